@@ -1,0 +1,1 @@
+//! Is the control interface between the command line and a running daemon.

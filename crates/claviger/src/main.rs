@@ -1,0 +1,2 @@
+//! One binary: key server, member, sender, receiver, control and demonstration.
+fn main() {}

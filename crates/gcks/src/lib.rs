@@ -1,0 +1,1 @@
+//! Runs the key server of multicast groups as one machine without sockets or files.

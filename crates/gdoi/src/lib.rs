@@ -1,0 +1,1 @@
+//! Speaks the Group Domain of Interpretation (RFC 6407).

@@ -1,0 +1,1 @@
+//! Describes a multicast group: its identifier, policy, security associations and epochs.

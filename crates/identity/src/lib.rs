@@ -1,0 +1,1 @@
+//! Holds host identities: keys, HITs and the files that keep them.

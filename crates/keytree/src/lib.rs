@@ -1,0 +1,1 @@
+//! Keeps the logical key hierarchy of a group (RFC 2627).

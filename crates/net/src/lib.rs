@@ -1,0 +1,1 @@
+//! Carries datagrams: UDP and raw sockets, multicast membership, TUN devices.

@@ -1,0 +1,26 @@
+//! Holds what every protocol machine shares: time, datagrams, timers, retransmission, replay windows.
+//!
+//! A protocol machine owns no socket, clock, thread or lock. It is fed with [`Datagram`]s and [`Time`], and
+//! drained of [`Transmit`]s, events and the time of its next timer:
+//!
+//! ```text
+//! handle_datagram(now, datagram)   handle_timeout(now)        input
+//! poll_transmit()  poll_event()  poll_timeout()               output, drained after each input
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`time`] | seconds that can be stored: time as an argument |
+//! | [`datagram`] | what arrives and what leaves, and by which carriage |
+//! | [`retransmit`] | when to send the same octets again, and when to give up |
+//! | [`replay`] | which sequence numbers were seen |
+
+pub mod datagram;
+pub mod replay;
+pub mod retransmit;
+pub mod time;
+
+pub use datagram::{Carriage, Datagram, Transmit};
+pub use replay::ReplayWindow;
+pub use retransmit::{Retransmit, RetransmitPolicy};
+pub use time::Time;

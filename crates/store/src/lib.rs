@@ -1,0 +1,1 @@
+//! Keeps the key server's state in an encrypted, crash-safe file.

@@ -1,0 +1,1 @@
+//! Connects protocol machines in memory for tests: pairs, time, loss, adversaries.

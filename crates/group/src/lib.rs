@@ -1,1 +1,31 @@
-//! Describes a multicast group: its identifier, policy, security associations and epochs.
+//! Describes a multicast group: its identifier, addresses, policy, keys, and the registration that opens it.
+//!
+//! These are the words that every registration and every group-key protocol shares. A registration, whoever
+//! made it, yields a [`RegistrationSa`]: a peer's proven identity and keying material. A group-key protocol
+//! asks for that and never for HIP or IKE by name.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`id`] | how a group is named |
+//! | [`channel`] | the multicast address of a group, any-source or source-specific |
+//! | [`role`] | receiver, sender |
+//! | [`transform`] | which ESP algorithms protect the data |
+//! | [`tek`] | one data security association |
+//! | [`policy`] | everything that is decided about a group |
+//! | [`registration`] | what a registration yields |
+
+pub mod channel;
+pub mod id;
+pub mod policy;
+pub mod registration;
+pub mod role;
+pub mod tek;
+pub mod transform;
+
+pub use channel::Channel;
+pub use id::GroupId;
+pub use policy::GroupPolicy;
+pub use registration::{CookiePair, RegistrationSa};
+pub use role::Role;
+pub use tek::{Encapsulation, Spi, Tek};
+pub use transform::EspTransform;

@@ -13,9 +13,11 @@
 //! | [`time`] | seconds that can be stored: time as an argument |
 //! | [`datagram`] | what arrives and what leaves, and by which carriage |
 //! | [`retransmit`] | when to send the same octets again, and when to give up |
+//! | [`durable`] | what must be written before anything is sent |
 //! | [`replay`] | which sequence numbers were seen |
 
 pub mod datagram;
+pub mod durable;
 pub mod replay;
 pub mod retransmit;
 pub mod time;

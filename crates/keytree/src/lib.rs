@@ -1,1 +1,64 @@
-//! Keeps the logical key hierarchy of a group (RFC 2627).
+//! Keeps the logical key hierarchy of a group (LKH, RFC 2627 §5.4): a tree of keys with a member at each leaf.
+//!
+//! Each member holds the keys on the path from its leaf to the root, and the root is the group's key. When a
+//! member departs, the keys that it held are replaced, and each replacement is encrypted under keys that it did
+//! not hold; when a member joins, the keys that it will hold are replaced first. A [`Rekey`] says what was
+//! replaced and what must be encrypted under what; the protocols encode and encrypt, this crate never does.
+//!
+//! ```text
+//!   level 2                (2,0)                    the root: the group's key
+//!                   ┌────────┴────────┐
+//!   level 1       (1,0)             (1,1)           logical nodes
+//!                ┌──┴──┐           ┌──┴──┐
+//!   level 0    (0,0) (0,1)       (0,2) (0,3)        leaves: one member's own key each
+//! ```
+//!
+//! Levels count from the leaves upward, so that a node keeps its [`NodeId`] when the tree grows: the old root
+//! becomes child 0 of a new one. The degree k and the depth d are named as in RFC 2627.
+//!
+//! ```
+//! use claviger_crypto::SeededRandom;
+//! use claviger_keytree::{Degree, KeyLength, KeyTree};
+//!
+//! let random = &mut SeededRandom::new(1);
+//! let mut tree = KeyTree::new(Degree::new(2)?, KeyLength::Octets16, 1000, random);
+//! let joined = tree.batch(8, &[], random)?.joined;
+//! let leave = tree.batch(0, &joined[5..6], random)?;
+//! assert_eq!(leave.wraps.len(), 2 * 3 - 1); // kd - 1
+//! assert_eq!(leave.starts.len(), 3); // (k - 1)d
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`degree`] | how many children a node has |
+//! | [`node`] | the names of nodes and leaves |
+//! | [`key`] | one key of a node |
+//! | [`tree`] | the tree, and what can be asked of it |
+//! | [`rekey`] | what a change of the tree means for the members |
+//! | [`header`] | the few figures that are stored beside the nodes |
+//! | [`lkh_id`] | the 16-bit node identifiers of RFC 6407 |
+//! | [`error`] | why the tree refuses |
+
+pub mod degree;
+pub mod error;
+pub mod header;
+pub mod key;
+pub mod lkh_id;
+pub mod node;
+pub mod rekey;
+pub mod tree;
+
+mod batch;
+mod level;
+mod plan;
+mod restore;
+
+pub use degree::Degree;
+pub use error::{ConfigError, Inconsistency, TreeError};
+pub use header::Header;
+pub use key::{KeyLength, NodeKey};
+pub use lkh_id::{LkhIds, capacity_16_bit};
+pub use node::{Leaf, NodeId};
+pub use rekey::{Chain, Rekey, Start, UnderKey, Wrap};
+pub use tree::KeyTree;

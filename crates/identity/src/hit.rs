@@ -28,6 +28,16 @@ impl Hit {
         let [a, b, c, d, ..] = self.0;
         a == 0x20 && b == 0x01 && c == 0x00 && d >> 4 == 0x2
     }
+
+    /// Returns the four-bit OGA ID, which names the HIT suite (RFC 7401 section 5.2.10).
+    pub const fn suite_id(&self) -> u8 {
+        self.0[3] & 0x0f
+    }
+
+    /// Says whether this is the all-zero HIT.
+    pub fn is_null(&self) -> bool {
+        *self == Self::NULL
+    }
 }
 
 impl fmt::Display for Hit {

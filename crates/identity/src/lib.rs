@@ -3,7 +3,33 @@
 //! | module | what |
 //! |---|---|
 //! | [`hit`] | the 128-bit Host Identity Tag |
+//! | [`suite`] | which hash and which signatures a HIT stands for |
+//! | [`orchid`] | how a HIT is made from a key (RFC 7343) |
+//! | [`host_id`] | a public key with its domain identifier, as HOST_ID carries it (RFC 7401 section 5.2.9) |
+//! | [`host_identity`] | a key pair with its HOST_ID and HIT |
+//! | [`pem`] | the text form that keeps a private key in a file |
+//!
+//! ```
+//! use claviger_crypto::sign::KeyAlgorithm;
+//! use claviger_identity::HostIdentity;
+//!
+//! let host = HostIdentity::generate(KeyAlgorithm::EcdsaP256)?;
+//! assert_eq!(host.host_id().hit(), Ok(host.hit()));
+//! let signature = host.sign(b"message")?;
+//! assert!(host.host_id().verify(b"message", host.host_id().algorithm(), &signature).is_ok());
+//! # Ok::<(), claviger_identity::IdentityError>(())
+//! ```
 
+pub mod error;
 pub mod hit;
+pub mod host_id;
+pub mod host_identity;
+pub mod orchid;
+pub mod pem;
+pub mod suite;
 
+pub use error::IdentityError;
 pub use hit::Hit;
+pub use host_id::{DomainIdentifier, HiAlgorithm, HostId};
+pub use host_identity::HostIdentity;
+pub use suite::HitSuite;

@@ -30,6 +30,12 @@ pub fn array<const N: usize>(random: &mut dyn Random) -> [u8; N] {
     octets
 }
 
+/// Makes a generator of its own for a part of a machine, under a 256-bit seed drawn from `parent`.
+pub fn fork(parent: &mut dyn Random) -> Box<dyn Random> {
+    let seed = Zeroizing::new(array::<32>(parent));
+    Box::new(SeededRandom(ChaCha20Rng::from_seed(*seed)))
+}
+
 /// Octets drawn under one seed before a new seed is taken.
 const RESEED_AFTER: u64 = 1 << 20;
 
@@ -82,7 +88,8 @@ fn system_seed() -> Result<Zeroizing<[u8; 32]>, CryptoError> {
     Ok(seed)
 }
 
-/// A generator that repeats itself under the same seed: for tests and simulations only.
+/// A generator that repeats itself under the same seed: the small seeds of [`SeededRandom::new`] are for tests and
+/// simulations only.
 pub struct SeededRandom(ChaCha20Rng);
 
 impl SeededRandom {
@@ -111,6 +118,16 @@ mod tests {
         let before = *one.last_seed;
         let _ = array::<1>(&mut one);
         assert_ne!(before, *one.last_seed);
+    }
+
+    #[test]
+    fn forks_differ_from_each_other_and_repeat_under_the_parent_s_seed() {
+        let forks = |seed| {
+            let mut parent = SeededRandom::new(seed);
+            [(); 2].map(|()| array::<32>(&mut *fork(&mut parent)))
+        };
+        assert_ne!(forks(1)[0], forks(1)[1]);
+        assert_eq!(forks(1), forks(1));
     }
 
     #[test]

@@ -1,1 +1,46 @@
-//! Runs the key server of multicast groups as one machine without sockets or files.
+//! Runs the key server of multicast groups (GCKS) as one machine without sockets, files or clock.
+//!
+//! The machine registers hosts by HIP, keys them by GDOI and keeps each group's key tree. It never writes to
+//! disk and never sends by itself: every step yields [`Change`](claviger_sansio::durable::Change)s and datagrams,
+//! and the datagrams stay inside until the changes are durable:
+//!
+//! ```text
+//! handle_datagram / handle_timeout / a command
+//!   take_changes()   -> the program commits them to its store, which gives a Receipt
+//!   committed(receipt)
+//!   poll_transmit()  -> only now do the datagrams come out
+//! ```
+//!
+//! So a key server that is killed at any instant goes on from its store with nothing reused and nothing undone.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`config`] | what the machine is told at its start |
+//! | [`gcks`] | the machine: input, output, commands |
+//! | `registration` | who may register to which group (HIP side) |
+//! | `pull` | offers and downloads (GDOI side) |
+//! | `group` | one group: members, key tree, epochs, rekeys |
+//! | `push_queue` | which GROUPKEY-PUSH is sent when, and how often |
+//! | `record` | the octets of everything that is stored |
+//! | [`restore`] | how the machine goes on after a restart |
+//! | [`view`] | what the machine shows of itself |
+//! | [`event`], [`error`] | what it tells its program |
+
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod gcks;
+pub mod restore;
+pub mod view;
+
+mod group;
+mod pull;
+mod push_queue;
+mod record;
+mod registration;
+
+pub use config::GcksConfig;
+pub use error::{CommandError, Error, RestoreError};
+pub use event::Event;
+pub use gcks::{Gcks, RekeyWhat};
+pub use restore::Record;

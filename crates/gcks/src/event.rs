@@ -1,0 +1,125 @@
+//! What the machine tells its program, for logs, metrics and waiting commands.
+
+use claviger_group::{GroupId, Role, Spi};
+use claviger_identity::Hit;
+use claviger_sansio::Time;
+
+/// A change that users see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A host was granted a role in a group.
+    Registered {
+        /// The host.
+        hit: Hit,
+        /// The group.
+        group: GroupId,
+        /// What it may do.
+        role: Role,
+    },
+    /// A host was refused.
+    Refused(Refusal),
+    /// A host completed its PULL and is a member.
+    Joined {
+        /// The host.
+        hit: Hit,
+        /// The group.
+        group: GroupId,
+    },
+    /// A member's departure was rekeyed.
+    Departed {
+        /// The host.
+        hit: Hit,
+        /// The group.
+        group: GroupId,
+        /// Why it departed.
+        departure: Departure,
+        /// From this instant on it reads nothing that a conforming sender sends.
+        deaf_at: Time,
+    },
+    /// The group got new keys.
+    Rekeyed(Rekeyed),
+}
+
+/// Why a member is one no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// It sent CLOSE, or left this group by UPDATE.
+    Left,
+    /// The administrator put it out.
+    Evicted,
+    /// It did not renew its registration.
+    Expired,
+    /// It registered anew without naming this group.
+    NotNamedAgain,
+}
+
+/// A registration that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Who asked.
+    pub hit: Hit,
+    /// For which group.
+    pub group: GroupId,
+    /// Why.
+    pub reason: RefusalReason,
+    /// When.
+    pub at: Time,
+}
+
+/// Why a registration was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalReason {
+    /// The group is known, but not at the address asked for.
+    ChannelUnknown,
+    /// No such group.
+    GroupUnknown,
+    /// The group is full.
+    GroupFull,
+    /// The host is not on the group's list.
+    NotAuthorised,
+    /// The host is on the list, but not for this role.
+    RoleNotAuthorised,
+    /// The host joined too often in a short time.
+    TooOften,
+    /// The association's algorithms are weaker than the group's keys.
+    WeakAssociation,
+}
+
+impl RefusalReason {
+    /// Names the reason for counters and programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChannelUnknown => "channel_unknown",
+            Self::GroupUnknown => "group_unknown",
+            Self::GroupFull => "group_full",
+            Self::NotAuthorised => "not_authorised",
+            Self::RoleNotAuthorised => "role_not_authorised",
+            Self::TooOften => "too_often",
+            Self::WeakAssociation => "weak_association",
+        }
+    }
+}
+
+/// One rekey, with what it cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rekeyed {
+    /// The group.
+    pub group: GroupId,
+    /// When.
+    pub at: Time,
+    /// How many members joined by it.
+    pub joined: usize,
+    /// How many departed by it.
+    pub departed: usize,
+    /// How many keys the tree itself wraps.
+    pub tree_keys: usize,
+    /// How many keys the messages carry, arrays of LKH keys repeating what they must.
+    pub message_keys: usize,
+    /// How many GROUPKEY-PUSH messages there are, copies not counted.
+    pub messages: usize,
+    /// Their octets in all, copies not counted.
+    pub octets: usize,
+    /// The TEK from now on, if it was replaced.
+    pub tek: Option<Spi>,
+}

@@ -1,0 +1,363 @@
+//! The machine: input, output, commands.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
+};
+
+use claviger_crypto::{CryptoProvider, Random, random::fork};
+use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
+use claviger_hip as hip;
+use claviger_identity::Hit;
+use claviger_sansio::{
+    Carriage, Datagram, Time, Transmit,
+    durable::{Change, Receipt, RecordKey},
+};
+
+use crate::{
+    config::GcksConfig,
+    error::{CommandError, Error},
+    event::{Departure, Event, Refusal},
+    group::{self, Context, Group, NewError, rekey::Outcome},
+    pull::Pulls,
+    push_queue::PushQueue,
+    record,
+    registration::{self, Grants, JoinLimiter},
+};
+
+/// The key server of any number of groups.
+pub struct Gcks {
+    pub(crate) provider: &'static CryptoProvider,
+    pub(crate) random: Box<dyn Random>,
+    pub(crate) hip: hip::Host,
+    pub(crate) gdoi: claviger_gdoi::server::Server,
+    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) grants: Grants,
+    pub(crate) cookies: BTreeMap<Hit, CookiePair>,
+    pub(crate) refused: VecDeque<Refusal>,
+    pub(crate) limiter: JoinLimiter,
+    pub(crate) pulls: Pulls,
+    pub(crate) push_queue: PushQueue,
+    /// Why those depart who wait for their rekey.
+    pub(crate) departures: BTreeMap<(GroupId, Hit), Departure>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) drops: BTreeMap<&'static str, u64>,
+    /// Hosts whose association changed since the last step.
+    touched: BTreeSet<Hit>,
+    /// Datagrams that rest on changes that are not durable yet.
+    held: VecDeque<Transmit>,
+    /// Datagrams that may leave.
+    released: VecDeque<Transmit>,
+    /// Whether this server's HIP offers what 256-bit groups need.
+    offers_256_bits: bool,
+    gdoi_port: u16,
+    push_source_v4: Option<IpAddr>,
+    push_source_v6: Option<IpAddr>,
+}
+
+/// Which keys a command replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RekeyWhat {
+    /// The TEK.
+    Tek,
+    /// The KEK.
+    Kek,
+    /// The KEK, then the TEK.
+    Both,
+}
+
+impl Gcks {
+    /// Makes a key server without groups.
+    pub fn new(mut config: GcksConfig, mut random: Box<dyn Random>, now: Time) -> Result<Self, hip::Error> {
+        config.hip.services = registration::services();
+        let offers_256_bits = registration::offers_256_bits(&config.hip);
+        Ok(Self {
+            provider: config.provider,
+            hip: hip::Host::new(config.hip, fork(&mut random), now)?,
+            gdoi: claviger_gdoi::server::Server::new(config.provider, fork(&mut random)),
+            random,
+            groups: BTreeMap::new(),
+            grants: Grants::default(),
+            cookies: BTreeMap::new(),
+            refused: VecDeque::new(),
+            limiter: JoinLimiter::default(),
+            pulls: Pulls::default(),
+            push_queue: PushQueue::default(),
+            departures: BTreeMap::new(),
+            events: VecDeque::new(),
+            changes: Vec::new(),
+            drops: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            held: VecDeque::new(),
+            released: VecDeque::new(),
+            offers_256_bits,
+            gdoi_port: config.gdoi_port,
+            push_source_v4: config.push_source_v4.map(IpAddr::V4),
+            push_source_v6: config.push_source_v6.map(IpAddr::V6),
+        })
+    }
+
+    /// Adds a group under a policy; it is closed: hosts are allowed one by one.
+    pub fn add_group(&mut self, now: Time, id: GroupId, policy: GroupPolicy) -> Result<(), CommandError> {
+        if self.groups.contains_key(&id) {
+            return Err(CommandError::GroupExists(id));
+        }
+        group::degree(&policy)?;
+        if policy.transform.key_bits() > 128 && !self.offers_256_bits {
+            return Err(CommandError::PolicyBeyondOffer);
+        }
+        let group = Group::new(id.clone(), policy, &mut self.random, now).map_err(|error| match error {
+            NewError::Policy(error) => CommandError::Policy(error),
+            NewError::Crypto(error) => CommandError::Crypto(error),
+        })?;
+        self.changes.push(group.record());
+        self.changes.extend(group.tree_records());
+        self.groups.insert(id, group);
+        Ok(())
+    }
+
+    /// Removes a group: its members are told to delete every SA, its hosts lose their grants.
+    pub fn remove_group(&mut self, now: Time, id: &GroupId) -> Result<(), CommandError> {
+        let outcome = self.with_group(now, id, |group, context| group.start_over(context))?;
+        let group = self.groups.remove(id).expect("the group was just found");
+        self.push_queue.forget(&record::scope(id));
+        self.push_queue.schedule(now, outcome.pushes);
+        self.changes.extend(group.removal());
+        for hit in self.grants.hosts_of(id) {
+            self.withdraw_grant(now, &hit, id);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Puts a host on a group's list, in place of an earlier role.
+    pub fn allow(&mut self, now: Time, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
+        let group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
+        group.access.insert(hit, role);
+        self.changes.push(group.access_record(&hit));
+        self.refused.retain(|refusal| refusal.hit != hit || refusal.group != *id);
+        self.narrow_grant(&hit, id, role);
+        Ok(())
+    }
+
+    /// Takes a host off a group's list and puts it out of the group.
+    ///
+    /// Returns the instant from which it is deaf: when every sender that heard one copy of the last message has
+    /// changed over. A host that held no keys is deaf at once.
+    pub fn evict(&mut self, now: Time, id: &GroupId, hit: Hit) -> Result<Time, CommandError> {
+        let group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
+        let listed = group.access.remove(&hit).is_some();
+        self.changes.push(group.access_record(&hit));
+        let granted = self.withdraw_grant(now, &hit, id);
+        let member = self.groups.get(id).is_some_and(|group| group.members.contains_key(&hit));
+        if !listed && !granted && !member {
+            return Err(CommandError::HostUnknown(hit));
+        }
+        if !member {
+            return Ok(now);
+        }
+        self.depart(now, id, hit, Departure::Evicted);
+        if let Some(group) = self.groups.get_mut(id) {
+            group.waiting.due = Some(now);
+        }
+        self.settle(now);
+        let group = &self.groups[id];
+        Ok(group.quiet_at + group.policy.activation_delay)
+    }
+
+    /// Replaces keys now.
+    pub fn rekey(&mut self, now: Time, id: &GroupId, what: RekeyWhat) -> Result<(), CommandError> {
+        if matches!(what, RekeyWhat::Kek | RekeyWhat::Both) {
+            let outcome = self.with_group(now, id, |group, context| group.rekey_kek(context))?;
+            self.apply(now, id, outcome);
+        }
+        if matches!(what, RekeyWhat::Tek | RekeyWhat::Both) {
+            let outcome = self.with_group(now, id, |group, context| group.rekey_tek(context))?;
+            self.apply(now, id, outcome);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Takes in a datagram. An error is for the log and was counted; nothing has changed.
+    pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        let result = match datagram.carriage {
+            Carriage::Isakmp => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
+            _ => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
+        };
+        if let Err(error) = &result {
+            *self.drops.entry(error.reason()).or_default() += 1;
+        }
+        self.settle(now);
+        result
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.hip.handle_timeout(now);
+        self.gdoi.handle_timeout(now);
+        self.expire_grants(now);
+        self.rekey_timed(now);
+        self.settle(now);
+    }
+
+    /// Takes the changes that must be durable before anything that rests on them leaves.
+    ///
+    /// With none, what is held leaves at once; otherwise it leaves by [`Gcks::committed`]. Between the two calls
+    /// there must be no other input.
+    pub fn take_changes(&mut self, now: Time) -> Vec<Change> {
+        let mut changes = std::mem::take(&mut self.changes);
+        for hit in std::mem::take(&mut self.touched) {
+            let key = RecordKey::new(Vec::new(), *hit.octets());
+            changes.push(match self.hip.snapshot(&hit) {
+                Some(snapshot) => Change::put(record::ASSOCIATION, key, snapshot),
+                None => Change::remove(record::ASSOCIATION, key),
+            });
+        }
+        if changes.is_empty() {
+            self.released.append(&mut self.held);
+        } else {
+            let key = RecordKey::new(Vec::new(), Vec::new());
+            let time = record::encode(|w| record::member::write_time(w, now));
+            changes.push(Change::put(record::CLOCK, key, time));
+        }
+        changes
+    }
+
+    /// Releases what rests on changes that are durable now.
+    pub fn committed(&mut self, _receipt: Receipt) {
+        self.released.append(&mut self.held);
+    }
+
+    /// Gives a datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.released.pop_front()
+    }
+
+    /// Gives an event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Says when [`Gcks::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let groups = self.groups.values().filter_map(Group::poll_timeout);
+        [
+            self.hip.poll_timeout(),
+            self.gdoi.poll_timeout(),
+            self.push_queue.poll_timeout(),
+            self.grants.next_expiry(),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(groups)
+        .min()
+    }
+
+    /// Lets the nested machines' outputs take effect until nothing moves.
+    pub(crate) fn settle(&mut self, now: Time) {
+        loop {
+            let mut moved = false;
+            while let Some(event) = self.hip.poll_event() {
+                self.handle_hip_event(now, event);
+                moved = true;
+            }
+            while let Some(event) = self.gdoi.poll_event() {
+                self.handle_gdoi_event(now, event);
+                moved = true;
+            }
+            moved |= self.rekey_due(now);
+            if !moved {
+                break;
+            }
+        }
+        while let Some(transmit) = self.hip.poll_transmit() {
+            self.held.push_back(transmit);
+        }
+        while let Some(transmit) = self.gdoi.poll_transmit() {
+            self.held.push_back(transmit);
+        }
+        self.push_queue.take_due(now, &mut self.held, &mut self.changes);
+    }
+
+    /// Has a host's association stored again at the end of the step.
+    pub(crate) fn touch(&mut self, hit: Hit) {
+        self.touched.insert(hit);
+    }
+
+    /// Lends a group the context of a step.
+    pub(crate) fn with_group<T>(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        step: impl FnOnce(&mut Group, &mut Context<'_>) -> T,
+    ) -> Result<T, CommandError> {
+        let group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
+        let push_source =
+            if group.policy.push_destination().is_ipv4() { self.push_source_v4 } else { self.push_source_v6 };
+        let mut context = Context {
+            now,
+            provider: self.provider,
+            random: &mut self.random,
+            gdoi_port: self.gdoi_port,
+            push_source,
+        };
+        Ok(step(group, &mut context))
+    }
+
+    /// Carries out the changes of membership whose time has come. Says whether there were any.
+    fn rekey_due(&mut self, now: Time) -> bool {
+        let due: Vec<GroupId> = self
+            .groups
+            .values()
+            .filter(|group| group.waiting.due.is_some_and(|due| due <= now))
+            .map(|group| group.id.clone())
+            .collect();
+        for id in &due {
+            if let Ok(outcome) = self.with_group(now, id, |group, context| group.rekey_membership(context)) {
+                self.apply(now, id, outcome);
+            }
+        }
+        !due.is_empty()
+    }
+
+    /// Replaces the KEKs and TEKs whose time has come, in groups that have members.
+    fn rekey_timed(&mut self, now: Time) {
+        let populated = self.groups.values().filter(|group| !group.members.is_empty());
+        let due: Vec<(GroupId, bool, bool)> = populated
+            .map(|group| (group.id.clone(), group.kek_due() <= now, group.tek_due() <= now))
+            .filter(|(_, kek, tek)| *kek || *tek)
+            .collect();
+        for (id, kek, tek) in due {
+            let what = match (kek, tek) {
+                (true, true) => RekeyWhat::Both,
+                (true, false) => RekeyWhat::Kek,
+                _ => RekeyWhat::Tek,
+            };
+            // The group was found a moment ago.
+            let _ = self.rekey(now, &id, what);
+        }
+    }
+
+    /// Lets the outcome of a rekey take effect: stored, announced, downloaded, reported.
+    pub(crate) fn apply(&mut self, now: Time, id: &GroupId, outcome: Outcome) {
+        self.changes.extend(outcome.changes);
+        if let Some(group) = self.groups.get_mut(id)
+            && !outcome.pushes.is_empty()
+        {
+            let start = group.quiet_at.max(now);
+            group.quiet_at = self.push_queue.schedule(start, outcome.pushes);
+        }
+        for join in &outcome.joined {
+            self.download_to_joiner(now, id, join);
+        }
+        let Some(group) = self.groups.get(id) else { return };
+        let deaf_at = group.quiet_at.max(now) + group.policy.activation_delay;
+        for hit in outcome.departed {
+            let departure = self.departures.remove(&(id.clone(), hit)).unwrap_or(Departure::Left);
+            self.events.push_back(Event::Departed { hit, group: id.clone(), departure, deaf_at });
+        }
+        self.events.push_back(Event::Rekeyed(outcome.report));
+    }
+}

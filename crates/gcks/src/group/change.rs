@@ -1,0 +1,70 @@
+//! What of a group is stored.
+
+use claviger_identity::Hit;
+use claviger_keytree::Rekey;
+use claviger_sansio::durable::{Change, RecordKey};
+
+use super::Group;
+use crate::record::{self, group::GroupParts};
+
+impl Group {
+    /// Writes the group's own record: policy, KEK, TEKs, counters.
+    pub(crate) fn record(&self) -> Change {
+        let parts = GroupParts {
+            policy: &self.policy,
+            signing_key: &self.signing_key,
+            tree: self.tree.header(),
+            kek: &self.kek,
+            teks: &self.teks,
+            sender_ids_issued: self.sender_ids_issued,
+        };
+        let key = RecordKey::new(record::scope(&self.id), Vec::new());
+        Change::put(record::GROUP, key, record::group::encode(&parts))
+    }
+
+    /// Writes the whole tree, once, when the group is made.
+    pub(crate) fn tree_records(&self) -> impl Iterator<Item = Change> {
+        self.tree.nodes().map(|(node, key)| {
+            Change::put(record::NODE, record::node::key(&self.id, node), record::node::encode(&key))
+        })
+    }
+
+    /// Writes the nodes that a rekey replaced and removes those that it dissolved.
+    pub(crate) fn node_changes(&self, rekey: &Rekey) -> impl Iterator<Item = Change> {
+        let changed = rekey.changed.iter().filter_map(|node| {
+            let key = record::node::key(&self.id, *node);
+            rekey.key(*node).map(|value| Change::put(record::NODE, key, record::node::encode(value)))
+        });
+        let removed = rekey
+            .removed
+            .iter()
+            .map(|node| Change::remove(record::NODE, record::node::key(&self.id, *node)));
+        changed.chain(removed)
+    }
+
+    /// Writes or removes a member's record, as it is now.
+    pub(crate) fn member_record(&self, hit: &Hit) -> Change {
+        let key = record::host_key(&self.id, hit);
+        match self.members.get(hit) {
+            Some(member) => Change::put(record::MEMBER, key, record::member::encode_member(member)),
+            None => Change::remove(record::MEMBER, key),
+        }
+    }
+
+    /// Writes or removes a host's place on the list, as it is now.
+    pub(crate) fn access_record(&self, hit: &Hit) -> Change {
+        let key = record::host_key(&self.id, hit);
+        match self.access.get(hit) {
+            Some(role) => Change::put(record::ACCESS, key, record::member::encode_role(*role)),
+            None => Change::remove(record::ACCESS, key),
+        }
+    }
+
+    /// Removes everything that is stored of the group.
+    pub(crate) fn removal(&self) -> impl Iterator<Item = Change> {
+        let scope = record::scope(&self.id);
+        [record::GROUP, record::NODE, record::ACCESS, record::MEMBER, record::GRANT, record::PUSH]
+            .into_iter()
+            .map(move |table| Change::remove_scope(table, scope.clone()))
+    }
+}

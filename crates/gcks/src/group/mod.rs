@@ -1,0 +1,286 @@
+//! One group: members, key tree, epochs, rekeys.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`offer`] | what a PULL announces and downloads |
+//! | [`rekey`] | one change of keys and the messages that tell it |
+//! | [`change`] | what of it is stored |
+
+pub(crate) mod change;
+pub(crate) mod offer;
+pub(crate) mod rekey;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use claviger_crypto::{CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, random, sign::SigningKey};
+use claviger_gdoi::server::PullId;
+use claviger_group::{CookiePair, GroupId, GroupPolicy, Role, Spi, Tek, policy::PolicyError, tek::TekKeys};
+use claviger_identity::Hit;
+use claviger_keytree::{Degree, KeyLength, KeyTree, Leaf, LkhIds, capacity_16_bit};
+use claviger_sansio::Time;
+
+/// One group as the key server keeps it.
+pub(crate) struct Group {
+    pub(crate) id: GroupId,
+    pub(crate) policy: GroupPolicy,
+    pub(crate) signing_key: SigningKey,
+    /// The list of hosts that may register, and as what.
+    pub(crate) access: BTreeMap<Hit, Role>,
+    /// The hosts that completed a PULL.
+    pub(crate) members: BTreeMap<Hit, Membership>,
+    pub(crate) tree: KeyTree,
+    pub(crate) lkh_ids: LkhIds,
+    pub(crate) kek: RekeyState,
+    /// Oldest first; the last is the current one.
+    pub(crate) teks: Vec<IssuedTek>,
+    /// Sender ids given out under the current data SAs (RFC 6407 section 3.5).
+    pub(crate) sender_ids_issued: u32,
+    /// What the next change of membership will be announced as.
+    pub(crate) next: Announced,
+    pub(crate) waiting: Waiting,
+    /// When the last planned copy of a GROUPKEY-PUSH leaves.
+    pub(crate) quiet_at: Time,
+}
+
+/// A completed PULL's trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub(crate) leaf: Leaf,
+    pub(crate) role: Role,
+    pub(crate) since: Time,
+    pub(crate) last_pull: Time,
+}
+
+/// The rekey SA; its key is the tree's root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RekeyState {
+    pub(crate) spi: CookiePair,
+    /// The last number used under this SPI.
+    pub(crate) sequence: u32,
+    pub(crate) issued: Time,
+    /// Messages sent for the group since it was made, which orders them across rekey SAs.
+    pub(crate) pushes: u64,
+}
+
+/// A TEK that was given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IssuedTek {
+    pub(crate) tek: Tek,
+    pub(crate) issued: Time,
+    /// When its successor was issued.
+    pub(crate) superseded: Option<Time>,
+}
+
+/// SPIs that message 2 of a PULL names before message 3 makes them true. Nothing is stored of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Announced {
+    pub(crate) kek: CookiePair,
+    pub(crate) tek: Spi,
+}
+
+/// What the next rekey is to do.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) joins: Vec<WaitingJoin>,
+    pub(crate) departures: BTreeSet<Hit>,
+    pub(crate) due: Option<Time>,
+}
+
+/// A PULL whose message 3 was valid and whose message 4 waits for the rekey.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitingJoin {
+    pub(crate) pull: PullId,
+    pub(crate) hit: Hit,
+    pub(crate) role: Role,
+    pub(crate) sender_ids: u16,
+}
+
+impl Announced {
+    fn draw(random: &mut dyn Random) -> Self {
+        let kek = loop {
+            let cookies = CookiePair(random::array(random));
+            if !cookies.has_zero() {
+                break cookies;
+            }
+        };
+        Self { kek, tek: Spi::random(random) }
+    }
+}
+
+impl Group {
+    /// Makes an empty group under a coherent policy.
+    pub(crate) fn new(id: GroupId, policy: GroupPolicy, random: &mut dyn Random, now: Time) -> Result<Self, NewError> {
+        let degree = degree(&policy)?;
+        let key_length = match policy.kek_cipher {
+            CipherAlgorithm::Aes256Cbc => KeyLength::Octets32,
+            _ => KeyLength::Octets16,
+        };
+        let tree = KeyTree::new(degree, key_length, policy.members_max, random);
+        let signing_key = SigningKey::generate(policy.push_signature)?;
+        let first = Announced::draw(random);
+        let mut group = Self {
+            id,
+            signing_key,
+            access: BTreeMap::new(),
+            members: BTreeMap::new(),
+            tree,
+            lkh_ids: LkhIds::new(degree),
+            kek: RekeyState { spi: first.kek, sequence: 0, issued: now, pushes: 0 },
+            teks: Vec::new(),
+            sender_ids_issued: 0,
+            next: Announced::draw(random),
+            waiting: Waiting::default(),
+            quiet_at: now,
+            policy,
+        };
+        group.issue_tek(first.tek, random, now);
+        Ok(group)
+    }
+
+    /// Takes up a stored group, with members and tree.
+    pub(crate) fn restore(
+        id: GroupId,
+        record: crate::record::group::GroupRecord,
+        tree: KeyTree,
+        random: &mut dyn Random,
+        now: Time,
+    ) -> Self {
+        Self {
+            id,
+            lkh_ids: LkhIds::new(tree.degree()),
+            policy: record.policy,
+            signing_key: record.signing_key,
+            access: BTreeMap::new(),
+            members: BTreeMap::new(),
+            tree,
+            kek: record.kek,
+            teks: record.teks,
+            sender_ids_issued: record.sender_ids_issued,
+            next: Announced::draw(random),
+            waiting: Waiting::default(),
+            quiet_at: now,
+        }
+    }
+
+    /// Says which role the list allows a host.
+    pub(crate) fn allowed(&self, hit: &Hit) -> Option<Role> {
+        self.access.get(hit).copied()
+    }
+
+    /// Says whether another member would exceed the policy's limit.
+    pub(crate) fn is_full(&self) -> bool {
+        self.members.len() + self.waiting.joins.len() >= self.policy.members_max as usize
+    }
+
+    /// Shows the current TEK.
+    pub(crate) fn current_tek(&self) -> &IssuedTek {
+        self.teks.last().expect("a group has a TEK from its making on")
+    }
+
+    /// Issues a TEK; what was current before is superseded and lives on for the deactivation delay.
+    pub(crate) fn issue_tek(&mut self, spi: Spi, random: &mut dyn Random, now: Time) {
+        self.retire_teks(now);
+        if let Some(previous) = self.teks.last_mut() {
+            previous.superseded.get_or_insert(now);
+        }
+        let policy = &self.policy;
+        let tek = Tek {
+            spi,
+            transform: policy.transform,
+            keys: TekKeys::generate(policy.transform, random),
+            channel: policy.channel,
+            encapsulation: policy.encapsulation,
+            encapsulation_port: policy.encapsulation_port,
+            application_port: policy.application_port,
+            lifetime: policy.tek_lifetime,
+        };
+        self.teks.push(IssuedTek { tek, issued: now, superseded: None });
+        let surplus = self.teks.len().saturating_sub(crate::record::group::TEKS_MAX);
+        self.teks.drain(..surplus);
+    }
+
+    /// Forgets TEKs that no receiver holds any more.
+    pub(crate) fn retire_teks(&mut self, now: Time) {
+        let delay = self.policy.deactivation_delay;
+        self.teks.retain(|issued| issued.superseded.is_none_or(|at| at + delay > now));
+    }
+
+    /// Says whether a change of membership must wait: until the batch is due, or earlier messages have left.
+    pub(crate) fn schedule_rekey(&mut self, now: Time, departure: bool) {
+        let due = if !self.policy.batch_interval.is_zero() {
+            now + self.policy.batch_interval
+        } else if departure {
+            now
+        } else {
+            self.quiet_at.max(now)
+        };
+        self.waiting.due = Some(self.waiting.due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// Says what the timers of the group wait for: the batch, the next TEK, the next KEK.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        let timed = (!self.members.is_empty()).then(|| self.tek_due().min(self.kek_due()));
+        [self.waiting.due, timed].into_iter().flatten().min()
+    }
+
+    pub(crate) fn tek_due(&self) -> Time {
+        self.current_tek().issued + self.policy.tek_rekey
+    }
+
+    pub(crate) fn kek_due(&self) -> Time {
+        self.kek.issued + self.policy.kek_rekey
+    }
+
+    /// Says what remains of a lifetime, at least one second: zero would mean none at all.
+    fn remaining(lifetime: Duration, issued: Time, now: Time) -> Duration {
+        lifetime.saturating_sub(now.since(issued)).max(Duration::from_secs(1))
+    }
+
+    /// Allocates sender ids for one PULL; `None` if they are exhausted and the group must start over.
+    pub(crate) fn allocate_sender_ids(&mut self, count: u16) -> Option<Vec<u32>> {
+        let first = self.sender_ids_issued;
+        let next = first + u32::from(count.max(1));
+        if next > 1 << self.policy.sender_id_bits {
+            return None;
+        }
+        self.sender_ids_issued = next;
+        Some((first..next).collect())
+    }
+}
+
+/// Why a group cannot be made.
+pub(crate) enum NewError {
+    Policy(PolicyError),
+    Crypto(CryptoError),
+}
+
+impl From<PolicyError> for NewError {
+    fn from(error: PolicyError) -> Self {
+        Self::Policy(error)
+    }
+}
+
+impl From<CryptoError> for NewError {
+    fn from(error: CryptoError) -> Self {
+        Self::Crypto(error)
+    }
+}
+
+/// Checks a policy and returns the tree's degree.
+pub(crate) fn degree(policy: &GroupPolicy) -> Result<Degree, PolicyError> {
+    let degree = Degree::new(policy.degree).map_err(|_| PolicyError::Degree)?;
+    policy.check(capacity_16_bit(degree))?;
+    Ok(degree)
+}
+
+/// What a group needs of its server for a step.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Time,
+    pub(crate) provider: &'static CryptoProvider,
+    pub(crate) random: &'a mut dyn Random,
+    pub(crate) gdoi_port: u16,
+    pub(crate) push_source: Option<std::net::IpAddr>,
+}

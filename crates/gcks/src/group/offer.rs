@@ -1,0 +1,100 @@
+//! What a PULL announces in message 2 and downloads in message 4.
+
+use std::time::Duration;
+
+use claviger_gdoi::{
+    lkh,
+    wire::{Gap, KeyDownload, LkhDownload, SaKek, SaPayload, SaTek, SenderIds, TekDownload},
+};
+use claviger_group::{CookiePair, Spi};
+use claviger_keytree::{Leaf, NodeId, NodeKey};
+use claviger_sansio::Time;
+
+use super::{Context, Group, IssuedTek};
+
+impl Group {
+    /// Announces the SAs in force to a host that is a member already.
+    pub(crate) fn offer_current(&self, context: &Context<'_>) -> SaPayload {
+        let current = self.current_tek();
+        let activation = (current.issued + self.policy.activation_delay).since(context.now);
+        SaPayload {
+            kek: Some(self.sa_kek(context, self.kek.spi, self.kek.issued)),
+            gap: Some(self.gap(activation)),
+            teks: self.teks_in_use(context.now).map(|issued| sa_tek(issued, context.now)).collect(),
+        }
+    }
+
+    /// Announces to a newcomer SAs that do not exist yet: its message 3 makes them (RFC 6407 section 7.4.2, the
+    /// case of stored PUSHes). It is given no SA that was used before it joined.
+    pub(crate) fn offer_join(&self, context: &Context<'_>) -> SaPayload {
+        let mut tek = self.current_tek().tek.clone();
+        tek.spi = self.next.tek;
+        tek.lifetime = self.policy.tek_lifetime;
+        let activation = if self.members.is_empty() { Duration::ZERO } else { self.policy.activation_delay };
+        SaPayload {
+            kek: Some(self.sa_kek(context, self.next.kek, context.now)),
+            gap: Some(self.gap(activation)),
+            teks: vec![SaTek::from(&tek)],
+        }
+    }
+
+    /// Downloads a member's keys: its path of the tree, the TEKs, the signing key, and sender ids if it sends.
+    pub(crate) fn download(&self, leaf: Leaf, teks: &[Spi], sender_ids: Option<Vec<u32>>) -> KeyDownload {
+        let path = self.tree.path(leaf).expect("a member has a leaf");
+        let keys = path.iter().map(|(node, key)| self.link(*node, key)).collect::<Vec<_>>();
+        let named = self.teks.iter().filter(|issued| teks.contains(&issued.tek.spi));
+        KeyDownload {
+            teks: named.map(|issued| TekDownload::from(&issued.tek)).collect(),
+            kek: None,
+            lkh: Some(LkhDownload {
+                spi: self.kek.spi,
+                download: Some(lkh::download_array(&keys)),
+                updates: Vec::new(),
+                signing_key: Some(self.signing_key.public().clone()),
+            }),
+            sender_ids: sender_ids.map(|values| SenderIds { bits: self.policy.sender_id_bits, values }),
+        }
+    }
+
+    /// Describes a rekey SA, its lifetime counted from `issued`.
+    pub(super) fn sa_kek(&self, context: &Context<'_>, spi: CookiePair, issued: Time) -> SaKek {
+        SaKek {
+            source: context.push_source,
+            destination: (self.policy.push_destination(), self.policy.push_port.unwrap_or(context.gdoi_port)),
+            spi,
+            management: None,
+            cipher: self.policy.kek_cipher,
+            lifetime: Self::remaining(self.policy.kek_lifetime, issued, context.now),
+            signature: self.policy.push_signature,
+        }
+    }
+
+    /// Tells the delays of rollover; parts of a second count as a whole one.
+    pub(super) fn gap(&self, activation: Duration) -> Gap {
+        let seconds = |d: Duration| d.as_secs() as u16 + u16::from(d.subsec_nanos() > 0);
+        Gap {
+            activation_delay: Some(seconds(activation)),
+            deactivation_delay: Some(seconds(self.policy.deactivation_delay)),
+            sender_id_request: None,
+        }
+    }
+
+    /// Names a node and its key as GDOI does.
+    pub(super) fn link(&self, node: NodeId, key: &NodeKey) -> lkh::Link {
+        let id = self.lkh_ids.id(node).expect("the policy keeps the tree within 16-bit LKH ids");
+        lkh::Link::new(id, key.handle, *key.iv(), key.key())
+    }
+
+    /// Goes through the TEKs that senders may be using: the current one, and those whose successor is not active.
+    pub(crate) fn teks_in_use(&self, now: Time) -> impl Iterator<Item = &IssuedTek> {
+        let delay = self.policy.activation_delay;
+        self.teks.iter().filter(move |issued| issued.superseded.is_none_or(|at| at + delay > now))
+    }
+}
+
+/// Describes a data SA with what remains of its lifetime.
+pub(super) fn sa_tek(issued: &IssuedTek, now: Time) -> SaTek {
+    let mut tek = issued.tek.clone();
+    tek.lifetime = Group::remaining(tek.lifetime, issued.issued, now);
+    SaTek::from(&tek)
+}

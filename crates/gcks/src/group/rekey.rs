@@ -1,0 +1,246 @@
+//! One change of keys and the messages that tell it.
+//!
+//! A change of membership is two GROUPKEY-PUSHes in a row (RFC 6407 section 7.4.1): the first under the old KEK
+//! brings the new one to those who remain, by LKH; the second under the new KEK brings the new TEK, which a
+//! departed member therefore cannot read. A newcomer gets both keys in its PULL instead (section 7.4.2).
+
+use claviger_gdoi::{
+    lkh,
+    push::{self, KekMaterial, Push},
+    wire::{Delete, KeyDownload, LkhDownload, SaPayload, TekDownload, lkh::LkhUpdateArray},
+};
+use claviger_identity::Hit;
+use claviger_keytree::Rekey;
+use claviger_sansio::{Carriage, Transmit, durable::Change};
+
+use super::{Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek};
+use crate::{event::Rekeyed, push_queue::QueuedPush, record};
+
+/// The octets of LKH update arrays in one message: with header, SA payload and signature it stays within the
+/// 1,280 octets that every IPv6 path carries (RFC 8200 section 5). A single larger array goes alone.
+const UPDATE_OCTETS_MAX: usize = 896;
+
+/// What one rekey produced.
+pub(crate) struct Outcome {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) pushes: Vec<QueuedPush>,
+    pub(crate) joined: Vec<WaitingJoin>,
+    pub(crate) departed: Vec<Hit>,
+    pub(crate) report: Rekeyed,
+}
+
+impl Group {
+    /// Carries out the joins and departures that wait: new path keys, KEK and TEK.
+    pub(crate) fn rekey_membership(&mut self, context: &mut Context<'_>) -> Outcome {
+        let waiting = std::mem::take(&mut self.waiting);
+        let departed: Vec<Hit> =
+            waiting.departures.into_iter().filter(|hit| self.members.contains_key(hit)).collect();
+        let leaves: Vec<_> = departed.iter().filter_map(|hit| self.members.remove(hit)).map(|m| m.leaf).collect();
+        let audience = !self.members.is_empty();
+
+        let old_kek = self.kek_material();
+        let rekey = self
+            .tree
+            .batch(waiting.joins.len(), &leaves, context.random)
+            .expect("joins were admitted within the tree's capacity, and departures are of members");
+        for (join, leaf) in waiting.joins.iter().zip(&rekey.joined) {
+            let member =
+                Membership { leaf: *leaf, role: join.role, since: context.now, last_pull: context.now };
+            self.members.insert(join.hit, member);
+        }
+        let announced = std::mem::replace(&mut self.next, Announced::draw(context.random));
+
+        let mut outcome = self.outcome(context, Some(&rekey));
+        if audience {
+            self.push_kek(context, &old_kek, announced.kek, &rekey, &mut outcome);
+        }
+        self.kek = RekeyState { spi: announced.kek, sequence: 0, issued: context.now, ..self.kek };
+        let superseded = self.supersede_tek(announced, context);
+        if audience {
+            self.push_tek(context, superseded, &mut outcome);
+        }
+
+        outcome.changes.push(self.record());
+        outcome.changes.extend(self.node_changes(&rekey));
+        let touched = departed.iter().chain(waiting.joins.iter().map(|join| &join.hit));
+        outcome.changes.extend(touched.map(|hit| self.member_record(hit)));
+        outcome.report.joined = waiting.joins.len();
+        outcome.report.departed = departed.len();
+        outcome.report.tek = Some(announced.tek);
+        outcome.joined = waiting.joins;
+        outcome.departed = departed;
+        outcome
+    }
+
+    /// Replaces the KEK alone, under itself: its lifetime nears the end, nobody came or went.
+    pub(crate) fn rekey_kek(&mut self, context: &mut Context<'_>) -> Outcome {
+        let old_kek = self.kek_material();
+        let rekey = self.tree.refresh(context.random).expect("a tree has epochs for more than a century");
+        let spi = Announced::draw(context.random).kek;
+        let mut outcome = self.outcome(context, Some(&rekey));
+        self.push_kek(context, &old_kek, spi, &rekey, &mut outcome);
+        self.kek = RekeyState { spi, sequence: 0, issued: context.now, ..self.kek };
+        outcome.changes.push(self.record());
+        outcome.changes.extend(self.node_changes(&rekey));
+        outcome
+    }
+
+    /// Replaces the TEK alone, under the KEK in force.
+    pub(crate) fn rekey_tek(&mut self, context: &mut Context<'_>) -> Outcome {
+        let announced = Announced { tek: claviger_group::Spi::random(context.random), ..self.next };
+        let mut outcome = self.outcome(context, None);
+        let superseded = self.supersede_tek(announced, context);
+        self.push_tek(context, superseded, &mut outcome);
+        outcome.report.tek = Some(announced.tek);
+        outcome.changes.push(self.record());
+        outcome
+    }
+
+    /// Deletes every SA of the group, then makes new ones that members fetch by PULL: the sender ids are spent
+    /// (RFC 6407 section 3.5, steps 5 and 6), or the group ends.
+    pub(crate) fn start_over(&mut self, context: &mut Context<'_>) -> Outcome {
+        let old_kek = self.kek_material();
+        let mut outcome = self.outcome(context, None);
+        if !self.members.is_empty() {
+            let deletes = [Delete::AllTeks, Delete::AllKeks];
+            self.push(context, &old_kek, &deletes, None, None, &mut outcome);
+        }
+        let rekey = self.tree.refresh(context.random).expect("a tree has epochs for more than a century");
+        let fresh = Announced::draw(context.random);
+        self.kek = RekeyState { spi: fresh.kek, sequence: 0, issued: context.now, ..self.kek };
+        self.teks.clear();
+        self.issue_tek(fresh.tek, context.random, context.now);
+        self.sender_ids_issued = 0;
+        outcome.changes.push(self.record());
+        outcome.changes.extend(self.node_changes(&rekey));
+        outcome
+    }
+
+    /// Shows the KEK in force: the root of the tree.
+    fn kek_material(&self) -> KekMaterial {
+        let (_, root) = self.tree.root();
+        KekMaterial::new(self.kek.spi, self.policy.kek_cipher, *root.iv(), root.key())
+    }
+
+    /// Issues the announced TEK and returns the SPIs that it supersedes.
+    fn supersede_tek(&mut self, announced: Announced, context: &mut Context<'_>) -> Vec<Delete> {
+        let superseded = self.teks.iter().filter(|issued| issued.superseded.is_none());
+        let superseded = superseded.map(|issued| Delete::Tek(issued.tek.spi)).collect();
+        self.issue_tek(announced.tek, context.random, context.now);
+        superseded
+    }
+
+    /// Tells those who remain the new KEK, in as many messages as its update arrays need.
+    fn push_kek(
+        &mut self,
+        context: &Context<'_>,
+        old_kek: &KekMaterial,
+        spi: claviger_group::CookiePair,
+        rekey: &Rekey,
+        outcome: &mut Outcome,
+    ) {
+        let mut sa_kek = self.sa_kek(context, spi, context.now);
+        sa_kek.management = Some(lkh::MANAGEMENT_LKH);
+        let sa = SaPayload { kek: Some(sa_kek), gap: None, teks: Vec::new() };
+        for updates in self.update_arrays(context, rekey) {
+            let keys: usize = updates.iter().map(|array| array.keys.len()).sum();
+            outcome.report.message_keys += keys;
+            let lkh = LkhDownload { spi, download: None, updates, signing_key: None };
+            let kd = KeyDownload { lkh: Some(lkh), ..KeyDownload::default() };
+            self.push(context, old_kek, &[], Some(&sa), Some(&kd), outcome);
+        }
+    }
+
+    /// Encodes a rekey of the tree as update arrays, gathered into messages.
+    fn update_arrays(&self, context: &Context<'_>, rekey: &Rekey) -> Vec<Vec<LkhUpdateArray>> {
+        let mut cache = lkh::WrapCache::new(context.provider, self.policy.kek_cipher);
+        let mut messages: Vec<Vec<LkhUpdateArray>> = Vec::new();
+        let mut octets = UPDATE_OCTETS_MAX;
+        for start in &rekey.starts {
+            let held = self.link(start.node, &start.key);
+            let chain: Vec<_> = start
+                .chain
+                .iter()
+                .map(|node| self.link(node, rekey.key(node).expect("a chain consists of replaced nodes")))
+                .collect();
+            let array = lkh::update_array(&held, &chain, &mut cache);
+            let length = array.encoded_len();
+            match messages.last_mut() {
+                Some(message) if octets + length <= UPDATE_OCTETS_MAX => {
+                    message.push(array);
+                    octets += length;
+                }
+                _ => {
+                    messages.push(vec![array]);
+                    octets = length;
+                }
+            }
+        }
+        messages
+    }
+
+    /// Tells the current TEK under the KEK in force, and that it supersedes others.
+    fn push_tek(&mut self, context: &Context<'_>, superseded: Vec<Delete>, outcome: &mut Outcome) {
+        let kek = self.kek_material();
+        let current = self.current_tek();
+        let sa = SaPayload {
+            kek: None,
+            gap: Some(self.gap(self.policy.activation_delay)),
+            teks: vec![sa_tek(current, context.now)],
+        };
+        let kd = KeyDownload { teks: vec![TekDownload::from(&current.tek)], ..KeyDownload::default() };
+        outcome.report.message_keys += 1;
+        self.push(context, &kek, &superseded, Some(&sa), Some(&kd), outcome);
+    }
+
+    /// Seals one message under the next sequence number and has it stored and sent.
+    fn push(
+        &mut self,
+        context: &Context<'_>,
+        kek: &KekMaterial,
+        deletes: &[Delete],
+        sa: Option<&SaPayload>,
+        kd: Option<&KeyDownload>,
+        outcome: &mut Outcome,
+    ) {
+        self.kek.sequence += 1;
+        self.kek.pushes += 1;
+        let sequence = self.kek.sequence;
+        let push = Push { kek, sequence, deletes, sa, kd };
+        let payload = push::seal(context.provider, &push, &self.signing_key)
+            .expect("the group's own keys fit the group's own policy");
+        outcome.report.messages += 1;
+        outcome.report.octets += payload.len();
+        let port = self.policy.push_port.unwrap_or(context.gdoi_port);
+        let transmit = Transmit {
+            carriage: Carriage::Isakmp,
+            source: context.push_source.map(|source| (source, 0).into()),
+            destination: (self.policy.push_destination(), port).into(),
+            payload,
+        };
+        let key = record::push::key(&self.id, &kek.spi, sequence);
+        let order = self.kek.pushes;
+        outcome.changes.push(Change::put(record::PUSH, key.clone(), record::push::encode(&transmit, order)));
+        outcome.pushes.push(QueuedPush { key, transmit });
+    }
+
+    fn outcome(&self, context: &Context<'_>, rekey: Option<&Rekey>) -> Outcome {
+        Outcome {
+            changes: Vec::new(),
+            pushes: Vec::new(),
+            joined: Vec::new(),
+            departed: Vec::new(),
+            report: Rekeyed {
+                group: self.id.clone(),
+                at: context.now,
+                joined: 0,
+                departed: 0,
+                tree_keys: rekey.map_or(0, |rekey| rekey.wraps.len()),
+                message_keys: 0,
+                messages: 0,
+                octets: 0,
+                tek: None,
+            },
+        }
+    }
+}

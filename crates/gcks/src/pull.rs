@@ -1,0 +1,157 @@
+//! Offers and downloads: the GDOI side of the key server.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use claviger_gdoi::{
+    iana::NotifyType,
+    server::{Event as GdoiEvent, PullId},
+};
+use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity};
+use claviger_identity::Hit;
+use claviger_sansio::Time;
+
+use crate::{Event, Gcks, group::WaitingJoin};
+
+/// The most sender ids that one PULL may ask for: one for each encryption module of a large sender.
+const SENDER_IDS_MAX: u16 = 64;
+
+/// How long an offer is remembered without an answer: longer than a member repeats message 3.
+const OFFER_LIFETIME: Duration = Duration::from_secs(60);
+
+/// What message 2 of the running PULLs announced.
+#[derive(Default)]
+pub(crate) struct Pulls {
+    offers: BTreeMap<PullId, Offer>,
+}
+
+struct Offer {
+    hit: Hit,
+    group: GroupId,
+    kek: CookiePair,
+    teks: Vec<Spi>,
+    joins: bool,
+    made: Time,
+}
+
+impl Gcks {
+    pub(crate) fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
+        match event {
+            GdoiEvent::PullRequested { pull, peer: PeerIdentity::Hit(hit), group, .. } => {
+                self.offer(now, pull, hit, group);
+            }
+            GdoiEvent::PullConfirmed { pull, sender_ids, .. } => self.confirm(now, pull, sender_ids),
+            _ => {}
+        }
+    }
+
+    /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer.
+    fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId) {
+        self.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
+        if self.authorised(now, &hit, &id).is_none() {
+            return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
+        }
+        let joins = !self.groups[&id].members.contains_key(&hit);
+        let sa = self.with_group(now, &id, |group, context| {
+            if joins { group.offer_join(context) } else { group.offer_current(context) }
+        });
+        let Ok(sa) = sa else { return };
+        let group = &self.groups[&id];
+        let kek = if joins { group.next.kek } else { group.kek.spi };
+        let teks = sa.teks.iter().map(|tek| tek.spi).collect();
+        if self.gdoi.offer(now, pull, &sa).is_ok() {
+            self.pulls.offers.insert(pull, Offer { hit, group: id, kek, teks, joins, made: now });
+        }
+    }
+
+    /// Answers message 3, or has the next rekey answer it. Everything is checked again (binding section 5).
+    fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>) {
+        let Some(offer) = self.pulls.offers.remove(&pull) else {
+            return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+        };
+        let Some(role) = self.authorised(now, &offer.hit, &offer.group) else {
+            return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
+        };
+        let wanted = requested.unwrap_or(0);
+        if wanted > SENDER_IDS_MAX || (wanted > 0 && !role.sends()) {
+            return self.refuse_pull(now, pull, NotifyType::ATTRIBUTES_NOT_SUPPORTED);
+        }
+        if offer.joins {
+            self.confirm_join(now, pull, offer, role, wanted);
+        } else {
+            self.confirm_member(now, pull, offer, role, wanted);
+        }
+    }
+
+    fn confirm_join(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
+        let group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
+        if group.next.kek != offer.kek || group.members.contains_key(&offer.hit) {
+            // Another rekey took the announced epoch between messages 2 and 3; the member begins anew.
+            return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+        }
+        if group.is_full() {
+            return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
+        }
+        let join = WaitingJoin { pull, hit: offer.hit, role, sender_ids };
+        group.waiting.joins.retain(|waiting| waiting.hit != offer.hit);
+        group.waiting.joins.push(join);
+        group.schedule_rekey(now, false);
+    }
+
+    fn confirm_member(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
+        let group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
+        let stale = group.kek.spi != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
+        let Some(member) = group.members.get_mut(&offer.hit).filter(|_| !stale) else {
+            return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+        };
+        member.role = role;
+        member.last_pull = now;
+        let leaf = member.leaf;
+        self.changes.push(group.member_record(&offer.hit));
+        let Some(sender_ids) = self.sender_ids(now, &offer.group, role, sender_ids) else {
+            return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+        };
+        let group = &self.groups[&offer.group];
+        let download = group.download(leaf, &offer.teks, sender_ids);
+        let sequence = Some(group.kek.sequence);
+        // A PULL that ended meanwhile needs no answer.
+        let _ = self.gdoi.download(now, pull, sequence, &download);
+    }
+
+    /// Answers a joiner's message 3 once its leaf, KEK and TEK exist.
+    pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
+        let Some(sender_ids) = self.sender_ids(now, id, join.role, join.sender_ids) else {
+            return self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
+        };
+        let group = &self.groups[id];
+        let Some(member) = group.members.get(&join.hit) else { return };
+        let tek = group.current_tek().tek.spi;
+        // The first message under the new KEK may be sealed already; the joiner has what it brings.
+        let download = group.download(member.leaf, &[tek], sender_ids);
+        let _ = self.gdoi.download(now, join.pull, Some(group.kek.sequence), &download);
+        self.events.push_back(Event::Joined { hit: join.hit, group: id.clone() });
+    }
+
+    /// Allocates sender ids to one who sends, where the group counts. The outer `None` says that they are spent:
+    /// the group has started over and the member must pull again.
+    #[expect(clippy::option_option, reason = "spent ids and a member that needs none are different answers")]
+    fn sender_ids(&mut self, now: Time, id: &GroupId, role: Role, count: u16) -> Option<Option<Vec<u32>>> {
+        let group = self.groups.get_mut(id)?;
+        if !role.sends() || !group.policy.transform.is_counter_mode() {
+            return Some(None);
+        }
+        if let Some(values) = group.allocate_sender_ids(count) {
+            self.changes.push(group.record());
+            return Some(Some(values));
+        }
+        if let Ok(outcome) = self.with_group(now, id, |group, context| group.start_over(context)) {
+            self.apply(now, id, outcome);
+        }
+        None
+    }
+
+    fn refuse_pull(&mut self, now: Time, pull: PullId, notify: NotifyType) {
+        *self.drops.entry(notify.reason()).or_default() += 1;
+        // A PULL that ended meanwhile needs no refusal.
+        let _ = self.gdoi.refuse(now, pull, notify);
+    }
+}

@@ -1,0 +1,87 @@
+//! Which GROUPKEY-PUSH is sent when, and how often.
+//!
+//! Each message is sent three times, the same octets under the same number (RFC 6407 section 7.3.4 lets members
+//! drop the copies), spaced so that a burst of loss does not take all of them. All copies of one number precede
+//! the first of the next: a member accepts only rising numbers, so a late copy behind its successor were lost.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use claviger_sansio::{
+    Time, Transmit,
+    durable::{Change, RecordKey},
+};
+
+use crate::record;
+
+/// How many times each message is sent.
+pub(crate) const COPIES: u32 = 3;
+
+/// The widest space between two copies.
+const SPACING_MAX: Duration = Duration::from_millis(50);
+
+/// The time within which all copies of one rekey leave, where the widest space would exceed it.
+const REKEY_SPREAD_MAX: Duration = Duration::from_millis(600);
+
+/// A message that is to be sent, with the name of its record.
+pub(crate) struct QueuedPush {
+    pub(crate) key: RecordKey,
+    pub(crate) transmit: Transmit,
+}
+
+/// All copies that wait for their time.
+#[derive(Default)]
+pub(crate) struct PushQueue {
+    copies: BTreeMap<(Time, u64), Copy>,
+    serial: u64,
+}
+
+struct Copy {
+    key: RecordKey,
+    transmit: Transmit,
+    last: bool,
+}
+
+impl PushQueue {
+    /// Plans all copies of the messages of one rekey, in their order, from `start` on. Returns when the last leaves.
+    pub(crate) fn schedule(&mut self, start: Time, pushes: Vec<QueuedPush>) -> Time {
+        let slots = pushes.len() as u32 * COPIES;
+        let spacing = if slots == 0 { SPACING_MAX } else { SPACING_MAX.min(REKEY_SPREAD_MAX / slots) };
+        let mut at = start;
+        let mut last = start;
+        for push in pushes {
+            for copy in 1..=COPIES {
+                let (key, transmit) = (push.key.clone(), push.transmit.clone());
+                self.copies.insert((at, self.serial), Copy { key, transmit, last: copy == COPIES });
+                self.serial += 1;
+                last = at;
+                at = at + spacing;
+            }
+        }
+        last
+    }
+
+    /// Takes what is due; the records of messages that are through are removed.
+    pub(crate) fn take_due(&mut self, now: Time, outbox: &mut VecDeque<Transmit>, changes: &mut Vec<Change>) {
+        while let Some(entry) = self.copies.first_entry()
+            && entry.key().0 <= now
+        {
+            let copy = entry.remove();
+            outbox.push_back(copy.transmit);
+            if copy.last {
+                changes.push(Change::remove(record::PUSH, copy.key));
+            }
+        }
+    }
+
+    /// Forgets the copies of a group that is no more.
+    pub(crate) fn forget(&mut self, scope: &[u8]) {
+        self.copies.retain(|_, copy| copy.key.scope != scope);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.copies.first_key_value().map(|((at, _), _)| *at)
+    }
+}

@@ -1,0 +1,35 @@
+//! A node of a key tree.
+
+use claviger_crypto::SecretBytes;
+use claviger_group::GroupId;
+use claviger_keytree::{NodeId, NodeKey};
+use claviger_sansio::durable::RecordKey;
+use claviger_wire::{DecodeError, Reader};
+
+pub(crate) fn key(group: &GroupId, node: NodeId) -> RecordKey {
+    let mut item = vec![node.level()];
+    item.extend_from_slice(&node.index().to_be_bytes());
+    RecordKey::new(super::scope(group), item)
+}
+
+pub(crate) fn node_of(item: &[u8]) -> Result<NodeId, DecodeError> {
+    let mut r = Reader::new(item);
+    let node = NodeId::new(r.u8("node level")?, r.u32("node index")?);
+    r.finish()?;
+    Ok(node)
+}
+
+pub(crate) fn encode(key: &NodeKey) -> Vec<u8> {
+    super::encode(|w| {
+        w.u32(key.handle);
+        w.slice(key.material());
+    })
+}
+
+pub(crate) fn decode(octets: &[u8]) -> Result<NodeKey, DecodeError> {
+    super::decode(octets, |r| {
+        let handle = r.u32("key handle")?;
+        let material = SecretBytes::copy_of(r.take_rest());
+        NodeKey::new(handle, material).ok_or(DecodeError::Length { field: "node key" })
+    })
+}

@@ -1,0 +1,350 @@
+//! Who may register to which group: the HIP side of the key server.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use claviger_group::{GroupId, Role};
+use claviger_hip::{
+    Event as HipEvent, HipCipher, HostConfig, McastChannel, RegFailure, RegType, RegistrationAnswer,
+    RegistrationRequest, Security, Status, Ticket,
+};
+use claviger_identity::Hit;
+use claviger_sansio::{Time, durable::Change};
+
+use crate::{
+    Event, Gcks,
+    event::{Departure, Refusal, RefusalReason},
+    gcks::REFUSED_MAX,
+    record::{self, member::Grant},
+};
+
+/// How many times a host may join a group in [`JOIN_PERIOD`], so that one host cannot make it rekey for ever.
+const JOINS_MAX: usize = 16;
+
+/// The period over which joins are counted.
+const JOIN_PERIOD: Duration = Duration::from_secs(60);
+
+/// The services of this key server (binding section 2).
+pub(crate) fn services() -> Vec<RegType> {
+    vec![RegType::GCKS_GDOI]
+}
+
+/// Says whether hosts can associate strongly enough for 256-bit groups (binding section 4).
+pub(crate) fn offers_256_bits(hip: &HostConfig) -> bool {
+    hip.ciphers.contains(&HipCipher::AES_256_CBC) && hip.dh_groups.iter().any(|group| group.strength_bits() >= 192)
+}
+
+/// The grants of all hosts, and when they end.
+#[derive(Default)]
+pub(crate) struct Grants {
+    by_host: BTreeMap<Hit, BTreeMap<GroupId, Grant>>,
+    by_expiry: BTreeSet<(Time, Hit, GroupId)>,
+}
+
+impl Grants {
+    pub(crate) fn insert(&mut self, hit: Hit, group: GroupId, grant: Grant) {
+        self.remove(&hit, &group);
+        self.by_expiry.insert((grant.expires, hit, group.clone()));
+        self.by_host.entry(hit).or_default().insert(group, grant);
+    }
+
+    pub(crate) fn remove(&mut self, hit: &Hit, group: &GroupId) -> Option<Grant> {
+        let groups = self.by_host.get_mut(hit)?;
+        let grant = groups.remove(group)?;
+        if groups.is_empty() {
+            self.by_host.remove(hit);
+        }
+        self.by_expiry.remove(&(grant.expires, *hit, group.clone()));
+        Some(grant)
+    }
+
+    pub(crate) fn find(&self, hit: &Hit, group: &GroupId) -> Option<&Grant> {
+        self.by_host.get(hit)?.get(group)
+    }
+
+    pub(crate) fn groups_of(&self, hit: &Hit) -> Vec<GroupId> {
+        self.by_host.get(hit).map(|groups| groups.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(crate) fn hosts_of(&self, group: &GroupId) -> Vec<Hit> {
+        let hosts = self.by_host.iter().filter(|(_, groups)| groups.contains_key(group));
+        hosts.map(|(hit, _)| *hit).collect()
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Time> {
+        self.by_expiry.first().map(|(time, ..)| *time)
+    }
+
+    fn take_expired(&mut self, now: Time) -> Option<(Hit, GroupId)> {
+        let (time, hit, group) = self.by_expiry.first()?;
+        if *time > now {
+            return None;
+        }
+        let (hit, group) = (*hit, group.clone());
+        self.remove(&hit, &group);
+        Some((hit, group))
+    }
+}
+
+/// Counts the joins of each host to each group.
+#[derive(Default)]
+pub(crate) struct JoinLimiter {
+    joins: BTreeMap<(Hit, GroupId), VecDeque<Time>>,
+}
+
+impl JoinLimiter {
+    /// Counts one join, unless there were too many of late.
+    fn admit(&mut self, now: Time, hit: Hit, group: &GroupId) -> bool {
+        self.joins.retain(|_, times| times.back().is_some_and(|last| *last + JOIN_PERIOD > now));
+        let times = self.joins.entry((hit, group.clone())).or_default();
+        while times.front().is_some_and(|first| *first + JOIN_PERIOD <= now) {
+            times.pop_front();
+        }
+        let admitted = times.len() < JOINS_MAX;
+        if admitted {
+            times.push_back(now);
+        }
+        admitted
+    }
+}
+
+impl Gcks {
+    pub(crate) fn handle_hip_event(&mut self, now: Time, event: HipEvent) {
+        match event {
+            HipEvent::RegistrationRequested { ticket, peer, request, security, fresh, .. } => {
+                self.register(now, ticket, peer, &request, &security, fresh);
+            }
+            HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
+            HipEvent::Changed { peer } => self.touch(peer),
+            _ => {}
+        }
+    }
+
+    /// Returns the role in which a host may pull a group's keys at this moment.
+    pub(crate) fn authorised(&self, now: Time, hit: &Hit, group: &GroupId) -> Option<Role> {
+        let grant = self.grants.find(hit, group).filter(|grant| grant.expires > now)?;
+        let allowed = self.groups.get(group)?.allowed(hit)?;
+        allowed.covers(grant.role).then_some(grant.role)
+    }
+
+    /// Ends the grants whose lifetime ran out: it counts as leaving (binding section 6).
+    pub(crate) fn expire_grants(&mut self, now: Time) {
+        while let Some((hit, group)) = self.grants.take_expired(now) {
+            self.changes.push(Change::remove(record::GRANT, record::host_key(&group, &hit)));
+            self.depart(now, &group, hit, Departure::Expired);
+        }
+    }
+
+    /// Narrows a grant that exceeds the list. A host that gained a role registers again for it.
+    pub(crate) fn narrow_grant(&mut self, hit: &Hit, group: &GroupId, allowed: Role) {
+        let Some(grant) = self.grants.find(hit, group).copied().filter(|g| !allowed.covers(g.role)) else { return };
+        match Role::from_bits(grant.role.bits() & allowed.bits()) {
+            Some(role) => self.store_grant(*hit, group.clone(), Grant { role, ..grant }),
+            None => {
+                self.grants.remove(hit, group);
+                self.changes.push(Change::remove(record::GRANT, record::host_key(group, hit)));
+            }
+        }
+    }
+
+    /// Takes a grant away and tells the host so. Says whether there was one.
+    pub(crate) fn withdraw_grant(&mut self, now: Time, hit: &Hit, group: &GroupId) -> bool {
+        let Some(grant) = self.grants.remove(hit, group) else { return false };
+        self.changes.push(Change::remove(record::GRANT, record::host_key(group, hit)));
+        let channel =
+            McastChannel::answer(RegType::GCKS_GDOI, grant.role, group.clone(), Duration::ZERO, Status::NOT_AUTHORISED);
+        // Without an association there is nobody to tell.
+        let _ = self.hip.revoke(now, *hit, RegType::GCKS_GDOI, vec![channel]);
+        true
+    }
+
+    /// Plans the departure of a member; who never completed a PULL changes nothing.
+    pub(crate) fn depart(&mut self, now: Time, group: &GroupId, hit: Hit, departure: Departure) {
+        let Some(state) = self.groups.get_mut(group) else { return };
+        state.waiting.joins.retain(|join| join.hit != hit);
+        if state.members.contains_key(&hit) {
+            state.waiting.departures.insert(hit);
+            state.schedule_rekey(now, true);
+            self.departures.insert((group.clone(), hit), departure);
+        }
+    }
+
+    /// Answers a registration, group by group.
+    fn register(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        hit: Hit,
+        request: &RegistrationRequest,
+        security: &Security,
+        fresh: bool,
+    ) {
+        let answer = if request.reg_type == RegType::GCKS_GDOI {
+            self.decide(now, hit, request, security, fresh)
+        } else {
+            RegistrationAnswer::refused(request.reg_type, RegFailure::TYPE_UNAVAILABLE)
+        };
+        let granted = answer.granted.is_some();
+        // The peer may have closed meanwhile; its grants end with the association.
+        if self.hip.answer(now, ticket, answer).is_ok() && granted {
+            self.take_up_keys(now, hit);
+        }
+        self.touch(hit);
+    }
+
+    fn decide(
+        &mut self,
+        now: Time,
+        hit: Hit,
+        request: &RegistrationRequest,
+        security: &Security,
+        fresh: bool,
+    ) -> RegistrationAnswer {
+        let channels: Vec<McastChannel> =
+            request.channels.iter().map(|channel| self.decide_channel(now, hit, request, channel, security)).collect();
+        if fresh {
+            let named = |group: &GroupId| request.channels.iter().any(|channel| channel.group == *group);
+            for group in self.grants.groups_of(&hit).into_iter().filter(|group| !named(group)) {
+                self.leave(now, hit, &group, Departure::NotNamedAgain);
+            }
+        } else if request.lifetime.is_zero() {
+            for group in self.grants.groups_of(&hit) {
+                self.leave(now, hit, &group, Departure::Left);
+            }
+        } else if request.channels.is_empty() {
+            self.renew_all(now, hit, request.lifetime);
+        }
+        RegistrationAnswer::decided(request, channels)
+    }
+
+    /// Decides on one group and repeats its channel with the status.
+    fn decide_channel(
+        &mut self,
+        now: Time,
+        hit: Hit,
+        request: &RegistrationRequest,
+        channel: &McastChannel,
+        security: &Security,
+    ) -> McastChannel {
+        let lifetime = channel.lifetime.min(request.lifetime);
+        if lifetime.is_zero() {
+            self.leave(now, hit, &channel.group, Departure::Left);
+            return channel.answered(channel.role, Duration::ZERO, Status::GRANTED);
+        }
+        match self.admit(now, hit, channel, security) {
+            Ok(longest) => {
+                let lifetime = lifetime.min(longest);
+                let grant = Grant { role: channel.role, lifetime, expires: now + lifetime };
+                self.store_grant(hit, channel.group.clone(), grant);
+                let group = channel.group.clone();
+                self.events.push_back(Event::Registered { hit, group, role: channel.role });
+                channel.answered(channel.role, lifetime, Status::GRANTED)
+            }
+            Err(reason) => {
+                self.remember_refusal(now, hit, &channel.group, reason);
+                channel.answered(channel.role, Duration::ZERO, status(reason))
+            }
+        }
+    }
+
+    /// Says how long a host may register to a group, or why not at all.
+    fn admit(
+        &mut self,
+        now: Time,
+        hit: Hit,
+        channel: &McastChannel,
+        security: &Security,
+    ) -> Result<Duration, RefusalReason> {
+        let group = self.groups.get(&channel.group).ok_or(RefusalReason::GroupUnknown)?;
+        let allowed = group.allowed(&hit).ok_or(RefusalReason::NotAuthorised)?;
+        if !allowed.covers(channel.role) {
+            return Err(RefusalReason::RoleNotAuthorised);
+        }
+        if channel.channel.is_some_and(|asked| asked != group.policy.channel) {
+            return Err(RefusalReason::ChannelUnknown);
+        }
+        if group.policy.transform.key_bits() > 128 && !security.supports_256_bits() {
+            return Err(RefusalReason::WeakAssociation);
+        }
+        if !group.members.contains_key(&hit) {
+            if group.is_full() {
+                return Err(RefusalReason::GroupFull);
+            }
+            if !self.limiter.admit(now, hit, &channel.group) {
+                return Err(RefusalReason::TooOften);
+            }
+        }
+        Ok(group.policy.registration_lifetime)
+    }
+
+    fn leave(&mut self, now: Time, hit: Hit, group: &GroupId, departure: Departure) {
+        if self.grants.remove(&hit, group).is_some() {
+            self.changes.push(Change::remove(record::GRANT, record::host_key(group, &hit)));
+        }
+        self.depart(now, group, hit, departure);
+    }
+
+    fn renew_all(&mut self, now: Time, hit: Hit, lifetime: Duration) {
+        for group in self.grants.groups_of(&hit) {
+            let Some(grant) = self.grants.find(&hit, &group).copied() else { continue };
+            let Some(longest) = self.groups.get(&group).map(|g| g.policy.registration_lifetime) else { continue };
+            if self.authorised(now, &hit, &group).is_some() {
+                let lifetime = lifetime.min(longest);
+                self.store_grant(hit, group, Grant { lifetime, expires: now + lifetime, ..grant });
+            }
+        }
+    }
+
+    fn store_grant(&mut self, hit: Hit, group: GroupId, grant: Grant) {
+        let key = record::host_key(&group, &hit);
+        self.changes.push(Change::put(record::GRANT, key, record::member::encode_grant(&grant)));
+        self.grants.insert(hit, group, grant);
+    }
+
+    /// Makes the keys of a registration known to GDOI, in place of the host's earlier ones.
+    pub(crate) fn take_up_keys(&mut self, now: Time, hit: Hit) {
+        let Some(sa) = self.hip.registration_sa(&hit, RegType::GCKS_GDOI) else { return };
+        match self.cookies.insert(hit, sa.cookies) {
+            Some(earlier) if earlier == sa.cookies => {}
+            earlier => {
+                if let Some(earlier) = earlier {
+                    self.gdoi.remove_registration(&earlier);
+                }
+                self.gdoi.add_registration(now, sa);
+            }
+        }
+    }
+
+    fn forget_association(&mut self, now: Time, hit: Hit) {
+        for group in self.grants.groups_of(&hit) {
+            self.leave(now, hit, &group, Departure::Left);
+        }
+        if let Some(cookies) = self.cookies.remove(&hit) {
+            self.gdoi.remove_registration(&cookies);
+        }
+        self.touch(hit);
+    }
+
+    fn remember_refusal(&mut self, now: Time, hit: Hit, group: &GroupId, reason: RefusalReason) {
+        let refusal = Refusal { hit, group: group.clone(), reason, at: now };
+        self.refused.retain(|earlier| earlier.hit != hit || earlier.group != *group);
+        self.refused.truncate(REFUSED_MAX - 1);
+        self.refused.push_front(refusal.clone());
+        *self.drops.entry(reason.as_str()).or_default() += 1;
+        self.events.push_back(Event::Refused(refusal));
+    }
+}
+
+/// Tells a refusal so that a host that is not on the list learns nothing of the group (binding section 2).
+fn status(reason: RefusalReason) -> Status {
+    match reason {
+        RefusalReason::GroupUnknown | RefusalReason::NotAuthorised => Status::NOT_AUTHORISED,
+        RefusalReason::ChannelUnknown => Status::GROUP_UNKNOWN,
+        RefusalReason::RoleNotAuthorised => Status::NOT_FOR_ROLE,
+        RefusalReason::GroupFull => Status::GROUP_FULL,
+        RefusalReason::TooOften => Status::from_failure(RegFailure::INSUFFICIENT_RESOURCES),
+        RefusalReason::WeakAssociation => Status::from_failure(RegFailure::CREDENTIALS_REQUIRED),
+    }
+}

@@ -1,0 +1,132 @@
+//! Takes up the stored state after a restart.
+
+use std::collections::BTreeMap;
+
+use claviger_crypto::{Random, SecretBytes};
+use claviger_group::{GroupId, registration::PeerIdentity};
+use claviger_keytree::{KeyTree, NodeId, NodeKey};
+use claviger_sansio::{
+    Time, Transmit,
+    durable::{RecordKey, Table},
+};
+use claviger_wire::DecodeError;
+
+use crate::{
+    Gcks, GcksConfig, RestoreError,
+    group::Group,
+    push_queue::QueuedPush,
+    record::{self, TABLES},
+    registration::services,
+};
+
+/// A record as the store gives it back.
+pub type Record = (Table, RecordKey, SecretBytes);
+
+impl Gcks {
+    /// The tables that the key server keeps, for the program to read them all.
+    pub const TABLES: [Table; TABLES.len()] = TABLES;
+
+    /// Says when the last stored change happened: the clock of the new process must not start earlier.
+    pub fn last_change(records: &[Record]) -> Result<Time, RestoreError> {
+        let mut last = Time::EPOCH;
+        for (_, value) in table(records, record::CLOCK) {
+            last = last.max(decode(record::CLOCK, record::decode(value, |r| record::member::read_time(r, "time")))?);
+        }
+        Ok(last)
+    }
+
+    /// Makes a key server that goes on where the stored one stopped. Messages that may not have left are sent again.
+    pub fn restore(
+        config: GcksConfig,
+        random: Box<dyn Random>,
+        now: Time,
+        records: &[Record],
+    ) -> Result<Self, RestoreError> {
+        let mut gcks = Self::new(config, random, now).map_err(RestoreError::Hip)?;
+        gcks.restore_groups(now, records)?;
+        for (key, value) in table(records, record::GRANT) {
+            let (group, hit) = host(record::GRANT, key)?;
+            let grant = decode(record::GRANT, record::member::decode_grant(value))?;
+            gcks.grants.insert(hit, group, grant);
+        }
+        for (_, value) in table(records, record::ASSOCIATION) {
+            let hit = decode(record::ASSOCIATION, gcks.hip.restore(now, value))?;
+            for service in services() {
+                if let Some(sa) = gcks.hip.registration_sa(&hit, service) {
+                    debug_assert_eq!(sa.peer, PeerIdentity::Hit(hit));
+                    gcks.take_up_keys(now, hit);
+                }
+            }
+        }
+        gcks.restore_pushes(now, records)?;
+        gcks.settle(now);
+        Ok(gcks)
+    }
+
+    fn restore_groups(&mut self, now: Time, records: &[Record]) -> Result<(), RestoreError> {
+        let mut nodes: BTreeMap<&[u8], Vec<(NodeId, NodeKey)>> = BTreeMap::new();
+        for (key, value) in table(records, record::NODE) {
+            let node = decode(record::NODE, record::node::node_of(&key.item))?;
+            let node_key = decode(record::NODE, record::node::decode(value))?;
+            nodes.entry(&key.scope).or_default().push((node, node_key));
+        }
+        for (key, value) in table(records, record::GROUP) {
+            let id = decode(record::GROUP, record::group_of(&key.scope))?;
+            let stored = decode(record::GROUP, record::group::decode(value))?;
+            if stored.teks.is_empty() {
+                return Err(RestoreError::Inconsistent { table: record::GROUP.name() });
+            }
+            let tree = KeyTree::restore(stored.tree, nodes.remove(&key.scope[..]).unwrap_or_default())
+                .map_err(|_| RestoreError::Inconsistent { table: record::NODE.name() })?;
+            let group = Group::restore(id.clone(), stored, tree, &mut self.random, now);
+            self.groups.insert(id, group);
+        }
+        for (key, value) in table(records, record::ACCESS) {
+            let (group, hit) = host(record::ACCESS, key)?;
+            let role = decode(record::ACCESS, record::member::decode_role(value))?;
+            self.restored_group(record::ACCESS, &group)?.access.insert(hit, role);
+        }
+        for (key, value) in table(records, record::MEMBER) {
+            let (group, hit) = host(record::MEMBER, key)?;
+            let member = decode(record::MEMBER, record::member::decode_member(value))?;
+            let group = self.restored_group(record::MEMBER, &group)?;
+            if !group.tree.contains(member.leaf) {
+                return Err(RestoreError::Inconsistent { table: record::MEMBER.name() });
+            }
+            group.members.insert(hit, member);
+        }
+        Ok(())
+    }
+
+    /// Plans every message anew whose last copy was not seen to leave, in the order in which they were made.
+    fn restore_pushes(&mut self, now: Time, records: &[Record]) -> Result<(), RestoreError> {
+        let mut pushes: BTreeMap<GroupId, BTreeMap<u64, (RecordKey, Transmit)>> = BTreeMap::new();
+        for (key, value) in table(records, record::PUSH) {
+            let id = decode(record::PUSH, record::group_of(&key.scope))?;
+            let (order, transmit) = decode(record::PUSH, record::push::decode(value))?;
+            pushes.entry(id).or_default().insert(order, (key.clone(), transmit));
+        }
+        for (id, queued) in pushes {
+            let queued = queued.into_values().map(|(key, transmit)| QueuedPush { key, transmit }).collect();
+            let quiet_at = self.push_queue.schedule(now, queued);
+            self.restored_group(record::PUSH, &id)?.quiet_at = quiet_at;
+        }
+        Ok(())
+    }
+
+    fn restored_group(&mut self, table: Table, id: &GroupId) -> Result<&mut Group, RestoreError> {
+        self.groups.get_mut(id).ok_or(RestoreError::Inconsistent { table: table.name() })
+    }
+}
+
+fn table(records: &[Record], wanted: Table) -> impl Iterator<Item = (&RecordKey, &[u8])> {
+    records.iter().filter(move |(table, ..)| *table == wanted).map(|(_, key, value)| (key, value.expose()))
+}
+
+fn host(table: Table, key: &RecordKey) -> Result<(GroupId, claviger_identity::Hit), RestoreError> {
+    Ok((decode(table, record::group_of(&key.scope))?, decode(table, record::host_of(&key.item))?))
+}
+
+fn decode<T>(table: Table, result: Result<T, DecodeError>) -> Result<T, RestoreError> {
+    result.map_err(|error| RestoreError::Decode { table: table.name(), error })
+}

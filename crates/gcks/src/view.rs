@@ -1,0 +1,126 @@
+//! What the machine shows of itself: no secret among it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use claviger_group::{CookiePair, GroupId, GroupPolicy, Role, Spi};
+use claviger_identity::Hit;
+use claviger_sansio::Time;
+
+use crate::{Gcks, event::Refusal};
+
+/// One group.
+#[derive(Debug, Clone)]
+pub struct GroupView {
+    /// Its identifier.
+    pub id: GroupId,
+    /// Its policy.
+    pub policy: GroupPolicy,
+    /// How many hosts completed a PULL.
+    pub members: usize,
+    /// How many hosts are on the list.
+    pub allowed: usize,
+    /// The SPI of the rekey SA.
+    pub kek_spi: CookiePair,
+    /// The last sequence number under it.
+    pub sequence: u32,
+    /// How old the KEK is.
+    pub kek_age: Duration,
+    /// How many levels the key tree has above its leaves.
+    pub tree_depth: u8,
+    /// The TEKs in force, oldest first.
+    pub teks: Vec<TekView>,
+}
+
+/// One data SA.
+#[derive(Debug, Clone, Copy)]
+pub struct TekView {
+    /// Its SPI.
+    pub spi: Spi,
+    /// How old it is.
+    pub age: Duration,
+    /// Whether its successor was issued.
+    pub superseded: bool,
+}
+
+/// One host of a group.
+#[derive(Debug, Clone, Copy)]
+pub struct HostView {
+    /// Who.
+    pub hit: Hit,
+    /// What the list allows it; `None` if it is on no list any more.
+    pub allowed: Option<Role>,
+    /// Its role in the grant it holds, and how long that lasts.
+    pub granted: Option<(Role, Duration)>,
+    /// Since when it is a member.
+    pub member_since: Option<Time>,
+    /// When it last pulled.
+    pub last_pull: Option<Time>,
+}
+
+impl Gcks {
+    /// Shows all groups.
+    pub fn groups(&self, now: Time) -> Vec<GroupView> {
+        self.groups.keys().filter_map(|id| self.group(now, id)).collect()
+    }
+
+    /// Shows one group.
+    pub fn group(&self, now: Time, id: &GroupId) -> Option<GroupView> {
+        let group = self.groups.get(id)?;
+        let teks = group.teks.iter().filter(|issued| {
+            issued.superseded.is_none_or(|at| at + group.policy.deactivation_delay > now)
+        });
+        Some(GroupView {
+            id: id.clone(),
+            policy: group.policy.clone(),
+            members: group.members.len(),
+            allowed: group.access.len(),
+            kek_spi: group.kek.spi,
+            sequence: group.kek.sequence,
+            kek_age: now.since(group.kek.issued),
+            tree_depth: group.tree.depth(),
+            teks: teks
+                .map(|issued| TekView {
+                    spi: issued.tek.spi,
+                    age: now.since(issued.issued),
+                    superseded: issued.superseded.is_some(),
+                })
+                .collect(),
+        })
+    }
+
+    /// Shows the hosts of a group: on the list, granted, members.
+    pub fn hosts(&self, now: Time, id: &GroupId) -> Option<Vec<HostView>> {
+        let group = self.groups.get(id)?;
+        let mut hits: Vec<Hit> = group.access.keys().chain(group.members.keys()).copied().collect();
+        hits.extend(self.grants.hosts_of(id));
+        hits.sort();
+        hits.dedup();
+        let view = |hit: Hit| {
+            let member = group.members.get(&hit);
+            let grant = self.grants.find(&hit, id);
+            HostView {
+                hit,
+                allowed: group.allowed(&hit),
+                granted: grant.map(|grant| (grant.role, grant.expires.since(now))),
+                member_since: member.map(|member| member.since),
+                last_pull: member.map(|member| member.last_pull),
+            }
+        };
+        Some(hits.into_iter().map(view).collect())
+    }
+
+    /// Shows the hosts that were refused, the latest first; at most [`REFUSED_MAX`](crate::gcks::REFUSED_MAX).
+    pub fn refused(&self) -> impl Iterator<Item = &Refusal> {
+        self.refused.iter()
+    }
+
+    /// Shows how many messages and requests were dropped or refused, by reason.
+    pub fn drops(&self) -> &BTreeMap<&'static str, u64> {
+        &self.drops
+    }
+
+    /// Counts the live associations.
+    pub fn associations(&self) -> usize {
+        self.hip.associations().count()
+    }
+}

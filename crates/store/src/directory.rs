@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -18,13 +18,10 @@ const FILE_MODE: u32 = 0o600;
 /// The lock file's name.
 const LOCK_FILE: &str = "store.lock";
 
-/// What the lock file says once the database was complete.
-const MADE: &[u8] = b"the database of this store was made\n";
-
 /// A directory that this process has locked. The lock ends with the value, or with the process however it ends.
 pub(crate) struct LockedDirectory {
     path: PathBuf,
-    lock: File,
+    _lock: File,
 }
 
 impl LockedDirectory {
@@ -41,26 +38,12 @@ impl LockedDirectory {
             .open(&lock_path)
             .map_err(failure("open", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse { directory: path.to_owned() }),
             Err(TryLockError::Error(source)) => {
                 Err(StoreError::File { action: "lock", path: lock_path, source })
             }
         }
-    }
-
-    /// Notes that the database was complete once, so that from now on its absence is an error.
-    pub(crate) fn mark_made(&mut self) -> Result<(), StoreError> {
-        let path = self.file(LOCK_FILE);
-        self.lock.write_all(MADE).map_err(failure("write", &path))?;
-        self.lock.sync_all().map_err(failure("sync", &path))?;
-        self.sync()
-    }
-
-    /// Says whether the database was complete once.
-    pub(crate) fn is_marked_made(&self) -> Result<bool, StoreError> {
-        let metadata = self.lock.metadata().map_err(failure("read", &self.file(LOCK_FILE)))?;
-        Ok(metadata.len() != 0)
     }
 
     /// Removes what a kill left of a file in the making. A file published under its final name stays under that.

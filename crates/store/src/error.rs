@@ -16,9 +16,9 @@ pub enum StoreError {
     },
     /// Cryptography or its source of randomness failed.
     Crypto(CryptoError),
-    /// The database as a whole was altered or cut, or is not one.
+    /// The database, or the mark beside it, was altered or cut, or is not one.
     Damaged {
-        /// The database.
+        /// The file.
         path: PathBuf,
         /// What was found.
         source: Box<dyn Error + Send + Sync>,
@@ -80,6 +80,17 @@ pub enum StoreError {
         /// The newest format that is understood here.
         supported: u32,
     },
+    /// The database lacks commits that were answered: an older one was put back, or its last commit was damaged.
+    RolledBack {
+        /// The database.
+        path: PathBuf,
+        /// The file that tells how many commits were answered.
+        mark: PathBuf,
+        /// The commits that the database has.
+        found: u64,
+        /// The commits that were answered.
+        answered: u64,
+    },
     /// A record's name or value exceeds what a store keeps.
     TooLong {
         /// The table it was meant for.
@@ -95,7 +106,7 @@ impl fmt::Display for StoreError {
             }
             Self::Crypto(error) => write!(f, "the store's cryptography failed: {error}"),
             Self::Damaged { path, source } => {
-                write!(f, "the database {} is damaged: {source}", path.display())
+                write!(f, "the store's file {} is damaged: {source}", path.display())
             }
             Self::DatabaseMissing { path } => write!(
                 f,
@@ -129,6 +140,12 @@ impl fmt::Display for StoreError {
                 f,
                 "the database {} has format {found} and this program knows none above {supported}; use the newer program",
                 path.display()
+            ),
+            Self::RolledBack { path, mark, found, answered } => write!(
+                f,
+                "the database {} ends with commit {found}, but commit {answered} was answered; restore the newer one, or remove {} to go on without, and then replace every group",
+                path.display(),
+                mark.display()
             ),
             Self::TooLong { table } => {
                 write!(f, "a record of the table {} is longer than a store keeps", table.name())

@@ -13,7 +13,8 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 use crate::{
     Store, StoreError,
     directory::LockedDirectory,
-    first_start::{self, DATABASE},
+    first_start::{self, DATABASE, OWN, ROW_COMMITS},
+    mark::Mark,
     seal::{INDEX_LEN, Opener, Sealer, StoreKeys},
     store::{Each, check_lengths},
 };
@@ -22,6 +23,8 @@ use crate::{
 pub struct FileStore {
     // Dropped in this order: the database is closed before the lock is given up.
     database: Database,
+    commits: u64,
+    mark: Mark,
     sealer: Sealer,
     keys: StoreKeys,
     directory: LockedDirectory,
@@ -35,17 +38,18 @@ impl FileStore {
     /// # Errors
     ///
     /// [`StoreError::InUse`] while another process has it open; the `Key` errors if the key file is not exactly as
-    /// it was made; [`StoreError::DatabaseMissing`], [`StoreError::Damaged`] or [`StoreError::NewerFormat`] if
+    /// it was made; [`StoreError::DatabaseMissing`], [`StoreError::RolledBack`], [`StoreError::Damaged`] or [`StoreError::NewerFormat`] if
     /// the database is not; [`StoreError::File`] if the system refuses.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let mut random = SystemRandom::new()?;
-        let mut directory = LockedDirectory::lock(directory)?;
+        let directory = LockedDirectory::lock(directory)?;
         first_start::remove_leftovers(&directory)?;
         let key = first_start::key(&directory, &mut random)?;
         let keys = StoreKeys::derive(&key)?;
-        let database = first_start::database(&mut directory, &keys)?;
+        let (database, commits) = first_start::database(&directory, &keys)?;
+        let mark = Mark::open(&directory, &keys, commits)?;
         let sealer = Sealer::new(&keys, &mut random)?;
-        Ok(Self { database, sealer, keys, directory })
+        Ok(Self { database, commits, mark, sealer, keys, directory })
     }
 
     /// Returns the directory that it is in.
@@ -62,7 +66,10 @@ impl Store for FileStore {
                 .iter()
                 .map(|change| Row::new(&self.keys, &mut self.sealer, change))
                 .collect::<Result<Vec<_>, _>>()?;
-            write(&self.database, &rows).map_err(|error| damage(&self.directory, error))?;
+            let commits = self.commits + 1;
+            write(&self.database, &rows, commits).map_err(|error| damage(&self.directory, error))?;
+            self.commits = commits;
+            self.mark.advance(&self.keys, commits)?;
         }
         Ok(Receipt::attest(changes.len()))
     }
@@ -123,11 +130,12 @@ impl Row {
 }
 
 /// Applies rows in one transaction and waits until the disk has them.
-fn write(database: &Database, rows: &[Row]) -> Result<(), redb::Error> {
+fn write(database: &Database, rows: &[Row], commits: u64) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     // With one phase, redb takes a damaged last commit for an interrupted one, and goes back to the one before.
     transaction.set_two_phase_commit(true);
+    transaction.open_table(OWN)?.insert(ROW_COMMITS, &commits.to_be_bytes()[..])?;
     {
         let mut tables = BTreeMap::new();
         for row in rows {

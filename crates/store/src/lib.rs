@@ -13,6 +13,7 @@
 //! | [`file`] | the store in a directory |
 //! | `first_start`, `directory` | how its files are made, so that a kill leaves nothing half made |
 //! | `key_file`, `seal` | where the key lies, and how records are sealed under it |
+//! | `mark` | how a database that lost commits is noticed |
 //! | [`memory`] | the store of tests and simulations |
 //! | [`error`] | why a store refuses |
 //!
@@ -21,14 +22,15 @@
 //! | file | what |
 //! |---|---|
 //! | `store.key` | 32 random octets, mode 0600, made at first start and never again |
-//! | `store.redb` | the database, mode 0600: one redb table for each [`Table`], and `$store` with format and key check |
-//! | `store.lock` | locked by the process that has the store open; says whether the database was ever complete |
-//! | `store.key.new`, `store.redb.new` | files in the making; what a kill left of them is removed at the next start |
+//! | `store.redb` | the database, mode 0600: one redb table for each [`Table`], and `$store` with format, key check and number of commits |
+//! | `store.mark` | the number of commits that were answered, 8 octets, and a proof of it, 16 |
+//! | `store.lock` | empty; locked by the process that has the store open |
+//! | `store.*.new` | files in the making; what a kill left of them is removed at the next start |
 //!
-//! The directory is made with mode 0700. The first start writes the key, then the database beside its final name,
-//! then renames it, then marks it made: each step is synced before the next. So a key without a database and
-//! without the mark is a first start that was interrupted, and is taken up where it stopped; a key or a database
-//! that is missing after the mark is an error, never an occasion to begin anew.
+//! The directory is made with mode 0700. The first start writes key, database and mark in this order, each beside
+//! its final name, synced, and then given that name, synced. So a key without database and without mark is a
+//! first start that was interrupted, and is taken up where it stopped; a key or a database that is missing beside
+//! a mark is an error, never an occasion to begin anew.
 //!
 //! [`Table`]: claviger_sansio::durable::Table
 //!
@@ -58,7 +60,9 @@
 //!   pages change when: no content, no group's name, no HIT.
 //! * Who alters the database without the key is found out: pages by redb's checksums as the store is opened
 //!   ([`StoreError::Damaged`]), records by their tags as they are read ([`StoreError::Corrupt`]).
-//!   Commits are made in redb's two phases, so that damage is never taken for an interrupted commit and rolled back.
+//! * Nothing is taken back by damage or by a database restored alone: commits are made in redb's two phases, so
+//!   that a damaged page is never taken for an interrupted commit, and the mark tells when commits are missing that were
+//!   answered ([`StoreError::RolledBack`]). Who goes on without them on purpose removes the mark.
 //! * A wrong, missing, cut, foreign or too widely readable key file is an error.
 //! * A commit that was answered survives `kill -9` at any instant; one that was not is there as a whole or not at all.
 //!
@@ -66,9 +70,10 @@
 //!
 //! * Who reads the key file as well reads everything, also removed records whose sealed octets still lie in free
 //!   pages of the database. Backups of the database and of the key belong in different places.
-//! * Rollback: who may write to the directory can put back an older `store.redb`, or delete records' pages with valid checksums.
-//!   Every record is then genuine, and nothing here can know better. A restored backup makes the server reuse
-//!   what it handed out since; whoever restores one has to replace the groups.
+//! * Rollback of the whole directory by somebody who may write there, or by a backup restored whole. Every record is
+//!   then genuine, and nothing here can know better; the server would hand out again what it handed out since.
+//!   Whoever restores a backup has to replace the groups.
+//! * Deletion of records behind valid checksums, by somebody who may write there.
 //! * A disk that acknowledges a sync and did not do it.
 
 pub mod error;
@@ -79,6 +84,7 @@ pub mod store;
 mod directory;
 mod first_start;
 mod key_file;
+mod mark;
 mod seal;
 
 pub use error::StoreError;

@@ -25,6 +25,9 @@ pub(crate) const INDEX_LEN: usize = 2 * DIGEST_LEN;
 /// The octets that prove a key to be the right one.
 pub(crate) const CHECK_LEN: usize = 32;
 
+/// The octets that prove a mark to be this store's.
+pub(crate) const MARK_PROOF_LEN: usize = 16;
+
 /// The octets kept of each keyed digest.
 const DIGEST_LEN: usize = 16;
 
@@ -74,6 +77,16 @@ impl StoreKeys {
     /// Says whether the database's check belongs to this key.
     pub(crate) fn proves(&self, check: &[u8]) -> Result<bool, CryptoError> {
         Ok(ct_eq(self.check()?.expose(), check))
+    }
+
+    /// Computes what proves that this store wrote the mark of so many commits.
+    pub(crate) fn mark_proof(&self, commits: u64) -> Result<SecretBytes, CryptoError> {
+        hkdf::expand(self.prf, self.root.expose(), &[b"mark", &commits.to_be_bytes()], MARK_PROOF_LEN)
+    }
+
+    /// Says whether this store wrote the mark of so many commits.
+    pub(crate) fn proves_mark(&self, commits: u64, proof: &[u8]) -> Result<bool, CryptoError> {
+        Ok(ct_eq(self.mark_proof(commits)?.expose(), proof))
     }
 
     /// Computes a record's key in the database.

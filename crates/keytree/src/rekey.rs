@@ -9,7 +9,7 @@ use crate::{Degree, Leaf, NodeId, NodeKey};
 
 /// One change of the tree: what to store, and what to send. It holds all keys that sending needs, and so does not
 /// depend on the tree's later changes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rekey {
     /// The epoch that this change began; the handle of each new key.
     pub epoch: u32,
@@ -95,7 +95,7 @@ pub enum UnderKey {
 }
 
 /// A key that remaining members hold already, and the new keys that they reach from it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
     /// The node that the key belongs to: an unreplaced child of a replaced node, or a replaced node itself.
     pub node: NodeId,

@@ -1,0 +1,101 @@
+//! The one place where the time is read.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use claviger_sansio::Time;
+
+/// Makes [`Time`]: the wall clock as it stood at the start, advanced by the monotonic clock.
+///
+/// It never goes back while the program runs, whatever is done to the wall clock, and its times can be stored
+/// and compared after a restart. All copies of one clock agree. A program makes one at its start and hands out
+/// copies: a second one would see whatever happened to the wall clock in between.
+///
+/// Linux's monotonic clock stands still while the host is suspended, and so does this one; a member whose host
+/// slept finds out by the group's traffic, and not by its timers.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    base: Time,
+    started: Instant,
+}
+
+impl Clock {
+    /// Starts a clock at the wall clock's time, or at `floor` if the wall clock has not reached it.
+    ///
+    /// The floor is the latest time that the program is known to have seen before, from its store: a wall clock
+    /// that was set back must not make old keys young.
+    #[expect(clippy::disallowed_methods, reason = "this is where the programs read their clock")]
+    pub fn starting_at(floor: Time) -> Self {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(Time::EPOCH, |since_epoch| Time::EPOCH + since_epoch);
+        if wall < floor {
+            tracing::warn!(%wall, %floor, "the wall clock is behind what the store has seen; starting from the store's time");
+        }
+        Self { base: wall.max(floor), started: Instant::now() }
+    }
+
+    /// Says what time it is.
+    #[expect(clippy::disallowed_methods, reason = "this is where the programs read their clock")]
+    pub fn now(&self) -> Time {
+        self.base + Instant::now().saturating_duration_since(self.started)
+    }
+
+    /// Waits until the clock shows `time` or more; returns at once if it already does.
+    ///
+    /// The wait may be up to a few milliseconds too long, as tokio's timers are.
+    pub async fn sleep_until(&self, time: Time) {
+        // A time beyond what an `Instant` can hold never comes.
+        match self.started.checked_add(time.since(self.base)) {
+            Some(instant) => tokio::time::sleep_until(instant.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn starts_at_a_floor_that_lies_ahead_of_the_wall_clock() {
+        let floor = Clock::starting_at(Time::EPOCH).now() + Duration::from_secs(3600);
+        let clock = Clock::starting_at(floor);
+        assert!(clock.now() >= floor);
+        assert!(clock.now() < floor + Duration::from_secs(60));
+    }
+
+    #[test]
+    fn starts_at_the_wall_clock_when_the_floor_is_past() {
+        let seconds = std::process::Command::new("date").arg("+%s").output().expect("date runs").stdout;
+        let wall: u64 = String::from_utf8(seconds).unwrap().trim().parse().unwrap();
+        let now = Clock::starting_at(Time::from_secs(1)).now().as_secs();
+        assert!(now.abs_diff(wall) < 60, "{now} is not near {wall}");
+    }
+
+    #[test]
+    fn never_goes_back_and_copies_agree() {
+        let clock = Clock::starting_at(Time::EPOCH);
+        let copy = clock;
+        let mut last = clock.now();
+        for round in 0..20_000 {
+            let now = if round % 2 == 0 { clock.now() } else { copy.now() };
+            assert!(now >= last, "{now} came after {last}");
+            last = now;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(clock.now().since(last) >= Duration::from_millis(5), "and it does advance");
+    }
+
+    #[tokio::test]
+    async fn wakes_at_the_time_named_and_not_before() {
+        let clock = Clock::starting_at(Time::EPOCH);
+        let due = clock.now() + Duration::from_millis(30);
+        clock.sleep_until(due).await;
+        assert!(clock.now() >= due);
+        clock.sleep_until(Time::EPOCH).await;
+        let never = clock.sleep_until(Time::from_micros(u64::MAX));
+        assert!(tokio::time::timeout(Duration::from_millis(20), never).await.is_err());
+    }
+}

@@ -1,1 +1,65 @@
 //! Is the control interface between the command line and a running daemon.
+//!
+//! A daemon listens on a Unix socket that only its own user can open ([`socket`]) and speaks HTTP/1.1 with JSON
+//! bodies. Every request becomes a [`Call`] on one channel into the daemon's event loop, with the channel that its
+//! answer goes back by; the daemon itself never sees HTTP. [`Client`] is the other end.
+//!
+//! | request | meaning | answer |
+//! |---|---|---|
+//! | `GET /v1/status` | what the daemon holds and has seen; every daemon | [`StatusView`] |
+//! | `GET /v1/groups` | every group of a key server | list of [`GroupView`] |
+//! | `POST /v1/groups` with [`GroupAdd`] | makes a group | [`GroupAdded`] |
+//! | `GET /v1/groups/{name}` | one group | [`GroupView`] |
+//! | `DELETE /v1/groups/{name}` | removes a group and deletes its keys at the members | [`GroupRemoved`] |
+//! | `GET /v1/groups/{name}/members` | who may be a member, and who is | list of [`MemberView`] |
+//! | `PUT /v1/groups/{name}/members/{hit}` with [`MemberAllow`] | lets a host in | [`MemberView`] |
+//! | `POST /v1/groups/{name}/members/{hit}/evict` | puts a host out; answers when it is deaf | [`EvictedView`] |
+//! | `POST /v1/groups/{name}/rekey` with [`RekeyOrder`] | replaces keys now | [`RekeyView`] |
+//! | `GET /v1/refused`, `?group={name}` | hosts that were refused lately | list of [`RefusedView`] |
+//! | `POST /v1/groups/{name}/send`, [`record`]s | payloads to protect and send; member daemons | [`SendSummary`] |
+//! | `GET /v1/groups/{name}/receive` | payloads that arrive; member daemons | [`record`]s |
+//! | `DELETE /v1/groups/{name}/membership` | leaves with CLOSE; member daemons | [`LeftView`] |
+//!
+//! `{name}` is a group name as people write it, percent-encoded: `#1234` is `%231234`. A refusal is an [`ApiError`]
+//! with the HTTP status of its code. Instants are microseconds since 1970 (`…_us`), durations seconds (`…_s`) or
+//! milliseconds (`…_ms`). No key, nonce or private half is part of any request or answer.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`call`] | what reaches a daemon, and how it answers |
+//! | [`client`] | the caller's end |
+//! | [`command`] | commands and sentences that both ends show to people |
+//! | [`error`] | why a call is refused |
+//! | [`micros`], [`name`], [`text`] | how instants and domain types stand in JSON |
+//! | [`policy`] | what may be chosen about a group |
+//! | [`record`] | how payloads are framed in a stream |
+//! | [`server`] | the daemon's end |
+//! | [`socket`] | the Unix socket |
+//! | [`status`], [`view`] | answers |
+
+pub mod call;
+pub mod client;
+pub mod command;
+pub mod error;
+pub mod micros;
+pub mod name;
+pub mod policy;
+pub mod record;
+pub mod server;
+pub mod socket;
+pub mod status;
+pub mod text;
+pub mod view;
+
+pub use call::{Call, ReceiveStream, Reply, SendStream};
+pub use client::{Client, ClientError};
+pub use error::{ApiError, ErrorCode};
+pub use policy::{GroupPolicyOptions, PolicyView};
+pub use record::Record;
+pub use server::serve;
+pub use socket::ControlSocket;
+pub use status::{MemberStatus, ServerStatus, StatusView};
+pub use view::{
+    EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, LeftView, MemberAllow, MemberView,
+    RefusedView, RekeyOrder, RekeyView, SendSummary,
+};

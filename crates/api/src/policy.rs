@@ -1,0 +1,314 @@
+//! What may be chosen about a group, and what was.
+
+use std::{net::IpAddr, time::Duration};
+
+use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
+use claviger_group::{Channel, Encapsulation, EspTransform, GroupPolicy};
+use serde::{Deserialize, Serialize};
+
+use crate::{ApiError, name};
+
+/// The choices that a caller makes about a new group. What is left out is decided by [`GroupPolicyOptions::resolve`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GroupPolicyOptions {
+    /// The multicast address of the data; the key server draws one from 239.192.0.0/14 otherwise.
+    pub address: Option<IpAddr>,
+    /// The one source of a source-specific channel (RFC 4607); any source otherwise.
+    pub source: Option<IpAddr>,
+    /// How ESP travels.
+    #[serde(with = "name::option")]
+    pub encapsulation: Option<Encapsulation>,
+    /// The UDP port of ESP where the encapsulation is UDP.
+    pub port: Option<u16>,
+    /// The UDP destination port inside that the group protects; zero protects everything sent to the address.
+    pub application_port: Option<u16>,
+    /// The ESP algorithms.
+    #[serde(with = "name::option")]
+    pub transform: Option<EspTransform>,
+    /// Where GROUPKEY-PUSH messages go; the data's address otherwise.
+    pub push_address: Option<IpAddr>,
+    /// The UDP port of GROUPKEY-PUSH messages; the server's GDOI port otherwise.
+    pub push_port: Option<u16>,
+    /// The cipher of the KEK; as many bits as the transform otherwise.
+    #[serde(with = "name::option")]
+    pub kek_cipher: Option<CipherAlgorithm>,
+    /// The kind of the group's signing key.
+    #[serde(with = "name::option")]
+    pub push_signature: Option<KeyAlgorithm>,
+    /// The degree of the key tree, 2 to 8.
+    pub degree: Option<u8>,
+    /// The most members that the group admits.
+    pub members_max: Option<u32>,
+    /// How many bits of the IV name the sender: 8, 12 or 16.
+    pub sender_id_bits: Option<u8>,
+    /// How long a TEK may be used, in seconds.
+    pub tek_lifetime_s: Option<u32>,
+    /// How long after a TEK was issued the next one is, in seconds; half the lifetime otherwise.
+    pub tek_rekey_s: Option<u32>,
+    /// How long a KEK may be used, in seconds.
+    pub kek_lifetime_s: Option<u32>,
+    /// How long after a KEK was issued the next one is, in seconds; half the lifetime otherwise.
+    pub kek_rekey_s: Option<u32>,
+    /// How long senders keep the old TEK after a new one arrived, in seconds.
+    pub activation_delay_s: Option<u16>,
+    /// How long receivers keep the old TEK after a new one arrived, in seconds; four more than the activation delay
+    /// otherwise.
+    pub deactivation_delay_s: Option<u16>,
+    /// How long joins and departures are gathered before the group is rekeyed, in milliseconds.
+    pub batch_interval_ms: Option<u32>,
+    /// How long a registration lasts unless it is renewed, in seconds.
+    pub registration_lifetime_s: Option<u32>,
+}
+
+/// How much longer than the activation delay the old TEK is kept, in seconds, unless it is chosen.
+const DEACTIVATION_AFTER_ACTIVATION_S: u16 = 4;
+
+impl GroupPolicyOptions {
+    /// Makes the policy: what was chosen, and what follows from it. `address` is the key server's own choice, for a
+    /// group that was given none. Whether the policy is coherent is for [`GroupPolicy::check`] to say.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorCode::PolicyInvalid`] if address and source make no channel.
+    pub fn resolve(&self, address: IpAddr) -> Result<GroupPolicy, ApiError> {
+        let channel = Channel::new(self.address.unwrap_or(address), self.source)?;
+        let mut policy = GroupPolicy::new(channel);
+        choose(&mut policy.encapsulation, self.encapsulation);
+        choose(&mut policy.encapsulation_port, self.port);
+        choose(&mut policy.application_port, self.application_port);
+        choose(&mut policy.transform, self.transform);
+        choose(&mut policy.kek_cipher, self.kek_cipher.or(Some(matching_kek(policy.transform))));
+        choose(&mut policy.push_signature, self.push_signature);
+        choose(&mut policy.degree, self.degree);
+        choose(&mut policy.members_max, self.members_max);
+        choose(&mut policy.sender_id_bits, self.sender_id_bits);
+        policy.push_address = self.push_address;
+        policy.push_port = self.push_port;
+        self.resolve_times(&mut policy);
+        Ok(policy)
+    }
+
+    fn resolve_times(&self, policy: &mut GroupPolicy) {
+        let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(s.into()));
+        let half = |value: Option<u32>| value.map(|s| Duration::from_secs((s / 2).into()));
+        let delay = |value: Option<u16>| value.map(|s| Duration::from_secs(s.into()));
+        choose(&mut policy.tek_lifetime, seconds(self.tek_lifetime_s));
+        choose(&mut policy.tek_rekey, seconds(self.tek_rekey_s).or(half(self.tek_lifetime_s)));
+        choose(&mut policy.kek_lifetime, seconds(self.kek_lifetime_s));
+        choose(&mut policy.kek_rekey, seconds(self.kek_rekey_s).or(half(self.kek_lifetime_s)));
+        choose(&mut policy.activation_delay, delay(self.activation_delay_s));
+        let follows = self.activation_delay_s.map(|s| s.saturating_add(DEACTIVATION_AFTER_ACTIVATION_S));
+        choose(&mut policy.deactivation_delay, delay(self.deactivation_delay_s.or(follows)));
+        let batch = self.batch_interval_ms.map(|ms| Duration::from_millis(ms.into()));
+        choose(&mut policy.batch_interval, batch);
+        choose(&mut policy.registration_lifetime, seconds(self.registration_lifetime_s));
+    }
+}
+
+fn choose<T>(field: &mut T, choice: Option<T>) {
+    if let Some(choice) = choice {
+        *field = choice;
+    }
+}
+
+fn matching_kek(transform: EspTransform) -> CipherAlgorithm {
+    if transform.key_bits() > 128 { CipherAlgorithm::Aes256Cbc } else { CipherAlgorithm::Aes128Cbc }
+}
+
+/// The whole policy of a group, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyView {
+    /// The multicast address of the data.
+    pub address: IpAddr,
+    /// The one source; null is any source.
+    pub source: Option<IpAddr>,
+    /// How ESP travels.
+    #[serde(with = "name")]
+    pub encapsulation: Encapsulation,
+    /// The UDP port of ESP where the encapsulation is UDP.
+    pub port: u16,
+    /// The UDP destination port inside; zero is everything.
+    pub application_port: u16,
+    /// The ESP algorithms.
+    #[serde(with = "name")]
+    pub transform: EspTransform,
+    /// Where GROUPKEY-PUSH messages go.
+    pub push_address: IpAddr,
+    /// The UDP port of GROUPKEY-PUSH messages; null is the server's GDOI port.
+    pub push_port: Option<u16>,
+    /// The cipher of the KEK.
+    #[serde(with = "name")]
+    pub kek_cipher: CipherAlgorithm,
+    /// The kind of the group's signing key.
+    #[serde(with = "name")]
+    pub push_signature: KeyAlgorithm,
+    /// The degree of the key tree.
+    pub degree: u8,
+    /// The most members that the group admits.
+    pub members_max: u32,
+    /// How many bits of the IV name the sender.
+    pub sender_id_bits: u8,
+    /// How long a TEK may be used.
+    pub tek_lifetime_s: u64,
+    /// How long after a TEK was issued the next one is.
+    pub tek_rekey_s: u64,
+    /// How long a KEK may be used.
+    pub kek_lifetime_s: u64,
+    /// How long after a KEK was issued the next one is.
+    pub kek_rekey_s: u64,
+    /// How long senders keep the old TEK: the group's eviction delay.
+    pub activation_delay_s: u64,
+    /// How long receivers keep the old TEK.
+    pub deactivation_delay_s: u64,
+    /// How long joins and departures are gathered.
+    pub batch_interval_ms: u64,
+    /// How long a registration lasts.
+    pub registration_lifetime_s: u64,
+}
+
+impl From<&GroupPolicy> for PolicyView {
+    fn from(policy: &GroupPolicy) -> Self {
+        Self {
+            address: policy.channel.group(),
+            source: policy.channel.source(),
+            encapsulation: policy.encapsulation,
+            port: policy.encapsulation_port,
+            application_port: policy.application_port,
+            transform: policy.transform,
+            push_address: policy.push_destination(),
+            push_port: policy.push_port,
+            kek_cipher: policy.kek_cipher,
+            push_signature: policy.push_signature,
+            degree: policy.degree,
+            members_max: policy.members_max,
+            sender_id_bits: policy.sender_id_bits,
+            tek_lifetime_s: policy.tek_lifetime.as_secs(),
+            tek_rekey_s: policy.tek_rekey.as_secs(),
+            kek_lifetime_s: policy.kek_lifetime.as_secs(),
+            kek_rekey_s: policy.kek_rekey.as_secs(),
+            activation_delay_s: policy.activation_delay.as_secs(),
+            deactivation_delay_s: policy.deactivation_delay.as_secs(),
+            batch_interval_ms: u64::try_from(policy.batch_interval.as_millis()).unwrap_or(u64::MAX),
+            registration_lifetime_s: policy.registration_lifetime.as_secs(),
+        }
+    }
+}
+
+/// Lists, as sentences, what members need beyond what the default policy asks of them.
+pub fn member_needs(policy: &GroupPolicy) -> Vec<String> {
+    let mut needs = Vec::new();
+    if policy.transform.key_bits() > 128 || policy.kek_cipher == CipherAlgorithm::Aes256Cbc {
+        needs.push("256-bit keys: registrations must use AES-256-CBC and DH group 8 or 9".to_owned());
+    }
+    if !policy.encapsulation.is_udp() {
+        needs.push(
+            "IP protocol 50: members need CAP_NET_RAW and CAP_NET_ADMIN, and a TUN device (join --tun NAME)"
+                .to_owned(),
+        );
+    } else if policy.encapsulation.is_tunnel() {
+        needs.push("tunnel mode: members need CAP_NET_ADMIN for a TUN device (join --tun NAME)".to_owned());
+    }
+    if policy.encapsulation.is_udp() && policy.encapsulation_port < PORT_UNPRIVILEGED {
+        needs.push(format!(
+            "UDP port {} is below {PORT_UNPRIVILEGED}: members need CAP_NET_BIND_SERVICE",
+            policy.encapsulation_port
+        ));
+    }
+    if let Some(source) = policy.channel.source() {
+        needs.push(format!(
+            "source-specific: the network must carry IGMPv3 or MLDv2, and only {source} sends"
+        ));
+    }
+    needs
+}
+
+/// The first port that Linux lets anybody bind, unless net.ipv4.ip_unprivileged_port_start says otherwise.
+const PORT_UNPRIVILEGED: u16 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(options: &GroupPolicyOptions) -> GroupPolicy {
+        let policy = options.resolve("239.192.0.7".parse().unwrap()).unwrap();
+        assert_eq!(policy.check(10_000), Ok(()), "{options:?}");
+        policy
+    }
+
+    #[test]
+    fn no_options_make_the_default_policy_that_asks_nothing_of_members() {
+        let policy = resolve(&GroupPolicyOptions::default());
+        let channel = Channel::new("239.192.0.7".parse().unwrap(), None).unwrap();
+        assert_eq!(policy, GroupPolicy::new(channel));
+        assert!(member_needs(&policy).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_chosen_follows_from_what_is() {
+        let policy = resolve(&GroupPolicyOptions {
+            transform: Some(EspTransform::Aes256Gcm16),
+            tek_lifetime_s: Some(60),
+            kek_lifetime_s: Some(120),
+            activation_delay_s: Some(10),
+            ..Default::default()
+        });
+        assert_eq!(policy.kek_cipher, CipherAlgorithm::Aes256Cbc);
+        assert_eq!(policy.tek_rekey, Duration::from_secs(30));
+        assert_eq!(policy.kek_rekey, Duration::from_secs(60));
+        assert_eq!(policy.deactivation_delay, Duration::from_secs(14));
+    }
+
+    #[test]
+    fn a_policy_that_needs_more_says_so() {
+        let policy = resolve(&GroupPolicyOptions {
+            source: Some("192.0.2.1".parse().unwrap()),
+            encapsulation: Some(Encapsulation::Transport),
+            transform: Some(EspTransform::Aes256Gcm16),
+            ..Default::default()
+        });
+        let needs = member_needs(&policy);
+        assert_eq!(needs.len(), 3);
+        assert!(needs[0].contains("AES-256-CBC"));
+        assert!(needs[1].contains("CAP_NET_RAW"));
+        assert!(needs[2].contains("192.0.2.1"));
+    }
+
+    #[test]
+    fn every_option_reaches_the_policy() {
+        let options = GroupPolicyOptions {
+            address: Some("239.1.2.3".parse().unwrap()),
+            source: Some("192.0.2.1".parse().unwrap()),
+            encapsulation: Some(Encapsulation::UdpTunnel),
+            port: Some(4600),
+            application_port: Some(5000),
+            transform: Some(EspTransform::Aes128CbcHmacSha256),
+            push_address: Some("239.1.2.4".parse().unwrap()),
+            push_port: Some(1848),
+            kek_cipher: Some(CipherAlgorithm::Aes256Cbc),
+            push_signature: Some(KeyAlgorithm::Ed25519),
+            degree: Some(3),
+            members_max: Some(9),
+            sender_id_bits: Some(8),
+            tek_lifetime_s: Some(100),
+            tek_rekey_s: Some(40),
+            kek_lifetime_s: Some(1000),
+            kek_rekey_s: Some(400),
+            activation_delay_s: Some(2),
+            deactivation_delay_s: Some(3),
+            batch_interval_ms: Some(250),
+            registration_lifetime_s: Some(600),
+        };
+        let view = serde_json::to_value(PolicyView::from(&resolve(&options))).unwrap();
+        let chosen = serde_json::to_value(&options).unwrap();
+        assert_eq!(view, chosen);
+    }
+
+    #[test]
+    fn unknown_options_and_bad_channels_are_refused() {
+        assert!(serde_json::from_str::<GroupPolicyOptions>(r#"{"degre":3}"#).is_err());
+        let options = GroupPolicyOptions { address: Some("10.0.0.1".parse().unwrap()), ..Default::default() };
+        let error = options.resolve("239.192.0.7".parse().unwrap()).unwrap_err();
+        assert_eq!(error.message, "10.0.0.1 is not a multicast address");
+    }
+}

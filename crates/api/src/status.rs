@@ -1,0 +1,221 @@
+//! What daemons say about themselves.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use claviger_group::{EspTransform, GroupId, Role};
+use claviger_identity::Hit;
+use claviger_sansio::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::{micros, name, name::Name, text};
+
+/// The state of a daemon, of either kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "daemon", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StatusView {
+    /// A member daemon.
+    Member(Box<MemberStatus>),
+    /// A key server.
+    Server(ServerStatus),
+}
+
+/// The state of a key server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its identity.
+    #[serde(with = "text")]
+    pub hit: Hit,
+    /// The version of its program.
+    pub version: String,
+    /// When it started.
+    #[serde(with = "micros")]
+    pub started_at_us: Time,
+    /// Where it listens.
+    pub listens: Vec<ListenView>,
+    /// How many HIP associations it holds.
+    pub associations: u32,
+    /// Its groups.
+    pub groups: Vec<GroupStatus>,
+    /// Packets dropped since it started, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// What else it counted since it started.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// One place where a daemon listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenView {
+    /// What is spoken there: `hip-udp`, `hip-raw`, `gdoi`.
+    pub protocol: String,
+    /// The address; the port is zero for IP protocols.
+    pub address: SocketAddr,
+}
+
+/// A group at a key server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// The group's name.
+    #[serde(with = "text")]
+    pub name: GroupId,
+    /// How many hosts hold its keys.
+    pub members: u32,
+    /// The keys in force.
+    pub keys: GroupKeys,
+    /// When it was rekeyed last.
+    #[serde(with = "micros::option")]
+    pub last_rekey_at_us: Option<Time>,
+    /// When it will be rekeyed, if nobody joins or leaves before.
+    #[serde(with = "micros::option")]
+    pub next_rekey_at_us: Option<Time>,
+}
+
+/// The state of a member daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its identity.
+    #[serde(with = "text")]
+    pub hit: Hit,
+    /// The version of its program.
+    pub version: String,
+    /// When it started.
+    #[serde(with = "micros")]
+    pub started_at_us: Time,
+    /// The key server's identity.
+    #[serde(with = "text")]
+    pub server_hit: Hit,
+    /// The key server's HIP address.
+    pub server_address: SocketAddr,
+    /// The group.
+    #[serde(with = "text")]
+    pub group: GroupId,
+    /// What it may do there.
+    #[serde(with = "name")]
+    pub role: Role,
+    /// How far it has come.
+    pub state: MembershipState,
+    /// The keys that it holds.
+    pub keys: GroupKeys,
+    /// When it last took new keys.
+    #[serde(with = "micros::option")]
+    pub last_rekey_at_us: Option<Time>,
+    /// When it will renew its registration.
+    #[serde(with = "micros::option")]
+    pub reregisters_at_us: Option<Time>,
+    /// How many seconds are left until then; what people look at first.
+    pub reregisters_in_s: Option<u64>,
+    /// Where it sends to and receives from.
+    pub data_address: Option<SocketAddr>,
+    /// The TUN device, if that is its data plane.
+    pub tun: Option<String>,
+    /// Packets dropped since it started, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// What else it counted since it started.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// How far a member daemon has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum MembershipState {
+    /// Was put out by the key server.
+    Evicted,
+    /// Holds keys and can work.
+    Keyed,
+    /// Is registered and waits for keys.
+    Pulling,
+    /// Was refused.
+    Refused,
+    /// Has begun a base exchange.
+    Registering,
+    /// Holds keys, but the key server does not answer.
+    Unreachable,
+}
+
+impl Name for MembershipState {
+    const WHAT: &'static str = "a membership's state";
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("evicted", Self::Evicted),
+        ("keyed", Self::Keyed),
+        ("pulling", Self::Pulling),
+        ("refused", Self::Refused),
+        ("registering", Self::Registering),
+        ("unreachable", Self::Unreachable),
+    ];
+}
+
+/// The keys of a group by name and number, never by octets.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GroupKeys {
+    /// The KEK and the last sequence number under it; null before there is one.
+    pub epoch: Option<EpochView>,
+    /// The data security associations.
+    pub sas: Vec<SaView>,
+}
+
+/// Where a group's rekeys stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochView {
+    /// The SPI of the KEK: the cookie pair of GROUPKEY-PUSH.
+    #[serde(with = "hex16")]
+    pub kek_spi: [u8; 16],
+    /// The number of the last GROUPKEY-PUSH under it.
+    pub sequence: u32,
+    /// How old the KEK is.
+    pub age_s: u64,
+    /// How long it may be used in all.
+    pub lifetime_s: u64,
+}
+
+/// One data security association.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaView {
+    /// The SPI, as eight hexadecimal digits.
+    pub spi: String,
+    /// Its algorithms.
+    #[serde(with = "name")]
+    pub transform: EspTransform,
+    /// What it is used for now.
+    pub state: SaState,
+    /// How old it is.
+    pub age_s: u64,
+    /// How long it may be used in all.
+    pub lifetime_s: u64,
+    /// Datagrams that it protected or opened here.
+    pub datagrams: u64,
+}
+
+/// What a data security association is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SaState {
+    /// Sends and receives.
+    Current,
+    /// Receives; sends when its activation delay ends.
+    Incoming,
+    /// Receives only, until its deactivation delay ends.
+    Outgoing,
+}
+
+impl Name for SaState {
+    const WHAT: &'static str = "an SA's state";
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("current", Self::Current), ("incoming", Self::Incoming), ("outgoing", Self::Outgoing)];
+}
+
+/// Cookie pairs stand in JSON as 32 hexadecimal digits.
+mod hex16 {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:032x}", u128::from_be_bytes(*octets)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        let number = u128::from_str_radix(&digits, 16).map_err(D::Error::custom)?;
+        Ok(number.to_be_bytes())
+    }
+}

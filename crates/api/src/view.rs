@@ -1,0 +1,226 @@
+//! Requests and answers about groups and members.
+
+use std::net::{IpAddr, SocketAddr};
+
+use claviger_group::{GroupId, Role};
+use claviger_identity::Hit;
+use claviger_sansio::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::{ApiError, GroupPolicyOptions, PolicyView, micros, name::Name, status::GroupKeys, text};
+
+/// Asks for a new group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupAdd {
+    /// The group's name.
+    #[serde(with = "text")]
+    pub name: GroupId,
+    /// What is chosen about it.
+    #[serde(default)]
+    pub policy: GroupPolicyOptions,
+}
+
+/// Answers with the new group, and how hosts come in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupAdded {
+    /// The group.
+    pub group: GroupView,
+    /// The command that a host runs to join.
+    pub join_command: String,
+    /// The command that lets a host in; `HIT` stands for the host's own.
+    pub allow_command: String,
+    /// What members need beyond what the default policy asks of them.
+    pub member_needs: Vec<String>,
+}
+
+/// One group of a key server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupView {
+    /// The group's name.
+    #[serde(with = "text")]
+    pub name: GroupId,
+    /// Everything that is decided about it.
+    pub policy: PolicyView,
+    /// How many hosts are on its list.
+    pub allowed: u32,
+    /// How many hosts hold its keys.
+    pub members: u32,
+    /// How many of them may send.
+    pub senders: u32,
+    /// The keys in force.
+    pub keys: GroupKeys,
+}
+
+/// Answers that a group is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRemoved {
+    /// The group's name.
+    #[serde(with = "text")]
+    pub name: GroupId,
+    /// How many members were told to delete their keys.
+    pub members: u32,
+}
+
+/// Lets a host in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberAllow {
+    /// What the host may do.
+    #[serde(with = "crate::name")]
+    pub role: Role,
+}
+
+/// How far a host on a group's list has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum MemberState {
+    /// May join and has not.
+    Allowed,
+    /// Holds the group's keys.
+    Member,
+    /// Is registered and has not fetched keys.
+    Registered,
+}
+
+impl Name for MemberState {
+    const WHAT: &'static str = "a member's state";
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("allowed", Self::Allowed), ("member", Self::Member), ("registered", Self::Registered)];
+}
+
+/// One host on a group's list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// The host.
+    #[serde(with = "text")]
+    pub hit: Hit,
+    /// What it may do.
+    #[serde(with = "crate::name")]
+    pub role: Role,
+    /// How far it has come.
+    pub state: MemberState,
+    /// Where it registered from.
+    pub address: Option<SocketAddr>,
+    /// When it first received the group's keys in its present membership.
+    #[serde(with = "micros::option")]
+    pub joined_at_us: Option<Time>,
+    /// When it last fetched keys by PULL.
+    #[serde(with = "micros::option")]
+    pub pulled_at_us: Option<Time>,
+    /// When its registration ends unless it is renewed.
+    #[serde(with = "micros::option")]
+    pub registered_until_us: Option<Time>,
+    /// The sender ids that it holds.
+    pub sender_ids: Vec<u32>,
+}
+
+/// Answers that a host is out, at the instant from which it can read nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvictedView {
+    /// The host.
+    #[serde(with = "text")]
+    pub hit: Hit,
+    /// Whether it held keys. If not, nothing had to be rekeyed.
+    pub was_member: bool,
+    /// The instant from which nothing that is sent is readable to it: the rekey's time plus the activation delay.
+    #[serde(with = "micros")]
+    pub deaf_at_us: Time,
+    /// The KEK and sequence number of the last PUSH that put it out; null if nothing was rekeyed.
+    pub epoch: Option<crate::status::EpochView>,
+}
+
+/// A host that was refused, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedView {
+    /// The host; its HIT was proven by its signature.
+    #[serde(with = "text")]
+    pub hit: Hit,
+    /// The group that it asked for, as it can be shown; it need not exist.
+    pub group: String,
+    /// What it asked for.
+    #[serde(with = "crate::name")]
+    pub role: Role,
+    /// Where it asked from.
+    pub address: Option<IpAddr>,
+    /// When it was refused last.
+    #[serde(with = "micros")]
+    pub at_us: Time,
+    /// How often it was refused.
+    pub count: u64,
+    /// Why, as a sentence without a full stop.
+    pub reason: String,
+    /// The command that would let it in, if its group exists.
+    pub allow_command: Option<String>,
+}
+
+/// Which key an order replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RekeyKey {
+    /// The KEK, and the traffic keys after it.
+    Kek,
+    /// The traffic keys only.
+    #[default]
+    Tek,
+}
+
+impl Name for RekeyKey {
+    const WHAT: &'static str = "a key";
+    const NAMES: &'static [(&'static str, Self)] = &[("tek", Self::Tek), ("kek", Self::Kek)];
+}
+
+/// Orders keys replaced now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RekeyOrder {
+    /// Which key.
+    #[serde(default)]
+    pub key: RekeyKey,
+}
+
+/// Answers that keys were replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RekeyView {
+    /// The group.
+    #[serde(with = "text")]
+    pub group: GroupId,
+    /// Which key.
+    pub key: RekeyKey,
+    /// How many GROUPKEY-PUSH messages it took, repetitions not counted.
+    pub messages: u32,
+    /// Their octets together, repetitions not counted.
+    pub octets: u64,
+    /// How many encrypted keys they carried.
+    pub keys: u32,
+    /// When senders change over.
+    #[serde(with = "micros")]
+    pub active_at_us: Time,
+    /// The keys in force from then on.
+    pub now: GroupKeys,
+}
+
+/// Answers that a stream of payloads was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SendSummary {
+    /// Payloads that left.
+    pub datagrams: u64,
+    /// Their octets, before protection.
+    pub octets: u64,
+    /// Payloads that could not be sent: too long, or refused by the system.
+    pub failed: u64,
+}
+
+/// Answers that the member daemon left its group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftView {
+    /// The group.
+    #[serde(with = "text")]
+    pub group: GroupId,
+    /// Whether the key server acknowledged the CLOSE.
+    pub acknowledged: bool,
+}
+
+/// What a call returns.
+pub type Answer<T> = Result<T, ApiError>;

@@ -10,7 +10,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`store`] | what every store does |
-//! | [`file`] | the store in a directory |
+//! | [`mod@file`] | the store in a directory |
 //! | `first_start`, `directory` | how its files are made, so that a kill leaves nothing half made |
 //! | `key_file`, `seal` | where the key lies, and how records are sealed under it |
 //! | `mark` | how a database that lost commits is noticed |
@@ -51,18 +51,18 @@
 //! key the nonce is a counter in the process's memory that only grows; it is not taken back when a commit fails. A
 //! killed process takes its key's counter with it, and its successor has another key. An epoch counter on the disk
 //! would be worth less: a directory restored from a backup brings the old count back, and the next record would
-//! meet a key and nonce that already sealed another. Random epochs do not remember, so nothing can be restored into them.
+//! meet a key and nonce that already sealed another. Random epochs have no memory that could be restored.
 //! Among 2^32 openings two epochs are alike with a probability below 2^-64.
 //!
 //! # What is protected
 //!
-//! * Who reads the database without the key learns the tables' names, how many records and scopes each has, their sizes, and which
-//!   pages change when: no content, no group's name, no HIT.
+//! * Who reads the database without the key learns the tables' names, how many records and scopes each has, their
+//!   sizes, and which pages change when: no content, no group's name, no HIT.
 //! * Who alters the database without the key is found out: pages by redb's checksums as the store is opened
 //!   ([`StoreError::Damaged`]), records by their tags as they are read ([`StoreError::Corrupt`]).
 //! * Nothing is taken back by damage or by a database restored alone: commits are made in redb's two phases, so
-//!   that a damaged page is never taken for an interrupted commit, and the mark tells when commits are missing that were
-//!   answered ([`StoreError::RolledBack`]). Who goes on without them on purpose removes the mark.
+//!   that a damaged page is never taken for an interrupted commit, and the mark tells when commits are missing
+//!   that were answered ([`StoreError::RolledBack`]). Who goes on without them on purpose removes the mark.
 //! * A wrong, missing, cut, foreign or too widely readable key file is an error.
 //! * A commit that was answered survives `kill -9` at any instant; one that was not is there as a whole or not at all.
 //!
@@ -73,7 +73,8 @@
 //! * Rollback of the whole directory by somebody who may write there, or by a backup restored whole. Every record is
 //!   then genuine, and nothing here can know better; the server would hand out again what it handed out since.
 //!   Whoever restores a backup has to replace the groups.
-//! * Deletion of records behind valid checksums, by somebody who may write there.
+//! * A record deleted, or exchanged for an older one of the same name, by somebody who may write there and makes the
+//!   checksums valid again.
 //! * A disk that acknowledges a sync and did not do it.
 
 pub mod error;

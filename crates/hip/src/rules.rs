@@ -1,0 +1,371 @@
+//! Which parameter may stand in which packet, and how often (RFC 7401 section 5.3, RFC 7402, 8002, 8003, 8046).
+//!
+//! A critical parameter that stands where the table has no row makes the packet malformed; a non-critical one is
+//! ignored there (RFC 7401 section 5.2.1), but for MCAST_CHANNEL, which must never be seen outside ENCRYPTED.
+
+use claviger_wire::DecodeError;
+
+use crate::{
+    iana::{PacketType, ParameterType},
+    wire::{Packet, Parameters, mcast_channel::CHANNELS_MAX},
+};
+
+/// The most certificates in a packet.
+pub const CERTS_MAX: usize = 4;
+
+/// The most ECHO_REQUEST_UNSIGNED or ECHO_RESPONSE_UNSIGNED in a packet: a path has fewer middleboxes that add them.
+pub const ECHOES_UNSIGNED_MAX: usize = 16;
+
+/// The most NOTIFICATIONs in a packet: one would do.
+pub const NOTIFICATIONS_MAX: usize = 8;
+
+/// The most REG_REQUESTs, REG_RESPONSEs or REG_FAILEDs in a packet: RFC 8003 wants several understood.
+pub const REGISTRATIONS_MAX: usize = 8;
+
+/// How often a parameter stands in a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The parameter.
+    pub parameter: ParameterType,
+    /// How often it must stand there.
+    pub least: usize,
+    /// How often it may stand there.
+    pub most: usize,
+}
+
+const fn one(parameter: ParameterType) -> Rule {
+    Rule { parameter, least: 1, most: 1 }
+}
+
+const fn optional(parameter: ParameterType) -> Rule {
+    Rule { parameter, least: 0, most: 1 }
+}
+
+const fn up_to(most: usize, parameter: ParameterType) -> Rule {
+    Rule { parameter, least: 0, most }
+}
+
+use ParameterType as P;
+
+/// I1 (RFC 7401 section 5.3.1).
+pub const I1: &[Rule] =
+    &[one(P::DH_GROUP_LIST), up_to(CERTS_MAX, P::CERT), up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED)];
+
+/// R1 (RFC 7401 section 5.3.2).
+pub const R1: &[Rule] = &[
+    optional(P::R1_COUNTER),
+    optional(P::LOCATOR_SET),
+    one(P::PUZZLE),
+    one(P::DH_GROUP_LIST),
+    one(P::DIFFIE_HELLMAN),
+    one(P::HIP_CIPHER),
+    one(P::HOST_ID),
+    one(P::HIT_SUITE_LIST),
+    up_to(CERTS_MAX, P::CERT),
+    optional(P::ECHO_REQUEST_SIGNED),
+    optional(P::REG_INFO),
+    one(P::TRANSPORT_FORMAT_LIST),
+    optional(P::ESP_TRANSFORM),
+    one(P::HIP_SIGNATURE_2),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED),
+];
+
+/// I2 (RFC 7401 section 5.3.3); besides, HOST_ID stands there or in ENCRYPTED.
+pub const I2: &[Rule] = &[
+    optional(P::ESP_INFO),
+    optional(P::R1_COUNTER),
+    optional(P::LOCATOR_SET),
+    one(P::SOLUTION),
+    one(P::DIFFIE_HELLMAN),
+    one(P::HIP_CIPHER),
+    optional(P::ENCRYPTED),
+    optional(P::HOST_ID),
+    up_to(CERTS_MAX, P::CERT),
+    up_to(REGISTRATIONS_MAX, P::REG_REQUEST),
+    optional(P::ECHO_RESPONSE_SIGNED),
+    one(P::TRANSPORT_FORMAT_LIST),
+    optional(P::ESP_TRANSFORM),
+    one(P::HIP_MAC),
+    one(P::HIP_SIGNATURE),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_RESPONSE_UNSIGNED),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED),
+];
+
+/// R2 (RFC 7401 section 5.3.4).
+pub const R2: &[Rule] = &[
+    optional(P::ESP_INFO),
+    optional(P::LOCATOR_SET),
+    optional(P::ENCRYPTED),
+    up_to(CERTS_MAX, P::CERT),
+    up_to(NOTIFICATIONS_MAX, P::NOTIFICATION),
+    optional(P::REG_INFO),
+    up_to(REGISTRATIONS_MAX, P::REG_RESPONSE),
+    up_to(REGISTRATIONS_MAX, P::REG_FAILED),
+    one(P::HIP_MAC_2),
+    one(P::HIP_SIGNATURE),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_RESPONSE_UNSIGNED),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED),
+];
+
+/// UPDATE (RFC 7401 section 5.3.5); besides, SEQ or ACK stands there.
+pub const UPDATE: &[Rule] = &[
+    optional(P::ESP_INFO),
+    optional(P::LOCATOR_SET),
+    optional(P::SEQ),
+    optional(P::ACK),
+    optional(P::DIFFIE_HELLMAN),
+    optional(P::ENCRYPTED),
+    optional(P::HOST_ID),
+    up_to(CERTS_MAX, P::CERT),
+    up_to(NOTIFICATIONS_MAX, P::NOTIFICATION),
+    optional(P::ECHO_REQUEST_SIGNED),
+    optional(P::REG_INFO),
+    up_to(REGISTRATIONS_MAX, P::REG_REQUEST),
+    up_to(REGISTRATIONS_MAX, P::REG_RESPONSE),
+    up_to(REGISTRATIONS_MAX, P::REG_FAILED),
+    optional(P::ECHO_RESPONSE_SIGNED),
+    one(P::HIP_MAC),
+    one(P::HIP_SIGNATURE),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_RESPONSE_UNSIGNED),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED),
+];
+
+/// NOTIFY (RFC 7401 section 5.3.6).
+pub const NOTIFY: &[Rule] = &[
+    optional(P::HOST_ID),
+    up_to(CERTS_MAX, P::CERT),
+    Rule { parameter: P::NOTIFICATION, least: 1, most: NOTIFICATIONS_MAX },
+    optional(P::HIP_MAC),
+    one(P::HIP_SIGNATURE),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_RESPONSE_UNSIGNED),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED),
+];
+
+/// CLOSE (RFC 7401 section 5.3.7).
+pub const CLOSE: &[Rule] = &[
+    up_to(CERTS_MAX, P::CERT),
+    one(P::ECHO_REQUEST_SIGNED),
+    one(P::HIP_MAC),
+    one(P::HIP_SIGNATURE),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_RESPONSE_UNSIGNED),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED),
+];
+
+/// CLOSE_ACK (RFC 7401 section 5.3.8).
+pub const CLOSE_ACK: &[Rule] = &[
+    up_to(CERTS_MAX, P::CERT),
+    one(P::ECHO_RESPONSE_SIGNED),
+    one(P::HIP_MAC),
+    one(P::HIP_SIGNATURE),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_RESPONSE_UNSIGNED),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED),
+];
+
+/// ENCRYPTED in I2 with the Initiator's HOST_ID inside; in every packet, nothing but these three.
+pub const ENCRYPTED: &[Rule] =
+    &[optional(P::HOST_ID), up_to(CERTS_MAX, P::CERT), up_to(CHANNELS_MAX, P::MCAST_CHANNEL)];
+
+/// Returns the rules of a packet type; none for unknown ones.
+pub fn of(packet_type: PacketType) -> &'static [Rule] {
+    match packet_type {
+        PacketType::I1 => I1,
+        PacketType::R1 => R1,
+        PacketType::I2 => I2,
+        PacketType::R2 => R2,
+        PacketType::UPDATE => UPDATE,
+        PacketType::NOTIFY => NOTIFY,
+        PacketType::CLOSE => CLOSE,
+        PacketType::CLOSE_ACK => CLOSE_ACK,
+        _ => &[],
+    }
+}
+
+/// Checks which parameters stand in a packet. It interprets and authenticates none of them.
+///
+/// # Errors
+///
+/// [`DecodeError::Missing`], [`DecodeError::Unexpected`] or [`DecodeError::TooMany`], each naming the parameter.
+pub fn check(packet: &Packet<'_>) -> Result<(), DecodeError> {
+    let parameters = packet.parameters();
+    check_counts(parameters, of(packet.packet_type()), |stray| {
+        stray.is_critical() || stray == P::MCAST_CHANNEL
+    })?;
+    let has = |parameter| parameters.raw(parameter).is_some();
+    match packet.packet_type() {
+        PacketType::I2 if !has(P::HOST_ID) && !has(P::ENCRYPTED) => {
+            Err(DecodeError::Missing { what: "HOST_ID" })
+        }
+        //= rfc7401#section-5.3.5
+        //# An UPDATE packet without
+        //# either a SEQ or an ACK parameter is invalid
+        PacketType::UPDATE if !has(P::SEQ) && !has(P::ACK) => {
+            Err(DecodeError::Missing { what: "SEQ or ACK" })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks which parameters stand inside ENCRYPTED: only HOST_ID, CERT and MCAST_CHANNEL, and HOST_ID in I2 only,
+/// where it must be unless the packet shows it openly.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_encrypted(packet: &Packet<'_>, inner: &Parameters<'_>) -> Result<(), DecodeError> {
+    check_counts(inner, ENCRYPTED, |_| true)?;
+    let inside = inner.raw(P::HOST_ID).is_some();
+    let outside = packet.parameters().raw(P::HOST_ID).is_some();
+    let wanted = packet.packet_type() == PacketType::I2 && !outside;
+    match (wanted, inside) {
+        (true, false) => Err(DecodeError::Missing { what: "HOST_ID" }),
+        (false, true) => Err(DecodeError::Unexpected { what: "HOST_ID" }),
+        _ => Ok(()),
+    }
+}
+
+fn check_counts(
+    parameters: &Parameters<'_>,
+    rules: &[Rule],
+    refuse_stray: impl Fn(ParameterType) -> bool,
+) -> Result<(), DecodeError> {
+    for raw in parameters.iter() {
+        let parameter = raw.parameter_type();
+        let stray = rules.iter().all(|rule| rule.parameter != parameter);
+        if stray && refuse_stray(parameter) {
+            return Err(DecodeError::Unexpected { what: name(parameter) });
+        }
+    }
+    for &Rule { parameter, least, most } in rules {
+        let count = parameters.count(parameter);
+        if count < least {
+            return Err(DecodeError::Missing { what: name(parameter) });
+        }
+        if count > most {
+            return Err(match most {
+                1 => DecodeError::Unexpected { what: name(parameter) },
+                limit => DecodeError::TooMany { what: name(parameter), limit },
+            });
+        }
+    }
+    Ok(())
+}
+
+fn name(parameter: ParameterType) -> &'static str {
+    parameter.name().unwrap_or("parameter")
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_group::Role;
+    use claviger_identity::Hit;
+
+    use super::*;
+    use crate::{
+        iana::{ChannelStatus, DhGroup, NotifyType, RegType},
+        wire::{
+            DhGroupList, EchoRequestSigned, Encrypted, HipMac, Lifetime, McastChannel, Notification,
+            PacketBuilder, ParameterBlock, RegRequest, Seq,
+        },
+    };
+
+    fn judge(packet_type: PacketType, fill: impl FnOnce(&mut PacketBuilder)) -> Result<(), DecodeError> {
+        let mut builder = PacketBuilder::new(packet_type, Hit::NULL, Hit::NULL);
+        fill(&mut builder);
+        check(&Packet::parse(&builder.finish().unwrap()).unwrap())
+    }
+
+    fn channel() -> McastChannel {
+        McastChannel {
+            reg_type: RegType::GCKS_GDOI,
+            role: Role::Receiver,
+            group: "#1".parse().unwrap(),
+            channel: None,
+            lifetime: Lifetime(100),
+            status: ChannelStatus::GRANTED,
+        }
+    }
+
+    #[test]
+    fn tables_ascend_and_name_known_parameters() {
+        for rules in [I1, R1, I2, R2, UPDATE, NOTIFY, CLOSE, CLOSE_ACK, ENCRYPTED] {
+            assert!(rules.iter().all(|rule| rule.parameter.is_known() && rule.least <= rule.most));
+            assert!(rules.windows(2).all(|pair| pair[0].parameter < pair[1].parameter), "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn an_i1_needs_its_group_list_once() {
+        let groups = DhGroupList(vec![DhGroup::NIST_P256]);
+        let good = |builder: &mut PacketBuilder| drop(builder.add(&groups));
+        assert_eq!(judge(PacketType::I1, good), Ok(()));
+        let none = |_: &mut PacketBuilder| ();
+        assert_eq!(judge(PacketType::I1, none), Err(DecodeError::Missing { what: "DH_GROUP_LIST" }));
+        let twice = |builder: &mut PacketBuilder| drop(builder.add(&groups).add(&groups));
+        assert_eq!(judge(PacketType::I1, twice), Err(DecodeError::Unexpected { what: "DH_GROUP_LIST" }));
+    }
+
+    #[test]
+    fn critical_parameters_must_be_in_their_place_and_others_are_ignored() {
+        let groups = DhGroupList(vec![DhGroup::NIST_P256]);
+        let critical = |builder: &mut PacketBuilder| drop(builder.add(&groups).add(&HipMac(vec![])));
+        assert_eq!(judge(PacketType::I1, critical), Err(DecodeError::Unexpected { what: "HIP_MAC" }));
+        let request = RegRequest { lifetime: Lifetime(1), types: vec![] };
+        let other = |builder: &mut PacketBuilder| drop(builder.add(&groups).add(&request));
+        assert_eq!(judge(PacketType::I1, other), Ok(()));
+        let channel = |builder: &mut PacketBuilder| drop(builder.add(&groups).add(&channel()));
+        assert_eq!(judge(PacketType::I1, channel), Err(DecodeError::Unexpected { what: "MCAST_CHANNEL" }));
+    }
+
+    #[test]
+    fn counts_have_limits() {
+        let notification = Notification::new(NotifyType::INVALID_SYNTAX);
+        let many = |builder: &mut PacketBuilder| (0..9).for_each(|_| drop(builder.add(&notification)));
+        let error = DecodeError::TooMany { what: "NOTIFICATION", limit: NOTIFICATIONS_MAX };
+        assert_eq!(
+            judge(PacketType::NOTIFY, many),
+            Err(DecodeError::Missing { what: "HIP_SIGNATURE" }).or(Err(error))
+        );
+    }
+
+    #[test]
+    fn an_update_has_seq_or_ack() {
+        let host =
+            claviger_identity::HostIdentity::generate(claviger_crypto::sign::KeyAlgorithm::Ed25519).unwrap();
+        let neither = |builder: &mut PacketBuilder| {
+            builder.add(&EchoRequestSigned(vec![])).add(&HipMac(vec![])).sign(&host).unwrap();
+        };
+        assert_eq!(judge(PacketType::UPDATE, neither), Err(DecodeError::Missing { what: "SEQ or ACK" }));
+        let seq = |builder: &mut PacketBuilder| {
+            builder.add(&Seq(0)).add(&HipMac(vec![])).sign(&host).unwrap();
+        };
+        assert_eq!(judge(PacketType::UPDATE, seq), Ok(()));
+    }
+
+    #[test]
+    fn encrypted_holds_host_id_certificates_and_channels_only() {
+        let host =
+            claviger_identity::HostIdentity::generate(claviger_crypto::sign::KeyAlgorithm::Ed25519).unwrap();
+        let judge = |packet_type, outside: bool, fill: &dyn Fn(&mut ParameterBlock)| {
+            let mut block = ParameterBlock::new();
+            fill(&mut block);
+            let octets = block.octets().unwrap().to_vec();
+            let mut builder = PacketBuilder::new(packet_type, Hit::NULL, Hit::NULL);
+            if outside {
+                builder.add(host.host_id());
+            }
+            let packet = builder.finish().unwrap();
+            check_encrypted(&Packet::parse(&packet).unwrap(), &Parameters::parse(&octets).unwrap())
+        };
+        let with_host_id = |block: &mut ParameterBlock| drop(block.add(host.host_id()).add(&channel()));
+        let channel_only = |block: &mut ParameterBlock| drop(block.add(&channel()));
+        let seq = |block: &mut ParameterBlock| drop(block.add(&Seq(1)).add(host.host_id()));
+        assert_eq!(judge(PacketType::I2, false, &with_host_id), Ok(()));
+        assert_eq!(judge(PacketType::I2, true, &channel_only), Ok(()));
+        assert_eq!(judge(PacketType::R2, false, &channel_only), Ok(()));
+        assert!(judge(PacketType::I2, false, &channel_only).is_err(), "no HOST_ID anywhere");
+        assert!(judge(PacketType::I2, true, &with_host_id).is_err(), "HOST_ID twice");
+        assert!(judge(PacketType::R2, false, &with_host_id).is_err(), "HOST_ID in R2");
+        assert!(judge(PacketType::I2, false, &seq).is_err(), "another parameter");
+        let _: Option<Encrypted> = None;
+    }
+}

@@ -1,0 +1,204 @@
+//! What MACs and signatures are computed over (RFC 7401 section 6.4), and their verification on received packets.
+
+use claviger_crypto::{CryptoError, hash::Digest, prf::Prf};
+use claviger_identity::{HostId, IdentityError};
+
+use crate::{iana::ParameterType, keys::IntegrityKey};
+
+use super::{
+    HipMac, HipMac2, HipSignature, HipSignature2, Packet, Parameters, RawParameter, packet::HEADER_LEN,
+    parameter::PARAMETER_HEADER_LEN,
+};
+
+/// The position of the checksum in the header.
+const CHECKSUM: std::ops::Range<usize> = 4..6;
+/// The position of the receiver's HIT in the header.
+const RECEIVER: std::ops::Range<usize> = 24..40;
+/// The octets of #K and Lifetime, behind which a PUZZLE is left out of HIP_SIGNATURE_2.
+const PUZZLE_SIGNED_LEN: usize = 2;
+
+impl Packet<'_> {
+    /// Verifies HIP_MAC with the sender's key.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Authentication`] if it is missing, malformed or wrong.
+    pub fn verify_mac(&self, prf: &dyn Prf, key: &IntegrityKey) -> Result<(), CryptoError> {
+        let before = self.before(ParameterType::HIP_MAC).ok_or(CryptoError::Authentication)?;
+        let HipMac(tag) = self.one().map_err(|_| CryptoError::Authentication)?;
+        verify(&mac(before, &[], prf, key), &tag)
+    }
+
+    /// Verifies HIP_MAC_2 with the Responder's key and its HOST_ID parameter exactly as R1 brought it:
+    /// [`RawParameter::octets`].
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Authentication`] if it is missing, malformed or wrong.
+    pub fn verify_mac_2(
+        &self,
+        prf: &dyn Prf,
+        key: &IntegrityKey,
+        host_id_parameter: &[u8],
+    ) -> Result<(), CryptoError> {
+        let before = self.before(ParameterType::HIP_MAC_2).ok_or(CryptoError::Authentication)?;
+        let HipMac2(tag) = self.one().map_err(|_| CryptoError::Authentication)?;
+        verify(&mac(before, host_id_parameter, prf, key), &tag)
+    }
+
+    /// Verifies HIP_SIGNATURE with the sender's key. Whether that key is the sender's, its HIT says.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]; a missing or malformed signature is [`CryptoError::Authentication`].
+    pub fn verify_signature(&self, host_id: &HostId) -> Result<(), IdentityError> {
+        let before = self.before(ParameterType::HIP_SIGNATURE).ok_or(CryptoError::Authentication)?;
+        let tag: HipSignature = self.one().map_err(|_| CryptoError::Authentication)?;
+        host_id.verify(&signature_message(before), tag.algorithm, &tag.signature)
+    }
+
+    /// Verifies HIP_SIGNATURE_2 with the Responder's key. Whether that key is the Responder's, its HIT says.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]; a missing or malformed signature is [`CryptoError::Authentication`].
+    pub fn verify_signature_2(&self, host_id: &HostId) -> Result<(), IdentityError> {
+        let before = self.before(ParameterType::HIP_SIGNATURE_2).ok_or(CryptoError::Authentication)?;
+        let tag: HipSignature2 = self.one().map_err(|_| CryptoError::Authentication)?;
+        host_id.verify(&signature_2_message(before), tag.algorithm, &tag.signature)
+    }
+
+    /// Shows the packet up to the first parameter of a type.
+    fn before(&self, parameter_type: ParameterType) -> Option<&[u8]> {
+        self.parameters().raw(parameter_type).map(|raw| &self.octets()[..raw.offset()])
+    }
+}
+
+/// A MAC has the natural size of its hash (RFC 7401 section 5.2.12): no truncated tag is taken.
+fn verify(expected: &Digest, tag: &[u8]) -> Result<(), CryptoError> {
+    if expected.ct_eq(tag) { Ok(()) } else { Err(CryptoError::Authentication) }
+}
+
+/// Returns the Header Length of a packet, in units of 8 octets without the first; `None` if it is too long.
+pub(super) fn header_length(packet_len: usize) -> Option<u8> {
+    u8::try_from(packet_len / 8 - 1).ok()
+}
+
+/// Computes the MAC over a packet that ends before its HIP_MAC, and what HIP_MAC_2 adds to it.
+pub(super) fn mac(before: &[u8], appended: &[u8], prf: &dyn Prf, key: &IntegrityKey) -> Digest {
+    let header = covered_header(before, before.len() + appended.len());
+    prf.prf(key.expose(), &[&header, &before[HEADER_LEN..], appended])
+}
+
+/// Returns what HIP_SIGNATURE covers of a packet that ends before it.
+pub(super) fn signature_message(before: &[u8]) -> Vec<u8> {
+    [&covered_header(before, before.len()), &before[HEADER_LEN..]].concat()
+}
+
+/// Returns what HIP_SIGNATURE_2 covers of a packet that ends before it.
+pub(super) fn signature_2_message(before: &[u8]) -> Vec<u8> {
+    let mut message = signature_message(before);
+    message[RECEIVER].fill(0);
+    for range in puzzle_variables(before) {
+        message[range].fill(0);
+    }
+    message
+}
+
+/// Finds Opaque and #I of each PUZZLE in a packet.
+pub(super) fn puzzle_variables(octets: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let range = |raw: &RawParameter<'_>| {
+        let start = raw.offset() + PARAMETER_HEADER_LEN;
+        start + PUZZLE_SIGNED_LEN.min(raw.contents().len())..start + raw.contents().len()
+    };
+    let parameters = Parameters::parse_at(&octets[HEADER_LEN..], HEADER_LEN).ok();
+    let puzzles = parameters.iter().flat_map(Parameters::iter);
+    puzzles.filter(|raw| raw.parameter_type() == ParameterType::PUZZLE).map(range).collect()
+}
+
+/// Copies the header with the Header Length of what is covered and a checksum of zero.
+fn covered_header(octets: &[u8], length: usize) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header.copy_from_slice(&octets[..HEADER_LEN]);
+    // What no Header Length can say is in no packet that could be sent; the builder refuses it at its end.
+    header[1] = header_length(length).unwrap_or(u8::MAX);
+    header[CHECKSUM].fill(0);
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::{SecretBytes, hash::HashAlgorithm, provider, sign::KeyAlgorithm};
+    use claviger_identity::{Hit, HostIdentity};
+
+    use super::*;
+    use crate::{
+        iana::PacketType,
+        wire::{EchoRequestUnsigned, PacketBuilder, Puzzle, Seq},
+    };
+
+    const WRONG: Result<(), CryptoError> = Err(CryptoError::Authentication);
+
+    fn key(octet: u8) -> IntegrityKey {
+        IntegrityKey::new(SecretBytes::new(vec![octet; 32]))
+    }
+
+    #[test]
+    fn macs_and_signatures_cover_every_octet_before_them() {
+        let prf = provider().prf(HashAlgorithm::Sha256).unwrap();
+        let host = HostIdentity::generate(KeyAlgorithm::Ed25519).unwrap();
+        let mut builder = PacketBuilder::new(PacketType::UPDATE, host.hit(), Hit::new([9; 16]));
+        builder.add(&Seq(1)).mac(prf, &key(1)).sign(&host).unwrap();
+        builder.add(&EchoRequestUnsigned(b"by a middlebox".to_vec()));
+        let octets = builder.finish().unwrap();
+        let packet = Packet::parse(&octets).unwrap();
+        assert_eq!(packet.verify_mac(prf, &key(1)), Ok(()));
+        assert_eq!(packet.verify_signature(host.host_id()), Ok(()));
+        assert_eq!(packet.verify_mac(prf, &key(2)), WRONG);
+        assert_eq!(packet.verify_mac_2(prf, &key(1), &[]), WRONG);
+        assert!(packet.verify_signature_2(host.host_id()).is_err());
+
+        let mac_at = packet.parameters().raw(ParameterType::HIP_MAC).unwrap().offset();
+        let signature_at = packet.parameters().raw(ParameterType::HIP_SIGNATURE).unwrap().offset();
+        for position in (0..signature_at).filter(|position| !CHECKSUM.contains(position)) {
+            let mut changed = octets.clone();
+            changed[position] ^= 0x40;
+            let Ok(packet) = Packet::parse(&changed) else { continue };
+            assert!(packet.verify_signature(host.host_id()).is_err(), "octet {position}");
+            assert_eq!(packet.verify_mac(prf, &key(1)).is_err(), position < mac_at + 36, "octet {position}");
+        }
+    }
+
+    #[test]
+    fn mac_2_covers_the_host_id_that_is_not_sent() {
+        let prf = provider().prf(HashAlgorithm::Sha384).unwrap();
+        let host = HostIdentity::generate(KeyAlgorithm::EcdsaP384).unwrap();
+        let mut r1 = PacketBuilder::new(PacketType::NOTIFY, host.hit(), Hit::NULL);
+        let r1 = r1.add(host.host_id()).finish().unwrap();
+        let r1 = Packet::parse(&r1).unwrap();
+        let host_id = r1.parameters().raw(ParameterType::HOST_ID).unwrap().octets();
+
+        let mut builder = PacketBuilder::new(PacketType::R2, host.hit(), Hit::NULL);
+        let octets = builder.mac_2(prf, &key(3), host.host_id()).finish().unwrap();
+        let packet = Packet::parse(&octets).unwrap();
+        assert_eq!(packet.verify_mac_2(prf, &key(3), host_id), Ok(()));
+        assert_eq!(packet.verify_mac_2(prf, &key(3), &host_id[..host_id.len() - 8]), WRONG);
+        assert_eq!(packet.verify_mac_2(prf, &key(4), host_id), WRONG);
+    }
+
+    #[test]
+    fn signature_2_leaves_out_the_receiver_and_the_puzzle_variables_only() {
+        let host = HostIdentity::generate(KeyAlgorithm::Ed25519).unwrap();
+        let mut builder = PacketBuilder::new(PacketType::R1, host.hit(), Hit::new([9; 16]));
+        builder.add(&Puzzle { k: 10, lifetime: 37, opaque: [1, 2], i: vec![7; 32] }).sign_2(&host).unwrap();
+        let octets = builder.finish().unwrap();
+        let end = octets.len() - 72;
+        for position in 8..end {
+            let mut changed = octets.clone();
+            changed[position] ^= 0x40;
+            let Ok(packet) = Packet::parse(&changed) else { continue };
+            let free = RECEIVER.contains(&position) || (46..80).contains(&position);
+            assert_eq!(packet.verify_signature_2(host.host_id()).is_ok(), free, "octet {position}");
+        }
+    }
+}

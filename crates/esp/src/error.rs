@@ -1,0 +1,120 @@
+//! Why a packet was dropped or a key refused.
+
+use std::fmt;
+
+use claviger_crypto::CryptoError;
+use claviger_group::Spi;
+
+/// Why the data plane did not do what it was asked. A dropped packet changes nothing but counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// Received octets end before the fields that every ESP packet of the association has.
+    Truncated,
+    /// The encrypted part of a received packet does not end on the boundary that RFC 4303 section 2.4 asks for.
+    Alignment,
+    /// The packet names an association that this member does not hold.
+    UnknownSpi(u32),
+    /// The packet names an association that this member held until its time was over.
+    RetiredSpi(Spi),
+    /// The packet does not come from the channel's one source (RFC 4607).
+    WrongSource,
+    /// The association already tracks as many senders as it may.
+    TooManySenders,
+    /// The sender's sequence number was seen before, is too old to know, or is zero.
+    Replayed,
+    /// The integrity check value does not fit the packet.
+    Authentication,
+    /// The decrypted padding is not 1, 2, 3, ... (RFC 4303 section 2.4).
+    Padding,
+    /// The packet was a dummy that hides traffic (RFC 4303 section 2.6). Nobody is at fault.
+    Dummy,
+
+    /// The sequence numbers under every sender id at hand are spent (RFC 4303 section 3.3.3).
+    Exhausted,
+    /// No association is active for sending.
+    NotActive,
+    /// The member's role does not include sending.
+    NotSender,
+    /// A counter-mode association has no sender id to send with (RFC 6407 section 5.6.4.3).
+    NoSenderId,
+    /// The payload is longer than any IP packet.
+    TooLong,
+
+    /// A sender id does not have the number of bits of the association, or that number is not 8, 12 or 16.
+    SenderIdBits,
+    /// Another association has the same SPI and other keys.
+    SpiInUse(Spi),
+    /// Another association has the same key: counter modes would repeat their nonces (RFC 6407 section 3.5).
+    KeyReused(Spi),
+    /// The member already holds as many associations as it may.
+    TooManySas,
+    /// The cryptographic provider refused.
+    Crypto(CryptoError),
+}
+
+impl Error {
+    /// Names the reason for counters: lower case, words joined by underscores, never a value.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::Alignment => "alignment",
+            Self::UnknownSpi(_) => "unknown_spi",
+            Self::RetiredSpi(_) => "retired_spi",
+            Self::WrongSource => "wrong_source",
+            Self::TooManySenders => "too_many_senders",
+            Self::Replayed => "replayed",
+            Self::Authentication => "authentication",
+            Self::Padding => "padding",
+            Self::Dummy => "dummy",
+            Self::Exhausted => "exhausted",
+            Self::NotActive => "not_active",
+            Self::NotSender => "not_sender",
+            Self::NoSenderId => "no_sender_id",
+            Self::TooLong => "too_long",
+            Self::SenderIdBits => "sender_id_bits",
+            Self::SpiInUse(_) => "spi_in_use",
+            Self::KeyReused(_) => "key_reused",
+            Self::TooManySas => "too_many_sas",
+            Self::Crypto(_) => "crypto",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("packet is too short for ESP"),
+            Self::Alignment => f.write_str("ciphertext does not end on its boundary"),
+            Self::UnknownSpi(spi) => write!(f, "no security association has SPI {spi:08x}"),
+            Self::RetiredSpi(spi) => write!(f, "the security association {spi} has ended"),
+            Self::WrongSource => f.write_str("packet does not come from the channel's source"),
+            Self::TooManySenders => f.write_str("no room to track another sender"),
+            Self::Replayed => f.write_str("sequence number was seen or is too old"),
+            Self::Authentication => f.write_str("integrity check failed"),
+            Self::Padding => f.write_str("padding is not what it must be"),
+            Self::Dummy => f.write_str("dummy packet"),
+            Self::Exhausted => f.write_str("sequence numbers are exhausted"),
+            Self::NotActive => f.write_str("no security association is active for sending"),
+            Self::NotSender => f.write_str("this member is not a sender"),
+            Self::NoSenderId => f.write_str("no sender id to send with"),
+            Self::TooLong => f.write_str("payload is longer than an IP packet"),
+            Self::SenderIdBits => f.write_str("sender id has the wrong number of bits"),
+            Self::SpiInUse(spi) => write!(f, "SPI {spi} is in use with other keys"),
+            Self::KeyReused(spi) => write!(f, "the key is in use under SPI {spi}"),
+            Self::TooManySas => f.write_str("no room for another security association"),
+            Self::Crypto(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<CryptoError> for Error {
+    fn from(error: CryptoError) -> Self {
+        match error {
+            CryptoError::Authentication => Self::Authentication,
+            error => Self::Crypto(error),
+        }
+    }
+}

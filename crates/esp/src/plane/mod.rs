@@ -1,0 +1,343 @@
+//! The group's data plane at one member: old and new associations side by side.
+//!
+//! A new association receives from its installation on and sends from its activation on; the one before it sends
+//! until then and receives until it is deactivated (RFC 5374 section 4.2.1). Once a newer association has sent,
+//! an older one never sends again, whatever becomes of the newer: a member that was put out may hold the old key.
+
+mod config;
+mod counters;
+mod event;
+mod sa;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+};
+
+use claviger_crypto::{CryptoProvider, Random};
+use claviger_group::{Spi, Tek};
+use claviger_sansio::Time;
+
+pub use config::PlaneConfig;
+pub use counters::Counters;
+pub use event::Event;
+pub use sa::{SaStatus, Stage};
+
+use crate::{Error, Opened, SenderId, outbound::Ledger};
+use sa::Sa;
+
+/// How many associations a member holds at most: a rekey each second, each with a minute and more to drain.
+pub const SAS_MAX: usize = 128;
+
+/// How many ended associations are remembered, so that their late packets do not look like keys that were missed
+/// and their numbers are not used again should a key server hand them out once more.
+pub const RETIRED_MAX: usize = 256;
+
+/// How many events wait to be polled at most; the oldest makes room. Only a caller that never polls loses any.
+pub const EVENTS_MAX: usize = 1024;
+
+/// The data plane of one group at one member.
+pub struct Plane {
+    provider: CryptoProvider,
+    config: PlaneConfig,
+    random: Box<dyn Random>,
+    sas: BTreeMap<Spi, Sa>,
+    /// The association that sends.
+    current: Option<Spi>,
+    /// The order of the newest association that ever sent.
+    newest_sent: Option<u64>,
+    /// The order of the next association.
+    order: u64,
+    retired: VecDeque<(Spi, Ledger)>,
+    /// When the next timer of any association is due.
+    deadline: Option<Time>,
+    unknown_spi_silent_until: Time,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+impl Plane {
+    /// Makes a plane that holds no key. `random` makes the initialization vectors of AES-CBC.
+    pub fn new(provider: &CryptoProvider, config: PlaneConfig, random: Box<dyn Random>) -> Self {
+        Self {
+            provider: *provider,
+            config,
+            random,
+            sas: BTreeMap::new(),
+            current: None,
+            newest_sent: None,
+            order: 0,
+            retired: VecDeque::new(),
+            deadline: None,
+            unknown_spi_silent_until: Time::EPOCH,
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Installs a TEK: it receives at once and sends from `activate_at` on. Of several, the oldest goes first.
+    ///
+    /// Without `sender_ids` a counter-mode association receives only; if the member is a sender it raises
+    /// [`Event::Exhausting`], for it must register to get one (RFC 6407 section 5.6.4.3). An association that
+    /// is installed already takes over the new lifetime and sender ids and the earlier activation; its replay
+    /// windows and its numbers stay, and so does a deactivation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SenderIdBits`], [`Error::SpiInUse`], [`Error::KeyReused`], [`Error::TooManySas`], or
+    /// [`Error::Crypto`] if the keys are not the transform's; then nothing is installed.
+    pub fn install(
+        &mut self,
+        now: Time,
+        tek: Tek,
+        activate_at: Time,
+        sender_ids: &[SenderId],
+    ) -> Result<(), Error> {
+        self.advance(now);
+        self.check_sender_ids(sender_ids)?;
+        let spi = tek.spi;
+        if let Some(sa) = self.sas.get_mut(&spi) {
+            sa.install_again(now, &tek, activate_at)?;
+        } else {
+            self.check_new(&tek)?;
+            let mut sa = Sa::new(&self.provider, &self.config, now, tek, activate_at, self.order)?;
+            sa.remember(self.recall(spi));
+            self.order += 1;
+            self.sas.insert(spi, sa);
+        }
+        self.give_sender_ids(spi, sender_ids)?;
+        self.handle_timeout(now);
+        Ok(())
+    }
+
+    /// Replaces the sender ids of every association by those of a new registration.
+    ///
+    /// Each association goes on with the first of them, from its first number unless it sent under that id before.
+    /// An association that had no sender id can send from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SenderIdBits`], and then nothing changes.
+    pub fn set_sender_ids(&mut self, sender_ids: &[SenderId]) -> Result<(), Error> {
+        self.check_sender_ids(sender_ids)?;
+        let spis: Vec<Spi> = self.sas.keys().copied().collect();
+        spis.into_iter().try_for_each(|spi| self.give_sender_ids(spi, sender_ids))
+    }
+
+    /// Goes on behind `sent` packets under an association's active sender id, if fewer were sent.
+    ///
+    /// It is for a member that restarts and gets a TEK again that it sent under before, without counter mode: no
+    /// sender id tells receivers of the restart, and they take the numbers that they saw for replays.
+    pub fn resume(&mut self, spi: Spi, sent: u32) {
+        if let Some(outbound) = self.sas.get_mut(&spi).and_then(|sa| sa.outbound.as_mut()) {
+            outbound.resume(sent);
+        }
+    }
+
+    /// Removes an association at a time, in both directions; of two such times the earlier counts.
+    pub fn deactivate(&mut self, now: Time, spi: Spi, at: Time) {
+        if let Some(sa) = self.sas.get_mut(&spi) {
+            sa.deactivate_at = Some(sa.deactivate_at.map_or(at, |before| before.min(at)));
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Removes every association at once: the member has left, or was put out.
+    pub fn delete_all(&mut self) {
+        while let Some((spi, sa)) = self.sas.pop_first() {
+            self.retire(spi, sa);
+        }
+        self.deadline = None;
+    }
+
+    /// Protects a payload of protocol `next_header` under the newest active association.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotSender`], [`Error::NotActive`], [`Error::NoSenderId`], [`Error::Exhausted`] or
+    /// [`Error::TooLong`]; each is counted.
+    pub fn seal(&mut self, now: Time, next_header: u8, payload: &[u8]) -> Result<Vec<u8>, Error> {
+        self.seal_parts(now, next_header, &[payload])
+    }
+
+    /// Does what [`Self::seal`] does with the concatenation of `payload`: a UDP header and its data, say.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::seal`].
+    pub fn seal_parts(&mut self, now: Time, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        self.advance(now);
+        let sealed = self.seal_under_current(next_header, payload);
+        match &sealed {
+            Ok(_) => self.counters.sealed += 1,
+            Err(error) => self.counters.drop(error),
+        }
+        sealed
+    }
+
+    /// Authenticates and decrypts a packet that came from `source`, from its SPI to its integrity check value.
+    ///
+    /// # Errors
+    ///
+    /// The reason to drop it, which is counted. [`Error::Dummy`] is no fault and has a counter of its own.
+    pub fn open(&mut self, now: Time, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
+        self.advance(now);
+        let opened = self.open_by_spi(now, source, esp);
+        match &opened {
+            Ok(_) => self.counters.opened += 1,
+            Err(Error::Dummy) => self.counters.dummies += 1,
+            Err(error) => self.counters.drop(error),
+        }
+        opened
+    }
+
+    /// Activates and removes what is due. [`Self::seal`] and [`Self::open`] do so too, so a late call loses nothing.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let mut due: Vec<(u64, Spi)> = self
+            .sas
+            .iter()
+            .filter(|(_, sa)| !sa.active && sa.activate_at <= now)
+            .map(|(spi, sa)| (sa.order, *spi))
+            .collect();
+        due.sort_unstable();
+        for (order, spi) in due {
+            self.activate(order, spi);
+        }
+
+        let over: Vec<Spi> =
+            self.sas.iter().filter(|(_, sa)| sa.ends() <= now).map(|(spi, _)| *spi).collect();
+        for spi in over {
+            let sa = self.sas.remove(&spi).expect("the association was found above");
+            self.tell(if sa.expires <= now { Event::Expired(spi) } else { Event::Deactivated(spi) });
+            self.retire(spi, sa);
+        }
+        self.deadline = self.sas.values().map(Sa::deadline).min();
+    }
+
+    /// Says when [`Self::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    /// Takes the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Describes every association, the oldest first.
+    pub fn status(&self) -> Vec<SaStatus> {
+        let mut sas: Vec<&Sa> = self.sas.values().collect();
+        sas.sort_unstable_by_key(|sa| sa.order);
+        sas.into_iter().map(|sa| sa.status(self.current)).collect()
+    }
+
+    /// Shows how many packets passed, and how many did not and why.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn seal_under_current(&mut self, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        if !self.config.role.sends() {
+            return Err(Error::NotSender);
+        }
+        let spi = self.current.ok_or(Error::NotActive)?;
+        let sa = self.sas.get_mut(&spi).expect("the current association is installed");
+        let outbound = sa.outbound.as_mut().ok_or(Error::NoSenderId)?;
+        let sealed = outbound.seal_parts(&mut *self.random, next_header, payload);
+        if !sa.exhausting && outbound.remaining() < self.config.exhausting_below {
+            sa.exhausting = true;
+            self.tell(Event::Exhausting(spi));
+        }
+        sealed
+    }
+
+    fn open_by_spi(&mut self, now: Time, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
+        let number = u32::from_be_bytes(*esp.first_chunk().ok_or(Error::Truncated)?);
+        let Some(spi) = Spi::new(number) else {
+            return Err(Error::UnknownSpi(number));
+        };
+        if let Some(sa) = self.sas.get_mut(&spi) {
+            return sa.inbound.open(source, esp);
+        }
+        if self.retired.iter().any(|(retired, _)| *retired == spi) {
+            return Err(Error::RetiredSpi(spi));
+        }
+        // Anybody can send an unknown SPI, so it may ask for attention only now and then.
+        if now >= self.unknown_spi_silent_until {
+            self.unknown_spi_silent_until = now + self.config.unknown_spi_interval;
+            self.tell(Event::UnknownSpi(number));
+        }
+        Err(Error::UnknownSpi(number))
+    }
+
+    /// Makes an association the current one unless a newer one was.
+    fn activate(&mut self, order: u64, spi: Spi) {
+        self.sas.get_mut(&spi).expect("the association was found by its SPI").active = true;
+        if self.newest_sent.is_none_or(|newest| order > newest) {
+            self.newest_sent = Some(order);
+            self.current = Some(spi);
+            self.tell(Event::Activated(spi));
+        }
+    }
+
+    fn give_sender_ids(&mut self, spi: Spi, sender_ids: &[SenderId]) -> Result<(), Error> {
+        let sa = self.sas.get_mut(&spi).expect("the association was found by its SPI");
+        if !self.config.role.sends() {
+            return Ok(());
+        }
+        if !sender_ids.is_empty() || !sa.tek.transform.is_counter_mode() {
+            sa.set_sender_ids(sender_ids)?;
+        } else if sa.outbound.is_none() && !sa.exhausting {
+            sa.exhausting = true;
+            self.tell(Event::Exhausting(spi));
+        }
+        Ok(())
+    }
+
+    fn check_sender_ids(&self, sender_ids: &[SenderId]) -> Result<(), Error> {
+        let fit = sender_ids.iter().all(|id| id.bits() == self.config.sender_id_bits);
+        if fit { Ok(()) } else { Err(Error::SenderIdBits) }
+    }
+
+    fn check_new(&self, tek: &Tek) -> Result<(), Error> {
+        if self.sas.len() >= SAS_MAX {
+            return Err(Error::TooManySas);
+        }
+        match self.sas.values().find(|sa| sa.tek.keys.encryption == tek.keys.encryption) {
+            Some(sa) => Err(Error::KeyReused(sa.tek.spi)),
+            None => Ok(()),
+        }
+    }
+
+    /// Drops an association's keys and remembers its numbers.
+    fn retire(&mut self, spi: Spi, sa: Sa) {
+        if self.current == Some(spi) {
+            self.current = None;
+        }
+        if self.retired.len() == RETIRED_MAX {
+            self.retired.pop_front();
+        }
+        self.retired.push_back((spi, sa.into_ledger()));
+    }
+
+    /// Says what was sent under an SPI before it was retired.
+    fn recall(&mut self, spi: Spi) -> Ledger {
+        match self.retired.iter().position(|(retired, _)| *retired == spi) {
+            Some(position) => self.retired.remove(position).map(|(_, ledger)| ledger).unwrap_or_default(),
+            None => Ledger::default(),
+        }
+    }
+
+    fn advance(&mut self, now: Time) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.handle_timeout(now);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}

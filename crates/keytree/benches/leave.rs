@@ -59,16 +59,17 @@ fn leave(criterion: &mut Criterion) {
         let wraps = (0..MEMBERS).map(|_| one_leave(true).1).sum::<usize>() / MEMBERS as usize;
 
         let mut group = criterion.benchmark_group(format!("leave/{MEMBERS}/k{k}"));
-        let means = [const { Cell::new(Duration::ZERO) }; 3];
-        let mean = |cell: &Cell<Duration>, total: Duration, iterations: u64| {
-            cell.set(total.div_f64(iterations as f64));
-            total
+        let totals = [const { Cell::new((Duration::ZERO, 0)) }; 3];
+        let count = |total: &Cell<(Duration, u64)>, spent: Duration, iterations: u64| {
+            let (before, already) = total.get();
+            total.set((before + spent, already + iterations));
+            spent
         };
         group.bench_function("tree", |bench| {
-            bench.iter_custom(|n| mean(&means[0], (0..n).map(|_| one_leave(true).0).sum(), n));
+            bench.iter_custom(|n| count(&totals[0], (0..n).map(|_| one_leave(true).0).sum(), n));
         });
         group.bench_function("tree and wraps", |bench| {
-            bench.iter_custom(|n| mean(&means[1], (0..n).map(|_| one_leave(false).0).sum(), n));
+            bench.iter_custom(|n| count(&totals[1], (0..n).map(|_| one_leave(false).0).sum(), n));
         });
         let mut material = [0; KeyLength::Octets32.material_len()];
         group.bench_function("bare wraps", |bench| {
@@ -77,11 +78,14 @@ fn leave(criterion: &mut Criterion) {
                 for _ in 0..n {
                     encrypt_bare(wraps, &[7; 32], &mut material, cipher);
                 }
-                mean(&means[2], WallTime.end(begin), n)
+                count(&totals[2], WallTime.end(begin), n)
             });
         });
         group.finish();
-        let [tree_alone, with_wraps, bare] = means.map(|cell| cell.get());
+        let [tree_alone, with_wraps, bare] = totals.map(|total| {
+            let (spent, iterations) = total.get();
+            spent.div_f64(iterations.max(1) as f64)
+        });
         if !bare.is_zero() {
             println!(
                 "leave of {MEMBERS}, k = {k}: {wraps} wraps, {with_wraps:?} with the tree, {bare:?} bare: \

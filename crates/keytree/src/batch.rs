@@ -46,6 +46,9 @@ impl KeyTree {
     }
 
     fn carry_out(&mut self, plan: Plan, random: &mut dyn Random) -> Result<Rekey, TreeError> {
+        //= rfc6407#section-5.6.3.1
+        //# Each new key distributed by the GCKS for this node will have a key handle identity distinct from
+        //# previous or successive key handles specified for this node.
         let epoch = self.epoch.checked_add(1).ok_or(TreeError::EpochsExhausted)?;
         let material_len = self.key_length.material_len();
         let count = plan.joined.len() + plan.replaced.len();

@@ -21,7 +21,7 @@ const LOCK_FILE: &str = "store.lock";
 /// A directory that this process has locked. The lock ends with the value, or with the process however it ends.
 pub(crate) struct LockedDirectory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl LockedDirectory {
@@ -38,7 +38,7 @@ impl LockedDirectory {
             .open(&lock_path)
             .map_err(failure("open", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse { directory: path.to_owned() }),
             Err(TryLockError::Error(source)) => {
                 Err(StoreError::File { action: "lock", path: lock_path, source })
@@ -94,6 +94,14 @@ impl LockedDirectory {
 
     fn sync(&self) -> Result<(), StoreError> {
         sync_directory(&self.path)
+    }
+}
+
+impl Drop for LockedDirectory {
+    /// Unlocks by name: closing the file is not enough while a child that another thread just forked still has it.
+    fn drop(&mut self) {
+        // Should this fail, the lock ends with the process.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -1,6 +1,6 @@
-//! Asks the kernel's routing socket: which way a group lies, and how large a packet an interface takes.
+//! Asks the kernel's routing socket: which way a group lies, how large a packet an interface takes; and adds a route.
 //!
-//! Two questions with one answer each do not need a netlink library.
+//! Three requests with one answer each do not need a netlink library.
 
 use std::{io, net::IpAddr, os::fd::AsRawFd};
 
@@ -14,6 +14,10 @@ const ROUTE_MESSAGE: usize = 12;
 const LINK_MESSAGE: usize = 16;
 /// Octets kept for one answer: a link with all its statistics takes about 2,000, a route 200.
 const ANSWER: usize = 16 * 1024;
+/// Asks for the route that matched, with its prefix, and not for what became of it (`RTM_F_FIB_MATCH`).
+const MATCHING_ROUTE: u32 = 0x2000;
+/// The prefix, in bits, of the IPv6 route to all groups that each interface has of its own accord.
+const ALL_GROUPS: u8 = 8;
 /// The link attribute that holds the MTU (`IFLA_MTU`).
 const LINK_MTU: u16 = 4;
 
@@ -22,8 +26,8 @@ const LINK_MTU: u16 = 4;
 pub(crate) struct Route {
     /// Index of the interface that the packet would leave by.
     pub(crate) interface: u32,
-    /// Whether the kernel's own table was all that knew an IPv6 group: it holds `ff00::/8` for each interface, so
-    /// such an answer is the first interface and nobody's choice. IPv4 has no such routes.
+    /// Whether nothing but the kernel's own `ff00::/8` knew an IPv6 group: each interface has that route, so such an
+    /// answer is the first interface and nobody's choice. IPv4 has no such routes.
     pub(crate) automatic: bool,
 }
 
@@ -32,23 +36,46 @@ pub(crate) struct Route {
 /// # Errors
 /// `NetworkUnreachable` if there is no route.
 pub(crate) fn route_to(destination: IpAddr) -> io::Result<Route> {
-    let (family, octets) = match destination {
-        IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
-        IpAddr::V6(address) => (libc::AF_INET6, address.octets().to_vec()),
-    };
-    let prefix = u8::try_from(octets.len() * 8).expect("128 bits at most");
+    let (family, octets) = family_and_octets(destination);
     let mut body = vec![0; ROUTE_MESSAGE];
-    body[0] = u8::try_from(family).expect("an address family is a small number");
-    body[1] = prefix;
+    body[0] = family;
+    body[1] = prefix_of_host(destination);
+    if destination.is_ipv6() {
+        body[8..12].copy_from_slice(&MATCHING_ROUTE.to_ne_bytes());
+    }
     put_attribute(&mut body, libc::RTA_DST, &octets);
 
-    let answer = ask(libc::RTM_GETROUTE, &body)?;
+    let answer = ask(libc::RTM_GETROUTE, 0, &body)?;
     let (message, attributes) = answer.split_at_checked(ROUTE_MESSAGE).ok_or_else(cut_short)?;
     let interface = attribute_u32(attributes, libc::RTA_OIF)
         .ok_or_else(|| io::Error::from(io::ErrorKind::NetworkUnreachable))?;
-    let table = attribute_u32(attributes, libc::RTA_TABLE).unwrap_or(u32::from(message[4]));
-    let automatic = destination.is_ipv6() && table == u32::from(libc::RT_TABLE_LOCAL);
+    let automatic = destination.is_ipv6() && message[4] == libc::RT_TABLE_LOCAL && message[1] <= ALL_GROUPS;
     Ok(Route { interface, automatic })
+}
+
+/// Adds a route to a network by the interface of this index; it goes away with the interface.
+///
+/// # Errors
+/// `EPERM` without root or CAP_NET_ADMIN; `EINVAL` if the prefix is longer than the address or shorter than what the
+/// address says.
+pub(crate) fn add_route(interface: u32, destination: IpAddr, prefix: u8) -> io::Result<()> {
+    if prefix > prefix_of_host(destination) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // IPv6 looks for groups in the kernel's own table before any other.
+    let (table, scope, kind) = match destination {
+        IpAddr::V4(_) => (libc::RT_TABLE_MAIN, libc::RT_SCOPE_LINK, libc::RTN_UNICAST),
+        IpAddr::V6(address) if address.is_multicast() => {
+            (libc::RT_TABLE_LOCAL, libc::RT_SCOPE_UNIVERSE, libc::RTN_MULTICAST)
+        }
+        IpAddr::V6(_) => (libc::RT_TABLE_MAIN, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST),
+    };
+    let (family, octets) = family_and_octets(destination);
+    let mut body = vec![0; ROUTE_MESSAGE];
+    body[..8].copy_from_slice(&[family, prefix, 0, 0, table, libc::RTPROT_STATIC, scope, kind]);
+    put_attribute(&mut body, libc::RTA_DST, &octets);
+    put_attribute(&mut body, libc::RTA_OIF, &interface.to_ne_bytes());
+    ask(libc::RTM_NEWROUTE, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &body).map(|_| ())
 }
 
 /// Asks for the largest packet, in octets, that the interface of this index takes.
@@ -58,20 +85,21 @@ pub(crate) fn route_to(destination: IpAddr) -> io::Result<Route> {
 pub(crate) fn mtu_of(interface: u32) -> io::Result<u32> {
     let mut body = vec![0; LINK_MESSAGE];
     body[4..8].copy_from_slice(&interface.to_ne_bytes());
-    let answer = ask(libc::RTM_GETLINK, &body)?;
+    let answer = ask(libc::RTM_GETLINK, 0, &body)?;
     let attributes = answer.get(LINK_MESSAGE..).ok_or_else(cut_short)?;
     attribute_u32(attributes, LINK_MTU).ok_or_else(cut_short)
 }
 
-/// Sends one request and gives back the body of its one answer.
-fn ask(kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+/// Sends one request and gives back the body of its one answer, which is empty if that only acknowledges.
+fn ask(kind: u16, flags: libc::c_int, body: &[u8]) -> io::Result<Vec<u8>> {
     let socket =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
     let length = u32::try_from(HEADER + body.len()).expect("requests are short");
+    let flags = u16::try_from(libc::NLM_F_REQUEST | flags).expect("flags have 16 bits");
     let mut request = Vec::with_capacity(HEADER + body.len());
     request.extend(length.to_ne_bytes());
     request.extend(kind.to_ne_bytes());
-    request.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    request.extend(flags.to_ne_bytes());
     request.extend([0; 8]);
     request.extend(body);
     send(socket.as_raw_fd(), &request, MsgFlags::empty())?;
@@ -84,9 +112,25 @@ fn ask(kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
     let body = message.get(HEADER..).ok_or_else(cut_short)?;
     if i32::from(answered) == libc::NLMSG_ERROR {
         let code = read_u32(body, 0).ok_or_else(cut_short)?.cast_signed();
-        return Err(io::Error::from_raw_os_error(code.saturating_neg()));
+        return match code {
+            0 => Ok(vec![]),
+            code => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+        };
     }
     Ok(body.to_vec())
+}
+
+fn family_and_octets(address: IpAddr) -> (u8, Vec<u8>) {
+    let (family, octets) = match address {
+        IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
+        IpAddr::V6(address) => (libc::AF_INET6, address.octets().to_vec()),
+    };
+    (u8::try_from(family).expect("an address family is a small number"), octets)
+}
+
+/// The prefix, in bits, that names one address.
+fn prefix_of_host(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 /// Appends an attribute: length, type, value, and octets up to a multiple of four.

@@ -56,7 +56,7 @@ impl BindError {
         Self { subject: Subject::Raw { protocol, address }, option, cause }
     }
 
-    /// Says that a group could not be joined; `option` chooses another interface or group.
+    /// Says that a group could not be joined; `option` chooses another interface.
     pub fn membership(
         membership: &Membership,
         interface: &str,

@@ -2,13 +2,13 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use tokio::io::{Interest, unix::AsyncFd};
 use tun_rs::{DeviceBuilder, SyncDevice};
 
-use crate::{BindError, Interface, ready::register};
+use crate::{BindError, Interface, netlink, ready::register};
 
 /// How a TUN device is made.
 #[derive(Debug, Clone)]
@@ -22,6 +22,7 @@ pub struct TunOptions {
     /// IPv6 addresses and the lengths of their prefixes in bits.
     pub ipv6: Vec<(Ipv6Addr, u8)>,
     /// The largest IP packet, in octets, that programs may send into the device: the real link's less what ESP adds.
+    /// Below 1,280 the kernel turns IPv6 off on the device (RFC 8200 §5).
     pub mtu: u16,
 }
 
@@ -87,6 +88,15 @@ impl TunDevice {
     /// `EINVAL` if it is not an IP packet, and what concerns the device itself.
     pub async fn send(&self, packet: &[u8]) -> io::Result<()> {
         self.inner.async_io(Interest::WRITABLE, |device| device.send(packet)).await.map(|_| ())
+    }
+
+    /// Sends this host's packets to a group, or to a network of `prefix` bits, by the device, unless a program names
+    /// another interface. The route goes away with the device.
+    ///
+    /// # Errors
+    /// `EINVAL` if the address has bits beyond the prefix, `EPERM` without root or CAP_NET_ADMIN.
+    pub fn add_route(&self, destination: IpAddr, prefix: u8) -> io::Result<()> {
+        netlink::add_route(self.interface.index(), destination, prefix)
     }
 
     /// Says which interface the device is.

@@ -238,7 +238,7 @@ async fn a_source_specific_group_without_a_source_is_refused_in_words() {
     assert_eq!(
         error.to_string(),
         "cannot join group 232.192.7.7 on interface lo: the address is source-specific and needs a source; choose \
-         another with --port"
+         another with --interface"
     );
 }
 

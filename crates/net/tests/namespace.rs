@@ -46,6 +46,11 @@ fn in_namespace<F: Future<Output = ()>>(name: &str, setup: &[&str], test: impl F
                     Command::new("ip").args(line.split_whitespace()).status().expect("iproute2 is installed");
                 assert!(done.success(), "ip {line}");
             }
+            for end in ["left", "right"] {
+                if let Ok(end) = Interface::by_name(end, "--interface") {
+                    wait_for_link(&end);
+                }
+            }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(test());
         };
@@ -53,6 +58,19 @@ fn in_namespace<F: Future<Output = ()>>(name: &str, setup: &[&str], test: impl F
             std::panic::resume_unwind(panic);
         }
     });
+}
+
+/// Waits until IPv6 can leave by an interface, which takes the kernel a moment after its other end came up.
+fn wait_for_link(interface: &Interface) {
+    let socket = std::net::UdpSocket::bind("[::]:0").unwrap();
+    let neighbours = SocketAddrV6::new("ff02::1".parse().unwrap(), 9, 0, interface.index());
+    for _ in 0..1_000 {
+        if socket.send_to(b"", neighbours).is_ok() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{interface} does not come up");
 }
 
 /// Two ends of one wire, `left` and `right`, with addresses of both versions.
@@ -275,9 +293,13 @@ fn the_route_to_a_group_chooses_the_interface_and_nothing_is_guessed() {
             Err(InterfaceError::AmbiguousRoute { names, .. }) => assert_eq!(names, ["left", "right"]),
             other => panic!("both ends lead to every IPv6 group: {other:?}"),
         }
-        run_ip("-6 route add ff15::/16 dev right table main metric 1");
+        run_ip("-6 route add multicast ff15::/16 dev right table local");
+        assert_eq!(towards(group).unwrap().name(), "right");
+        run_ip("-6 route add multicast ff15::80/128 dev left table local");
+        assert_eq!(towards(group).unwrap().name(), "left");
         run_ip("link set left down");
         assert_eq!(towards(group).unwrap().name(), "right");
+        assert_eq!(towards(ip("ff05::1")).unwrap().name(), "right", "the only one that is up");
     });
 }
 
@@ -345,7 +367,73 @@ fn a_tun_device_carries_packets_both_ways() {
             "cannot make the TUN device grp0: another process holds it; the option that decides this is --plane"
         );
         drop(device);
-        TunDevice::create(&options).expect("the first one is gone");
+        // A process that another test is just starting may still hold a copy of the descriptor.
+        let free = async {
+            while TunDevice::create(&options).is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, free).await.expect("the first one is gone");
+    });
+}
+
+#[test]
+fn programs_that_name_no_interface_reach_a_routed_group_by_the_tun_device() {
+    in_namespace("TUN routes", WIRE, || async {
+        run_ip("route add 224.0.0.0/4 dev left");
+        let options = TunOptions {
+            ipv4: Some(("10.88.0.1".parse().unwrap(), 24)),
+            ipv6: vec![("2001:db8:88::1".parse().unwrap(), 64)],
+            ..TunOptions::new(1_362, "--plane")
+        };
+        let Ok(device) = TunDevice::create(&options) else {
+            println!("NOT RUN: TUN routes: this host has no /dev/net/tun");
+            return;
+        };
+        let udp = UdpOptions::new("--port");
+        for (any, group, version) in [("0.0.0.0", "239.192.8.7", 4), ("::", "ff15::81", 6)] {
+            let group = ip(group);
+            let full = if version == 4 { 32 } else { 128 };
+            device.add_route(group, full).unwrap();
+            device.add_route(group, full).expect("a second time changes nothing");
+            assert_eq!(&Interface::towards(group, "--interface").unwrap(), device.interface());
+            let program = UdpSocket::bind(SocketAddr::new(ip(any), 0), &udp).unwrap();
+            // The device's IPv6 address serves a moment after the device came up.
+            let sent = async {
+                while program.send(b"routed", SocketAddr::new(group, 5_004), None).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, sent).await.expect("the route serves");
+            let packet =
+                tun_packet(&device, |packet| packet[0] >> 4 == version && packet.ends_with(b"routed")).await;
+            let source = if version == 4 { &packet[12..16] } else { &packet[8..24] };
+            let expected =
+                if version == 4 { vec![10, 88, 0, 1] } else { as_v6(ip("2001:db8:88::1")).octets().to_vec() };
+            assert_eq!(source, expected, "the device's own address");
+        }
+        assert_eq!(device.add_route(ip("239.192.8.7"), 33).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(device.add_route(ip("239.192.8.7"), 24).unwrap_err().kind(), ErrorKind::InvalidInput);
+        drop(device);
+    });
+}
+
+#[test]
+fn packets_longer_than_the_link_takes_arrive_whole() {
+    in_namespace("fragments", WIRE, || async {
+        let (left, right) = (interface("left"), interface("right"));
+        let sent: Vec<u8> = (0..4_000u32).map(|at| at as u8).collect();
+        // IPv4 takes no packet off a wire whose source is this host itself, and both ends here are this host.
+        let foreign = RawOptions { foreign_source: true, ..options() };
+        for (any, group, source) in
+            [("0.0.0.0", "239.192.8.8", "10.77.0.9"), ("::", "ff15::82", "2001:db8:77::9")]
+        {
+            let member = RawSocket::bind_group(Protocol::Hip, ip(group), &right, None, &options()).unwrap();
+            let sender = RawSocket::bind(Protocol::Hip, ip(any), &foreign).unwrap();
+            sender.set_multicast_interface(&left).unwrap();
+            sender.send(&sent, to(group), Some(ip(source))).await.unwrap();
+            assert_eq!(hear(&member).await.1, sent, "{group}");
+        }
     });
 }
 

@@ -63,8 +63,9 @@ pub use update_id::{Ack, Seq};
 
 #[cfg(test)]
 pub(crate) mod test {
-    use super::*;
-    use claviger_wire::{DecodeError, Encode};
+    use claviger_wire::DecodeError;
+
+    use super::Parameter;
 
     /// Checks that a parameter survives its octets, and that no prefix of them is another valid one of the same
     /// value.

@@ -66,5 +66,5 @@ mod trailer;
 pub use error::Error;
 pub use inbound::{InboundSa, Opened};
 pub use outbound::OutboundSa;
-pub use plane::{Counters, Event, Plane, PlaneConfig, SaStatus};
+pub use plane::{Counters, Event, Plane, PlaneConfig, SaStatus, Stage};
 pub use sender::{SenderId, SenderKey};

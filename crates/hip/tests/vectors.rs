@@ -261,8 +261,24 @@ fn shorter_or_error(parameter_type: ParameterType, octets: &[u8]) -> bool {
     }
 }
 
-/// Whatever octet of a signed packet changes, either it is not read or not believed; in R1 the puzzle's Opaque and
-/// #I and the receiver are free, as RFC 7401 section 5.2.15 has it, and nothing behind the signature's value counts.
+#[test]
+fn no_octet_can_change_under_the_checksum() {
+    for (vector, packets) in captures() {
+        for ip in packets {
+            for (position, flip) in
+                (0..ip.payload.len()).flat_map(|at| [1, 0x80, 0xff].map(|flip| (at, flip)))
+            {
+                let mut octets = ip.payload.clone();
+                octets[position] ^= flip;
+                let taken = Packet::parse(&octets)
+                    .is_ok_and(|packet| packet.verify_checksum(ip.source, ip.destination));
+                assert!(!taken, "{} octet {position}", vector.file);
+            }
+        }
+    }
+}
+
+/// Without the checksum, as in UDP: whatever octet changes before the signature, the packet is not believed.
 #[test]
 fn no_octet_before_a_signature_can_change() {
     for (vector, packets) in captures() {

@@ -377,6 +377,14 @@ mod tests {
         assert!(long.public_key().is_ok());
     }
 
+    /// Computed apart from this code, by SHAKE128, which is cSHAKE128 without names.
+    #[test]
+    fn hit_of_an_eddsa_key() {
+        let key = PublicKey::Ed25519(std::array::from_fn(|i| i as u8));
+        let hit = HostId::new(&key, DomainIdentifier::None).unwrap().hit().unwrap();
+        assert_eq!(hit.to_string(), "2001:25:f14d:c876:e9d4:f744:2ab3:ef6d");
+    }
+
     #[test]
     fn refuses_octets_that_are_no_keys() {
         for (algorithm, host_identity, error) in [

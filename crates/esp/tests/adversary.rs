@@ -1,5 +1,7 @@
 //! Packets that were cut, flipped, replayed, or sent to be remembered.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::net::{IpAddr, SocketAddr};

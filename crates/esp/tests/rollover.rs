@@ -1,5 +1,7 @@
 //! Old and new associations side by side (RFC 5374 section 4.2.1).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::Duration;

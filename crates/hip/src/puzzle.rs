@@ -10,8 +10,9 @@ use crate::wire::{Puzzle, Solution};
 /// The most difficult puzzle that is worth solving: 2^26 hashes take some tens of seconds on one core.
 pub const K_MAX: u8 = 26;
 
-/// Says whether a solution solves its own puzzle. Whether that puzzle was ever asked is for the caller to know.
+/// Says whether a solution solves the puzzle that it claims: its own #K and #I.
 ///
+/// The caller compares #K with what it asked and recognises #I as its own: a solution of difficulty 0 solves itself.
 /// #I and #J must have the length of RHASH's output.
 pub fn verify(rhash: &dyn Hash, solution: &Solution, initiator: Hit, responder: Hit) -> bool {
     let length = rhash.output_len();

@@ -1,1 +1,55 @@
-//! Speaks the Group Domain of Interpretation (RFC 6407).
+//! Speaks the Group Domain of Interpretation (RFC 6407) over any registration.
+//!
+//! A member pulls a group's policy and keys under its registration SA ([`member`], [`server`]); afterwards the
+//! key server pushes new ones to the whole group at once ([`push`]). No endpoint here has a socket, clock or
+//! group: the cores above decide what is offered, accepted and sent.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`iana`] | code points |
+//! | [`wire`] | one file for each payload |
+//! | [`rules`] | which payload, how often, in which message; and whether keys fit their policy |
+//! | [`keys`] | the key schedule of exchanges under a registration SA |
+//! | [`exchange`] | the states that a GROUPKEY-PULL goes through, on either side |
+//! | [`member`] | sans-IO endpoint, member side |
+//! | [`server`] | sans-IO endpoint, key server side |
+//! | [`push`] | GROUPKEY-PUSH: sealing and opening |
+//! | [`lkh`] | the member's array of tree keys, and the arrays that replace them |
+//! | [`limits`] | how much of anything is held |
+//! | [`error`] | what can go wrong, and whose fault it is |
+//!
+//! On port 848 the exchange type and the cookies of a datagram say who reads it:
+//!
+//! ```
+//! use claviger_gdoi::{iana::ExchangeType, wire::header};
+//!
+//! fn reader(datagram: &[u8]) -> &'static str {
+//!     match header::peek(datagram) {
+//!         Some((ExchangeType::GROUPKEY_PUSH, _rekey_sa)) => "push::RekeySa",
+//!         Some((ExchangeType::GROUPKEY_PULL | ExchangeType::INFORMATIONAL, _registration)) => "Member or Server",
+//!         _ => "nobody",
+//!     }
+//! }
+//! assert_eq!(reader(b"junk"), "nobody");
+//! ```
+//!
+//! Documents: RFC 6407; RFC 2407, 2408 and 2409 for what it builds on; RFC 2627 section 5.4 for LKH.
+
+pub mod error;
+pub mod exchange;
+pub mod iana;
+pub mod keys;
+pub mod limits;
+pub mod lkh;
+pub mod member;
+pub mod push;
+pub mod rules;
+pub mod server;
+pub mod wire;
+
+pub use error::{ApiMisuse, Error};
+pub use exchange::PullId;
+pub use iana::NotifyType;
+pub use member::Member;
+pub use server::Server;
+pub use wire::{Delete, Dialect, Gap, KeyDownload, SaKek, SaPayload, SaTek};

@@ -1,0 +1,203 @@
+//! What a member awaits in a GROUPKEY-PULL.
+//!
+//! ```text
+//! ExpectOffer --message 2--> ExpectAcceptance --accept--> ExpectDownload --message 4--> done
+//! ```
+
+use claviger_crypto::{Random, SecretBytes, cipher::BLOCK_LEN};
+use claviger_group::GroupId;
+
+use crate::{
+    error::{Error, PeerMisbehaved},
+    exchange::{
+        message::{Authentic, Context, last_block, seal},
+        registration::draw_nonce,
+    },
+    iana::{ExchangeType, PayloadType},
+    keys::ExchangeKeys,
+    rules::{self, PULL_2, PULL_4},
+    wire::{
+        Dialect, Gap, KeyDownload, SaPayload, identification, nonce, payload::ChainWriter, sequence_number,
+    },
+};
+
+/// Message 1 is sent; message 2 is awaited.
+#[derive(Debug)]
+pub(crate) struct ExpectOffer {
+    message_id: u32,
+    nonce_i: SecretBytes,
+    message_1: Vec<u8>,
+}
+
+/// Message 2 is authentic; the caller's acceptance is awaited.
+#[derive(Debug)]
+pub(crate) struct ExpectAcceptance {
+    message_id: u32,
+    nonce_i: SecretBytes,
+    nonce_r: Vec<u8>,
+    sa: SaPayload,
+    message_2_end: [u8; BLOCK_LEN],
+}
+
+/// Message 3 is sent; message 4 is awaited.
+#[derive(Debug)]
+pub(crate) struct ExpectDownload {
+    message_id: u32,
+    nonce_i: SecretBytes,
+    nonce_r: Vec<u8>,
+    sa: SaPayload,
+    message_2_end: [u8; BLOCK_LEN],
+    message_3: Vec<u8>,
+}
+
+/// What message 2 brought.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    nonce_r: Vec<u8>,
+    sa: SaPayload,
+}
+
+/// What message 4 brought.
+#[derive(Debug)]
+pub(crate) struct Download {
+    pub(crate) sequence: Option<u32>,
+    pub(crate) kd: KeyDownload,
+}
+
+impl ExpectOffer {
+    /// Writes message 1: HDR*, HASH(1), Ni, ID.
+    pub(crate) fn begin(
+        keys: &ExchangeKeys,
+        random: &mut dyn Random,
+        message_id: u32,
+        group: &GroupId,
+    ) -> Result<Self, Error> {
+        let nonce_i = draw_nonce(random);
+        let mut payloads = ChainWriter::new();
+        payloads.payload(PayloadType::NONCE, |w| {
+            w.slice(nonce_i.expose());
+            Ok(())
+        })?;
+        payloads.payload(PayloadType::ID, |w| {
+            identification::encode(group, w);
+            Ok(())
+        })?;
+        let context = context(message_id, keys.first_iv(message_id), &[]);
+        let message_1 = seal(keys, context, &payloads)?;
+        Ok(Self { message_id, nonce_i, message_1 })
+    }
+
+    pub(crate) fn sent(&self) -> &[u8] {
+        &self.message_1
+    }
+
+    /// Hands the context in which message 2 verifies to `open`.
+    pub(crate) fn with_context<T>(&self, open: impl FnOnce(Context<'_>) -> T) -> T {
+        open(context(self.message_id, last_block(&self.message_1), &[self.nonce_i.expose()]))
+    }
+
+    /// Interprets message 2: HDR*, HASH(2), Nr, SA.
+    pub(crate) fn read(message: &Authentic<'_>) -> Result<Offer, Error> {
+        message.check(PULL_2)?;
+        let nonce_r = nonce::decode(message.required(PayloadType::NONCE)?)?;
+        let mut sa = SaPayload::decode(message.required(PayloadType::SA)?, Dialect::RFC)?;
+        //= rfc6407#section-5.3
+        //# The
+        //# KEK_MANAGEMENT_ALGORITHM attribute MUST NOT be included in a
+        //# GROUPKEY-PULL message, and MUST be ignored if present.
+        if let Some(kek) = &mut sa.kek {
+            kek.management = None;
+        }
+        sa.supported()?;
+        Ok(Offer { nonce_r, sa })
+    }
+
+    pub(crate) fn offered(self, offer: Offer, message_2: &[u8]) -> ExpectAcceptance {
+        ExpectAcceptance {
+            message_id: self.message_id,
+            nonce_i: self.nonce_i,
+            nonce_r: offer.nonce_r,
+            sa: offer.sa,
+            message_2_end: last_block(message_2),
+        }
+    }
+}
+
+impl ExpectAcceptance {
+    pub(crate) fn sa(&self) -> &SaPayload {
+        &self.sa
+    }
+
+    /// Says whether a datagram is message 2 once more.
+    pub(crate) fn is_repeated(&self, datagram: &[u8]) -> bool {
+        last_block(datagram) == self.message_2_end
+    }
+
+    /// Writes message 3: HDR*, HASH(3) [, GAP].
+    pub(crate) fn accept(
+        self,
+        keys: &ExchangeKeys,
+        sender_ids: Option<u16>,
+    ) -> Result<ExpectDownload, Error> {
+        let mut payloads = ChainWriter::new();
+        if sender_ids.is_some() {
+            payloads.payload(PayloadType::GROUP_ASSOCIATED_POLICY, |w| {
+                Gap { sender_id_request: sender_ids, ..Gap::default() }.encode(w);
+                Ok(())
+            })?;
+        }
+        let nonces = [self.nonce_i.expose(), &self.nonce_r];
+        let message_3 = seal(keys, context(self.message_id, self.message_2_end, &nonces), &payloads)?;
+        Ok(ExpectDownload {
+            message_id: self.message_id,
+            nonce_i: self.nonce_i,
+            nonce_r: self.nonce_r,
+            sa: self.sa,
+            message_2_end: self.message_2_end,
+            message_3,
+        })
+    }
+}
+
+impl ExpectDownload {
+    pub(crate) fn sent(&self) -> &[u8] {
+        &self.message_3
+    }
+
+    /// Says whether a datagram is message 2 once more.
+    pub(crate) fn is_repeated(&self, datagram: &[u8]) -> bool {
+        last_block(datagram) == self.message_2_end
+    }
+
+    /// Hands the context in which message 4 verifies to `open`.
+    pub(crate) fn with_context<T>(&self, open: impl FnOnce(Context<'_>) -> T) -> T {
+        let nonces = [self.nonce_i.expose(), &self.nonce_r];
+        open(context(self.message_id, last_block(&self.message_3), &nonces))
+    }
+
+    /// Interprets message 4: HDR*, HASH(4), [SEQ,] KD.
+    pub(crate) fn read(&self, message: &Authentic<'_>) -> Result<Download, Error> {
+        message.check(PULL_4)?;
+        let sequence =
+            message.optional(PayloadType::SEQUENCE_NUMBER).map(sequence_number::decode).transpose()?;
+        //= rfc6407#section-3.2
+        //# The SEQ payload has no other use and is omitted from the GROUPKEY-
+        //# PULL exchange when a KEK attribute is not included in the SA payload.
+        match (&self.sa.kek, sequence) {
+            (Some(_), None) => return Err(PeerMisbehaved::SequenceMissing.into()),
+            (None, Some(_)) => return Err(PeerMisbehaved::SequenceWithoutKek.into()),
+            _ => {}
+        }
+        let kd = KeyDownload::decode(message.required(PayloadType::KEY_DOWNLOAD)?)?;
+        rules::check_keys(rules::Exchange::Pull, &self.sa, &kd)?;
+        Ok(Download { sequence, kd })
+    }
+
+    pub(crate) fn into_sa(self) -> SaPayload {
+        self.sa
+    }
+}
+
+fn context<'a>(message_id: u32, iv: [u8; BLOCK_LEN], nonces: &'a [&'a [u8]]) -> Context<'a> {
+    Context { exchange: ExchangeType::GROUPKEY_PULL, message_id, iv, nonces }
+}

@@ -1,0 +1,145 @@
+//! A registration SA and what is remembered about its message ids.
+
+use std::collections::BTreeSet;
+
+use claviger_crypto::{CryptoError, CryptoProvider, Random, SecretBytes, random};
+use claviger_group::{RegistrationSa, registration::PeerIdentity};
+use claviger_sansio::Time;
+
+use crate::{
+    error::{Error, Limit},
+    exchange::message::{Authentic, Context, authenticate, decrypt},
+    iana::{ExchangeType, NotifyType, PayloadType},
+    keys::ExchangeKeys,
+    limits::{LeakyCounter, MESSAGE_IDS_MAX},
+    rules::INFORMATIONAL,
+    wire::{Header, Notification, payload::ChainWriter},
+};
+
+/// A registration SA in use.
+pub(crate) struct Registration {
+    pub(crate) keys: ExchangeKeys,
+    pub(crate) peer: PeerIdentity,
+    /// The M-IDs that either side has used; none may come again.
+    message_ids: BTreeSet<u32>,
+    /// Messages whose HASH did not verify.
+    failures: LeakyCounter,
+}
+
+impl Registration {
+    pub(crate) fn new(provider: &CryptoProvider, sa: &RegistrationSa) -> Result<Self, CryptoError> {
+        Ok(Self {
+            keys: ExchangeKeys::new(provider, sa)?,
+            peer: sa.peer,
+            message_ids: BTreeSet::new(),
+            failures: LeakyCounter::new(),
+        })
+    }
+
+    /// Draws an M-ID: not zero, never used under these cookies.
+    pub(crate) fn draw_message_id(&mut self, random: &mut dyn Random) -> Result<u32, Error> {
+        if self.message_ids.len() >= MESSAGE_IDS_MAX {
+            return Err(Limit::MessageIds.into());
+        }
+        loop {
+            let message_id = u32::from_be_bytes(random::array(random));
+            if message_id != 0 && self.message_ids.insert(message_id) {
+                return Ok(message_id);
+            }
+        }
+    }
+
+    /// Says whether an exchange that the peer begins under this M-ID is new.
+    pub(crate) fn check_message_id(&self, message_id: u32) -> Result<(), Error> {
+        if self.message_ids.contains(&message_id) {
+            return Err(Error::Replayed);
+        }
+        if self.message_ids.len() >= MESSAGE_IDS_MAX {
+            return Err(Limit::MessageIds.into());
+        }
+        Ok(())
+    }
+
+    /// Remembers the M-ID of an exchange whose first message is authentic.
+    pub(crate) fn remember(&mut self, message_id: u32) {
+        self.message_ids.insert(message_id);
+    }
+
+    /// Decrypts and authenticates a message and hands it to `read`; failures are counted, and too many of them
+    /// stop the decrypting.
+    pub(crate) fn open<T>(
+        &mut self,
+        now: Time,
+        context: Context<'_>,
+        header: &Header,
+        ciphertext: &[u8],
+        read: impl FnOnce(Authentic<'_>) -> T,
+    ) -> Result<T, Error> {
+        if !self.failures.has_room(now) {
+            return Err(Limit::Decryptions.into());
+        }
+        let plaintext = decrypt(&self.keys, &context.iv, ciphertext)?;
+        match authenticate(&self.keys, context, header, plaintext.expose()) {
+            Ok(message) => Ok(read(message)),
+            Err(error) => {
+                self.failures.count(now);
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes an Informational exchange that tells the peer about the exchange `about`.
+    pub(crate) fn inform(
+        &mut self,
+        random: &mut dyn Random,
+        notify: NotifyType,
+        about: u32,
+    ) -> Result<Vec<u8>, Error> {
+        let message_id = self.draw_message_id(random)?;
+        let mut payloads = ChainWriter::new();
+        payloads.payload(PayloadType::NOTIFICATION, |w| {
+            Notification { notify, message_id: Some(about) }.encode(w);
+            Ok(())
+        })?;
+        super::message::seal(&self.keys, self.informational(message_id), &payloads)
+    }
+
+    /// Reads an Informational exchange of the peer. Its own ones, reflected, are known by their M-IDs.
+    pub(crate) fn read_informational(
+        &mut self,
+        now: Time,
+        header: &Header,
+        ciphertext: &[u8],
+    ) -> Result<Notification, Error> {
+        self.check_message_id(header.message_id)?;
+        let context = self.informational(header.message_id);
+        let notification = self.open(now, context, header, ciphertext, |message| {
+            message.check(INFORMATIONAL)?;
+            Notification::decode(message.required(PayloadType::NOTIFICATION)?)
+        })?;
+        self.remember(header.message_id);
+        Ok(notification?)
+    }
+
+    fn informational(&self, message_id: u32) -> Context<'static> {
+        Context {
+            exchange: ExchangeType::INFORMATIONAL,
+            message_id,
+            iv: self.keys.first_iv(message_id),
+            nonces: &[],
+        }
+    }
+}
+
+/// Refuses an M-ID of zero, which belongs to Phase 1 and to GROUPKEY-PUSH.
+pub(crate) fn check_not_zero(header: &Header) -> Result<(), Error> {
+    match header.message_id {
+        0 => Err(claviger_wire::DecodeError::Value { field: "message id", value: 0 }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a nonce.
+pub(crate) fn draw_nonce(random: &mut dyn Random) -> SecretBytes {
+    SecretBytes::with(crate::limits::NONCE_LEN, |octets| random.fill(octets))
+}

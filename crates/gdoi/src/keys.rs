@@ -1,0 +1,102 @@
+//! The key schedule of exchanges under a registration SA (RFC 2409 section 5.5 and appendix B).
+
+use claviger_crypto::{
+    CryptoError, CryptoProvider, SecretBytes,
+    cipher::{BLOCK_LEN, CipherKey},
+    hash::{Digest, Hash},
+    prf::Prf,
+};
+use claviger_group::{CookiePair, RegistrationSa};
+
+/// What protects the exchanges under one registration SA.
+pub struct ExchangeKeys {
+    cookies: CookiePair,
+    skeyid_a: SecretBytes,
+    phase1_iv: [u8; BLOCK_LEN],
+    prf: &'static dyn Prf,
+    hash: &'static dyn Hash,
+    cipher: Box<dyn CipherKey>,
+}
+
+impl ExchangeKeys {
+    /// Prepares the keys of a registration SA.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Unsupported`] if the provider lacks one of its algorithms.
+    pub fn new(provider: &CryptoProvider, sa: &RegistrationSa) -> Result<Self, CryptoError> {
+        let prf = provider.prf(sa.hash)?;
+        let key = encryption_key(prf, &sa.skeyid_e, sa.cipher.key_len());
+        Ok(Self {
+            cookies: sa.cookies,
+            skeyid_a: sa.skeyid_a.clone(),
+            phase1_iv: sa.phase1_iv,
+            prf,
+            hash: provider.hash(sa.hash)?,
+            cipher: provider.cipher(sa.cipher)?.key(key.expose())?,
+        })
+    }
+
+    /// Shows the cookies of the registration SA.
+    pub fn cookies(&self) -> CookiePair {
+        self.cookies
+    }
+
+    /// Computes a HASH payload: prf(SKEYID_a, M-ID | nonces... | everything behind the HASH payload).
+    pub fn hash(&self, message_id: u32, nonces: &[&[u8]], behind: &[u8]) -> Digest {
+        let message_id = message_id.to_be_bytes();
+        let mut parts: Vec<&[u8]> = vec![&message_id];
+        parts.extend_from_slice(nonces);
+        parts.push(behind);
+        self.prf.prf(self.skeyid_a.expose(), &parts)
+    }
+
+    /// Says how many octets a HASH payload carries.
+    pub fn hash_len(&self) -> usize {
+        self.prf.output_len()
+    }
+
+    /// Derives the IV of an exchange's first message: hash(last Phase 1 block | M-ID), shortened.
+    pub fn first_iv(&self, message_id: u32) -> [u8; BLOCK_LEN] {
+        let digest = self.hash.digest(&[&self.phase1_iv, &message_id.to_be_bytes()]);
+        *digest.first_chunk().expect("every hash function here has at least 20 octets")
+    }
+
+    /// Shows the cipher.
+    pub(crate) fn cipher(&self) -> &dyn CipherKey {
+        &*self.cipher
+    }
+}
+
+/// Takes SKEYID_e's first octets, or expands it: Ka = K1 | K2 | ..., K1 = prf(SKEYID_e, 0), K2 = prf(SKEYID_e, K1).
+fn encryption_key(prf: &dyn Prf, skeyid_e: &SecretBytes, length: usize) -> SecretBytes {
+    if let Some(key) = skeyid_e.expose().get(..length) {
+        return SecretBytes::copy_of(key);
+    }
+    SecretBytes::with(length, |key| {
+        let mut previous: Option<Digest> = None;
+        for part in key.chunks_mut(prf.output_len()) {
+            let next = prf.prf(skeyid_e.expose(), &[previous.as_deref().unwrap_or(&[0])]);
+            part.copy_from_slice(&next[..part.len()]);
+            previous = Some(next);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::{hash::HashAlgorithm, provider};
+
+    use super::*;
+
+    #[test]
+    fn short_key_material_is_expanded_as_appendix_b_says() {
+        let prf = provider().prf(HashAlgorithm::Sha1).unwrap();
+        let material = SecretBytes::new(vec![7; 20]);
+        assert_eq!(encryption_key(prf, &material, 16).expose(), [7; 16]);
+        let key = encryption_key(prf, &material, 32);
+        let k1 = prf.prf(&[7; 20], &[&[0]]);
+        let k2 = prf.prf(&[7; 20], &[&k1]);
+        assert_eq!(key.expose(), &[&k1[..], &k2[..12]].concat()[..]);
+    }
+}

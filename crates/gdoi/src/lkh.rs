@@ -1,0 +1,386 @@
+//! The member's array of tree keys, and the arrays that replace them (RFC 6407 sections 4.4, 5.6.3; RFC 2627
+//! section 5.4).
+//!
+//! A member holds the keys on the path from its leaf to the root; the root's is the group KEK. When the tree
+//! changes, the key server replaces the keys above some node. Each update array begins at a node whose key did not
+//! change and leads up to the root:
+//!
+//! ```text
+//! header: node 5, handle 1      the key that encrypts the first
+//! keys:   node 2 { under 5 }    node 1 { under the new 2 }    root { under the new 1 }
+//! ```
+//!
+//! Key and IV of a node travel together; what a key encrypts, it encrypts with its own IV.
+
+use std::collections::BTreeMap;
+
+use claviger_crypto::{
+    CryptoProvider, SecretBytes,
+    cipher::{BLOCK_LEN, CipherAlgorithm},
+};
+use claviger_group::CookiePair;
+
+use crate::{
+    error::{ApiMisuse, Error, PeerMisbehaved},
+    iana::kek,
+    limits::LKH_KEYS_MAX,
+    push::KekMaterial,
+    rules::check_lkh_key,
+    wire::{LkhDownloadArray, LkhKey, LkhUpdateArray},
+};
+
+/// One key of a tree, in the clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeKey {
+    /// LKH ID: which node.
+    pub id: u16,
+    /// Key Handle: which of the node's successive keys.
+    pub handle: u32,
+    /// The IV with which the key encrypts.
+    pub iv: [u8; BLOCK_LEN],
+    /// The key.
+    pub key: SecretBytes,
+}
+
+impl NodeKey {
+    fn from_wire(key: &LkhKey, plaintext: &[u8]) -> Result<Self, Error> {
+        let (iv, octets) =
+            plaintext.split_first_chunk::<BLOCK_LEN>().ok_or(PeerMisbehaved::UpdateArrayContent)?;
+        Ok(Self { id: key.id, handle: key.handle, iv: *iv, key: SecretBytes::copy_of(octets) })
+    }
+
+    fn to_wire(&self, data: SecretBytes) -> LkhKey {
+        let key_type = kek::ALGORITHM_AES as u8;
+        LkhKey { id: self.id, key_type, created: 0, expires: 0, handle: self.handle, data }
+    }
+
+    /// Key Data: the IV, then the key.
+    fn data(&self) -> SecretBytes {
+        SecretBytes::with(BLOCK_LEN + self.key.len(), |octets| {
+            octets[..BLOCK_LEN].copy_from_slice(&self.iv);
+            octets[BLOCK_LEN..].copy_from_slice(self.key.expose());
+        })
+    }
+}
+
+/// The keys that a member holds: its leaf's first, the root's last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyArray {
+    keys: Vec<NodeKey>,
+}
+
+/// New keys that are not in use yet. [`KeyArray::commit`] takes them into use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedKeys {
+    keys: Vec<NodeKey>,
+}
+
+impl KeyArray {
+    /// Takes the keys that a GROUPKEY-PULL brought.
+    ///
+    /// # Errors
+    ///
+    /// [`PeerMisbehaved`] if a key has not the KEK's type and length, or there is none.
+    pub fn new(download: &LkhDownloadArray, cipher: CipherAlgorithm) -> Result<Self, Error> {
+        let keys = download
+            .keys
+            .iter()
+            .map(|key| {
+                check_lkh_key(cipher, key)?;
+                NodeKey::from_wire(key, key.data.expose())
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        if keys.is_empty() {
+            return Err(PeerMisbehaved::KeyMissing.into());
+        }
+        Ok(Self { keys })
+    }
+
+    //= rfc6407#section-4.4
+    //# If the KD payload
+    //# includes an LKH update array, the group member compares the LKH ID in
+    //# each key update packet to the LKH IDs that it holds.  If it finds a
+    //# match, it decrypts the key using the key prior to it in the key array
+    //# and stores the new key in the LKH key array that it holds.  The final
+    //# decryption yields the new group KEK.
+    /// Decrypts the new keys that are meant for this member. An array leads up to the root, so that it replaces
+    /// everything above the node where it begins.
+    ///
+    /// # Errors
+    ///
+    /// [`PeerMisbehaved::UpdateArrayNotForUs`] if no array begins at a key that is held here: this member is
+    /// excluded, or its array is in another message.
+    pub fn apply(
+        &self,
+        updates: &[LkhUpdateArray],
+        provider: &CryptoProvider,
+        cipher: CipherAlgorithm,
+    ) -> Result<StagedKeys, Error> {
+        let mut keys = self.keys.clone();
+        let mut found = false;
+        for update in updates {
+            let held = keys.iter().position(|key| key.id == update.id && key.handle == update.handle);
+            let Some(held) = held else { continue };
+            if keys.len().min(held + 1) + update.keys.len() > LKH_KEYS_MAX {
+                return Err(PeerMisbehaved::UpdateArrayContent.into());
+            }
+            found = true;
+            keys.truncate(held + 1);
+            for wrapped in &update.keys {
+                check_lkh_key(cipher, wrapped)?;
+                let wrapping = keys.last().ok_or(PeerMisbehaved::UpdateArrayContent)?;
+                let unwrapped = unwrap(provider, cipher, wrapping, wrapped)?;
+                keys.push(unwrapped);
+            }
+        }
+        if found { Ok(StagedKeys { keys }) } else { Err(PeerMisbehaved::UpdateArrayNotForUs.into()) }
+    }
+
+    /// Takes new keys into use.
+    pub fn commit(&mut self, staged: StagedKeys) {
+        self.keys = staged.keys;
+    }
+
+    /// Shows the keys: the leaf's first, the root's last.
+    pub fn keys(&self) -> &[NodeKey] {
+        &self.keys
+    }
+
+    /// Shows IV and key of the root: the group KEK.
+    pub fn root(&self) -> (&[u8; BLOCK_LEN], &SecretBytes) {
+        root(&self.keys)
+    }
+
+    /// Makes the group KEK of a rekey SA.
+    pub fn kek(&self, spi: CookiePair, cipher: CipherAlgorithm) -> KekMaterial {
+        kek_material(&self.keys, spi, cipher)
+    }
+}
+
+impl StagedKeys {
+    /// Shows the keys: the leaf's first, the root's last.
+    pub fn keys(&self) -> &[NodeKey] {
+        &self.keys
+    }
+
+    /// Shows IV and key of the root: the new group KEK.
+    pub fn root(&self) -> (&[u8; BLOCK_LEN], &SecretBytes) {
+        root(&self.keys)
+    }
+
+    /// Makes the new group KEK of a rekey SA.
+    pub fn kek(&self, spi: CookiePair, cipher: CipherAlgorithm) -> KekMaterial {
+        kek_material(&self.keys, spi, cipher)
+    }
+}
+
+fn root(keys: &[NodeKey]) -> (&[u8; BLOCK_LEN], &SecretBytes) {
+    let root = keys.last().expect("an array of keys is never empty");
+    (&root.iv, &root.key)
+}
+
+fn kek_material(keys: &[NodeKey], spi: CookiePair, cipher: CipherAlgorithm) -> KekMaterial {
+    let (iv, key) = root(keys);
+    KekMaterial { spi, cipher, iv: *iv, key: key.clone() }
+}
+
+fn unwrap(
+    provider: &CryptoProvider,
+    cipher: CipherAlgorithm,
+    wrapping: &NodeKey,
+    wrapped: &LkhKey,
+) -> Result<NodeKey, Error> {
+    let key = provider.cipher(cipher)?.key(wrapping.key.expose())?;
+    let mut result = Ok(());
+    let data = SecretBytes::with(wrapped.data.len(), |octets| {
+        octets.copy_from_slice(wrapped.data.expose());
+        result = key.decrypt(&wrapping.iv, octets);
+    });
+    result?;
+    NodeKey::from_wire(wrapped, data.expose())
+}
+
+/// Ciphertexts of links between two new keys, which are the same in every array that passes there.
+///
+/// A cache belongs to one change of the tree: it is dropped when the arrays of that change are made.
+#[derive(Debug, Default)]
+pub struct WrapCache {
+    links: BTreeMap<(Link, Link), SecretBytes>,
+    encryptions: usize,
+}
+
+/// LKH ID and Key Handle.
+type Link = (u16, u32);
+
+impl WrapCache {
+    /// Starts with nothing computed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says how many keys were encrypted, those that the cache saved not counted.
+    pub fn encryptions(&self) -> usize {
+        self.encryptions
+    }
+
+    fn wrap(
+        &mut self,
+        provider: &CryptoProvider,
+        cipher: CipherAlgorithm,
+        wrapping: &NodeKey,
+        wrapped: &NodeKey,
+    ) -> Result<SecretBytes, Error> {
+        let key = provider.cipher(cipher)?.key(wrapping.key.expose())?;
+        let plaintext = wrapped.data();
+        let mut result = Ok(());
+        let data = SecretBytes::with(plaintext.len(), |octets| {
+            octets.copy_from_slice(plaintext.expose());
+            result = key.encrypt(&wrapping.iv, octets);
+        });
+        result?;
+        self.encryptions += 1;
+        Ok(data)
+    }
+}
+
+/// Makes the array that leads from a node whose key did not change up to the root.
+///
+/// `start` is that node's key; `chain` are the new keys above it, the root's last. Links inside the chain are
+/// encrypted once and taken from the cache afterwards.
+///
+/// # Errors
+///
+/// [`ApiMisuse`] if the chain is empty or longer than 64, or a key does not fit the cipher.
+pub fn update_array(
+    provider: &CryptoProvider,
+    cipher: CipherAlgorithm,
+    start: &NodeKey,
+    chain: &[&NodeKey],
+    cache: &mut WrapCache,
+) -> Result<LkhUpdateArray, Error> {
+    if chain.is_empty() || chain.len() > LKH_KEYS_MAX {
+        return Err(ApiMisuse::MessageTooLong.into());
+    }
+    if chain.iter().any(|key| key.key.len() != cipher.key_len()) {
+        return Err(ApiMisuse::UnsupportedAlgorithm.into());
+    }
+    let mut keys = Vec::with_capacity(chain.len());
+    let mut wrapping = start;
+    for (position, &wrapped) in chain.iter().enumerate() {
+        let link = ((wrapping.id, wrapping.handle), (wrapped.id, wrapped.handle));
+        let data = match cache.links.get(&link) {
+            Some(data) if position > 0 => data.clone(),
+            _ => {
+                let data = cache.wrap(provider, cipher, wrapping, wrapped)?;
+                if position > 0 {
+                    cache.links.insert(link, data.clone());
+                }
+                data
+            }
+        };
+        keys.push(wrapped.to_wire(data));
+        wrapping = wrapped;
+    }
+    Ok(LkhUpdateArray { id: start.id, handle: start.handle, keys })
+}
+
+/// Makes the array that gives a member its keys: the leaf's first, the root's last.
+pub fn download_array(keys: &[&NodeKey]) -> LkhDownloadArray {
+    LkhDownloadArray { keys: keys.iter().map(|key| key.to_wire(key.data())).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::provider;
+
+    use super::*;
+
+    const CIPHER: CipherAlgorithm = CipherAlgorithm::Aes128Cbc;
+
+    fn node(id: u16, handle: u32) -> NodeKey {
+        let seed = (id as u8).wrapping_mul(31) ^ handle as u8;
+        NodeKey { id, handle, iv: [seed; 16], key: SecretBytes::new(vec![seed ^ 0x55; 16]) }
+    }
+
+    fn array(keys: &[&NodeKey]) -> KeyArray {
+        KeyArray::new(&download_array(keys), CIPHER).unwrap()
+    }
+
+    /// Members at the leaves 4, 5 (under 2) and 6 (under 3); leaf 5 leaves: 2 and 1 get new keys.
+    #[test]
+    fn remaining_members_follow_and_the_departed_cannot() {
+        let (l4, l5, l6) = (node(4, 1), node(5, 1), node(6, 1));
+        let (n2, n3, n1) = (node(2, 1), node(3, 1), node(1, 1));
+        let (new2, new1) = (node(2, 2), node(1, 2));
+        let mut cache = WrapCache::new();
+        let updates = [
+            update_array(provider(), CIPHER, &l4, &[&new2, &new1], &mut cache).unwrap(),
+            update_array(provider(), CIPHER, &n3, &[&new1], &mut cache).unwrap(),
+        ];
+        let mut four = array(&[&l4, &n2, &n1]);
+        four.commit(four.apply(&updates, provider(), CIPHER).unwrap());
+        assert_eq!(four, array(&[&l4, &new2, &new1]));
+        let mut six = array(&[&l6, &n3, &n1]);
+        six.commit(six.apply(&updates, provider(), CIPHER).unwrap());
+        assert_eq!(six.keys(), [l6, n3, new1.clone()]);
+        assert_eq!(six.root(), (&new1.iv, &new1.key));
+        let five = array(&[&l5, &n2, &n1]);
+        assert_eq!(five.apply(&updates, provider(), CIPHER), Err(PeerMisbehaved::UpdateArrayNotForUs.into()));
+    }
+
+    #[test]
+    fn links_between_new_keys_are_encrypted_once() {
+        let leaves: Vec<_> = (8..12).map(|id| node(id, 1)).collect();
+        let (new2, new1, new0) = (node(2, 9), node(1, 9), node(0, 9));
+        let chain = [&new2, &new1, &new0];
+        let mut cache = WrapCache::new();
+        let arrays: Vec<_> = leaves
+            .iter()
+            .map(|leaf| update_array(provider(), CIPHER, leaf, &chain, &mut cache).unwrap())
+            .collect();
+        assert_eq!(cache.encryptions(), 4 + 2);
+        assert!(arrays.iter().all(|array| array.keys[1..] == arrays[0].keys[1..]));
+        for (leaf, other) in leaves.iter().zip(leaves.iter().cycle().skip(1)) {
+            let held = array(&[leaf, &node(2, 8), &node(1, 8), &node(0, 8)]);
+            let staged = held.apply(&arrays, provider(), CIPHER).unwrap();
+            assert_eq!(staged.root(), (&new0.iv, &new0.key));
+            assert!(!staged.keys().contains(other));
+        }
+    }
+
+    #[test]
+    fn a_path_grows_and_shrinks_with_its_tree() {
+        let (leaf, root) = (node(9, 1), node(0, 1));
+        let (between, new_root) = (node(4, 1), node(0, 2));
+        let mut cache = WrapCache::new();
+        let grown = [update_array(provider(), CIPHER, &leaf, &[&between, &new_root], &mut cache).unwrap()];
+        let mut member = array(&[&leaf, &root]);
+        member.commit(member.apply(&grown, provider(), CIPHER).unwrap());
+        assert_eq!(member.keys().len(), 3);
+        let newest = node(0, 3);
+        let shrunk = [update_array(provider(), CIPHER, &leaf, &[&newest], &mut cache).unwrap()];
+        member.commit(member.apply(&shrunk, provider(), CIPHER).unwrap());
+        assert_eq!(member.keys(), [leaf, newest]);
+    }
+
+    #[test]
+    fn refuses_keys_of_another_kind_and_endless_arrays() {
+        let (leaf, root) = (node(9, 1), node(0, 1));
+        let member = array(&[&leaf, &root]);
+        let new_root = node(0, 2);
+        let mut cache = WrapCache::new();
+        let good = update_array(provider(), CIPHER, &leaf, &[&new_root], &mut cache).unwrap();
+        let mut other_type = good.clone();
+        other_type.keys[0].key_type = 2;
+        let refused = |update: LkhUpdateArray| member.apply(&[update], provider(), CIPHER).unwrap_err();
+        assert_eq!(refused(other_type), PeerMisbehaved::LkhKeyType.into());
+        let mut endless = good.clone();
+        endless.keys = vec![good.keys[0].clone(); LKH_KEYS_MAX];
+        assert_eq!(refused(endless), PeerMisbehaved::UpdateArrayContent.into());
+        assert_eq!(
+            member.apply(&[good], provider(), CipherAlgorithm::Aes256Cbc),
+            Err(PeerMisbehaved::KeyLength.into())
+        );
+        assert!(update_array(provider(), CIPHER, &leaf, &[], &mut cache).is_err());
+    }
+}

@@ -1,0 +1,425 @@
+//! Sans-IO endpoint, member side: begins GROUPKEY-PULLs and reads the answers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+};
+
+use claviger_crypto::{CryptoProvider, Random};
+use claviger_group::{CookiePair, GroupId, RegistrationSa};
+use claviger_sansio::{Carriage, Datagram, Retransmit, RetransmitPolicy, Time, Transmit, retransmit::Expiry};
+use claviger_wire::DecodeError;
+
+use crate::{
+    error::{ApiMisuse, Error, PeerIncompatible, PeerMisbehaved},
+    exchange::{
+        PullId,
+        pull_member::{ExpectAcceptance, ExpectDownload, ExpectOffer},
+        registration::{Registration, check_not_zero},
+    },
+    iana::{ExchangeType, NotifyType},
+    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX},
+    wire::{Header, KeyDownload, SaPayload},
+};
+
+/// The member's end of GROUPKEY-PULLs under any number of registration SAs.
+pub struct Member {
+    provider: &'static CryptoProvider,
+    random: Box<dyn Random>,
+    retransmit: RetransmitPolicy,
+    registrations: BTreeMap<CookiePair, Registration>,
+    removals: BTreeSet<(Time, CookiePair)>,
+    pulls: BTreeMap<PullId, Pull>,
+    next_pull: u64,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+/// What a member learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The key server offers a policy: [`Member::accept`] it or [`Member::decline`] it.
+    Offered {
+        /// The exchange.
+        pull: PullId,
+        /// The group.
+        group: GroupId,
+        /// The policy.
+        sa: SaPayload,
+    },
+    /// Keys arrived. They fit the policy.
+    Pulled {
+        /// The exchange, which is over.
+        pull: PullId,
+        /// The group.
+        group: GroupId,
+        /// The policy that was offered and accepted.
+        sa: SaPayload,
+        /// The number of the last GROUPKEY-PUSH, if there is a rekey SA.
+        sequence: Option<u32>,
+        /// The keys.
+        kd: KeyDownload,
+    },
+    /// No keys will arrive.
+    PullFailed {
+        /// The exchange, which is over.
+        pull: PullId,
+        /// The group.
+        group: GroupId,
+        /// Why.
+        reason: PullFailure,
+    },
+}
+
+/// Why a GROUPKEY-PULL failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PullFailure {
+    /// The key server sent something authentic that breaks a rule.
+    Peer(Error),
+    /// The key server offers something that is not implemented here.
+    Policy(PeerIncompatible),
+    /// The key server refused.
+    Refused(NotifyType),
+    /// The registration SA was removed.
+    RegistrationRemoved,
+    /// No answer came, or the exchange took too long.
+    Timeout,
+}
+
+impl PullFailure {
+    /// Names the reason for counters, in snake_case.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Peer(error) => error.reason(),
+            Self::Policy(_) => "policy",
+            Self::Refused(_) => "refused",
+            Self::RegistrationRemoved => "registration_removed",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+struct Pull {
+    cookies: CookiePair,
+    message_id: u32,
+    server: SocketAddr,
+    group: GroupId,
+    sender_ids: Option<u16>,
+    deadline: Time,
+    state: State,
+}
+
+enum State {
+    ExpectOffer(ExpectOffer, Retransmit),
+    ExpectAcceptance(ExpectAcceptance),
+    ExpectDownload(ExpectDownload, Retransmit),
+    /// Stands for a state while its successor is made.
+    Over,
+}
+
+impl Member {
+    /// Makes an endpoint without registrations.
+    pub fn new(
+        provider: &'static CryptoProvider,
+        random: Box<dyn Random>,
+        retransmit: RetransmitPolicy,
+    ) -> Self {
+        Self {
+            provider,
+            random,
+            retransmit,
+            registrations: BTreeMap::new(),
+            removals: BTreeSet::new(),
+            pulls: BTreeMap::new(),
+            next_pull: 0,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Takes a registration SA into use.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::Cookies`] if its cookies are in use or one is zero, [`ApiMisuse::UnsupportedAlgorithm`] if the
+    /// provider lacks an algorithm.
+    pub fn add_registration(&mut self, _now: Time, sa: RegistrationSa) -> Result<(), ApiMisuse> {
+        if sa.cookies.has_zero() || self.registrations.contains_key(&sa.cookies) {
+            return Err(ApiMisuse::Cookies);
+        }
+        let registration =
+            Registration::new(self.provider, &sa).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
+        self.registrations.insert(sa.cookies, registration);
+        Ok(())
+    }
+
+    /// Forgets a registration SA; its exchanges fail.
+    pub fn remove_registration(&mut self, cookies: &CookiePair) {
+        self.registrations.remove(cookies);
+        self.removals.retain(|(_, removed)| removed != cookies);
+        let ids: Vec<_> =
+            self.pulls.iter().filter(|(_, pull)| pull.cookies == *cookies).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.fail(id, PullFailure::RegistrationRemoved);
+        }
+    }
+
+    /// Forgets a registration SA at `time`, so that its exchanges can end.
+    pub fn remove_after(&mut self, cookies: &CookiePair, time: Time) {
+        if self.registrations.contains_key(cookies) {
+            self.removals.insert((time, *cookies));
+        }
+    }
+
+    /// Begins a GROUPKEY-PULL. `sender_ids` is how many sender ids to request; `None` leaves it to the key server.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownRegistration`] if no registration has these cookies, [`ApiMisuse::TooManyExchanges`] if
+    /// too many exchanges are in progress under it or its message ids are used up.
+    pub fn pull(
+        &mut self,
+        now: Time,
+        cookies: &CookiePair,
+        server: SocketAddr,
+        group: GroupId,
+        sender_ids: Option<u16>,
+    ) -> Result<PullId, ApiMisuse> {
+        let registration = self.registrations.get_mut(cookies).ok_or(ApiMisuse::UnknownRegistration)?;
+        if self.pulls.values().filter(|pull| pull.cookies == *cookies).count() >= EXCHANGES_MAX {
+            return Err(ApiMisuse::TooManyExchanges);
+        }
+        let message_id =
+            registration.draw_message_id(&mut *self.random).map_err(|_| ApiMisuse::TooManyExchanges)?;
+        let begun = ExpectOffer::begin(&registration.keys, &mut *self.random, message_id, &group)
+            .map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
+        self.transmits.push_back(transmit(server, begun.sent()));
+        let id = PullId(self.next_pull);
+        self.next_pull += 1;
+        let pull = Pull {
+            cookies: *cookies,
+            message_id,
+            server,
+            group,
+            sender_ids,
+            deadline: now + EXCHANGE_LIFETIME,
+            state: State::ExpectOffer(begun, Retransmit::new(self.retransmit, now)),
+        };
+        self.pulls.insert(id, pull);
+        Ok(id)
+    }
+
+    /// Accepts the policy that was offered and asks for the keys.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownPull`], [`ApiMisuse::WrongState`] unless [`Event::Offered`] awaits an answer.
+    pub fn accept(&mut self, now: Time, id: PullId) -> Result<(), ApiMisuse> {
+        let pull = self.pulls.get_mut(&id).ok_or(ApiMisuse::UnknownPull)?;
+        let registration = self.registrations.get(&pull.cookies).ok_or(ApiMisuse::UnknownRegistration)?;
+        let state = match std::mem::replace(&mut pull.state, State::Over) {
+            State::ExpectAcceptance(state) => state,
+            other => {
+                pull.state = other;
+                return Err(ApiMisuse::WrongState);
+            }
+        };
+        let accepted =
+            state.accept(&registration.keys, pull.sender_ids).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
+        self.transmits.push_back(transmit(pull.server, accepted.sent()));
+        pull.state = State::ExpectDownload(accepted, Retransmit::new(self.retransmit, now));
+        Ok(())
+    }
+
+    /// Declines the policy that was offered, ends the exchange and tells the key server.
+    ///
+    /// RFC 6407 section 3.3 would tear down the registration too; other groups may live under it, so that is left
+    /// to the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownPull`], [`ApiMisuse::WrongState`] unless [`Event::Offered`] awaits an answer.
+    pub fn decline(&mut self, _now: Time, id: PullId) -> Result<(), ApiMisuse> {
+        let pull = self.pulls.get(&id).ok_or(ApiMisuse::UnknownPull)?;
+        if !matches!(pull.state, State::ExpectAcceptance(_)) {
+            return Err(ApiMisuse::WrongState);
+        }
+        self.inform(id, NotifyType::NO_PROPOSAL_CHOSEN);
+        self.pulls.remove(&id);
+        Ok(())
+    }
+
+    /// Reads a datagram of port 848 whose exchange type is GROUPKEY-PULL or Informational.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] is for log and counter; an exchange that ended with it is also an [`Event::PullFailed`].
+    pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        let (header, ciphertext) = Header::split(datagram.payload)?;
+        check_not_zero(&header)?;
+        match header.exchange {
+            ExchangeType::GROUPKEY_PULL => self.handle_pull(now, &header, ciphertext, datagram.payload),
+            ExchangeType::INFORMATIONAL => self.handle_informational(now, &header, ciphertext),
+            ExchangeType(other) => {
+                Err(DecodeError::Value { field: "exchange type", value: other.into() }.into())
+            }
+        }
+    }
+
+    fn handle_pull(
+        &mut self,
+        now: Time,
+        header: &Header,
+        ciphertext: &[u8],
+        octets: &[u8],
+    ) -> Result<(), Error> {
+        let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
+        let (&id, pull) = self
+            .pulls
+            .iter_mut()
+            .find(|(_, pull)| pull.cookies == header.cookies && pull.message_id == header.message_id)
+            .ok_or(Error::UnknownExchange)?;
+        match &pull.state {
+            State::ExpectOffer(state, _) => {
+                let offer = state.with_context(|context| {
+                    registration.open(now, context, header, ciphertext, |message| ExpectOffer::read(&message))
+                })?;
+                match offer {
+                    Ok(offer) => self.offered(id, offer, octets),
+                    Err(error) => return Err(self.abort(id, error)),
+                }
+            }
+            State::ExpectAcceptance(state) => {
+                return Err(out_of_state(state.is_repeated(octets)));
+            }
+            State::ExpectDownload(state, _) if state.is_repeated(octets) => return Err(Error::Replayed),
+            State::ExpectDownload(state, _) => {
+                let download = state.with_context(|context| {
+                    registration.open(now, context, header, ciphertext, |message| state.read(&message))
+                })?;
+                match download {
+                    Ok(download) => self.downloaded(id, download),
+                    Err(error) => return Err(self.abort(id, error)),
+                }
+            }
+            State::Over => return Err(Error::UnknownExchange),
+        }
+        Ok(())
+    }
+
+    fn offered(&mut self, id: PullId, offer: crate::exchange::pull_member::Offer, message_2: &[u8]) {
+        let Some(pull) = self.pulls.get_mut(&id) else { return };
+        if let State::ExpectOffer(state, _) = std::mem::replace(&mut pull.state, State::Over) {
+            let state = state.offered(offer, message_2);
+            let (group, sa) = (pull.group.clone(), state.sa().clone());
+            pull.state = State::ExpectAcceptance(state);
+            self.events.push_back(Event::Offered { pull: id, group, sa });
+        }
+    }
+
+    fn downloaded(&mut self, id: PullId, download: crate::exchange::pull_member::Download) {
+        if let Some(Pull { group, state: State::ExpectDownload(state, _), .. }) = self.pulls.remove(&id) {
+            let crate::exchange::pull_member::Download { sequence, kd } = download;
+            self.events.push_back(Event::Pulled { pull: id, group, sa: state.into_sa(), sequence, kd });
+        }
+    }
+
+    fn handle_informational(&mut self, now: Time, header: &Header, ciphertext: &[u8]) -> Result<(), Error> {
+        let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
+        let notification = registration.read_informational(now, header, ciphertext)?;
+        let mut concerned = self.pulls.iter().filter(|(_, pull)| {
+            pull.cookies == header.cookies && notification.message_id.is_none_or(|id| id == pull.message_id)
+        });
+        let (Some((&id, _)), None) = (concerned.next(), concerned.next()) else {
+            return Err(Error::UnknownExchange);
+        };
+        if notification.notify.is_error() {
+            self.fail(id, PullFailure::Refused(notification.notify));
+        }
+        Ok(())
+    }
+
+    /// Resends what is due and ends what took too long.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(&(time, cookies)) = self.removals.first().filter(|(time, _)| *time <= now) {
+            self.removals.remove(&(time, cookies));
+            self.remove_registration(&cookies);
+        }
+        let mut failed = Vec::new();
+        for (&id, pull) in &mut self.pulls {
+            let (sent, timer) = match &mut pull.state {
+                State::ExpectOffer(state, timer) => (state.sent(), Some(timer)),
+                State::ExpectDownload(state, timer) => (state.sent(), Some(timer)),
+                State::ExpectAcceptance(_) | State::Over => (&[][..], None),
+            };
+            match timer.map_or(Expiry::Pending, |timer| timer.handle_timeout(now)) {
+                _ if pull.deadline <= now => failed.push(id),
+                Expiry::GiveUp => failed.push(id),
+                Expiry::Resend => self.transmits.push_back(transmit(pull.server, sent)),
+                Expiry::Pending => {}
+            }
+        }
+        for id in failed {
+            self.fail(id, PullFailure::Timeout);
+        }
+    }
+
+    /// Returns the next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Says when [`Member::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let pulls = self.pulls.values().map(|pull| match &pull.state {
+            State::ExpectOffer(_, timer) | State::ExpectDownload(_, timer) => {
+                timer.poll_timeout().min(pull.deadline)
+            }
+            State::ExpectAcceptance(_) | State::Over => pull.deadline,
+        });
+        pulls.chain(self.removals.first().map(|(time, _)| *time)).min()
+    }
+
+    /// Ends an exchange because of an authentic message, tells the key server why, and returns the error.
+    fn abort(&mut self, id: PullId, error: Error) -> Error {
+        if let Some(notify) = error.notify() {
+            self.inform(id, notify);
+        }
+        let reason = match error {
+            Error::PeerIncompatible(policy) => PullFailure::Policy(policy),
+            error => PullFailure::Peer(error),
+        };
+        self.fail(id, reason);
+        error
+    }
+
+    fn fail(&mut self, id: PullId, reason: PullFailure) {
+        if let Some(pull) = self.pulls.remove(&id) {
+            self.events.push_back(Event::PullFailed { pull: id, group: pull.group, reason });
+        }
+    }
+
+    fn inform(&mut self, id: PullId, notify: NotifyType) {
+        let Some(pull) = self.pulls.get(&id) else { return };
+        let Some(registration) = self.registrations.get_mut(&pull.cookies) else { return };
+        // A notification is a courtesy: when message ids have run out it is not sent.
+        if let Ok(octets) = registration.inform(&mut *self.random, notify, pull.message_id) {
+            self.transmits.push_back(transmit(pull.server, &octets));
+        }
+    }
+}
+
+fn out_of_state(repeated: bool) -> Error {
+    if repeated { Error::Replayed } else { PeerMisbehaved::OutOfState.into() }
+}
+
+fn transmit(server: SocketAddr, payload: &[u8]) -> Transmit {
+    Transmit { carriage: Carriage::Isakmp, source: None, destination: server, payload: payload.to_vec() }
+}

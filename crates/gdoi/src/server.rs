@@ -1,0 +1,446 @@
+//! Sans-IO endpoint, key server side: answers GROUPKEY-PULLs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+};
+
+use claviger_crypto::{
+    CryptoProvider, Random,
+    hash::{Digest, Hash, HashAlgorithm},
+};
+use claviger_group::{CookiePair, GroupId, RegistrationSa, registration::PeerIdentity};
+use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use claviger_wire::DecodeError;
+
+use crate::{
+    error::{ApiMisuse, Error, Limit, PeerMisbehaved},
+    exchange::{
+        PullId,
+        pull_server::{Answered, ExpectAcknowledgement, ExpectDownload, ExpectOffer, Refused, Request},
+        registration::{Registration, check_not_zero, draw_nonce},
+    },
+    iana::{ExchangeType, NotifyType},
+    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
+    wire::{Header, KeyDownload, SaPayload},
+};
+
+/// The key server's end of GROUPKEY-PULLs under any number of registration SAs.
+pub struct Server {
+    provider: &'static CryptoProvider,
+    random: Box<dyn Random>,
+    registrations: BTreeMap<CookiePair, Registration>,
+    removals: BTreeSet<(Time, CookiePair)>,
+    /// All exchanges live equally long, so that the lowest identifier ends first.
+    pulls: BTreeMap<PullId, Pull>,
+    by_message_id: BTreeMap<(CookiePair, u32), PullId>,
+    next_pull: u64,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+/// What a key server learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A registered peer asks for a group: [`Server::offer`] its policy or [`Server::refuse`]. Nothing may be
+    /// recorded yet: only message 3 proves that the peer is live.
+    PullRequested {
+        /// The exchange.
+        pull: PullId,
+        /// Who asks.
+        peer: PeerIdentity,
+        /// Under which registration.
+        cookies: CookiePair,
+        /// For which group.
+        group: GroupId,
+    },
+    /// The peer is live and accepts: draw a leaf and sender ids, and [`Server::download`] the keys.
+    PullConfirmed {
+        /// The exchange.
+        pull: PullId,
+        /// Who asks.
+        peer: PeerIdentity,
+        /// Under which registration.
+        cookies: CookiePair,
+        /// For which group.
+        group: GroupId,
+        /// How many sender ids it requests; `None` if it says nothing.
+        sender_ids: Option<u16>,
+    },
+    /// The peer ended the exchange.
+    PullDeclined {
+        /// The exchange, which is over.
+        pull: PullId,
+        /// Who asked.
+        peer: PeerIdentity,
+        /// For which group.
+        group: GroupId,
+        /// Why.
+        notify: NotifyType,
+    },
+}
+
+struct Pull {
+    cookies: CookiePair,
+    message_id: u32,
+    peer: PeerIdentity,
+    group: GroupId,
+    /// Where the last message came from, and to which of our addresses.
+    peer_address: SocketAddr,
+    own_address: SocketAddr,
+    message_1: Digest,
+    resends: u32,
+    deadline: Time,
+    state: State,
+}
+
+enum State {
+    Answered(Answered),
+    ExpectAcknowledgement(ExpectAcknowledgement),
+    ExpectDownload(ExpectDownload),
+    ExpectOffer(ExpectOffer),
+    Refused(Refused),
+    /// Stands for a state while its successor is made, and for an exchange that broke.
+    Over,
+}
+
+impl Server {
+    /// Makes an endpoint without registrations.
+    pub fn new(provider: &'static CryptoProvider, random: Box<dyn Random>) -> Self {
+        Self {
+            provider,
+            random,
+            registrations: BTreeMap::new(),
+            removals: BTreeSet::new(),
+            pulls: BTreeMap::new(),
+            by_message_id: BTreeMap::new(),
+            next_pull: 0,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Takes a registration SA into use.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::Cookies`] if its cookies are in use or one is zero, [`ApiMisuse::UnsupportedAlgorithm`] if the
+    /// provider lacks an algorithm.
+    pub fn add_registration(&mut self, _now: Time, sa: RegistrationSa) -> Result<(), ApiMisuse> {
+        if sa.cookies.has_zero() || self.registrations.contains_key(&sa.cookies) {
+            return Err(ApiMisuse::Cookies);
+        }
+        let registration =
+            Registration::new(self.provider, &sa).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
+        self.registrations.insert(sa.cookies, registration);
+        Ok(())
+    }
+
+    /// Forgets a registration SA and its exchanges.
+    pub fn remove_registration(&mut self, cookies: &CookiePair) {
+        self.registrations.remove(cookies);
+        self.removals.retain(|(_, removed)| removed != cookies);
+        let ids: Vec<_> = self.pulls_under(cookies).collect();
+        for id in ids {
+            self.forget(id);
+        }
+    }
+
+    /// Forgets a registration SA at `time`, so that its exchanges can end.
+    pub fn remove_after(&mut self, cookies: &CookiePair, time: Time) {
+        if self.registrations.contains_key(cookies) {
+            self.removals.insert((time, *cookies));
+        }
+    }
+
+    /// Answers message 1 with the group's policy: message 2. KEK_MANAGEMENT_ALGORITHM is left out of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownPull`] if the exchange is over, [`ApiMisuse::WrongState`] if message 1 is answered
+    /// already, [`ApiMisuse::MessageTooLong`] if the policy exceeds its limits.
+    pub fn offer(&mut self, _now: Time, pull: PullId, sa: &SaPayload) -> Result<(), ApiMisuse> {
+        let nonce_r = draw_nonce(&mut *self.random);
+        let (exchange, registration) = self.exchange(pull)?;
+        let State::ExpectOffer(state) = &exchange.state else { return Err(ApiMisuse::WrongState) };
+        let offered = state.offer(&registration.keys, nonce_r, sa).map_err(misuse)?;
+        let (exchange, _) = self.exchange(pull)?;
+        let transmit = exchange.transmit(offered.sent());
+        exchange.state = State::ExpectAcknowledgement(offered);
+        self.transmits.push_back(transmit);
+        Ok(())
+    }
+
+    /// Answers message 3 with the keys: message 4. `sequence` is the number of the last GROUPKEY-PUSH under the
+    /// offered KEK, zero before the first.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownPull`] if the exchange is over, [`ApiMisuse::WrongState`] if message 3 is not to be
+    /// answered, [`ApiMisuse::DownloadMismatch`] unless keys and number fit the policy that was offered,
+    /// [`ApiMisuse::MessageTooLong`] if they exceed their limits.
+    pub fn download(
+        &mut self,
+        _now: Time,
+        pull: PullId,
+        sequence: Option<u32>,
+        kd: &KeyDownload,
+    ) -> Result<(), ApiMisuse> {
+        let (exchange, registration) = self.exchange(pull)?;
+        let State::ExpectDownload(state) = &exchange.state else { return Err(ApiMisuse::WrongState) };
+        let answered = state.download(&registration.keys, sequence, kd).map_err(misuse)?;
+        let (exchange, _) = self.exchange(pull)?;
+        let transmit = exchange.transmit(&answered.message_4);
+        exchange.state = State::Answered(answered);
+        exchange.resends = 0;
+        self.transmits.push_back(transmit);
+        Ok(())
+    }
+
+    /// Answers message 1 or 3 with a notification in an Informational exchange, which ends the pull.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownPull`] if the exchange is over, [`ApiMisuse::WrongState`] if nothing is to be answered,
+    /// [`ApiMisuse::TooManyExchanges`] if the registration's message ids are used up.
+    pub fn refuse(&mut self, _now: Time, pull: PullId, notify: NotifyType) -> Result<(), ApiMisuse> {
+        let (exchange, _) = self.exchange(pull)?;
+        let message_3 = match &exchange.state {
+            State::ExpectOffer(_) => None,
+            State::ExpectDownload(state) => Some(state.digest().clone()),
+            _ => return Err(ApiMisuse::WrongState),
+        };
+        let (cookies, message_id) = (exchange.cookies, exchange.message_id);
+        let registration = self.registrations.get_mut(&cookies).ok_or(ApiMisuse::UnknownRegistration)?;
+        let informational = registration
+            .inform(&mut *self.random, notify, message_id)
+            .map_err(|_| ApiMisuse::TooManyExchanges)?;
+        let (exchange, _) = self.exchange(pull)?;
+        let transmit = exchange.transmit(&informational);
+        exchange.state = State::Refused(Refused { message_3, informational });
+        exchange.resends = 0;
+        self.transmits.push_back(transmit);
+        Ok(())
+    }
+
+    /// Reads a datagram of port 848 whose exchange type is GROUPKEY-PULL or Informational.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] is for log and counter.
+    pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        let (header, ciphertext) = Header::split(datagram.payload)?;
+        if !self.registrations.contains_key(&header.cookies) {
+            return Err(Error::UnknownCookies);
+        }
+        check_not_zero(&header)?;
+        match header.exchange {
+            ExchangeType::GROUPKEY_PULL => {
+                match self.by_message_id.get(&(header.cookies, header.message_id)) {
+                    Some(&id) => self.handle_known(now, id, &header, ciphertext, datagram),
+                    None => self.handle_request(now, &header, ciphertext, datagram),
+                }
+            }
+            ExchangeType::INFORMATIONAL => self.handle_informational(now, &header, ciphertext),
+            ExchangeType(other) => {
+                Err(DecodeError::Value { field: "exchange type", value: other.into() }.into())
+            }
+        }
+    }
+
+    /// Reads message 1 of a new exchange.
+    fn handle_request(
+        &mut self,
+        now: Time,
+        header: &Header,
+        ciphertext: &[u8],
+        datagram: Datagram<'_>,
+    ) -> Result<(), Error> {
+        let in_progress = self.pulls_under(&header.cookies).count();
+        let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
+        registration.check_message_id(header.message_id)?;
+        if in_progress >= EXCHANGES_MAX {
+            return Err(Limit::Exchanges.into());
+        }
+        let context = Request::context(&registration.keys, header.message_id);
+        let request = registration
+            .open(now, context, header, ciphertext, |message| Request::read(&message))?
+            .inspect_err(|_| registration.remember(header.message_id))?;
+        registration.remember(header.message_id);
+        let peer = registration.peer;
+        let (group, state) = request.requested(header.message_id, datagram.payload);
+
+        let id = PullId(self.next_pull);
+        self.next_pull += 1;
+        let pull = Pull {
+            cookies: header.cookies,
+            message_id: header.message_id,
+            peer,
+            group: group.clone(),
+            peer_address: datagram.source,
+            own_address: datagram.destination,
+            message_1: self.digest(datagram.payload)?,
+            resends: 0,
+            deadline: now + EXCHANGE_LIFETIME,
+            state: State::ExpectOffer(state),
+        };
+        self.pulls.insert(id, pull);
+        self.by_message_id.insert((header.cookies, header.message_id), id);
+        self.events.push_back(Event::PullRequested { pull: id, peer, cookies: header.cookies, group });
+        Ok(())
+    }
+
+    /// Reads message 3, or a repetition of message 1 or 3.
+    fn handle_known(
+        &mut self,
+        now: Time,
+        id: PullId,
+        header: &Header,
+        ciphertext: &[u8],
+        datagram: Datagram<'_>,
+    ) -> Result<(), Error> {
+        let digest = self.digest(datagram.payload)?;
+        let pull = self.pulls.get_mut(&id).ok_or(Error::UnknownExchange)?;
+        let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
+        let is = |known: &Digest| known.ct_eq(&digest);
+        let again = match &pull.state {
+            State::ExpectOffer(_) if is(&pull.message_1) => return Ok(()),
+            State::ExpectAcknowledgement(state) if is(&pull.message_1) => state.sent(),
+            State::ExpectAcknowledgement(state) => {
+                let sender_ids = state.with_context(|context| {
+                    registration.open(now, context, header, ciphertext, |m| ExpectAcknowledgement::read(&m))
+                })?;
+                let sender_ids = match sender_ids {
+                    Ok(sender_ids) => sender_ids,
+                    Err(error) => {
+                        pull.state = State::Over;
+                        return Err(error);
+                    }
+                };
+                self.acknowledged(id, sender_ids, digest, datagram);
+                return Ok(());
+            }
+            State::ExpectDownload(state) if is(state.digest()) => return Ok(()),
+            State::Answered(state) if is(&state.message_3) => &state.message_4,
+            State::Refused(state) if is(&pull.message_1) || state.message_3.as_ref().is_some_and(is) => {
+                &state.informational
+            }
+            _ if is(&pull.message_1) => return Err(Error::Replayed),
+            _ => return Err(PeerMisbehaved::OutOfState.into()),
+        };
+        if pull.resends >= RESENDS_MAX {
+            return Err(Limit::Resends.into());
+        }
+        pull.resends += 1;
+        let (to, from) = (datagram.source, datagram.destination);
+        self.transmits.push_back(transmit(to, from, again));
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, id: PullId, sender_ids: Option<u16>, digest: Digest, datagram: Datagram<'_>) {
+        let Some(pull) = self.pulls.get_mut(&id) else { return };
+        if let State::ExpectAcknowledgement(state) = std::mem::replace(&mut pull.state, State::Over) {
+            pull.state = State::ExpectDownload(state.acknowledged(datagram.payload, digest));
+            pull.peer_address = datagram.source;
+            pull.own_address = datagram.destination;
+            self.events.push_back(Event::PullConfirmed {
+                pull: id,
+                peer: pull.peer,
+                cookies: pull.cookies,
+                group: pull.group.clone(),
+                sender_ids,
+            });
+        }
+    }
+
+    fn handle_informational(&mut self, now: Time, header: &Header, ciphertext: &[u8]) -> Result<(), Error> {
+        let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
+        let notification = registration.read_informational(now, header, ciphertext)?;
+        let mut concerned = self.pulls_under(&header.cookies).filter(|id| {
+            notification.message_id.is_none_or(|message_id| self.pulls[id].message_id == message_id)
+        });
+        let (Some(id), None) = (concerned.next(), concerned.next()) else {
+            return Err(Error::UnknownExchange);
+        };
+        drop(concerned);
+        let pull = self.pulls.get_mut(&id).ok_or(Error::UnknownExchange)?;
+        if notification.notify.is_error() {
+            pull.state = State::Over;
+            let (peer, group) = (pull.peer, pull.group.clone());
+            self.events.push_back(Event::PullDeclined { pull: id, peer, group, notify: notification.notify });
+        }
+        Ok(())
+    }
+
+    /// Ends what took too long.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(&(time, cookies)) = self.removals.first().filter(|(time, _)| *time <= now) {
+            self.removals.remove(&(time, cookies));
+            self.remove_registration(&cookies);
+        }
+        while let Some((&id, _)) = self.pulls.first_key_value().filter(|(_, pull)| pull.deadline <= now) {
+            self.forget(id);
+        }
+    }
+
+    /// Returns the next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Says when [`Server::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let exchange = self.pulls.first_key_value().map(|(_, pull)| pull.deadline);
+        exchange.into_iter().chain(self.removals.first().map(|(time, _)| *time)).min()
+    }
+
+    fn exchange(&mut self, id: PullId) -> Result<(&mut Pull, &mut Registration), ApiMisuse> {
+        let pull = self.pulls.get_mut(&id).ok_or(ApiMisuse::UnknownPull)?;
+        let registration = self.registrations.get_mut(&pull.cookies).ok_or(ApiMisuse::UnknownRegistration)?;
+        Ok((pull, registration))
+    }
+
+    fn pulls_under<'a>(&'a self, cookies: &CookiePair) -> impl Iterator<Item = PullId> + use<'a> {
+        self.by_message_id.range((*cookies, 0)..=(*cookies, u32::MAX)).map(|(_, id)| *id)
+    }
+
+    fn forget(&mut self, id: PullId) {
+        if let Some(pull) = self.pulls.remove(&id) {
+            self.by_message_id.remove(&(pull.cookies, pull.message_id));
+        }
+    }
+
+    //= rfc6407#section-7.2.5
+    //# GCKS implementations SHOULD keep a record of recently received
+    //# GROUPKEY-PULL messages (e.g., a hash of the packet) and reject
+    //# messages that have already been processed.
+    fn digest(&self, datagram: &[u8]) -> Result<Digest, Error> {
+        let hash: &dyn Hash = self.provider.hash(HashAlgorithm::Sha256)?;
+        Ok(hash.digest(&[datagram]))
+    }
+}
+
+impl Pull {
+    fn transmit(&self, payload: &[u8]) -> Transmit {
+        transmit(self.peer_address, self.own_address, payload)
+    }
+}
+
+/// Sends an answer to where the question came from, from where it arrived.
+fn transmit(to: SocketAddr, from: SocketAddr, payload: &[u8]) -> Transmit {
+    let source = Some(from).filter(|from| !from.ip().is_unspecified() && !from.ip().is_multicast());
+    Transmit { carriage: Carriage::Isakmp, source, destination: to, payload: payload.to_vec() }
+}
+
+fn misuse(error: Error) -> ApiMisuse {
+    match error {
+        Error::ApiMisuse(misuse) => misuse,
+        _ => ApiMisuse::UnsupportedAlgorithm,
+    }
+}

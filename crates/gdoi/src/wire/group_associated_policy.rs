@@ -1,0 +1,84 @@
+//! The Group Associated Policy payload (RFC 6407 section 5.4): nothing but attributes.
+
+use claviger_wire::{Reader, Writer};
+
+use crate::{
+    error::{Error, incompatible},
+    iana::gap,
+    wire::attribute::{Attribute, basic, once},
+};
+
+/// Delays that the key server asserts, or the sender ids that a member asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gap {
+    /// ACTIVATION_TIME_DELAY: how many seconds senders keep the old SAs after new ones arrived.
+    pub activation_delay: Option<u16>,
+    /// DEACTIVATION_TIME_DELAY: how many seconds receivers keep the old SAs after new ones arrived.
+    pub deactivation_delay: Option<u16>,
+    /// SENDER_ID_REQUEST: how many sender ids the member wants.
+    pub sender_id_request: Option<u16>,
+}
+
+impl Gap {
+    /// Reads the body of a GAP payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PeerIncompatible`] for an attribute that is not understood, [`Error::Decode`] for a wrong form.
+    pub fn decode(body: &[u8]) -> Result<Self, Error> {
+        let mut policy = Self::default();
+        let mut r = Reader::new(body);
+        while let Some(attribute) = Attribute::next(&mut r)? {
+            let (place, what) = match attribute.class {
+                gap::ACTIVATION_TIME_DELAY => (&mut policy.activation_delay, "ACTIVATION_TIME_DELAY"),
+                gap::DEACTIVATION_TIME_DELAY => (&mut policy.deactivation_delay, "DEACTIVATION_TIME_DELAY"),
+                gap::SENDER_ID_REQUEST => (&mut policy.sender_id_request, "SENDER_ID_REQUEST"),
+                //= rfc6407#section-5.4
+                //# A GDOI implementation MUST abort if it encounters an attribute or
+                //# capability that it does not understand.
+                class => return Err(incompatible("GAP attribute", class)),
+            };
+            once(place, attribute.basic(what)?, what)?;
+        }
+        Ok(policy)
+    }
+
+    /// Writes the body of a GAP payload.
+    pub fn encode(&self, w: &mut Writer) {
+        let attributes = [
+            (gap::ACTIVATION_TIME_DELAY, self.activation_delay),
+            (gap::DEACTIVATION_TIME_DELAY, self.deactivation_delay),
+            (gap::SENDER_ID_REQUEST, self.sender_id_request),
+        ];
+        for (class, value) in attributes {
+            if let Some(value) = value {
+                basic(w, class, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes() {
+        let policy =
+            Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: Some(2) };
+        let mut w = Writer::new();
+        policy.encode(&mut w);
+        assert_eq!(w.octets(), [0x80, 1, 0, 1, 0x80, 2, 0, 5, 0x80, 3, 0, 2]);
+        assert_eq!(Gap::decode(w.octets()), Ok(policy));
+        for length in [1, 2, 3, 5, 6, 7, 9, 10, 11] {
+            assert!(Gap::decode(&w.octets()[..length]).is_err(), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn aborts_at_attributes_that_are_not_understood() {
+        assert_eq!(Gap::decode(&[0x80, 4, 0, 1]), Err(incompatible("GAP attribute", 4u32)));
+        assert_eq!(Gap::decode(&[0x80, 1, 0, 1, 0x80, 1, 0, 1]).unwrap_err().reason(), "malformed");
+        assert_eq!(Gap::decode(&[0, 1, 0, 2, 0, 1]).unwrap_err().reason(), "malformed");
+    }
+}

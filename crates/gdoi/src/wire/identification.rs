@@ -1,0 +1,64 @@
+//! The Identification payload, which names the group (RFC 2408 section 3.8, RFC 6407 section 5.1).
+//!
+//! ```text
+//!                      1                   2                   3
+//!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//! !   ID Type     !             DOI Specific ID Data = 0          !
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//! !                   Identification Data                         !
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//! ```
+
+use claviger_group::{
+    GroupId,
+    id::{GroupIdError, IdType},
+};
+use claviger_wire::{DecodeError, Reader, Writer};
+
+//= rfc6407#section-5.1
+//# When used with the GDOI, the DOI-Specific ID Data field MUST be set
+//# to 0.
+const DOI_SPECIFIC_LEN: usize = 3;
+
+/// Reads the body of an ID payload.
+pub fn decode(body: &[u8]) -> Result<GroupId, DecodeError> {
+    let mut r = Reader::new(body);
+    let id_type = IdType(r.u8("ID type")?);
+    r.zeros(DOI_SPECIFIC_LEN, "DOI-specific ID data")?;
+    GroupId::new(id_type, r.take_rest()).map_err(|error| match error {
+        GroupIdError::Empty => DecodeError::Truncated { field: "identification data" },
+        _ => DecodeError::Length { field: "identification data" },
+    })
+}
+
+/// Writes the body of an ID payload.
+pub fn encode(group: &GroupId, w: &mut Writer) {
+    w.u8(group.id_type().0);
+    w.zeros(DOI_SPECIFIC_LEN);
+    w.slice(group.octets());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes() {
+        for name in ["#1234", "market"] {
+            let group: GroupId = name.parse().unwrap();
+            let mut w = Writer::new();
+            encode(&group, &mut w);
+            assert_eq!(decode(w.octets()), Ok(group));
+            for length in 0..=4 {
+                assert!(decode(&w.octets()[..length]).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_ports_and_long_names() {
+        assert!(decode(&[11, 17, 0, 0, 1]).is_err());
+        assert!(decode(&[[11, 0, 0, 0].as_slice(), &[1; 256]].concat()).is_err());
+    }
+}

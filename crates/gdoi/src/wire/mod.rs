@@ -1,0 +1,105 @@
+//! One file for each payload: its diagram, its struct, its decoder and encoder.
+//!
+//! | module | payload |
+//! |---|---|
+//! | [`header`] | the ISAKMP header |
+//! | [`payload`] | the chain of payloads behind it |
+//! | [`attribute`] | TV and TLV attributes |
+//! | [`identification`] | ID: the group |
+//! | [`nonce`] | Nonce |
+//! | [`security_association`] | SA, which holds the next three |
+//! | [`sa_kek`] | SAK: the policy of the rekey SA |
+//! | [`group_associated_policy`] | GAP: delays, and the request for sender ids |
+//! | [`sa_tek`] | SAT: the policy of one data security SA |
+//! | [`sequence_number`] | SEQ |
+//! | [`key_download`] | KD: the keys |
+//! | [`lkh`] | the arrays of LKH keys inside a KD |
+//! | [`public_key`] | the group's verification key inside a KD |
+//! | [`delete`] | D |
+//! | [`notification`] | N |
+//!
+//! HASH and SIG are octets and need no struct. Decoders of payloads that assert something return
+//! [`Error::PeerIncompatible`] for what they do not know, as RFC 6407 demands an abort.
+
+use claviger_wire::Writer;
+
+use crate::error::{ApiMisuse, Error};
+
+pub mod attribute;
+pub mod delete;
+pub mod group_associated_policy;
+pub mod header;
+pub mod identification;
+pub mod key_download;
+pub mod lkh;
+pub mod nonce;
+pub mod notification;
+pub mod payload;
+pub mod public_key;
+pub mod sa_kek;
+pub mod sa_tek;
+pub mod security_association;
+pub mod sequence_number;
+
+pub use delete::Delete;
+pub use group_associated_policy::Gap;
+pub use header::Header;
+pub use key_download::{KekDownload, KeyDownload, LkhDownload, SenderIds};
+pub use lkh::{LkhDownloadArray, LkhKey, LkhUpdateArray};
+pub use notification::Notification;
+pub use sa_kek::SaKek;
+pub use sa_tek::{AddressPreservation, SaDirection, SaTek};
+pub use security_association::SaPayload;
+
+/// Which departures from RFC 6407 a reader tolerates. The default tolerates none.
+///
+/// Peculiarities of implementations that were met in captures are listed here by name, so that nothing is
+/// tolerated silently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dialect {
+    /// The addresses of an SA TEK stand with their last octet first.
+    pub tek_addresses_reversed: bool,
+    /// Key packets may name SPIs that the SA payload of the message does not assert, and lack keys that it needs.
+    pub keys_do_not_fit_policy: bool,
+}
+
+impl Dialect {
+    /// What RFC 6407 says.
+    pub const RFC: Self = Self { tek_addresses_reversed: false, keys_do_not_fit_policy: false };
+}
+
+/// Writes a part behind its two-octet length, which counts `counted_before` octets besides the part.
+pub(crate) fn length_u16(
+    w: &mut Writer,
+    counted_before: usize,
+    part: impl FnOnce(&mut Writer) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let position = w.len();
+    w.u16(0);
+    let start = w.len();
+    part(w)?;
+    let length = w.len() - start + counted_before;
+    w.patch_u16(position, u16::try_from(length).map_err(|_| ApiMisuse::MessageTooLong)?);
+    Ok(())
+}
+
+/// Writes a part and returns its octets.
+#[cfg(test)]
+pub(crate) fn octets_of(part: impl FnOnce(&mut Writer) -> Result<(), Error>) -> Vec<u8> {
+    let mut w = Writer::new();
+    part(&mut w).unwrap();
+    w.into_octets()
+}
+
+/// Asserts that `decode` accepts `sample` and refuses each of its true prefixes, and `sample` with one octet more.
+#[cfg(test)]
+pub(crate) fn refuses_every_cut<T: std::fmt::Debug>(
+    sample: &[u8],
+    decode: impl Fn(&[u8]) -> Result<T, Error>,
+) -> T {
+    for length in 0..sample.len() {
+        assert!(decode(&sample[..length]).is_err(), "cut at {length} of {}", sample.len());
+    }
+    assert!(decode(&[sample, &[0]].concat()).is_err(), "one octet more");
+    decode(sample).unwrap()
+}

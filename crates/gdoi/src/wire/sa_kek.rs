@@ -1,0 +1,361 @@
+//! The SA KEK payload: the policy of the rekey SA (RFC 6407 section 5.3).
+//!
+//! ```text
+//!  0                   1                   2                   3
+//!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! !    Protocol   !  SRC ID Type  !         SRC ID Port           !
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! !SRC ID Data Len!          SRC Identification Data              ~
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! ! DST ID Type   !         DST ID Port           !DST ID Data Len!
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! !                    DST Identification Data                    ~
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! ~                            SPI (16)                           ~
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! !                           RESERVED2                           !
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! ~                        KEK Attributes                         ~
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! ```
+
+use std::{net::IpAddr, time::Duration};
+
+use claviger_crypto::{
+    cipher::CipherAlgorithm,
+    sign::{KeyAlgorithm, SignatureAlgorithm},
+};
+use claviger_group::{CookiePair, id::IdType};
+use claviger_wire::{DecodeError, Reader, Writer};
+
+use crate::{
+    error::{Error, incompatible},
+    iana::kek,
+    wire::attribute::{self, Attribute, basic, once},
+};
+
+/// The policy of a rekey SA: where its messages go, and how they are protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaKek {
+    /// Who sends the messages; `None` is anybody.
+    pub source: Option<IpAddr>,
+    /// Where the messages go: an address and a UDP port.
+    pub destination: (IpAddr, u16),
+    /// The cookies in the header of the messages.
+    pub spi: CookiePair,
+    /// KEK_MANAGEMENT_ALGORITHM; LKH is 1. It stands in a GROUPKEY-PUSH only.
+    pub management: Option<u16>,
+    /// The cipher of the KEK, and of every key of its tree.
+    pub cipher: CipherAlgorithm,
+    /// How long the KEK is valid, in whole seconds; if the key server says nothing, as long as it may.
+    pub lifetime: Duration,
+    /// The kind of the key that signs the messages.
+    pub signature: KeyAlgorithm,
+}
+
+/// IPPROTO_UDP, the protocol of a GROUPKEY-PUSH.
+const PROTOCOL_UDP: u8 = 17;
+
+/// What RESERVED2 holds.
+const RESERVED2_LEN: usize = 4;
+
+/// The lifetime of a KEK whose policy gives none.
+const LIFETIME_UNSTATED: Duration = Duration::from_secs(u32::MAX as u64);
+
+impl SaKek {
+    /// Reads the body of an SA KEK payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PeerIncompatible`] for an attribute or algorithm that is not understood, [`Error::Decode`] for a
+    /// wrong form.
+    pub fn decode(body: &[u8]) -> Result<Self, Error> {
+        let mut r = Reader::new(body);
+        let protocol = r.u8("KEK protocol")?;
+        if protocol != PROTOCOL_UDP {
+            return Err(incompatible("KEK protocol", protocol));
+        }
+        let source_type = r.u8("KEK SRC ID type")?;
+        r.u16("KEK SRC ID port")?;
+        let source = address(&mut r, source_type, false)?;
+        let destination_type = r.u8("KEK DST ID type")?;
+        let destination_port = r.u16("KEK DST ID port")?;
+        let destination = address(&mut r, destination_type, false)?
+            .ok_or(DecodeError::Missing { what: "KEK DST identification" })?;
+        let spi = CookiePair(r.array("KEK SPI")?);
+        r.zeros(RESERVED2_LEN, "KEK RESERVED2")?;
+        let attributes = KekAttributes::decode(&mut r)?;
+        Ok(Self {
+            source,
+            destination: (destination, destination_port),
+            spi,
+            management: attributes.management,
+            cipher: attributes.cipher()?,
+            lifetime: attributes.lifetime.map_or(LIFETIME_UNSTATED, |secs| Duration::from_secs(secs.into())),
+            signature: attributes.signature()?,
+        })
+    }
+
+    /// Writes the body of an SA KEK payload.
+    pub fn encode(&self, w: &mut Writer) -> Result<(), Error> {
+        w.u8(PROTOCOL_UDP);
+        let source_type = id_type(&self.source.unwrap_or(self.destination.0));
+        w.u8(source_type);
+        w.u16(0);
+        encode_address(w, self.source);
+        w.u8(id_type(&self.destination.0));
+        w.u16(self.destination.1);
+        encode_address(w, Some(self.destination.0));
+        w.slice(&self.spi.0);
+        w.zeros(RESERVED2_LEN);
+        self.encode_attributes(w)
+    }
+
+    fn encode_attributes(&self, w: &mut Writer) -> Result<(), Error> {
+        if let Some(management) = self.management {
+            basic(w, kek::MANAGEMENT_ALGORITHM, management);
+        }
+        basic(w, kek::ALGORITHM, kek::ALGORITHM_AES);
+        basic(w, kek::KEY_LENGTH, self.cipher.key_len() as u16 * 8);
+        let lifetime = u32::try_from(self.lifetime.as_secs()).unwrap_or(u32::MAX);
+        attribute::variable(w, kek::KEY_LIFETIME, |w| {
+            w.u32(lifetime);
+            Ok(())
+        })?;
+        let (algorithm, hash) = signature_codes(self.signature)?;
+        if let Some(hash) = hash {
+            basic(w, kek::SIG_HASH_ALGORITHM, hash);
+        }
+        basic(w, kek::SIG_ALGORITHM, algorithm);
+        Ok(())
+    }
+
+    /// Says how the messages are signed.
+    pub fn signature_algorithm(&self) -> SignatureAlgorithm {
+        signature_algorithm(self.signature)
+    }
+}
+
+/// Says how a key of this kind signs a GROUPKEY-PUSH.
+pub fn signature_algorithm(key: KeyAlgorithm) -> SignatureAlgorithm {
+    match key {
+        KeyAlgorithm::EcdsaP384 => SignatureAlgorithm::EcdsaP384Sha384,
+        KeyAlgorithm::Ed25519 => SignatureAlgorithm::Ed25519,
+        //= rfc6407#section-5.3.6.1
+        //# This algorithm specifies the RSA digital signature algorithm using
+        //# the EMSA-PKCS1-v1_5 encoding method, as described in [RFC3447].
+        KeyAlgorithm::Rsa => SignatureAlgorithm::RsaPkcs1Sha256,
+        _ => SignatureAlgorithm::EcdsaP256Sha256,
+    }
+}
+
+/// SIG_ALGORITHM, and SIG_HASH_ALGORITHM where it is not implicit.
+fn signature_codes(key: KeyAlgorithm) -> Result<(u16, Option<u16>), Error> {
+    match key {
+        KeyAlgorithm::EcdsaP256 => Ok((kek::SIG_ECDSA_256, None)),
+        KeyAlgorithm::EcdsaP384 => Ok((kek::SIG_ECDSA_384, None)),
+        KeyAlgorithm::Ed25519 => Ok((kek::SIG_ED25519, None)),
+        KeyAlgorithm::Rsa => Ok((kek::SIG_RSA, Some(kek::SIG_HASH_SHA256))),
+        _ => Err(crate::ApiMisuse::UnsupportedAlgorithm.into()),
+    }
+}
+
+#[derive(Default)]
+struct KekAttributes {
+    management: Option<u16>,
+    algorithm: Option<u16>,
+    key_length: Option<u16>,
+    lifetime: Option<u32>,
+    sig_hash: Option<u16>,
+    sig_algorithm: Option<u16>,
+    sig_key_length: Option<u16>,
+}
+
+impl KekAttributes {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let mut found = Self::default();
+        while let Some(attribute) = Attribute::next(r)? {
+            let (place, what) = match attribute.class {
+                kek::MANAGEMENT_ALGORITHM => (&mut found.management, "KEK_MANAGEMENT_ALGORITHM"),
+                kek::ALGORITHM => (&mut found.algorithm, "KEK_ALGORITHM"),
+                kek::KEY_LENGTH => (&mut found.key_length, "KEK_KEY_LENGTH"),
+                kek::KEY_LIFETIME => {
+                    let what = "KEK_KEY_LIFETIME";
+                    let seconds = attribute.number(what)?;
+                    if seconds == 0 {
+                        return Err(DecodeError::Value { field: what, value: 0 }.into());
+                    }
+                    once(&mut found.lifetime, seconds, what)?;
+                    continue;
+                }
+                kek::SIG_HASH_ALGORITHM => (&mut found.sig_hash, "SIG_HASH_ALGORITHM"),
+                kek::SIG_ALGORITHM => (&mut found.sig_algorithm, "SIG_ALGORITHM"),
+                kek::SIG_KEY_LENGTH => (&mut found.sig_key_length, "SIG_KEY_LENGTH"),
+                //= rfc6407#section-5.3.2
+                //# A GDOI implementation MUST abort if it encounters an attribute or
+                //# capability that it does not understand.
+                class => return Err(incompatible("KEK attribute", class)),
+            };
+            once(place, attribute.basic(what)?, what)?;
+        }
+        Ok(found)
+    }
+
+    fn cipher(&self) -> Result<CipherAlgorithm, Error> {
+        //= rfc6407#section-5.3
+        //# The KEK_ALGORITHM and SIG_ALGORITHM attributes MUST be included;
+        //# others are OPTIONAL and are included depending on group policy.
+        let algorithm = self.algorithm.ok_or(DecodeError::Missing { what: "KEK_ALGORITHM" })?;
+        if algorithm != kek::ALGORITHM_AES {
+            return Err(incompatible("KEK_ALGORITHM", algorithm));
+        }
+        match self.key_length.ok_or(DecodeError::Missing { what: "KEK_KEY_LENGTH" })? {
+            128 => Ok(CipherAlgorithm::Aes128Cbc),
+            256 => Ok(CipherAlgorithm::Aes256Cbc),
+            length => Err(incompatible("KEK_KEY_LENGTH", length)),
+        }
+    }
+
+    fn signature(&self) -> Result<KeyAlgorithm, Error> {
+        let algorithm = self.sig_algorithm.ok_or(DecodeError::Missing { what: "SIG_ALGORITHM" })?;
+        let (key, hash) = match algorithm {
+            kek::SIG_RSA => (KeyAlgorithm::Rsa, Some(kek::SIG_HASH_SHA256)),
+            kek::SIG_ECDSA_256 => (KeyAlgorithm::EcdsaP256, Some(kek::SIG_HASH_SHA256)),
+            kek::SIG_ECDSA_384 => (KeyAlgorithm::EcdsaP384, Some(kek::SIG_HASH_SHA384)),
+            kek::SIG_ED25519 => (KeyAlgorithm::Ed25519, None),
+            _ => return Err(incompatible("SIG_ALGORITHM", algorithm)),
+        };
+        match self.sig_hash {
+            None if algorithm == kek::SIG_RSA => {
+                Err(DecodeError::Missing { what: "SIG_HASH_ALGORITHM" }.into())
+            }
+            Some(found) if Some(found) != hash => Err(incompatible("SIG_HASH_ALGORITHM", found)),
+            _ => Ok(key),
+        }
+    }
+}
+
+/// Reads the length and the octets of an address identity. No octets, or zeros, are any address.
+pub(crate) fn address(r: &mut Reader<'_>, id_type: u8, reversed: bool) -> Result<Option<IpAddr>, Error> {
+    let length = r.u8("identification data length")?;
+    let mut octets = r.slice(length.into(), "identification data")?.to_vec();
+    if reversed {
+        octets.reverse();
+    }
+    // RFC 6407 section 5.5.1: "Set to 3 octets or zero for multiple-source multicast groups".
+    if octets.is_empty() || octets == [0; 3] {
+        return Ok(None);
+    }
+    let wrong = DecodeError::Length { field: "identification data" };
+    let address: IpAddr = match IdType(id_type) {
+        IdType::IPV4_ADDR => <[u8; 4]>::try_from(&octets[..]).map_err(|_| wrong)?.into(),
+        IdType::IPV6_ADDR => <[u8; 16]>::try_from(&octets[..]).map_err(|_| wrong)?.into(),
+        IdType(other) => return Err(incompatible("identification type", other)),
+    };
+    Ok(Some(address).filter(|address| !address.is_unspecified()))
+}
+
+/// Says of which ID Type an address is.
+pub(crate) fn id_type(address: &IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => IdType::IPV4_ADDR.0,
+        IpAddr::V6(_) => IdType::IPV6_ADDR.0,
+    }
+}
+
+/// Writes the length and the octets of an address identity.
+pub(crate) fn encode_address(w: &mut Writer, address: Option<IpAddr>) {
+    match address {
+        None => w.u8(0),
+        Some(IpAddr::V4(address)) => {
+            w.u8(4);
+            w.slice(&address.octets());
+        }
+        Some(IpAddr::V6(address)) => {
+            w.u8(16);
+            w.slice(&address.octets());
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::wire::octets_of;
+
+    pub(crate) fn sample() -> SaKek {
+        SaKek {
+            source: None,
+            destination: ("239.192.0.1".parse().unwrap(), 848),
+            spi: CookiePair([9; 16]),
+            management: None,
+            cipher: CipherAlgorithm::Aes128Cbc,
+            lifetime: Duration::from_secs(86_400),
+            signature: KeyAlgorithm::EcdsaP256,
+        }
+    }
+
+    fn decode_with(extra: &[u8]) -> Result<SaKek, Error> {
+        let mut octets = octets_of(|w| sample().encode(w));
+        octets.extend_from_slice(extra);
+        SaKek::decode(&octets)
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        for signature in
+            [KeyAlgorithm::Rsa, KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519]
+        {
+            for source in [None, Some("2001:db8::1".parse().unwrap())] {
+                let destination = ("ff3e::8000:1".parse().unwrap(), 10_848);
+                let cipher = CipherAlgorithm::Aes256Cbc;
+                let policy =
+                    SaKek { source, destination, cipher, signature, management: Some(1), ..sample() };
+                assert_eq!(SaKek::decode(&octets_of(|w| policy.encode(w))), Ok(policy));
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_every_cut_inside_its_fields() {
+        let octets = octets_of(|w| sample().encode(w));
+        let without_attributes = octets.len() - 20;
+        for length in 0..octets.len() {
+            let cut_between_attributes = length >= without_attributes && (octets.len() - length) % 4 == 0;
+            let result = SaKek::decode(&octets[..length]);
+            assert!(result.is_err() || cut_between_attributes, "cut at {length}");
+            assert_ne!(result, Ok(sample()));
+        }
+    }
+
+    #[test]
+    fn aborts_at_what_it_does_not_understand() {
+        for (extra, field) in [
+            (&[0x80, 8, 0, 0][..], "KEK attribute"),
+            (&[0x80, 128, 0, 0], "KEK attribute"),
+            (&[0x80, 5, 0, 2], "SIG_HASH_ALGORITHM"),
+        ] {
+            assert!(
+                matches!(decode_with(extra), Err(Error::PeerIncompatible(e)) if e.field == field),
+                "{extra:?}"
+            );
+        }
+        assert_eq!(
+            decode_with(&[0x80, 2, 0, 3]).unwrap_err().reason(),
+            "malformed",
+            "a second KEK_ALGORITHM"
+        );
+        assert_eq!(decode_with(&[0x80, 7, 1, 0]), Ok(sample()), "SIG_KEY_LENGTH is understood");
+    }
+
+    #[test]
+    fn a_lifetime_may_stand_in_the_basic_form_and_is_never_zero() {
+        let octets = octets_of(|w| sample().encode(w));
+        let at = octets.windows(4).position(|w| w == [0, 4, 0, 4]).unwrap();
+        let with = |lifetime: &[u8]| SaKek::decode(&[&octets[..at], lifetime, &octets[at + 8..]].concat());
+        assert_eq!(with(&[0x80, 4, 0, 60]).unwrap().lifetime, Duration::from_secs(60));
+        assert_eq!(with(&[]).unwrap().lifetime, LIFETIME_UNSTATED);
+        assert_eq!(with(&[0x80, 4, 0, 0]).unwrap_err().reason(), "malformed");
+    }
+}

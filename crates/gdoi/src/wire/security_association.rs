@@ -1,0 +1,197 @@
+//! The Security Association payload (RFC 6407 section 5.2).
+//!
+//! ```text
+//!  0                   1                   2                   3
+//!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! !                           DOI = 2                             !
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! !                        Situation = 0                          !
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! ! SA Attribute Next Payload     !          RESERVED2            !
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! ~               SA KEK, GAP, SA TEK... in this order            ~
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+//! ```
+
+use claviger_wire::{DecodeError, Reader, Writer};
+
+use crate::{
+    error::{ApiMisuse, Error, incompatible},
+    iana::{DOI_GDOI, PayloadType},
+    limits::SA_TEKS_MAX,
+    wire::{
+        Dialect,
+        group_associated_policy::Gap,
+        payload::{ChainWriter, generic},
+        sa_kek::SaKek,
+        sa_tek::SaTek,
+    },
+};
+
+/// What a key server asserts about a group: at least one of a rekey SA and a data security SA.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SaPayload {
+    /// The rekey SA.
+    pub kek: Option<SaKek>,
+    /// Delays.
+    pub gap: Option<Gap>,
+    /// The data security SAs, 64 at most.
+    pub teks: Vec<SaTek>,
+}
+
+impl SaPayload {
+    /// Reads the body of an SA payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PeerIncompatible`] for what is not understood, [`Error::Decode`] for a wrong form.
+    pub fn decode(body: &[u8], dialect: Dialect) -> Result<Self, Error> {
+        let mut r = Reader::new(body);
+        let doi = r.u32("SA DOI")?;
+        if doi != DOI_GDOI {
+            return Err(incompatible("SA DOI", doi));
+        }
+        r.zeros(4, "SA situation")?;
+        let first = r.u16("SA attribute next payload")?;
+        r.zeros(2, "SA RESERVED2")?;
+        let mut kind = u8::try_from(first)
+            .map(PayloadType)
+            .map_err(|_| DecodeError::Value { field: "SA attribute next payload", value: first.into() })?;
+        let mut sa = Self::default();
+        while kind != PayloadType::NONE {
+            let (next, attribute) = generic(&mut r)?;
+            sa.take(kind, attribute, dialect)?;
+            kind = next;
+        }
+        r.finish()?;
+        //= rfc6407#section-5.2.1
+        //# There may
+        //# be zero or one SAK payload, zero or one GAP payload, and zero or more
+        //# SAT payloads, where either one SAK or SAT payload MUST be present.
+        if sa.kek.is_none() && sa.teks.is_empty() {
+            return Err(DecodeError::Missing { what: "SA KEK or SA TEK" }.into());
+        }
+        Ok(sa)
+    }
+
+    //= rfc6407#section-5.2.1
+    //# When present, the order of the SA Attribute payloads MUST be: SAK,
+    //# GAP, and SATs.
+    fn take(&mut self, kind: PayloadType, body: &[u8], dialect: Dialect) -> Result<(), Error> {
+        match kind {
+            PayloadType::SA_KEK if self.kek.is_none() && self.gap.is_none() && self.teks.is_empty() => {
+                self.kek = Some(SaKek::decode(body)?);
+            }
+            PayloadType::GROUP_ASSOCIATED_POLICY if self.gap.is_none() && self.teks.is_empty() => {
+                self.gap = Some(Gap::decode(body)?);
+            }
+            PayloadType::SA_TEK if self.teks.len() < SA_TEKS_MAX => {
+                self.teks.push(SaTek::decode(body, dialect)?);
+            }
+            PayloadType::SA_TEK => {
+                return Err(DecodeError::TooMany { what: "SA TEKs", limit: SA_TEKS_MAX }.into());
+            }
+            PayloadType::SA_KEK => return Err(DecodeError::Unexpected { what: "SA KEK" }.into()),
+            PayloadType::GROUP_ASSOCIATED_POLICY => {
+                return Err(DecodeError::Unexpected { what: "GAP" }.into());
+            }
+            PayloadType(other) => return Err(incompatible("SA attribute payload", other)),
+        }
+        Ok(())
+    }
+
+    /// Writes the body of an SA payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ApiMisuse`] if there is nothing to assert, or more than fits.
+    pub fn encode(&self, w: &mut Writer) -> Result<(), Error> {
+        if (self.kek.is_none() && self.teks.is_empty()) || self.teks.len() > SA_TEKS_MAX {
+            return Err(ApiMisuse::MessageTooLong.into());
+        }
+        let mut attributes = ChainWriter::new();
+        if let Some(kek) = &self.kek {
+            attributes.payload(PayloadType::SA_KEK, |w| kek.encode(w))?;
+        }
+        if let Some(gap) = &self.gap {
+            attributes.payload(PayloadType::GROUP_ASSOCIATED_POLICY, |w| {
+                gap.encode(w);
+                Ok(())
+            })?;
+        }
+        for tek in &self.teks {
+            attributes.payload(PayloadType::SA_TEK, |w| tek.encode(w))?;
+        }
+        w.u32(DOI_GDOI);
+        w.u32(0);
+        w.u16(attributes.first().0.into());
+        w.u16(0);
+        w.slice(attributes.octets());
+        Ok(())
+    }
+
+    /// Says whether the data planes can do what every SA TEK asserts.
+    pub fn supported(&self) -> Result<(), Error> {
+        self.teks.iter().try_for_each(SaTek::supported)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::wire::{octets_of, refuses_every_cut, sa_kek, sa_tek};
+
+    pub(crate) fn sample() -> SaPayload {
+        SaPayload {
+            kek: Some(sa_kek::tests::sample()),
+            gap: Some(Gap { activation_delay: Some(1), deactivation_delay: Some(5), ..Gap::default() }),
+            teks: vec![sa_tek::tests::sample(); 2],
+        }
+    }
+
+    fn decode(octets: &[u8]) -> Result<SaPayload, Error> {
+        SaPayload::decode(octets, Dialect::RFC)
+    }
+
+    #[test]
+    fn reads_what_it_writes_and_refuses_every_cut() {
+        let whole = sample();
+        for sa in [
+            whole.clone(),
+            SaPayload { kek: None, ..whole.clone() },
+            SaPayload { gap: None, ..whole.clone() },
+            SaPayload { teks: vec![], ..whole.clone() },
+        ] {
+            assert_eq!(refuses_every_cut(&octets_of(|w| sa.encode(w)), decode), sa);
+        }
+    }
+
+    #[test]
+    fn the_order_is_kek_gap_teks_and_something_is_asserted() {
+        let payload = |kinds: &[PayloadType]| {
+            let mut chain = ChainWriter::new();
+            for &kind in kinds {
+                chain
+                    .payload(kind, |w| match kind {
+                        PayloadType::SA_KEK => sa_kek::tests::sample().encode(w),
+                        PayloadType::SA_TEK => sa_tek::tests::sample().encode(w),
+                        _ => Ok(()),
+                    })
+                    .unwrap();
+            }
+            let head = [0, 0, 0, 2, 0, 0, 0, 0, 0, chain.first().0, 0, 0];
+            decode(&[&head[..], chain.octets()].concat()).map_err(|error| error.reason())
+        };
+        use PayloadType as P;
+        assert!(payload(&[P::SA_KEK, P::GROUP_ASSOCIATED_POLICY, P::SA_TEK, P::SA_TEK]).is_ok());
+        assert_eq!(payload(&[P::GROUP_ASSOCIATED_POLICY, P::SA_KEK]), Err("malformed"));
+        assert_eq!(payload(&[P::SA_TEK, P::GROUP_ASSOCIATED_POLICY]), Err("malformed"));
+        assert_eq!(payload(&[P::SA_TEK, P::SA_KEK]), Err("malformed"));
+        assert_eq!(payload(&[P::SA_KEK, P::SA_KEK]), Err("malformed"));
+        assert_eq!(payload(&[P::GROUP_ASSOCIATED_POLICY]), Err("malformed"));
+        assert_eq!(payload(&[]), Err("malformed"));
+        assert_eq!(payload(&[P::SA_TEK, P(19)]), Err("unsupported"));
+        assert_eq!(payload(&vec![P::SA_TEK; SA_TEKS_MAX + 1]), Err("malformed"));
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use claviger_group::Encapsulation;
+
 use super::{IpHeader, IpPacket, PROTOCOL_ESP, PROTOCOL_IPV4, PROTOCOL_IPV6, PacketError};
 use crate::Opened;
 
@@ -12,6 +14,13 @@ pub enum Mode {
     Transport,
     /// The whole packet; the header in front of ESP repeats its addresses.
     Tunnel,
+}
+
+impl From<Encapsulation> for Mode {
+    /// Forgets whether UDP stands in front of ESP.
+    fn from(encapsulation: Encapsulation) -> Self {
+        if encapsulation.is_tunnel() { Self::Tunnel } else { Self::Transport }
+    }
 }
 
 impl Mode {
@@ -118,6 +127,12 @@ mod tests {
 
     fn opened(source: IpAddr, next_header: u8, payload: &[u8]) -> Opened {
         Opened { next_header, payload: payload.to_vec(), sender: SenderKey::Address(source) }
+    }
+
+    #[test]
+    fn modes_do_not_depend_on_udp() {
+        let modes = [1, 2, 3, 4].map(|value| Mode::from(Encapsulation::from_value(value).unwrap()));
+        assert_eq!(modes, [Mode::Tunnel, Mode::Transport, Mode::Tunnel, Mode::Transport]);
     }
 
     #[test]

@@ -182,8 +182,8 @@ pub struct SaView {
     pub age_s: u64,
     /// How long it may be used in all.
     pub lifetime_s: u64,
-    /// Datagrams that it protected or opened here.
-    pub datagrams: u64,
+    /// Datagrams that it protected or opened here; null at a key server, which sees none.
+    pub datagrams: Option<u64>,
 }
 
 /// What a data security association is used for.

@@ -96,9 +96,12 @@ pub struct MemberView {
     /// The host.
     #[serde(with = "text")]
     pub hit: Hit,
-    /// What it may do.
-    #[serde(with = "crate::name")]
-    pub role: Role,
+    /// What the list lets it do; null if it is on the list no more.
+    #[serde(with = "crate::name::option")]
+    pub allowed: Option<Role>,
+    /// What its present registration grants it; null if it has none.
+    #[serde(with = "crate::name::option")]
+    pub granted: Option<Role>,
     /// How far it has come.
     pub state: MemberState,
     /// Where it registered from.
@@ -112,8 +115,6 @@ pub struct MemberView {
     /// When its registration ends unless it is renewed.
     #[serde(with = "micros::option")]
     pub registered_until_us: Option<Time>,
-    /// The sender ids that it holds.
-    pub sender_ids: Vec<u32>,
 }
 
 /// Answers that a host is out, at the instant from which it can read nothing more.
@@ -139,16 +140,14 @@ pub struct RefusedView {
     pub hit: Hit,
     /// The group that it asked for, as it can be shown; it need not exist.
     pub group: String,
-    /// What it asked for.
-    #[serde(with = "crate::name")]
-    pub role: Role,
+    /// What it asked for, where that is known.
+    #[serde(with = "crate::name::option")]
+    pub role: Option<Role>,
     /// Where it asked from.
     pub address: Option<IpAddr>,
-    /// When it was refused last.
+    /// When it was refused.
     #[serde(with = "micros")]
     pub at_us: Time,
-    /// How often it was refused.
-    pub count: u64,
     /// Why, as a sentence without a full stop.
     pub reason: String,
     /// The command that would let it in, if its group exists.

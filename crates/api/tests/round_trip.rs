@@ -58,7 +58,7 @@ fn keys() -> GroupKeys {
             state: SaState::Current,
             age_s: 3,
             lifetime_s: 3600,
-            datagrams: 9,
+            datagrams: Some(9),
         }],
     }
 }
@@ -71,13 +71,13 @@ fn view() -> GroupView {
 fn member() -> MemberView {
     MemberView {
         hit: hit(),
-        role: Role::Both,
+        allowed: Some(Role::Both),
+        granted: None,
         state: MemberState::Member,
         address: Some("192.0.2.9:10500".parse().unwrap()),
         joined_at_us: Some(Time::from_secs(5)),
         pulled_at_us: None,
         registered_until_us: Some(Time::from_secs(50)),
-        sender_ids: vec![1, 2],
     }
 }
 
@@ -103,10 +103,9 @@ fn refused() -> RefusedView {
     RefusedView {
         hit: hit(),
         group: "market".into(),
-        role: Role::Sender,
+        role: Some(Role::Sender),
         address: Some("192.0.2.9".parse().unwrap()),
         at_us: Time::from_secs(9),
-        count: 4,
         reason: "not authorised".into(),
         allow_command: None,
     }

@@ -1,0 +1,406 @@
+//! `claviger group`: groups of a running key server.
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand};
+use claviger_api::{
+    GroupAdd, GroupAdded, GroupPolicyOptions, GroupView, PolicyView, name::Name, status::GroupKeys,
+};
+use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
+use claviger_group::{Encapsulation, EspTransform, GroupId};
+
+use crate::{
+    cli::{
+        Globals,
+        value::{milliseconds, name, seconds as parse_seconds},
+    },
+    exit::Outcome,
+    output::{self, or_dash, pairs, seconds},
+};
+
+/// Makes, shows and removes groups of a running key server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupCommand {
+    /// Makes a group and shows its policy and how hosts join. Nobody may join before `claviger member allow`.
+    Add(Box<AddArgs>),
+    /// Lists the groups.
+    List(ListArgs),
+    /// Removes a group: its members delete their keys.
+    Remove(OneArgs),
+    /// Shows one group: policy, members and keys.
+    Show(OneArgs),
+}
+
+/// Makes a group.
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Name of the group; #1234 or 0x4d2 is a number of four octets
+    name: GroupId,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+    /// What is chosen about the group.
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// Lists the groups.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Names one group.
+#[derive(Debug, Args)]
+pub(crate) struct OneArgs {
+    /// Name of the group; #1234 or 0x4d2 is a number of four octets
+    name: GroupId,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What may be chosen about a group. Durations are seconds, or have a unit: 500ms, 30s, 15min, 2h, 1d.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Policy (durations in seconds, or as 500ms, 30s, 15min, 2h, 1d)")]
+struct PolicyArgs {
+    /// Multicast address of the data [default: a free one from 239.192.0.0/14]
+    #[arg(long, value_name = "ADDR")]
+    address: Option<IpAddr>,
+    /// The one source of the data, for source-specific multicast [default: any source]
+    #[arg(long, value_name = "ADDR")]
+    source: Option<IpAddr>,
+    /// How ESP travels: in UDP without privilege, or as IP protocol 50; as transport or as tunnel mode [default:
+    /// udp-transport]
+    #[arg(long, value_name = "MODE", value_parser = name::<Encapsulation>())]
+    encapsulation: Option<Encapsulation>,
+    /// UDP port of ESP in UDP [default: 4500]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// UDP destination port inside that the group protects; 0 protects everything sent to the address [default: 0]
+    #[arg(long, value_name = "PORT")]
+    application_port: Option<u16>,
+    /// ESP algorithms [default: aes128-gcm]
+    #[arg(long, value_name = "NAME", value_parser = name::<EspTransform>())]
+    transform: Option<EspTransform>,
+    /// Multicast address of rekey messages [default: the data's]
+    #[arg(long, value_name = "ADDR")]
+    push_address: Option<IpAddr>,
+    /// UDP port of rekey messages [default: the server's GDOI port]
+    #[arg(long, value_name = "PORT")]
+    push_port: Option<u16>,
+    /// Cipher of the key encryption keys [default: as many bits as the transform]
+    #[arg(long, value_name = "NAME", value_parser = name::<CipherAlgorithm>())]
+    kek_cipher: Option<CipherAlgorithm>,
+    /// Kind of the group's signing key [default: ecdsa-p256]
+    #[arg(long, value_name = "NAME", value_parser = name::<KeyAlgorithm>())]
+    push_signature: Option<KeyAlgorithm>,
+    /// Degree of the key tree, 2 to 8 [default: 4]
+    #[arg(long, value_name = "K")]
+    degree: Option<u8>,
+    /// The most members that the group admits [default: 10000]
+    #[arg(long, value_name = "N")]
+    members_max: Option<u32>,
+    /// Bits of the IV that name the sender: 8, 12 or 16 [default: 16]
+    #[arg(long, value_name = "BITS")]
+    sender_id_bits: Option<u8>,
+    /// How long a traffic key may be used [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u32>)]
+    tek_lifetime: Option<u32>,
+    /// How long after a traffic key the next one follows [default: half its lifetime]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u32>)]
+    tek_rekey: Option<u32>,
+    /// How long a key encryption key may be used [default: 1d]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u32>)]
+    kek_lifetime: Option<u32>,
+    /// How long after a key encryption key the next one follows [default: half its lifetime]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u32>)]
+    kek_rekey: Option<u32>,
+    /// How long senders keep the old traffic key after a new one arrived, and so how long an evicted member can still
+    /// read; whole seconds [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u16>)]
+    activation_delay: Option<u16>,
+    /// How long receivers keep the old traffic key after a new one arrived; whole seconds [default: 4s more than the
+    /// activation delay]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u16>)]
+    deactivation_delay: Option<u16>,
+    /// How long joins and departures are gathered before the group is rekeyed; 0 rekeys at once [default: 0]
+    #[arg(long, value_name = "DURATION", value_parser = milliseconds)]
+    batch_interval: Option<u32>,
+    /// How long a registration lasts unless it is renewed [default: 1d]
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u32>)]
+    registration_lifetime: Option<u32>,
+}
+
+impl From<PolicyArgs> for GroupPolicyOptions {
+    fn from(args: PolicyArgs) -> Self {
+        Self {
+            address: args.address,
+            source: args.source,
+            encapsulation: args.encapsulation,
+            port: args.port,
+            application_port: args.application_port,
+            transform: args.transform,
+            push_address: args.push_address,
+            push_port: args.push_port,
+            kek_cipher: args.kek_cipher,
+            push_signature: args.push_signature,
+            degree: args.degree,
+            members_max: args.members_max,
+            sender_id_bits: args.sender_id_bits,
+            tek_lifetime_s: args.tek_lifetime,
+            tek_rekey_s: args.tek_rekey,
+            kek_lifetime_s: args.kek_lifetime,
+            kek_rekey_s: args.kek_rekey,
+            activation_delay_s: args.activation_delay,
+            deactivation_delay_s: args.deactivation_delay,
+            batch_interval_ms: args.batch_interval,
+            registration_lifetime_s: args.registration_lifetime,
+        }
+    }
+}
+
+pub(crate) async fn run(globals: &Globals, command: GroupCommand) -> Outcome {
+    let server = globals.server()?;
+    match command {
+        GroupCommand::Add(args) => {
+            let AddArgs { name, json, policy } = *args;
+            let added = server.group_add(&GroupAdd { name, policy: policy.into() }).await?;
+            output::print(json, &added, added_text)
+        }
+        GroupCommand::List(args) => {
+            let groups = server.group_list().await?;
+            output::print(args.json, &groups, |groups| list_text(groups))
+        }
+        GroupCommand::Remove(args) => {
+            let removed = server.group_remove(&args.name).await?;
+            output::print(args.json, &removed, |removed| {
+                format!("removed {}; {} members delete their keys", removed.name, removed.members)
+            })
+        }
+        GroupCommand::Show(args) => {
+            let group = server.group_show(&args.name).await?;
+            output::print(args.json, &group, group_text)
+        }
+    }
+}
+
+fn added_text(added: &GroupAdded) -> String {
+    let mut text = format!("made group {}\n\n{}\n", added.group.name, policy_text(&added.group.policy));
+    for need in &added.member_needs {
+        text.push_str(&format!("\nneeded: {need}"));
+    }
+    text.push_str(&format!(
+        "\nA host joins with:\n  {}\nand is let in with:\n  {}",
+        added.join_command, added.allow_command
+    ));
+    text
+}
+
+fn list_text(groups: &[GroupView]) -> String {
+    let rows = groups.iter().map(|group| {
+        [
+            group.name.to_string(),
+            group.policy.address.to_string(),
+            group.policy.transform.name().to_owned(),
+            group.policy.encapsulation.name().to_owned(),
+            group.members.to_string(),
+            group.allowed.to_string(),
+        ]
+    });
+    let header = ["GROUP", "ADDRESS", "TRANSFORM", "ENCAPSULATION", "MEMBERS", "ALLOWED"];
+    output::table(header, rows.collect(), "no groups; make one with: claviger group add NAME")
+}
+
+fn group_text(group: &GroupView) -> String {
+    let members = format!("{} of {} allowed, {} may send", group.members, group.allowed, group.senders);
+    let head = pairs(vec![("group", group.name.to_string()), ("members", members)]);
+    format!("{head}\n\n{}\n\n{}", policy_text(&group.policy), keys_text(&group.keys))
+}
+
+fn policy_text(policy: &PolicyView) -> String {
+    let push_port = policy.push_port.map_or("the GDOI port".to_owned(), |port| format!("port {port}"));
+    let inside = match policy.application_port {
+        0 => "everything sent to the address".to_owned(),
+        port => format!("UDP port {port}"),
+    };
+    let every =
+        |lifetime: u64, rekey: u64| format!("{}, replaced every {}", seconds(lifetime), seconds(rekey));
+    pairs(vec![
+        ("address", policy.address.to_string()),
+        ("source", policy.source.map_or("any".to_owned(), |source| source.to_string())),
+        ("protects", inside),
+        ("transform", policy.transform.name().to_owned()),
+        ("encapsulation", format!("{}, port {}", policy.encapsulation.name(), policy.port)),
+        ("rekey messages", format!("{}, {push_port}", policy.push_address)),
+        ("signed by", policy.push_signature.name().to_owned()),
+        ("KEK cipher", policy.kek_cipher.name().to_owned()),
+        ("tree degree", policy.degree.to_string()),
+        ("members at most", policy.members_max.to_string()),
+        ("sender id bits", policy.sender_id_bits.to_string()),
+        ("TEK lifetime", every(policy.tek_lifetime_s, policy.tek_rekey_s)),
+        ("KEK lifetime", every(policy.kek_lifetime_s, policy.kek_rekey_s)),
+        ("activation delay", seconds(policy.activation_delay_s)),
+        ("deactivation delay", seconds(policy.deactivation_delay_s)),
+        ("batch interval", output::duration(std::time::Duration::from_millis(policy.batch_interval_ms))),
+        ("registration lifetime", seconds(policy.registration_lifetime_s)),
+    ])
+}
+
+/// Writes the keys in force, by name and number.
+pub(crate) fn keys_text(keys: &GroupKeys) -> String {
+    let epoch = match keys.epoch {
+        Some(epoch) => pairs(vec![
+            ("KEK", format!("{:032x}, push {}", u128::from_be_bytes(epoch.kek_spi), epoch.sequence)),
+            ("KEK age", format!("{} of {}", seconds(epoch.age_s), seconds(epoch.lifetime_s))),
+        ]),
+        None => "no KEK yet".to_owned(),
+    };
+    let rows = keys.sas.iter().map(|sa| {
+        [
+            sa.spi.clone(),
+            sa.transform.name().to_owned(),
+            sa.state.name().to_owned(),
+            seconds(sa.age_s),
+            seconds(sa.lifetime_s),
+            or_dash(sa.datagrams),
+        ]
+    });
+    let header = ["SPI", "TRANSFORM", "STATE", "AGE", "LIFETIME", "DATAGRAMS"];
+    format!("{epoch}\n{}", output::table(header, rows.collect(), "no data SAs yet"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Add {
+        #[command(flatten)]
+        args: AddArgs,
+    }
+
+    fn parse(line: &str) -> Result<(GroupId, GroupPolicyOptions), String> {
+        let add = Add::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
+        Ok((add.args.name, add.args.policy.into()))
+    }
+
+    #[test]
+    fn a_name_is_enough() {
+        assert_eq!(parse("add market"), Ok(("market".parse().unwrap(), GroupPolicyOptions::default())));
+    }
+
+    #[test]
+    fn every_option_reaches_the_request() {
+        let (_, options) = parse(
+            "add x --address ff15::7 --source 2001:db8::1 --encapsulation tunnel --port 4600 \
+             --application-port 5000 --transform aes256-cbc-sha256 --push-address ff15::8 --push-port 1848 \
+             --kek-cipher aes256-cbc --push-signature eddsa --degree 3 --members-max 9 --sender-id-bits 8 \
+             --tek-lifetime 2h --tek-rekey 1h --kek-lifetime 2d --kek-rekey 1d --activation-delay 2 \
+             --deactivation-delay 3s --batch-interval 250ms --registration-lifetime 10min",
+        )
+        .unwrap();
+        let expected = GroupPolicyOptions {
+            address: Some("ff15::7".parse().unwrap()),
+            source: Some("2001:db8::1".parse().unwrap()),
+            encapsulation: Some(Encapsulation::Tunnel),
+            port: Some(4600),
+            application_port: Some(5000),
+            transform: Some(EspTransform::Aes256CbcHmacSha256),
+            push_address: Some("ff15::8".parse().unwrap()),
+            push_port: Some(1848),
+            kek_cipher: Some(CipherAlgorithm::Aes256Cbc),
+            push_signature: Some(KeyAlgorithm::Ed25519),
+            degree: Some(3),
+            members_max: Some(9),
+            sender_id_bits: Some(8),
+            tek_lifetime_s: Some(7200),
+            tek_rekey_s: Some(3600),
+            kek_lifetime_s: Some(172_800),
+            kek_rekey_s: Some(86_400),
+            activation_delay_s: Some(2),
+            deactivation_delay_s: Some(3),
+            batch_interval_ms: Some(250),
+            registration_lifetime_s: Some(600),
+        };
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn says_which_option_is_wrong_and_why() {
+        for (line, option, sentence) in [
+            ("add x --transform des", "--transform <NAME>", "possible values: aes128-gcm, aes256-gcm"),
+            ("add x --tek-lifetime long", "--tek-lifetime <DURATION>", "`long` is no duration"),
+            (
+                "add x --activation-delay 500ms",
+                "--activation-delay <DURATION>",
+                "not a whole number of seconds",
+            ),
+            ("add x --address here", "--address <ADDR>", "invalid IP address"),
+            ("add 0xzz", "<NAME>", "a group number is # and a decimal"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(option) && error.contains(sentence), "{error}");
+        }
+    }
+
+    fn view() -> GroupView {
+        let policy = GroupPolicyOptions::default().resolve("239.192.0.1".parse().unwrap()).unwrap();
+        GroupView {
+            name: "market".parse().unwrap(),
+            policy: PolicyView::from(&policy),
+            allowed: 3,
+            members: 2,
+            senders: 1,
+            keys: GroupKeys::default(),
+        }
+    }
+
+    #[test]
+    fn a_new_group_shows_its_policy_and_how_hosts_join() {
+        let text = added_text(&GroupAdded {
+            group: view(),
+            join_command: "claviger join --server HIT@192.0.2.1 --group market".into(),
+            allow_command: "claviger member allow --group market HIT".into(),
+            member_needs: vec!["patience".into()],
+        });
+        assert_eq!(
+            text,
+            "made group market\n\n\
+             address:                239.192.0.1\n\
+             source:                 any\n\
+             protects:               everything sent to the address\n\
+             transform:              aes128-gcm\n\
+             encapsulation:          udp-transport, port 4500\n\
+             rekey messages:         239.192.0.1, the GDOI port\n\
+             signed by:              ecdsa-p256\n\
+             KEK cipher:             aes128-cbc\n\
+             tree degree:            4\n\
+             members at most:        10000\n\
+             sender id bits:         16\n\
+             TEK lifetime:           1 h, replaced every 30 min\n\
+             KEK lifetime:           1 d, replaced every 12 h\n\
+             activation delay:       1 s\n\
+             deactivation delay:     5 s\n\
+             batch interval:         0 s\n\
+             registration lifetime:  1 d\n\n\
+             needed: patience\n\
+             A host joins with:\n  claviger join --server HIT@192.0.2.1 --group market\n\
+             and is let in with:\n  claviger member allow --group market HIT"
+        );
+    }
+
+    #[test]
+    fn lists_are_tables() {
+        assert_eq!(
+            list_text(&[view()]),
+            "GROUP   ADDRESS      TRANSFORM   ENCAPSULATION  MEMBERS  ALLOWED\n\
+             market  239.192.0.1  aes128-gcm  udp-transport  2        3"
+        );
+        assert_eq!(list_text(&[]), "no groups; make one with: claviger group add NAME");
+    }
+}

@@ -1,0 +1,80 @@
+//! `claviger join`: the member daemon.
+
+use clap::Args;
+use claviger_group::{GroupId, Role};
+
+use crate::cli::{registration::RegistrationArgs, value::ServerAddress};
+
+/// Registers to a key server, keeps a group's keys and protects its traffic until it is stopped; SIGTERM and SIGINT
+/// leave the group.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct JoinArgs {
+    /// Key server, as HIT@ADDR or HIT@ADDR:PORT with its UDP port of HIP (10500 unless named)
+    #[arg(long, value_name = "HIT@ADDR[:PORT]")]
+    pub(crate) server: ServerAddress,
+    /// Group, by name; #1234 or 0x4d2 is a number of four octets
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: GroupId,
+    /// Ask to send as well as to receive
+    #[arg(long)]
+    pub(crate) sender: bool,
+    /// TUN device to make for the group's traffic, by name (needs CAP_NET_ADMIN); without it, traffic goes through
+    /// `claviger send` and `claviger recv`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tun: Option<String>,
+    /// How the key server is reached.
+    #[command(flatten)]
+    pub(crate) registration: RegistrationArgs,
+}
+
+impl JoinArgs {
+    /// Says what the member asks for.
+    pub(crate) fn role(&self) -> Role {
+        if self.sender { Role::Both } else { Role::Receiver }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Join {
+        #[command(flatten)]
+        args: JoinArgs,
+    }
+
+    fn parse(line: &str) -> Result<JoinArgs, String> {
+        Join::try_parse_from(line.split(' ')).map(|join| join.args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_option_is_read() {
+        let line = "join --server 2001:22::1@192.0.2.1 --group #7 --sender --tun grp0 --raw --gdoi-port 1848 \
+                    --interface lo";
+        let expected = JoinArgs {
+            server: "2001:22::1@192.0.2.1:10500".parse().unwrap(),
+            group: "0x7".parse().unwrap(),
+            sender: true,
+            tun: Some("grp0".into()),
+            registration: RegistrationArgs { raw: true, gdoi_port: 1848, interface: Some("lo".into()) },
+        };
+        assert_eq!(parse(line).as_ref(), Ok(&expected));
+        assert_eq!(expected.role(), Role::Both);
+        let plain = parse("join --server 2001:22::1@192.0.2.1 --group x").unwrap();
+        assert_eq!((plain.role(), plain.registration.gdoi_port), (Role::Receiver, 848));
+    }
+
+    #[test]
+    fn says_which_option_is_wrong_and_why() {
+        let error = parse("join --server 2001:22::1 --group x").unwrap_err();
+        assert!(error.contains("--server <HIT@ADDR[:PORT]>"), "{error}");
+        assert!(error.contains("there is no @"), "{error}");
+        assert!(parse("join --group x").unwrap_err().contains("--server <HIT@ADDR[:PORT]>"));
+        let error = parse("join --server 2001:22::1@192.0.2.1 --group #x").unwrap_err();
+        assert!(error.contains("a group number is # and a decimal"), "{error}");
+        assert!(parse("join --server 2001:22::1@192.0.2.1 --group x --gdoi-port 0").is_err());
+    }
+}

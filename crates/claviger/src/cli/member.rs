@@ -1,0 +1,215 @@
+//! `claviger member`: who may be in a group, and who is.
+
+use clap::{Args, Subcommand};
+use claviger_api::{EvictedView, MemberAllow, MemberView, RefusedView, name::Name};
+use claviger_group::{GroupId, Role};
+use claviger_identity::Hit;
+
+use crate::{
+    cli::{Globals, value::name},
+    exit::Outcome,
+    output::{self, instant, or_dash},
+};
+
+/// Lets hosts into groups, shows them and puts them out.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemberCommand {
+    /// Lets a host into a group.
+    Allow(AllowArgs),
+    /// Puts a host out of a group and takes it off the list. Returns when the host can read nothing that is sent from
+    /// then on, and prints that instant.
+    Evict(EvictArgs),
+    /// Lists the hosts of a group, or those that were refused lately.
+    List(ListArgs),
+}
+
+/// Lets a host in.
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct AllowArgs {
+    /// Group, by name; #1234 or 0x4d2 is a number of four octets
+    #[arg(long, value_name = "NAME")]
+    group: GroupId,
+    /// The host's HIT, as `claviger identity show` prints it there
+    hit: Hit,
+    /// What the host may do
+    #[arg(long, default_value = Role::Receiver.name(), value_parser = name::<Role>())]
+    role: Role,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Puts a host out.
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct EvictArgs {
+    /// Group, by name; #1234 or 0x4d2 is a number of four octets
+    #[arg(long, value_name = "NAME")]
+    group: GroupId,
+    /// The host's HIT, as `claviger member list` shows it
+    hit: Hit,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists hosts.
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct ListArgs {
+    /// Group, by name; with --refused it may be left out, for all groups
+    #[arg(long, value_name = "NAME", required_unless_present = "refused")]
+    group: Option<GroupId>,
+    /// Show the hosts that were refused lately (the last 256), and how to let each in
+    #[arg(long)]
+    refused: bool,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
+    let server = globals.server()?;
+    match command {
+        MemberCommand::Allow(AllowArgs { group, hit, role, json }) => {
+            let member = server.member_allow(&group, &hit, &MemberAllow { role }).await?;
+            output::print(json, &member, |_| format!("{hit} may join {group} as {role}"))
+        }
+        MemberCommand::Evict(EvictArgs { group, hit, json }) => {
+            let evicted = server.member_evict(&group, &hit).await?;
+            output::print(json, &evicted, |evicted| evicted_text(&group, evicted))
+        }
+        MemberCommand::List(ListArgs { group: Some(group), refused: false, json }) => {
+            let members = server.member_list(&group).await?;
+            output::print(json, &members, |members| members_text(&group, members))
+        }
+        MemberCommand::List(ListArgs { group, json, .. }) => {
+            let refused = server.refused_list(group.as_ref()).await?;
+            output::print(json, &refused, |refused| refused_text(refused))
+        }
+    }
+}
+
+fn evicted_text(group: &GroupId, evicted: &EvictedView) -> String {
+    let EvictedView { hit, was_member, deaf_at_us, .. } = evicted;
+    if *was_member {
+        format!("evicted {hit} from {group}; it reads nothing that is sent after {}", instant(*deaf_at_us))
+    } else {
+        format!("{hit} may join {group} no more; it held no keys at {}", instant(*deaf_at_us))
+    }
+}
+
+fn members_text(group: &GroupId, members: &[MemberView]) -> String {
+    let rows = members.iter().map(|member| {
+        [
+            member.hit.to_string(),
+            member.allowed.map_or("-", Name::name).to_owned(),
+            member.granted.map_or("-", Name::name).to_owned(),
+            member.state.name().to_owned(),
+            or_dash(member.address),
+            or_dash(member.joined_at_us.map(instant)),
+            or_dash(member.registered_until_us.map(instant)),
+        ]
+    });
+    let header = ["HIT", "ALLOWED", "GRANTED", "STATE", "ADDRESS", "JOINED", "REGISTERED UNTIL"];
+    let group = claviger_api::command::allow_somebody(group);
+    output::table(header, rows.collect(), &format!("nobody; let a host in with: {group}"))
+}
+
+fn refused_text(refused: &[RefusedView]) -> String {
+    let rows = refused.iter().map(|host| {
+        [
+            instant(host.at_us),
+            host.hit.to_string(),
+            host.group.clone(),
+            host.role.map_or("-", Name::name).to_owned(),
+            or_dash(host.address),
+            host.reason.clone(),
+        ]
+    });
+    let header = ["WHEN", "HIT", "GROUP", "ROLE", "ADDRESS", "REASON"];
+    let mut text = output::table(header, rows.collect(), "nobody was refused");
+    let mut commands: Vec<&str> = refused.iter().filter_map(|host| host.allow_command.as_deref()).collect();
+    commands.sort_unstable();
+    commands.dedup();
+    if !commands.is_empty() {
+        text.push_str(&format!("\n\nlet in with:\n  {}", commands.join("\n  ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use claviger_sansio::Time;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Member {
+        #[command(subcommand)]
+        command: MemberCommand,
+    }
+
+    fn parse(line: &str) -> Result<MemberCommand, String> {
+        let member = Member::try_parse_from(line.split(' '));
+        member.map(|member| member.command).map_err(|error| error.to_string())
+    }
+
+    fn hit() -> Hit {
+        "2001:22:1234::1".parse().unwrap()
+    }
+
+    #[test]
+    fn the_command_that_a_refused_member_prints_is_understood() {
+        let group: GroupId = "x".parse().unwrap();
+        for role in [Role::Receiver, Role::Both] {
+            let command = claviger_api::command::allow(&group, &hit(), role);
+            let line = command.strip_prefix("claviger ").unwrap();
+            let MemberCommand::Allow(args) = parse(line).unwrap() else { panic!("{line}") };
+            assert_eq!(args, AllowArgs { group: group.clone(), hit: hit(), role, json: false });
+        }
+    }
+
+    #[test]
+    fn a_list_needs_a_group_unless_it_is_of_refused_hosts() {
+        assert!(parse("member list").unwrap_err().contains("--group <NAME>"));
+        for line in ["member list --refused", "member list --group x", "member list --group x --refused"] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+        let error = parse("member evict --group x 2001:db8::1").unwrap_err();
+        assert!(error.contains("a HIT is written like an IPv6 address"), "{error}");
+    }
+
+    #[test]
+    fn refused_hosts_are_shown_with_the_way_in() {
+        let host = RefusedView {
+            hit: hit(),
+            group: "x".into(),
+            role: None,
+            address: None,
+            at_us: Time::from_secs(0),
+            reason: "not authorised".into(),
+            allow_command: Some("claviger member allow --group x 2001:22:1234::1".into()),
+        };
+        assert_eq!(
+            refused_text(&[host.clone(), host]),
+            "WHEN                         HIT              GROUP  ROLE  ADDRESS  REASON\n\
+             1970-01-01T00:00:00.000000Z  2001:22:1234::1  x      -     -        not authorised\n\
+             1970-01-01T00:00:00.000000Z  2001:22:1234::1  x      -     -        not authorised\n\n\
+             let in with:\n  claviger member allow --group x 2001:22:1234::1"
+        );
+        assert_eq!(refused_text(&[]), "nobody was refused");
+    }
+
+    #[test]
+    fn an_eviction_prints_its_instant() {
+        let group = "x".parse().unwrap();
+        let mut evicted =
+            EvictedView { hit: hit(), was_member: true, deaf_at_us: Time::from_micros(1), epoch: None };
+        assert_eq!(
+            evicted_text(&group, &evicted),
+            "evicted 2001:22:1234::1 from x; it reads nothing that is sent after 1970-01-01T00:00:00.000001Z"
+        );
+        evicted.was_member = false;
+        assert!(evicted_text(&group, &evicted).contains("it held no keys at 1970"));
+    }
+}

@@ -1,0 +1,263 @@
+//! Values of options: durations, quantities, names, and the address of a key server.
+
+use std::{
+    fmt,
+    net::{AddrParseError, IpAddr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use claviger_api::name::Name;
+use claviger_identity::{Hit, hit::ParseHitError};
+
+use crate::config::HIP_PORT;
+
+/// Reads a duration: a number and `ms`, `s`, `min`, `h` or `d`; seconds if there is no unit.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 6] =
+        [("", 1000), ("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let wrong = || format!("`{text}` is no duration such as 90, 500ms, 30s, 15min, 2h or 1d");
+    let (digits, unit) = split_unit(text);
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
+}
+
+/// Reads a duration of whole seconds that fits 32 bits, or as many as `T` has.
+pub(crate) fn seconds<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let duration = duration(text)?;
+    if duration.subsec_nanos() != 0 {
+        return Err(format!("`{text}` is not a whole number of seconds"));
+    }
+    T::try_from(duration.as_secs()).map_err(|_| format!("`{text}` is too long"))
+}
+
+/// Reads a duration of milliseconds that fits 32 bits.
+pub(crate) fn milliseconds(text: &str) -> Result<u32, String> {
+    u32::try_from(duration(text)?.as_millis()).map_err(|_| format!("`{text}` is too long"))
+}
+
+/// Reads a positive quantity with `k`, `M` or `G` for thousands, millions and milliards.
+pub(crate) fn quantity(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 4] = [("", 1), ("k", 1000), ("M", 1_000_000), ("G", 1_000_000_000)];
+    let wrong = || format!("`{text}` is no positive quantity such as 1400, 64k, 10M or 1G");
+    let (digits, unit) = split_unit(text);
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let (_, factor) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    number.checked_mul(factor).filter(|quantity| *quantity > 0).ok_or_else(wrong)
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+}
+
+/// Reads one of the names of a choice, and lists them in the help.
+pub(crate) fn name<T: Name + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let values = T::NAMES.iter().filter(|(name, value)| value.name() == *name).map(|(name, value)| {
+        let aliases = T::NAMES.iter().filter(move |(alias, other)| other == value && alias != name);
+        PossibleValue::new(*name).aliases(aliases.map(|(alias, _)| *alias))
+    });
+    PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|name| T::from_name(&name))
+}
+
+/// A key server as people write it: `HIT@ADDR[:PORT]`, an IPv6 address with a port in brackets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServerAddress {
+    /// Who must answer there.
+    pub(crate) hit: Hit,
+    /// The address, and the UDP port of HIP.
+    pub(crate) address: SocketAddr,
+}
+
+/// The text names no key server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ServerAddressError {
+    /// There is no `@`.
+    At,
+    /// What follows the `@` is no address.
+    Address(String),
+    /// A bracket is opened and not closed, or something but a port follows it.
+    Brackets(String),
+    /// What precedes the `@` is no HIT.
+    Hit(String, ParseHitError),
+    /// The port is none, or zero.
+    Port(String),
+    /// The address is not one host's.
+    Unusable(IpAddr),
+}
+
+impl fmt::Display for ServerAddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At => f.write_str("a key server is written HIT@ADDR or HIT@ADDR:PORT; there is no @"),
+            Self::Address(text) => {
+                write!(
+                    f,
+                    "`{text}` is no IP address, such as 192.0.2.1 or [2001:db8::1]; names are not looked up"
+                )
+            }
+            Self::Brackets(text) => {
+                write!(f, "`{text}` is not of the form [ADDR] or [ADDR]:PORT")
+            }
+            Self::Hit(text, error) => write!(f, "`{text}` is no HIT: {error}"),
+            Self::Port(text) => write!(f, "`{text}` is no port from 1 to 65535"),
+            Self::Unusable(address) => write!(f, "{address} is not the address of one host"),
+        }
+    }
+}
+
+impl std::error::Error for ServerAddressError {}
+
+impl FromStr for ServerAddress {
+    type Err = ServerAddressError;
+
+    fn from_str(text: &str) -> Result<Self, ServerAddressError> {
+        let (hit, place) = text.split_once('@').ok_or(ServerAddressError::At)?;
+        let hit = hit.parse().map_err(|error| ServerAddressError::Hit(hit.to_owned(), error))?;
+        let (address, port) = split_port(place)?;
+        let port = port.map_or(Ok(HIP_PORT), |port| match port.parse() {
+            Ok(0) | Err(_) => Err(ServerAddressError::Port(port.to_owned())),
+            Ok(port) => Ok(port),
+        })?;
+        if address.is_unspecified() || address.is_multicast() {
+            return Err(ServerAddressError::Unusable(address));
+        }
+        Ok(Self { hit, address: SocketAddr::new(address, port) })
+    }
+}
+
+fn split_port(place: &str) -> Result<(IpAddr, Option<&str>), ServerAddressError> {
+    let wrong = |_: AddrParseError| ServerAddressError::Address(place.to_owned());
+    if let Some(rest) = place.strip_prefix('[') {
+        let brackets = || ServerAddressError::Brackets(place.to_owned());
+        let (address, rest) = rest.split_once(']').ok_or_else(brackets)?;
+        let address: Ipv6Addr = address.parse().map_err(wrong)?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((address.into(), Some(port))),
+            None if rest.is_empty() => Ok((address.into(), None)),
+            None => Err(brackets()),
+        };
+    }
+    match place.split_once(':') {
+        // A second colon makes it an IPv6 address without a port.
+        Some((address, port)) if !port.contains(':') => Ok((address.parse().map_err(wrong)?, Some(port))),
+        _ => Ok((place.parse().map_err(wrong)?, None)),
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    /// Writes what [`ServerAddress::from_str`] reads, in the shortest form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            address if address.port() != HIP_PORT => write!(f, "{}@{address}", self.hit),
+            SocketAddr::V6(address) => write!(f, "{}@[{}]", self.hit, address.ip()),
+            SocketAddr::V4(address) => write!(f, "{}@{}", self.hit, address.ip()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::sign::KeyAlgorithm;
+
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, millis) in
+            [("90", 90_000), ("500ms", 500), ("30s", 30_000), ("15min", 900_000), ("2h", 7_200_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(seconds::<u32>("1d"), Ok(86_400));
+        assert_eq!(milliseconds("2s"), Ok(2000));
+    }
+
+    #[test]
+    fn refuses_what_is_no_duration_or_does_not_fit() {
+        for text in ["", "s", "-1", "1.5s", "1m", "1 s", "1H", "99999999999999999999"] {
+            let sentence = format!("`{text}` is no duration such as 90, 500ms, 30s, 15min, 2h or 1d");
+            assert_eq!(duration(text), Err(sentence));
+        }
+        assert_eq!(seconds::<u32>("1500ms"), Err("`1500ms` is not a whole number of seconds".into()));
+        assert_eq!(seconds::<u16>("1d"), Err("`1d` is too long".into()));
+        assert_eq!(duration("18446744073709551615d"), Err("`18446744073709551615d` is too long".into()));
+    }
+
+    #[test]
+    fn quantities_have_units_and_are_positive() {
+        for (text, number) in [("1400", 1400), ("64k", 64_000), ("10M", 10_000_000), ("1G", 1_000_000_000)] {
+            assert_eq!(quantity(text), Ok(number));
+        }
+        for text in ["", "0", "0k", "-1", "1K", "1.5M", "99999999999999999G"] {
+            let sentence = format!("`{text}` is no positive quantity such as 1400, 64k, 10M or 1G");
+            assert_eq!(quantity(text), Err(sentence));
+        }
+    }
+
+    #[test]
+    fn names_and_their_aliases_are_read() {
+        let parse = |text: &str| {
+            let argument = clap::Arg::new("x").value_parser(name::<KeyAlgorithm>());
+            let matches = clap::Command::new("t").arg(argument).try_get_matches_from(["t", text]);
+            matches.map(|matches| *matches.get_one::<KeyAlgorithm>("x").unwrap())
+        };
+        assert_eq!(parse("ecdsa-p384").unwrap(), KeyAlgorithm::EcdsaP384);
+        assert_eq!(parse("ecdsa").unwrap(), KeyAlgorithm::EcdsaP256);
+        let error = parse("dsa").unwrap_err().to_string();
+        assert!(error.contains("[possible values: ecdsa-p256, ecdsa-p384, eddsa, rsa]"), "{error}");
+    }
+
+    #[test]
+    fn key_servers_are_read_and_written() {
+        let hit = "2001:22:1234::1";
+        for (place, address, written) in [
+            ("192.0.2.1", "192.0.2.1:10500", "192.0.2.1"),
+            ("192.0.2.1:10500", "192.0.2.1:10500", "192.0.2.1"),
+            ("192.0.2.1:7", "192.0.2.1:7", "192.0.2.1:7"),
+            ("[2001:db8::1]:10501", "[2001:db8::1]:10501", "[2001:db8::1]:10501"),
+            ("[2001:db8::1]", "[2001:db8::1]:10500", "[2001:db8::1]"),
+            ("2001:db8::1", "[2001:db8::1]:10500", "[2001:db8::1]"),
+        ] {
+            let server: ServerAddress = format!("{hit}@{place}").parse().unwrap();
+            assert_eq!(server.address, address.parse().unwrap());
+            assert_eq!(server.hit, hit.parse().unwrap());
+            assert_eq!(server.to_string(), format!("{hit}@{written}"));
+        }
+    }
+
+    #[test]
+    fn says_precisely_what_is_wrong_with_a_key_server() {
+        let hit = "2001:22:1234::1";
+        for (text, sentence) in [
+            ("192.0.2.1".to_owned(), "a key server is written HIT@ADDR or HIT@ADDR:PORT; there is no @"),
+            (
+                "2001:db8::1@192.0.2.1".to_owned(),
+                "`2001:db8::1` is no HIT: a HIT is written like an IPv6 address that begins with 2001:2, such as \
+                 2001:21:5a3:...",
+            ),
+            (
+                format!("{hit}@gcks.example"),
+                "`gcks.example` is no IP address, such as 192.0.2.1 or [2001:db8::1]; names are not looked up",
+            ),
+            (
+                format!("{hit}@"),
+                "`` is no IP address, such as 192.0.2.1 or [2001:db8::1]; names are not looked up",
+            ),
+            (format!("{hit}@192.0.2.1:"), "`` is no port from 1 to 65535"),
+            (format!("{hit}@192.0.2.1:0"), "`0` is no port from 1 to 65535"),
+            (format!("{hit}@192.0.2.1:65536"), "`65536` is no port from 1 to 65535"),
+            (format!("{hit}@[2001:db8::1"), "`[2001:db8::1` is not of the form [ADDR] or [ADDR]:PORT"),
+            (format!("{hit}@[2001:db8::1]7"), "`[2001:db8::1]7` is not of the form [ADDR] or [ADDR]:PORT"),
+            (
+                format!("{hit}@[192.0.2.1]:7"),
+                "`[192.0.2.1]:7` is no IP address, such as 192.0.2.1 or [2001:db8::1]; names are not looked up",
+            ),
+            (format!("{hit}@0.0.0.0"), "0.0.0.0 is not the address of one host"),
+            (format!("{hit}@239.1.1.1"), "239.1.1.1 is not the address of one host"),
+        ] {
+            assert_eq!(text.parse::<ServerAddress>().unwrap_err().to_string(), sentence);
+        }
+    }
+}

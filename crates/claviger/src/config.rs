@@ -1,0 +1,417 @@
+//! The key server's configuration file, in TOML.
+//!
+//! Every field may be left out, and so may the file: what stands here are the reasons to change one. An option of the
+//! command line beats the file, the file beats the default. Groups and members are no part of it: they are made by
+//! command and kept in the store.
+//!
+//! ```toml
+//! state_dir = "state"          # beside this file
+//!
+//! [listen]
+//! address = "192.0.2.1"
+//! hip_port = 10500
+//! gdoi_port = 848
+//! ```
+
+use std::{
+    fmt, fs,
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::{
+    cli::{Globals, server::ServerArgs},
+    exit::{Exit, Failure, Outcome},
+    logging,
+    paths::Paths,
+};
+
+/// HIP's port behind NATs and without privilege (RFC 9028 section 8).
+pub(crate) const HIP_PORT: u16 = 10_500;
+
+/// GDOI's port (RFC 6407 section 2).
+pub(crate) const GDOI_PORT: u16 = 848;
+
+/// The hardest puzzle, as bits of #K: 2^26 hashes keep a member busy for half a minute; more shuts everybody out.
+pub(crate) const DIFFICULTY_MAX: u8 = 26;
+
+/// The puzzle of a server that is not under attack, as bits of #K: a thousand hashes, a millisecond of a member's time.
+pub(crate) const DIFFICULTY_DEFAULT: u8 = 10;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where identity, store and key file are; relative to the file. Default: as without a file (see `--state-dir`).
+    /// Change it to run several servers on one host, or to keep state on another disk.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The control socket; relative to the file. Default: `server.sock` in the runtime directory. Change it where
+    /// another user or a container must reach it.
+    pub(crate) socket: Option<PathBuf>,
+    /// Where the server is reached.
+    pub(crate) listen: Listen,
+    /// What is logged.
+    pub(crate) log: Log,
+    /// What a host pays to be heard.
+    pub(crate) puzzle: Puzzle,
+}
+
+/// `[listen]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct Listen {
+    /// The address of the sockets. Default: 0.0.0.0, every IPv4 address. Change it to serve IPv6 (`::`), or one
+    /// network of several.
+    pub(crate) address: IpAddr,
+    /// The UDP port of HIP. Default: 10500, which needs no privilege. 0 lets the system choose one.
+    pub(crate) hip_port: u16,
+    /// The UDP port of GDOI. Default: 848, the assigned one, which needs CAP_NET_BIND_SERVICE; without it choose one
+    /// from 1024 on, and give members the same (`--gdoi-port`). 0 lets the system choose one.
+    pub(crate) gdoi_port: u16,
+    /// Whether HIP is spoken on IP protocol 139 too, for hosts that use no UDP. Default: false, because it needs
+    /// CAP_NET_RAW.
+    pub(crate) raw: bool,
+    /// The interface that multicast rekey messages leave by. Default: the one that the routing table chooses. Change it
+    /// where the members are behind another.
+    pub(crate) interface: Option<String>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: Ipv4Addr::UNSPECIFIED.into(),
+            hip_port: HIP_PORT,
+            gdoi_port: GDOI_PORT,
+            raw: false,
+            interface: None,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct Log {
+    /// What is logged, as `info` or `warn,claviger_hip=debug`. Default: `info`, changes that users see. `trace` is a
+    /// line for each packet.
+    pub(crate) filter: Option<LogFilter>,
+}
+
+/// `[puzzle]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct Puzzle {
+    /// The difficulty #K of HIP's puzzle in bits (RFC 7401 section 4.1.2), 0 to 26. Default: 10. Raise it under a
+    /// flood of I2 packets: each bit doubles what a sender pays.
+    pub(crate) difficulty: Difficulty,
+}
+
+/// A puzzle's difficulty within its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u8")]
+pub(crate) struct Difficulty(pub(crate) u8);
+
+impl Default for Difficulty {
+    fn default() -> Self {
+        Self(DIFFICULTY_DEFAULT)
+    }
+}
+
+impl TryFrom<u8> for Difficulty {
+    type Error = String;
+
+    fn try_from(bits: u8) -> Result<Self, String> {
+        match bits {
+            0..=DIFFICULTY_MAX => Ok(Self(bits)),
+            _ => Err(format!("a puzzle's difficulty is 0 to {DIFFICULTY_MAX} bits, not {bits}")),
+        }
+    }
+}
+
+/// A text that filters logs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct LogFilter(pub(crate) String);
+
+impl TryFrom<String> for LogFilter {
+    type Error = String;
+
+    fn try_from(filter: String) -> Result<Self, String> {
+        logging::check(&filter).map(|()| Self(filter))
+    }
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfigError {
+    file: PathBuf,
+    place: Option<Place>,
+    field: Option<String>,
+    message: String,
+}
+
+/// A place in a text; both count from one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    line: usize,
+    column: usize,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(Place { line, column }) = self.place {
+            write!(f, ":{line}:{column}")?;
+        }
+        if let Some(field) = &self.field {
+            write!(f, ": {field}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Configuration, error.to_string())
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(file).map_err(|error| ConfigError {
+            file: file.into(),
+            place: None,
+            field: None,
+            message: error.to_string(),
+        })?;
+        Self::parse(file, &text)
+    }
+
+    fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
+            let offset = error.span().map(|span| span.start);
+            ConfigError {
+                file: file.into(),
+                place: offset.map(|offset| place(text, offset)),
+                field: offset.and_then(|offset| field(text, offset)),
+                message: error.message().trim().replace('\n', ", "),
+            }
+        })?;
+        let base = file.parent().unwrap_or(Path::new(""));
+        for path in [&mut config.state_dir, &mut config.socket].into_iter().flatten() {
+            *path = base.join(&path);
+        }
+        Ok(config)
+    }
+}
+
+fn place(text: &str, offset: usize) -> Place {
+    let before = &text[..text.floor_char_boundary(offset)];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Place { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
+}
+
+/// Finds which field an offset lies in, as `listen.hip_port`.
+fn field(text: &str, offset: usize) -> Option<String> {
+    let root = DeTable::parse(text).ok()?;
+    field_in(root.get_ref(), offset).map(|names| names.join("."))
+}
+
+fn field_in(table: &DeTable<'_>, offset: usize) -> Option<Vec<String>> {
+    let covers = |key: &Spanned<_>, value: &Spanned<DeValue<'_>>| {
+        key.span().contains(&offset) || value.span().contains(&offset)
+    };
+    let inner = |value: &Spanned<DeValue<'_>>| value.get_ref().as_table().and_then(|t| field_in(t, offset));
+    let found = table.iter().find_map(|(key, value)| Some((key, inner(value)?)));
+    let (key, rest) = match found {
+        Some((key, rest)) => (key, rest),
+        None => (table.iter().find(|(key, value)| covers(key, value))?.0, Vec::new()),
+    };
+    Some([vec![key.get_ref().to_string()], rest].concat())
+}
+
+/// What a key server runs by: options over file over defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerSettings {
+    /// Where the server is reached.
+    pub(crate) listen: Listen,
+    /// The difficulty of HIP's puzzle in bits.
+    pub(crate) difficulty: u8,
+    /// What is logged.
+    pub(crate) log: String,
+    /// Where identity, store and key file are.
+    pub(crate) state_dir: PathBuf,
+    /// The control socket.
+    pub(crate) socket: PathBuf,
+}
+
+impl ServerSettings {
+    /// Settles what a key server runs by.
+    pub(crate) fn new(globals: &Globals, args: &ServerArgs) -> Outcome<Self> {
+        let config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+        let chosen_dir = globals.state_dir.as_deref().or(config.state_dir.as_deref());
+        let paths = Paths::find(chosen_dir)?;
+        let listen = Listen {
+            address: args.address.unwrap_or(config.listen.address),
+            hip_port: args.hip_port.unwrap_or(config.listen.hip_port),
+            gdoi_port: args.gdoi_port.unwrap_or(config.listen.gdoi_port),
+            raw: args.raw || config.listen.raw,
+            interface: args.interface.clone().or(config.listen.interface),
+        };
+        let file_log = config.log.filter.map(|LogFilter(filter)| filter);
+        Ok(Self {
+            listen,
+            difficulty: config.puzzle.difficulty.0,
+            log: globals.log.clone().or(file_log).unwrap_or_else(|| logging::FILTER_DAEMON.to_owned()),
+            socket: globals.socket.clone().or(config.socket).unwrap_or_else(|| paths.server_socket()),
+            state_dir: paths.state_dir,
+        })
+    }
+}
+
+impl fmt::Display for ServerSettings {
+    /// Writes what `--check` shows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Listen { address, hip_port, gdoi_port, raw, interface } = &self.listen;
+        let protocol_139 = if *raw { " and IP protocol 139" } else { "" };
+        writeln!(f, "listens on {address}: HIP on UDP {hip_port}{protocol_139}, GDOI on UDP {gdoi_port}")?;
+        if let Some(interface) = interface {
+            writeln!(f, "multicast rekey messages leave by {interface}")?;
+        }
+        writeln!(f, "puzzle difficulty: {} bits", self.difficulty)?;
+        writeln!(f, "log: {}", self.log)?;
+        writeln!(f, "state: {}", self.state_dir.display())?;
+        write!(f, "control socket: {}", self.socket.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("/etc/claviger/server.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        let config = parse("").unwrap();
+        assert_eq!(config, Config::default());
+        assert_eq!((config.listen.hip_port, config.listen.gdoi_port), (10_500, 848));
+        assert_eq!(config.puzzle.difficulty, Difficulty(10));
+    }
+
+    #[test]
+    fn every_field_is_read_and_paths_are_relative_to_the_file() {
+        let config = parse(
+            "state_dir = \"state\"\nsocket = \"/run/x.sock\"\n\
+             [listen]\naddress = \"::1\"\nhip_port = 1\ngdoi_port = 2\nraw = true\ninterface = \"eth1\"\n\
+             [log]\nfilter = \"debug\"\n[puzzle]\ndifficulty = 26\n",
+        );
+        let listen = Listen {
+            address: "::1".parse().unwrap(),
+            hip_port: 1,
+            gdoi_port: 2,
+            raw: true,
+            interface: Some("eth1".into()),
+        };
+        let expected = Config {
+            state_dir: Some("/etc/claviger/state".into()),
+            socket: Some("/run/x.sock".into()),
+            listen,
+            log: Log { filter: Some(LogFilter("debug".into())) },
+            puzzle: Puzzle { difficulty: Difficulty(26) },
+        };
+        assert_eq!(config, Ok(expected));
+    }
+
+    #[test]
+    fn errors_name_file_line_column_and_field() {
+        for (text, sentence) in [
+            (
+                "[listen]\nhip_port = 99999\n",
+                ":2:12: listen.hip_port: invalid value: integer `99999`, expected u16",
+            ),
+            (
+                "[listen]\n\nhip_prot = 1\n",
+                ":3:1: listen.hip_prot: unknown field `hip_prot`, expected one of `address`, `hip_port`, \
+                 `gdoi_port`, `raw`, `interface`",
+            ),
+            (
+                "\n[listne]\n",
+                ":2:2: listne: unknown field `listne`, expected one of `state_dir`, `socket`, `listen`, `log`, \
+                 `puzzle`",
+            ),
+            ("[listen]\naddress = \"here\"\n", ":2:11: listen.address: invalid IP address syntax"),
+            (
+                "[listen]\nraw = \"yes\"\n",
+                ":2:7: listen.raw: invalid type: string \"yes\", expected a boolean",
+            ),
+            (
+                "[puzzle]\ndifficulty = 27\n",
+                ":2:14: puzzle.difficulty: a puzzle's difficulty is 0 to 26 bits, not 27",
+            ),
+            (
+                "puzzle = { difficulty = 300 }",
+                ":1:25: puzzle.difficulty: invalid value: integer `300`, expected u8",
+            ),
+            ("puzzle.difficulty = -1", ":1:21: puzzle.difficulty: invalid value: integer `-1`, expected u8"),
+            (
+                "[log]\nfilter = \"a=loud\"\n",
+                ":2:10: log.filter: `a=loud` is no log filter such as info or warn,claviger_hip=trace: \
+                 error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \
+                 \"debug\", \"trace\", or a number 0-5",
+            ),
+            ("listen = 7\n", ":1:10: listen: invalid type: integer `7`, expected a table"),
+            ("[listen]\nhip_port 7\n", ":2:10: key with no value, expected `=`"),
+            (
+                "raw = true\n[listen]\nraw = false",
+                ":1:1: raw: unknown field `raw`, expected one of `state_dir`, \
+              `socket`, `listen`, `log`, `puzzle`",
+            ),
+        ] {
+            assert_eq!(parse(text), Err(format!("/etc/claviger/server.toml{sentence}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Config::load(Path::new("/nonexistent/server.toml")).unwrap_err();
+        let failure = Failure::from(error);
+        assert_eq!(failure.exit, Exit::Configuration);
+        assert!(failure.message.starts_with("/nonexistent/server.toml: No such file"), "{}", failure.message);
+    }
+
+    #[test]
+    fn options_beat_the_file_and_the_file_beats_defaults() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("server.toml");
+        fs::write(&file, "state_dir = \"s\"\n[listen]\nhip_port = 1\ngdoi_port = 2\n[log]\nfilter=\"warn\"")
+            .unwrap();
+        let mut args = ServerArgs { config: Some(file), gdoi_port: Some(3), ..ServerArgs::default() };
+        let settings = ServerSettings::new(&Globals::default(), &args).unwrap();
+        assert_eq!((settings.listen.hip_port, settings.listen.gdoi_port), (1, 3));
+        assert_eq!(settings.state_dir, directory.path().join("s"));
+        assert_eq!(settings.socket, directory.path().join("s/server.sock"));
+        assert_eq!(settings.log, "warn");
+        args.config = None;
+        let globals = Globals {
+            state_dir: Some("/x".into()),
+            socket: Some("/y.sock".into()),
+            log: Some("debug".into()),
+        };
+        let settings = ServerSettings::new(&globals, &args).unwrap();
+        assert_eq!(
+            settings.to_string(),
+            "listens on 0.0.0.0: HIP on UDP 10500, GDOI on UDP 3\n\
+             puzzle difficulty: 10 bits\nlog: debug\nstate: /x\ncontrol socket: /y.sock"
+        );
+    }
+}

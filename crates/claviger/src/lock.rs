@@ -1,0 +1,100 @@
+//! One identity is in use by one process.
+//!
+//! Two processes with one identity would take each other's associations away at the key server, which knows hosts by
+//! their HIT. The lock is the kernel's, so that a killed process leaves none behind.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::exit::{Exit, Failure, Outcome};
+
+/// The lock's file in a state directory.
+pub(crate) const FILE_NAME: &str = "identity.lock";
+
+/// The most that is read of the file, for the sentence that names the holder.
+const HOLDER_LEN_MAX: u64 = 200;
+
+/// The right to use the identity of a state directory, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct IdentityLock {
+    _file: Flock<File>,
+    state_dir: PathBuf,
+}
+
+impl IdentityLock {
+    /// Takes the lock of an existing state directory. `what` names this process to others, as `claviger server`.
+    pub(crate) fn acquire(state_dir: &Path, what: &str) -> Outcome<Self> {
+        let path = state_dir.join(FILE_NAME);
+        let failed = |error: std::io::Error| {
+            Failure::new(Exit::Configuration, format!("cannot lock {}: {error}", path.display()))
+        };
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = match Flock::lock(file.map_err(failed)?, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => file,
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => return Err(in_use(state_dir, file)),
+            Err((_, error)) => return Err(failed(error.into())),
+        };
+        let holder = format!("process {}, {what}\n", process::id());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(failed)?;
+        Ok(Self { _file: file, state_dir: state_dir.into() })
+    }
+
+    /// Shows whose identity is locked.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+}
+
+fn in_use(state_dir: &Path, file: File) -> Failure {
+    let mut holder = String::new();
+    let read = file.take(HOLDER_LEN_MAX).read_to_string(&mut holder);
+    let holder = match holder.lines().next() {
+        Some(line) if read.is_ok() && !line.is_empty() => format!(" ({line})"),
+        _ => String::new(),
+    };
+    let message = format!("the identity in {} is in use by another process{holder}", state_dir.display());
+    Failure::new(Exit::InUse, message)
+        .hint("stop that process, or give this one an identity of its own with --state-dir DIR")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_process_learns_who_holds_the_identity() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = IdentityLock::acquire(directory.path(), "claviger server").unwrap();
+        assert_eq!(lock.state_dir(), directory.path());
+        let failure = IdentityLock::acquire(directory.path(), "claviger join").unwrap_err();
+        assert_eq!(failure.exit, Exit::InUse);
+        let sentence = format!(
+            "the identity in {} is in use by another process (process {}, claviger server)",
+            directory.path().display(),
+            process::id()
+        );
+        assert_eq!(failure.message, sentence);
+        drop(lock);
+        IdentityLock::acquire(directory.path(), "claviger join").unwrap();
+    }
+
+    #[test]
+    fn an_earlier_holders_longer_name_leaves_no_trace() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(IdentityLock::acquire(directory.path(), "claviger with a very long name").unwrap());
+        let _lock = IdentityLock::acquire(directory.path(), "x").unwrap();
+        let text = std::fs::read_to_string(directory.path().join(FILE_NAME)).unwrap();
+        assert_eq!(text, format!("process {}, x\n", process::id()));
+    }
+}

@@ -1,0 +1,124 @@
+//! ESP as IP protocol 50, its packets from and to a TUN device.
+
+use std::{net::IpAddr, sync::Arc};
+
+use claviger_esp::packet::{IpHeader, IpPacket, Mode, mode};
+use claviger_group::Encapsulation;
+use claviger_member::{event::Places, subscription::Subscription};
+use claviger_net::{BindError, Interface, MulticastSocket, Protocol, RawOptions, RawSocket, TunDevice, TunOptions};
+use claviger_sansio::Time;
+
+use super::TunSettings;
+use crate::exit::Failure;
+
+/// What ESP adds at most to a packet: outer header, SPI, number, IV, padding, trailer, ICV, rounded up.
+const ESP_OVERHEAD: u32 = 100;
+
+/// The hops that data may travel.
+const DATA_HOPS: u8 = 32;
+
+pub(super) struct IpPlane {
+    tun: TunDevice,
+    socket: RawSocket,
+}
+
+impl IpPlane {
+    /// Makes the device and the socket that sends.
+    pub(super) fn open(places: &Places, interface: &Interface, settings: &TunSettings) -> Result<Self, Failure> {
+        let mtu = interface.mtu()?.saturating_sub(ESP_OVERHEAD).clamp(1280, 65_000);
+        let mut options = TunOptions::new(mtu as u16, "--tun");
+        options.name.clone_from(&settings.name);
+        for (address, prefix) in &settings.addresses {
+            match address {
+                IpAddr::V4(address) => options.ipv4 = Some((*address, *prefix)),
+                IpAddr::V6(address) => options.ipv6.push((*address, *prefix)),
+            }
+        }
+        let tun = TunDevice::create(&options)?;
+        let mut raw = RawOptions::new("--tun");
+        raw.foreign_source = true;
+        let any = super::unspecified(places.channel.group());
+        let socket = RawSocket::bind(Protocol::ESP, any, &raw)?;
+        socket.set_multicast_interface(interface)?;
+        socket.set_multicast_hops(DATA_HOPS)?;
+        Ok(Self { tun, socket })
+    }
+
+    /// Opens the socket that receives.
+    pub(super) fn receive(&self, places: &Places, interface: &Interface) -> Result<Arc<RawSocket>, BindError> {
+        let (group, source) = (places.channel.group(), places.channel.source());
+        let options = RawOptions::new("--tun");
+        Ok(Arc::new(RawSocket::bind_group(Protocol::ESP, group, interface, source, &options)?))
+    }
+
+    /// Waits for a packet that a program on this host sends.
+    pub(super) async fn next_packet(&self) -> Vec<u8> {
+        let mut buffer = vec![0; usize::from(u16::MAX)];
+        match self.tun.recv(&mut buffer).await {
+            Ok(length) => {
+                buffer.truncate(length);
+                buffer
+            }
+            Err(error) => {
+                tracing::error!(%error, "TUN device");
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Protects a packet if it is for the group, and sends it from the address that it was sent from.
+    pub(super) async fn seal(&self, now: Time, subscription: &mut Subscription, places: &Places, octets: &[u8]) {
+        let Ok(packet) = IpPacket::parse(octets) else { return };
+        if packet.destination != places.channel.group() {
+            return;
+        }
+        let sealed = mode_of(places)
+            .inside(octets, &packet)
+            .map_err(|error| tracing::debug!(%error, "packet cannot be protected"))
+            .and_then(|(next_header, inside)| {
+                subscription
+                    .seal(now, next_header, &[inside])
+                    .map_err(|error| tracing::debug!(%error, "packet not sealed"))
+            });
+        let Ok(esp) = sealed else { return };
+        let destination = (packet.destination, 0).into();
+        if let Err(error) = self.socket.send(&esp, destination, Some(packet.source)).await {
+            tracing::debug!(%error, "ESP packet not sent");
+        }
+    }
+
+    /// Opens a packet of the group and gives what was inside to the programs of this host.
+    pub(super) async fn open(
+        &self,
+        now: Time,
+        subscription: &mut Subscription,
+        places: &Places,
+        source: IpAddr,
+        destination: IpAddr,
+        esp: &[u8],
+    ) {
+        let opened = match subscription.open(now, source, esp) {
+            Ok(opened) => opened,
+            Err(error) => return tracing::trace!(reason = error.reason(), "ESP packet dropped"),
+        };
+        if subscription.is_own(&opened.sender) {
+            return;
+        }
+        let outer = IpHeader::new(source, destination);
+        match mode::unwrap_bare(&outer, mode_of(places), &opened) {
+            Ok(packet) => {
+                if let Err(error) = self.tun.send(&packet).await {
+                    tracing::debug!(%error, "packet not delivered");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "packet dropped"),
+        }
+    }
+}
+
+fn mode_of(places: &Places) -> Mode {
+    match places.encapsulation {
+        Encapsulation::Tunnel | Encapsulation::UdpTunnel => Mode::Tunnel,
+        Encapsulation::Transport | Encapsulation::UdpTransport => Mode::Transport,
+    }
+}

@@ -1,0 +1,361 @@
+//! The member daemon: sockets, data plane and control around the core.
+//!
+//! One event loop, as the key server's. Data goes one of two ways, as the group says: ESP in UDP between this
+//! process's sockets, its payloads from and to the streams of `send` and `recv`; or ESP as IP protocol 50 between
+//! raw sockets, its packets from and to a TUN device.
+
+mod control;
+mod gaps;
+mod ip_plane;
+mod streams;
+mod udp_plane;
+mod view;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use claviger_api::Call;
+use claviger_crypto::{SystemRandom, provider};
+use claviger_group::{GroupId, Role};
+use claviger_hip::HostConfig;
+use claviger_identity::{Hit, HostIdentity};
+use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
+use claviger_net::{Clock, Interface, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket};
+use claviger_sansio::{Carriage, RetransmitPolicy, Time};
+use tokio::sync::mpsc;
+
+use crate::{
+    carrier::{Carrier, Inlet, Packet, bind_udp},
+    exit::{Exit, Failure},
+    signal::Stop,
+};
+use ip_plane::IpPlane;
+use streams::Receivers;
+use udp_plane::UdpPlane;
+
+/// Packets that are taken before the loop looks at anything else.
+const BATCH_MAX: usize = 256;
+
+/// Attempts to register after which a member that was never registered gives up.
+const FIRST_ATTEMPTS_MAX: u32 = 3;
+
+/// How long the daemon waits for CLOSE_ACK at its end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the member is started with.
+#[derive(Clone)]
+pub(crate) struct MemberOptions {
+    pub(crate) identity: Arc<HostIdentity>,
+    pub(crate) server: Hit,
+    /// Where the server's HIP is; the port means nothing with `raw`.
+    pub(crate) server_address: SocketAddr,
+    pub(crate) gdoi_port: u16,
+    /// Whether HIP goes as IP protocol 139.
+    pub(crate) raw: bool,
+    pub(crate) group: GroupId,
+    pub(crate) role: Role,
+    /// The interface of multicast; otherwise the route's.
+    pub(crate) interface: Option<String>,
+    /// A TUN device for the group's packets; otherwise ESP in UDP.
+    pub(crate) tun: Option<TunSettings>,
+    /// Whether every key is kept after its end: for those who prove what keys can open.
+    pub(crate) keep_keys: bool,
+}
+
+/// The TUN device of a member.
+#[derive(Debug, Clone)]
+pub(crate) struct TunSettings {
+    pub(crate) name: Option<String>,
+    pub(crate) addresses: Vec<(IpAddr, u8)>,
+}
+
+/// The loop's state.
+pub(crate) struct MemberDaemon {
+    core: Member,
+    clock: Clock,
+    options: MemberOptions,
+    carrier: Carrier,
+    packets: mpsc::Receiver<Packet>,
+    plane: Option<Plane>,
+    places: Option<Places>,
+    receivers: Receivers,
+    streams: streams::Senders,
+    view: view::Observed,
+    /// Set once the association is being closed.
+    closing: Option<Time>,
+    leave_replies: Vec<claviger_api::Reply<claviger_api::LeftView>>,
+}
+
+/// The sockets of the data plane.
+enum Plane {
+    Udp(UdpPlane),
+    Ip(IpPlane),
+}
+
+impl MemberDaemon {
+    /// Opens the control sockets and asks for the group.
+    pub(crate) fn start(options: MemberOptions) -> Result<Self, Failure> {
+        let clock = Clock::starting_at(Time::EPOCH);
+        let now = clock.now();
+        let (mut carrier, packets) = Carrier::new();
+        let any = unspecified(options.server_address.ip());
+        if options.raw {
+            let raw = RawSocket::bind(Protocol::HIP, any, &RawOptions::new("--raw"))?;
+            carrier.carry_raw(Carriage::HipRaw, raw);
+        } else {
+            carrier.carry_udp(Carriage::HipUdp, bind_udp(SocketAddr::new(any, 0), "--server")?);
+        }
+        carrier.carry_udp(Carriage::Isakmp, bind_udp(SocketAddr::new(any, 0), "--gdoi-port")?);
+
+        let mut core = Member::new(config(&options), Box::new(SystemRandom::new()?), now)?;
+        core.join(now, options.group.clone(), options.role);
+        Ok(Self {
+            view: view::Observed::new(now),
+            core,
+            clock,
+            carrier,
+            packets,
+            plane: None,
+            places: None,
+            receivers: Receivers::default(),
+            streams: streams::Senders::new(),
+            closing: None,
+            leave_replies: Vec::new(),
+            options,
+        })
+    }
+
+    /// Runs until the member has left, was put out, or is told to stop by a signal.
+    pub(crate) async fn run(&mut self, calls: &mut mpsc::Receiver<Call>) -> Result<(), Failure> {
+        let mut stop = Stop::listen()?;
+        loop {
+            if self.settle().await? {
+                return Ok(());
+            }
+            let timeout = [self.core.poll_timeout(), self.closing].into_iter().flatten().min();
+            tokio::select! {
+                () = stop.wait() => self.leave(),
+                Some(packet) = self.packets.recv() => self.take_packets(packet).await,
+                Some(call) = calls.recv() => self.take_call(call),
+                Some(piece) = self.streams.next() => self.take_piece(piece).await,
+                packet = Self::tun_packet(&self.plane) => self.send_tun_packet(packet).await,
+                () = sleep_until(&self.clock, timeout) => {}
+            }
+            self.core.handle_timeout(self.clock.now());
+        }
+    }
+
+    /// Shows the group's state in the core.
+    pub(crate) fn core(&self) -> &Member {
+        &self.core
+    }
+
+    /// Leaves by CLOSE.
+    fn leave(&mut self) {
+        if self.closing.is_none() {
+            let now = self.clock.now();
+            self.core.leave(now);
+            self.closing = Some(now + CLOSE_PATIENCE);
+        }
+    }
+
+    /// Sends what is to be sent and acts on events. Says whether the member is at its end.
+    async fn settle(&mut self) -> Result<bool, Failure> {
+        while let Some(transmit) = self.core.poll_transmit() {
+            self.carrier.send(&transmit).await;
+        }
+        while let Some(event) = self.core.poll_event() {
+            if self.act(event)? {
+                return Ok(true);
+            }
+        }
+        if self.closing.is_some_and(|until| until <= self.clock.now()) {
+            tracing::warn!("the key server did not acknowledge CLOSE");
+            self.answer_leave(false);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn act(&mut self, event: Event) -> Result<bool, Failure> {
+        self.view.note(&event);
+        match event {
+            Event::Registered { group, role } => tracing::info!(%group, %role, "registered"),
+            Event::Listen { group, places } => {
+                tracing::info!(%group, channel = %places.channel, encapsulation = %places.encapsulation, "listening");
+                self.listen(places)?;
+            }
+            Event::Rekeyed { group, by, sequence, tek, .. } => {
+                let tek = tek.map(|spi| spi.to_string());
+                tracing::info!(%group, ?by, sequence, tek, "rekeyed");
+            }
+            Event::PullAgain { group, reason } => tracing::info!(%group, reason = reason.as_str(), "pulls again"),
+            Event::Refused { group, refusal } => {
+                let hit = self.options.identity.hit();
+                return Err(refused(&group, &hit, self.options.role, &refusal));
+            }
+            Event::Evicted { group } => {
+                self.plane = None;
+                let message = format!("the key server has put this host out of group {group}; its keys are deleted");
+                return Err(Failure::new(Exit::Refused, message));
+            }
+            Event::Unreachable { attempts, reason } => {
+                tracing::warn!(attempts, reason, "cannot register");
+                if attempts >= FIRST_ATTEMPTS_MAX && self.places.is_none() {
+                    let server = self.options.server_address;
+                    let message = format!("the key server at {server} cannot be reached: {reason}");
+                    return Err(Failure::new(Exit::Unreachable, message));
+                }
+            }
+            Event::Closed if self.closing.is_some() => {
+                tracing::info!("left");
+                self.answer_leave(true);
+                return Ok(true);
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    /// Opens the sockets that a group's places ask for.
+    fn listen(&mut self, places: Places) -> Result<(), Failure> {
+        let interface = match &self.options.interface {
+            Some(name) => Interface::by_name(name, "--interface")?,
+            None => Interface::towards(places.channel.group(), "--interface")?,
+        };
+        if let Some(push) = places.push {
+            let source = places.push_source.filter(|_| is_source_specific(push.ip()));
+            let options = UdpOptions::new("--gdoi-port");
+            let socket = UdpSocket::bind_group(push.ip(), push.port(), &interface, source, &options)?;
+            self.carrier.listen_udp(Inlet::Control(Carriage::Isakmp), Arc::new(socket));
+        }
+        let receives = self.options.role.receives();
+        self.plane = Some(if places.encapsulation.is_udp() {
+            let plane = UdpPlane::open(&places, &interface)?;
+            if receives {
+                self.carrier.listen_udp(Inlet::Esp, plane.receive(&places, &interface)?);
+            }
+            Plane::Udp(plane)
+        } else {
+            let tun = self.options.tun.clone().unwrap_or(TunSettings { name: None, addresses: Vec::new() });
+            let plane = IpPlane::open(&places, &interface, &tun)?;
+            if receives {
+                self.carrier.listen_raw(Inlet::Esp, plane.receive(&places, &interface)?);
+            }
+            Plane::Ip(plane)
+        });
+        self.places = Some(places);
+        Ok(())
+    }
+
+    async fn take_packets(&mut self, first: Packet) {
+        let mut next = Some(first);
+        for _ in 0..BATCH_MAX {
+            let Some(packet) = next.take().or_else(|| self.packets.try_recv().ok()) else { break };
+            match packet.as_datagram() {
+                Some(datagram) => {
+                    if let Err(error) = self.core.handle_datagram(self.clock.now(), datagram) {
+                        tracing::debug!(peer = %packet.source, reason = error.reason(), %error, "dropped");
+                    }
+                }
+                None => self.take_esp(&packet).await,
+            }
+        }
+    }
+
+    /// Opens a packet of the group and hands on what was inside.
+    async fn take_esp(&mut self, packet: &Packet) {
+        let now = self.clock.now();
+        self.view.kernel_drops(packet.dropped);
+        let Some(places) = self.places else { return };
+        let Some(subscription) = self.core.subscription_mut(&self.options.group) else { return };
+        let (source, destination) = (packet.source.ip(), packet.destination.ip());
+        match &self.plane {
+            Some(Plane::Udp(plane)) => {
+                if let Some(delivery) = plane.open(now, subscription, &places, source, destination, &packet.octets) {
+                    self.receivers.deliver(delivery);
+                }
+            }
+            Some(Plane::Ip(plane)) => {
+                plane.open(now, subscription, &places, source, destination, &packet.octets).await;
+            }
+            None => {}
+        }
+        self.core.attend(now);
+    }
+
+    async fn tun_packet(plane: &Option<Plane>) -> Vec<u8> {
+        match plane {
+            Some(Plane::Ip(plane)) => plane.next_packet().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn send_tun_packet(&mut self, packet: Vec<u8>) {
+        let (Some(Plane::Ip(plane)), Some(places)) = (&self.plane, self.places) else { return };
+        if let Some(subscription) = self.core.subscription_mut(&self.options.group) {
+            plane.seal(self.clock.now(), subscription, &places, &packet).await;
+        }
+    }
+
+    /// Protects a payload of a `send` stream and sends it.
+    async fn take_piece(&mut self, piece: streams::Piece) {
+        let (Some(Plane::Udp(plane)), Some(places)) = (&self.plane, self.places) else {
+            return self.streams.failed(&piece);
+        };
+        let Some(subscription) = self.core.subscription_mut(&self.options.group) else {
+            return self.streams.failed(&piece);
+        };
+        match plane.send(self.clock.now(), subscription, &places, piece.port, &piece.payload).await {
+            Ok(()) => self.streams.sent(&piece),
+            Err(error) => {
+                tracing::debug!(%error, "payload not sent");
+                self.streams.failed(&piece);
+            }
+        }
+    }
+}
+
+async fn sleep_until(clock: &Clock, time: Option<Time>) {
+    match time {
+        Some(time) => clock.sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn config(options: &MemberOptions) -> MemberConfig {
+    MemberConfig {
+        hip: HostConfig::new(options.identity.clone(), provider()),
+        provider: provider(),
+        server: options.server,
+        server_address: options.server_address,
+        carriage: if options.raw { Carriage::HipRaw } else { Carriage::HipUdp },
+        gdoi_port: options.gdoi_port,
+        plane: if options.tun.is_some() { PlaneKind::Ip } else { PlaneKind::Udp },
+        registration_lifetime: Duration::from_secs(86_400),
+        retransmit: RetransmitPolicy::default(),
+        keep_keys: options.keep_keys,
+    }
+}
+
+fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::event::Refusal) -> Failure {
+    use claviger_member::event::Refusal;
+
+    match refusal {
+        Refusal::NotAuthorised | Refusal::NotForRole => {
+            Failure::new(Exit::Refused, claviger_api::command::refused(group, hit, role))
+        }
+        other => Failure::new(Exit::Refused, format!("refused: {other}")),
+    }
+}
+
+fn is_source_specific(group: IpAddr) -> bool {
+    claviger_net::multicast::is_source_specific(group)
+}
+
+fn unspecified(like: IpAddr) -> IpAddr {
+    if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
+}

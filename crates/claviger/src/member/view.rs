@@ -1,0 +1,115 @@
+//! What the control interface shows of the member.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use claviger_api::{
+    MemberStatus,
+    status::{EpochView, GroupKeys, MembershipState, SaState, SaView},
+};
+use claviger_esp::plane::Stage;
+use claviger_member::{Event, Member, event::Places, subscription::Subscription};
+use claviger_sansio::Time;
+
+use super::MemberOptions;
+
+/// What the daemon has seen happen.
+pub(super) struct Observed {
+    started: Time,
+    state: MembershipState,
+    /// Datagrams that the kernel dropped because the receive buffer was full.
+    kernel_drops: u64,
+    counters: BTreeMap<String, u64>,
+}
+
+impl Observed {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            started: now,
+            state: MembershipState::Registering,
+            kernel_drops: 0,
+            counters: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn note(&mut self, event: &Event) {
+        let (state, counter) = match event {
+            Event::Registered { .. } => (MembershipState::Pulling, "registrations"),
+            Event::Rekeyed { .. } => (MembershipState::Keyed, "rekeys"),
+            Event::PullAgain { .. } => (self.state, "pulls_again"),
+            Event::Refused { .. } => (MembershipState::Refused, "refusals"),
+            Event::Evicted { .. } => (MembershipState::Evicted, "evictions"),
+            Event::Unreachable { .. } => (MembershipState::Unreachable, "failed_registrations"),
+            _ => return,
+        };
+        self.state = state;
+        *self.counters.entry(counter.to_owned()).or_default() += 1;
+    }
+
+    /// Notes the kernel's own count, which only grows.
+    pub(super) fn kernel_drops(&mut self, dropped: u32) {
+        self.kernel_drops = self.kernel_drops.max(dropped.into());
+    }
+
+    pub(super) fn status(
+        &self,
+        core: &Member,
+        options: &MemberOptions,
+        places: Option<&Places>,
+        now: Time,
+    ) -> MemberStatus {
+        let subscription = core.subscription(&options.group);
+        let mut drops: BTreeMap<String, u64> =
+            core.drops().iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+        let mut counters = self.counters.clone();
+        if let Some(plane) = subscription.and_then(Subscription::counters) {
+            drops.extend(plane.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)));
+            counters.insert("sealed".to_owned(), plane.sealed);
+            counters.insert("opened".to_owned(), plane.opened);
+        }
+        if self.kernel_drops > 0 {
+            drops.insert("receive_buffer_full".to_owned(), self.kernel_drops);
+        }
+        let again = subscription.and_then(Subscription::pulls_again_at);
+        MemberStatus {
+            hit: options.identity.hit(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at_us: self.started,
+            server_hit: options.server,
+            server_address: options.server_address,
+            group: options.group.clone(),
+            role: options.role,
+            state: self.state,
+            keys: subscription.map(|s| keys(s, now)).unwrap_or_default(),
+            last_rekey_at_us: subscription.and_then(Subscription::last_rekey),
+            reregisters_at_us: again,
+            reregisters_in_s: again.map(|at| at.since(now).as_secs()),
+            data_address: places.map(|p| SocketAddr::new(p.channel.group(), p.encapsulation_port)),
+            tun: options.tun.as_ref().map(|tun| tun.name.clone().unwrap_or_else(|| "tun".to_owned())),
+            drops,
+            counters,
+        }
+    }
+}
+
+fn keys(subscription: &Subscription, now: Time) -> GroupKeys {
+    let lifetime = subscription.kek_lifetime(now);
+    let epoch = subscription.epoch().zip(lifetime).map(|((spi, sequence), (age, remaining))| EpochView {
+        kek_spi: spi.0,
+        sequence,
+        age_s: age.as_secs(),
+        lifetime_s: (age + remaining).as_secs(),
+    });
+    let sas = subscription.data_sas().into_iter().map(|sa| SaView {
+        spi: sa.spi.to_string(),
+        transform: sa.transform,
+        state: match sa.stage {
+            Stage::Leading => SaState::Incoming,
+            Stage::Current => SaState::Current,
+            Stage::Trailing => SaState::Outgoing,
+        },
+        age_s: now.since(sa.activate_at).as_secs(),
+        lifetime_s: sa.expires.since(sa.activate_at).as_secs(),
+        datagrams: sa.opened + u64::from(sa.sent),
+    });
+    GroupKeys { epoch, sas: sas.collect() }
+}

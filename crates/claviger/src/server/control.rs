@@ -1,0 +1,145 @@
+//! Answers the calls of the control interface.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use claviger_api::{
+    ApiError, Call, ErrorCode, EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, MemberAllow, MemberView,
+    RekeyOrder, RekeyView, Reply, StatusView, command, policy::member_needs, view::RekeyKey,
+};
+use claviger_gcks::{CommandError, RekeyWhat};
+use claviger_group::GroupId;
+use claviger_identity::Hit;
+use claviger_store::Store;
+
+use super::{Server, view};
+
+impl<S: Store> Server<S> {
+    pub(super) fn take_call(&mut self, call: Call) {
+        let now = self.clock.now();
+        match call {
+            Call::GroupAdd(add, reply) => reply.send(self.group_add(add)),
+            Call::GroupList(reply) => reply.send(Ok(self.core.groups(now).iter().map(view::group).collect())),
+            Call::GroupShow(group, reply) => reply.send(self.group_show(&group)),
+            Call::GroupRemove(group, reply) => reply.send(self.group_remove(&group)),
+            Call::MemberList(group, reply) => reply.send(self.member_list(&group)),
+            Call::MemberAllow(group, hit, allow, reply) => reply.send(self.member_allow(&group, hit, allow)),
+            Call::MemberEvict(group, hit, reply) => self.member_evict(&group, hit, reply),
+            Call::RefusedList(group, reply) => {
+                let wanted = |g: &GroupId| group.as_ref().is_none_or(|group| group == g);
+                let refused = self.core.refused().filter(|refusal| wanted(&refusal.group));
+                reply.send(Ok(refused.map(view::refused).collect()));
+            }
+            Call::Rekey(group, order, reply) => reply.send(self.rekey(&group, order)),
+            Call::Status(reply) => {
+                let last = |group: &GroupId| self.last_rekeys.get(group).map(|rekeyed| rekeyed.at);
+                let status = view::status(&self.core, &self.about, self.started, now, last);
+                reply.send(Ok(StatusView::Server(status)));
+            }
+            other => other.not_served("key server"),
+        }
+    }
+
+    fn group_add(&mut self, add: GroupAdd) -> Result<GroupAdded, ApiError> {
+        let address = add.policy.address.unwrap_or_else(|| self.free_address(&add.name));
+        let policy = add.policy.resolve(address)?;
+        let needs = member_needs(&policy);
+        self.core.add_group(self.clock.now(), add.name.clone(), policy).map_err(refused)?;
+        let gdoi_port = (self.about.gdoi_port != 848).then_some(self.about.gdoi_port);
+        Ok(GroupAdded {
+            group: self.group_show(&add.name)?,
+            join_command: command::join(&self.about.server_argument(), &add.name, gdoi_port),
+            allow_command: command::allow_somebody(&add.name),
+            member_needs: needs,
+        })
+    }
+
+    /// Chooses an address of 239.192/14, the organisation's own (RFC 2365 section 6.2), that no group has: the
+    /// first free one from a place that the name decides, so that a group made again has its address again.
+    fn free_address(&self, name: &GroupId) -> IpAddr {
+        let base = u32::from(Ipv4Addr::new(239, 192, 0, 0));
+        let start = name.octets().iter().fold(2_166_136_261u32, |hash, octet| {
+            (hash ^ u32::from(*octet)).wrapping_mul(16_777_619)
+        });
+        let taken: Vec<IpAddr> = self.core.groups(self.clock.now()).iter().map(|g| g.policy.channel.group()).collect();
+        (0..1 << 18)
+            .map(|step| IpAddr::from(Ipv4Addr::from(base | (start.wrapping_add(step) & ((1 << 18) - 1)))))
+            // The first and last octet pairs look like network and broadcast addresses to some equipment.
+            .filter(|address| !matches!(address, IpAddr::V4(a) if matches!(a.octets()[3], 0 | 255)))
+            .find(|address| !taken.contains(address))
+            .unwrap_or(IpAddr::V4(Ipv4Addr::new(239, 192, 0, 1)))
+    }
+
+    fn group_show(&self, group: &GroupId) -> Result<GroupView, ApiError> {
+        let found = self.core.group(self.clock.now(), group);
+        found.as_ref().map(view::group).ok_or_else(|| refused(CommandError::GroupUnknown(group.clone())))
+    }
+
+    fn group_remove(&mut self, group: &GroupId) -> Result<GroupRemoved, ApiError> {
+        let members = self.group_show(group)?.members;
+        self.core.remove_group(self.clock.now(), group).map_err(refused)?;
+        self.last_rekeys.remove(group);
+        Ok(GroupRemoved { name: group.clone(), members })
+    }
+
+    fn member_list(&self, group: &GroupId) -> Result<Vec<MemberView>, ApiError> {
+        let now = self.clock.now();
+        let hosts = self.core.hosts(now, group);
+        let hosts = hosts.ok_or_else(|| refused(CommandError::GroupUnknown(group.clone())))?;
+        Ok(hosts.iter().map(|host| view::member(host, now)).collect())
+    }
+
+    fn member_allow(&mut self, group: &GroupId, hit: Hit, allow: MemberAllow) -> Result<MemberView, ApiError> {
+        self.core.allow(self.clock.now(), group, hit, allow.role).map_err(refused)?;
+        let members = self.member_list(group)?;
+        members
+            .into_iter()
+            .find(|member| member.hit == hit)
+            .ok_or_else(|| refused(CommandError::HostUnknown(hit)))
+    }
+
+    /// Puts a member out; the caller hears of it when the member is deaf.
+    fn member_evict(&mut self, group: &GroupId, hit: Hit, reply: Reply<EvictedView>) {
+        let now = self.clock.now();
+        let was_member =
+            self.core.hosts(now, group).unwrap_or_default().iter().any(|h| h.hit == hit && h.member_since.is_some());
+        match self.core.evict(now, group, hit) {
+            Ok(deaf_at) => {
+                let epoch = self.core.group(now, group).and_then(|group| view::keys(&group).epoch);
+                self.evictions_seen += 1;
+                let view = EvictedView { hit, was_member, deaf_at_us: deaf_at, epoch };
+                self.evictions.insert((deaf_at, self.evictions_seen), (reply, view));
+            }
+            Err(error) => reply.send(Err(refused(error))),
+        }
+    }
+
+    fn rekey(&mut self, group: &GroupId, order: RekeyOrder) -> Result<RekeyView, ApiError> {
+        let now = self.clock.now();
+        let what = match order.key {
+            RekeyKey::Kek => RekeyWhat::Kek,
+            RekeyKey::Tek => RekeyWhat::Tek,
+        };
+        let report = self.core.rekey(now, group, what).map_err(refused)?;
+        let view = self.core.group(now, group).ok_or_else(|| refused(CommandError::GroupUnknown(group.clone())))?;
+        Ok(RekeyView {
+            group: group.clone(),
+            key: order.key,
+            messages: report.messages as u32,
+            octets: report.octets as u64,
+            keys: report.message_keys as u32,
+            active_at_us: now + if report.tek.is_some() { view.policy.activation_delay } else { Default::default() },
+            now: view::keys(&view),
+        })
+    }
+}
+
+fn refused(error: CommandError) -> ApiError {
+    let code = match &error {
+        CommandError::GroupExists(_) => ErrorCode::AlreadyExists,
+        CommandError::GroupUnknown(_) => ErrorCode::GroupUnknown,
+        CommandError::HostUnknown(_) => ErrorCode::MemberUnknown,
+        CommandError::Policy(_) | CommandError::PolicyBeyondOffer => ErrorCode::PolicyInvalid,
+        _ => ErrorCode::Internal,
+    };
+    ApiError::new(code, error.to_string())
+}

@@ -1,0 +1,259 @@
+//! The key server: sockets, store and control around the core.
+//!
+//! One event loop: packets, calls and timers go into the core; what the core changed is committed to the store;
+//! only then does what it said go out. Whatever waits when the loop wakes shares one commit.
+
+mod control;
+mod view;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use claviger_api::{Call, ControlSocket, EvictedView, Reply};
+use claviger_crypto::{SystemRandom, provider};
+use claviger_gcks::{Event, Gcks, GcksConfig, Record, event::Rekeyed};
+use claviger_group::GroupId;
+use claviger_hip::{HostConfig, TransportFormats};
+use claviger_identity::HostIdentity;
+use claviger_net::{Clock, Interface, MulticastSocket, Protocol, RawOptions, RawSocket};
+use claviger_sansio::{Carriage, Time};
+use claviger_store::{FileStore, Store};
+use tokio::sync::mpsc;
+
+use crate::{
+    carrier::{Carrier, Packet, bind_udp},
+    exit::Failure,
+    signal::Stop,
+};
+
+/// Packets and calls that share one commit at most: beyond them latency would pay for throughput.
+const BATCH_MAX: usize = 256;
+
+/// What the key server is started with.
+pub(crate) struct ServerOptions {
+    pub(crate) identity: Arc<HostIdentity>,
+    /// Where the store lies.
+    pub(crate) state_dir: PathBuf,
+    /// Where it is controlled.
+    pub(crate) socket: PathBuf,
+    /// The addresses it listens on; unspecified ones are any.
+    pub(crate) listen: Vec<IpAddr>,
+    /// HIP's UDP port.
+    pub(crate) hip_port: u16,
+    /// GDOI's UDP port.
+    pub(crate) gdoi_port: u16,
+    /// Whether it also speaks HIP on IP protocol 139.
+    pub(crate) raw: bool,
+    /// The interface that GROUPKEY-PUSHes leave by; otherwise that of the listening address, or the route's.
+    pub(crate) interface: Option<String>,
+    /// How hard R1's puzzle is: the bits of its solution that must be zero.
+    pub(crate) puzzle_difficulty: u8,
+}
+
+/// Runs the key server until it is told to stop.
+pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
+    let store = FileStore::open(&options.state_dir)?;
+    let control = ControlSocket::bind(&options.socket)?;
+    let hit = options.identity.hit();
+    let mut server = Server::start(&options, store).await?;
+    let (calls, mut queue) = claviger_api::call::channel();
+    let api = tokio::spawn(claviger_api::serve(control, calls));
+    tracing::info!(%hit, socket = %options.socket.display(), "key server runs");
+    let result = server.serve(&mut queue).await;
+    api.abort();
+    result
+}
+
+/// The loop's state, over any store: the store is a parameter so that a test can wrap it.
+pub(crate) struct Server<S> {
+    store: S,
+    core: Gcks,
+    clock: Clock,
+    carrier: Carrier,
+    packets: mpsc::Receiver<Packet>,
+    started: Time,
+    about: view::About,
+    /// Evictions whose callers wait until the member is deaf.
+    evictions: BTreeMap<(Time, u64), (Reply<EvictedView>, EvictedView)>,
+    evictions_seen: u64,
+    last_rekeys: BTreeMap<GroupId, Rekeyed>,
+}
+
+impl<S: Store> Server<S> {
+    async fn start(options: &ServerOptions, store: S) -> Result<Self, Failure> {
+        let mut records: Vec<Record> = Vec::new();
+        for table in Gcks::TABLES {
+            store.scan(table, &mut |key, value| {
+                records.push((table, key.clone(), value));
+                Ok(())
+            })?;
+        }
+        let clock = Clock::starting_at(Gcks::last_change(&records)?);
+        let now = clock.now();
+        let interface = push_interface(options)?;
+        let config = core_config(options, interface.as_ref());
+        let core = Gcks::restore(config, Box::new(SystemRandom::new()?), now, &records)?;
+        drop(records);
+
+        let (mut carrier, packets) = Carrier::new();
+        let mut listens = Vec::new();
+        for address in &options.listen {
+            let hip = bind_udp(SocketAddr::new(*address, options.hip_port), "--hip-port")?;
+            let gdoi = bind_udp(SocketAddr::new(*address, options.gdoi_port), "--gdoi-port")?;
+            if let Some(interface) = &interface {
+                gdoi.set_multicast_interface(interface)?;
+            }
+            gdoi.set_multicast_hops(PUSH_HOPS)?;
+            listens.push(("hip-udp", hip.local_address()));
+            listens.push(("gdoi", gdoi.local_address()));
+            carrier.carry_udp(Carriage::HipUdp, hip);
+            carrier.carry_udp(Carriage::Isakmp, gdoi);
+            if options.raw {
+                let raw = RawSocket::bind(Protocol::HIP, *address, &RawOptions::new("--raw"))?;
+                listens.push(("hip-raw", SocketAddr::new(*address, 0)));
+                carrier.carry_raw(Carriage::HipRaw, raw);
+            }
+        }
+        Ok(Self {
+            store,
+            core,
+            clock,
+            carrier,
+            packets,
+            started: now,
+            about: view::About {
+                hit: options.identity.hit(),
+                listens,
+                hip_port: options.hip_port,
+                gdoi_port: options.gdoi_port,
+            },
+            evictions: BTreeMap::new(),
+            evictions_seen: 0,
+            last_rekeys: BTreeMap::new(),
+        })
+    }
+
+    async fn serve(&mut self, calls: &mut mpsc::Receiver<Call>) -> Result<(), Failure> {
+        let mut stop = Stop::listen()?;
+        loop {
+            self.settle().await?;
+            let timeout = self.core.poll_timeout().into_iter().chain(self.evictions.keys().map(|(at, _)| *at)).min();
+            tokio::select! {
+                () = stop.wait() => return Ok(()),
+                Some(packet) = self.packets.recv() => self.take_packets(packet),
+                Some(call) = calls.recv() => self.take_call(call),
+                () = sleep_until(&self.clock, timeout) => {}
+            }
+            self.core.handle_timeout(self.clock.now());
+        }
+    }
+
+    /// Makes durable what changed and lets out what was said.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        let changes = self.core.take_changes(self.clock.now());
+        if !changes.is_empty() {
+            let receipt = self.store.commit(&changes)?;
+            self.core.committed(receipt);
+        }
+        while let Some(transmit) = self.core.poll_transmit() {
+            self.carrier.send(&transmit).await;
+        }
+        while let Some(event) = self.core.poll_event() {
+            self.report(event);
+        }
+        let now = self.clock.now();
+        while let Some(entry) = self.evictions.first_entry()
+            && entry.key().0 <= now
+        {
+            let (reply, view) = entry.remove();
+            reply.send(Ok(view));
+        }
+        Ok(())
+    }
+
+    fn take_packets(&mut self, first: Packet) {
+        let mut next = Some(first);
+        for _ in 0..BATCH_MAX {
+            let Some(packet) = next.take().or_else(|| self.packets.try_recv().ok()) else { break };
+            let Some(datagram) = packet.as_datagram() else { continue };
+            if let Err(error) = self.core.handle_datagram(self.clock.now(), datagram) {
+                tracing::debug!(peer = %packet.source, reason = error.reason(), %error, "dropped");
+            }
+        }
+    }
+
+    fn report(&mut self, event: Event) {
+        match event {
+            Event::Registered { hit, group, role } => tracing::info!(%group, peer = %hit, %role, "registered"),
+            Event::Refused(refusal) => {
+                tracing::info!(group = %refusal.group, peer = %refusal.hit, reason = refusal.reason.as_str(), "refused");
+            }
+            Event::Joined { hit, group } => tracing::info!(%group, peer = %hit, "joined"),
+            Event::Departed { hit, group, departure, deaf_at } => {
+                tracing::info!(%group, peer = %hit, ?departure, %deaf_at, "departed");
+            }
+            Event::Rekeyed(rekeyed) => {
+                tracing::info!(
+                    group = %rekeyed.group,
+                    joined = rekeyed.joined,
+                    departed = rekeyed.departed,
+                    messages = rekeyed.messages,
+                    keys = rekeyed.message_keys,
+                    octets = rekeyed.octets,
+                    "rekeyed"
+                );
+                self.last_rekeys.insert(rekeyed.group.clone(), rekeyed);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The hops that a GROUPKEY-PUSH may travel: group addresses limit their own scope (RFC 2365), routers the rest.
+const PUSH_HOPS: u8 = 32;
+
+async fn sleep_until(clock: &Clock, time: Option<Time>) {
+    match time {
+        Some(time) => clock.sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Finds the interface that multicast leaves by: the one named, or that of the one address listened on.
+fn push_interface(options: &ServerOptions) -> Result<Option<Interface>, Failure> {
+    if let Some(name) = &options.interface {
+        return Ok(Some(Interface::by_name(name, "--interface")?));
+    }
+    match options.listen.iter().find(|address| !address.is_unspecified()) {
+        Some(address) => Ok(Some(Interface::by_address(*address, "--interface")?)),
+        None => Ok(None),
+    }
+}
+
+fn core_config(options: &ServerOptions, interface: Option<&Interface>) -> GcksConfig {
+    let mut hip = HostConfig::new(options.identity.clone(), provider());
+    hip.puzzle_difficulty = options.puzzle_difficulty;
+    hip.transport = TransportFormats::RegistrationOnly;
+    let addresses = interface.and_then(|interface| interface.addresses().ok()).unwrap_or_default();
+    let named = options.listen.iter().copied().filter(|address| !address.is_unspecified());
+    let sources: Vec<IpAddr> = named.chain(addresses).collect();
+    let v4 = |address: &IpAddr| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    };
+    let v6 = |address: &IpAddr| match address {
+        IpAddr::V6(address) => Some(*address),
+        IpAddr::V4(_) => None,
+    };
+    GcksConfig {
+        hip,
+        provider: provider(),
+        gdoi_port: options.gdoi_port,
+        push_source_v4: sources.iter().find_map(v4).filter(|a: &Ipv4Addr| !a.is_unspecified()),
+        push_source_v6: sources.iter().find_map(v6).filter(|a: &Ipv6Addr| !a.is_unspecified()),
+    }
+}

@@ -1,0 +1,130 @@
+//! What the control interface shows of the key server.
+
+use std::net::SocketAddr;
+
+use claviger_api::{
+    GroupView, MemberView, PolicyView, RefusedView, ServerStatus,
+    command,
+    status::{EpochView, GroupKeys, GroupStatus, ListenView, SaState, SaView},
+    view::MemberState,
+};
+use claviger_gcks::{Gcks, event::Refusal, view::{GroupView as CoreGroup, HostView}};
+use claviger_identity::Hit;
+use claviger_group::Role;
+use claviger_sansio::Time;
+
+/// What a server says of itself that its core does not know.
+pub(super) struct About {
+    pub(super) hit: Hit,
+    pub(super) listens: Vec<(&'static str, SocketAddr)>,
+    pub(super) hip_port: u16,
+    pub(super) gdoi_port: u16,
+}
+
+impl About {
+    /// Writes `HIT@ADDRESS[:PORT]` as `join` reads it; without an address of its own, `ADDRESS` is to be filled in.
+    pub(super) fn server_argument(&self) -> String {
+        let hip = self.listens.iter().find(|(protocol, address)| *protocol == "hip-udp" && !address.ip().is_unspecified());
+        let address = match hip {
+            Some((_, SocketAddr::V4(address))) => address.ip().to_string(),
+            Some((_, SocketAddr::V6(address))) => format!("[{}]", address.ip()),
+            None => "ADDRESS".to_owned(),
+        };
+        match self.hip_port {
+            10500 => format!("{}@{address}", self.hit),
+            port => format!("{}@{address}:{port}", self.hit),
+        }
+    }
+}
+
+pub(super) fn status(core: &Gcks, about: &About, started: Time, now: Time, last_rekey: impl Fn(&claviger_group::GroupId) -> Option<Time>) -> ServerStatus {
+    let groups = core.groups(now);
+    ServerStatus {
+        hit: about.hit,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_us: started,
+        listens: about
+            .listens
+            .iter()
+            .map(|(protocol, address)| ListenView { protocol: (*protocol).to_owned(), address: *address })
+            .collect(),
+        associations: core.associations() as u32,
+        groups: groups
+            .iter()
+            .map(|group| GroupStatus {
+                name: group.id.clone(),
+                members: group.members as u32,
+                keys: keys(group),
+                last_rekey_at_us: last_rekey(&group.id),
+                next_rekey_at_us: group.next_rekey,
+            })
+            .collect(),
+        drops: core.drops().iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+        counters: core.counters().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+    }
+}
+
+pub(super) fn group(group: &CoreGroup) -> GroupView {
+    GroupView {
+        name: group.id.clone(),
+        policy: PolicyView::from(&group.policy),
+        allowed: group.allowed as u32,
+        members: group.members as u32,
+        senders: group.senders as u32,
+        keys: keys(group),
+    }
+}
+
+pub(super) fn keys(group: &CoreGroup) -> GroupKeys {
+    let epoch = EpochView {
+        kek_spi: group.kek_spi.0,
+        sequence: group.sequence,
+        age_s: group.kek_age.as_secs(),
+        lifetime_s: group.policy.kek_lifetime.as_secs(),
+    };
+    let sas = group.teks.iter().map(|tek| SaView {
+        spi: tek.spi.to_string(),
+        transform: group.policy.transform,
+        state: match (tek.superseded, tek.active) {
+            (true, _) => SaState::Outgoing,
+            (false, true) => SaState::Current,
+            (false, false) => SaState::Incoming,
+        },
+        age_s: tek.age.as_secs(),
+        lifetime_s: group.policy.tek_lifetime.as_secs(),
+        datagrams: 0,
+    });
+    GroupKeys { epoch: Some(epoch), sas: sas.collect() }
+}
+
+pub(super) fn member(host: &HostView, now: Time) -> MemberView {
+    let state = match (host.member_since, host.granted) {
+        (Some(_), _) => MemberState::Member,
+        (None, Some(_)) => MemberState::Registered,
+        (None, None) => MemberState::Allowed,
+    };
+    let role = host.granted.map(|(role, _)| role).or(host.allowed).unwrap_or(Role::Receiver);
+    MemberView {
+        hit: host.hit,
+        role,
+        state,
+        address: host.address,
+        joined_at_us: host.member_since,
+        pulled_at_us: host.last_pull,
+        registered_until_us: host.granted.map(|(_, remaining)| now + remaining),
+        sender_ids: host.sender_ids.clone(),
+    }
+}
+
+pub(super) fn refused(refusal: &Refusal) -> RefusedView {
+    RefusedView {
+        hit: refusal.hit,
+        group: refusal.group.to_string(),
+        role: refusal.role,
+        address: refusal.address,
+        at_us: refusal.at,
+        count: refusal.count,
+        reason: refusal.reason.as_str().to_owned(),
+        allow_command: refusal.reason.is_curable().then(|| command::allow(&refusal.group, &refusal.hit, refusal.role)),
+    }
+}

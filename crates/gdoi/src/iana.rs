@@ -73,6 +73,8 @@ code_points! {
         INVALID_PAYLOAD_TYPE = 1;
         /// A protocol is not understood.
         INVALID_PROTOCOL_ID = 10;
+        /// A security association is not, or no longer, known.
+        INVALID_SPI = 11;
         /// An attribute is not understood.
         ATTRIBUTES_NOT_SUPPORTED = 13;
         /// The policy is not acceptable.

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 
 use claviger_crypto::{
-    CryptoProvider, SecretBytes,
+    CryptoError, CryptoProvider, SecretBytes,
     cipher::{BLOCK_LEN, CipherAlgorithm},
 };
 use claviger_group::CookiePair;
@@ -29,9 +29,9 @@ use crate::{
     wire::{LkhDownloadArray, LkhKey, LkhUpdateArray},
 };
 
-/// One key of a tree, in the clear.
+/// One key of a tree, in the clear: a link of the chain from a leaf to the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeKey {
+pub struct Link {
     /// LKH ID: which node.
     pub id: u16,
     /// Key Handle: which of the node's successive keys.
@@ -42,7 +42,12 @@ pub struct NodeKey {
     pub key: SecretBytes,
 }
 
-impl NodeKey {
+impl Link {
+    /// Takes a node's key.
+    pub fn new(id: u16, handle: u32, iv: [u8; BLOCK_LEN], key: &[u8]) -> Self {
+        Self { id, handle, iv, key: SecretBytes::copy_of(key) }
+    }
+
     fn from_wire(key: &LkhKey, plaintext: &[u8]) -> Result<Self, Error> {
         let (iv, octets) =
             plaintext.split_first_chunk::<BLOCK_LEN>().ok_or(PeerMisbehaved::UpdateArrayContent)?;
@@ -66,13 +71,13 @@ impl NodeKey {
 /// The keys that a member holds: its leaf's first, the root's last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyArray {
-    keys: Vec<NodeKey>,
+    keys: Vec<Link>,
 }
 
 /// New keys that are not in use yet. [`KeyArray::commit`] takes them into use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedKeys {
-    keys: Vec<NodeKey>,
+    keys: Vec<Link>,
 }
 
 impl KeyArray {
@@ -87,7 +92,7 @@ impl KeyArray {
             .iter()
             .map(|key| {
                 check_lkh_key(cipher, key)?;
-                NodeKey::from_wire(key, key.data.expose())
+                Link::from_wire(key, key.data.expose())
             })
             .collect::<Result<Vec<_>, Error>>()?;
         if keys.is_empty() {
@@ -109,7 +114,8 @@ impl KeyArray {
     /// # Errors
     ///
     /// [`PeerMisbehaved::UpdateArrayNotForUs`] if no array begins at a key that is held here: this member is
-    /// excluded, or its array is in another message.
+    /// excluded, or its array is in another message. [`PeerMisbehaved::KeyLength`] and
+    /// [`PeerMisbehaved::LkhKeyType`] if a new key is not for `cipher`, which is the new rekey SA's.
     pub fn apply(
         &self,
         updates: &[LkhUpdateArray],
@@ -129,7 +135,7 @@ impl KeyArray {
             for wrapped in &update.keys {
                 check_lkh_key(cipher, wrapped)?;
                 let wrapping = keys.last().ok_or(PeerMisbehaved::UpdateArrayContent)?;
-                let unwrapped = unwrap(provider, cipher, wrapping, wrapped)?;
+                let unwrapped = unwrap(provider, wrapping, wrapped)?;
                 keys.push(unwrapped);
             }
         }
@@ -142,7 +148,7 @@ impl KeyArray {
     }
 
     /// Shows the keys: the leaf's first, the root's last.
-    pub fn keys(&self) -> &[NodeKey] {
+    pub fn keys(&self) -> &[Link] {
         &self.keys
     }
 
@@ -152,14 +158,14 @@ impl KeyArray {
     }
 
     /// Makes the group KEK of a rekey SA.
-    pub fn kek(&self, spi: CookiePair, cipher: CipherAlgorithm) -> KekMaterial {
-        kek_material(&self.keys, spi, cipher)
+    pub fn kek(&self, spi: CookiePair) -> KekMaterial {
+        kek_material(&self.keys, spi)
     }
 }
 
 impl StagedKeys {
     /// Shows the keys: the leaf's first, the root's last.
-    pub fn keys(&self) -> &[NodeKey] {
+    pub fn keys(&self) -> &[Link] {
         &self.keys
     }
 
@@ -169,53 +175,58 @@ impl StagedKeys {
     }
 
     /// Makes the new group KEK of a rekey SA.
-    pub fn kek(&self, spi: CookiePair, cipher: CipherAlgorithm) -> KekMaterial {
-        kek_material(&self.keys, spi, cipher)
+    pub fn kek(&self, spi: CookiePair) -> KekMaterial {
+        kek_material(&self.keys, spi)
     }
 }
 
-fn root(keys: &[NodeKey]) -> (&[u8; BLOCK_LEN], &SecretBytes) {
+fn root(keys: &[Link]) -> (&[u8; BLOCK_LEN], &SecretBytes) {
     let root = keys.last().expect("an array of keys is never empty");
     (&root.iv, &root.key)
 }
 
-fn kek_material(keys: &[NodeKey], spi: CookiePair, cipher: CipherAlgorithm) -> KekMaterial {
-    let (iv, key) = root(keys);
-    KekMaterial { spi, cipher, iv: *iv, key: key.clone() }
+fn kek_material(keys: &[Link], spi: CookiePair) -> KekMaterial {
+    let root = keys.last().expect("an array of keys is never empty");
+    let cipher = cipher_of(root).expect("every key was checked when it arrived");
+    KekMaterial { spi, cipher, iv: root.iv, key: root.key.clone() }
 }
 
-fn unwrap(
-    provider: &CryptoProvider,
-    cipher: CipherAlgorithm,
-    wrapping: &NodeKey,
-    wrapped: &LkhKey,
-) -> Result<NodeKey, Error> {
-    let key = provider.cipher(cipher)?.key(wrapping.key.expose())?;
+/// Says for which cipher a key is: its length tells. Old and new keys can differ when the policy changed.
+fn cipher_of(key: &Link) -> Result<CipherAlgorithm, CryptoError> {
+    [CipherAlgorithm::Aes128Cbc, CipherAlgorithm::Aes256Cbc]
+        .into_iter()
+        .find(|cipher| cipher.key_len() == key.key.len())
+        .ok_or(CryptoError::Key)
+}
+
+fn unwrap(provider: &CryptoProvider, wrapping: &Link, wrapped: &LkhKey) -> Result<Link, Error> {
+    let key = provider.cipher(cipher_of(wrapping)?)?.key(wrapping.key.expose())?;
     let mut result = Ok(());
     let data = SecretBytes::with(wrapped.data.len(), |octets| {
         octets.copy_from_slice(wrapped.data.expose());
         result = key.decrypt(&wrapping.iv, octets);
     });
     result?;
-    NodeKey::from_wire(wrapped, data.expose())
+    Link::from_wire(wrapped, data.expose())
 }
 
 /// Ciphertexts of links between two new keys, which are the same in every array that passes there.
 ///
 /// A cache belongs to one change of the tree: it is dropped when the arrays of that change are made.
-#[derive(Debug, Default)]
 pub struct WrapCache {
-    links: BTreeMap<(Link, Link), SecretBytes>,
+    provider: &'static CryptoProvider,
+    cipher: CipherAlgorithm,
+    links: BTreeMap<(Place, Place), SecretBytes>,
     encryptions: usize,
 }
 
 /// LKH ID and Key Handle.
-type Link = (u16, u32);
+type Place = (u16, u32);
 
 impl WrapCache {
-    /// Starts with nothing computed.
-    pub fn new() -> Self {
-        Self::default()
+    /// Starts with nothing computed; `cipher` is that of the new keys.
+    pub fn new(provider: &'static CryptoProvider, cipher: CipherAlgorithm) -> Self {
+        Self { provider, cipher, links: BTreeMap::new(), encryptions: 0 }
     }
 
     /// Says how many keys were encrypted, those that the cache saved not counted.
@@ -223,14 +234,8 @@ impl WrapCache {
         self.encryptions
     }
 
-    fn wrap(
-        &mut self,
-        provider: &CryptoProvider,
-        cipher: CipherAlgorithm,
-        wrapping: &NodeKey,
-        wrapped: &NodeKey,
-    ) -> Result<SecretBytes, Error> {
-        let key = provider.cipher(cipher)?.key(wrapping.key.expose())?;
+    fn wrap(&mut self, wrapping: &Link, wrapped: &Link) -> Result<SecretBytes, Error> {
+        let key = self.provider.cipher(cipher_of(wrapping)?)?.key(wrapping.key.expose())?;
         let plaintext = wrapped.data();
         let mut result = Ok(());
         let data = SecretBytes::with(plaintext.len(), |octets| {
@@ -251,27 +256,21 @@ impl WrapCache {
 /// # Errors
 ///
 /// [`ApiMisuse`] if the chain is empty or longer than 64, or a key does not fit the cipher.
-pub fn update_array(
-    provider: &CryptoProvider,
-    cipher: CipherAlgorithm,
-    start: &NodeKey,
-    chain: &[&NodeKey],
-    cache: &mut WrapCache,
-) -> Result<LkhUpdateArray, Error> {
+pub fn update_array(start: &Link, chain: &[Link], cache: &mut WrapCache) -> Result<LkhUpdateArray, Error> {
     if chain.is_empty() || chain.len() > LKH_KEYS_MAX {
         return Err(ApiMisuse::MessageTooLong.into());
     }
-    if chain.iter().any(|key| key.key.len() != cipher.key_len()) {
+    if chain.iter().any(|key| key.key.len() != cache.cipher.key_len()) {
         return Err(ApiMisuse::UnsupportedAlgorithm.into());
     }
     let mut keys = Vec::with_capacity(chain.len());
     let mut wrapping = start;
-    for (position, &wrapped) in chain.iter().enumerate() {
+    for (position, wrapped) in chain.iter().enumerate() {
         let link = ((wrapping.id, wrapping.handle), (wrapped.id, wrapped.handle));
         let data = match cache.links.get(&link) {
             Some(data) if position > 0 => data.clone(),
             _ => {
-                let data = cache.wrap(provider, cipher, wrapping, wrapped)?;
+                let data = cache.wrap(wrapping, wrapped)?;
                 if position > 0 {
                     cache.links.insert(link, data.clone());
                 }
@@ -285,7 +284,7 @@ pub fn update_array(
 }
 
 /// Makes the array that gives a member its keys: the leaf's first, the root's last.
-pub fn download_array(keys: &[&NodeKey]) -> LkhDownloadArray {
+pub fn download_array(keys: &[Link]) -> LkhDownloadArray {
     LkhDownloadArray { keys: keys.iter().map(|key| key.to_wire(key.data())).collect() }
 }
 
@@ -297,79 +296,85 @@ mod tests {
 
     const CIPHER: CipherAlgorithm = CipherAlgorithm::Aes128Cbc;
 
-    fn node(id: u16, handle: u32) -> NodeKey {
+    fn node(id: u16, handle: u32) -> Link {
         let seed = (id as u8).wrapping_mul(31) ^ handle as u8;
-        NodeKey { id, handle, iv: [seed; 16], key: SecretBytes::new(vec![seed ^ 0x55; 16]) }
+        Link { id, handle, iv: [seed; 16], key: SecretBytes::new(vec![seed ^ 0x55; 16]) }
     }
 
-    fn array(keys: &[&NodeKey]) -> KeyArray {
+    fn array(keys: &[Link]) -> KeyArray {
         KeyArray::new(&download_array(keys), CIPHER).unwrap()
     }
 
     /// Members at the leaves 4, 5 (under 2) and 6 (under 3); leaf 5 leaves: 2 and 1 get new keys.
     #[test]
     fn remaining_members_follow_and_the_departed_cannot() {
-        let (l4, l5, l6) = (node(4, 1), node(5, 1), node(6, 1));
-        let (n2, n3, n1) = (node(2, 1), node(3, 1), node(1, 1));
-        let (new2, new1) = (node(2, 2), node(1, 2));
-        let mut cache = WrapCache::new();
+        let (l4, l5, l6) = (|| node(4, 1), || node(5, 1), || node(6, 1));
+        let (n2, n3, n1) = (|| node(2, 1), || node(3, 1), || node(1, 1));
+        let (new2, new1) = (|| node(2, 2), || node(1, 2));
+        let mut cache = WrapCache::new(provider(), CIPHER);
         let updates = [
-            update_array(provider(), CIPHER, &l4, &[&new2, &new1], &mut cache).unwrap(),
-            update_array(provider(), CIPHER, &n3, &[&new1], &mut cache).unwrap(),
+            update_array(&l4(), &[new2(), new1()], &mut cache).unwrap(),
+            update_array(&n3(), &[new1()], &mut cache).unwrap(),
         ];
-        let mut four = array(&[&l4, &n2, &n1]);
+        let mut four = array(&[l4(), n2(), n1()]);
         four.commit(four.apply(&updates, provider(), CIPHER).unwrap());
-        assert_eq!(four, array(&[&l4, &new2, &new1]));
-        let mut six = array(&[&l6, &n3, &n1]);
+        assert_eq!(four, array(&[l4(), new2(), new1()]));
+        let mut six = array(&[l6(), n3(), n1()]);
         six.commit(six.apply(&updates, provider(), CIPHER).unwrap());
-        assert_eq!(six.keys(), [l6, n3, new1.clone()]);
-        assert_eq!(six.root(), (&new1.iv, &new1.key));
-        let five = array(&[&l5, &n2, &n1]);
+        assert_eq!(six.keys(), [l6(), n3(), new1()]);
+        assert_eq!(six.root(), (&new1().iv, &new1().key));
+        let five = array(&[l5(), n2(), n1()]);
         assert_eq!(five.apply(&updates, provider(), CIPHER), Err(PeerMisbehaved::UpdateArrayNotForUs.into()));
     }
 
     #[test]
     fn links_between_new_keys_are_encrypted_once() {
         let leaves: Vec<_> = (8..12).map(|id| node(id, 1)).collect();
-        let (new2, new1, new0) = (node(2, 9), node(1, 9), node(0, 9));
-        let chain = [&new2, &new1, &new0];
-        let mut cache = WrapCache::new();
-        let arrays: Vec<_> = leaves
-            .iter()
-            .map(|leaf| update_array(provider(), CIPHER, leaf, &chain, &mut cache).unwrap())
-            .collect();
+        let chain = [node(2, 9), node(1, 9), node(0, 9)];
+        let mut cache = WrapCache::new(provider(), CIPHER);
+        let arrays: Vec<_> =
+            leaves.iter().map(|leaf| update_array(leaf, &chain, &mut cache).unwrap()).collect();
         assert_eq!(cache.encryptions(), 4 + 2);
         assert!(arrays.iter().all(|array| array.keys[1..] == arrays[0].keys[1..]));
-        for (leaf, other) in leaves.iter().zip(leaves.iter().cycle().skip(1)) {
-            let held = array(&[leaf, &node(2, 8), &node(1, 8), &node(0, 8)]);
+        for leaf in &leaves {
+            let held = array(&[leaf.clone(), node(2, 8), node(1, 8), node(0, 8)]);
             let staged = held.apply(&arrays, provider(), CIPHER).unwrap();
-            assert_eq!(staged.root(), (&new0.iv, &new0.key));
-            assert!(!staged.keys().contains(other));
+            assert_eq!(staged.keys()[1..], chain);
+            assert_eq!(staged.kek(CookiePair([1; 16])).key, chain[2].key);
         }
     }
 
     #[test]
     fn a_path_grows_and_shrinks_with_its_tree() {
-        let (leaf, root) = (node(9, 1), node(0, 1));
-        let (between, new_root) = (node(4, 1), node(0, 2));
-        let mut cache = WrapCache::new();
-        let grown = [update_array(provider(), CIPHER, &leaf, &[&between, &new_root], &mut cache).unwrap()];
-        let mut member = array(&[&leaf, &root]);
+        let (leaf, between) = (node(9, 1), node(4, 1));
+        let mut cache = WrapCache::new(provider(), CIPHER);
+        let grown = [update_array(&leaf, &[between, node(0, 2)], &mut cache).unwrap()];
+        let mut member = array(&[leaf.clone(), node(0, 1)]);
         member.commit(member.apply(&grown, provider(), CIPHER).unwrap());
         assert_eq!(member.keys().len(), 3);
-        let newest = node(0, 3);
-        let shrunk = [update_array(provider(), CIPHER, &leaf, &[&newest], &mut cache).unwrap()];
+        let shrunk = [update_array(&leaf, &[node(0, 3)], &mut cache).unwrap()];
         member.commit(member.apply(&shrunk, provider(), CIPHER).unwrap());
-        assert_eq!(member.keys(), [leaf, newest]);
+        assert_eq!(member.keys(), [leaf, node(0, 3)]);
+    }
+
+    #[test]
+    fn keys_can_become_longer() {
+        let leaf = node(9, 1);
+        let long = |id| Link::new(id, 2, [id as u8; 16], &[id as u8; 32]);
+        let mut cache = WrapCache::new(provider(), CipherAlgorithm::Aes256Cbc);
+        let update = update_array(&leaf, &[long(4), long(0)], &mut cache).unwrap();
+        let member = array(&[leaf, node(0, 1)]);
+        let staged = member.apply(&[update], provider(), CipherAlgorithm::Aes256Cbc).unwrap();
+        assert_eq!(staged.keys()[1..], [long(4), long(0)]);
+        assert_eq!(staged.kek(CookiePair([1; 16])).cipher, CipherAlgorithm::Aes256Cbc);
     }
 
     #[test]
     fn refuses_keys_of_another_kind_and_endless_arrays() {
-        let (leaf, root) = (node(9, 1), node(0, 1));
-        let member = array(&[&leaf, &root]);
-        let new_root = node(0, 2);
-        let mut cache = WrapCache::new();
-        let good = update_array(provider(), CIPHER, &leaf, &[&new_root], &mut cache).unwrap();
+        let leaf = node(9, 1);
+        let member = array(&[leaf.clone(), node(0, 1)]);
+        let mut cache = WrapCache::new(provider(), CIPHER);
+        let good = update_array(&leaf, &[node(0, 2)], &mut cache).unwrap();
         let mut other_type = good.clone();
         other_type.keys[0].key_type = 2;
         let refused = |update: LkhUpdateArray| member.apply(&[update], provider(), CIPHER).unwrap_err();
@@ -381,6 +386,6 @@ mod tests {
             member.apply(&[good], provider(), CipherAlgorithm::Aes256Cbc),
             Err(PeerMisbehaved::KeyLength.into())
         );
-        assert!(update_array(provider(), CIPHER, &leaf, &[], &mut cache).is_err());
+        assert!(update_array(&leaf, &[], &mut cache).is_err());
     }
 }

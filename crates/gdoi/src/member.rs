@@ -13,7 +13,6 @@ use claviger_wire::DecodeError;
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible, PeerMisbehaved},
     exchange::{
-        PullId,
         pull_member::{ExpectAcceptance, ExpectDownload, ExpectOffer},
         registration::{Registration, check_not_zero},
     },
@@ -21,6 +20,8 @@ use crate::{
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX},
     wire::{Header, KeyDownload, SaPayload},
 };
+
+pub use crate::exchange::PullId;
 
 /// The member's end of GROUPKEY-PULLs under any number of registration SAs.
 pub struct Member {

@@ -8,6 +8,8 @@
 //! that is sent, the Encryption flag set, but with the Length that the message has before the padding of
 //! encryption; so other implementations do it too.
 
+use std::fmt;
+
 use claviger_crypto::{
     CryptoProvider, SecretBytes,
     cipher::{BLOCK_LEN, CipherAlgorithm, CipherKey},
@@ -17,12 +19,12 @@ use claviger_group::CookiePair;
 use claviger_wire::{DecodeError, Encode, Writer};
 
 use crate::{
-    error::{ApiMisuse, AuthError, Error, incompatible},
+    error::{ApiMisuse, AuthError, Error, PeerMisbehaved, incompatible},
     iana::{ExchangeType, PayloadType, kek},
-    limits::MESSAGE_LEN_MAX,
+    limits::{DELETES_MAX, MESSAGE_LEN_MAX},
     rules,
     wire::{
-        Delete, Dialect, Header, KeyDownload, SaPayload, header,
+        Delete, Dialect, Header, KeyDownload, SaPayload, delete, header,
         payload::{Chain, ChainWriter, RawPayload},
         sa_kek::signature_algorithm,
         sequence_number,
@@ -42,6 +44,13 @@ pub struct KekMaterial {
     pub key: SecretBytes,
 }
 
+impl KekMaterial {
+    /// Takes a KEK of the cipher's key length.
+    pub fn new(spi: CookiePair, cipher: CipherAlgorithm, iv: [u8; BLOCK_LEN], key: &[u8]) -> Self {
+        Self { spi, cipher, iv, key: SecretBytes::copy_of(key) }
+    }
+}
+
 /// A message to seal. SA and KD stand together or not at all.
 #[derive(Debug, Clone)]
 pub struct Push<'a> {
@@ -49,7 +58,7 @@ pub struct Push<'a> {
     pub kek: &'a KekMaterial,
     /// Its number under that SA: the first is 1.
     pub sequence: u32,
-    /// Which SAs are no more; at most 8.
+    /// Which SAs are no more. Neighbours of one protocol share a payload; there are at most 8.
     pub deletes: &'a [Delete],
     /// The policy of new SAs.
     pub sa: Option<&'a SaPayload>,
@@ -106,16 +115,17 @@ pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &SigningKey) -> 
 }
 
 fn write_payloads(push: &Push<'_>) -> Result<ChainWriter, Error> {
-    if push.deletes.len() > crate::limits::DELETES_MAX {
-        return Err(ApiMisuse::MessageTooLong.into());
-    }
     let mut payloads = ChainWriter::new();
     payloads.payload(PayloadType::SEQUENCE_NUMBER, |w| {
         w.u32(push.sequence);
         Ok(())
     })?;
-    for delete in push.deletes {
-        payloads.payload(PayloadType::DELETE, |w| delete.encode(w))?;
+    let alike: Vec<_> = push.deletes.chunk_by(Delete::is_alike).collect();
+    if alike.len() > DELETES_MAX {
+        return Err(ApiMisuse::MessageTooLong.into());
+    }
+    for deletes in alike {
+        payloads.payload(PayloadType::DELETE, |w| delete::encode(deletes, w))?;
     }
     match (push.sa, push.kd) {
         (Some(sa), Some(kd)) if rules::check_keys(rules::Exchange::Push, sa, kd).is_ok() => {
@@ -153,7 +163,7 @@ pub fn cookies(datagram: &[u8]) -> Option<CookiePair> {
 pub struct RekeySa {
     kek: KekMaterial,
     cipher: Box<dyn CipherKey>,
-    verifier: PublicKey,
+    signing_key: PublicKey,
     sequence: u32,
     dialect: Dialect,
 }
@@ -206,19 +216,24 @@ impl VerifiedRekey {
 
 impl RekeySa {
     /// Takes a KEK into use. `sequence` is the number of the last message: what a GROUPKEY-PULL said, or zero for a
-    /// KEK that a GROUPKEY-PUSH brought.
+    /// KEK that a GROUPKEY-PUSH brought. `signature` is what the SA KEK asserts.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::UnsupportedAlgorithm`] if the key does not fit the cipher.
+    /// [`PeerMisbehaved::SigningKeyKind`] if `signing_key` is of another kind,
+    /// [`ApiMisuse::UnsupportedAlgorithm`] if the KEK does not fit its cipher.
     pub fn new(
         provider: &CryptoProvider,
         kek: KekMaterial,
-        verifier: PublicKey,
+        signing_key: PublicKey,
+        signature: KeyAlgorithm,
         sequence: u32,
-    ) -> Result<Self, ApiMisuse> {
+    ) -> Result<Self, Error> {
+        if signing_key.algorithm() != signature {
+            return Err(PeerMisbehaved::SigningKeyKind.into());
+        }
         let cipher = prepare(provider, &kek)?;
-        Ok(Self { kek, cipher, verifier, sequence, dialect: Dialect::RFC })
+        Ok(Self { kek, cipher, signing_key, sequence, dialect: Dialect::RFC })
     }
 
     /// Tolerates the peculiarities of another implementation.
@@ -254,17 +269,11 @@ impl RekeySa {
         self.interpret(sequence, &chain)
     }
 
-    /// Advances to a message that was processed: it and what was sent before it are not accepted again.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiMisuse::WrongState`] if the message belongs to another SA or a later one was processed meanwhile.
-    pub fn commit(&mut self, rekey: &VerifiedRekey) -> Result<(), ApiMisuse> {
-        if rekey.spi != self.kek.spi || rekey.sequence <= self.sequence {
-            return Err(ApiMisuse::WrongState);
+    /// Advances to a message of this SA: it and what was sent before it are not accepted again.
+    pub fn commit(&mut self, rekey: &VerifiedRekey) {
+        if rekey.spi == self.kek.spi {
+            self.raise_sequence(rekey.sequence);
         }
-        self.sequence = rekey.sequence;
-        Ok(())
     }
 
     /// Raises the last number to what a GROUPKEY-PULL said. A lower one is stale and ignored (RFC 6407 section 3.3).
@@ -277,14 +286,14 @@ impl RekeySa {
         &self.kek
     }
 
-    /// Shows whose signature the messages bear.
-    pub fn verifier(&self) -> &PublicKey {
-        &self.verifier
+    /// Shows the cookies in the header of the messages.
+    pub fn spi(&self) -> CookiePair {
+        self.kek.spi
     }
 
-    /// Says of which kind the signing key is.
-    pub fn signature(&self) -> KeyAlgorithm {
-        self.verifier.algorithm()
+    /// Shows whose signature the messages bear.
+    pub fn signing_key(&self) -> &PublicKey {
+        &self.signing_key
     }
 
     /// Shows the number of the last message.
@@ -328,18 +337,16 @@ impl RekeySa {
         let signed =
             [SIGNED_PREFIX, &datagram[..Header::LENGTH_AT], &unpadded.to_be_bytes(), &plaintext[..*start]]
                 .concat();
-        self.verifier
-            .verify(signature_algorithm(self.verifier.algorithm()), &signed, signature)
+        self.signing_key
+            .verify(signature_algorithm(self.signing_key.algorithm()), &signed, signature)
             .map_err(|_| Error::Auth(AuthError::Signature))
     }
 
     fn interpret(&self, sequence: u32, chain: &Chain<'_>) -> Result<VerifiedRekey, Error> {
-        let deletes = chain
-            .payloads
-            .iter()
-            .filter(|payload| payload.kind == PayloadType::DELETE)
-            .map(|payload| Delete::decode(payload.body))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut deletes = Vec::new();
+        for payload in chain.payloads.iter().filter(|payload| payload.kind == PayloadType::DELETE) {
+            deletes.extend(delete::decode(payload.body)?);
+        }
         let sa = rules::body_of(&chain.payloads, PayloadType::SA)
             .map(|body| SaPayload::decode(body, self.dialect))
             .transpose()?;
@@ -367,6 +374,12 @@ impl RekeySa {
         }
         sa.supported()?;
         rules::check_keys(rules::Exchange::Push, sa, kd)
+    }
+}
+
+impl fmt::Debug for RekeySa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RekeySa({}, after {})", self.kek.spi, self.sequence)
     }
 }
 

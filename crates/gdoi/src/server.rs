@@ -16,7 +16,6 @@ use claviger_wire::DecodeError;
 use crate::{
     error::{ApiMisuse, Error, Limit, PeerMisbehaved},
     exchange::{
-        PullId,
         pull_server::{Answered, ExpectAcknowledgement, ExpectDownload, ExpectOffer, Refused, Request},
         registration::{Registration, check_not_zero, draw_nonce},
     },
@@ -24,6 +23,8 @@ use crate::{
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
     wire::{Header, KeyDownload, SaPayload},
 };
+
+pub use crate::exchange::PullId;
 
 /// The key server's end of GROUPKEY-PULLs under any number of registration SAs.
 pub struct Server {

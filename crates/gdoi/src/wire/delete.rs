@@ -21,17 +21,17 @@ use crate::{
     limits::DELETE_SPIS_MAX,
 };
 
-/// Which security associations are no more.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A security association, or all of a kind, that is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delete {
     /// Every rekey SA of the group: an SPI of zero.
     AllKeks,
     /// Every data security SA of the group: an SPI of zero.
     AllTeks,
-    /// These rekey SAs.
-    Keks(Vec<CookiePair>),
-    /// These data security SAs.
-    Teks(Vec<Spi>),
+    /// This rekey SA.
+    Kek(CookiePair),
+    /// This data security SA.
+    Tek(Spi),
 }
 
 //= rfc6407#section-5.9
@@ -46,85 +46,89 @@ const KEK_SPI_LEN: u8 = 16;
 const ESP_SPI_LEN: u8 = 4;
 
 impl Delete {
-    /// Reads the body of a Delete payload.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PeerIncompatible`] for a protocol other than ESP and the KEK, [`Error::Decode`] for a wrong form.
-    pub fn decode(body: &[u8]) -> Result<Self, Error> {
-        let mut r = Reader::new(body);
-        let doi = r.u32("delete DOI")?;
-        if doi != DOI_GDOI {
-            return Err(DecodeError::Value { field: "delete DOI", value: doi.into() }.into());
+    /// Says whether two can stand in one payload: it has one protocol.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self.form() == other.form()
+    }
+
+    fn form(&self) -> (u8, u8) {
+        match self {
+            Self::AllKeks | Self::Kek(_) => (PROTOCOL_KEK, KEK_SPI_LEN),
+            Self::AllTeks | Self::Tek(_) => (tek_protocol::IPSEC_ESP, ESP_SPI_LEN),
         }
-        let protocol = r.u8("delete protocol")?;
-        let size = r.u8("delete SPI size")?;
-        let count = r.u16("number of SPIs")?;
-        if usize::from(count) > DELETE_SPIS_MAX {
-            return Err(DecodeError::TooMany { what: "deleted SPIs", limit: DELETE_SPIS_MAX }.into());
-        }
-        if count == 0 {
-            return Err(DecodeError::Missing { what: "deleted SPI" }.into());
-        }
-        let expected = match protocol {
-            PROTOCOL_KEK => KEK_SPI_LEN,
-            tek_protocol::IPSEC_ESP => ESP_SPI_LEN,
-            _ => return Err(incompatible("delete protocol", protocol)),
-        };
-        if size != expected {
+    }
+}
+
+/// Reads the body of a Delete payload.
+///
+/// # Errors
+///
+/// [`Error::PeerIncompatible`] for a protocol other than ESP and the KEK, [`Error::Decode`] for a wrong form.
+pub fn decode(body: &[u8]) -> Result<Vec<Delete>, Error> {
+    let mut r = Reader::new(body);
+    let doi = r.u32("delete DOI")?;
+    if doi != DOI_GDOI {
+        return Err(DecodeError::Value { field: "delete DOI", value: doi.into() }.into());
+    }
+    let protocol = r.u8("delete protocol")?;
+    let size = r.u8("delete SPI size")?;
+    let count = r.u16("number of SPIs")?;
+    if usize::from(count) > DELETE_SPIS_MAX {
+        return Err(DecodeError::TooMany { what: "deleted SPIs", limit: DELETE_SPIS_MAX }.into());
+    }
+    if count == 0 {
+        return Err(DecodeError::Missing { what: "deleted SPI" }.into());
+    }
+    let decode_one = match (protocol, size) {
+        (PROTOCOL_KEK, KEK_SPI_LEN) => decode_kek,
+        (tek_protocol::IPSEC_ESP, ESP_SPI_LEN) => decode_tek,
+        (PROTOCOL_KEK | tek_protocol::IPSEC_ESP, _) => {
             return Err(DecodeError::Length { field: "deleted SPI" }.into());
         }
-        let delete =
-            if protocol == PROTOCOL_KEK { decode_keks(&mut r, count) } else { decode_teks(&mut r, count) }?;
-        r.finish()?;
-        Ok(delete)
-    }
-
-    /// Writes the body of a Delete payload.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ApiMisuse`] if it names no SPI, or more than [`DELETE_SPIS_MAX`].
-    pub fn encode(&self, w: &mut Writer) -> Result<(), Error> {
-        let (protocol, size, count) = match self {
-            Self::AllKeks => (PROTOCOL_KEK, KEK_SPI_LEN, 1),
-            Self::AllTeks => (tek_protocol::IPSEC_ESP, ESP_SPI_LEN, 1),
-            Self::Keks(spis) => (PROTOCOL_KEK, KEK_SPI_LEN, spis.len()),
-            Self::Teks(spis) => (tek_protocol::IPSEC_ESP, ESP_SPI_LEN, spis.len()),
-        };
-        if !(1..=DELETE_SPIS_MAX).contains(&count) {
-            return Err(ApiMisuse::MessageTooLong.into());
-        }
-        w.u32(DOI_GDOI);
-        w.u8(protocol);
-        w.u8(size);
-        w.u16(count as u16);
-        match self {
-            Self::AllKeks | Self::AllTeks => w.zeros(size.into()),
-            Self::Keks(spis) => spis.iter().for_each(|spi| w.slice(&spi.0)),
-            Self::Teks(spis) => spis.iter().for_each(|spi| w.u32(spi.as_u32())),
-        }
-        Ok(())
-    }
-}
-
-fn decode_keks(r: &mut Reader<'_>, count: u16) -> Result<Delete, DecodeError> {
-    let spis = (0..count)
-        .map(|_| Ok(CookiePair(r.array("deleted SPI")?)))
-        .collect::<Result<Vec<_>, DecodeError>>()?;
-    let all = spis.iter().any(|spi| spi.0 == [0; 16]);
-    Ok(if all { Delete::AllKeks } else { Delete::Keks(spis) })
-}
-
-fn decode_teks(r: &mut Reader<'_>, count: u16) -> Result<Delete, DecodeError> {
-    let numbers = (0..count).map(|_| r.u32("deleted SPI")).collect::<Result<Vec<_>, DecodeError>>()?;
-    if numbers.contains(&0) {
-        return Ok(Delete::AllTeks);
-    }
-    let spi = |number: u32| {
-        Spi::new(number).ok_or(DecodeError::Value { field: "deleted SPI", value: number.into() })
+        _ => return Err(incompatible("delete protocol", protocol)),
     };
-    Ok(Delete::Teks(numbers.into_iter().map(spi).collect::<Result<_, _>>()?))
+    let deletes = (0..count).map(|_| decode_one(&mut r)).collect::<Result<_, _>>()?;
+    r.finish()?;
+    Ok(deletes)
+}
+
+/// Writes the body of a Delete payload that names `deletes`, which are all alike.
+///
+/// # Errors
+///
+/// [`Error::ApiMisuse`] if there are none, more than [`DELETE_SPIS_MAX`], or some of another protocol.
+pub fn encode(deletes: &[Delete], w: &mut Writer) -> Result<(), Error> {
+    let Some(first) = deletes.first() else { return Err(ApiMisuse::MessageTooLong.into()) };
+    if deletes.len() > DELETE_SPIS_MAX || !deletes.iter().all(|delete| delete.is_alike(first)) {
+        return Err(ApiMisuse::MessageTooLong.into());
+    }
+    let (protocol, size) = first.form();
+    w.u32(DOI_GDOI);
+    w.u8(protocol);
+    w.u8(size);
+    w.u16(deletes.len() as u16);
+    for delete in deletes {
+        match delete {
+            Delete::AllKeks | Delete::AllTeks => w.zeros(size.into()),
+            Delete::Kek(spi) => w.slice(&spi.0),
+            Delete::Tek(spi) => w.u32(spi.as_u32()),
+        }
+    }
+    Ok(())
+}
+
+fn decode_kek(r: &mut Reader<'_>) -> Result<Delete, DecodeError> {
+    let spi = r.array("deleted SPI")?;
+    Ok(if spi == [0; 16] { Delete::AllKeks } else { Delete::Kek(CookiePair(spi)) })
+}
+
+fn decode_tek(r: &mut Reader<'_>) -> Result<Delete, DecodeError> {
+    let spi = r.u32("deleted SPI")?;
+    match Spi::new(spi) {
+        Some(spi) => Ok(Delete::Tek(spi)),
+        None if spi == 0 => Ok(Delete::AllTeks),
+        None => Err(DecodeError::Value { field: "deleted SPI", value: spi.into() }),
+    }
 }
 
 #[cfg(test)]
@@ -134,25 +138,32 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes_and_refuses_every_cut() {
-        let spi = |n| Spi::new(n).unwrap();
-        for delete in [
-            Delete::AllKeks,
-            Delete::AllTeks,
-            Delete::Keks(vec![CookiePair([1; 16]), CookiePair([2; 16])]),
-            Delete::Teks(vec![spi(256), spi(u32::MAX)]),
+        let tek = |n| Delete::Tek(Spi::new(n).unwrap());
+        for deletes in [
+            vec![Delete::AllKeks],
+            vec![Delete::Kek(CookiePair([1; 16])), Delete::Kek(CookiePair([2; 16]))],
+            vec![tek(256), Delete::AllTeks, tek(u32::MAX)],
         ] {
-            let octets = octets_of(|w| delete.encode(w));
-            assert_eq!(refuses_every_cut(&octets, Delete::decode), delete);
+            let octets = octets_of(|w| encode(&deletes, w));
+            assert_eq!(refuses_every_cut(&octets, decode), deletes);
         }
     }
 
     #[test]
+    fn a_payload_has_one_protocol_and_an_spi() {
+        let mut w = Writer::new();
+        assert!(encode(&[Delete::AllKeks, Delete::AllTeks], &mut w).is_err());
+        assert!(encode(&[], &mut w).is_err());
+        assert!(encode(&[Delete::AllTeks; DELETE_SPIS_MAX + 1], &mut w).is_err());
+    }
+
+    #[test]
     fn refuses_other_domains_protocols_and_sizes() {
-        let octets = octets_of(|w| Delete::AllTeks.encode(w));
+        let octets = octets_of(|w| encode(&[Delete::AllTeks], w));
         let broken = |position: usize, value: u8| {
             let mut octets = octets.clone();
             octets[position] = value;
-            Delete::decode(&octets).unwrap_err().reason()
+            decode(&octets).unwrap_err().reason()
         };
         assert_eq!(broken(3, 1), "malformed", "the DOI of IPsec");
         assert_eq!(broken(4, 2), "unsupported", "AH");

@@ -7,9 +7,35 @@
 //! | [`rules`] | which parameter may stand in which packet, and how often |
 //! | [`keys`] | KEYMAT, and the keys of a registration that hang on it |
 //! | [`puzzle`] | solving and verifying puzzles |
+//! | [`host`] | the endpoint: every association of one identity, in both roles |
+//! | [`config`], [`event`], [`error`] | how a host behaves, what it tells, what goes wrong |
+//! | [`registration`] | what is asked for and granted |
+//! | [`association`] | what can be seen of an association |
+//!
+//! Behind [`Host`] stand one file for each exchange (`exchange/`), the precomputed R1s and stateless puzzles
+//! (`responder.rs`), and the form in which an association survives a restart (`snapshot.rs`).
 
+pub mod association;
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod host;
 pub mod iana;
 pub mod keys;
 pub mod puzzle;
+pub mod registration;
 pub mod rules;
 pub mod wire;
+
+mod exchange;
+mod path;
+mod rate;
+mod responder;
+mod snapshot;
+
+pub use association::{AssociationInfo, AssociationState, EspAgreement};
+pub use config::{HostConfig, TransportFormats};
+pub use error::{ApiMisuse, AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved};
+pub use event::{Event, Security, Ticket};
+pub use host::Host;
+pub use registration::{RegistrationAnswer, RegistrationRequest};

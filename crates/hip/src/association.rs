@@ -1,0 +1,272 @@
+//! A HIP association: two hosts that have proven their identities to each other, and the keys between them.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use claviger_group::RegistrationSa;
+use claviger_identity::{Hit, HostId};
+use claviger_sansio::{Carriage, Time};
+
+use crate::{
+    error::{AuthError, Error},
+    event::{Event, Security},
+    exchange::{
+        Shared,
+        close::{Closed, Closing},
+        update::Updates,
+    },
+    iana::{CipherId, DhGroup, EspSuite, RegType},
+    keys::Keymat,
+    path::Path,
+    registration::RegistrationAnswer,
+    rules,
+    wire::{Cert, Encrypted, McastChannel, Packet, PacketBuilder, ParameterBlock, Parameters, RegInfo},
+};
+
+/// The states of RFC 7401 §4.4.2 that a peer can be seen in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AssociationState {
+    /// I1 was sent, or the puzzle of its R1 is being solved.
+    I1Sent,
+    /// I2 was sent.
+    I2Sent,
+    /// R2 was sent; nothing has shown yet that it arrived.
+    R2Sent,
+    /// The association is in use.
+    Established,
+    /// CLOSE was sent.
+    Closing,
+    /// CLOSE_ACK was sent.
+    Closed,
+}
+
+/// What can be shown of an association.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssociationInfo {
+    /// The other side.
+    pub peer: Hit,
+    /// The state.
+    pub state: AssociationState,
+    /// Where the peer is reached.
+    pub address: SocketAddr,
+    /// How it is reached.
+    pub carriage: Carriage,
+    /// The cipher, once it is agreed.
+    pub cipher: Option<CipherId>,
+    /// The Diffie-Hellman group, once it is agreed.
+    pub dh_group: Option<DhGroup>,
+    /// When the association was established, if it was.
+    pub established_at: Option<Time>,
+    /// Whether this host began.
+    pub initiator: bool,
+    /// The registration types granted on it, in either direction.
+    pub granted: Vec<RegType>,
+    /// The ESP SAs agreed beside it.
+    pub esp: Option<EspAgreement>,
+}
+
+/// A pair of ESP SAs that was agreed in a base exchange (RFC 7402 §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EspAgreement {
+    /// The suite.
+    pub suite: EspSuite,
+    /// The SPI of what this host receives.
+    pub inbound_spi: u32,
+    /// The SPI of what the peer receives.
+    pub outbound_spi: u32,
+    /// Where in KEYMAT the keys begin, in octets.
+    pub keymat_index: u16,
+}
+
+/// Which side of a registration this host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    /// It grants.
+    Registrar,
+    /// It asked.
+    Requester,
+}
+
+/// How far the association is in its life.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// R2 was sent; after this time the peer is taken to have it.
+    R2Sent {
+        until: Time,
+    },
+    Established,
+    Closing(Closing),
+    Closed(Closed),
+}
+
+pub(crate) struct Association {
+    pub(crate) peer: Hit,
+    pub(crate) host_id: HostId,
+    pub(crate) initiator: bool,
+    pub(crate) path: Path,
+    pub(crate) security: Security,
+    pub(crate) keymat: Keymat,
+    /// #I and #J, kept for the keys of a later Diffie-Hellman exchange (RFC 7401 §6.5).
+    pub(crate) nonces: (Vec<u8>, Vec<u8>),
+    pub(crate) esp: Option<EspAgreement>,
+    pub(crate) established_at: Time,
+    pub(crate) used_at: Time,
+    pub(crate) phase: Phase,
+    /// What is granted, and until when.
+    pub(crate) grants: BTreeMap<(Side, RegType), Time>,
+    /// The services that the peer has announced.
+    pub(crate) services: Option<RegInfo>,
+    pub(crate) updates: Updates,
+}
+
+impl Association {
+    /// Whether messages and registrations run over it.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::R2Sent { .. } | Phase::Established)
+    }
+
+    pub(crate) fn state(&self) -> AssociationState {
+        match self.phase {
+            Phase::R2Sent { .. } => AssociationState::R2Sent,
+            Phase::Established => AssociationState::Established,
+            Phase::Closing(_) => AssociationState::Closing,
+            Phase::Closed(_) => AssociationState::Closed,
+        }
+    }
+
+    pub(crate) fn info(&self) -> AssociationInfo {
+        AssociationInfo {
+            peer: self.peer,
+            state: self.state(),
+            address: self.path.remote,
+            carriage: self.path.carriage,
+            cipher: Some(self.security.cipher),
+            dh_group: Some(self.security.dh_group),
+            established_at: Some(self.established_at),
+            initiator: self.initiator,
+            granted: self.grants.keys().map(|(_, reg_type)| *reg_type).collect(),
+            esp: self.esp,
+        }
+    }
+
+    /// Derives the keys of a registration that is granted.
+    pub(crate) fn registration_sa(&self, own: Hit, reg_type: RegType) -> Option<RegistrationSa> {
+        if !self.is_live() || !self.security.allows_keys() {
+            return None;
+        }
+        let (member, gcks) = if self.grants.contains_key(&(Side::Registrar, reg_type)) {
+            (self.peer, own)
+        } else if self.grants.contains_key(&(Side::Requester, reg_type)) {
+            (own, self.peer)
+        } else {
+            return None;
+        };
+        let sa = self.keymat.registration_keys(reg_type, member, gcks, self.peer).ok()?;
+        (!sa.cookies.has_zero()).then_some(sa)
+    }
+
+    /// Notes what an answer grants or ends.
+    pub(crate) fn apply(&mut self, now: Time, side: Side, answer: &RegistrationAnswer) {
+        let key = (side, answer.reg_type);
+        match answer.granted {
+            Some(granted) if granted.is_zero() => {
+                self.grants.remove(&key);
+            }
+            Some(_) => {
+                let until = now + answer.longest();
+                let grant = self.grants.entry(key).or_insert(until);
+                *grant = until.max(*grant);
+            }
+            None => {}
+        }
+    }
+
+    /// Ends grants whose time is over; returns whether there were any.
+    pub(crate) fn expire(&mut self, now: Time) -> bool {
+        let before = self.grants.len();
+        self.grants.retain(|_, until| now < *until);
+        self.grants.len() != before
+    }
+
+    /// Verifies the MAC of a packet under the association's keys.
+    pub(crate) fn verify_mac(&self, shared: &Shared, packet: &Packet<'_>) -> Result<(), Error> {
+        let prf = shared.config.provider.prf(self.keymat.rhash())?;
+        packet.verify_mac(prf, &self.keymat.incoming().integrity).map_err(|_| AuthError::Mac.into())
+    }
+
+    /// Verifies the signature of a packet.
+    pub(crate) fn verify_signature(&self, packet: &Packet<'_>) -> Result<(), Error> {
+        packet.verify_signature(&self.host_id).map_err(|_| AuthError::Signature.into())
+    }
+
+    /// Reads the channels that an authenticated R2 or UPDATE encrypted; there may be none.
+    pub(crate) fn channels(&self, packet: &Packet<'_>) -> Result<Vec<McastChannel>, Error> {
+        let Some(encrypted) = packet.find::<Encrypted>()? else {
+            return Ok(Vec::new());
+        };
+        let opened = open(&self.keymat, &encrypted)?;
+        let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
+        rules::check_encrypted(packet, &inner)?;
+        inner.all::<Cert>()?;
+        Ok(inner.all()?)
+    }
+
+    /// Encrypts channels, if there are any.
+    pub(crate) fn encrypt(
+        &self,
+        shared: &mut Shared,
+        channels: &[McastChannel],
+    ) -> Result<Option<Encrypted>, Error> {
+        if channels.is_empty() {
+            return Ok(None);
+        }
+        let mut block = ParameterBlock::new();
+        for channel in channels {
+            block.add(channel);
+        }
+        seal(&self.keymat, shared, &block).map(Some)
+    }
+
+    /// Adds MAC and signature, and ends the packet.
+    pub(crate) fn finish(&self, shared: &Shared, builder: &mut PacketBuilder) -> Result<Vec<u8>, Error> {
+        let prf = shared.config.provider.prf(self.keymat.rhash())?;
+        builder.mac(prf, &self.keymat.outgoing().integrity).sign(&shared.config.identity)?;
+        Ok(builder.finish()?)
+    }
+
+    /// Takes note that the peer is there.
+    pub(crate) fn heard(&mut self, now: Time) {
+        self.used_at = now;
+        if matches!(self.phase, Phase::R2Sent { .. }) {
+            self.phase = Phase::Established;
+        }
+    }
+
+    /// Says when the association itself has something to do.
+    pub(crate) fn poll_timeout(&self, shared: &Shared) -> Option<Time> {
+        let expiry = self.grants.values().min().copied();
+        let unused = expiry.is_none().then(|| self.used_at + shared.config.unused_lifetime);
+        match &self.phase {
+            Phase::R2Sent { until } => {
+                [Some(*until), self.updates.poll_timeout(), expiry, unused].into_iter().flatten().min()
+            }
+            Phase::Established => [self.updates.poll_timeout(), expiry, unused].into_iter().flatten().min(),
+            Phase::Closing(closing) => Some(closing.retransmit.poll_timeout()),
+            Phase::Closed(closed) => Some(closed.until),
+        }
+    }
+
+    pub(crate) fn tell_changed(&self, shared: &mut Shared) {
+        shared.out.tell(Event::Changed { peer: self.peer });
+    }
+}
+
+/// Opens what the peer encrypted.
+pub(crate) fn open(keymat: &Keymat, encrypted: &Encrypted) -> Result<Vec<u8>, Error> {
+    encrypted.open(keymat.cipher(), &keymat.incoming().encryption).map_err(|_| AuthError::Decryption.into())
+}
+
+/// Encrypts parameters for the peer.
+pub(crate) fn seal(keymat: &Keymat, shared: &mut Shared, block: &ParameterBlock) -> Result<Encrypted, Error> {
+    let key = &keymat.outgoing().encryption;
+    Ok(Encrypted::seal(keymat.cipher(), key, block.octets()?, &mut *shared.random)?)
+}

@@ -1,0 +1,148 @@
+//! What a host tells its program.
+
+use claviger_identity::{Hit, HitSuite, HostId};
+
+use crate::{
+    error::FailReason,
+    iana::{CipherId, DhGroup, NotifyType, RegType},
+    registration::{RegistrationAnswer, RegistrationRequest},
+    wire::McastChannel,
+};
+
+/// Something that happened to an association.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// An association exists: each side has proven its identity to the other.
+    Established {
+        /// The other side.
+        peer: Hit,
+        /// Whether this host began.
+        initiator: bool,
+    },
+    /// A peer wants to register; the program decides and calls [`Host::answer`](crate::Host::answer).
+    RegistrationRequested {
+        /// Names the request in the answer.
+        ticket: Ticket,
+        /// Who asks, proven.
+        peer: Hit,
+        /// Its public key.
+        host_id: Box<HostId>,
+        /// What it asks for.
+        request: RegistrationRequest,
+        /// What protects the association.
+        security: Security,
+        /// Whether the request comes with a base exchange: what is granted then replaces what was granted before,
+        /// and groups not named again are left.
+        fresh: bool,
+    },
+    /// A registration that this host asked for is answered.
+    Registered {
+        /// The registrar.
+        peer: Hit,
+        /// What it granted and refused.
+        answer: RegistrationAnswer,
+    },
+    /// The registrar withdrew groups, or the whole type if no group is named.
+    Revoked {
+        /// The registrar.
+        peer: Hit,
+        /// The registration type.
+        reg_type: RegType,
+        /// The groups, each with its status.
+        channels: Vec<McastChannel>,
+    },
+    /// The peer has confirmed a revocation.
+    RevokeAcknowledged {
+        /// Who was told.
+        peer: Hit,
+    },
+    /// An association has ended by CLOSE.
+    Closed {
+        /// The other side.
+        peer: Hit,
+        /// Whether the peer closed.
+        by_peer: bool,
+    },
+    /// A base exchange that this host began came to nothing.
+    Failed {
+        /// Who was called.
+        peer: Hit,
+        /// Why.
+        reason: FailReason,
+    },
+    /// UPDATE or CLOSE went unanswered; the association is gone.
+    Lost {
+        /// The other side.
+        peer: Hit,
+    },
+    /// What must survive a restart has changed: [`Host::snapshot`](crate::Host::snapshot) is to be stored again before
+    /// anything is sent, or removed if it is `None`.
+    Changed {
+        /// The other side.
+        peer: Hit,
+    },
+    /// The peer reported something, under its signature; nothing has changed by it.
+    Notified {
+        /// The other side.
+        peer: Hit,
+        /// What it reported.
+        message: NotifyType,
+    },
+}
+
+/// Names one registration that waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket {
+    pub(crate) peer: Hit,
+    pub(crate) number: u64,
+}
+
+/// What protects an association.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Security {
+    /// The cipher of ENCRYPTED parameters, and of the exchanges under a registration.
+    pub cipher: CipherId,
+    /// The Diffie-Hellman group.
+    pub dh_group: DhGroup,
+    /// The HIT suite of the HIP Responder, whose hash is behind every MAC and key.
+    pub hit_suite: HitSuite,
+    /// The HIT suite of the peer.
+    pub peer_hit_suite: HitSuite,
+}
+
+impl Security {
+    /// Says whether group keys may hang on the association: no NULL encryption, no SHA-1 suite, none of the groups
+    /// 1, 2, 3, 5 and 10.
+    pub fn allows_keys(&self) -> bool {
+        self.cipher.algorithm().is_some()
+            && self.hit_suite != HitSuite::EcdsaLowSha1
+            && self.peer_hit_suite != HitSuite::EcdsaLowSha1
+            && !matches!(self.dh_group.0, 1 | 2 | 3 | 5 | 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_keys_hang_on_weak_associations() {
+        let strong = Security {
+            cipher: CipherId::AES_128_CBC,
+            dh_group: DhGroup::NIST_P256,
+            hit_suite: HitSuite::EcdsaSha384,
+            peer_hit_suite: HitSuite::RsaDsaSha256,
+        };
+        assert!(strong.allows_keys());
+        for weak in [
+            Security { cipher: CipherId::NULL_ENCRYPT, ..strong },
+            Security { dh_group: DhGroup::MODP_1536, ..strong },
+            Security { dh_group: DhGroup::SECP160R1, ..strong },
+            Security { hit_suite: HitSuite::EcdsaLowSha1, ..strong },
+            Security { peer_hit_suite: HitSuite::EcdsaLowSha1, ..strong },
+        ] {
+            assert!(!weak.allows_keys(), "{weak:?}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! CLOSE and CLOSE_ACK (RFC 7401 §5.3.7, §5.3.8, §6.14, §6.15).
+//!
+//! ```text
+//! CLOSE { ECHO_REQUEST_SIGNED, HIP_MAC, HIP_SIGNATURE }          -->
+//!        <--    CLOSE_ACK { ECHO_RESPONSE_SIGNED, HIP_MAC, HIP_SIGNATURE }
+//! ```
+
+use claviger_crypto::{random, secret::ct_eq};
+use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
+
+use crate::{
+    association::{Association, Phase},
+    error::{Error, PeerMisbehaved},
+    event::Event,
+    exchange::Shared,
+    iana::PacketType,
+    path::Path,
+    wire::{EchoRequestSigned, EchoResponseSigned, Packet, PacketBuilder},
+};
+
+/// The octets by which CLOSE_ACK is known to answer its CLOSE.
+const ECHO_LEN: usize = 16;
+
+/// A CLOSE that waits for its CLOSE_ACK.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub(crate) octets: Vec<u8>,
+    pub(crate) echo: Vec<u8>,
+    pub(crate) retransmit: Retransmit,
+}
+
+/// An association that the peer closed; it can repeat its CLOSE_ACK.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) until: Time,
+    /// What the CLOSE asked to be echoed, and the CLOSE_ACK.
+    pub(crate) echo: Vec<u8>,
+    pub(crate) ack: Vec<u8>,
+    /// The echo of an own CLOSE that crossed the peer's.
+    pub(crate) own_echo: Option<Vec<u8>>,
+}
+
+impl Association {
+    /// Sends CLOSE. From now on nothing but the end is spoken of.
+    pub(crate) fn close(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
+        let echo = random::array::<ECHO_LEN>(&mut *shared.random).to_vec();
+        let mut builder = PacketBuilder::new(PacketType::CLOSE, shared.config.identity.hit(), self.peer);
+        builder.add(&EchoRequestSigned(echo.clone()));
+        let octets = self.finish(shared, &mut builder)?;
+        shared.out.send(&self.path, &octets);
+        self.grants.clear();
+        let retransmit = Retransmit::new(shared.config.retransmit, now);
+        self.phase = Phase::Closing(Closing { octets, echo, retransmit });
+        self.tell_changed(shared);
+        Ok(())
+    }
+
+    /// Answers CLOSE (RFC 7401 §6.14), in whatever phase the association is.
+    pub(crate) fn handle_close(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        back: &Path,
+        packet: &Packet<'_>,
+    ) -> Result<(), Error> {
+        self.verify_mac(shared, packet)?;
+        self.verify_signature(packet)?;
+        let EchoRequestSigned(echo) = packet.one()?;
+        if let Phase::Closed(closed) = &self.phase
+            && closed.echo == echo
+        {
+            shared.out.send(back, &closed.ack);
+            return Ok(());
+        }
+        let mut builder = PacketBuilder::new(PacketType::CLOSE_ACK, shared.config.identity.hit(), self.peer);
+        builder.add(&EchoResponseSigned(echo.clone()));
+        let ack = self.finish(shared, &mut builder)?;
+        shared.out.send(back, &ack);
+        let (was_closed, own_echo) = match &mut self.phase {
+            Phase::Closing(closing) => (false, Some(std::mem::take(&mut closing.echo))),
+            Phase::Closed(closed) => (true, closed.own_echo.take()),
+            _ => (false, None),
+        };
+        self.grants.clear();
+        self.updates.forget();
+        let until = now + shared.config.closed_lifetime;
+        self.phase = Phase::Closed(Closed { until, echo, ack, own_echo });
+        if !was_closed {
+            shared.out.tell(Event::Closed { peer: self.peer, by_peer: true });
+        }
+        self.tell_changed(shared);
+        Ok(())
+    }
+
+    /// Verifies CLOSE_ACK (RFC 7401 §6.15); after success the association is to be discarded.
+    pub(crate) fn handle_close_ack(&self, shared: &mut Shared, packet: &Packet<'_>) -> Result<(), Error> {
+        let (own_echo, was_closed) = match &self.phase {
+            Phase::Closing(closing) => (Some(&closing.echo), false),
+            Phase::Closed(closed) => (closed.own_echo.as_ref(), true),
+            _ => (None, false),
+        };
+        let own_echo = own_echo.ok_or(PeerMisbehaved::CloseAckUnasked)?;
+        self.verify_mac(shared, packet)?;
+        let EchoResponseSigned(echo) = packet.one()?;
+        if !ct_eq(&echo, own_echo) {
+            return Err(PeerMisbehaved::CloseAckForeign.into());
+        }
+        self.verify_signature(packet)?;
+        if !was_closed {
+            shared.out.tell(Event::Closed { peer: self.peer, by_peer: false });
+        }
+        Ok(())
+    }
+
+    /// Sends CLOSE again, or gives up; returns whether the association is to be discarded.
+    pub(crate) fn handle_close_timeout(&mut self, shared: &mut Shared, now: Time) -> bool {
+        match &mut self.phase {
+            Phase::Closing(closing) => match closing.retransmit.handle_timeout(now) {
+                Expiry::Pending => false,
+                Expiry::Resend => {
+                    shared.out.send(&self.path, &closing.octets);
+                    false
+                }
+                Expiry::GiveUp => {
+                    shared.out.tell(Event::Lost { peer: self.peer });
+                    true
+                }
+            },
+            Phase::Closed(closed) => now >= closed.until,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! The base exchange as its Initiator sees it (RFC 7401 §6.6, §6.8, §6.10).
+//!
+//! ```text
+//! I1 { DH_GROUP_LIST }                                                                    -->
+//!        <--    R1 { R1_COUNTER, PUZZLE, DH_GROUP_LIST, DIFFIE_HELLMAN, HIP_CIPHER, HOST_ID, HIT_SUITE_LIST,
+//!                    REG_INFO, TRANSPORT_FORMAT_LIST, HIP_SIGNATURE_2 }
+//! I2 { R1_COUNTER, SOLUTION, DIFFIE_HELLMAN, HIP_CIPHER, ENCRYPTED{ HOST_ID, MCAST_CHANNEL... }, REG_REQUEST,
+//!      TRANSPORT_FORMAT_LIST, HIP_MAC, HIP_SIGNATURE }                                    -->
+//!        <--    R2 { ENCRYPTED{ MCAST_CHANNEL... }, REG_RESPONSE, REG_FAILED, HIP_MAC_2, HIP_SIGNATURE }
+//! ```
+
+use std::collections::BTreeMap;
+
+use claviger_crypto::CryptoError;
+use claviger_identity::{Hit, HitSuite, HostId};
+use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
+use claviger_wire::DecodeError;
+
+use crate::{
+    association::{self, Association, EspAgreement, Phase, Side},
+    config::{HostConfig, TransportFormats},
+    error::{AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved},
+    event::Security,
+    exchange::{Shared, update::Updates},
+    iana::{EspSuite, PacketType, ParameterType},
+    keys::{Keymat, Prk},
+    path::Path,
+    puzzle::Solver,
+    registration::{self, RegistrationAnswer, RegistrationRequest},
+    wire::{
+        DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
+        EchoResponseUnsigned, EspInfo, EspTransform, HipCipher, HitSuiteList, Packet, PacketBuilder,
+        ParameterBlock, Puzzle, R1Counter, RegInfo, Solution, TransportFormatList,
+    },
+};
+
+/// Values of #J tried before the host looks at its other work again: some milliseconds.
+const SOLVE_STEP: u32 = 1 << 14;
+
+/// R1s that one exchange starts over with: each costs a puzzle. Fewer happen when a Responder restarts.
+const RESTARTS_MAX: u32 = 8;
+
+/// I2s sent without an answer before I1 is sent beside them: the Responder may have restarted, and lost the keys of
+/// its R1.
+const I2_ALONE: u32 = 2;
+
+/// A base exchange that this host began.
+pub(crate) struct Initiation {
+    pub(crate) peer: Hit,
+    pub(crate) path: Path,
+    pub(crate) request: Option<RegistrationRequest>,
+    i1: Vec<u8>,
+    started: Time,
+    step: Step,
+    restarts: u32,
+    /// Why the exchange fails if no better R1 comes until the next timeout (RFC 7401 §6.8 steps 6 and 7).
+    doubt: Option<FailReason>,
+}
+
+enum Step {
+    ExpectR1(Retransmit),
+    Solving(Box<Solving>),
+    ExpectR2(Box<ExpectR2>),
+}
+
+/// An R1 that is genuine and acceptable.
+struct Offer {
+    counter: Option<R1Counter>,
+    puzzle: Puzzle,
+    public_value: Vec<u8>,
+    host_id: HostId,
+    /// HOST_ID as it came, which HIP_MAC_2 covers.
+    host_id_parameter: Vec<u8>,
+    security: Security,
+    services: Option<RegInfo>,
+    esp: Option<EspSuite>,
+    echo_signed: Option<EchoRequestSigned>,
+    echo_unsigned: Vec<EchoRequestUnsigned>,
+}
+
+struct Solving {
+    offer: Offer,
+    solver: Solver,
+    deadline: Time,
+}
+
+struct ExpectR2 {
+    counter: Option<R1Counter>,
+    i: Vec<u8>,
+    i2: Vec<u8>,
+    host_id_parameter: Vec<u8>,
+    association: Association,
+    retransmit: Retransmit,
+}
+
+/// What came of a timeout.
+pub(crate) enum Progress {
+    /// The exchange goes on.
+    Running,
+    /// It has come to nothing.
+    Failed(FailReason),
+}
+
+impl Initiation {
+    /// Sends I1.
+    pub(crate) fn start(
+        shared: &mut Shared,
+        now: Time,
+        peer: Hit,
+        path: Path,
+        request: Option<RegistrationRequest>,
+    ) -> Result<Self, Error> {
+        let mut builder = PacketBuilder::new(PacketType::I1, shared.config.identity.hit(), peer);
+        let i1 = builder.add(&DhGroupList(shared.config.dh_groups.clone())).finish()?;
+        shared.out.send(&path, &i1);
+        let step = Step::ExpectR1(Retransmit::new(shared.config.retransmit, now));
+        Ok(Self { peer, path, request, i1, started: now, step, restarts: 0, doubt: None })
+    }
+
+    /// Whether I2 was sent (RFC 7401's state I2-SENT).
+    pub(crate) fn has_sent_i2(&self) -> bool {
+        matches!(self.step, Step::ExpectR2(_))
+    }
+
+    pub(crate) fn security(&self) -> Option<Security> {
+        match &self.step {
+            Step::ExpectR1(_) => None,
+            Step::Solving(solving) => Some(solving.offer.security),
+            Step::ExpectR2(expect) => Some(expect.association.security),
+        }
+    }
+
+    /// Shows the key that the peer has proven to be its own, if an R1 has brought it.
+    pub(crate) fn host_id(&self) -> Option<&HostId> {
+        match &self.step {
+            Step::ExpectR1(_) => None,
+            Step::Solving(solving) => Some(&solving.offer.host_id),
+            Step::ExpectR2(expect) => Some(&expect.association.host_id),
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Time {
+        match &self.step {
+            Step::ExpectR1(retransmit) => retransmit.poll_timeout(),
+            // The search goes on at once.
+            Step::Solving(_) => Time::EPOCH,
+            Step::ExpectR2(expect) => expect.retransmit.poll_timeout(),
+        }
+    }
+
+    /// Processes R1 (RFC 7401 §6.8). Only an R1 under the signature of the HIT that was called has any effect.
+    pub(crate) fn handle_r1(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        packet: &Packet<'_>,
+    ) -> Result<Progress, Error> {
+        let counter = packet.find::<R1Counter>()?;
+        let puzzle: Puzzle = packet.one()?;
+        self.admit(counter, &puzzle)?;
+        let host_id: HostId = packet.one()?;
+        if host_id.hit()? != self.peer {
+            return Err(PeerMisbehaved::HitMismatch.into());
+        }
+        packet.verify_signature_2(&host_id).map_err(|_| AuthError::Signature)?;
+        let offer = match Offer::weigh(&shared.config, self.request.as_ref(), packet, host_id, self.peer) {
+            Ok(offer) => offer,
+            Err(error) => {
+                if let (Step::ExpectR1(_), Weighed::Unacceptable(reason)) = (&self.step, error) {
+                    self.doubt = Some(reason);
+                }
+                return Err(error.into());
+            }
+        };
+        let own = shared.config.identity.hit();
+        let rhash = shared.config.provider.hash(offer.security.hit_suite.rhash())?;
+        let solver = Solver::new(rhash, &puzzle, own, self.peer, &mut *shared.random)
+            .map_err(|_| DecodeError::Length { field: "#I" })?;
+        if !matches!(self.step, Step::ExpectR1(_)) {
+            self.restarts += 1;
+        }
+        self.doubt = None;
+        let deadline = now + offer.puzzle.lifetime();
+        self.step = Step::Solving(Box::new(Solving { offer, solver, deadline }));
+        self.handle_timeout(shared, now)
+    }
+
+    /// Processes R2 (RFC 7401 §6.10). The association is established when it verifies; the exchange is then over.
+    pub(crate) fn handle_r2(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        packet: &Packet<'_>,
+    ) -> Result<Option<RegistrationAnswer>, Error> {
+        let Step::ExpectR2(expect) = &mut self.step else {
+            return Err(PeerMisbehaved::R2Unasked.into());
+        };
+        let association = &mut expect.association;
+        let prf = shared.config.provider.prf(association.keymat.rhash())?;
+        packet
+            .verify_mac_2(prf, &association.keymat.incoming().integrity, &expect.host_id_parameter)
+            .map_err(|_| AuthError::Mac)?;
+        association.verify_signature(packet)?;
+        let channels = association.channels(packet)?;
+        let services = packet.find::<RegInfo>()?;
+        let answer = match &self.request {
+            Some(request) => Some(
+                registration::read_answer(packet, channels, request)?
+                    .unwrap_or_else(|| RegistrationAnswer::nothing(request.reg_type)),
+            ),
+            None if channels.is_empty() => None,
+            None => return Err(PeerMisbehaved::AnswerUnasked.into()),
+        };
+        let esp_info = packet.find::<EspInfo>()?;
+        if let Some(esp) = &mut association.esp {
+            let info = esp_info.ok_or(DecodeError::Missing { what: "ESP_INFO" })?;
+            if info.old_spi != 0 || info.new_spi == 0 {
+                return Err(DecodeError::Value { field: "SPI", value: info.old_spi.into() }.into());
+            }
+            esp.outbound_spi = info.new_spi;
+        }
+        if services.is_some() {
+            association.services = services;
+        }
+        association.phase = Phase::Established;
+        association.established_at = now;
+        association.used_at = now;
+        if let Some(answer) = &answer {
+            association.apply(now, Side::Requester, answer);
+        }
+        Ok(answer)
+    }
+
+    /// Gives the association away, after [`Initiation::handle_r2`] has established it.
+    pub(crate) fn into_association(self) -> Option<Association> {
+        match self.step {
+            Step::ExpectR2(expect) => Some(expect.association),
+            _ => None,
+        }
+    }
+
+    /// Sends again, searches on, or gives up.
+    pub(crate) fn handle_timeout(&mut self, shared: &mut Shared, now: Time) -> Result<Progress, Error> {
+        match &mut self.step {
+            Step::ExpectR1(retransmit) => match retransmit.handle_timeout(now) {
+                Expiry::Pending => {}
+                // An R1 that excludes an agreement is not contradicted by a better one within this time.
+                Expiry::Resend if matches!(self.doubt, Some(FailReason::Incompatible(_))) => {
+                    return Ok(self.failed(now));
+                }
+                Expiry::Resend => shared.out.send(&self.path, &self.i1),
+                Expiry::GiveUp => return Ok(self.failed(now)),
+            },
+            Step::Solving(solving) => {
+                if now > solving.deadline {
+                    return Ok(Progress::Failed(FailReason::Limit(LimitError::Puzzle)));
+                }
+                if let Some(solution) = solving.solver.step(SOLVE_STEP) {
+                    return match self.send_i2(shared, now, &solution) {
+                        Ok(()) => Ok(Progress::Running),
+                        Err(Error::PeerMisbehaved(error)) => {
+                            Ok(Progress::Failed(FailReason::Misbehaved(error)))
+                        }
+                        Err(Error::Crypto(error)) => Ok(Progress::Failed(FailReason::Crypto(error))),
+                        Err(error) => Err(error),
+                    };
+                }
+            }
+            Step::ExpectR2(expect) => match expect.retransmit.handle_timeout(now) {
+                Expiry::Pending => {}
+                Expiry::Resend => {
+                    shared.out.send(&self.path, &expect.i2);
+                    if expect.retransmit.sent() > I2_ALONE {
+                        shared.out.send(&self.path, &self.i1);
+                    }
+                }
+                Expiry::GiveUp => return Ok(self.failed(now)),
+            },
+        }
+        Ok(Progress::Running)
+    }
+
+    fn failed(&self, now: Time) -> Progress {
+        let unanswered = FailReason::Unanswered { after: now.since(self.started) };
+        Progress::Failed(self.doubt.unwrap_or(unanswered))
+    }
+
+    /// Says whether an R1 may be looked at in this state (RFC 7401 §6.8 steps 2 and 8): one with a greater counter
+    /// replaces the one in use, and so does one with another puzzle once I2 has gone unanswered, because nothing
+    /// protects #I and Opaque on their way.
+    fn admit(&self, new: Option<R1Counter>, puzzle: &Puzzle) -> Result<(), Error> {
+        let (current, again) = match &self.step {
+            Step::ExpectR1(_) => return Ok(()),
+            Step::Solving(solving) => (solving.offer.counter, false),
+            Step::ExpectR2(expect) => (expect.counter, expect.retransmit.sent() > 1 && expect.i != puzzle.i),
+        };
+        let counter = |r1: Option<R1Counter>| r1.map(|r1| r1.counter);
+        let fresher = counter(new) > counter(current);
+        let as_fresh = counter(new) == counter(current) && again;
+        if !fresher && !as_fresh {
+            return Err(PeerMisbehaved::R1Unasked.into());
+        }
+        if self.restarts >= RESTARTS_MAX {
+            return Err(LimitError::BaseExchangeRestarts.into());
+        }
+        Ok(())
+    }
+
+    /// Computes the keys and sends I2 (RFC 7401 §5.3.3).
+    fn send_i2(&mut self, shared: &mut Shared, now: Time, solution: &Solution) -> Result<(), Error> {
+        let Step::Solving(solving) = &self.step else {
+            return Ok(());
+        };
+        let offer = &solving.offer;
+        let identity = shared.config.identity.clone();
+        let own = identity.hit();
+        let algorithm = offer.security.dh_group.kx().ok_or(CryptoError::Unsupported)?;
+        let private = shared.config.provider.kx_group(algorithm)?.generate(&mut *shared.random)?;
+        let shared_secret = private.agree(&offer.public_value)?;
+        let rhash = offer.security.hit_suite.rhash();
+        let prk = Prk::extract(rhash, &solution.i, &solution.j, &shared_secret)?;
+        let keymat = Keymat::derive(rhash, offer.security.cipher, prk, own, self.peer)?;
+        let esp = offer.esp.map(|suite| EspAgreement {
+            suite,
+            inbound_spi: shared.spi(),
+            outbound_spi: 0,
+            keymat_index: keymat.index(),
+        });
+
+        let mut block = ParameterBlock::new();
+        block.add(identity.host_id());
+        for channel in self.request.iter().flat_map(|request| &request.channels) {
+            block.add(channel);
+        }
+        let encrypted = association::seal(&keymat, shared, &block)?;
+
+        let mut builder = PacketBuilder::new(PacketType::I2, own, self.peer);
+        if let Some(esp) = &esp {
+            builder.add(&EspInfo { keymat_index: esp.keymat_index, old_spi: 0, new_spi: esp.inbound_spi });
+        }
+        if let Some(counter) = &offer.counter {
+            builder.add(counter);
+        }
+        builder
+            .add(solution)
+            .add(&DiffieHellman { group: offer.security.dh_group, public_value: private.public().to_vec() })
+            .add(&HipCipher(vec![offer.security.cipher]))
+            .add(&encrypted);
+        if let Some(request) = &self.request {
+            builder.add(&request.parameter());
+        }
+        if let Some(EchoRequestSigned(echo)) = &offer.echo_signed {
+            builder.add(&EchoResponseSigned(echo.clone()));
+        }
+        match &esp {
+            Some(esp) => {
+                builder.add(&TransportFormatList(vec![ParameterType::ESP_TRANSFORM]));
+                builder.add(&EspTransform(vec![esp.suite]));
+            }
+            None => {
+                builder.add(&TransportFormatList(vec![]));
+            }
+        }
+        let prf = shared.config.provider.prf(rhash)?;
+        builder.mac(prf, &keymat.outgoing().integrity).sign(&identity)?;
+        for EchoRequestUnsigned(echo) in &offer.echo_unsigned {
+            builder.add(&EchoResponseUnsigned(echo.clone()));
+        }
+        let i2 = builder.finish()?;
+        shared.out.send(&self.path, &i2);
+
+        let association = Association {
+            peer: self.peer,
+            host_id: offer.host_id.clone(),
+            initiator: true,
+            path: self.path,
+            security: offer.security,
+            keymat,
+            nonces: (solution.i.clone(), solution.j.clone()),
+            esp,
+            established_at: now,
+            used_at: now,
+            phase: Phase::Established,
+            grants: BTreeMap::new(),
+            services: offer.services.clone(),
+            updates: Updates::default(),
+        };
+        let expect = ExpectR2 {
+            counter: offer.counter,
+            i: solution.i.clone(),
+            i2,
+            host_id_parameter: offer.host_id_parameter.clone(),
+            association,
+            retransmit: Retransmit::new(shared.config.retransmit, now),
+        };
+        self.step = Step::ExpectR2(Box::new(expect));
+        Ok(())
+    }
+}
+
+/// Why a signed R1 leads to no I2.
+#[derive(Clone, Copy)]
+enum Weighed {
+    /// It is malformed.
+    Malformed(DecodeError),
+    /// There is nothing in it that this host accepts.
+    Unacceptable(FailReason),
+}
+
+impl From<DecodeError> for Weighed {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<PeerIncompatible> for Weighed {
+    fn from(reason: PeerIncompatible) -> Self {
+        Self::Unacceptable(FailReason::Incompatible(reason))
+    }
+}
+
+impl From<Weighed> for Error {
+    fn from(weighed: Weighed) -> Self {
+        match weighed {
+            Weighed::Malformed(error) => error.into(),
+            Weighed::Unacceptable(reason) => reason.into(),
+        }
+    }
+}
+
+impl Offer {
+    /// Chooses from a genuine R1, in the order of RFC 7401 §6.8, steps 6 to 15.
+    fn weigh(
+        config: &HostConfig,
+        request: Option<&RegistrationRequest>,
+        packet: &Packet<'_>,
+        host_id: HostId,
+        peer: Hit,
+    ) -> Result<Self, Weighed> {
+        let suites: HitSuiteList = packet.one()?;
+        if !suites.contains(config.own_suite()) {
+            return Err(PeerIncompatible::OwnHitSuite.into());
+        }
+        let peer_hit_suite = HitSuite::of_hit(peer).filter(|suite| config.hit_suites.contains(suite));
+        let peer_hit_suite = peer_hit_suite.ok_or(PeerIncompatible::HitSuite)?;
+
+        let DhGroupList(groups) = packet.one()?;
+        let DiffieHellman { group, public_value } = packet.one()?;
+        //= rfc7401#section-4.1.3
+        //# The Initiator continues the BEX only
+        //# if the Group ID of the public DH value of the Responder is the most
+        //# preferred of the IDs supported by both the Initiator and Responder.
+        let best = DhGroupList::choose(&groups, &config.dh_groups).ok_or(PeerIncompatible::DhGroup)?;
+        if group != best {
+            return Err(Weighed::Unacceptable(FailReason::Misbehaved(PeerMisbehaved::DhDowngrade)));
+        }
+
+        let ciphers: HipCipher = packet.one()?;
+        let cipher = config.ciphers.iter().copied().find(|cipher| ciphers.accepted().contains(cipher));
+        let cipher = cipher.ok_or(PeerIncompatible::Cipher)?;
+        let security = Security { cipher, dh_group: group, hit_suite: peer_hit_suite, peer_hit_suite };
+
+        let services = packet.find::<RegInfo>()?;
+        if let Some(request) = request {
+            let offered =
+                services.as_ref().is_some_and(|services| services.types.contains(&request.reg_type));
+            if !offered {
+                return Err(PeerIncompatible::Service.into());
+            }
+            let own_is_weak = config.own_suite() == HitSuite::EcdsaLowSha1;
+            if request.reg_type.is_gcks() && (!security.allows_keys() || own_is_weak) {
+                return Err(PeerIncompatible::TooWeak.into());
+            }
+        }
+
+        let TransportFormatList(formats) = packet.one()?;
+        let esp = match &config.transport {
+            TransportFormats::Esp(suites) if formats.contains(&ParameterType::ESP_TRANSFORM) => {
+                let EspTransform(offered) = packet.one()?;
+                let chosen = suites.iter().copied().find(|suite| offered.contains(suite));
+                Some(chosen.ok_or(PeerIncompatible::EspSuite)?)
+            }
+            TransportFormats::Esp(_) if request.is_none() && !formats.is_empty() => {
+                return Err(PeerIncompatible::TransportFormat.into());
+            }
+            _ => None,
+        };
+
+        let puzzle: Puzzle = packet.one()?;
+        if puzzle.k > config.puzzle_difficulty_max {
+            return Err(Weighed::Unacceptable(FailReason::Limit(LimitError::Puzzle)));
+        }
+        let host_id_parameter = packet.parameters().raw(ParameterType::HOST_ID);
+        Ok(Self {
+            counter: packet.find()?,
+            puzzle,
+            public_value,
+            host_id,
+            host_id_parameter: host_id_parameter.map_or_else(Vec::new, |raw| raw.octets().to_vec()),
+            security,
+            services,
+            esp,
+            echo_signed: packet.find()?,
+            echo_unsigned: packet.all()?,
+        })
+    }
+}

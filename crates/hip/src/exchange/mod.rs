@@ -1,0 +1,47 @@
+//! The exchanges, one file each: what is sent, what is awaited, and what an answer changes.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`initiate`] | I1 and I2 sent, R1 and R2 awaited |
+//! | [`respond`] | I1 answered and forgotten, I2 verified, R2 sent |
+//! | [`update`] | UPDATE: registrations on a live association |
+//! | [`close`] | CLOSE and CLOSE_ACK |
+//! | [`notify`] | NOTIFY, which reports and changes nothing |
+
+pub(crate) mod close;
+pub(crate) mod initiate;
+pub(crate) mod notify;
+pub(crate) mod respond;
+pub(crate) mod update;
+
+use claviger_crypto::Random;
+use claviger_identity::Hit;
+
+use crate::{config::HostConfig, event::Ticket, path::Outbox, rate::RateLimit};
+
+/// What every exchange of a host uses.
+pub(crate) struct Shared {
+    pub(crate) config: HostConfig,
+    pub(crate) random: Box<dyn Random>,
+    pub(crate) out: Outbox,
+    pub(crate) notifies: RateLimit,
+    pub(crate) tickets: u64,
+}
+
+impl Shared {
+    /// Names one more request to the program.
+    pub(crate) fn ticket(&mut self, peer: Hit) -> Ticket {
+        self.tickets += 1;
+        Ticket { peer, number: self.tickets }
+    }
+
+    /// Draws an SPI that ESP does not reserve (RFC 4303 §2.1).
+    pub(crate) fn spi(&mut self) -> u32 {
+        loop {
+            let spi = u32::from_be_bytes(claviger_crypto::random::array(&mut *self.random));
+            if spi > 255 {
+                return spi;
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! NOTIFY (RFC 7401 §5.3.6, §6.13): it reports, and changes nothing.
+
+use claviger_identity::HostId;
+use claviger_sansio::Time;
+
+use crate::{
+    error::{AuthError, Error, LimitError, PeerIncompatible, PeerMisbehaved},
+    event::Event,
+    exchange::Shared,
+    iana::{NotifyType, PacketType},
+    path::Path,
+    wire::{Notification, Packet, PacketBuilder},
+};
+
+/// Says what a peer is told about an error in what it sent, if RFC 7401 §5.2.19 has a word for it.
+///
+/// Nobody is told before its puzzle is solved or its association known, so errors that are found earlier have none.
+pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
+    match error {
+        Error::Auth(AuthError::Decryption) => Some(NotifyType::ENCRYPTION_FAILED),
+        Error::Auth(AuthError::Mac) => Some(NotifyType::HIP_MAC_FAILED),
+        Error::Auth(AuthError::Signature) => Some(NotifyType::AUTHENTICATION_FAILED),
+        Error::Limit(LimitError::Associations) => Some(NotifyType::RESPONDER_BUSY_PLEASE_RETRY),
+        Error::PeerIncompatible(PeerIncompatible::HitSuite) => Some(NotifyType::UNSUPPORTED_HIT_SUITE),
+        Error::PeerMisbehaved(error) => match error {
+            PeerMisbehaved::CipherNotOffered => Some(NotifyType::INVALID_HIP_CIPHER_CHOSEN),
+            PeerMisbehaved::DhGroupNotOffered => Some(NotifyType::INVALID_DH_CHOSEN),
+            PeerMisbehaved::EspSuiteNotOffered => Some(NotifyType::INVALID_ESP_TRANSFORM_CHOSEN),
+            PeerMisbehaved::HitMismatch => Some(NotifyType::INVALID_HIT),
+            PeerMisbehaved::ChannelTypeForeign
+            | PeerMisbehaved::AnswerUnasked
+            | PeerMisbehaved::RequestInAnswer
+            | PeerMisbehaved::TransportNotOffered => Some(NotifyType::INVALID_SYNTAX),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Reports an error to who sent a packet, unless it was told enough within this second.
+pub(crate) fn send(shared: &mut Shared, now: Time, back: &Path, packet: &Packet<'_>, error: &Error) {
+    let Some(notify_type) = notify_type(error) else {
+        return;
+    };
+    if !shared.notifies.allow(now, back.remote.ip()) {
+        return;
+    }
+    let identity = shared.config.identity.clone();
+    let mut builder = PacketBuilder::new(PacketType::NOTIFY, identity.hit(), packet.sender());
+    builder.add(&Notification::new(notify_type));
+    // A report that cannot be signed is not sent.
+    let signed = builder.sign(&identity).ok().and_then(|builder| builder.finish().ok());
+    if let Some(octets) = signed {
+        shared.out.send(back, &octets);
+    }
+}
+
+/// Verifies a received NOTIFY with the key of its sender, and shows the program what it says.
+pub(crate) fn handle(shared: &mut Shared, host_id: &HostId, packet: &Packet<'_>) -> Result<(), Error> {
+    if let Some(claimed) = packet.find::<HostId>()?
+        && claimed.hit()? != packet.sender()
+    {
+        return Err(PeerMisbehaved::HitMismatch.into());
+    }
+    packet.verify_signature(host_id).map_err(|_| AuthError::Signature)?;
+    for notification in packet.all::<Notification>()? {
+        let message = notification.notify_type;
+        shared.out.tell(Event::Notified { peer: packet.sender(), message });
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! The base exchange as its Responder sees it (RFC 7401 §6.7, §6.9).
+//!
+//! I1 is answered by [`Responder`](crate::responder::Responder) and forgotten. I2 is verified here, cheapest checks
+//! first, and becomes an [`Acceptance`], which waits for the registrar's decision; R2 and the new association come
+//! with that, and not before.
+
+use std::collections::BTreeMap;
+
+use claviger_identity::{HitSuite, HostId};
+use claviger_sansio::{RetransmitPolicy, Time};
+use claviger_wire::DecodeError;
+
+use crate::{
+    association::{self, Association, EspAgreement, Phase, Side},
+    config::TransportFormats,
+    error::{AuthError, Error, PeerIncompatible, PeerMisbehaved},
+    event::{Security, Ticket},
+    exchange::{Shared, update::Updates},
+    iana::{PacketType, ParameterType},
+    keys::{Keymat, Prk},
+    path::Path,
+    registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest},
+    responder::{Responder, SolvedPuzzle},
+    rules,
+    wire::{
+        Cert, DiffieHellman, Encrypted, EspInfo, EspTransform, HipCipher, McastChannel, Packet,
+        PacketBuilder, Parameters, TransportFormatList,
+    },
+};
+
+/// An I2 that has passed every check, and waits for the registrar's decision.
+pub(crate) struct Acceptance {
+    pub(crate) puzzle: SolvedPuzzle,
+    association: Association,
+    deciding: Deciding,
+    /// An own request that the peer has not seen, because both called at once and it was this host's I1 that lost.
+    pub(crate) own_request: Option<RegistrationRequest>,
+}
+
+impl Acceptance {
+    /// Verifies an I2 whose puzzle is solved (RFC 7401 §6.9, steps 9 to 15; the MAC before what it covers is read).
+    pub(crate) fn verify(
+        shared: &mut Shared,
+        responder: &Responder,
+        now: Time,
+        path: Path,
+        puzzle: SolvedPuzzle,
+        packet: &Packet<'_>,
+    ) -> Result<Self, Error> {
+        let own = shared.config.identity.hit();
+        let peer = packet.sender();
+        let peer_hit_suite = accepted_suite(shared, packet)?;
+        let cipher = packet.one::<HipCipher>()?.chosen();
+        let cipher = cipher.filter(|cipher| shared.config.ciphers.contains(cipher));
+        let cipher = cipher.ok_or(PeerMisbehaved::CipherNotOffered)?;
+        let DiffieHellman { group, public_value } = packet.one()?;
+        let hit_suite = shared.config.own_suite();
+        let security = Security { cipher, dh_group: group, hit_suite, peer_hit_suite };
+
+        let shared_secret = responder.private(&puzzle, group)?.agree(&public_value)?;
+        let rhash = hit_suite.rhash();
+        let prk = Prk::extract(rhash, &puzzle.i, &puzzle.j, &shared_secret)?;
+        let keymat = Keymat::derive(rhash, cipher, prk, own, peer)?;
+        let prf = shared.config.provider.prf(rhash)?;
+        packet.verify_mac(prf, &keymat.incoming().integrity).map_err(|_| AuthError::Mac)?;
+
+        let (host_id, channels) = identify(&keymat, packet)?;
+        if host_id.hit()? != peer {
+            return Err(PeerMisbehaved::HitMismatch.into());
+        }
+        packet.verify_signature(&host_id).map_err(|_| AuthError::Signature)?;
+
+        let esp = transport(shared, packet)?;
+        let requests = registration::read_requests(&shared.config, packet, channels)?;
+        let until = now + patience(shared.config.retransmit);
+        Ok(Self {
+            association: Association {
+                peer,
+                host_id,
+                initiator: false,
+                path,
+                security,
+                keymat,
+                nonces: (puzzle.i.clone(), puzzle.j.clone()),
+                esp,
+                established_at: now,
+                used_at: now,
+                phase: Phase::R2Sent { until },
+                grants: BTreeMap::new(),
+                services: None,
+                updates: Updates::default(),
+            },
+            puzzle,
+            deciding: Deciding::new(requests),
+            own_request: None,
+        })
+    }
+
+    /// Lets the program decide; returns whether all is decided.
+    pub(crate) fn decide(&mut self, shared: &mut Shared) -> bool {
+        let Association { peer, host_id, security, .. } = &self.association;
+        let asker = Asker { peer: *peer, host_id, security: *security, fresh: true };
+        self.deciding.advance(shared, &asker)
+    }
+
+    /// Whether the program holds this ticket.
+    pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
+        self.deciding.awaits(ticket)
+    }
+
+    /// Takes the program's answer to the outstanding request.
+    pub(crate) fn answer(&mut self, answer: RegistrationAnswer) -> Result<(), Error> {
+        Ok(self.deciding.answer(answer)?)
+    }
+
+    /// Builds R2 (RFC 7401 §5.3.4) and gives the association away.
+    pub(crate) fn complete(
+        mut self,
+        shared: &mut Shared,
+        now: Time,
+    ) -> Result<(Association, SolvedPuzzle, Vec<u8>), Error> {
+        let answers = self.deciding.take_answers();
+        let mut association = self.association;
+        let identity = shared.config.identity.clone();
+        let mut builder = PacketBuilder::new(PacketType::R2, identity.hit(), association.peer);
+        if let Some(esp) = &association.esp {
+            builder.add(&EspInfo { keymat_index: esp.keymat_index, old_spi: 0, new_spi: esp.inbound_spi });
+        }
+        let AnswerParameters { channels, responses, failed } = AnswerParameters::of(&answers);
+        if let Some(encrypted) = association.encrypt(shared, &channels)? {
+            builder.add(&encrypted);
+        }
+        for response in &responses {
+            builder.add(response);
+        }
+        for failed in &failed {
+            builder.add(failed);
+        }
+        let prf = shared.config.provider.prf(association.keymat.rhash())?;
+        builder.mac_2(prf, &association.keymat.outgoing().integrity, identity.host_id()).sign(&identity)?;
+        let r2 = builder.finish()?;
+        for answer in &answers {
+            association.apply(now, Side::Registrar, answer);
+        }
+        association.established_at = now;
+        association.used_at = now;
+        association.phase = Phase::R2Sent { until: now + patience(shared.config.retransmit) };
+        shared.out.send(&association.path, &r2);
+        Ok((association, self.puzzle, r2))
+    }
+}
+
+/// Returns the suite of an Initiator's HIT, if it is accepted (RFC 7401 §6.9 step 3).
+pub(crate) fn accepted_suite(shared: &Shared, packet: &Packet<'_>) -> Result<HitSuite, Error> {
+    HitSuite::of_hit(packet.sender())
+        .filter(|suite| shared.config.hit_suites.contains(suite))
+        .ok_or_else(|| PeerIncompatible::HitSuite.into())
+}
+
+/// Finds the Initiator's HOST_ID, inside ENCRYPTED or open, and the channels beside it.
+fn identify(keymat: &Keymat, packet: &Packet<'_>) -> Result<(HostId, Vec<McastChannel>), Error> {
+    let Some(encrypted) = packet.find::<Encrypted>()? else {
+        return Ok((packet.one()?, Vec::new()));
+    };
+    let opened = association::open(keymat, &encrypted)?;
+    let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
+    rules::check_encrypted(packet, &inner)?;
+    inner.all::<Cert>()?;
+    let host_id = match packet.find()? {
+        Some(host_id) => host_id,
+        None => inner.one()?,
+    };
+    Ok((host_id, inner.all()?))
+}
+
+/// Agrees on the transport (RFC 7401 §6.9 step 13, RFC 7402 §6.5). A peer that only registers names none.
+fn transport(shared: &mut Shared, packet: &Packet<'_>) -> Result<Option<EspAgreement>, Error> {
+    let TransportFormatList(formats) = packet.one()?;
+    if formats.is_empty() {
+        return Ok(None);
+    }
+    let TransportFormats::Esp(suites) = &shared.config.transport else {
+        return Err(PeerMisbehaved::TransportNotOffered.into());
+    };
+    if formats[..] != [ParameterType::ESP_TRANSFORM] {
+        return Err(PeerMisbehaved::TransportNotOffered.into());
+    }
+    let EspTransform(chosen) = packet.one()?;
+    let suite = match chosen[..] {
+        [suite] if suites.contains(&suite) => suite,
+        _ => return Err(PeerMisbehaved::EspSuiteNotOffered.into()),
+    };
+    let info: EspInfo = packet.one()?;
+    if info.old_spi != 0 || info.new_spi == 0 {
+        return Err(DecodeError::Value { field: "SPI", value: info.old_spi.into() }.into());
+    }
+    Ok(Some(EspAgreement {
+        suite,
+        inbound_spi: shared.spi(),
+        outbound_spi: info.new_spi,
+        keymat_index: info.keymat_index,
+    }))
+}
+
+/// Says how long an Initiator sends I2 again (RFC 7401 §4.4.1, Exchange Complete).
+fn patience(policy: RetransmitPolicy) -> std::time::Duration {
+    let mut wait = policy.initial;
+    let mut sum = wait;
+    for _ in 1..policy.attempts {
+        wait = (wait * 2).min(policy.maximum);
+        sum = sum.saturating_add(wait);
+    }
+    sum
+}

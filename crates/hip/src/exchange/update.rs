@@ -1,0 +1,513 @@
+//! UPDATE (RFC 7401 §5.3.5, §6.11, §6.12): registrations on a live association.
+//!
+//! ```text
+//! UPDATE { SEQ, ENCRYPTED{ MCAST_CHANNEL... }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }      -->
+//!        <--    UPDATE { SEQ, ACK, ENCRYPTED{...}, REG_RESPONSE, REG_FAILED, HIP_MAC, HIP_SIGNATURE }
+//! UPDATE { ACK, HIP_MAC, HIP_SIGNATURE }                                                  -->
+//! ```
+//!
+//! A host has one UPDATE of its own outstanding; others wait behind it. It processes the peer's in ascending order
+//! and keeps what it answered to the last, so that a repeated one changes nothing.
+
+use std::collections::VecDeque;
+
+use claviger_crypto::hash::HashAlgorithm;
+use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
+
+use crate::{
+    association::{Association, Side},
+    error::{ApiMisuse, Error, LimitError, PeerMisbehaved},
+    event::{Event, Ticket},
+    exchange::Shared,
+    iana::{ChannelStatus, PacketType, RegType},
+    path::Path,
+    registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest},
+    wire::{
+        Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, McastChannel, Packet, PacketBuilder, RegFailed,
+        RegInfo, RegRequest, RegResponse, Seq,
+    },
+};
+
+/// How far a peer's Update ID may be ahead of the next one: it may have given up some.
+const WINDOW: u32 = 16;
+
+/// Own UPDATEs that wait behind the outstanding one. A program that queues more does not wait for its events.
+const QUEUE_MAX: usize = 64;
+
+/// What an own UPDATE is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Announces services to a Responder, which saw no R1.
+    Announce,
+    /// Answers the peer's request of this Update ID.
+    Answer { to: u32, answers: Vec<RegistrationAnswer> },
+    /// Asks the peer for a registration.
+    Request(RegistrationRequest),
+    /// Withdraws groups, or a whole type.
+    Revoke { reg_type: RegType, channels: Vec<McastChannel> },
+}
+
+/// An own UPDATE that waits for its ACK.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) id: u32,
+    pub(crate) task: Task,
+    pub(crate) octets: Vec<u8>,
+    pub(crate) path: Path,
+    pub(crate) retransmit: Retransmit,
+}
+
+/// The peer's UPDATE that was processed last, and what was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Processed {
+    pub(crate) id: u32,
+    pub(crate) digest: [u8; 32],
+    pub(crate) answer: Vec<u8>,
+}
+
+/// A request of the peer that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    id: u32,
+    digest: [u8; 32],
+    echo: Option<EchoRequestSigned>,
+    path: Path,
+    deciding: Deciding,
+}
+
+/// The UPDATEs of an association.
+#[derive(Debug, Default)]
+pub(crate) struct Updates {
+    pub(crate) next_id: u32,
+    pub(crate) expected_id: u32,
+    pub(crate) outgoing: Option<Outgoing>,
+    pub(crate) queue: VecDeque<Task>,
+    pub(crate) processed: Option<Processed>,
+    pub(crate) asked: Option<Asked>,
+}
+
+/// What an authenticated UPDATE asks for.
+enum Content {
+    /// It wants a registration.
+    Requests(Vec<RegistrationRequest>),
+    /// It withdraws registrations.
+    Revocations(Vec<(RegType, Vec<McastChannel>)>),
+    /// Nothing that this host acts on.
+    Nothing,
+}
+
+impl Updates {
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.outgoing.as_ref().map(|outgoing| outgoing.retransmit.poll_timeout())
+    }
+
+    /// Drops everything that waits.
+    pub(crate) fn forget(&mut self) {
+        self.outgoing = None;
+        self.queue.clear();
+        self.asked = None;
+    }
+
+    /// Whether a registration that this host asked for is unanswered.
+    pub(crate) fn has_request(&self) -> bool {
+        let outgoing = self.outgoing.iter().map(|outgoing| &outgoing.task);
+        outgoing.chain(&self.queue).any(|task| matches!(task, Task::Request(_)))
+    }
+
+    /// Whether the program holds this ticket.
+    pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.deciding.awaits(ticket))
+    }
+}
+
+impl Association {
+    /// Asks the peer for a registration (RFC 8003 §4.3).
+    pub(crate) fn request(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        request: RegistrationRequest,
+    ) -> Result<(), Error> {
+        request.check()?;
+        if self.updates.has_request() {
+            return Err(ApiMisuse::RequestOutstanding.into());
+        }
+        if request.reg_type.is_gcks() && !self.security.allows_keys() {
+            return Err(ApiMisuse::TooWeak.into());
+        }
+        if self.services.as_ref().is_some_and(|services| !services.types.contains(&request.reg_type)) {
+            return Err(ApiMisuse::UnknownService.into());
+        }
+        self.build(shared, 0, &Task::Request(request.clone()))?;
+        self.enqueue(shared, now, Task::Request(request))
+    }
+
+    /// Withdraws groups, or the whole type if none is named.
+    pub(crate) fn revoke(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        reg_type: RegType,
+        mut channels: Vec<McastChannel>,
+    ) -> Result<(), Error> {
+        for channel in &mut channels {
+            if channel.reg_type != reg_type {
+                return Err(ApiMisuse::Channels.into());
+            }
+            channel.lifetime = Lifetime::CANCEL;
+            channel.status = ChannelStatus::NOT_AUTHORISED;
+        }
+        McastChannel::check_all(&channels).map_err(|_| ApiMisuse::Channels)?;
+        let task = Task::Revoke { reg_type, channels };
+        self.build(shared, 0, &task)?;
+        if let Task::Revoke { channels, .. } = &task
+            && channels.is_empty()
+        {
+            self.grants.remove(&(Side::Registrar, reg_type));
+        }
+        self.enqueue(shared, now, task)
+    }
+
+    /// Takes the program's decision about the peer's request.
+    pub(crate) fn answer_update(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        answer: RegistrationAnswer,
+    ) -> Result<(), Error> {
+        let asked = self.updates.asked.as_mut().ok_or(ApiMisuse::UnknownTicket)?;
+        asked.deciding.answer(answer)?;
+        self.decide(shared, now)
+    }
+
+    /// Puts an own UPDATE behind the others, or sends it.
+    pub(crate) fn enqueue(&mut self, shared: &mut Shared, now: Time, task: Task) -> Result<(), Error> {
+        if self.updates.queue.len() >= QUEUE_MAX {
+            return Err(LimitError::UpdateQueue.into());
+        }
+        self.updates.queue.push_back(task);
+        self.send_next(shared, now)?;
+        self.tell_changed(shared);
+        Ok(())
+    }
+
+    /// Processes a received UPDATE (RFC 7401 §6.12). Nothing changes before all of it is verified.
+    pub(crate) fn handle_update(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        back: &Path,
+        packet: &Packet<'_>,
+    ) -> Result<(), Error> {
+        if !self.is_live() {
+            return Err(PeerMisbehaved::Unassociated.into());
+        }
+        let seq = packet.find::<Seq>()?.map(|Seq(id)| id);
+        let acks = packet.find::<Ack>()?.map(|Ack(ids)| ids).unwrap_or_default();
+        // RFC 7401 §6.12.1 step 2: the MAC is verified for retransmissions too.
+        self.verify_mac(shared, packet)?;
+        let digest = digest(shared, packet)?;
+        if let Some(id) = seq
+            && let Some(repeated) = self.recognise(id, &digest)?
+        {
+            if !repeated {
+                self.verify_signature(packet)?;
+            }
+            self.repeat(shared, back, id);
+            self.heard(now);
+            return Ok(());
+        }
+        self.verify_signature(packet)?;
+        let channels = self.channels(packet)?;
+        let echo = packet.find::<EchoRequestSigned>()?;
+        let services = packet.find::<RegInfo>()?;
+
+        let acknowledged = self.updates.outgoing.as_ref().is_some_and(|outgoing| acks.contains(&outgoing.id));
+        if seq.is_none() && !acknowledged {
+            return Err(PeerMisbehaved::AckUnasked.into());
+        }
+        let answer = match &self.updates.outgoing {
+            Some(Outgoing { task: Task::Request(request), .. }) if acknowledged => {
+                registration::read_answer(packet, channels.clone(), request)?
+            }
+            _ => None,
+        };
+        let content = self.content(shared, packet, channels, answer.is_some())?;
+        if matches!(content, Content::Requests(_)) && (seq.is_none() || self.updates.asked.is_some()) {
+            return Err(PeerMisbehaved::RequestOutstanding.into());
+        }
+
+        // All is verified: from here on the UPDATE takes effect.
+        self.heard(now);
+        if let Some(services) = services {
+            self.services = Some(services);
+        }
+        if acknowledged {
+            self.complete(shared, now, answer);
+        }
+        let Some(id) = seq else {
+            self.send_next(shared, now)?;
+            self.tell_changed(shared);
+            return Ok(());
+        };
+        match content {
+            Content::Requests(requests) => {
+                // Who asks anew has the answer to what it asked before.
+                if matches!(&self.updates.outgoing, Some(Outgoing { task: Task::Answer { .. }, .. })) {
+                    self.updates.outgoing = None;
+                }
+                let deciding = Deciding::new(requests);
+                self.updates.asked = Some(Asked { id, digest, echo, path: *back, deciding });
+                self.decide(shared, now)
+            }
+            Content::Revocations(revocations) => {
+                for (reg_type, channels) in revocations {
+                    if channels.is_empty() {
+                        self.grants.remove(&(Side::Requester, reg_type));
+                    }
+                    shared.out.tell(Event::Revoked { peer: self.peer, reg_type, channels });
+                }
+                self.acknowledge(shared, back, id, digest, echo)?;
+                self.send_next(shared, now)
+            }
+            Content::Nothing => {
+                self.acknowledge(shared, back, id, digest, echo)?;
+                self.send_next(shared, now)
+            }
+        }
+    }
+
+    /// Sends the outstanding UPDATE again, or gives it up; returns whether the association is lost by that.
+    pub(crate) fn handle_update_timeout(&mut self, shared: &mut Shared, now: Time) -> bool {
+        let Some(outgoing) = &mut self.updates.outgoing else {
+            return false;
+        };
+        match outgoing.retransmit.handle_timeout(now) {
+            Expiry::Pending => false,
+            Expiry::Resend => {
+                shared.out.send(&outgoing.path, &outgoing.octets);
+                false
+            }
+            Expiry::GiveUp => match outgoing.task {
+                Task::Request(_) | Task::Revoke { .. } => {
+                    shared.out.tell(Event::Lost { peer: self.peer });
+                    true
+                }
+                // RFC 7401 §5.3.5: a sender may choose not to care. The peer asks again if it wants the answer.
+                Task::Announce | Task::Answer { .. } => {
+                    self.updates.outgoing = None;
+                    // What waits was built once before it was queued; a failure leaves it waiting.
+                    let _ = self.send_next(shared, now);
+                    self.tell_changed(shared);
+                    false
+                }
+            },
+        }
+    }
+
+    /// Says whether an Update ID is the one processed last, and whether the packet is the same octet for octet; `None`
+    /// if it is new.
+    fn recognise(&self, id: u32, digest: &[u8; 32]) -> Result<Option<bool>, Error> {
+        let ahead = id.wrapping_sub(self.updates.expected_id);
+        if let Some(asked) = &self.updates.asked
+            && asked.id == id
+        {
+            return Ok(Some(asked.digest == *digest));
+        }
+        if let Some(processed) = &self.updates.processed
+            && processed.id == id
+        {
+            return Ok(Some(processed.digest == *digest));
+        }
+        match ahead {
+            0..WINDOW => Ok(None),
+            _ if ahead < 1 << 31 => Err(PeerMisbehaved::UpdateAhead.into()),
+            _ => Err(PeerMisbehaved::UpdateOld.into()),
+        }
+    }
+
+    /// Answers a repeated UPDATE as it was answered; one that is undecided waits.
+    fn repeat(&self, shared: &mut Shared, back: &Path, id: u32) {
+        if let Some(processed) = self.updates.processed.as_ref().filter(|processed| processed.id == id) {
+            shared.out.send(back, &processed.answer);
+        }
+    }
+
+    /// Sorts what an UPDATE wants beyond its ACK.
+    fn content(
+        &self,
+        shared: &Shared,
+        packet: &Packet<'_>,
+        channels: Vec<McastChannel>,
+        answered: bool,
+    ) -> Result<Content, Error> {
+        let asks = !packet.all::<RegRequest>()?.is_empty();
+        let responses = packet.all::<RegResponse>()?;
+        let answers = !responses.is_empty() || !packet.all::<RegFailed>()?.is_empty();
+        match (asks, answers) {
+            (true, true) => Err(PeerMisbehaved::RequestInAnswer.into()),
+            (true, false) if answered => Err(PeerMisbehaved::RequestInAnswer.into()),
+            (true, false) => {
+                Ok(Content::Requests(registration::read_requests(&shared.config, packet, channels)?))
+            }
+            _ if answered => Ok(Content::Nothing),
+            (false, true) => self.revocations(&responses, channels),
+            (false, false) if channels.is_empty() => Ok(Content::Nothing),
+            (false, false) => Err(PeerMisbehaved::ChannelTypeForeign.into()),
+        }
+    }
+
+    /// Reads what a registrar withdraws: REG_RESPONSE for types that this host holds, and for each group lifetime zero.
+    fn revocations(&self, responses: &[RegResponse], channels: Vec<McastChannel>) -> Result<Content, Error> {
+        let mut revocations = Vec::new();
+        for response in responses {
+            for &reg_type in &response.types {
+                let own: Vec<_> =
+                    channels.iter().filter(|channel| channel.reg_type == reg_type).cloned().collect();
+                let withdraws = own.iter().all(|channel| channel.lifetime.is_cancel())
+                    && (!own.is_empty() || response.lifetime.is_cancel());
+                let held = self.grants.contains_key(&(Side::Requester, reg_type));
+                if !withdraws || !held {
+                    return Err(PeerMisbehaved::AnswerUnasked.into());
+                }
+                revocations.push((reg_type, own));
+            }
+        }
+        let named = |channel: &McastChannel| {
+            revocations.iter().any(|(reg_type, _): &(RegType, _)| *reg_type == channel.reg_type)
+        };
+        if revocations.is_empty() || !channels.iter().all(named) {
+            return Err(PeerMisbehaved::AnswerUnasked.into());
+        }
+        McastChannel::check_all(&channels)?;
+        Ok(Content::Revocations(revocations))
+    }
+
+    /// Ends the outstanding UPDATE, which the peer has acknowledged.
+    fn complete(&mut self, shared: &mut Shared, now: Time, answer: Option<RegistrationAnswer>) {
+        let Some(outgoing) = self.updates.outgoing.take() else {
+            return;
+        };
+        match outgoing.task {
+            Task::Request(request) => {
+                let answer = answer.unwrap_or_else(|| RegistrationAnswer::nothing(request.reg_type));
+                self.apply(now, Side::Requester, &answer);
+                shared.out.tell(Event::Registered { peer: self.peer, answer });
+            }
+            Task::Revoke { .. } => shared.out.tell(Event::RevokeAcknowledged { peer: self.peer }),
+            Task::Announce | Task::Answer { .. } => {}
+        }
+    }
+
+    /// Lets the program decide, and queues the answer when all is decided.
+    fn decide(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
+        let Some(asked) = &mut self.updates.asked else {
+            return Ok(());
+        };
+        let asker = Asker { peer: self.peer, host_id: &self.host_id, security: self.security, fresh: false };
+        if !asked.deciding.advance(shared, &asker) {
+            return Ok(());
+        }
+        let (to, answers) = (asked.id, asked.deciding.take_answers());
+        for answer in &answers {
+            self.apply(now, Side::Registrar, answer);
+        }
+        self.enqueue(shared, now, Task::Answer { to, answers })
+    }
+
+    /// Acknowledges an UPDATE and remembers how.
+    fn acknowledge(
+        &mut self,
+        shared: &mut Shared,
+        back: &Path,
+        id: u32,
+        digest: [u8; 32],
+        echo: Option<EchoRequestSigned>,
+    ) -> Result<(), Error> {
+        let mut builder = PacketBuilder::new(PacketType::UPDATE, shared.config.identity.hit(), self.peer);
+        builder.add(&Ack(vec![id]));
+        if let Some(EchoRequestSigned(echo)) = echo {
+            builder.add(&EchoResponseSigned(echo));
+        }
+        let answer = self.finish(shared, &mut builder)?;
+        shared.out.send(back, &answer);
+        self.updates.expected_id = id.wrapping_add(1);
+        self.updates.processed = Some(Processed { id, digest, answer });
+        self.tell_changed(shared);
+        Ok(())
+    }
+
+    /// Sends the next own UPDATE if none is outstanding.
+    pub(crate) fn send_next(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
+        if self.updates.outgoing.is_some() || !self.is_live() {
+            return Ok(());
+        }
+        let Some(task) = self.updates.queue.pop_front() else {
+            return Ok(());
+        };
+        let id = self.updates.next_id;
+        let octets = self.build(shared, id, &task)?;
+        let mut path = self.path;
+        if let Task::Answer { to, .. } = &task
+            && let Some(asked) = self.updates.asked.take_if(|asked| asked.id == *to)
+        {
+            path = asked.path;
+            self.updates.expected_id = to.wrapping_add(1);
+            self.updates.processed =
+                Some(Processed { id: *to, digest: asked.digest, answer: octets.clone() });
+        }
+        shared.out.send(&path, &octets);
+        self.updates.next_id = id.wrapping_add(1);
+        let retransmit = Retransmit::new(shared.config.retransmit, now);
+        self.updates.outgoing = Some(Outgoing { id, task, octets, path, retransmit });
+        Ok(())
+    }
+
+    /// Builds an own UPDATE.
+    fn build(&self, shared: &mut Shared, id: u32, task: &Task) -> Result<Vec<u8>, Error> {
+        let mut builder = PacketBuilder::new(PacketType::UPDATE, shared.config.identity.hit(), self.peer);
+        builder.add(&Seq(id));
+        match task {
+            Task::Announce => {
+                builder.add(&shared.config.reg_info());
+            }
+            Task::Answer { to, answers } => {
+                builder.add(&Ack(vec![*to]));
+                let AnswerParameters { channels, responses, failed } = AnswerParameters::of(answers);
+                if let Some(encrypted) = self.encrypt(shared, &channels)? {
+                    builder.add(&encrypted);
+                }
+                for response in &responses {
+                    builder.add(response);
+                }
+                for failed in &failed {
+                    builder.add(failed);
+                }
+                let asked = self.updates.asked.as_ref().filter(|asked| asked.id == *to);
+                if let Some(EchoRequestSigned(echo)) = asked.and_then(|asked| asked.echo.clone()) {
+                    builder.add(&EchoResponseSigned(echo));
+                }
+            }
+            Task::Request(request) => {
+                if let Some(encrypted) = self.encrypt(shared, &request.channels)? {
+                    builder.add(&encrypted);
+                }
+                builder.add(&request.parameter());
+            }
+            Task::Revoke { reg_type, channels } => {
+                if let Some(encrypted) = self.encrypt(shared, channels)? {
+                    builder.add(&encrypted);
+                }
+                builder.add(&RegResponse { lifetime: Lifetime::CANCEL, types: vec![*reg_type] });
+            }
+        }
+        self.finish(shared, &mut builder)
+    }
+}
+
+fn digest(shared: &Shared, packet: &Packet<'_>) -> Result<[u8; 32], Error> {
+    let hash = shared.config.provider.hash(HashAlgorithm::Sha256)?;
+    let mut digest = [0; 32];
+    digest.copy_from_slice(&hash.digest(&[packet.octets()]));
+    Ok(digest)
+}

@@ -1,0 +1,602 @@
+//! A host: every association of one identity, in both roles.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use claviger_crypto::{Random, SecretBytes};
+use claviger_group::RegistrationSa;
+use claviger_identity::Hit;
+use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use claviger_wire::DecodeError;
+
+use crate::{
+    association::{Association, AssociationInfo, AssociationState, Phase},
+    config::HostConfig,
+    error::{ApiMisuse, Error, FailReason, LimitError, PeerMisbehaved},
+    event::{Event, Ticket},
+    exchange::{
+        Shared,
+        initiate::{Initiation, Progress},
+        notify,
+        respond::{self, Acceptance},
+        update::Task,
+    },
+    iana::{PacketType, RegType},
+    path::{Outbox, Path},
+    rate::RateLimit,
+    registration::{RegistrationAnswer, RegistrationRequest},
+    responder::{Recognised, Responder},
+    rules, snapshot,
+    wire::{DhGroupList, McastChannel, Packet},
+};
+
+/// A HIP host without sockets and clock: it is fed with datagrams and time, and drained of both kinds of output.
+///
+/// ```
+/// use std::sync::Arc;
+/// use claviger_crypto::{SeededRandom, provider, sign::KeyAlgorithm};
+/// use claviger_hip::{Host, HostConfig};
+/// use claviger_identity::HostIdentity;
+/// use claviger_sansio::{Carriage, Time};
+///
+/// let identity = |_| Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).unwrap());
+/// let host = |seed| {
+///     let config = HostConfig::new(identity(seed), provider());
+///     Host::new(config, Box::new(SeededRandom::new(seed)), Time::EPOCH)
+/// };
+/// let (mut caller, called) = (host(1)?, host(2)?);
+/// let address = "192.0.2.1:10500".parse().unwrap();
+/// caller.connect(Time::EPOCH, called.hit(), address, Carriage::HipUdp, None)?;
+/// assert_eq!(caller.poll_transmit().unwrap().destination, address, "I1 is on its way");
+/// # Ok::<(), claviger_hip::Error>(())
+/// ```
+pub struct Host {
+    shared: Shared,
+    responder: Responder,
+    peers: BTreeMap<Hit, Peer>,
+    timers: BTreeSet<(Time, Hit)>,
+}
+
+/// What a host has to do with one other.
+#[derive(Default)]
+pub(crate) struct Peer {
+    /// The association that exists.
+    pub(crate) association: Option<Association>,
+    /// A base exchange that this host began; it replaces the association when it succeeds.
+    initiation: Option<Initiation>,
+    /// A base exchange that the peer began and that waits for the registrar; it replaces the association too.
+    acceptance: Option<Acceptance>,
+    /// When the peer's timer stands in the host's list.
+    timer: Option<Time>,
+}
+
+impl Peer {
+    fn is_empty(&self) -> bool {
+        self.association.is_none() && self.initiation.is_none() && self.acceptance.is_none()
+    }
+
+    fn poll_timeout(&self, shared: &Shared) -> Option<Time> {
+        let association = self.association.as_ref().and_then(|association| association.poll_timeout(shared));
+        let initiation = self.initiation.as_ref().map(Initiation::poll_timeout);
+        association.into_iter().chain(initiation).min()
+    }
+
+    fn info(&self, peer: Hit) -> Option<AssociationInfo> {
+        if let Some(association) = &self.association {
+            return Some(association.info());
+        }
+        let initiation = self.initiation.as_ref()?;
+        let sent_i2 = initiation.has_sent_i2();
+        Some(AssociationInfo {
+            peer,
+            state: if sent_i2 { AssociationState::I2Sent } else { AssociationState::I1Sent },
+            address: initiation.path.remote,
+            carriage: initiation.path.carriage,
+            cipher: initiation.security().map(|security| security.cipher),
+            dh_group: initiation.security().map(|security| security.dh_group),
+            established_at: None,
+            initiator: true,
+            granted: Vec::new(),
+            esp: None,
+        })
+    }
+}
+
+impl Host {
+    /// Makes a host and its first R1s.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::Config`] if the configuration cannot be worked with, [`Error::Crypto`] if keys cannot be made.
+    pub fn new(config: HostConfig, mut random: Box<dyn Random>, now: Time) -> Result<Self, Error> {
+        config.check()?;
+        let responder = Responder::new(&config, &mut *random, now)?;
+        let notifies = RateLimit::new(config.notify_per_second_max);
+        let shared = Shared { config, random, out: Outbox::default(), notifies, tickets: 0 };
+        Ok(Self { shared, responder, peers: BTreeMap::new(), timers: BTreeSet::new() })
+    }
+
+    /// Begins a base exchange with a peer, and asks for a registration in it. An association that exists goes on until
+    /// the new one replaces it.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if the peer cannot be called, a base exchange with it is running, or the request makes no sense.
+    /// The NULL HIT of opportunistic mode is never called.
+    pub fn connect(
+        &mut self,
+        now: Time,
+        peer: Hit,
+        address: SocketAddr,
+        carriage: Carriage,
+        request: Option<RegistrationRequest>,
+    ) -> Result<(), ApiMisuse> {
+        if !peer.is_orchid() || peer == self.hit() {
+            return Err(ApiMisuse::PeerHit);
+        }
+        if let Some(request) = &request {
+            request.check()?;
+        }
+        let local = match carriage {
+            Carriage::HipRaw => {
+                let same_family = |local: &&std::net::IpAddr| local.is_ipv4() == address.is_ipv4();
+                let local = self.shared.config.local_addresses.iter().find(same_family);
+                Some(SocketAddr::new(*local.ok_or(ApiMisuse::LocalAddress)?, 0))
+            }
+            _ => None,
+        };
+        let entry = self.peers.entry(peer).or_default();
+        if entry.initiation.is_some() || entry.acceptance.is_some() {
+            return Err(ApiMisuse::ExchangeRunning);
+        }
+        let path = Path { carriage, local, remote: address };
+        let initiation = Initiation::start(&mut self.shared, now, peer, path, request);
+        entry.initiation = Some(initiation.map_err(misuse)?);
+        self.settle(peer);
+        Ok(())
+    }
+
+    /// Asks for a registration on a live association: to register more, to renew, or to leave.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if there is no live association, a request is outstanding, or this one makes no sense.
+    pub fn request(&mut self, now: Time, peer: Hit, request: RegistrationRequest) -> Result<(), ApiMisuse> {
+        self.with_live(peer, |association, shared| association.request(shared, now, request))
+    }
+
+    /// Answers an [`Event::RegistrationRequested`]: R2 or an UPDATE goes out with it.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownTicket`] if the request is not outstanding any more, [`ApiMisuse::AnswerMismatch`] if the
+    /// answer is not to it.
+    pub fn answer(&mut self, now: Time, ticket: Ticket, answer: RegistrationAnswer) -> Result<(), ApiMisuse> {
+        let Some(peer) = self.peers.get_mut(&ticket.peer) else {
+            return Err(ApiMisuse::UnknownTicket);
+        };
+        let result = if let Some(acceptance) =
+            peer.acceptance.as_mut().filter(|acceptance| acceptance.awaits(ticket))
+        {
+            acceptance.answer(answer).and_then(|()| self.decide_acceptance(now, ticket.peer))
+        } else if let Some(association) =
+            peer.association.as_mut().filter(|association| association.updates.awaits(ticket))
+        {
+            association.answer_update(&mut self.shared, now, answer)
+        } else {
+            Err(ApiMisuse::UnknownTicket.into())
+        };
+        self.settle(ticket.peer);
+        result.map_err(misuse)
+    }
+
+    /// Withdraws groups from a peer, or the whole service if none is named, and tells it until it acknowledges.
+    ///
+    /// Each channel is sent with lifetime zero and status 202, whatever it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if there is no live association or the channels make no sense.
+    pub fn revoke(
+        &mut self,
+        now: Time,
+        peer: Hit,
+        reg_type: RegType,
+        channels: Vec<McastChannel>,
+    ) -> Result<(), ApiMisuse> {
+        self.with_live(peer, |association, shared| association.revoke(shared, now, reg_type, channels))
+    }
+
+    /// Ends an association by CLOSE, and a base exchange that is running at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NoAssociation`] if there is neither.
+    pub fn close(&mut self, now: Time, peer: Hit) -> Result<(), ApiMisuse> {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return Err(ApiMisuse::NoAssociation);
+        };
+        let running = entry.initiation.take().is_some() | entry.acceptance.take().is_some();
+        let result = match entry.association.as_mut().filter(|association| association.is_live()) {
+            Some(association) => association.close(&mut self.shared, now).map_err(misuse),
+            None if running => Ok(()),
+            None => Err(ApiMisuse::NoAssociation),
+        };
+        self.settle(peer);
+        result
+    }
+
+    /// Changes #K of the puzzles that are set from now on, at most [`crate::puzzle::K_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Crypto`] if the R1s cannot be signed anew.
+    pub fn set_puzzle_difficulty(&mut self, difficulty: u8) -> Result<(), Error> {
+        self.responder.set_difficulty(&self.shared.config, difficulty)
+    }
+
+    /// Processes a received datagram.
+    ///
+    /// # Errors
+    ///
+    /// Why it was dropped; nothing has changed then but counters of attempts.
+    pub fn handle_datagram(&mut self, now: Time, d: Datagram<'_>) -> Result<(), Error> {
+        self.responder.handle_timeout(&self.shared.config, &mut *self.shared.random, now);
+        let packet = Packet::parse(d.payload)?;
+        let intact = match d.carriage {
+            Carriage::HipRaw => packet.verify_checksum(d.source.ip(), d.destination.ip()),
+            _ => packet.has_zero_checksum(),
+        };
+        if !intact {
+            return Err(PeerMisbehaved::Checksum.into());
+        }
+        let own = self.hit();
+        if packet.sender() == own {
+            return Err(PeerMisbehaved::OwnHit.into());
+        }
+        // RFC 7401 §6.7 step 1 and §5.3.6: only I1 and NOTIFY may leave the receiver open.
+        let open = matches!(packet.packet_type(), PacketType::I1 | PacketType::NOTIFY);
+        if packet.receiver() != own && !(open && packet.receiver().is_null()) {
+            return Err(PeerMisbehaved::NotForUs.into());
+        }
+        rules::check(&packet)?;
+        let back = Path::back(&d);
+        let result = self.dispatch(now, &back, &packet);
+        self.settle(packet.sender());
+        result
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.responder.handle_timeout(&self.shared.config, &mut *self.shared.random, now);
+        let due: Vec<Hit> =
+            self.timers.iter().take_while(|(due, _)| *due <= now).map(|(_, peer)| *peer).collect();
+        for peer in due {
+            self.handle_peer_timeout(now, peer);
+            self.settle(peer);
+        }
+    }
+
+    /// Returns the next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.shared.out.poll_transmit()
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.shared.out.poll_event()
+    }
+
+    /// Says when [`Host::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let rotation = self.responder.poll_timeout(&self.shared.config);
+        let peers = self.timers.first().map(|(due, _)| *due);
+        Some(peers.map_or(rotation, |due| due.min(rotation)))
+    }
+
+    /// Returns the host's HIT.
+    pub fn hit(&self) -> Hit {
+        self.shared.config.identity.hit()
+    }
+
+    /// Derives the keys of a registration that is granted on a live association, in either direction.
+    pub fn registration_sa(&self, peer: &Hit, reg_type: RegType) -> Option<RegistrationSa> {
+        self.peers.get(peer)?.association.as_ref()?.registration_sa(self.hit(), reg_type)
+    }
+
+    /// Shows how things stand with a peer.
+    pub fn association(&self, peer: &Hit) -> Option<AssociationInfo> {
+        self.peers.get(peer)?.info(*peer)
+    }
+
+    /// Shows every association and every base exchange that this host began.
+    pub fn associations(&self) -> impl Iterator<Item = AssociationInfo> {
+        self.peers.iter().filter_map(|(hit, peer)| peer.info(*hit))
+    }
+
+    /// Writes an association so that [`Host::restore`] can go on with it: secret octets, with the association's keys
+    /// in them but no Diffie-Hellman key. `None` if there is nothing to go on with.
+    pub fn snapshot(&self, peer: &Hit) -> Option<SecretBytes> {
+        let association = self.peers.get(peer)?.association.as_ref()?;
+        snapshot::write(&self.shared.config, association)
+    }
+
+    /// Goes on with an association of an earlier life of this host.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if the octets are no snapshot of this version, or one of another identity.
+    pub fn restore(&mut self, now: Time, snapshot: &[u8]) -> Result<Hit, DecodeError> {
+        let association = snapshot::read(&self.shared.config, now, snapshot)?;
+        let peer = association.peer;
+        self.peers.entry(peer).or_default().association = Some(association);
+        self.settle(peer);
+        Ok(peer)
+    }
+
+    fn dispatch(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
+        match packet.packet_type() {
+            PacketType::I1 => self.handle_i1(now, back, packet),
+            PacketType::R1 => self.handle_r1(now, packet),
+            PacketType::I2 => self.handle_i2(now, back, packet),
+            PacketType::R2 => self.handle_r2(now, packet),
+            PacketType::NOTIFY => self.handle_notify(packet),
+            _ => self.handle_associated(now, back, packet),
+        }
+    }
+
+    /// RFC 7401 §6.7: no state is made for an I1.
+    fn handle_i1(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
+        let peer = packet.sender();
+        let DhGroupList(groups) = packet.one()?;
+        let calling = self.peers.get(&peer).and_then(|peer| peer.initiation.as_ref());
+        // RFC 7401 §6.7 step 3: of two that call each other, the one with the greater HIT answers.
+        if calling.is_some_and(|calling| !calling.has_sent_i2()) && self.hit() < peer {
+            return Ok(());
+        }
+        let config = &self.shared.config;
+        let r1 = self.responder.answer_i1(config, now, peer, back.remote.ip(), &groups)?;
+        self.shared.out.send(back, &r1);
+        Ok(())
+    }
+
+    fn handle_r1(&mut self, now: Time, packet: &Packet<'_>) -> Result<(), Error> {
+        let peer = packet.sender();
+        let initiation = self.peers.get_mut(&peer).and_then(|peer| peer.initiation.as_mut());
+        let initiation = initiation.ok_or(PeerMisbehaved::R1Unasked)?;
+        if let Progress::Failed(reason) = initiation.handle_r1(&mut self.shared, now, packet)? {
+            self.fail(peer, reason);
+        }
+        Ok(())
+    }
+
+    /// RFC 7401 §6.9.
+    fn handle_i2(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
+        let peer = packet.sender();
+        respond::accepted_suite(&self.shared, packet)?;
+        let address = back.remote.ip();
+        let puzzle = match self.responder.recognise(&self.shared.config, now, address, packet)? {
+            Recognised::New(puzzle) => puzzle,
+            Recognised::Repeated(r2) => {
+                if let Some(r2) = r2 {
+                    self.shared.out.send(back, &r2);
+                }
+                return Ok(());
+            }
+        };
+        if let Some(entry) = self.peers.get(&peer) {
+            if let Some(acceptance) = &entry.acceptance {
+                let same = acceptance.puzzle.is_same(&puzzle);
+                return if same { Ok(()) } else { Err(PeerMisbehaved::RequestOutstanding.into()) };
+            }
+            // RFC 7401 §6.9 step 5: of two I2s that cross, the greater HIT's is dropped by the smaller.
+            let sent_i2 = entry.initiation.as_ref().is_some_and(Initiation::has_sent_i2);
+            if sent_i2 && self.hit() < peer {
+                return Ok(());
+            }
+        }
+        let result = self.accept_i2(now, back, packet, puzzle);
+        if let Err(error) = &result {
+            // RFC 7401 §6.9.1: the puzzle is solved, so the sender may be told.
+            notify::send(&mut self.shared, now, back, packet, error);
+        }
+        result
+    }
+
+    fn accept_i2(
+        &mut self,
+        now: Time,
+        back: &Path,
+        packet: &Packet<'_>,
+        puzzle: crate::responder::SolvedPuzzle,
+    ) -> Result<(), Error> {
+        let peer = packet.sender();
+        let known = self.peers.contains_key(&peer);
+        if !known && self.peers.len() >= self.shared.config.associations_max {
+            return Err(LimitError::Associations.into());
+        }
+        self.responder.spend(&self.shared.config, &puzzle)?;
+        let mut acceptance =
+            Acceptance::verify(&mut self.shared, &self.responder, now, *back, puzzle, packet)?;
+        let entry = self.peers.entry(peer).or_default();
+        // RFC 7401 §6.9 steps 5 and 6: the I2 is the basis of the association that both wanted.
+        if let Some(initiation) = entry.initiation.take() {
+            acceptance.own_request = initiation.request;
+        }
+        entry.acceptance = Some(acceptance);
+        self.decide_acceptance(now, peer)
+    }
+
+    /// Sends R2 and installs the association, once all that the I2 asked for is decided.
+    fn decide_acceptance(&mut self, now: Time, peer: Hit) -> Result<(), Error> {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return Ok(());
+        };
+        let Some(mut acceptance) = entry.acceptance.take() else {
+            return Ok(());
+        };
+        if !acceptance.decide(&mut self.shared) {
+            entry.acceptance = Some(acceptance);
+            return Ok(());
+        }
+        let own_request = acceptance.own_request.take();
+        let (association, puzzle, r2) = acceptance.complete(&mut self.shared, now)?;
+        self.responder.accept(&puzzle, peer, &r2);
+        let association = entry.association.insert(association);
+        self.shared.out.tell(Event::Established { peer, initiator: false });
+        self.shared.out.tell(Event::Changed { peer });
+        if let Some(request) = own_request {
+            let reg_type = request.reg_type;
+            if association.request(&mut self.shared, now, request).is_err() {
+                let answer = RegistrationAnswer::nothing(reg_type);
+                self.shared.out.tell(Event::Registered { peer, answer });
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_r2(&mut self, now: Time, packet: &Packet<'_>) -> Result<(), Error> {
+        let peer = packet.sender();
+        let entry = self.peers.get_mut(&peer).ok_or(PeerMisbehaved::R2Unasked)?;
+        let initiation = entry.initiation.as_mut().ok_or(PeerMisbehaved::R2Unasked)?;
+        let answer = initiation.handle_r2(&mut self.shared, now, packet)?;
+        let association = entry.initiation.take().and_then(Initiation::into_association);
+        entry.association = association;
+        self.shared.out.tell(Event::Established { peer, initiator: true });
+        if let Some(answer) = answer {
+            self.shared.out.tell(Event::Registered { peer, answer });
+        }
+        self.shared.out.tell(Event::Changed { peer });
+        if let Some(association) = &mut entry.association {
+            // RFC 8003 §3.1: who began has sent no R1, so it announces its services by UPDATE.
+            if !self.shared.config.services.is_empty() {
+                association.enqueue(&mut self.shared, now, Task::Announce)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_notify(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
+        let entry = self.peers.get(&packet.sender()).ok_or(PeerMisbehaved::Unassociated)?;
+        let associated = entry.association.as_ref().map(|association| &association.host_id);
+        let calling = entry.initiation.as_ref().and_then(Initiation::host_id);
+        let host_id = associated.or(calling).ok_or(PeerMisbehaved::Unassociated)?;
+        notify::handle(&mut self.shared, host_id, packet)
+    }
+
+    /// Processes what only an association can make sense of.
+    fn handle_associated(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
+        let entry = self.peers.get_mut(&packet.sender()).ok_or(PeerMisbehaved::Unassociated)?;
+        let association = entry.association.as_mut().ok_or(PeerMisbehaved::Unassociated)?;
+        let shared = &mut self.shared;
+        let result = match packet.packet_type() {
+            PacketType::UPDATE => association.handle_update(shared, now, back, packet),
+            PacketType::CLOSE => association.handle_close(shared, now, back, packet),
+            _ => {
+                let result = association.handle_close_ack(shared, packet);
+                if result.is_ok() {
+                    entry.association = None;
+                    shared.out.tell(Event::Changed { peer: packet.sender() });
+                }
+                result
+            }
+        };
+        if let Err(error) = &result {
+            notify::send(shared, now, back, packet, error);
+        }
+        result
+    }
+
+    fn handle_peer_timeout(&mut self, now: Time, peer: Hit) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let shared = &mut self.shared;
+        if let Some(initiation) = &mut entry.initiation {
+            match initiation.handle_timeout(shared, now) {
+                Ok(Progress::Running) => {}
+                Ok(Progress::Failed(reason)) => self.fail(peer, reason),
+                Err(Error::Crypto(error)) => self.fail(peer, FailReason::Crypto(error)),
+                // I2 grew too long for a packet: the request was too large beside this identity.
+                Err(_) => self.fail(peer, FailReason::Limit(LimitError::PacketLength)),
+            }
+        }
+        let (Some(entry), shared) = (self.peers.get_mut(&peer), &mut self.shared) else {
+            return;
+        };
+        let Some(association) = &mut entry.association else {
+            return;
+        };
+        let mut gone = association.handle_close_timeout(shared, now);
+        if association.is_live() {
+            gone |= association.handle_update_timeout(shared, now);
+            if association.expire(now) {
+                association.tell_changed(shared);
+            }
+            if matches!(association.phase, Phase::R2Sent { until } if until <= now) {
+                association.phase = Phase::Established;
+            }
+            let unused = association.used_at + shared.config.unused_lifetime <= now;
+            if !gone && unused && association.grants.is_empty() {
+                // RFC 7401 §4.4.3, ESTABLISHED: nothing was heard for the unused association lifetime.
+                gone = association.close(shared, now).is_err();
+            }
+        }
+        if gone {
+            entry.association = None;
+            shared.out.tell(Event::Changed { peer });
+        }
+    }
+
+    fn fail(&mut self, peer: Hit, reason: FailReason) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.initiation = None;
+        }
+        self.shared.out.tell(Event::Failed { peer, reason });
+    }
+
+    /// Runs a command on a live association.
+    fn with_live(
+        &mut self,
+        peer: Hit,
+        command: impl FnOnce(&mut Association, &mut Shared) -> Result<(), Error>,
+    ) -> Result<(), ApiMisuse> {
+        let association = self.peers.get_mut(&peer).and_then(|peer| peer.association.as_mut());
+        let association = association.filter(|association| association.is_live());
+        let association = association.ok_or(ApiMisuse::NoAssociation)?;
+        let result = command(association, &mut self.shared);
+        self.settle(peer);
+        result.map_err(misuse)
+    }
+
+    /// Forgets a peer that nothing is left of, and keeps its timer in step.
+    fn settle(&mut self, peer: Hit) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let due = entry.poll_timeout(&self.shared);
+        if due != entry.timer {
+            if let Some(old) = entry.timer {
+                self.timers.remove(&(old, peer));
+            }
+            if let Some(due) = due {
+                self.timers.insert((due, peer));
+            }
+            entry.timer = due;
+        }
+        if entry.is_empty() {
+            self.peers.remove(&peer);
+        }
+    }
+}
+
+/// Says what a failed command means to the program.
+fn misuse(error: Error) -> ApiMisuse {
+    match error {
+        Error::ApiMisuse(error) => error,
+        Error::Limit(_) => ApiMisuse::RequestOutstanding,
+        _ => ApiMisuse::Config,
+    }
+}

@@ -1,0 +1,67 @@
+//! Where a peer is reached, and from where.
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+};
+
+use claviger_sansio::{Carriage, Datagram, Transmit};
+
+use crate::{event::Event, wire::checksum};
+
+/// The two ends of a conversation, and how it travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Path {
+    pub(crate) carriage: Carriage,
+    /// This host's end; `None` on UDP lets the system choose.
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) remote: SocketAddr,
+}
+
+impl Path {
+    /// The way back to who sent a datagram. The answer leaves from where the datagram was sent to, as far as the
+    /// program knows that.
+    pub(crate) fn back(datagram: &Datagram<'_>) -> Self {
+        let local = datagram.destination;
+        let known = !local.ip().is_unspecified() && !local.ip().is_multicast();
+        Self { carriage: datagram.carriage, local: known.then_some(local), remote: datagram.source }
+    }
+
+    /// Makes the datagram, with the checksum that the carriage wants (RFC 7401 §5.1.1): zero on UDP.
+    fn transmit(&self, mut payload: Vec<u8>) -> Transmit {
+        if self.carriage == Carriage::HipRaw {
+            let unspecified = match self.remote.ip() {
+                IpAddr::V4(_) => IpAddr::from([0; 4]),
+                IpAddr::V6(_) => IpAddr::from([0; 16]),
+            };
+            let local = self.local.map_or(unspecified, |local| local.ip());
+            checksum::write(&mut payload, local, self.remote.ip());
+        }
+        Transmit { carriage: self.carriage, source: self.local, destination: self.remote, payload }
+    }
+}
+
+/// What a host has to say, to peers and to its program, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+impl Outbox {
+    pub(crate) fn send(&mut self, path: &Path, payload: &[u8]) {
+        self.transmits.push_back(path.transmit(payload.to_vec()));
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+}

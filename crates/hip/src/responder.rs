@@ -1,0 +1,351 @@
+//! What a host hands out to anybody who calls: precomputed R1s, and puzzles that it need not remember.
+//!
+//! An I1 leaves nothing behind. #I is a MAC under the generation's secret over both HITs, the caller's address, the
+//! time and the difficulty, of which the last two come back in I2: whoever brings an #I that computes so was given
+//! it, there and then.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    time::Duration,
+};
+
+use claviger_crypto::{
+    Random, SecretBytes,
+    hash::{Digest, HashAlgorithm},
+    kx::KxPrivate,
+};
+use claviger_identity::Hit;
+use claviger_sansio::Time;
+
+use crate::{
+    config::{HostConfig, TransportFormats},
+    error::{ApiMisuse, Error, LimitError, PeerMisbehaved},
+    iana::{DhGroup, PacketType, ParameterType},
+    puzzle,
+    rate::RateLimit,
+    wire::{
+        DhGroupList, DiffieHellman, EspTransform, HipCipher, HitSuiteList, Packet, PacketBuilder, Puzzle,
+        R1Counter, R1Template, Solution, TransportFormatList, parameter::PARAMETER_HEADER_LEN,
+    },
+};
+
+/// The hardest puzzle that a host sets: nobody here would solve a harder one.
+pub(crate) const PUZZLE_DIFFICULTY_MAX: u8 = puzzle::K_MAX;
+
+/// Generations whose puzzles are accepted: the one handed out, and the one before (RFC 7401 §6.9 step 7).
+const GENERATIONS: usize = 2;
+
+/// Accepted I2s that one generation remembers; 32 octets each.
+const ACCEPTED_MAX: usize = 1 << 20;
+
+/// Puzzles behind which I2s failed that one generation counts. Each cost its sender a solved puzzle; a flood of
+/// more starts the count anew.
+const FAILED_MAX: usize = 1 << 16;
+
+/// The unit of a puzzle's Opaque field: a 64th of a second since the generation's birth.
+const OPAQUE_PER_SECOND: u128 = 64;
+
+/// The R1s of a host, and what it remembers of the I2s that came back.
+pub(crate) struct Responder {
+    generations: VecDeque<Generation>,
+    difficulty: u8,
+    rate: RateLimit,
+}
+
+/// R1s under one counter, one secret and one Diffie-Hellman key for each group.
+struct Generation {
+    counter: u64,
+    born: Time,
+    secret: SecretBytes,
+    offers: Vec<Offer>,
+    /// The I2s accepted, by their digest, and whose they were.
+    accepted: BTreeMap<[u8; 32], Hit>,
+    /// The R2 for each peer's last I2.
+    answers: BTreeMap<Hit, ([u8; 32], Vec<u8>)>,
+    /// How many I2s failed behind a solved puzzle, by #I.
+    failed: BTreeMap<Vec<u8>, u32>,
+}
+
+struct Offer {
+    group: DhGroup,
+    private: Box<dyn KxPrivate>,
+    template: R1Template,
+}
+
+/// An I2 whose puzzle is solved: public-key work may begin.
+pub(crate) struct SolvedPuzzle {
+    generation: u64,
+    digest: [u8; 32],
+    pub(crate) i: Vec<u8>,
+    pub(crate) j: Vec<u8>,
+}
+
+/// What a responder knows of an I2 before any public-key work.
+pub(crate) enum Recognised {
+    /// The puzzle is solved and the I2 is new.
+    New(SolvedPuzzle),
+    /// The I2 was accepted before; the R2 is to be sent again, unless a later one has replaced it.
+    Repeated(Option<Vec<u8>>),
+}
+
+impl Responder {
+    pub(crate) fn new(config: &HostConfig, random: &mut dyn Random, now: Time) -> Result<Self, Error> {
+        let mut responder = Self {
+            generations: VecDeque::new(),
+            difficulty: config.puzzle_difficulty.min(PUZZLE_DIFFICULTY_MAX),
+            rate: RateLimit::new(config.r1_per_second_max),
+        };
+        responder.rotate(config, random, now)?;
+        Ok(responder)
+    }
+
+    /// Changes #K of the puzzles set from now on.
+    pub(crate) fn set_difficulty(&mut self, config: &HostConfig, difficulty: u8) -> Result<(), Error> {
+        self.difficulty = difficulty.min(PUZZLE_DIFFICULTY_MAX);
+        if let Some(generation) = self.generations.front_mut() {
+            for offer in &mut generation.offers {
+                let public = offer.private.public();
+                offer.template = r1(config, generation.counter, self.difficulty, offer.group, public)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a new generation when it is time, and destroys the keys of those that are accepted no longer.
+    pub(crate) fn handle_timeout(&mut self, config: &HostConfig, random: &mut dyn Random, now: Time) {
+        if now < self.poll_timeout(config) {
+            return;
+        }
+        let alive = |generation: &Generation| now < generation.born + config.r1_lifetime * 2;
+        self.generations.retain(alive);
+        // The configuration made one generation already; if the random source or the signer now fails, R1s stop.
+        let _ = self.rotate(config, random, now);
+    }
+
+    /// Says when the next generation begins.
+    pub(crate) fn poll_timeout(&self, config: &HostConfig) -> Time {
+        self.generations.front().map_or(Time::EPOCH, |current| current.born + config.r1_lifetime)
+    }
+
+    /// Answers an I1 (RFC 7401 §6.7) and forgets it.
+    pub(crate) fn answer_i1(
+        &mut self,
+        config: &HostConfig,
+        now: Time,
+        initiator: Hit,
+        address: IpAddr,
+        wanted: &[DhGroup],
+    ) -> Result<Vec<u8>, Error> {
+        if !self.rate.allow(now, address) {
+            return Err(LimitError::R1Rate.into());
+        }
+        let generation = self.generations.front().ok_or(LimitError::R1Rate)?;
+        // RFC 7401 §6.7 step 4: the Responder's most preferred group that is in the list; any if there is none.
+        let offers = &generation.offers;
+        let offer = offers.iter().find(|offer| wanted.contains(&offer.group)).unwrap_or(&offers[0]);
+        let opaque = generation.opaque(now);
+        let i = generation.random_i(config, initiator, address, opaque, self.difficulty);
+        Ok(offer.template.fill(initiator, opaque, &i))
+    }
+
+    /// Recognises an I2 by its puzzle, in the order of RFC 7401 §6.9, steps 7 and 8. The only computations are three
+    /// digests, whatever the I2 holds.
+    pub(crate) fn recognise(
+        &self,
+        config: &HostConfig,
+        now: Time,
+        address: IpAddr,
+        i2: &Packet<'_>,
+    ) -> Result<Recognised, Error> {
+        let initiator = i2.sender();
+        let counter = i2.find::<R1Counter>()?.ok_or(PeerMisbehaved::PuzzleStale)?.counter;
+        let solution: Solution = i2.one()?;
+        let generation = self.generation(counter).ok_or(PeerMisbehaved::PuzzleStale)?;
+        let i = generation.random_i(config, initiator, address, solution.opaque, solution.k);
+        if !i.ct_eq(&solution.i) {
+            return Err(PeerMisbehaved::PuzzleForeign.into());
+        }
+        let digest = digest(config, i2);
+        if generation.accepted.contains_key(&digest) {
+            let answer = generation.answers.get(&initiator).filter(|(of, _)| *of == digest);
+            return Ok(Recognised::Repeated(answer.map(|(_, r2)| r2.clone())));
+        }
+        let lifetime = puzzle(config, self.difficulty).lifetime();
+        if now > generation.issued(solution.opaque) + lifetime {
+            return Err(PeerMisbehaved::PuzzleExpired.into());
+        }
+        let rhash = config.provider.hash(config.own_suite().rhash())?;
+        if !puzzle::verify(rhash, &solution, initiator, config.identity.hit()) {
+            return Err(PeerMisbehaved::PuzzleUnsolved.into());
+        }
+        Ok(Recognised::New(SolvedPuzzle { generation: counter, digest, i: solution.i, j: solution.j }))
+    }
+
+    /// Counts an attempt at public-key work behind a solved puzzle.
+    pub(crate) fn spend(&mut self, config: &HostConfig, puzzle: &SolvedPuzzle) -> Result<(), LimitError> {
+        let Some(generation) = self.generation_mut(puzzle.generation) else {
+            return Ok(());
+        };
+        if generation.failed.len() >= FAILED_MAX {
+            generation.failed.clear();
+        }
+        let failed = generation.failed.entry(puzzle.i.clone()).or_default();
+        if *failed >= config.failed_i2_max {
+            return Err(LimitError::PuzzleWorn);
+        }
+        *failed += 1;
+        if generation.accepted.len() >= ACCEPTED_MAX { Err(LimitError::Associations) } else { Ok(()) }
+    }
+
+    /// Finds the private key behind an I2's group.
+    pub(crate) fn private(&self, puzzle: &SolvedPuzzle, group: DhGroup) -> Result<&dyn KxPrivate, Error> {
+        self.generation(puzzle.generation)
+            .and_then(|generation| generation.offers.iter().find(|offer| offer.group == group))
+            .map(|offer| &*offer.private)
+            .ok_or_else(|| PeerMisbehaved::DhGroupNotOffered.into())
+    }
+
+    /// Remembers an I2 that was accepted, with its R2, until the keys behind its R1 are destroyed.
+    pub(crate) fn accept(&mut self, puzzle: &SolvedPuzzle, initiator: Hit, r2: &[u8]) {
+        if let Some(generation) = self.generation_mut(puzzle.generation) {
+            generation.accepted.insert(puzzle.digest, initiator);
+            generation.answers.insert(initiator, (puzzle.digest, r2.to_vec()));
+        }
+    }
+
+    fn generation(&self, counter: u64) -> Option<&Generation> {
+        self.generations.iter().find(|generation| generation.counter == counter)
+    }
+
+    fn generation_mut(&mut self, counter: u64) -> Option<&mut Generation> {
+        self.generations.iter_mut().find(|generation| generation.counter == counter)
+    }
+
+    fn rotate(&mut self, config: &HostConfig, random: &mut dyn Random, now: Time) -> Result<(), Error> {
+        // Time never goes back, also across restarts, and a generation lasts a second at least: so the counter
+        // grows over restarts without being stored (RFC 7401 §4.1.4).
+        let last = self.generations.front().map_or(0, |generation| generation.counter);
+        let counter = now.as_secs().max(last + 1);
+        let mut offers = Vec::with_capacity(config.dh_groups.len());
+        for &group in &config.dh_groups {
+            let Some(algorithm) = group.kx() else { continue };
+            let private = config.provider.kx_group(algorithm)?.generate(random)?;
+            let template = r1(config, counter, self.difficulty, group, private.public())?;
+            offers.push(Offer { group, private, template });
+        }
+        self.generations.push_front(Generation {
+            counter,
+            born: now,
+            secret: SecretBytes::with(32, |octets| random.fill(octets)),
+            offers,
+            accepted: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            failed: BTreeMap::new(),
+        });
+        self.generations.truncate(GENERATIONS);
+        Ok(())
+    }
+}
+
+impl SolvedPuzzle {
+    /// Says whether two I2s are the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Generation {
+    /// Returns #I (RFC 7401 §4.1.2).
+    fn random_i(
+        &self,
+        config: &HostConfig,
+        initiator: Hit,
+        address: IpAddr,
+        opaque: [u8; 2],
+        k: u8,
+    ) -> Digest {
+        let prf = config
+            .provider
+            .prf(config.own_suite().rhash())
+            .expect("the configuration was checked to know the suite's hash");
+        let address = match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        };
+        let own = config.identity.hit();
+        prf.prf(self.secret.expose(), &[initiator.octets(), own.octets(), &address, &opaque, &[k]])
+    }
+
+    fn opaque(&self, now: Time) -> [u8; 2] {
+        let age = now.since(self.born).as_micros() * OPAQUE_PER_SECOND / 1_000_000;
+        u16::try_from(age).unwrap_or(u16::MAX).to_be_bytes()
+    }
+
+    /// Says when a puzzle with this Opaque was set, up to its unit.
+    fn issued(&self, opaque: [u8; 2]) -> Time {
+        let units = u64::from(u16::from_be_bytes(opaque)) + 1;
+        self.born + Duration::from_micros(units * 1_000_000 / OPAQUE_PER_SECOND as u64)
+    }
+}
+
+/// Digests what HIP_MAC covers of an I2, and the HIP_MAC. What nothing covers, such as the padding behind the signature
+/// or what middleboxes append, must not make a replayed I2 look new.
+fn digest(config: &HostConfig, i2: &Packet<'_>) -> [u8; 32] {
+    let hash =
+        config.provider.hash(HashAlgorithm::Sha256).expect("the configuration was checked to know SHA-256");
+    let octets = i2.octets();
+    let end = i2
+        .parameters()
+        .raw(ParameterType::HIP_MAC)
+        .map_or(octets.len(), |mac| mac.offset() + PARAMETER_HEADER_LEN + mac.contents().len());
+    let mut digest = [0; 32];
+    digest.copy_from_slice(&hash.digest(&[&octets[..1], &octets[2..4], &octets[6..end]]));
+    digest
+}
+
+/// A puzzle before its variables are filled in.
+fn puzzle(config: &HostConfig, difficulty: u8) -> Puzzle {
+    let seconds = config.puzzle_lifetime.as_secs().min(u32::MAX.into()) as u32;
+    Puzzle {
+        k: difficulty,
+        lifetime: Puzzle::lifetime_code(seconds),
+        opaque: [0; 2],
+        i: vec![0; config.own_suite().rhash_len()],
+    }
+}
+
+/// Signs an R1 for anybody (RFC 7401 §5.3.2).
+fn r1(
+    config: &HostConfig,
+    counter: u64,
+    difficulty: u8,
+    group: DhGroup,
+    public: &[u8],
+) -> Result<R1Template, Error> {
+    let identity = &config.identity;
+    let mut builder = PacketBuilder::new(PacketType::R1, identity.hit(), Hit::NULL);
+    builder
+        .add(&R1Counter::new(counter))
+        .add(&puzzle(config, difficulty))
+        .add(&DhGroupList(config.dh_groups.clone()))
+        .add(&DiffieHellman { group, public_value: public.to_vec() })
+        .add(&HipCipher(config.ciphers.clone()))
+        .add(identity.host_id())
+        .add(&HitSuiteList::of(&config.hit_suites));
+    if !config.services.is_empty() {
+        builder.add(&config.reg_info());
+    }
+    match &config.transport {
+        TransportFormats::RegistrationOnly => {
+            builder.add(&TransportFormatList(vec![]));
+        }
+        TransportFormats::Esp(suites) => {
+            builder.add(&TransportFormatList(vec![ParameterType::ESP_TRANSFORM]));
+            builder.add(&EspTransform(suites.clone()));
+        }
+    }
+    builder.sign_2(identity)?;
+    let octets = builder.finish().map_err(|_| ApiMisuse::Config)?;
+    Ok(R1Template::new(octets).expect("an R1 that was just built has its puzzle"))
+}

@@ -1,0 +1,330 @@
+//! An association as octets, so that a host that is killed at any instant goes on with it.
+//!
+//! There is no Diffie-Hellman key in it: an exchange that was running is begun again. PRK stands last, so that no
+//! buffer that grew on the way has held it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+};
+
+use claviger_crypto::SecretBytes;
+use claviger_identity::{Hit, HitSuite, HostId};
+use claviger_sansio::{Carriage, Retransmit, Time};
+use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
+
+use crate::{
+    association::{Association, EspAgreement, Phase, Side},
+    config::HostConfig,
+    event::Security,
+    exchange::{
+        close::Closed,
+        update::{Outgoing, Processed, Task, Updates},
+    },
+    iana::{CipherId, DhGroup, EspSuite, RegType},
+    keys::{Keymat, Prk},
+    path::Path,
+    registration::{self, RegistrationRequest},
+    wire::{Lifetime, McastChannel, RegInfo, mcast_channel::CHANNELS_MAX},
+};
+
+/// The version of the format.
+const VERSION: u8 = 1;
+
+/// Own UPDATEs that a snapshot may hold: as many as may wait.
+const TASKS_MAX: u8 = 64;
+
+/// Writes an association; `None` if it is ending and there is nothing to go on with.
+pub(crate) fn write(config: &HostConfig, association: &Association) -> Option<SecretBytes> {
+    if matches!(association.phase, Phase::Closing(_)) {
+        return None;
+    }
+    let mut w = Writer::new();
+    w.u8(VERSION);
+    w.slice(config.identity.hit().octets());
+    w.slice(association.peer.octets());
+    w.u8(association.initiator.into());
+    w.nested_u16(|w| association.host_id.encode(w));
+    write_path(&mut w, &association.path);
+    w.u16(association.security.cipher.0);
+    w.u8(association.security.dh_group.0);
+    w.u8(association.security.hit_suite.id());
+    w.u8(association.security.peer_hit_suite.id());
+    w.nested_u16(|w| w.slice(&association.nonces.0));
+    w.nested_u16(|w| w.slice(&association.nonces.1));
+    w.u64(association.established_at.as_micros());
+    w.u64(association.used_at.as_micros());
+    write_option(&mut w, association.esp.as_ref(), |w, esp| {
+        w.u16(esp.suite.0);
+        w.u32(esp.inbound_spi);
+        w.u32(esp.outbound_spi);
+        w.u16(esp.keymat_index);
+    });
+    w.u16(association.grants.len() as u16);
+    for ((side, reg_type), until) in &association.grants {
+        w.u8((*side == Side::Requester).into());
+        w.u8(reg_type.0);
+        w.u64(until.as_micros());
+    }
+    write_option(&mut w, association.services.as_ref(), |w, services| {
+        w.nested_u16(|w| services.encode(w));
+    });
+    let closed = match &association.phase {
+        Phase::Closed(closed) => Some(closed),
+        _ => None,
+    };
+    write_option(&mut w, closed, |w, closed| {
+        w.u64(closed.until.as_micros());
+        w.nested_u16(|w| w.slice(&closed.echo));
+        w.nested_u16(|w| w.slice(&closed.ack));
+    });
+    write_updates(&mut w, &association.updates);
+
+    let prk = association.keymat.prk().expose();
+    let head = w.octets();
+    Some(SecretBytes::with(head.len() + prk.len(), |octets| {
+        octets[..head.len()].copy_from_slice(head);
+        octets[head.len()..].copy_from_slice(prk);
+    }))
+}
+
+/// Reads an association of this host's identity. What was outstanding is sent again, from `now` on.
+pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Association, DecodeError> {
+    let mut r = Reader::new(octets);
+    let version = r.u8("snapshot version")?;
+    if version != VERSION {
+        return Err(DecodeError::Value { field: "snapshot version", value: version.into() });
+    }
+    let own = Hit::new(r.array("own HIT")?);
+    if own != config.identity.hit() {
+        return Err(DecodeError::Unexpected { what: "snapshot of another identity" });
+    }
+    let peer = Hit::new(r.array("peer's HIT")?);
+    let initiator = read_bool(&mut r, "initiator")?;
+    let host_id = HostId::from_octets(nested(&mut r, "HOST_ID")?)?;
+    let path = read_path(&mut r)?;
+    let security = Security {
+        cipher: CipherId(r.u16("cipher")?),
+        dh_group: DhGroup(r.u8("group")?),
+        hit_suite: read_suite(&mut r)?,
+        peer_hit_suite: read_suite(&mut r)?,
+    };
+    let nonces = (nested(&mut r, "#I")?.to_vec(), nested(&mut r, "#J")?.to_vec());
+    let established_at = read_time(&mut r)?;
+    let used_at = read_time(&mut r)?;
+    let esp = read_option(&mut r, |r| {
+        Ok(EspAgreement {
+            suite: EspSuite(r.u16("esp suite")?),
+            inbound_spi: r.u32("inbound SPI")?,
+            outbound_spi: r.u32("outbound SPI")?,
+            keymat_index: r.u16("KEYMAT index")?,
+        })
+    })?;
+    let mut grants = BTreeMap::new();
+    for _ in 0..r.u16("grants")? {
+        let side = if read_bool(&mut r, "side")? { Side::Requester } else { Side::Registrar };
+        let reg_type = RegType(r.u8("reg type")?);
+        grants.insert((side, reg_type), read_time(&mut r)?);
+    }
+    let services = read_option(&mut r, |r| RegInfo::from_octets(nested(r, "REG_INFO")?))?;
+    let closed = read_option(&mut r, |r| {
+        let until = read_time(r)?;
+        let (echo, ack) = (nested(r, "echo")?.to_vec(), nested(r, "CLOSE_ACK")?.to_vec());
+        Ok(Closed { until, echo, ack, own_echo: None })
+    })?;
+    let updates = read_updates(config, now, &mut r)?;
+    let prk = r.take_rest();
+    if prk.len() != security.hit_suite.rhash_len() {
+        return Err(DecodeError::Length { field: "PRK" });
+    }
+    let rhash = security.hit_suite.rhash();
+    let keymat = Keymat::derive(rhash, security.cipher, Prk::new(prk), own, peer)
+        .map_err(|_| DecodeError::Value { field: "cipher", value: security.cipher.0.into() })?;
+    Ok(Association {
+        peer,
+        host_id,
+        initiator,
+        path,
+        security,
+        keymat,
+        nonces,
+        esp,
+        established_at,
+        used_at,
+        phase: closed.map_or(Phase::Established, Phase::Closed),
+        grants,
+        services,
+        updates,
+    })
+}
+
+/// Writes the UPDATEs. A request of the peer that is undecided is not among them: it will be repeated and asked anew.
+fn write_updates(w: &mut Writer, updates: &Updates) {
+    w.u32(updates.next_id);
+    w.u32(updates.expected_id);
+    write_option(w, updates.processed.as_ref(), |w, processed| {
+        w.u32(processed.id);
+        w.slice(&processed.digest);
+        w.nested_u16(|w| w.slice(&processed.answer));
+    });
+    write_option(w, updates.outgoing.as_ref(), |w, outgoing| {
+        w.u32(outgoing.id);
+        write_path(w, &outgoing.path);
+        write_task(w, &outgoing.task);
+        w.nested_u16(|w| w.slice(&outgoing.octets));
+    });
+    let lasting = || updates.queue.iter().filter(|task| !matches!(task, Task::Answer { .. }));
+    w.u8(lasting().count() as u8);
+    lasting().for_each(|task| write_task(w, task));
+}
+
+fn read_updates(config: &HostConfig, now: Time, r: &mut Reader<'_>) -> Result<Updates, DecodeError> {
+    let mut updates = Updates {
+        next_id: r.u32("next update id")?,
+        expected_id: r.u32("expected update id")?,
+        ..Updates::default()
+    };
+    updates.processed = read_option(r, |r| {
+        Ok(Processed {
+            id: r.u32("update id")?,
+            digest: r.array("digest")?,
+            answer: nested(r, "answer")?.to_vec(),
+        })
+    })?;
+    updates.outgoing = read_option(r, |r| {
+        Ok(Outgoing {
+            id: r.u32("update id")?,
+            path: read_path(r)?,
+            task: read_task(r)?,
+            octets: nested(r, "UPDATE")?.to_vec(),
+            retransmit: Retransmit::new(config.retransmit, now),
+        })
+    })?;
+    let count = r.u8("waiting updates")?;
+    if count > TASKS_MAX {
+        return Err(DecodeError::TooMany { what: "waiting updates", limit: TASKS_MAX.into() });
+    }
+    updates.queue = (0..count).map(|_| read_task(r)).collect::<Result<VecDeque<_>, _>>()?;
+    Ok(updates)
+}
+
+fn write_task(w: &mut Writer, task: &Task) {
+    match task {
+        Task::Announce => w.u8(0),
+        Task::Answer { to, .. } => {
+            w.u8(1);
+            w.u32(*to);
+        }
+        Task::Request(request) => {
+            w.u8(2);
+            w.u8(request.reg_type.0);
+            w.u8(registration::lifetime(request.lifetime).0);
+            write_channels(w, &request.channels);
+        }
+        Task::Revoke { reg_type, channels } => {
+            w.u8(3);
+            w.u8(reg_type.0);
+            write_channels(w, channels);
+        }
+    }
+}
+
+fn read_task(r: &mut Reader<'_>) -> Result<Task, DecodeError> {
+    Ok(match r.u8("task")? {
+        0 => Task::Announce,
+        1 => Task::Answer { to: r.u32("update id")?, answers: Vec::new() },
+        2 => Task::Request(RegistrationRequest {
+            reg_type: RegType(r.u8("reg type")?),
+            lifetime: Lifetime(r.u8("lifetime")?).duration(),
+            channels: read_channels(r)?,
+        }),
+        3 => Task::Revoke { reg_type: RegType(r.u8("reg type")?), channels: read_channels(r)? },
+        value => return Err(DecodeError::Value { field: "task", value: value.into() }),
+    })
+}
+
+fn write_channels(w: &mut Writer, channels: &[McastChannel]) {
+    w.u8(channels.len() as u8);
+    for channel in channels {
+        w.nested_u16(|w| channel.encode(w));
+    }
+}
+
+fn read_channels(r: &mut Reader<'_>) -> Result<Vec<McastChannel>, DecodeError> {
+    let count = r.u8("channels")?;
+    if usize::from(count) > CHANNELS_MAX {
+        return Err(DecodeError::TooMany { what: "channels", limit: CHANNELS_MAX });
+    }
+    (0..count).map(|_| McastChannel::from_octets(nested(r, "channel")?)).collect()
+}
+
+fn write_path(w: &mut Writer, path: &Path) {
+    w.u8((path.carriage == Carriage::HipRaw).into());
+    write_option(w, path.local.as_ref(), |w, local| write_address(w, *local));
+    write_address(w, path.remote);
+}
+
+fn read_path(r: &mut Reader<'_>) -> Result<Path, DecodeError> {
+    let raw = read_bool(r, "carriage")?;
+    let carriage = if raw { Carriage::HipRaw } else { Carriage::HipUdp };
+    Ok(Path { carriage, local: read_option(r, read_address)?, remote: read_address(r)? })
+}
+
+fn write_address(w: &mut Writer, address: SocketAddr) {
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            w.u8(4);
+            w.slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            w.u8(6);
+            w.slice(&ip.octets());
+        }
+    }
+    w.u16(address.port());
+}
+
+fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, DecodeError> {
+    let ip = match r.u8("address family")? {
+        4 => IpAddr::from(r.array::<4>("address")?),
+        6 => IpAddr::from(r.array::<16>("address")?),
+        value => return Err(DecodeError::Value { field: "address family", value: value.into() }),
+    };
+    Ok(SocketAddr::new(ip, r.u16("port")?))
+}
+
+fn write_option<T>(w: &mut Writer, option: Option<&T>, write: impl FnOnce(&mut Writer, &T)) {
+    w.u8(option.is_some().into());
+    if let Some(value) = option {
+        write(w, value);
+    }
+}
+
+fn read_option<'a, T>(
+    r: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    if read_bool(r, "option")? { read(r).map(Some) } else { Ok(None) }
+}
+
+fn read_bool(r: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeError> {
+    match r.u8(field)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        value => Err(DecodeError::Value { field, value: value.into() }),
+    }
+}
+
+fn read_suite(r: &mut Reader<'_>) -> Result<HitSuite, DecodeError> {
+    let id = r.u8("HIT suite")?;
+    HitSuite::from_id(id).ok_or(DecodeError::Value { field: "HIT suite", value: id.into() })
+}
+
+fn read_time(r: &mut Reader<'_>) -> Result<Time, DecodeError> {
+    Ok(Time::from_micros(r.u64("time")?))
+}
+
+fn nested<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a [u8], DecodeError> {
+    let length = r.u16(field)?;
+    r.slice(length.into(), field)
+}

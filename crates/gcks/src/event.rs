@@ -1,5 +1,7 @@
 //! What the machine tells its program, for logs, metrics and waiting commands.
 
+use std::net::IpAddr;
+
 use claviger_group::{GroupId, Role, Spi};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
@@ -61,10 +63,16 @@ pub struct Refusal {
     pub hit: Hit,
     /// For which group.
     pub group: GroupId,
-    /// Why.
+    /// In which role.
+    pub role: Role,
+    /// From which address, as the network claims.
+    pub address: Option<IpAddr>,
+    /// Why, the last time.
     pub reason: RefusalReason,
-    /// When.
+    /// When, the last time.
     pub at: Time,
+    /// How many times.
+    pub count: u64,
 }
 
 /// Why a registration was refused.
@@ -87,6 +95,11 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
+    /// Says whether allowing the host in the role asked for would admit it.
+    pub const fn is_curable(self) -> bool {
+        matches!(self, Self::NotAuthorised | Self::RoleNotAuthorised)
+    }
+
     /// Names the reason for counters and programs.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -17,7 +17,7 @@ use claviger_sansio::{
 use crate::{
     config::GcksConfig,
     error::{CommandError, Error},
-    event::{Departure, Event, Refusal},
+    event::{Departure, Event, Refusal, Rekeyed},
     group::{self, Context, Group, NewError, rekey::Outcome},
     pull::Pulls,
     push_queue::PushQueue,
@@ -43,6 +43,7 @@ pub struct Gcks {
     pub(crate) events: VecDeque<Event>,
     pub(crate) changes: Vec<Change>,
     pub(crate) drops: BTreeMap<&'static str, u64>,
+    pub(crate) counters: BTreeMap<&'static str, u64>,
     /// Hosts whose association changed since the last step.
     touched: BTreeSet<Hit>,
     /// Datagrams that rest on changes that are not durable yet.
@@ -59,12 +60,10 @@ pub struct Gcks {
 /// Which keys a command replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RekeyWhat {
-    /// The TEK.
-    Tek,
     /// The KEK.
     Kek,
-    /// The KEK, then the TEK.
-    Both,
+    /// The TEK.
+    Tek,
 }
 
 impl Gcks {
@@ -88,6 +87,7 @@ impl Gcks {
             events: VecDeque::new(),
             changes: Vec::new(),
             drops: BTreeMap::new(),
+            counters: BTreeMap::new(),
             touched: BTreeSet::new(),
             held: VecDeque::new(),
             released: VecDeque::new(),
@@ -167,17 +167,15 @@ impl Gcks {
     }
 
     /// Replaces keys now.
-    pub fn rekey(&mut self, now: Time, id: &GroupId, what: RekeyWhat) -> Result<(), CommandError> {
-        if matches!(what, RekeyWhat::Kek | RekeyWhat::Both) {
-            let outcome = self.with_group(now, id, |group, context| group.rekey_kek(context))?;
-            self.apply(now, id, outcome);
-        }
-        if matches!(what, RekeyWhat::Tek | RekeyWhat::Both) {
-            let outcome = self.with_group(now, id, |group, context| group.rekey_tek(context))?;
-            self.apply(now, id, outcome);
-        }
+    pub fn rekey(&mut self, now: Time, id: &GroupId, what: RekeyWhat) -> Result<Rekeyed, CommandError> {
+        let outcome = self.with_group(now, id, |group, context| match what {
+            RekeyWhat::Kek => group.rekey_kek(context),
+            RekeyWhat::Tek => group.rekey_tek(context),
+        })?;
+        let report = outcome.report.clone();
+        self.apply(now, id, outcome);
         self.settle(now);
-        Ok(())
+        Ok(report)
     }
 
     /// Takes in a datagram. An error is for the log and was counted; nothing has changed.
@@ -315,7 +313,7 @@ impl Gcks {
             .map(|group| group.id.clone())
             .collect();
         for id in &due {
-            if let Ok(outcome) = self.with_group(now, id, |group, context| group.rekey_membership(context)) {
+            if let Ok(Some(outcome)) = self.with_group(now, id, |group, context| group.rekey_membership(context)) {
                 self.apply(now, id, outcome);
             }
         }
@@ -330,13 +328,11 @@ impl Gcks {
             .filter(|(_, kek, tek)| *kek || *tek)
             .collect();
         for (id, kek, tek) in due {
-            let what = match (kek, tek) {
-                (true, true) => RekeyWhat::Both,
-                (true, false) => RekeyWhat::Kek,
-                _ => RekeyWhat::Tek,
-            };
-            // The group was found a moment ago.
-            let _ = self.rekey(now, &id, what);
+            let whats = [(kek, RekeyWhat::Kek), (tek, RekeyWhat::Tek)];
+            for (_, what) in whats.into_iter().filter(|(due, _)| *due) {
+                // The group was found a moment ago.
+                let _ = self.rekey(now, &id, what);
+            }
         }
     }
 
@@ -357,6 +353,17 @@ impl Gcks {
         for hit in outcome.departed {
             let departure = self.departures.remove(&(id.clone(), hit)).unwrap_or(Departure::Left);
             self.events.push_back(Event::Departed { hit, group: id.clone(), departure, deaf_at });
+        }
+        let report = &outcome.report;
+        for (counter, count) in [
+            ("rekeys", 1),
+            ("joins", report.joined),
+            ("departures", report.departed),
+            ("pushes", report.messages),
+            ("push_octets", report.octets),
+            ("push_keys", report.message_keys),
+        ] {
+            *self.counters.entry(counter).or_default() += count as u64;
         }
         self.events.push_back(Event::Rekeyed(outcome.report));
     }

@@ -106,8 +106,7 @@ impl Gcks {
         member.role = role;
         member.last_pull = now;
         let leaf = member.leaf;
-        self.changes.push(group.member_record(&offer.hit));
-        let Some(sender_ids) = self.sender_ids(now, &offer.group, role, sender_ids) else {
+        let Some(sender_ids) = self.sender_ids(now, &offer.group, offer.hit, role, sender_ids) else {
             return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
         };
         let group = &self.groups[&offer.group];
@@ -119,7 +118,7 @@ impl Gcks {
 
     /// Answers a joiner's message 3 once its leaf, KEK and TEK exist.
     pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
-        let Some(sender_ids) = self.sender_ids(now, id, join.role, join.sender_ids) else {
+        let Some(sender_ids) = self.sender_ids(now, id, join.hit, join.role, join.sender_ids) else {
             return self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
         };
         let group = &self.groups[id];
@@ -134,13 +133,25 @@ impl Gcks {
     /// Allocates sender ids to one who sends, where the group counts. The outer `None` says that they are spent:
     /// the group has started over and the member must pull again.
     #[expect(clippy::option_option, reason = "spent ids and a member that needs none are different answers")]
-    fn sender_ids(&mut self, now: Time, id: &GroupId, role: Role, count: u16) -> Option<Option<Vec<u32>>> {
+    fn sender_ids(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        hit: Hit,
+        role: Role,
+        count: u16,
+    ) -> Option<Option<Vec<u32>>> {
         let group = self.groups.get_mut(id)?;
         if !role.sends() || !group.policy.transform.is_counter_mode() {
+            self.changes.push(group.member_record(&hit));
             return Some(None);
         }
         if let Some(values) = group.allocate_sender_ids(count) {
+            if let Some(member) = group.members.get_mut(&hit) {
+                member.sender_ids.clone_from(&values);
+            }
             self.changes.push(group.record());
+            self.changes.push(group.member_record(&hit));
             return Some(Some(values));
         }
         if let Ok(outcome) = self.with_group(now, id, |group, context| group.start_over(context)) {

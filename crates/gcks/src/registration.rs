@@ -7,8 +7,9 @@ use std::{
 
 use claviger_group::{GroupId, Role};
 use claviger_hip::{
-    Event as HipEvent, HipCipher, HostConfig, McastChannel, RegFailure, RegType, RegistrationAnswer,
-    RegistrationRequest, Security, Status, Ticket,
+    Event as HipEvent, HostConfig, RegistrationAnswer, RegistrationRequest, Security, Ticket,
+    iana::{ChannelStatus, RegFailure, RegType, carries_256_bit_keys},
+    wire::{Lifetime, McastChannel},
 };
 use claviger_identity::Hit;
 use claviger_sansio::{Time, durable::Change};
@@ -33,7 +34,7 @@ pub(crate) fn services() -> Vec<RegType> {
 
 /// Says whether hosts can associate strongly enough for 256-bit groups (binding section 4).
 pub(crate) fn offers_256_bits(hip: &HostConfig) -> bool {
-    hip.ciphers.contains(&HipCipher::AES_256_CBC) && hip.dh_groups.iter().any(|group| group.strength_bits() >= 192)
+    hip.ciphers.iter().any(|cipher| hip.dh_groups.iter().any(|group| carries_256_bit_keys(*cipher, *group)))
 }
 
 /// The grants of all hosts, and when they end.
@@ -153,8 +154,14 @@ impl Gcks {
     pub(crate) fn withdraw_grant(&mut self, now: Time, hit: &Hit, group: &GroupId) -> bool {
         let Some(grant) = self.grants.remove(hit, group) else { return false };
         self.changes.push(Change::remove(record::GRANT, record::host_key(group, hit)));
-        let channel =
-            McastChannel::answer(RegType::GCKS_GDOI, grant.role, group.clone(), Duration::ZERO, Status::NOT_AUTHORISED);
+        let channel = McastChannel {
+            reg_type: RegType::GCKS_GDOI,
+            role: grant.role,
+            group: group.clone(),
+            channel: None,
+            lifetime: Lifetime::CANCEL,
+            status: ChannelStatus::NOT_AUTHORISED,
+        };
         // Without an association there is nobody to tell.
         let _ = self.hip.revoke(now, *hit, RegType::GCKS_GDOI, vec![channel]);
         true
@@ -184,7 +191,8 @@ impl Gcks {
         let answer = if request.reg_type == RegType::GCKS_GDOI {
             self.decide(now, hit, request, security, fresh)
         } else {
-            RegistrationAnswer::refused(request.reg_type, RegFailure::TYPE_UNAVAILABLE)
+            let failure = Some(RegFailure::TYPE_UNAVAILABLE);
+            RegistrationAnswer { reg_type: request.reg_type, granted: None, failure, channels: Vec::new() }
         };
         let granted = answer.granted.is_some();
         // The peer may have closed meanwhile; its grants end with the association.
@@ -203,20 +211,20 @@ impl Gcks {
         fresh: bool,
     ) -> RegistrationAnswer {
         let channels: Vec<McastChannel> =
-            request.channels.iter().map(|channel| self.decide_channel(now, hit, request, channel, security)).collect();
+            request.channels.iter().map(|channel| self.decide_channel(now, hit, channel, security)).collect();
         if fresh {
             let named = |group: &GroupId| request.channels.iter().any(|channel| channel.group == *group);
             for group in self.grants.groups_of(&hit).into_iter().filter(|group| !named(group)) {
                 self.leave(now, hit, &group, Departure::NotNamedAgain);
             }
-        } else if request.lifetime.is_zero() {
+        } else if request.channels.is_empty() && request.lifetime.is_zero() {
             for group in self.grants.groups_of(&hit) {
                 self.leave(now, hit, &group, Departure::Left);
             }
         } else if request.channels.is_empty() {
             self.renew_all(now, hit, request.lifetime);
         }
-        RegistrationAnswer::decided(request, channels)
+        answer(request, channels)
     }
 
     /// Decides on one group and repeats its channel with the status.
@@ -224,27 +232,26 @@ impl Gcks {
         &mut self,
         now: Time,
         hit: Hit,
-        request: &RegistrationRequest,
         channel: &McastChannel,
         security: &Security,
     ) -> McastChannel {
-        let lifetime = channel.lifetime.min(request.lifetime);
-        if lifetime.is_zero() {
+        if channel.lifetime == Lifetime::CANCEL {
             self.leave(now, hit, &channel.group, Departure::Left);
-            return channel.answered(channel.role, Duration::ZERO, Status::GRANTED);
+            return channel.answer(ChannelStatus::GRANTED, channel.role, Lifetime::CANCEL);
         }
         match self.admit(now, hit, channel, security) {
             Ok(longest) => {
-                let lifetime = lifetime.min(longest);
-                let grant = Grant { role: channel.role, lifetime, expires: now + lifetime };
+                let lifetime = Lifetime::at_most(channel.lifetime.duration().min(longest));
+                let duration = lifetime.duration();
+                let grant = Grant { role: channel.role, lifetime: duration, expires: now + duration };
                 self.store_grant(hit, channel.group.clone(), grant);
                 let group = channel.group.clone();
                 self.events.push_back(Event::Registered { hit, group, role: channel.role });
-                channel.answered(channel.role, lifetime, Status::GRANTED)
+                channel.answer(ChannelStatus::GRANTED, channel.role, lifetime)
             }
             Err(reason) => {
-                self.remember_refusal(now, hit, &channel.group, reason);
-                channel.answered(channel.role, Duration::ZERO, status(reason))
+                self.remember_refusal(now, hit, channel, reason);
+                channel.answer(status(reason), channel.role, Lifetime::CANCEL)
             }
         }
     }
@@ -265,7 +272,7 @@ impl Gcks {
         if channel.channel.is_some_and(|asked| asked != group.policy.channel) {
             return Err(RefusalReason::ChannelUnknown);
         }
-        if group.policy.transform.key_bits() > 128 && !security.supports_256_bits() {
+        if group.policy.transform.key_bits() > 128 && !carries_256_bit_keys(security.cipher, security.dh_group) {
             return Err(RefusalReason::WeakAssociation);
         }
         if !group.members.contains_key(&hit) {
@@ -327,9 +334,13 @@ impl Gcks {
         self.touch(hit);
     }
 
-    fn remember_refusal(&mut self, now: Time, hit: Hit, group: &GroupId, reason: RefusalReason) {
-        let refusal = Refusal { hit, group: group.clone(), reason, at: now };
-        self.refused.retain(|earlier| earlier.hit != hit || earlier.group != *group);
+    fn remember_refusal(&mut self, now: Time, hit: Hit, channel: &McastChannel, reason: RefusalReason) {
+        let address = self.hip.association(&hit).map(|association| association.address.ip());
+        let group = channel.group.clone();
+        let same = |earlier: &Refusal| earlier.hit == hit && earlier.group == group;
+        let count = 1 + self.refused.iter().find(|earlier| same(earlier)).map_or(0, |earlier| earlier.count);
+        self.refused.retain(|earlier| !same(earlier));
+        let refusal = Refusal { hit, group, role: channel.role, address, reason, at: now, count };
         self.refused.truncate(REFUSED_MAX - 1);
         self.refused.push_front(refusal.clone());
         *self.drops.entry(reason.as_str()).or_default() += 1;
@@ -337,14 +348,26 @@ impl Gcks {
     }
 }
 
+/// Sums up: the service is granted if any group is, or if no group was named (binding section 2).
+fn answer(request: &RegistrationRequest, channels: Vec<McastChannel>) -> RegistrationAnswer {
+    let first_refusal = channels.iter().map(|channel| channel.status).find(|status| *status != ChannelStatus::GRANTED);
+    let any_granted = channels.iter().any(|channel| channel.status == ChannelStatus::GRANTED);
+    let granted = (any_granted || channels.is_empty()).then_some(request.lifetime);
+    let failure = granted.is_none().then(|| match first_refusal {
+        Some(ChannelStatus::GROUP_FULL | ChannelStatus::INSUFFICIENT_RESOURCES) => RegFailure::INSUFFICIENT_RESOURCES,
+        _ => RegFailure::ADDITIONAL_CREDENTIALS,
+    });
+    RegistrationAnswer { reg_type: request.reg_type, granted, failure, channels }
+}
+
 /// Tells a refusal so that a host that is not on the list learns nothing of the group (binding section 2).
-fn status(reason: RefusalReason) -> Status {
+fn status(reason: RefusalReason) -> ChannelStatus {
     match reason {
-        RefusalReason::GroupUnknown | RefusalReason::NotAuthorised => Status::NOT_AUTHORISED,
-        RefusalReason::ChannelUnknown => Status::GROUP_UNKNOWN,
-        RefusalReason::RoleNotAuthorised => Status::NOT_FOR_ROLE,
-        RefusalReason::GroupFull => Status::GROUP_FULL,
-        RefusalReason::TooOften => Status::from_failure(RegFailure::INSUFFICIENT_RESOURCES),
-        RefusalReason::WeakAssociation => Status::from_failure(RegFailure::CREDENTIALS_REQUIRED),
+        RefusalReason::GroupUnknown | RefusalReason::NotAuthorised => ChannelStatus::NOT_AUTHORISED,
+        RefusalReason::ChannelUnknown => ChannelStatus::GROUP_UNKNOWN,
+        RefusalReason::RoleNotAuthorised => ChannelStatus::ROLE_NOT_AUTHORISED,
+        RefusalReason::GroupFull => ChannelStatus::GROUP_FULL,
+        RefusalReason::TooOften => ChannelStatus::INSUFFICIENT_RESOURCES,
+        RefusalReason::WeakAssociation => ChannelStatus::ADDITIONAL_CREDENTIALS,
     }
 }

@@ -1,6 +1,6 @@
 //! What the machine shows of itself: no secret among it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Role, Spi};
 use claviger_identity::Hit;
@@ -17,6 +17,10 @@ pub struct GroupView {
     pub policy: GroupPolicy,
     /// How many hosts completed a PULL.
     pub members: usize,
+    /// How many of them may send.
+    pub senders: usize,
+    /// When the next timed rekey is due, in a group that has members.
+    pub next_rekey: Option<Time>,
     /// How many hosts are on the list.
     pub allowed: usize,
     /// The SPI of the rekey SA.
@@ -40,10 +44,12 @@ pub struct TekView {
     pub age: Duration,
     /// Whether its successor was issued.
     pub superseded: bool,
+    /// Whether senders have changed over to it.
+    pub active: bool,
 }
 
 /// One host of a group.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct HostView {
     /// Who.
     pub hit: Hit,
@@ -55,6 +61,10 @@ pub struct HostView {
     pub member_since: Option<Time>,
     /// When it last pulled.
     pub last_pull: Option<Time>,
+    /// Where its association is, if it has one.
+    pub address: Option<SocketAddr>,
+    /// The sender ids of its last PULL.
+    pub sender_ids: Vec<u32>,
 }
 
 impl Gcks {
@@ -73,6 +83,8 @@ impl Gcks {
             id: id.clone(),
             policy: group.policy.clone(),
             members: group.members.len(),
+            senders: group.members.values().filter(|member| member.role.sends()).count(),
+            next_rekey: group.poll_timeout(),
             allowed: group.access.len(),
             kek_spi: group.kek.spi,
             sequence: group.kek.sequence,
@@ -83,6 +95,7 @@ impl Gcks {
                     spi: issued.tek.spi,
                     age: now.since(issued.issued),
                     superseded: issued.superseded.is_some(),
+                    active: issued.issued + group.policy.activation_delay <= now,
                 })
                 .collect(),
         })
@@ -104,6 +117,8 @@ impl Gcks {
                 granted: grant.map(|grant| (grant.role, grant.expires.since(now))),
                 member_since: member.map(|member| member.since),
                 last_pull: member.map(|member| member.last_pull),
+                address: self.hip.association(&hit).map(|association| association.address),
+                sender_ids: member.map(|member| member.sender_ids.clone()).unwrap_or_default(),
             }
         };
         Some(hits.into_iter().map(view).collect())
@@ -117,6 +132,11 @@ impl Gcks {
     /// Shows how many messages and requests were dropped or refused, by reason.
     pub fn drops(&self) -> &BTreeMap<&'static str, u64> {
         &self.drops
+    }
+
+    /// Shows what has been done since the start: rekeys, joins, departures, pushes and their octets and keys.
+    pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counters
     }
 
     /// Counts the live associations.

@@ -1,1 +1,33 @@
-//! Runs the member of multicast groups as one machine without sockets or files.
+//! Runs the member of multicast groups as one machine without sockets, files or clock.
+//!
+//! The machine registers to a key server by HIP, fetches each group's keys by GROUPKEY-PULL, follows the
+//! GROUPKEY-PUSHes, and protects data with the keys in force. What it cannot do itself, it asks of its program by
+//! [`Event`]s: open sockets, join multicast groups, tell the user.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`config`] | what the machine is told at its start |
+//! | [`member`] | the machine: input, output, commands |
+//! | [`subscription`] | one group: its keys and data plane |
+//! | `rekey` | what a GROUPKEY-PUSH changes |
+//! | `repull` | when to fetch the keys again |
+//! | `acceptance` | which policy of a key server the member follows |
+//! | [`ledger`] | every key that a member ever held, for proofs |
+//! | [`event`], [`error`] | what it tells its program |
+
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod ledger;
+pub mod member;
+pub mod subscription;
+
+mod acceptance;
+mod rekey;
+mod repull;
+
+pub use config::{MemberConfig, PlaneKind};
+pub use error::Error;
+pub use event::Event;
+pub use ledger::Ledger;
+pub use member::Member;

@@ -140,7 +140,7 @@ impl MemberDaemon {
                 () = stop.wait() => self.leave(),
                 Some(packet) = self.packets.recv() => self.take_packets(packet).await,
                 Some(call) = calls.recv() => self.take_call(call),
-                Some(piece) = self.streams.next() => self.take_piece(piece).await,
+                Some(piece) = self.streams.next(), if self.may_send() => self.take_piece(piece).await,
                 packet = Self::tun_packet(&self.plane) => self.send_tun_packet(packet).await,
                 () = sleep_until(&self.clock, timeout) => {}
             }
@@ -148,9 +148,24 @@ impl MemberDaemon {
         }
     }
 
-    /// Shows the group's state in the core.
-    pub(crate) fn core(&self) -> &Member {
-        &self.core
+    /// Leaves by CLOSE and waits for its end.
+    pub(crate) async fn leave_now(&mut self) {
+        self.leave();
+        let (_calls, mut queue) = claviger_api::call::channel();
+        if let Err(failure) = self.run(&mut queue).await {
+            tracing::warn!("{}", failure.message);
+        }
+    }
+
+    /// Shows every key that was ever held, if the options ask for a ledger.
+    pub(crate) fn ledger(&self) -> Option<&claviger_member::Ledger> {
+        self.core.ledger(&self.options.group)
+    }
+
+    /// Says whether there is an association to send under; payloads wait until there is one.
+    fn may_send(&self) -> bool {
+        let subscription = self.core.subscription(&self.options.group);
+        subscription.is_some_and(|s| s.data_sas().iter().any(|sa| sa.stage == claviger_esp::plane::Stage::Current))
     }
 
     /// Leaves by CLOSE.

@@ -46,12 +46,14 @@ pub(crate) struct Group {
 }
 
 /// A completed PULL's trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Membership {
     pub(crate) leaf: Leaf,
     pub(crate) role: Role,
     pub(crate) since: Time,
     pub(crate) last_pull: Time,
+    /// The sender ids of its last PULL.
+    pub(crate) sender_ids: Vec<u32>,
 }
 
 /// The rekey SA; its key is the tree's root.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use claviger_crypto::SecretBytes;
 use claviger_gdoi::{
     lkh,
-    wire::{Gap, KeyDownload, LkhDownload, SaKek, SaPayload, SaTek, SenderIds, TekDownload},
+    wire::{Gap, KeyDownload, LkhDownload, SaKek, SaPayload, SaTek, SenderIds},
 };
 use claviger_group::{CookiePair, Spi};
 use claviger_keytree::{Leaf, NodeId, NodeKey};
@@ -41,14 +42,14 @@ impl Group {
     /// Downloads a member's keys: its path of the tree, the TEKs, the signing key, and sender ids if it sends.
     pub(crate) fn download(&self, leaf: Leaf, teks: &[Spi], sender_ids: Option<Vec<u32>>) -> KeyDownload {
         let path = self.tree.path(leaf).expect("a member has a leaf");
-        let keys = path.iter().map(|(node, key)| self.link(*node, key)).collect::<Vec<_>>();
+        let keys: Vec<_> = path.iter().map(|(node, key)| self.named_key(*node, key)).collect();
         let named = self.teks.iter().filter(|issued| teks.contains(&issued.tek.spi));
         KeyDownload {
-            teks: named.map(|issued| TekDownload::from(&issued.tek)).collect(),
+            teks: named.map(|issued| (issued.tek.spi, issued.tek.keys.clone())).collect(),
             kek: None,
             lkh: Some(LkhDownload {
                 spi: self.kek.spi,
-                download: Some(lkh::download_array(&keys)),
+                download: Some(lkh::download_array(&keys.iter().collect::<Vec<_>>())),
                 updates: Vec::new(),
                 signing_key: Some(self.signing_key.public().clone()),
             }),
@@ -80,9 +81,9 @@ impl Group {
     }
 
     /// Names a node and its key as GDOI does.
-    pub(super) fn link(&self, node: NodeId, key: &NodeKey) -> lkh::Link {
+    pub(super) fn named_key(&self, node: NodeId, key: &NodeKey) -> lkh::NodeKey {
         let id = self.lkh_ids.id(node).expect("the policy keeps the tree within 16-bit LKH ids");
-        lkh::Link::new(id, key.handle, *key.iv(), key.key())
+        lkh::NodeKey { id, handle: key.handle, iv: *key.iv(), key: SecretBytes::copy_of(key.key()) }
     }
 
     /// Goes through the TEKs that senders may be using: the current one, and those whose successor is not active.

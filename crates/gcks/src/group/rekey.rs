@@ -4,11 +4,14 @@
 //! brings the new one to those who remain, by LKH; the second under the new KEK brings the new TEK, which a
 //! departed member therefore cannot read. A newcomer gets both keys in its PULL instead (section 7.4.2).
 
+use claviger_crypto::SecretBytes;
 use claviger_gdoi::{
+    iana::kek::MANAGEMENT_LKH,
     lkh,
     push::{self, KekMaterial, Push},
-    wire::{Delete, KeyDownload, LkhDownload, SaPayload, TekDownload, lkh::LkhUpdateArray},
+    wire::{Delete, KeyDownload, LkhDownload, LkhUpdateArray, SaPayload},
 };
+use claviger_group::Spi;
 use claviger_identity::Hit;
 use claviger_keytree::Rekey;
 use claviger_sansio::{Carriage, Transmit, durable::Change};
@@ -30,11 +33,14 @@ pub(crate) struct Outcome {
 }
 
 impl Group {
-    /// Carries out the joins and departures that wait: new path keys, KEK and TEK.
-    pub(crate) fn rekey_membership(&mut self, context: &mut Context<'_>) -> Outcome {
+    /// Carries out the joins and departures that wait: new path keys, KEK and TEK. None if nobody waits any more.
+    pub(crate) fn rekey_membership(&mut self, context: &mut Context<'_>) -> Option<Outcome> {
         let waiting = std::mem::take(&mut self.waiting);
         let departed: Vec<Hit> =
             waiting.departures.into_iter().filter(|hit| self.members.contains_key(hit)).collect();
+        if departed.is_empty() && waiting.joins.is_empty() {
+            return None;
+        }
         let leaves: Vec<_> = departed.iter().filter_map(|hit| self.members.remove(hit)).map(|m| m.leaf).collect();
         let audience = !self.members.is_empty();
 
@@ -44,8 +50,13 @@ impl Group {
             .batch(waiting.joins.len(), &leaves, context.random)
             .expect("joins were admitted within the tree's capacity, and departures are of members");
         for (join, leaf) in waiting.joins.iter().zip(&rekey.joined) {
-            let member =
-                Membership { leaf: *leaf, role: join.role, since: context.now, last_pull: context.now };
+            let member = Membership {
+                leaf: *leaf,
+                role: join.role,
+                since: context.now,
+                last_pull: context.now,
+                sender_ids: Vec::new(),
+            };
             self.members.insert(join.hit, member);
         }
         let announced = std::mem::replace(&mut self.next, Announced::draw(context.random));
@@ -69,7 +80,7 @@ impl Group {
         outcome.report.tek = Some(announced.tek);
         outcome.joined = waiting.joins;
         outcome.departed = departed;
-        outcome
+        Some(outcome)
     }
 
     /// Replaces the KEK alone, under itself: its lifetime nears the end, nobody came or went.
@@ -119,13 +130,18 @@ impl Group {
     /// Shows the KEK in force: the root of the tree.
     fn kek_material(&self) -> KekMaterial {
         let (_, root) = self.tree.root();
-        KekMaterial::new(self.kek.spi, self.policy.kek_cipher, *root.iv(), root.key())
+        KekMaterial {
+            spi: self.kek.spi,
+            cipher: self.policy.kek_cipher,
+            iv: *root.iv(),
+            key: SecretBytes::copy_of(root.key()),
+        }
     }
 
     /// Issues the announced TEK and returns the SPIs that it supersedes.
-    fn supersede_tek(&mut self, announced: Announced, context: &mut Context<'_>) -> Vec<Delete> {
+    fn supersede_tek(&mut self, announced: Announced, context: &mut Context<'_>) -> Vec<Spi> {
         let superseded = self.teks.iter().filter(|issued| issued.superseded.is_none());
-        let superseded = superseded.map(|issued| Delete::Tek(issued.tek.spi)).collect();
+        let superseded = superseded.map(|issued| issued.tek.spi).collect();
         self.issue_tek(announced.tek, context.random, context.now);
         superseded
     }
@@ -140,7 +156,7 @@ impl Group {
         outcome: &mut Outcome,
     ) {
         let mut sa_kek = self.sa_kek(context, spi, context.now);
-        sa_kek.management = Some(lkh::MANAGEMENT_LKH);
+        sa_kek.management = Some(MANAGEMENT_LKH);
         let sa = SaPayload { kek: Some(sa_kek), gap: None, teks: Vec::new() };
         for updates in self.update_arrays(context, rekey) {
             let keys: usize = updates.iter().map(|array| array.keys.len()).sum();
@@ -153,17 +169,19 @@ impl Group {
 
     /// Encodes a rekey of the tree as update arrays, gathered into messages.
     fn update_arrays(&self, context: &Context<'_>, rekey: &Rekey) -> Vec<Vec<LkhUpdateArray>> {
-        let mut cache = lkh::WrapCache::new(context.provider, self.policy.kek_cipher);
+        let mut cache = lkh::WrapCache::new();
         let mut messages: Vec<Vec<LkhUpdateArray>> = Vec::new();
         let mut octets = UPDATE_OCTETS_MAX;
         for start in &rekey.starts {
-            let held = self.link(start.node, &start.key);
+            let held = self.named_key(start.node, &start.key);
             let chain: Vec<_> = start
                 .chain
                 .iter()
-                .map(|node| self.link(node, rekey.key(node).expect("a chain consists of replaced nodes")))
+                .map(|node| self.named_key(node, rekey.key(node).expect("a chain consists of replaced nodes")))
                 .collect();
-            let array = lkh::update_array(&held, &chain, &mut cache);
+            let chain: Vec<_> = chain.iter().collect();
+            let array = lkh::update_array(context.provider, self.policy.kek_cipher, &held, &chain, &mut cache)
+                .expect("a chain leads from a child to the root, with keys of the policy's cipher");
             let length = array.encoded_len();
             match messages.last_mut() {
                 Some(message) if octets + length <= UPDATE_OCTETS_MAX => {
@@ -180,7 +198,7 @@ impl Group {
     }
 
     /// Tells the current TEK under the KEK in force, and that it supersedes others.
-    fn push_tek(&mut self, context: &Context<'_>, superseded: Vec<Delete>, outcome: &mut Outcome) {
+    fn push_tek(&mut self, context: &Context<'_>, superseded: Vec<Spi>, outcome: &mut Outcome) {
         let kek = self.kek_material();
         let current = self.current_tek();
         let sa = SaPayload {
@@ -188,9 +206,11 @@ impl Group {
             gap: Some(self.gap(self.policy.activation_delay)),
             teks: vec![sa_tek(current, context.now)],
         };
-        let kd = KeyDownload { teks: vec![TekDownload::from(&current.tek)], ..KeyDownload::default() };
+        let teks = vec![(current.tek.spi, current.tek.keys.clone())];
+        let kd = KeyDownload { teks, ..KeyDownload::default() };
+        let deletes: Vec<Delete> = if superseded.is_empty() { vec![] } else { vec![Delete::Teks(superseded)] };
         outcome.report.message_keys += 1;
-        self.push(context, &kek, &superseded, Some(&sa), Some(&kd), outcome);
+        self.push(context, &kek, &deletes, Some(&sa), Some(&kd), outcome);
     }
 
     /// Seals one message under the next sequence number and has it stored and sent.

@@ -49,6 +49,8 @@ pub(crate) fn encode_member(member: &Membership) -> Vec<u8> {
         w.u8(member.role.bits());
         write_time(w, member.since);
         write_time(w, member.last_pull);
+        w.u16(member.sender_ids.len() as u16);
+        member.sender_ids.iter().for_each(|id| w.u32(*id));
     })
 }
 
@@ -59,6 +61,7 @@ pub(crate) fn decode_member(octets: &[u8]) -> Result<Membership, DecodeError> {
             role: read_role(r)?,
             since: read_time(r, "member since")?,
             last_pull: read_time(r, "last pull")?,
+            sender_ids: (0..r.u16("sender id count")?).map(|_| r.u32("sender id")).collect::<Result<_, _>>()?,
         })
     })
 }

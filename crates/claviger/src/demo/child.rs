@@ -1,0 +1,129 @@
+//! The hidden commands that the demonstration's processes run.
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+
+use clap::Args;
+use claviger_api::{Call, ControlSocket, ReceiveStream, Record, Reply};
+use claviger_net::{Clock, Interface, MulticastSocket, UdpOptions, UdpSocket};
+use claviger_sansio::Time;
+use tokio::sync::mpsc;
+
+use super::{ledger, recording::Recorder};
+use crate::{
+    cli::{Globals, join::JoinArgs},
+    exit::Outcome,
+    logging,
+    member::MemberDaemon,
+    signal::Stop,
+    start,
+};
+
+/// `claviger demo-observer`: records every datagram of a multicast address, and has no keys.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ObserverArgs {
+    /// The multicast address.
+    #[arg(long)]
+    address: IpAddr,
+    /// A UDP port; may be repeated.
+    #[arg(long)]
+    port: Vec<u16>,
+    /// The file to write.
+    #[arg(long)]
+    recording: PathBuf,
+}
+
+/// `claviger demo-member`: a member that records what it receives and keeps every key.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MemberArgs {
+    #[command(flatten)]
+    join: JoinArgs,
+    /// The file to write payloads to.
+    #[arg(long)]
+    recording: PathBuf,
+    /// The file to write keys to at the end.
+    #[arg(long)]
+    ledger: PathBuf,
+}
+
+/// Runs the observer until it is told to stop.
+pub(crate) fn observe(globals: &Globals, args: &ObserverArgs) -> Outcome {
+    logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_DAEMON))?;
+    start::block_on(async {
+        let clock = Clock::starting_at(Time::EPOCH);
+        let interface = Interface::by_name("lo", "--address")?;
+        let (entries, mut queue) = mpsc::channel(1024);
+        let mut sockets = Vec::new();
+        for port in &args.port {
+            let options = UdpOptions::new("--port");
+            let socket = Arc::new(UdpSocket::bind_group(args.address, *port, &interface, None, &options)?);
+            sockets.push(socket.clone());
+            let entries = entries.clone();
+            tokio::spawn(async move {
+                let mut buffer = vec![0; claviger_net::udp::MAX_DATAGRAM];
+                while let Ok(received) = socket.recv(&mut buffer).await {
+                    let octets = buffer[..received.length].to_vec();
+                    if entries.send((clock.now(), received.destination.port(), octets)).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        let mut recorder = Recorder::create(&args.recording)?;
+        let mut stop = Stop::listen()?;
+        loop {
+            tokio::select! {
+                biased;
+                Some((at, port, octets)) = queue.recv() => recorder.record(at, port, &octets)?,
+                () = stop.wait() => break,
+            }
+        }
+        for socket in sockets {
+            recorder.drops(socket.dropped()?)?;
+        }
+        Ok(())
+    })
+}
+
+/// Runs the member until it leaves or is put out.
+pub(crate) fn join(globals: &Globals, args: &MemberArgs) -> Outcome {
+    logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_DAEMON))?;
+    let (_lock, options) = start::member_of(globals, "claviger demo", &args.join)?;
+    let socket = globals.paths()?.member_socket(&args.join.group);
+    let mut recorder = Recorder::create(&args.recording)?;
+    start::block_on(async {
+        let control = ControlSocket::bind(&socket)?;
+        let (calls, mut queue) = claviger_api::call::channel();
+        let mut daemon = MemberDaemon::start(crate::member::MemberOptions { keep_keys: true, ..options })?;
+        let api = tokio::spawn(claviger_api::serve(control, calls.clone()));
+
+        let (records, mut payloads) = mpsc::channel(claviger_api::call::STREAM_RECORDS_MAX);
+        let (accepted, _) = Reply::new();
+        let stream = ReceiveStream { group: args.join.group.clone(), records, accepted };
+        if calls.send(Call::Receive(stream)).await.is_err() {
+            return Ok(());
+        }
+        let clock = Clock::starting_at(Time::EPOCH);
+        let record = async {
+            while let Some(record) = payloads.recv().await {
+                if let Record::Data(payload) = record
+                    && recorder.record(clock.now(), 0, &payload).is_err()
+                {
+                    break;
+                }
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = daemon.run(&mut queue) => outcome,
+            () = record => Ok(()),
+        };
+        while let Ok(Record::Data(payload)) = payloads.try_recv() {
+            recorder.record(clock.now(), 0, &payload)?;
+        }
+        recorder.drops(daemon.kernel_drops())?;
+        if let Some(held) = daemon.ledger() {
+            ledger::write(&args.ledger, held)?;
+        }
+        api.abort();
+        outcome
+    })
+}

@@ -1,0 +1,121 @@
+//! `claviger recv`: a group to standard output.
+
+use std::time::Duration;
+
+use claviger_api::{Call, Client, ReceiveStream, Record, Reply};
+use claviger_group::Role;
+use tokio::{io::AsyncWriteExt, sync::mpsc};
+
+use crate::{
+    cli::{Globals, recv::RecvArgs},
+    exit::{Exit, Failure, Outcome},
+    logging, start,
+};
+
+/// `claviger recv`.
+pub(crate) fn run(globals: &Globals, args: &RecvArgs) -> Outcome {
+    logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_COMMAND))?;
+    let mut output = Output::new(args);
+    let outcome = match &args.server {
+        Some(server) => start::block_on(async {
+            let (_lock, mut member, calls, mut queue) = start::member_inside(
+                globals,
+                "claviger recv",
+                server,
+                &args.group,
+                Role::Receiver,
+                &args.registration,
+            )?;
+            tokio::select! {
+                // The loop ends by itself when a signal made it leave.
+                ended = member.run(&mut queue) => ended,
+                done = through_calls(args, calls, &mut output) => {
+                    member.leave_now().await;
+                    done
+                }
+            }
+        }),
+        None => start::block_on(through_daemon(globals, args, &mut output)),
+    };
+    eprintln!("received {} octets in {} datagrams, {} missing", output.octets, output.datagrams, output.lost);
+    outcome
+}
+
+async fn through_daemon(globals: &Globals, args: &RecvArgs, output: &mut Output) -> Outcome {
+    let socket = match &globals.socket {
+        Some(socket) => socket.clone(),
+        None => globals.paths()?.member_socket(&args.group),
+    };
+    let mut stream = Client::new(socket).receive(&args.group).await?;
+    let mut stop = crate::signal::Stop::listen()?;
+    loop {
+        let next = tokio::select! {
+            () = stop.wait() => return Ok(()),
+            next = idle(args.idle, stream.next()) => next,
+        };
+        match next {
+            None => return Ok(()),
+            Some(record) => match record? {
+                Some(record) if !output.take(record).await? => return Ok(()),
+                Some(_) => {}
+                None => return Err(Failure::new(Exit::Unreachable, "the member daemon has stopped")),
+            },
+        }
+    }
+}
+
+async fn through_calls(args: &RecvArgs, calls: mpsc::Sender<Call>, output: &mut Output) -> Outcome {
+    let (records, mut receiver) = mpsc::channel(claviger_api::call::STREAM_RECORDS_MAX);
+    let (accepted, answer) = Reply::new();
+    let stopped = || Failure::new(Exit::Failed, "the member stopped");
+    let stream = ReceiveStream { group: args.group.clone(), records, accepted };
+    calls.send(Call::Receive(stream)).await.map_err(|_| stopped())?;
+    answer.await.map_err(|_| stopped())??;
+    while let Some(record) = idle(args.idle, receiver.recv()).await {
+        let record = record.ok_or_else(stopped)?;
+        if !output.take(record).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for something, but not longer than the user wants to; `None` is silence.
+async fn idle<T>(limit: Option<Duration>, something: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, something).await.ok(),
+        None => Some(something.await),
+    }
+}
+
+/// Standard output, and the count.
+struct Output {
+    stdout: tokio::io::Stdout,
+    count: Option<u64>,
+    datagrams: u64,
+    octets: u64,
+    lost: u64,
+}
+
+impl Output {
+    fn new(args: &RecvArgs) -> Self {
+        Self { stdout: tokio::io::stdout(), count: args.count.map(Into::into), datagrams: 0, octets: 0, lost: 0 }
+    }
+
+    /// Writes a payload; says whether more are wanted.
+    async fn take(&mut self, record: Record) -> Outcome<bool> {
+        match record {
+            Record::Lost(lost) => {
+                self.lost += lost;
+                eprintln!("{lost} datagrams missing");
+            }
+            Record::Data(payload) => {
+                self.stdout.write_all(&payload).await?;
+                self.stdout.flush().await?;
+                self.datagrams += 1;
+                self.octets += payload.len() as u64;
+            }
+        }
+        Ok(self.count.is_none_or(|count| self.datagrams < count))
+    }
+}

@@ -1,0 +1,59 @@
+//! How the errors of the crates below end a command.
+
+use claviger_net::{BindError, InterfaceError};
+use claviger_store::StoreError;
+
+use crate::exit::{Exit, Failure};
+
+impl From<BindError> for Failure {
+    fn from(error: BindError) -> Self {
+        let exit = if error.is_privilege() {
+            Exit::Privilege
+        } else if error.kind() == std::io::ErrorKind::AddrInUse {
+            Exit::InUse
+        } else {
+            Exit::Failed
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<InterfaceError> for Failure {
+    fn from(error: InterfaceError) -> Self {
+        Self::new(Exit::Usage, error.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let exit = match &error {
+            StoreError::InUse { .. } => Exit::InUse,
+            _ => Exit::Configuration,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<claviger_gcks::RestoreError> for Failure {
+    fn from(error: claviger_gcks::RestoreError) -> Self {
+        Self::new(Exit::Configuration, error.to_string())
+    }
+}
+
+impl From<claviger_member::Error> for Failure {
+    fn from(error: claviger_member::Error) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}
+
+impl From<claviger_crypto::CryptoError> for Failure {
+    fn from(error: claviger_crypto::CryptoError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}
+
+impl From<claviger_esp::packet::PacketError> for Failure {
+    fn from(error: claviger_esp::packet::PacketError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}

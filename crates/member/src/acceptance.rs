@@ -1,0 +1,56 @@
+//! Which policy of a key server the member follows.
+//!
+//! A member treats its key server's payloads as hostile too: what it cannot or will not do is refused before
+//! message 3, with a reason that a user can act on.
+
+use claviger_crypto::cipher::CipherAlgorithm;
+use claviger_gdoi::wire::SaPayload;
+
+use crate::{config::PlaneKind, event::Refusal};
+
+/// The most data SAs of one group: two epochs of a rollover, and room for a server that keeps more.
+const TEKS_MAX: usize = 16;
+
+/// What is known of the registration that the keys would travel under.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strength {
+    /// Whether its cipher and DH group are fit for 256-bit keys (binding section 4).
+    pub(crate) bits_256: bool,
+}
+
+/// Says why the member does not follow a policy, if it does not.
+pub(crate) fn check(sa: &SaPayload, plane: PlaneKind, strength: Strength) -> Result<(), Refusal> {
+    if let Some(kek) = &sa.kek {
+        if !kek.destination.0.is_multicast() {
+            return Err(Refusal::Policy("rekey messages do not go to a multicast address"));
+        }
+        if kek.destination.1 == 0 {
+            return Err(Refusal::Policy("rekey messages go to port 0"));
+        }
+        if kek.spi.has_zero() {
+            return Err(Refusal::Policy("the rekey SA has a zero cookie"));
+        }
+        if kek.cipher == CipherAlgorithm::Aes256Cbc && !strength.bits_256 {
+            return Err(Refusal::Policy("256-bit keys would travel under a weaker registration"));
+        }
+    }
+    if sa.teks.len() > TEKS_MAX {
+        return Err(Refusal::Policy("more data SAs than this member holds"));
+    }
+    for tek in &sa.teks {
+        if !plane.carries(tek.encapsulation) {
+            return Err(Refusal::Encapsulation(tek.encapsulation));
+        }
+        if tek.channel != sa.teks[0].channel {
+            return Err(Refusal::Policy("data SAs with different addresses"));
+        }
+        if tek.transform.key_bits() > 128 && !strength.bits_256 {
+            return Err(Refusal::Policy("256-bit keys would travel under a weaker registration"));
+        }
+        let weak_kek = sa.kek.as_ref().is_some_and(|kek| kek.cipher.key_len() * 8 < tek.transform.key_bits().into());
+        if weak_kek {
+            return Err(Refusal::Policy("the KEK is weaker than the traffic keys"));
+        }
+    }
+    Ok(())
+}

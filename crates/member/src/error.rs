@@ -1,0 +1,66 @@
+//! Why an input or a command fails.
+
+use std::fmt;
+
+use claviger_group::GroupId;
+
+/// Why a datagram was dropped or a command refused. No state has changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The data plane dropped or cannot make a packet.
+    Esp(claviger_esp::Error),
+    /// The GDOI endpoint dropped it.
+    Gdoi(claviger_gdoi::Error),
+    /// The HIP endpoint dropped it.
+    Hip(claviger_hip::Error),
+    /// The member did not ask for this group, or holds no keys of it.
+    NotKeyed(GroupId),
+    /// A GROUPKEY-PUSH under cookies that no group of this member has.
+    RekeySaUnknown,
+}
+
+impl Error {
+    /// Names the reason for counters.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Esp(error) => error.reason(),
+            Self::Gdoi(error) => error.reason(),
+            Self::Hip(error) => error.reason(),
+            Self::NotKeyed(_) => "not_keyed",
+            Self::RekeySaUnknown => "rekey_sa_unknown",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Esp(error) => error.fmt(f),
+            Self::Gdoi(error) => error.fmt(f),
+            Self::Hip(error) => error.fmt(f),
+            Self::NotKeyed(group) => write!(f, "no keys of group {group}"),
+            Self::RekeySaUnknown => f.write_str("rekey message for an unknown rekey SA"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<claviger_esp::Error> for Error {
+    fn from(error: claviger_esp::Error) -> Self {
+        Self::Esp(error)
+    }
+}
+
+impl From<claviger_gdoi::Error> for Error {
+    fn from(error: claviger_gdoi::Error) -> Self {
+        Self::Gdoi(error)
+    }
+}
+
+impl From<claviger_hip::Error> for Error {
+    fn from(error: claviger_hip::Error) -> Self {
+        Self::Hip(error)
+    }
+}

@@ -1,0 +1,172 @@
+//! What the machine tells its program.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use claviger_group::{Channel, CookiePair, Encapsulation, GroupId, Role, Spi};
+use claviger_sansio::Time;
+
+/// A change that the program acts on or the user sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The key server granted a role in a group.
+    Registered {
+        /// The group.
+        group: GroupId,
+        /// The role granted.
+        role: Role,
+    },
+    /// The member holds keys and must listen where the group speaks: sent after the first PULL, and again when the
+    /// key server changed the places.
+    Listen {
+        /// The group.
+        group: GroupId,
+        /// Where data and GROUPKEY-PUSHes go.
+        places: Places,
+    },
+    /// New keys are in force or staged.
+    Rekeyed {
+        /// The group.
+        group: GroupId,
+        /// How they came.
+        by: Source,
+        /// The rekey SA.
+        kek: CookiePair,
+        /// The last sequence number under it.
+        sequence: u32,
+        /// The TEK that came, if one did.
+        tek: Option<Spi>,
+        /// From when this member sends under it.
+        activates: Option<Time>,
+    },
+    /// The member fetches its keys again, and why.
+    PullAgain {
+        /// The group.
+        group: GroupId,
+        /// Why.
+        reason: PullReason,
+    },
+    /// The key server refused a group; the member keeps nothing of it.
+    Refused {
+        /// The group.
+        group: GroupId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The key server put the member out; its keys are deleted.
+    Evicted {
+        /// The group.
+        group: GroupId,
+    },
+    /// The key server does not answer; the member keeps its keys to their lifetimes and tries again.
+    Unreachable {
+        /// How many attempts have failed in a row.
+        attempts: u32,
+        /// What failed last.
+        reason: String,
+    },
+    /// The association was closed in good order.
+    Closed,
+}
+
+/// Where a group speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// The data's channel.
+    pub channel: Channel,
+    /// How ESP travels.
+    pub encapsulation: Encapsulation,
+    /// The UDP port of ESP, where the encapsulation is UDP.
+    pub encapsulation_port: u16,
+    /// The UDP port inside that the group protects; zero is any.
+    pub application_port: u16,
+    /// Where GROUPKEY-PUSHes go.
+    pub push: Option<SocketAddr>,
+    /// The source of GROUPKEY-PUSHes, which members of source-specific channels join.
+    pub push_source: Option<IpAddr>,
+}
+
+/// How keys came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// By GROUPKEY-PULL.
+    Pull,
+    /// By GROUPKEY-PUSH.
+    Push,
+}
+
+/// Why a member fetches its keys again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullReason {
+    /// The key server deleted the SAs and expects a new PULL.
+    Deleted,
+    /// A lifetime nears its end and nothing new has come.
+    LifetimeEnding,
+    /// GROUPKEY-PUSH numbers were skipped.
+    SequenceGap,
+    /// The sender id's counter is nearly spent.
+    SenderIdSpent,
+    /// A GROUPKEY-PUSH came under an unknown rekey SA.
+    UnknownRekeySa,
+    /// Data came under an unknown SPI.
+    UnknownSpi,
+}
+
+impl PullReason {
+    /// Names the reason for counters and programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::LifetimeEnding => "lifetime_ending",
+            Self::SequenceGap => "sequence_gap",
+            Self::SenderIdSpent => "sender_id_spent",
+            Self::UnknownRekeySa => "unknown_rekey_sa",
+            Self::UnknownSpi => "unknown_spi",
+        }
+    }
+}
+
+/// Why a group was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The server: this host is not authorised for the group, or there is none.
+    NotAuthorised,
+    /// The server: authorised, but not for the role.
+    NotForRole,
+    /// The server: the group is full.
+    GroupFull,
+    /// The server: another key server serves the group.
+    Elsewhere,
+    /// The server: some other status of the binding, section 2.
+    Status(u8),
+    /// The server does not offer GDOI registration.
+    NoService,
+    /// This member: the group's ESP is not what its data plane carries.
+    Encapsulation(Encapsulation),
+    /// This member: the policy names something it cannot follow.
+    Policy(&'static str),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAuthorised => f.write_str("the key server does not authorise this host for the group"),
+            Self::NotForRole => f.write_str("the key server authorises this host, but not for the role asked"),
+            Self::GroupFull => f.write_str("the group is full"),
+            Self::Elsewhere => f.write_str("another key server serves the group"),
+            Self::Status(status) => write!(f, "the key server answered with status {status}"),
+            Self::NoService => f.write_str("the host does not offer the key server service"),
+            Self::Encapsulation(Encapsulation::Tunnel | Encapsulation::Transport) => f.write_str(
+                "the group's data is IP protocol 50, which needs a TUN device and privilege: join with --tun",
+            ),
+            Self::Encapsulation(encapsulation) => {
+                write!(f, "the group's data is ESP in UDP ({encapsulation}): join without --tun")
+            }
+            Self::Policy(what) => write!(f, "the group's policy cannot be followed: {what}"),
+        }
+    }
+}

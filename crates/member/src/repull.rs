@@ -1,0 +1,206 @@
+//! When to fetch the keys again.
+//!
+//! A member that sees a sign of missed keys makes one new PULL, after a random delay so that a group which lost
+//! the same message does not call its key server at once. Signs that resolve themselves in time are forgotten.
+
+use std::time::Duration;
+
+use claviger_crypto::{Random, random};
+use claviger_group::{CookiePair, Spi};
+use claviger_sansio::Time;
+
+use crate::event::PullReason;
+
+/// The least delay after a sign of missed keys: copies of a GROUPKEY-PUSH that are on their way resolve it.
+const DELAY_MIN: Duration = Duration::from_millis(400);
+
+/// The most that chance adds to it. With PULL's own retransmissions it bounds how long a member lags.
+const DELAY_SPREAD: Duration = Duration::from_millis(1600);
+
+/// The first pause after a PULL that failed, doubled up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause between attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Signs that keys were missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// The server deleted the SAs.
+    Deleted,
+    /// A rekey message skipped numbers, or brought nothing that this member can open.
+    Gap,
+    /// A sender id is nearly spent.
+    SenderIdSpent,
+    /// A rekey message came under cookies that no rekey SA of the group has.
+    UnknownRekeySa(CookiePair),
+    /// Data came under an SPI that the group does not have.
+    UnknownSpi(u32),
+}
+
+impl Sign {
+    pub(crate) fn reason(self) -> PullReason {
+        match self {
+            Self::Deleted => PullReason::Deleted,
+            Self::Gap => PullReason::SequenceGap,
+            Self::SenderIdSpent => PullReason::SenderIdSpent,
+            Self::UnknownRekeySa(_) => PullReason::UnknownRekeySa,
+            Self::UnknownSpi(_) => PullReason::UnknownSpi,
+        }
+    }
+}
+
+/// The timer of one group's next PULL.
+#[derive(Debug, Default)]
+pub(crate) struct Repull {
+    pending: Option<(Time, Sign)>,
+    /// Before the lifetimes in force end.
+    lifetime_due: Option<Time>,
+    failures: u32,
+}
+
+impl Repull {
+    /// Notes a sign; the first one sets the timer.
+    pub(crate) fn note(&mut self, now: Time, sign: Sign, random: &mut dyn Random) {
+        if self.pending.is_none() {
+            self.pending = Some((now + DELAY_MIN + random_part(DELAY_SPREAD, random), sign));
+        }
+    }
+
+    /// Forgets an unknown rekey SA or a gap: a rekey was followed after all.
+    pub(crate) fn rekeyed(&mut self, kek: Option<CookiePair>) {
+        let resolved = match self.pending {
+            Some((_, Sign::Gap)) => true,
+            Some((_, Sign::UnknownRekeySa(cookies))) => kek == Some(cookies),
+            _ => false,
+        };
+        if resolved {
+            self.pending = None;
+        }
+    }
+
+    /// Forgets an unknown SPI: its TEK has come.
+    pub(crate) fn installed(&mut self, spi: Spi) {
+        if matches!(self.pending, Some((_, Sign::UnknownSpi(unknown))) if unknown == spi.as_u32()) {
+            self.pending = None;
+        }
+    }
+
+    /// Notes what a PULL or a rekey brought: the next one is due before `expires`, at a random part of the last
+    /// tenth of what remains.
+    pub(crate) fn lifetime(&mut self, now: Time, expires: Time, random: &mut dyn Random) {
+        let remaining = expires.since(now);
+        let early = remaining / 20 + random_part(remaining / 20, random);
+        self.lifetime_due = Some(expires - early);
+    }
+
+    /// Notes that a PULL brought everything.
+    pub(crate) fn succeeded(&mut self) {
+        self.pending = None;
+        self.failures = 0;
+    }
+
+    /// Notes a PULL that failed and plans the next one. Returns how many have failed in a row.
+    pub(crate) fn failed(&mut self, now: Time, sign: Sign, random: &mut dyn Random) -> u32 {
+        self.failures += 1;
+        let pause = PAUSE_MAX.min(PAUSE_MIN * 2u32.saturating_pow(self.failures.min(8) - 1));
+        self.pending = Some((now + pause / 2 + random_part(pause / 2, random), sign));
+        self.failures
+    }
+
+    /// Says why a PULL is due, and takes the timer away.
+    pub(crate) fn take_due(&mut self, now: Time) -> Option<PullReason> {
+        if let Some((due, sign)) = self.pending
+            && due <= now
+        {
+            self.pending = None;
+            return Some(sign.reason());
+        }
+        if self.lifetime_due.is_some_and(|due| due <= now) {
+            self.lifetime_due = None;
+            return Some(PullReason::LifetimeEnding);
+        }
+        None
+    }
+
+    /// Says when a PULL is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        [self.pending.map(|(due, _)| due), self.lifetime_due].into_iter().flatten().min()
+    }
+}
+
+/// Draws a duration below `limit`.
+fn random_part(limit: Duration, random: &mut dyn Random) -> Duration {
+    let part = u32::from_be_bytes(random::array(random));
+    Duration::from_micros((limit.as_micros() * u128::from(part) >> 32) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::SeededRandom;
+
+    use super::*;
+
+    #[test]
+    fn one_sign_makes_one_jittered_pull() {
+        let mut random = SeededRandom::new(1);
+        let now = Time::from_secs(1000);
+        let mut dues = vec![];
+        for _ in 0..100 {
+            let mut repull = Repull::default();
+            repull.note(now, Sign::Gap, &mut random);
+            let due = repull.poll_timeout().unwrap();
+            repull.note(now, Sign::UnknownSpi(300), &mut random);
+            assert_eq!(repull.poll_timeout(), Some(due), "a second sign does not move the timer");
+            assert_eq!(repull.take_due(due - Duration::from_micros(1)), None);
+            assert_eq!(repull.take_due(due), Some(PullReason::SequenceGap));
+            assert_eq!(repull.take_due(due), None);
+            dues.push(due.since(now));
+        }
+        assert!(dues.iter().all(|d| (DELAY_MIN..DELAY_MIN + DELAY_SPREAD).contains(d)));
+        assert!(dues.iter().max().unwrap().abs_diff(*dues.iter().min().unwrap()) > DELAY_SPREAD / 2);
+    }
+
+    #[test]
+    fn signs_that_resolve_themselves_are_forgotten() {
+        let mut random = SeededRandom::new(2);
+        let (now, cookies) = (Time::from_secs(1), CookiePair([7; 16]));
+        let mut repull = Repull::default();
+        repull.note(now, Sign::UnknownRekeySa(cookies), &mut random);
+        repull.rekeyed(Some(CookiePair([8; 16])));
+        assert!(repull.poll_timeout().is_some(), "another rekey SA resolves nothing");
+        repull.rekeyed(Some(cookies));
+        assert_eq!(repull.poll_timeout(), None);
+        repull.note(now, Sign::UnknownSpi(300), &mut random);
+        repull.installed(Spi::new(301).unwrap());
+        assert!(repull.poll_timeout().is_some());
+        repull.installed(Spi::new(300).unwrap());
+        assert_eq!(repull.poll_timeout(), None);
+    }
+
+    #[test]
+    fn failures_pause_longer_and_longer() {
+        let mut random = SeededRandom::new(3);
+        let now = Time::from_secs(1);
+        let mut repull = Repull::default();
+        for failures in 1..=10 {
+            assert_eq!(repull.failed(now, Sign::Gap, &mut random), failures);
+            let pause = repull.poll_timeout().unwrap().since(now);
+            let longest = PAUSE_MAX.min(PAUSE_MIN * 2u32.pow(failures.min(8) - 1));
+            assert!((longest / 2..=longest).contains(&pause), "{failures}: {pause:?}");
+        }
+        repull.succeeded();
+        assert_eq!(repull.failed(now, Sign::Gap, &mut random), 1);
+    }
+
+    #[test]
+    fn pulls_before_a_lifetime_ends() {
+        let mut random = SeededRandom::new(4);
+        let (now, expires) = (Time::from_secs(0), Time::from_secs(1000));
+        let mut repull = Repull::default();
+        repull.lifetime(now, expires, &mut random);
+        let due = repull.poll_timeout().unwrap();
+        assert!((900..=950).contains(&due.as_secs()), "{due}");
+        assert_eq!(repull.take_due(due), Some(PullReason::LifetimeEnding));
+    }
+}

@@ -1,0 +1,332 @@
+//! One group of a member: its keys and data plane.
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use claviger_crypto::{CryptoProvider, Random, random::fork};
+use claviger_esp::{Opened, Plane, PlaneConfig, SaStatus, SenderId, SenderKey, plane::Counters};
+use claviger_gdoi::{
+    PullId,
+    lkh::KeyArray,
+    push::{KekMaterial, RekeySa},
+    wire::{KeyDownload, SaPayload, SaTek, SenderIds},
+};
+use claviger_group::{CookiePair, GroupId, Role, Spi, Tek};
+use claviger_sansio::Time;
+
+use crate::{
+    Error, Ledger,
+    event::{Places, Refusal},
+    repull::Repull,
+};
+
+/// How many superseded rekey SAs are remembered, so that late copies of their messages are no sign of missed keys.
+const RETIRED_MAX: usize = 8;
+
+/// How many of the IV's first bits tell senders apart at a member that has no sender id. The counter behind a
+/// shorter id leaves its first octet zero for 2^48 packets, so the widest id tells senders of all widths apart.
+const SENDER_BITS_OF_A_RECEIVER: u8 = 16;
+
+/// A group that this member asked for.
+pub struct Subscription {
+    pub(crate) group: GroupId,
+    pub(crate) role: Role,
+    /// Until when the key server granted it.
+    pub(crate) granted_until: Option<Time>,
+    pub(crate) pulling: Option<PullId>,
+    pub(crate) repull: Repull,
+    pub(crate) keys: Option<Keys>,
+    pub(crate) pulls: u64,
+    /// Every key, if the configuration asks for it.
+    pub(crate) ledger: Option<Ledger>,
+}
+
+/// What a PULL brought and PUSHes renew.
+pub(crate) struct Keys {
+    pub(crate) rekey: Option<Rekey>,
+    /// Superseded rekey SAs, the latest last.
+    pub(crate) retired: VecDeque<CookiePair>,
+    pub(crate) plane: Plane,
+    pub(crate) places: Places,
+    pub(crate) sender_ids: Vec<SenderId>,
+    pub(crate) last_rekey: Time,
+}
+
+/// The rekey SA in force with the keys that open its successor.
+pub(crate) struct Rekey {
+    pub(crate) sa: RekeySa,
+    pub(crate) lkh: Option<KeyArray>,
+    pub(crate) since: Time,
+    pub(crate) expires: Time,
+}
+
+impl Subscription {
+    pub(crate) fn new(group: GroupId, role: Role, ledger: Option<Ledger>) -> Self {
+        Self {
+            ledger,
+            group,
+            role,
+            granted_until: None,
+            pulling: None,
+            repull: Repull::default(),
+            keys: None,
+            pulls: 0,
+        }
+    }
+
+    /// Shows the group's identifier.
+    pub fn group(&self) -> &GroupId {
+        &self.group
+    }
+
+    /// Shows the role asked for.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Says whether the member holds keys.
+    pub fn is_keyed(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Shows where the group speaks, once a PULL told it.
+    pub fn places(&self) -> Option<Places> {
+        self.keys.as_ref().map(|keys| keys.places)
+    }
+
+    /// Shows the rekey SA and the last sequence number under it.
+    pub fn epoch(&self) -> Option<(CookiePair, u32)> {
+        let rekey = self.keys.as_ref()?.rekey.as_ref()?;
+        Some((rekey.sa.kek().spi, rekey.sa.sequence()))
+    }
+
+    /// Says since when the rekey SA is held, and how much of its lifetime remains.
+    pub fn kek_lifetime(&self, now: Time) -> Option<(Duration, Duration)> {
+        let rekey = self.keys.as_ref()?.rekey.as_ref()?;
+        Some((now.since(rekey.since), rekey.expires.since(now)))
+    }
+
+    /// Says whether packets of this sender are the member's own, as it hears them back from a group it receives.
+    pub fn is_own(&self, sender: &SenderKey) -> bool {
+        let ids = self.keys.as_ref().map(|keys| &keys.sender_ids[..]).unwrap_or_default();
+        matches!(sender, SenderKey::Id(id) if ids.contains(id))
+    }
+
+    /// Says when keys last came.
+    pub fn last_rekey(&self) -> Option<Time> {
+        self.keys.as_ref().map(|keys| keys.last_rekey)
+    }
+
+    /// Says when the member will fetch its keys again unless new ones come before.
+    pub fn pulls_again_at(&self) -> Option<Time> {
+        self.repull.poll_timeout()
+    }
+
+    /// Says how many PULLs have succeeded.
+    pub fn pulls(&self) -> u64 {
+        self.pulls
+    }
+
+    /// Shows the data SAs.
+    pub fn data_sas(&self) -> Vec<SaStatus> {
+        self.keys.as_ref().map(|keys| keys.plane.status()).unwrap_or_default()
+    }
+
+    /// Shows the data plane's counters.
+    pub fn counters(&self) -> Option<&Counters> {
+        self.keys.as_ref().map(|keys| keys.plane.counters())
+    }
+
+    /// Protects a payload for the group.
+    pub fn seal(&mut self, now: Time, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
+        Ok(keys.plane.seal_parts(now, next_header, payload)?)
+    }
+
+    /// Opens an ESP packet of the group.
+    pub fn open(&mut self, now: Time, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
+        let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
+        Ok(keys.plane.open(now, source, esp)?)
+    }
+
+    /// Takes in what a PULL downloaded. Nothing changes unless all of it is sound.
+    pub(crate) fn pulled(
+        &mut self,
+        now: Time,
+        provider: &'static CryptoProvider,
+        random: &mut dyn Random,
+        sa: &SaPayload,
+        sequence: Option<u32>,
+        kd: &KeyDownload,
+    ) -> Result<Vec<Spi>, PulledError> {
+        let rekey = Rekey::downloaded(now, provider, sa, sequence, kd)?;
+        let teks = sa.teks.iter().map(|tek| tek_of(tek, kd)).collect::<Result<Vec<_>, _>>()?;
+        let sender_ids = sender_ids(kd.sender_ids.as_ref())?;
+        let places = places(sa, self.keys.as_ref().map(|keys| keys.places))?;
+
+        let keys = self.keys.get_or_insert_with(|| {
+            let bits = sender_ids.first().map_or(SENDER_BITS_OF_A_RECEIVER, SenderId::bits);
+            let config = PlaneConfig::new(self.role, bits);
+            Keys {
+                rekey: None,
+                retired: VecDeque::new(),
+                plane: Plane::new(provider, config, fork(random)),
+                places,
+                sender_ids: Vec::new(),
+                last_rekey: now,
+            }
+        });
+        keys.places = places;
+        keys.last_rekey = now;
+        if let Some(rekey) = rekey {
+            if let Some(ledger) = &mut self.ledger {
+                ledger.enter_rekey(&rekey.sa, rekey.lkh.as_ref());
+            }
+            keys.take_up_rekey(rekey);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            teks.iter().for_each(|tek| ledger.enter_tek(tek));
+        }
+        if !sender_ids.is_empty() {
+            keys.plane.set_sender_ids(&sender_ids).map_err(PulledError::Esp)?;
+            keys.sender_ids = sender_ids;
+        }
+        let delays = Delays::from(sa);
+        let listed: Vec<Spi> = teks.iter().map(|tek| tek.spi).collect();
+        for superseded in keys.plane.status().into_iter().filter(|status| !listed.contains(&status.spi)) {
+            keys.plane.deactivate(now, superseded.spi, now + delays.deactivation);
+        }
+        let newest = teks.len().saturating_sub(1);
+        for (place, tek) in teks.into_iter().enumerate() {
+            let activate_at = if place == newest { now + delays.activation } else { now };
+            keys.plane.install(now, tek, activate_at, &keys.sender_ids).map_err(PulledError::Esp)?;
+        }
+        Ok(listed)
+    }
+
+    /// Says when the first of the keys in force ends.
+    pub(crate) fn expires(&self) -> Option<Time> {
+        let keys = self.keys.as_ref()?;
+        let newest_tek = keys.plane.status().into_iter().map(|sa| sa.expires).max();
+        [keys.rekey.as_ref().map(|rekey| rekey.expires), newest_tek].into_iter().flatten().min()
+    }
+}
+
+impl Keys {
+    /// Puts a rekey SA in force. One that is in force already keeps the higher sequence number: the SEQ of a PULL
+    /// can be older than a PUSH that overtook it (RFC 6407 section 3.3).
+    pub(crate) fn take_up_rekey(&mut self, mut rekey: Rekey) {
+        if let Some(earlier) = self.rekey.take() {
+            let earlier_spi = earlier.sa.kek().spi;
+            if earlier_spi == rekey.sa.kek().spi {
+                rekey.sa.raise_sequence(earlier.sa.sequence());
+            } else {
+                self.retired.push_back(earlier_spi);
+                if self.retired.len() > RETIRED_MAX {
+                    self.retired.pop_front();
+                }
+            }
+        }
+        self.rekey = Some(rekey);
+    }
+}
+
+impl Rekey {
+    fn downloaded(
+        now: Time,
+        provider: &'static CryptoProvider,
+        sa: &SaPayload,
+        sequence: Option<u32>,
+        kd: &KeyDownload,
+    ) -> Result<Option<Self>, PulledError> {
+        let Some(policy) = &sa.kek else { return Ok(None) };
+        let sequence = sequence.ok_or(PulledError::Incomplete("sequence number"))?;
+        let expires = now + policy.lifetime;
+        let (material, lkh, signing_key) = match (&kd.lkh, &kd.kek) {
+            (Some(lkh), _) if lkh.spi == policy.spi => {
+                let array = lkh.download.as_ref().ok_or(PulledError::Incomplete("LKH download array"))?;
+                let array = KeyArray::new(array, policy.cipher).map_err(PulledError::Gdoi)?;
+                let material = array.kek(policy.spi, policy.cipher);
+                (material, Some(array), lkh.signing_key.clone())
+            }
+            (_, Some(kek)) if kek.spi == policy.spi => {
+                let material =
+                    KekMaterial { spi: policy.spi, cipher: policy.cipher, iv: kek.iv, key: kek.key.clone() };
+                (material, None, kek.signing_key.clone())
+            }
+            _ => return Err(PulledError::Incomplete("KEK")),
+        };
+        let signing_key = signing_key.ok_or(PulledError::Incomplete("signing key"))?;
+        let sa = RekeySa::new(provider, material, signing_key, sequence)
+            .map_err(|error| PulledError::Gdoi(error.into()))?;
+        Ok(Some(Self { sa, lkh, since: now, expires }))
+    }
+}
+
+/// Why a download is of no use.
+#[derive(Debug)]
+pub(crate) enum PulledError {
+    Esp(claviger_esp::Error),
+    Gdoi(claviger_gdoi::Error),
+    Incomplete(&'static str),
+}
+
+impl PulledError {
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            Self::Esp(_) => Refusal::Policy("its data keys do not fit its data SAs"),
+            Self::Gdoi(_) => Refusal::Policy("its rekey keys do not fit its rekey SA"),
+            Self::Incomplete(what) => Refusal::Policy(what),
+        }
+    }
+}
+
+/// The delays of rollover in force.
+pub(crate) struct Delays {
+    pub(crate) activation: Duration,
+    pub(crate) deactivation: Duration,
+}
+
+impl From<&SaPayload> for Delays {
+    fn from(sa: &SaPayload) -> Self {
+        let gap = sa.gap.as_ref();
+        let seconds = |delay: Option<u16>| Duration::from_secs(delay.unwrap_or(0).into());
+        Self {
+            activation: seconds(gap.and_then(|gap| gap.activation_delay)),
+            deactivation: seconds(gap.and_then(|gap| gap.deactivation_delay)),
+        }
+    }
+}
+
+/// Joins the policy of a data SA with its keys.
+pub(crate) fn tek_of(sa: &SaTek, kd: &KeyDownload) -> Result<Tek, PulledError> {
+    let (_, keys) = kd.teks.iter().find(|(spi, _)| *spi == sa.spi).ok_or(PulledError::Incomplete("TEK"))?;
+    sa.to_tek(keys).map_err(PulledError::Gdoi)
+}
+
+fn sender_ids(download: Option<&SenderIds>) -> Result<Vec<SenderId>, PulledError> {
+    let Some(SenderIds { bits, values }) = download else { return Ok(Vec::new()) };
+    let id = |value: &u32| SenderId::new(*bits, *value).ok_or(PulledError::Incomplete("sender id of a usable size"));
+    values.iter().map(id).collect()
+}
+
+/// Reads where the group speaks; a PULL without data SAs leaves the data where it was.
+fn places(sa: &SaPayload, earlier: Option<Places>) -> Result<Places, PulledError> {
+    let push = sa.kek.as_ref().map(|kek| SocketAddr::from(kek.destination));
+    let push_source = sa.kek.as_ref().and_then(|kek| kek.source);
+    match (sa.teks.last(), earlier) {
+        (Some(tek), _) => Ok(Places {
+            channel: tek.channel,
+            encapsulation: tek.encapsulation,
+            encapsulation_port: tek.encapsulation_port,
+            application_port: tek.application_port,
+            push,
+            push_source,
+        }),
+        (None, Some(earlier)) => Ok(Places { push, push_source, ..earlier }),
+        (None, None) => Err(PulledError::Incomplete("data SA")),
+    }
+}

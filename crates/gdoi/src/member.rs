@@ -39,6 +39,7 @@ pub struct Member {
 /// What a member learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "an event is made once an exchange and read at once")]
 pub enum Event {
     /// The key server offers a policy: [`Member::accept`] it or [`Member::decline`] it.
     Offered {

@@ -93,6 +93,9 @@ const PROTOCOL_UDP: u8 = 17;
 /// The UDP port of ESP in UDP (RFC 3948) where no attribute gives another.
 const UDP_ENCAPSULATION_PORT_DEFAULT: u16 = 4500;
 
+/// The key length of AES-CBC that RFC 3602 section 2.3 calls the default.
+const KEY_BITS_DEFAULT: u16 = 128;
+
 /// The lifetime of an SA whose policy gives none (RFC 2407 section 4.5).
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(28_800);
 
@@ -170,7 +173,7 @@ impl SaTek {
         let encapsulation = attributes.encapsulation()?;
         Ok(Self {
             spi,
-            transform: attributes.transform(transform)?,
+            transform: attributes.transform(transform, dialect)?,
             channel,
             encapsulation,
             encapsulation_port: attributes.encapsulation_port(encapsulation)?,
@@ -309,8 +312,11 @@ impl TekAttributes {
         }
     }
 
-    fn transform(&self, transform: u8) -> Result<EspTransform, Error> {
-        let bits = self.key_length.ok_or(DecodeError::Missing { what: "key length" })?;
+    fn transform(&self, transform: u8, dialect: Dialect) -> Result<EspTransform, Error> {
+        let bits = match self.key_length.ok_or(DecodeError::Missing { what: "key length" })? {
+            0 if dialect.key_length_zero => KEY_BITS_DEFAULT,
+            bits => bits,
+        };
         let authentication = match self.authentication {
             None => false,
             Some(ipsec::AUTH_HMAC_SHA2_256) => true,

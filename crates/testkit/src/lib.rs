@@ -1,7 +1,17 @@
-//! Connects protocol machines in memory for tests: pairs, time, loss, adversaries.
+//! Connects protocol machines in memory for tests: pairs, time, loss, adversaries; and builds networks for programs.
 //!
 //! | module | what |
 //! |---|---|
+//! | [`lab`] | a laboratory: hosts on a snooping switch, each in its own network namespace |
+//! | [`netns`] | network namespaces that vanish with their process |
+//! | [`process`] | programs whose output is kept, and that do not outlive their test |
+//! | [`capture`] | what passes an interface |
+//! | [`tshark`] | what tshark thinks of it |
 //! | [`pcap`] | capture files of other implementations |
 
+pub mod capture;
+pub mod lab;
+pub mod netns;
 pub mod pcap;
+pub mod process;
+pub mod tshark;

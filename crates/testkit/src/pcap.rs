@@ -4,6 +4,7 @@ use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
+    time::Duration,
 };
 
 /// An IP packet of a capture.
@@ -30,6 +31,8 @@ impl IpPacket {
 
 const PROTOCOL_UDP: u8 = 17;
 const MAGIC: u32 = 0xa1b2_c3d4;
+/// What tcpdump says too; no frame is longer.
+const FRAME_LEN_MAX: u32 = 262_144;
 const LINK_TYPE_ETHERNET: u32 = 1;
 const ETHER_TYPE_IPV4: u16 = 0x0800;
 const ETHER_TYPE_IPV6: u16 = 0x86dd;
@@ -64,7 +67,25 @@ fn parse(file: &[u8]) -> Option<Vec<IpPacket>> {
     Some(packets)
 }
 
-fn ip_packet(frame: &[u8]) -> Option<IpPacket> {
+/// Writes a capture file of Ethernet frames, each with the time since 1970 at which it passed.
+pub(crate) fn file<'a>(frames: impl Iterator<Item = (Duration, &'a [u8])>) -> Vec<u8> {
+    let mut file = MAGIC.to_le_bytes().to_vec();
+    // Version 2.4, no correction of time, frames whole.
+    file.extend_from_slice(&[2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    file.extend_from_slice(&FRAME_LEN_MAX.to_le_bytes());
+    file.extend_from_slice(&LINK_TYPE_ETHERNET.to_le_bytes());
+    for (at, frame) in frames {
+        let length = (frame.len() as u32).to_le_bytes();
+        file.extend_from_slice(&(at.as_secs() as u32).to_le_bytes());
+        file.extend_from_slice(&at.subsec_micros().to_le_bytes());
+        file.extend_from_slice(&length);
+        file.extend_from_slice(&length);
+        file.extend_from_slice(frame);
+    }
+    file
+}
+
+pub(crate) fn ip_packet(frame: &[u8]) -> Option<IpPacket> {
     let (ethernet, ip) = frame.split_at_checked(14)?;
     match be16(&ethernet[12..]) {
         ETHER_TYPE_IPV4 => ipv4(ip),
@@ -106,15 +127,7 @@ mod tests {
     use super::*;
 
     fn file(frames: &[&[u8]]) -> Vec<u8> {
-        let mut file = MAGIC.to_le_bytes().to_vec();
-        file.extend_from_slice(&[2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0]);
-        for frame in frames {
-            file.extend_from_slice(&[0; 8]);
-            file.extend_from_slice(&(frame.len() as u32).to_le_bytes());
-            file.extend_from_slice(&(frame.len() as u32).to_le_bytes());
-            file.extend_from_slice(frame);
-        }
-        file
+        super::file(frames.iter().map(|frame| (Duration::from_secs(1), *frame)))
     }
 
     fn udp_frame() -> Vec<u8> {

@@ -72,7 +72,7 @@ impl RegistrationRequest {
 
     /// Refuses the request as a whole.
     fn refuse(&self, failure: RegFailure) -> RegistrationAnswer {
-        let refused = |channel: &McastChannel| channel.answer(failure.into(), channel.role, channel.lifetime);
+        let refused = |channel: &McastChannel| channel.answer(failure.into(), channel.role, Lifetime::CANCEL);
         RegistrationAnswer {
             reg_type: self.reg_type,
             granted: None,
@@ -175,8 +175,12 @@ impl Deciding {
     }
 
     /// Takes the program's answer to the outstanding request.
-    pub(crate) fn answer(&mut self, answer: RegistrationAnswer) -> Result<(), ApiMisuse> {
+    pub(crate) fn answer(&mut self, mut answer: RegistrationAnswer) -> Result<(), ApiMisuse> {
         let request = self.requests.front().ok_or(ApiMisuse::UnknownTicket)?;
+        // Who refuses the service as a whole need not repeat the groups.
+        if let (Some(failure), true) = (answer.failure, answer.channels.is_empty()) {
+            answer.channels = request.refuse(failure).channels;
+        }
         if !answer.fits(request) {
             return Err(ApiMisuse::AnswerMismatch);
         }

@@ -223,10 +223,10 @@ impl Responder {
     }
 
     fn rotate(&mut self, config: &HostConfig, random: &mut dyn Random, now: Time) -> Result<(), Error> {
-        // Time never goes back, also across restarts, and a generation lasts a second at least: so the counter
-        // grows over restarts without being stored (RFC 7401 §4.1.4).
+        // Time never goes back, also across restarts, and a generation lasts longer than a microsecond: so the
+        // counter grows over restarts without being stored (RFC 7401 §4.1.4).
         let last = self.generations.front().map_or(0, |generation| generation.counter);
-        let counter = now.as_secs().max(last + 1);
+        let counter = now.as_micros().max(last + 1);
         let mut offers = Vec::with_capacity(config.dh_groups.len());
         for &group in &config.dh_groups {
             let Some(algorithm) = group.kx() else { continue };

@@ -41,8 +41,12 @@ const SOLVE_STEP: u32 = 1 << 14;
 const RESTARTS_MAX: u32 = 8;
 
 /// I2s sent without an answer before I1 is sent beside them: the Responder may have restarted, and lost the keys of
-/// its R1.
+/// its R1. A later generation tells.
 const I2_ALONE: u32 = 2;
+
+/// I2s sent without an answer before another R1 of the same generation is tried: #I and Opaque may have been forged on
+/// their way. It must not happen while a registrar merely takes its time.
+const I2_BEFORE_SAME_GENERATION: u32 = 5;
 
 /// A base exchange that this host began.
 pub(crate) struct Initiation {
@@ -292,7 +296,10 @@ impl Initiation {
         let (current, again) = match &self.step {
             Step::ExpectR1(_) => return Ok(()),
             Step::Solving(solving) => (solving.offer.counter, false),
-            Step::ExpectR2(expect) => (expect.counter, expect.retransmit.sent() > 1 && expect.i != puzzle.i),
+            Step::ExpectR2(expect) => (
+                expect.counter,
+                expect.retransmit.sent() >= I2_BEFORE_SAME_GENERATION && expect.i != puzzle.i,
+            ),
         };
         let counter = |r1: Option<R1Counter>| r1.map(|r1| r1.counter);
         let fresher = counter(new) > counter(current);

@@ -204,6 +204,7 @@ impl Pair {
     /// Lets time pass, timer by timer, with everything delivered that `passes` lets through.
     pub(crate) fn pass(&mut self, duration: Duration, mut passes: impl FnMut(Hit, &[u8]) -> bool) {
         let end = self.now + duration;
+        self.run_with(&mut passes);
         loop {
             let timers = [self.member.host.poll_timeout(), self.server.host.poll_timeout()];
             let next = timers.into_iter().flatten().min().filter(|next| *next <= end);

@@ -1,16 +1,21 @@
 //! One binary: key server, member, sender, receiver, control and demonstration.
 
+mod carrier;
 mod cli;
-#[allow(dead_code, reason = "read by the key server's runtime")]
 mod config;
+mod demo;
 mod exit;
-#[allow(dead_code, reason = "identities are also made by the daemons' runtimes")]
 mod identity_file;
 mod lock;
-#[allow(dead_code, reason = "daemons log by another filter")]
 mod logging;
+mod member;
 mod output;
 mod paths;
+mod pipe;
+mod refusals;
+mod server;
+mod signal;
+mod start;
 
 use std::process::ExitCode;
 

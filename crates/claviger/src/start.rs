@@ -14,6 +14,7 @@ use crate::{
     identity_file, logging,
     lock::IdentityLock,
     member::{MemberDaemon, MemberOptions, TunSettings},
+    paths::Paths,
     server::{self, ServerOptions},
 };
 
@@ -33,8 +34,7 @@ pub(crate) fn server(globals: &Globals, args: &ServerArgs) -> Outcome {
     }
     let settings = ServerSettings::new(globals, args)?;
     logging::init(&settings.log)?;
-    let paths = settings.paths();
-    paths.make_state_dir()?;
+    Paths::find(Some(&settings.state_dir))?.make_state_dir()?;
     let lock = IdentityLock::acquire(&settings.state_dir, "claviger server")?;
     let (identity, is_new) = identity_file::load_or_create(&lock)?;
     let hit = identity.hit();

@@ -71,8 +71,6 @@ pub struct Refusal {
     pub reason: RefusalReason,
     /// When, the last time.
     pub at: Time,
-    /// How many times.
-    pub count: u64,
 }
 
 /// Why a registration was refused.

@@ -25,6 +25,9 @@ use crate::{
     registration::{self, Grants, JoinLimiter},
 };
 
+/// How many refused hosts are remembered, so that an administrator finds the one to allow.
+pub const REFUSED_MAX: usize = 256;
+
 /// The key server of any number of groups.
 pub struct Gcks {
     pub(crate) provider: &'static CryptoProvider,
@@ -132,7 +135,7 @@ impl Gcks {
     }
 
     /// Puts a host on a group's list, in place of an earlier role.
-    pub fn allow(&mut self, now: Time, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
+    pub fn allow(&mut self, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
         let group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
         group.access.insert(hit, role);
         self.changes.push(group.access_record(&hit));

@@ -161,7 +161,7 @@ impl Gcks {
     }
 
     fn refuse_pull(&mut self, now: Time, pull: PullId, notify: NotifyType) {
-        *self.drops.entry(notify.reason()).or_default() += 1;
+        *self.drops.entry("pull_refused").or_default() += 1;
         // A PULL that ended meanwhile needs no refusal.
         let _ = self.gdoi.refuse(now, pull, notify);
     }

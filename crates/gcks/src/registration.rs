@@ -319,7 +319,10 @@ impl Gcks {
                 if let Some(earlier) = earlier {
                     self.gdoi.remove_registration(&earlier);
                 }
-                self.gdoi.add_registration(now, sa);
+                if self.gdoi.add_registration(now, sa).is_err() {
+                    // The cookies are in use: the host makes a new base exchange (binding section 4).
+                    self.cookies.remove(&hit);
+                }
             }
         }
     }
@@ -337,10 +340,8 @@ impl Gcks {
     fn remember_refusal(&mut self, now: Time, hit: Hit, channel: &McastChannel, reason: RefusalReason) {
         let address = self.hip.association(&hit).map(|association| association.address.ip());
         let group = channel.group.clone();
-        let same = |earlier: &Refusal| earlier.hit == hit && earlier.group == group;
-        let count = 1 + self.refused.iter().find(|earlier| same(earlier)).map_or(0, |earlier| earlier.count);
-        self.refused.retain(|earlier| !same(earlier));
-        let refusal = Refusal { hit, group, role: channel.role, address, reason, at: now, count };
+        self.refused.retain(|earlier| earlier.hit != hit || earlier.group != group);
+        let refusal = Refusal { hit, group, role: channel.role, address, reason, at: now };
         self.refused.truncate(REFUSED_MAX - 1);
         self.refused.push_front(refusal.clone());
         *self.drops.entry(reason.as_str()).or_default() += 1;

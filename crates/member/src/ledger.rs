@@ -25,7 +25,7 @@ pub struct LedgerRekey {
     /// What opens its messages.
     pub kek: KekMaterial,
     /// Whose signature they bear.
-    pub verifier: PublicKey,
+    pub signing_key: PublicKey,
     /// The path from the member's leaf to the root, at that time.
     pub lkh: Option<KeyArray>,
 }
@@ -43,7 +43,7 @@ impl Ledger {
         if !self.rekeys.iter().any(|held| held.kek.spi == sa.kek().spi) {
             self.rekeys.push(LedgerRekey {
                 kek: sa.kek().clone(),
-                verifier: sa.verifier().clone(),
+                signing_key: sa.signing_key().clone(),
                 lkh: lkh.cloned(),
             });
         }

@@ -50,7 +50,7 @@ impl Subscription {
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
         let rekey = keys.rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
         let message = rekey.sa.open(datagram)?;
-        rekey.sa.commit(&message).map_err(GdoiError::from)?;
+        rekey.sa.commit(&message);
         keys.last_rekey = now;
         if message.gap() > 0 {
             self.repull.note(now, Sign::Gap, random);
@@ -104,11 +104,11 @@ impl Keys {
         let delay = message.sa().map(|sa| Delays::from(sa).deactivation).unwrap_or_default();
         for delete in message.deletes() {
             match delete {
-                Delete::Teks(spis) => spis.iter().for_each(|spi| self.plane.deactivate(now, *spi, now + delay)),
+                Delete::Tek(spi) => self.plane.deactivate(now, *spi, now + delay),
                 Delete::AllTeks => self.plane.delete_all(),
                 Delete::AllKeks => self.rekey = None,
-                Delete::Keks(spis) => {
-                    if self.rekey.as_ref().is_some_and(|rekey| spis.contains(&rekey.sa.kek().spi)) {
+                Delete::Kek(spi) => {
+                    if self.rekey.as_ref().is_some_and(|rekey| rekey.sa.kek().spi == *spi) {
                         self.rekey = None;
                     }
                 }
@@ -133,9 +133,8 @@ impl Keys {
             Err(GdoiError::PeerMisbehaved(PeerMisbehaved::UpdateArrayNotForUs)) => return Ok(KekStep::NotForUs),
             Err(error) => return Err(error.into()),
         };
-        let verifier = updates.signing_key.clone().unwrap_or_else(|| rekey.sa.verifier().clone());
-        let material = staged.kek(policy.spi, policy.cipher);
-        let sa = RekeySa::new(provider, material, verifier, 0).map_err(GdoiError::from)?;
+        let signing_key = updates.signing_key.clone().unwrap_or_else(|| rekey.sa.signing_key().clone());
+        let sa = RekeySa::new(provider, staged.kek(policy.spi), signing_key, policy.signature, 0)?;
         let mut lkh = held.clone();
         lkh.commit(staged);
         self.take_up_rekey(Rekey { sa, lkh: Some(lkh), since: now, expires: now + policy.lifetime });

@@ -249,7 +249,7 @@ impl Rekey {
             (Some(lkh), _) if lkh.spi == policy.spi => {
                 let array = lkh.download.as_ref().ok_or(PulledError::Incomplete("LKH download array"))?;
                 let array = KeyArray::new(array, policy.cipher).map_err(PulledError::Gdoi)?;
-                let material = array.kek(policy.spi, policy.cipher);
+                let material = array.kek(policy.spi);
                 (material, Some(array), lkh.signing_key.clone())
             }
             (_, Some(kek)) if kek.spi == policy.spi => {
@@ -260,8 +260,8 @@ impl Rekey {
             _ => return Err(PulledError::Incomplete("KEK")),
         };
         let signing_key = signing_key.ok_or(PulledError::Incomplete("signing key"))?;
-        let sa = RekeySa::new(provider, material, signing_key, sequence)
-            .map_err(|error| PulledError::Gdoi(error.into()))?;
+        let sa = RekeySa::new(provider, material, signing_key, policy.signature, sequence)
+            .map_err(PulledError::Gdoi)?;
         Ok(Some(Self { sa, lkh, since: now, expires }))
     }
 }
@@ -277,8 +277,8 @@ pub(crate) enum PulledError {
 impl PulledError {
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
-            Self::Esp(_) => Refusal::Policy("its data keys do not fit its data SAs"),
-            Self::Gdoi(_) => Refusal::Policy("its rekey keys do not fit its rekey SA"),
+            Self::Esp(error) => Refusal::Policy(error.reason()),
+            Self::Gdoi(error) => Refusal::Policy(error.reason()),
             Self::Incomplete(what) => Refusal::Policy(what),
         }
     }

@@ -14,6 +14,9 @@ pub(crate) struct DemoArgs {
     /// File to stream, at most its first 8 MiB [default: this program's executable]
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// Hands the evicted member a later TEK before its keys are tried, so that the claims fail
+    #[arg(long, hide = true)]
+    pub(crate) betray: bool,
 }
 
 #[cfg(test)]
@@ -31,6 +34,6 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let demo = Demo::try_parse_from(["demo", "--json", "film"]).unwrap();
-        assert_eq!(demo.args, DemoArgs { json: true, file: Some("film".into()) });
+        assert_eq!(demo.args, DemoArgs { json: true, file: Some("film".into()), betray: false });
     }
 }

@@ -3,7 +3,12 @@
 use clap::Args;
 use claviger_group::{GroupId, Role};
 
-use crate::cli::{registration::RegistrationArgs, value::ServerAddress};
+use std::net::IpAddr;
+
+use crate::cli::{
+    registration::RegistrationArgs,
+    value::{ServerAddress, network},
+};
 
 /// Registers to a key server, keeps a group's keys and protects its traffic until it is stopped; SIGTERM and SIGINT
 /// leave the group.
@@ -22,6 +27,9 @@ pub(crate) struct JoinArgs {
     /// `claviger send` and `claviger recv`
     #[arg(long, value_name = "NAME")]
     pub(crate) tun: Option<String>,
+    /// Address of the TUN device, with its prefix; may be given twice, for IPv4 and IPv6
+    #[arg(long, value_name = "ADDR/PREFIX", requires = "tun", value_parser = network)]
+    pub(crate) tun_address: Vec<(IpAddr, u8)>,
     /// How the key server is reached.
     #[command(flatten)]
     pub(crate) registration: RegistrationArgs,
@@ -52,13 +60,14 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "join --server 2001:22::1@192.0.2.1 --group #7 --sender --tun grp0 --raw --gdoi-port 1848 \
+        let line = "join --server 2001:22::1@192.0.2.1 --group #7 --sender --tun grp0 --tun-address 10.9.0.1/24 --raw --gdoi-port 1848 \
                     --interface lo";
         let expected = JoinArgs {
             server: "2001:22::1@192.0.2.1:10500".parse().unwrap(),
             group: "0x7".parse().unwrap(),
             sender: true,
             tun: Some("grp0".into()),
+            tun_address: vec![("10.9.0.1".parse().unwrap(), 24)],
             registration: RegistrationArgs { raw: true, gdoi_port: 1848, interface: Some("lo".into()) },
         };
         assert_eq!(parse(line).as_ref(), Ok(&expected));

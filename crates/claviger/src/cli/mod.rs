@@ -16,20 +16,14 @@ use crate::{
     exit::{self, Exit, Failure, Outcome},
     logging,
     paths::Paths,
+    pipe, start,
 };
 
-// The arguments of the daemons and of what runs through them, ahead of what reads them.
-#[allow(dead_code, reason = "read by the commands' runtimes")]
 pub(crate) mod demo;
-#[allow(dead_code, reason = "read by the commands' runtimes")]
 pub(crate) mod join;
-#[allow(dead_code, reason = "read by the commands' runtimes")]
 pub(crate) mod recv;
-#[allow(dead_code, reason = "read by the commands' runtimes")]
 pub(crate) mod registration;
-#[allow(dead_code, reason = "read by the commands' runtimes")]
 pub(crate) mod send;
-#[allow(dead_code, reason = "read by the commands' runtimes")]
 pub(crate) mod server;
 
 /// Keeps the keys of IP multicast groups.
@@ -81,6 +75,14 @@ impl Globals {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Runs the key server.
+    Server(server::ServerArgs),
+    /// Joins a group and keeps its keys until stopped: the member daemon.
+    Join(join::JoinArgs),
+    /// Sends standard input to a protected group.
+    Send(send::SendArgs),
+    /// Writes what a protected group receives to standard output.
+    Recv(recv::RecvArgs),
     /// Makes, shows and removes groups of a running key server.
     #[command(subcommand)]
     Group(group::GroupCommand),
@@ -94,12 +96,25 @@ pub(crate) enum Command {
     Rekey(rekey::RekeyArgs),
     /// Shows what key server and member daemons hold and have seen.
     Status(status::StatusArgs),
+    /// Shows the whole of it on this host: no privilege, no configuration, half a minute.
+    Demo(demo::DemoArgs),
+    #[command(hide = true)]
+    DemoMember(crate::demo::child::MemberArgs),
+    #[command(hide = true)]
+    DemoObserver(crate::demo::child::ObserverArgs),
 }
 
 /// Does what the command line asks for.
 pub(crate) fn run(cli: Cli) -> Outcome {
     let Cli { globals, command } = cli;
     match command {
+        Command::Server(args) => start::server(&globals, &args),
+        Command::Join(args) => start::join(&globals, &args),
+        Command::Send(args) => pipe::send::run(&globals, &args),
+        Command::Recv(args) => pipe::recv::run(&globals, &args),
+        Command::Demo(args) => crate::demo::run(&args),
+        Command::DemoMember(args) => crate::demo::child::join(&globals, &args),
+        Command::DemoObserver(args) => crate::demo::child::observe(&globals, &args),
         Command::Group(command) => call(&globals, group::run(&globals, command)),
         Command::Identity(command) => begin_log(&globals).and_then(|()| identity::run(&globals, command)),
         Command::Member(command) => call(&globals, member::run(&globals, command)),

@@ -61,6 +61,16 @@ pub(crate) fn name<T: Name + Send + Sync>() -> impl TypedValueParser<Value = T> 
     PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|name| T::from_name(&name))
 }
 
+/// Reads an address with the length of its prefix in bits: `10.9.0.1/24`.
+pub(crate) fn network(text: &str) -> Result<(IpAddr, u8), String> {
+    let form = || format!("{text} is no address with a prefix, such as 10.9.0.1/24");
+    let (address, prefix) = text.split_once('/').ok_or_else(form)?;
+    let address: IpAddr = address.parse().map_err(|_| form())?;
+    let prefix: u8 = prefix.parse().map_err(|_| form())?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    if prefix > longest { Err(form()) } else { Ok((address, prefix)) }
+}
+
 /// A key server as people write it: `HIT@ADDR[:PORT]`, an IPv6 address with a port in brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ServerAddress {

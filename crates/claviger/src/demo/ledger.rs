@@ -44,9 +44,8 @@ fn write_rekey(w: &mut Writer, rekey: &LedgerRekey) -> Outcome {
     w.nested_u16(|w| w.slice(rekey.kek.key.expose()));
     w.nested_u16(|w| w.slice(point));
     let mut array = Writer::new();
-    if let Some(lkh) = &rekey.lkh {
-        let keys: Vec<_> = lkh.keys().iter().collect();
-        lkh::download_array(&keys).encode(&mut array).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    if let Some(held) = &rekey.lkh {
+        lkh::download_array(held.keys()).encode(&mut array).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     }
     w.nested_u16(|w| w.slice(array.octets()));
     Ok(())

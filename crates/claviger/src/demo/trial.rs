@@ -61,7 +61,7 @@ fn learn(ledger: &mut Ledger, message: &VerifiedRekey) {
     let signing_key = ledger.rekeys[0].signing_key.clone();
     for mut array in arrays {
         let Ok(staged) = array.apply(&lkh.updates, provider(), kek.cipher) else { continue };
-        let material = staged.kek(kek.spi, kek.cipher);
+        let material = staged.kek(kek.spi);
         array.commit(staged);
         if let Ok(sa) = RekeySa::new(provider(), material, signing_key.clone(), kek.signature, 0) {
             ledger.enter_rekey(&sa, Some(&array));

@@ -35,10 +35,12 @@ impl IpPlane {
             }
         }
         let tun = TunDevice::create(&options)?;
+        let group = places.channel.group();
+        tun.add_route(group, if group.is_ipv4() { 32 } else { 128 })?;
         let mut raw = RawOptions::new("--tun");
         raw.foreign_source = true;
         let any = super::unspecified(places.channel.group());
-        let socket = RawSocket::bind(Protocol::ESP, any, &raw)?;
+        let socket = RawSocket::bind(Protocol::Esp, any, &raw)?;
         socket.set_multicast_interface(interface)?;
         socket.set_multicast_hops(DATA_HOPS)?;
         Ok(Self { tun, socket })
@@ -48,7 +50,7 @@ impl IpPlane {
     pub(super) fn receive(&self, places: &Places, interface: &Interface) -> Result<Arc<RawSocket>, BindError> {
         let (group, source) = (places.channel.group(), places.channel.source());
         let options = RawOptions::new("--tun");
-        Ok(Arc::new(RawSocket::bind_group(Protocol::ESP, group, interface, source, &options)?))
+        Ok(Arc::new(RawSocket::bind_group(Protocol::Esp, group, interface, source, &options)?))
     }
 
     /// Waits for a packet that a program on this host sends.
@@ -69,7 +71,7 @@ impl IpPlane {
     /// Protects a packet if it is for the group, and sends it from the address that it was sent from.
     pub(super) async fn seal(&self, now: Time, subscription: &mut Subscription, places: &Places, octets: &[u8]) {
         let Ok(packet) = IpPacket::parse(octets) else { return };
-        if packet.destination != places.channel.group() {
+        if packet.header.destination != places.channel.group() {
             return;
         }
         let sealed = mode_of(places)
@@ -81,14 +83,14 @@ impl IpPlane {
                     .map_err(|error| tracing::debug!(%error, "packet not sealed"))
             });
         let Ok(esp) = sealed else { return };
-        let destination = (packet.destination, 0).into();
-        if let Err(error) = self.socket.send(&esp, destination, Some(packet.source)).await {
+        let destination = (packet.header.destination, 0).into();
+        if let Err(error) = self.socket.send(&esp, destination, Some(packet.header.source)).await {
             tracing::debug!(%error, "ESP packet not sent");
         }
     }
 
     /// Opens a packet of the group and gives what was inside to the programs of this host.
-    pub(super) async fn open(
+    pub(super) async fn take(
         &self,
         now: Time,
         subscription: &mut Subscription,

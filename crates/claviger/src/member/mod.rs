@@ -103,7 +103,7 @@ impl MemberDaemon {
         let (mut carrier, packets) = Carrier::new();
         let any = unspecified(options.server_address.ip());
         if options.raw {
-            let raw = RawSocket::bind(Protocol::HIP, any, &RawOptions::new("--raw"))?;
+            let raw = RawSocket::bind(Protocol::Hip, any, &RawOptions::new("--raw"))?;
             carrier.carry_raw(Carriage::HipRaw, raw);
         } else {
             carrier.carry_udp(Carriage::HipUdp, bind_udp(SocketAddr::new(any, 0), "--server")?);
@@ -160,6 +160,11 @@ impl MemberDaemon {
     /// Shows every key that was ever held, if the options ask for a ledger.
     pub(crate) fn ledger(&self) -> Option<&claviger_member::Ledger> {
         self.core.ledger(&self.options.group)
+    }
+
+    /// Says how many of the group's datagrams the kernel dropped because the receive buffer was full.
+    pub(crate) fn kernel_drops(&self) -> u32 {
+        self.view.kernel_drop_count()
     }
 
     /// Says whether there is an association to send under; payloads wait until there is one.
@@ -290,12 +295,12 @@ impl MemberDaemon {
         let (source, destination) = (packet.source.ip(), packet.destination.ip());
         match &self.plane {
             Some(Plane::Udp(plane)) => {
-                if let Some(delivery) = plane.open(now, subscription, &places, source, destination, &packet.octets) {
+                if let Some(delivery) = plane.take(now, subscription, &places, source, destination, &packet.octets) {
                     self.receivers.deliver(delivery);
                 }
             }
             Some(Plane::Ip(plane)) => {
-                plane.open(now, subscription, &places, source, destination, &packet.octets).await;
+                plane.take(now, subscription, &places, source, destination, &packet.octets).await;
             }
             None => {}
         }

@@ -16,13 +16,10 @@ use claviger_net::{BindError, Interface, MulticastSocket, UdpOptions, UdpSocket}
 use claviger_sansio::Time;
 
 use super::{gaps::Origin, streams::Delivery};
-use crate::exit::Failure;
+use crate::{cli::send::APPLICATION_PORT_DEFAULT, exit::Failure};
 
 /// The next header of UDP.
 const UDP: u8 = 17;
-
-/// The port inside, where neither the sender nor the policy names one: the dynamic range's first (RFC 6335).
-const APPLICATION_PORT: u16 = 49_152;
 
 /// The hops that data may travel.
 const DATA_HOPS: u8 = 32;
@@ -66,7 +63,7 @@ impl UdpPlane {
         payload: &[u8],
     ) -> Result<(), Failure> {
         let group = places.channel.group();
-        let port = port.or(Some(places.application_port).filter(|port| *port != 0)).unwrap_or(APPLICATION_PORT);
+        let port = port.or(Some(places.application_port).filter(|port| *port != 0)).unwrap_or(APPLICATION_PORT_DEFAULT);
         let source = SocketAddr::new(self.source, self.socket.local_address().port());
         let header = udp::header(source, SocketAddr::new(group, port), payload)?;
         let esp = subscription.seal(now, UDP, &[&header, payload])?;
@@ -75,7 +72,7 @@ impl UdpPlane {
     }
 
     /// Opens a datagram of the group; nothing comes of one that is not genuine, not for the application, or our own.
-    pub(super) fn open(
+    pub(super) fn take(
         &self,
         now: Time,
         subscription: &mut Subscription,
@@ -97,7 +94,7 @@ impl UdpPlane {
             return None;
         }
         let origin = Origin::of(esp, opened.sender)?;
-        Some(Delivery { origin, payload: Bytes::copy_from_slice(inside.payload) })
+        Some(Delivery { origin, payload: Bytes::copy_from_slice(inside.data) })
     }
 }
 

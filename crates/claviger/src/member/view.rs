@@ -50,6 +50,11 @@ impl Observed {
         self.kernel_drops = self.kernel_drops.max(dropped.into());
     }
 
+    /// Shows that count.
+    pub(super) fn kernel_drop_count(&self) -> u32 {
+        self.kernel_drops.try_into().unwrap_or(u32::MAX)
+    }
+
     pub(super) fn status(
         &self,
         core: &Member,
@@ -109,7 +114,7 @@ fn keys(subscription: &Subscription, now: Time) -> GroupKeys {
         },
         age_s: now.since(sa.activate_at).as_secs(),
         lifetime_s: sa.expires.since(sa.activate_at).as_secs(),
-        datagrams: sa.opened + u64::from(sa.sent),
+        datagrams: Some(sa.opened + u64::from(sa.sent)),
     });
     GroupKeys { epoch, sas: sas.collect() }
 }

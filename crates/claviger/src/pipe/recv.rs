@@ -56,8 +56,11 @@ async fn through_daemon(globals: &Globals, args: &RecvArgs, output: &mut Output)
         match next {
             None => return Ok(()),
             Some(record) => match record? {
-                Some(record) if !output.take(record).await? => return Ok(()),
-                Some(_) => {}
+                Some(record) => {
+                    if !output.take(record).await? {
+                        return Ok(());
+                    }
+                }
                 None => return Err(Failure::new(Exit::Unreachable, "the member daemon has stopped")),
             },
         }

@@ -113,7 +113,7 @@ impl<S: Store> Server<S> {
             carrier.carry_udp(Carriage::HipUdp, hip);
             carrier.carry_udp(Carriage::Isakmp, gdoi);
             if options.raw {
-                let raw = RawSocket::bind(Protocol::HIP, *address, &RawOptions::new("--raw"))?;
+                let raw = RawSocket::bind(Protocol::Hip, *address, &RawOptions::new("--raw"))?;
                 listens.push(("hip-raw", SocketAddr::new(*address, 0)));
                 carrier.carry_raw(Carriage::HipRaw, raw);
             }

@@ -10,7 +10,6 @@ use claviger_api::{
 };
 use claviger_gcks::{Gcks, event::Refusal, view::{GroupView as CoreGroup, HostView}};
 use claviger_identity::Hit;
-use claviger_group::Role;
 use claviger_sansio::Time;
 
 /// What a server says of itself that its core does not know.
@@ -92,7 +91,7 @@ pub(super) fn keys(group: &CoreGroup) -> GroupKeys {
         },
         age_s: tek.age.as_secs(),
         lifetime_s: group.policy.tek_lifetime.as_secs(),
-        datagrams: 0,
+        datagrams: None,
     });
     GroupKeys { epoch: Some(epoch), sas: sas.collect() }
 }
@@ -103,16 +102,15 @@ pub(super) fn member(host: &HostView, now: Time) -> MemberView {
         (None, Some(_)) => MemberState::Registered,
         (None, None) => MemberState::Allowed,
     };
-    let role = host.granted.map(|(role, _)| role).or(host.allowed).unwrap_or(Role::Receiver);
     MemberView {
         hit: host.hit,
-        role,
+        allowed: host.allowed,
+        granted: host.granted.map(|(role, _)| role),
         state,
         address: host.address,
         joined_at_us: host.member_since,
         pulled_at_us: host.last_pull,
         registered_until_us: host.granted.map(|(_, remaining)| now + remaining),
-        sender_ids: host.sender_ids.clone(),
     }
 }
 
@@ -120,10 +118,9 @@ pub(super) fn refused(refusal: &Refusal) -> RefusedView {
     RefusedView {
         hit: refusal.hit,
         group: refusal.group.to_string(),
-        role: refusal.role,
+        role: Some(refusal.role),
         address: refusal.address,
         at_us: refusal.at,
-        count: refusal.count,
         reason: refusal.reason.as_str().to_owned(),
         allow_command: refusal.reason.is_curable().then(|| command::allow(&refusal.group, &refusal.hit, refusal.role)),
     }

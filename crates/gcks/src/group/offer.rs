@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use claviger_crypto::SecretBytes;
 use claviger_gdoi::{
     lkh,
     wire::{Gap, KeyDownload, LkhDownload, SaKek, SaPayload, SaTek, SenderIds},
@@ -49,7 +48,7 @@ impl Group {
             kek: None,
             lkh: Some(LkhDownload {
                 spi: self.kek.spi,
-                download: Some(lkh::download_array(&keys.iter().collect::<Vec<_>>())),
+                download: Some(lkh::download_array(&keys)),
                 updates: Vec::new(),
                 signing_key: Some(self.signing_key.public().clone()),
             }),
@@ -81,9 +80,9 @@ impl Group {
     }
 
     /// Names a node and its key as GDOI does.
-    pub(super) fn named_key(&self, node: NodeId, key: &NodeKey) -> lkh::NodeKey {
+    pub(super) fn named_key(&self, node: NodeId, key: &NodeKey) -> lkh::Link {
         let id = self.lkh_ids.id(node).expect("the policy keeps the tree within 16-bit LKH ids");
-        lkh::NodeKey { id, handle: key.handle, iv: *key.iv(), key: SecretBytes::copy_of(key.key()) }
+        lkh::Link::new(id, key.handle, *key.iv(), key.key())
     }
 
     /// Goes through the TEKs that senders may be using: the current one, and those whose successor is not active.

@@ -169,7 +169,7 @@ impl Group {
 
     /// Encodes a rekey of the tree as update arrays, gathered into messages.
     fn update_arrays(&self, context: &Context<'_>, rekey: &Rekey) -> Vec<Vec<LkhUpdateArray>> {
-        let mut cache = lkh::WrapCache::new();
+        let mut cache = lkh::WrapCache::new(context.provider, self.policy.kek_cipher);
         let mut messages: Vec<Vec<LkhUpdateArray>> = Vec::new();
         let mut octets = UPDATE_OCTETS_MAX;
         for start in &rekey.starts {
@@ -179,8 +179,7 @@ impl Group {
                 .iter()
                 .map(|node| self.named_key(node, rekey.key(node).expect("a chain consists of replaced nodes")))
                 .collect();
-            let chain: Vec<_> = chain.iter().collect();
-            let array = lkh::update_array(context.provider, self.policy.kek_cipher, &held, &chain, &mut cache)
+            let array = lkh::update_array(&held, &chain, &mut cache)
                 .expect("a chain leads from a child to the root, with keys of the policy's cipher");
             let length = array.encoded_len();
             match messages.last_mut() {
@@ -208,7 +207,7 @@ impl Group {
         };
         let teks = vec![(current.tek.spi, current.tek.keys.clone())];
         let kd = KeyDownload { teks, ..KeyDownload::default() };
-        let deletes: Vec<Delete> = if superseded.is_empty() { vec![] } else { vec![Delete::Teks(superseded)] };
+        let deletes: Vec<Delete> = superseded.into_iter().map(Delete::Tek).collect();
         outcome.report.message_keys += 1;
         self.push(context, &kek, &deletes, Some(&sa), Some(&kd), outcome);
     }

@@ -1,5 +1,7 @@
 //! Member and key server in memory: every exchange, drawn as it is on the wire.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::time::Duration;
@@ -13,7 +15,7 @@ use claviger_crypto::{
 use claviger_gdoi::{
     ApiMisuse, Delete, Error, KeyDownload, NotifyType, SaPayload, SaTek,
     error::{Limit, PeerMisbehaved},
-    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
+    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, MESSAGE_IDS_MAX, RESENDS_MAX},
     lkh::{self, KeyArray, Link, WrapCache},
     member::{self, PullFailure},
     push::{self, Push, RekeySa},
@@ -34,24 +36,24 @@ fn a_pull_brings_policy_and_keys() {
         let mut pair = Pair::with(hash, cipher);
         let id = pair.pull();
         // HDR*, HASH(1), Ni, ID -->
-        let message_1 = pair.from_member();
-        pair.to_server(&message_1).unwrap();
+        let message_1 = pair.member_sends();
+        pair.server_gets(&message_1).unwrap();
         let server::Event::PullRequested { pull, cookies, group: asked, .. } = pair.server_event() else {
             panic!("a request")
         };
         assert_eq!((cookies, asked), (COOKIES, group()));
         // <-- HDR*, HASH(2), Nr, SA
         pair.server.offer(pair.now, pull, &sa()).unwrap();
-        let message_2 = pair.from_server();
-        pair.to_member(&message_2).unwrap();
+        let message_2 = pair.server_sends();
+        pair.member_gets(&message_2).unwrap();
         assert_eq!(
             pair.member_event(),
             member::Event::Offered { pull: id, group: group(), sa: sa_in_pull() }
         );
         // HDR*, HASH(3), GAP -->
         pair.member.accept(pair.now, id).unwrap();
-        let message_3 = pair.from_member();
-        pair.to_server(&message_3).unwrap();
+        let message_3 = pair.member_sends();
+        pair.server_gets(&message_3).unwrap();
         let server::Event::PullConfirmed { pull: confirmed, group: asked, sender_ids, .. } =
             pair.server_event()
         else {
@@ -61,7 +63,7 @@ fn a_pull_brings_policy_and_keys() {
         // <-- HDR*, HASH(4), SEQ, KD
         let kd = kd(&pair.signer);
         pair.server.download(pair.now, pull, Some(0), &kd).unwrap();
-        let message_4 = pair.from_server();
+        let message_4 = pair.server_sends();
         pair.finish(&message_4);
         assert_eq!(pair.member.poll_timeout(), None, "nothing is left to do");
     }
@@ -73,19 +75,19 @@ fn what_is_lost_is_sent_again_with_the_same_octets() {
     let message_1 = pair.message_1();
     // HDR*, HASH(1), Ni, ID --> lost
     let resent = pair.wait(pair.now + Duration::from_millis(500));
-    assert_eq!(resent, [message_1.clone()]);
+    assert_eq!(resent, std::slice::from_ref(&message_1));
     // HDR*, HASH(1), Ni, ID --> <-- HDR*, HASH(2), Nr, SA lost
     let message_2 = pair.message_2(&message_1);
-    pair.to_server(&message_1).unwrap();
-    assert_eq!(pair.from_server(), message_2);
+    pair.server_gets(&message_1).unwrap();
+    assert_eq!(pair.server_sends(), message_2);
     assert_eq!(pair.server.poll_event(), None);
     // HDR*, HASH(3), GAP --> <-- HDR*, HASH(4), SEQ, KD lost
     let message_3 = pair.message_3(&message_2);
     let message_4 = pair.message_4(&message_3);
     let resent = pair.wait(pair.now + Duration::from_millis(600));
-    assert_eq!(resent, [message_3.clone()]);
-    pair.to_server(&message_3).unwrap();
-    assert_eq!(pair.from_server(), message_4);
+    assert_eq!(resent, std::slice::from_ref(&message_3));
+    pair.server_gets(&message_3).unwrap();
+    assert_eq!(pair.server_sends(), message_4);
     assert_eq!(pair.server.poll_event(), None, "nothing is drawn twice");
     pair.finish(&message_4);
 }
@@ -118,12 +120,12 @@ fn an_offer_that_nobody_accepts_ends_in_time_on_both_sides() {
     let mut pair = Pair::new();
     let message_1 = pair.message_1();
     let message_2 = pair.message_2(&message_1);
-    pair.to_member(&message_2).unwrap();
+    pair.member_gets(&message_2).unwrap();
     assert!(matches!(pair.member_event(), member::Event::Offered { .. }));
     assert!(pair.wait(pair.now + EXCHANGE_LIFETIME).is_empty());
     assert!(matches!(pair.member_event(), member::Event::PullFailed { reason: PullFailure::Timeout, .. }));
     assert_eq!(pair.server.poll_timeout(), None);
-    assert_eq!(pair.to_server(&message_1), Err(Error::Replayed), "its message id is spent");
+    assert_eq!(pair.server_gets(&message_1), Err(Error::Replayed), "its message id is spent");
 }
 
 #[test]
@@ -131,20 +133,20 @@ fn a_refusal_names_the_pull_that_it_ends() {
     let mut pair = Pair::new();
     let (refused, other) = (pair.pull(), pair.pull());
     let message_1 = pair.member.poll_transmit().unwrap().payload;
-    let _other = pair.from_member();
+    let _other = pair.member_sends();
     // HDR*, HASH(1), Ni, ID -->
-    pair.to_server(&message_1).unwrap();
+    pair.server_gets(&message_1).unwrap();
     let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     // <-- HDR*, HASH(1), N(INVALID-ID-INFORMATION)
     pair.server.refuse(pair.now, pull, NotifyType::INVALID_ID_INFORMATION).unwrap();
-    let informational = pair.from_server();
+    let informational = pair.server_sends();
     // lost, asked again, told again
-    pair.to_server(&message_1).unwrap();
-    assert_eq!(pair.from_server(), informational);
-    pair.to_member(&informational).unwrap();
+    pair.server_gets(&message_1).unwrap();
+    assert_eq!(pair.server_sends(), informational);
+    pair.member_gets(&informational).unwrap();
     let reason = PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION);
     assert_eq!(pair.member_event(), member::Event::PullFailed { pull: refused, group: group(), reason });
-    assert_eq!(pair.to_member(&informational), Err(Error::Replayed));
+    assert_eq!(pair.member_gets(&informational), Err(Error::Replayed));
     assert!(matches!(pair.member.accept(pair.now, other), Err(ApiMisuse::WrongState)));
 }
 
@@ -154,13 +156,13 @@ fn a_server_can_still_refuse_after_message_3() {
     let message_1 = pair.message_1();
     let message_2 = pair.message_2(&message_1);
     let message_3 = pair.message_3(&message_2);
-    pair.to_server(&message_3).unwrap();
+    pair.server_gets(&message_3).unwrap();
     let server::Event::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
     pair.server.refuse(pair.now, pull, NotifyType::INVALID_ID_INFORMATION).unwrap();
-    let informational = pair.from_server();
-    pair.to_server(&message_3).unwrap();
-    assert_eq!(pair.from_server(), informational);
-    pair.to_member(&informational).unwrap();
+    let informational = pair.server_sends();
+    pair.server_gets(&message_3).unwrap();
+    assert_eq!(pair.server_sends(), informational);
+    pair.member_gets(&informational).unwrap();
     assert!(matches!(pair.member_event(), member::Event::PullFailed { reason: PullFailure::Refused(_), .. }));
 }
 
@@ -169,12 +171,12 @@ fn a_member_can_decline_a_policy() {
     let mut pair = Pair::new();
     let message_1 = pair.message_1();
     let message_2 = pair.message_2(&message_1);
-    pair.to_member(&message_2).unwrap();
+    pair.member_gets(&message_2).unwrap();
     let member::Event::Offered { pull, .. } = pair.member_event() else { panic!("an offer") };
     // HDR*, HASH(1), N(NO-PROPOSAL-CHOSEN) -->
     pair.member.decline(pair.now, pull).unwrap();
-    let informational = pair.from_member();
-    pair.to_server(&informational).unwrap();
+    let informational = pair.member_sends();
+    pair.server_gets(&informational).unwrap();
     assert!(matches!(
         pair.server_event(),
         server::Event::PullDeclined { notify: NotifyType::NO_PROPOSAL_CHOSEN, .. }
@@ -186,18 +188,18 @@ fn a_member_can_decline_a_policy() {
 fn a_policy_that_is_not_implemented_ends_the_pull_at_once() {
     let mut pair = Pair::new();
     let message_1 = pair.message_1();
-    pair.to_server(&message_1).unwrap();
+    pair.server_gets(&message_1).unwrap();
     let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     let mut policy = sa();
     policy.teks[0].encapsulation = Encapsulation::Tunnel;
     policy.teks[0].preservation = AddressPreservation::DestinationOnly;
     pair.server.offer(pair.now, pull, &policy).unwrap();
-    let message_2 = pair.from_server();
-    assert_eq!(pair.to_member(&message_2).unwrap_err().reason(), "unsupported");
+    let message_2 = pair.server_sends();
+    assert_eq!(pair.member_gets(&message_2).unwrap_err().reason(), "unsupported");
     assert!(matches!(pair.member_event(), member::Event::PullFailed { reason: PullFailure::Policy(_), .. }));
     // HDR*, HASH(1), N(ATTRIBUTES-NOT-SUPPORTED) -->
-    let informational = pair.from_member();
-    pair.to_server(&informational).unwrap();
+    let informational = pair.member_sends();
+    pair.server_gets(&informational).unwrap();
     assert!(matches!(pair.server_event(), server::Event::PullDeclined { .. }));
 }
 
@@ -205,20 +207,20 @@ fn a_policy_that_is_not_implemented_ends_the_pull_at_once() {
 fn a_group_without_rekey_sa_has_no_sequence_number() {
     let mut pair = Pair::new();
     let message_1 = pair.message_1();
-    pair.to_server(&message_1).unwrap();
+    pair.server_gets(&message_1).unwrap();
     let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     let policy = SaPayload { kek: None, ..sa() };
     pair.server.offer(pair.now, pull, &policy).unwrap();
-    let message_2 = pair.from_server();
+    let message_2 = pair.server_sends();
     let message_3 = pair.message_3(&message_2);
-    pair.to_server(&message_3).unwrap();
+    pair.server_gets(&message_3).unwrap();
     assert!(matches!(pair.server_event(), server::Event::PullConfirmed { .. }));
     let keys = KeyDownload { lkh: None, ..kd(&pair.signer) };
     let wrong = pair.server.download(pair.now, pull, Some(0), &keys);
     assert_eq!(wrong, Err(ApiMisuse::DownloadMismatch));
     pair.server.download(pair.now, pull, None, &keys).unwrap();
-    let message_4 = pair.from_server();
-    pair.to_member(&message_4).unwrap();
+    let message_4 = pair.server_sends();
+    pair.member_gets(&message_4).unwrap();
     assert!(matches!(pair.member_event(), member::Event::Pulled { sequence: None, .. }));
 }
 
@@ -232,8 +234,8 @@ fn verbs_out_of_turn_are_refused() {
         Err(ApiMisuse::UnknownRegistration)
     );
     assert_eq!(pair.member.accept(pair.now, id), Err(ApiMisuse::WrongState));
-    let message_1 = pair.from_member();
-    pair.to_server(&message_1).unwrap();
+    let message_1 = pair.member_sends();
+    pair.server_gets(&message_1).unwrap();
     let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     let keys = kd(&pair.signer);
     assert_eq!(pair.server.download(pair.now, pull, Some(0), &keys), Err(ApiMisuse::WrongState));
@@ -252,7 +254,7 @@ fn verbs_out_of_turn_are_refused() {
 fn a_removed_registration_ends_its_pulls_at_once_or_later() {
     let mut pair = Pair::new();
     let message_1 = pair.message_1();
-    pair.to_server(&message_1).unwrap();
+    pair.server_gets(&message_1).unwrap();
     let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     let later = pair.now + Duration::from_secs(5);
     pair.member.remove_after(&COOKIES, later);
@@ -263,7 +265,7 @@ fn a_removed_registration_ends_its_pulls_at_once_or_later() {
         pair.member_event(),
         member::Event::PullFailed { reason: PullFailure::RegistrationRemoved, .. }
     ));
-    assert_eq!(pair.to_server(&message_1), Err(Error::UnknownCookies));
+    assert_eq!(pair.server_gets(&message_1), Err(Error::UnknownCookies));
     assert_eq!(pair.server.refuse(pair.now, pull, NotifyType(1)), Err(ApiMisuse::UnknownPull));
 }
 
@@ -272,7 +274,7 @@ fn exchanges_under_one_cookie_pair_are_limited() {
     let mut pair = Pair::new();
     for _ in 0..EXCHANGES_MAX {
         let message_1 = pair.message_1();
-        pair.to_server(&message_1).unwrap();
+        pair.server_gets(&message_1).unwrap();
     }
     let one_more = pair.member.pull(pair.now, &COOKIES, server_address(), group(), None);
     assert_eq!(one_more, Err(ApiMisuse::TooManyExchanges));
@@ -285,7 +287,20 @@ fn exchanges_under_one_cookie_pair_are_limited() {
     let same = registration(COOKIES, HashAlgorithm::Sha256, CipherAlgorithm::Aes128Cbc);
     other.member.add_registration(other.now, same).unwrap();
     let message_1 = other.message_1();
-    assert_eq!(pair.to_server(&message_1), Err(Limit::Exchanges.into()));
+    assert_eq!(pair.server_gets(&message_1), Err(Limit::Exchanges.into()));
+}
+
+#[test]
+fn message_ids_of_a_registration_run_out() {
+    let mut pair = Pair::new();
+    for _ in 0..MESSAGE_IDS_MAX / EXCHANGES_MAX {
+        for _ in 0..EXCHANGES_MAX {
+            pair.pull();
+        }
+        pair.wait(pair.now + EXCHANGE_LIFETIME);
+    }
+    let one_more = pair.member.pull(pair.now, &COOKIES, server_address(), group(), None);
+    assert_eq!(one_more, Err(ApiMisuse::TooManyExchanges));
 }
 
 #[test]
@@ -294,10 +309,10 @@ fn a_stored_answer_is_repeated_a_limited_number_of_times() {
     let message_1 = pair.message_1();
     pair.message_2(&message_1);
     for _ in 0..RESENDS_MAX {
-        pair.to_server(&message_1).unwrap();
-        pair.from_server();
+        pair.server_gets(&message_1).unwrap();
+        pair.server_sends();
     }
-    assert_eq!(pair.to_server(&message_1), Err(Limit::Resends.into()));
+    assert_eq!(pair.server_gets(&message_1), Err(Limit::Resends.into()));
     assert_eq!(pair.server.poll_transmit(), None);
 }
 

@@ -3,6 +3,8 @@
 //! Where that implementation departs from RFC 6407, [`Dialect`] names the departure. The Quick-Mode-like PULL there
 //! ran under IKEv1 (PSK, AES-128, SHA2-256), whose last Phase 1 block is the end of its sixth message.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 
 use claviger_crypto::{

@@ -192,6 +192,6 @@ pub(crate) mod tests {
         assert_eq!(payload(&[P::GROUP_ASSOCIATED_POLICY]), Err("malformed"));
         assert_eq!(payload(&[]), Err("malformed"));
         assert_eq!(payload(&[P::SA_TEK, P(19)]), Err("unsupported"));
-        assert_eq!(payload(&vec![P::SA_TEK; SA_TEKS_MAX + 1]), Err("malformed"));
+        assert_eq!(payload(&[P::SA_TEK; SA_TEKS_MAX + 1]), Err("malformed"));
     }
 }

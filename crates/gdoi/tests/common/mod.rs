@@ -1,6 +1,8 @@
 //! A member and a key server in memory, and what they talk about.
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
+pub(crate) mod rogue;
+
 use std::{net::SocketAddr, time::Duration};
 
 use claviger_crypto::{
@@ -155,16 +157,16 @@ impl Pair {
         self.member.pull(self.now, &COOKIES, server_address(), group(), Some(2)).unwrap()
     }
 
-    pub(crate) fn to_server(&mut self, octets: &[u8]) -> Result<(), Error> {
+    pub(crate) fn server_gets(&mut self, octets: &[u8]) -> Result<(), Error> {
         self.server.handle_datagram(self.now, datagram(octets, member_address(), server_address()))
     }
 
-    pub(crate) fn to_member(&mut self, octets: &[u8]) -> Result<(), Error> {
+    pub(crate) fn member_gets(&mut self, octets: &[u8]) -> Result<(), Error> {
         self.member.handle_datagram(self.now, datagram(octets, server_address(), member_address()))
     }
 
     /// The one datagram that the member sends.
-    pub(crate) fn from_member(&mut self) -> Vec<u8> {
+    pub(crate) fn member_sends(&mut self) -> Vec<u8> {
         let sent = self.member.poll_transmit().expect("the member sends");
         assert_eq!((sent.carriage, sent.destination), (Carriage::Isakmp, server_address()));
         assert_eq!(self.member.poll_transmit(), None);
@@ -172,7 +174,7 @@ impl Pair {
     }
 
     /// The one datagram that the server sends.
-    pub(crate) fn from_server(&mut self) -> Vec<u8> {
+    pub(crate) fn server_sends(&mut self) -> Vec<u8> {
         let sent: Transmit = self.server.poll_transmit().expect("the server sends");
         assert_eq!((sent.source, sent.destination), (Some(server_address()), member_address()));
         assert_eq!(self.server.poll_transmit(), None);
@@ -194,37 +196,37 @@ impl Pair {
     /// Brings a pull to the point where message 1 is on the wire.
     pub(crate) fn message_1(&mut self) -> Vec<u8> {
         self.pull();
-        self.from_member()
+        self.member_sends()
     }
 
     /// Has the server answer message 1.
     pub(crate) fn message_2(&mut self, message_1: &[u8]) -> Vec<u8> {
-        self.to_server(message_1).unwrap();
+        self.server_gets(message_1).unwrap();
         let server::Event::PullRequested { pull, .. } = self.server_event() else { panic!("a request") };
         self.server.offer(self.now, pull, &sa()).unwrap();
-        self.from_server()
+        self.server_sends()
     }
 
     /// Has the member answer message 2.
     pub(crate) fn message_3(&mut self, message_2: &[u8]) -> Vec<u8> {
-        self.to_member(message_2).unwrap();
+        self.member_gets(message_2).unwrap();
         let member::Event::Offered { pull, .. } = self.member_event() else { panic!("an offer") };
         self.member.accept(self.now, pull).unwrap();
-        self.from_member()
+        self.member_sends()
     }
 
     /// Has the server answer message 3.
     pub(crate) fn message_4(&mut self, message_3: &[u8]) -> Vec<u8> {
-        self.to_server(message_3).unwrap();
+        self.server_gets(message_3).unwrap();
         let server::Event::PullConfirmed { pull, .. } = self.server_event() else { panic!("a confirmation") };
         let kd = kd(&self.signer);
         self.server.download(self.now, pull, Some(0), &kd).unwrap();
-        self.from_server()
+        self.server_sends()
     }
 
     /// Hands message 4 to the member, which has the keys then.
     pub(crate) fn finish(&mut self, message_4: &[u8]) {
-        self.to_member(message_4).unwrap();
+        self.member_gets(message_4).unwrap();
         let expected = kd(&self.signer);
         match self.member_event() {
             member::Event::Pulled { sa, sequence: Some(0), kd, .. } => {

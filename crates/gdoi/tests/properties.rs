@@ -1,0 +1,265 @@
+//! What holds for every payload: what is written is read again, and no octets make a decoder panic.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{net::IpAddr, time::Duration};
+
+use claviger_crypto::{
+    SecretBytes,
+    cipher::CipherAlgorithm,
+    sign::{KeyAlgorithm, PublicKey},
+};
+use claviger_gdoi::{
+    Delete, Dialect, Error, Gap, KeyDownload, SaKek, SaPayload, SaTek,
+    iana::{NotifyType, PayloadType},
+    wire::{
+        AddressPreservation, KekDownload, LkhDownload, LkhDownloadArray, LkhKey, LkhUpdateArray,
+        Notification, SaDirection, SenderIds, delete, identification, nonce, payload::Chain, public_key,
+        sequence_number,
+    },
+};
+use claviger_group::{
+    Channel, CookiePair, Encapsulation, EspTransform, GroupId, Spi, id::IdType, tek::TekKeys,
+};
+use claviger_wire::Writer;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+fn octets(encode: impl FnOnce(&mut Writer) -> Result<(), Error>) -> Vec<u8> {
+    let mut w = Writer::new();
+    encode(&mut w).unwrap();
+    w.into_octets()
+}
+
+fn spis() -> impl Strategy<Value = Spi> {
+    (256..=u32::MAX).prop_map(|number| Spi::new(number).unwrap())
+}
+
+fn cookies() -> impl Strategy<Value = CookiePair> {
+    any::<[u8; 16]>().prop_filter("zero means all", |octets| *octets != [0; 16]).prop_map(CookiePair)
+}
+
+fn channels() -> impl Strategy<Value = Channel> {
+    select(vec![
+        ("239.192.3.4", None),
+        ("239.192.3.4", Some("10.1.2.3")),
+        ("232.0.1.1", Some("192.0.2.1")),
+        ("ff15::1234", None),
+        ("ff3e::8000:1", Some("2001:db8::1")),
+    ])
+    .prop_map(|(group, source): (&str, Option<&str>)| {
+        Channel::new(group.parse().unwrap(), source.map(|s| s.parse().unwrap())).unwrap()
+    })
+}
+
+fn seconds() -> impl Strategy<Value = Duration> {
+    (1..=u32::MAX).prop_map(|secs| Duration::from_secs(secs.into()))
+}
+
+fn ciphers() -> impl Strategy<Value = CipherAlgorithm> {
+    select(vec![CipherAlgorithm::Aes128Cbc, CipherAlgorithm::Aes256Cbc])
+}
+
+fn sa_keks() -> impl Strategy<Value = SaKek> {
+    let addresses = || select(vec!["10.0.0.1", "239.1.2.3", "2001:db8::1", "ff15::9"]);
+    let kinds =
+        vec![KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa];
+    let identities = (option::of(addresses()), addresses(), any::<u16>());
+    (identities, cookies(), option::of(any::<u16>()), ciphers(), seconds(), select(kinds)).prop_map(
+        |((source, destination, port), spi, management, cipher, lifetime, signature)| {
+            let parse = |text: &str| text.parse::<IpAddr>().unwrap();
+            let (source, destination) = (source.map(parse), (parse(destination), port));
+            SaKek { source, destination, spi, management, cipher, lifetime, signature }
+        },
+    )
+}
+
+fn sa_teks() -> impl Strategy<Value = SaTek> {
+    let directions = vec![SaDirection::SenderOnly, SaDirection::ReceiverOnly, SaDirection::Symmetric];
+    let preservations = vec![
+        AddressPreservation::None,
+        AddressPreservation::SourceOnly,
+        AddressPreservation::DestinationOnly,
+        AddressPreservation::SourceAndDestination,
+    ];
+    let ports = (1..=u16::MAX, any::<u16>());
+    let modes = (1u16..=4, select(preservations), select(directions));
+    (spis(), select(EspTransform::ALL.to_vec()), channels(), ports, modes, seconds()).prop_map(
+        |(spi, transform, channel, (port, application_port), (mode, preservation, direction), lifetime)| {
+            let encapsulation = Encapsulation::from_value(mode).unwrap();
+            // Only UDP has a port, and only a tunnel preserves addresses.
+            let encapsulation_port = if encapsulation.is_udp() { port } else { 4500 };
+            let preservation =
+                if encapsulation.is_tunnel() { preservation } else { AddressPreservation::default() };
+            SaTek {
+                spi,
+                transform,
+                channel,
+                encapsulation,
+                encapsulation_port,
+                application_port,
+                lifetime,
+                preservation,
+                direction,
+            }
+        },
+    )
+}
+
+fn gaps() -> impl Strategy<Value = Gap> {
+    let value = || option::of(any::<u16>());
+    (value(), value(), value()).prop_map(|(activation_delay, deactivation_delay, sender_id_request)| Gap {
+        activation_delay,
+        deactivation_delay,
+        sender_id_request,
+    })
+}
+
+fn sas() -> impl Strategy<Value = SaPayload> {
+    (option::of(sa_keks()), option::of(gaps()), vec(sa_teks(), 0..4))
+        .prop_map(|(kek, gap, teks)| SaPayload { kek, gap, teks })
+        .prop_filter("something is asserted", |sa| sa.kek.is_some() || !sa.teks.is_empty())
+}
+
+fn secrets(lengths: Vec<usize>) -> impl Strategy<Value = SecretBytes> {
+    (select(lengths), any::<u8>()).prop_map(|(length, octet)| SecretBytes::new(vec![octet; length]))
+}
+
+fn lkh_keys() -> impl Strategy<Value = Vec<LkhKey>> {
+    let key = (any::<u16>(), any::<u8>(), any::<[u32; 3]>(), any::<u8>());
+    (select(vec![32usize, 48]), vec(key, 1..8)).prop_map(|(length, keys)| {
+        keys.into_iter()
+            .map(|(id, key_type, [created, expires, handle], octet)| {
+                let data = SecretBytes::new(vec![octet; length]);
+                LkhKey { id, key_type, created, expires, handle, data }
+            })
+            .collect()
+    })
+}
+
+fn public_keys() -> impl Strategy<Value = PublicKey> {
+    prop_oneof![
+        vec(any::<u8>(), 64).prop_map(PublicKey::EcdsaP256),
+        vec(any::<u8>(), 96).prop_map(PublicKey::EcdsaP384),
+        any::<[u8; 32]>().prop_map(PublicKey::Ed25519),
+        (1u8.., vec(any::<u8>(), 255..512)).prop_map(|(first, rest)| PublicKey::Rsa {
+            modulus: [&[first], &rest[..]].concat(),
+            exponent: vec![1, 0, 1],
+        }),
+    ]
+}
+
+fn lkh_downloads() -> impl Strategy<Value = LkhDownload> {
+    let updates = (any::<u16>(), any::<u32>(), lkh_keys()).prop_map(|(id, handle, keys)| LkhUpdateArray {
+        id,
+        handle,
+        keys,
+    });
+    let download = option::of(lkh_keys().prop_map(|keys| LkhDownloadArray { keys }));
+    (cookies(), download, vec(updates, 0..5), option::of(public_keys()))
+        .prop_map(|(spi, download, updates, signing_key)| LkhDownload { spi, download, updates, signing_key })
+        .prop_filter("an array", |lkh| lkh.download.is_some() || !lkh.updates.is_empty())
+}
+
+fn kek_downloads() -> impl Strategy<Value = KekDownload> {
+    (cookies(), any::<[u8; 16]>(), secrets(vec![16, 32]), option::of(public_keys()))
+        .prop_map(|(spi, iv, key, signing_key)| KekDownload { spi, iv, key, signing_key })
+}
+
+fn sender_ids() -> impl Strategy<Value = SenderIds> {
+    (1u8..=32, proptest::collection::btree_set(any::<u32>(), 1..6)).prop_map(|(bits, values)| {
+        let mask = u32::MAX >> (32 - bits);
+        let values: std::collections::BTreeSet<u32> = values.into_iter().map(|value| value & mask).collect();
+        SenderIds { bits, values: values.into_iter().collect() }
+    })
+}
+
+fn kds() -> impl Strategy<Value = KeyDownload> {
+    let keys = (secrets(vec![0, 16, 20, 32, 36]), secrets(vec![0, 32]))
+        .prop_map(|(encryption, integrity)| TekKeys { encryption, integrity });
+    let teks = proptest::collection::btree_map(spis(), keys, 0..4)
+        .prop_map(|teks| teks.into_iter().collect::<Vec<_>>());
+    (teks, option::of(lkh_downloads()), option::of(kek_downloads()), option::of(sender_ids()))
+        .prop_map(|(teks, lkh, kek, sender_ids)| KeyDownload { teks, lkh, kek, sender_ids })
+}
+
+/// Puts octets to every decoder; only a panic would fail.
+fn feed_every_decoder(octets: &[u8]) {
+    let lenient =
+        Dialect { tek_addresses_reversed: true, key_length_zero: true, keys_do_not_fit_policy: true };
+    let _ = SaPayload::decode(octets, Dialect::RFC);
+    let _ = SaPayload::decode(octets, lenient);
+    let _ = SaKek::decode(octets);
+    let _ = SaTek::decode(octets, Dialect::RFC);
+    let _ = Gap::decode(octets);
+    let _ = KeyDownload::decode(octets);
+    let _ = LkhDownloadArray::decode(octets);
+    let _ = LkhUpdateArray::decode(octets);
+    let _ = delete::decode(octets);
+    let _ = Notification::decode(octets);
+    let _ = identification::decode(octets);
+    let _ = nonce::decode(octets);
+    let _ = sequence_number::decode(octets);
+    let _ = public_key::decode(octets);
+    let _ = claviger_gdoi::wire::Header::split(octets);
+    let _ = claviger_gdoi::wire::header::peek(octets);
+    let _ = claviger_gdoi::push::cookies(octets);
+    for first in [PayloadType::HASH, PayloadType::NONE, PayloadType::SEQUENCE_NUMBER] {
+        let _ = Chain::parse(first, octets);
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_sa_payload_survives(sa in sas()) {
+        prop_assert_eq!(SaPayload::decode(&octets(|w| sa.encode(w)), Dialect::RFC), Ok(sa));
+    }
+
+    #[test]
+    fn a_key_download_survives(kd in kds()) {
+        prop_assert_eq!(KeyDownload::decode(&octets(|w| kd.encode(w))), Ok(kd));
+    }
+
+    #[test]
+    fn a_public_key_survives(key in public_keys()) {
+        prop_assert_eq!(public_key::decode(&public_key::encode(&key).unwrap()), Ok(key));
+    }
+
+    #[test]
+    fn deletes_survive(teks in vec(spis(), 1..9), keks in vec(cookies(), 1..9)) {
+        let teks: Vec<_> = teks.into_iter().map(Delete::Tek).collect();
+        prop_assert_eq!(delete::decode(&octets(|w| delete::encode(&teks, w))), Ok(teks));
+        let keks: Vec<_> = keks.into_iter().map(Delete::Kek).collect();
+        prop_assert_eq!(delete::decode(&octets(|w| delete::encode(&keks, w))), Ok(keks));
+    }
+
+    #[test]
+    fn names_and_notifications_survive(
+        id_type in any::<u8>(), name in vec(any::<u8>(), 1..255), notify in any::<u16>(), about in option::of(any::<u32>()),
+    ) {
+        let group = GroupId::new(IdType(id_type), name).unwrap();
+        let written = octets(|w| { identification::encode(&group, w); Ok(()) });
+        prop_assert_eq!(identification::decode(&written), Ok(group));
+        let notification = Notification { notify: NotifyType(notify), message_id: about };
+        let written = octets(|w| { notification.encode(w); Ok(()) });
+        prop_assert_eq!(Notification::decode(&written), Ok(notification));
+    }
+
+    #[test]
+    fn no_octets_make_a_decoder_panic(octets in vec(any::<u8>(), 0..200)) {
+        feed_every_decoder(&octets);
+    }
+
+    #[test]
+    fn no_damage_to_a_payload_makes_a_decoder_panic(
+        sa in sas(), kd in kds(), at in any::<proptest::sample::Index>(), octet in any::<u8>(), cut in any::<bool>(),
+    ) {
+        for mut damaged in [octets(|w| sa.encode(w)), octets(|w| kd.encode(w))] {
+            let at = at.index(damaged.len());
+            damaged[at] = octet;
+            if cut {
+                damaged.truncate(at);
+            }
+            feed_every_decoder(&damaged);
+        }
+    }
+}

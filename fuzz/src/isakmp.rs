@@ -1,0 +1,158 @@
+//! The other side of a GROUPKEY-PULL, and a key server that pushes: made-up payloads, genuinely protected.
+
+use claviger_crypto::{
+    cipher::{BLOCK_LEN, CipherKey},
+    provider,
+};
+use claviger_gdoi::{
+    iana::{ExchangeType, PayloadType},
+    keys::ExchangeKeys,
+    push::KekMaterial,
+    wire::{
+        Header,
+        payload::{Chain, ChainWriter},
+        sa_kek::signature_algorithm,
+    },
+};
+use claviger_group::CookiePair;
+use claviger_sansio::{Carriage, Datagram};
+use claviger_wire::{Decode, Encode, Reader};
+
+use crate::{group, script};
+
+/// Strings payloads together: the kind of each piece is a payload's.
+pub fn chain(input: &[u8]) -> ChainWriter {
+    let mut chain = ChainWriter::new();
+    for (kind, body) in script::pieces(input).filter(|(kind, _)| *kind != PayloadType::NONE.0) {
+        append(&mut chain, PayloadType(kind), body);
+    }
+    chain
+}
+
+/// Appends a payload.
+pub fn append(chain: &mut ChainWriter, kind: PayloadType, body: &[u8]) {
+    let written = chain.payload(kind, |w| {
+        w.slice(body);
+        Ok(())
+    });
+    written.expect("a piece is shorter than 65,536 octets less a header");
+}
+
+/// Wraps octets that arrive at port 848.
+pub fn datagram(payload: &[u8], to_server: bool) -> Datagram<'_> {
+    let (source, destination) = if to_server {
+        (group::member_address(), group::server_address())
+    } else {
+        (group::server_address(), group::member_address())
+    };
+    Datagram { carriage: Carriage::Isakmp, source, destination, payload }
+}
+
+/// One exchange, from the side that the fuzzer plays.
+pub struct Exchange {
+    keys: ExchangeKeys,
+    cipher: Box<dyn CipherKey>,
+    message_id: u32,
+    iv: [u8; BLOCK_LEN],
+    nonces: Vec<Vec<u8>>,
+}
+
+impl Exchange {
+    /// Begins under [`group::registration`].
+    pub fn new(message_id: u32) -> Self {
+        let sa = group::registration();
+        let keys = ExchangeKeys::new(provider(), &sa).expect("the provider has the algorithms");
+        let cipher = provider().cipher(sa.cipher).and_then(|cipher| cipher.key(&sa.skeyid_e.expose()[..16]));
+        Self {
+            iv: keys.first_iv(message_id),
+            keys,
+            cipher: cipher.expect("the key has its cipher's length"),
+            message_id,
+            nonces: Vec::new(),
+        }
+    }
+
+    /// Seals a message behind a genuine HASH.
+    pub fn seal(&mut self, exchange: ExchangeType, payloads: &ChainWriter) -> Vec<u8> {
+        let nonces: Vec<&[u8]> = self.nonces.iter().map(Vec::as_slice).collect();
+        let hash = self.keys.hash(self.message_id, &nonces, payloads.octets());
+        let mut hashed = ChainWriter::new();
+        append(&mut hashed, PayloadType::HASH, &hash);
+        let mut plaintext = hashed.into_octets();
+        plaintext[0] = payloads.first().0;
+        plaintext.extend_from_slice(payloads.octets());
+        self.note(PayloadType::HASH, &plaintext);
+
+        let header = Header {
+            cookies: group::COOKIES,
+            next_payload: PayloadType::HASH,
+            exchange,
+            message_id: self.message_id,
+            length: 0,
+        };
+        let octets = encrypt(header, plaintext, &*self.cipher, &self.iv);
+        self.iv = *octets.last_chunk().expect("a message has a block");
+        octets
+    }
+
+    /// Follows a message of the endpoint: its nonce, and the IV that it leaves.
+    ///
+    /// # Panics
+    ///
+    /// If the endpoint sent something that is no message of this exchange.
+    pub fn follow(&mut self, octets: &[u8]) {
+        let (header, ciphertext) = Header::split(octets).expect("an endpoint sends messages");
+        let mut plaintext = ciphertext.to_vec();
+        self.cipher.decrypt(&self.iv, &mut plaintext).expect("a message has whole blocks");
+        self.note(header.next_payload, &plaintext);
+        self.iv = *octets.last_chunk().expect("a message has a block");
+    }
+
+    fn note(&mut self, first: PayloadType, plaintext: &[u8]) {
+        let Ok(chain) = Chain::parse(first, plaintext) else { return };
+        let nonce = chain.payloads.iter().find(|payload| payload.kind == PayloadType::NONCE);
+        self.nonces.extend(nonce.map(|nonce| nonce.body.to_vec()));
+    }
+}
+
+/// Reads the message id of what an endpoint sent.
+///
+/// # Panics
+///
+/// If it sent something else.
+pub fn message_id(octets: &[u8]) -> u32 {
+    Header::decode(&mut Reader::new(octets)).expect("an endpoint sends messages").message_id
+}
+
+/// Signs and seals a GROUPKEY-PUSH of made-up payloads.
+pub fn push(kek: &KekMaterial, mut payloads: ChainWriter) -> Vec<u8> {
+    const SIGNATURE_LEN: usize = 64;
+    append(&mut payloads, PayloadType::SIG, &[0; SIGNATURE_LEN]);
+    let mut header = header_of(kek.spi, payloads.first());
+    let mut plaintext = payloads.into_octets();
+    header.length = (Header::LEN + plaintext.len()) as u32;
+    let unsigned = plaintext.len() - SIGNATURE_LEN;
+    let signed = [&b"rekey"[..], &header.to_octets(), &plaintext[..unsigned - 4]].concat();
+    let algorithm = signature_algorithm(group::SIGNER.public().algorithm());
+    let signature = group::SIGNER.sign(algorithm, &signed).expect("the key signs in its own way");
+    plaintext[unsigned..].copy_from_slice(&signature);
+    let cipher = provider().cipher(kek.cipher).and_then(|cipher| cipher.key(kek.key.expose()));
+    encrypt(header, plaintext, &*cipher.expect("the key has its cipher's length"), &kek.iv)
+}
+
+fn header_of(spi: CookiePair, first: PayloadType) -> Header {
+    Header {
+        cookies: spi,
+        next_payload: first,
+        exchange: ExchangeType::GROUPKEY_PUSH,
+        message_id: 0,
+        length: 0,
+    }
+}
+
+fn encrypt(header: Header, mut plaintext: Vec<u8>, cipher: &dyn CipherKey, iv: &[u8; BLOCK_LEN]) -> Vec<u8> {
+    plaintext.resize(plaintext.len().next_multiple_of(BLOCK_LEN), 0);
+    cipher.encrypt(iv, &mut plaintext).expect("whole blocks");
+    let header = Header { length: (Header::LEN + plaintext.len()) as u32, ..header };
+    [header.to_octets(), plaintext].concat()
+}

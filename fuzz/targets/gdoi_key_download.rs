@@ -1,0 +1,38 @@
+//! A KD payload: keys, LKH arrays, sender ids; and a member that applies the arrays.
+#![no_main]
+
+use claviger_crypto::{cipher::CipherAlgorithm, provider};
+use claviger_fuzz::{claim, group};
+use claviger_gdoi::{
+    KeyDownload,
+    lkh::{self, KeyArray},
+    rules::{self, Exchange},
+};
+use claviger_wire::Writer;
+use libfuzzer_sys::fuzz_target;
+
+const CIPHER: CipherAlgorithm = CipherAlgorithm::Aes128Cbc;
+
+fn encode(kd: &KeyDownload) -> Vec<u8> {
+    let mut w = Writer::new();
+    kd.encode(&mut w).expect("a payload that was read can be written");
+    w.into_octets()
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Ok(kd) = KeyDownload::decode(input) else { return };
+    claim::survives(&kd, encode, KeyDownload::decode);
+    for exchange in [Exchange::Pull, Exchange::Push] {
+        let _ = rules::check_keys(exchange, &group::sa(), &kd);
+    }
+    let Some(tree) = &kd.lkh else { return };
+    if let Some(download) = &tree.download {
+        let _ = KeyArray::new(download, CIPHER);
+    }
+    let mut held = KeyArray::new(&lkh::download_array(&group::path()), CIPHER).expect("the path is sound");
+    if let Ok(staged) = held.apply(&tree.updates, provider(), CIPHER) {
+        let root = staged.root().1.clone();
+        held.commit(staged);
+        assert_eq!(held.root().1, &root);
+    }
+});

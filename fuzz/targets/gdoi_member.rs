@@ -1,0 +1,53 @@
+//! The member's GDOI endpoint in a pull, opposite a key server with the real keys and no manners.
+#![no_main]
+
+use claviger_crypto::{SeededRandom, provider};
+use claviger_fuzz::{
+    group::{self, NOW},
+    isakmp::{self, Exchange},
+    script,
+};
+use claviger_gdoi::{Member, iana::ExchangeType, member::Event};
+use claviger_sansio::RetransmitPolicy;
+use libfuzzer_sys::fuzz_target;
+
+const MESSAGES_MAX: usize = 16;
+
+fuzz_target!(|input: &[u8]| {
+    let mut member = Member::new(provider(), Box::new(SeededRandom::new(1)), RetransmitPolicy::default());
+    member.add_registration(NOW, group::registration()).expect("it is the first");
+    let pulled = member.pull(NOW, &group::COOKIES, group::server_address(), group::id(), Some(2));
+    pulled.expect("no exchange is in progress");
+    let message_1 = member.poll_transmit().expect("a pull begins with a message").payload;
+    let mut exchange = Exchange::new(isakmp::message_id(&message_1));
+    exchange.follow(&message_1);
+
+    for (kind, piece) in script::pieces(input).take(MESSAGES_MAX) {
+        let datagram = match kind % 4 {
+            0 => piece.to_vec(),
+            1 => exchange.seal(ExchangeType::INFORMATIONAL, &isakmp::chain(piece)),
+            _ => exchange.seal(ExchangeType::GROUPKEY_PULL, &isakmp::chain(piece)),
+        };
+        let _ = member.handle_datagram(NOW, isakmp::datagram(&datagram, false));
+        while let Some(event) = member.poll_event() {
+            match event {
+                Event::Offered { pull, .. } => member.accept(NOW, pull).expect("the offer awaits an answer"),
+                Event::Pulled { sa, kd, .. } => {
+                    // What a member is told to use fits together.
+                    for (spi, keys) in &kd.teks {
+                        let policy = sa.teks.iter().find(|tek| tek.spi == *spi).expect("keys have a policy");
+                        let lengths = (keys.encryption.len(), keys.integrity.len());
+                        let transform = policy.transform;
+                        assert_eq!(lengths, (transform.encryption_key_len(), transform.integrity_key_len()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        while let Some(transmit) = member.poll_transmit() {
+            if isakmp::message_id(&transmit.payload) == isakmp::message_id(&message_1) {
+                exchange.follow(&transmit.payload);
+            }
+        }
+    }
+});

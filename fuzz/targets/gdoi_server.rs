@@ -1,0 +1,55 @@
+//! The key server's GDOI endpoint under one registration, opposite a member with the real keys and no manners.
+#![no_main]
+
+use claviger_crypto::{SeededRandom, provider};
+use claviger_fuzz::{
+    group::{self, NOW},
+    isakmp::{self, Exchange},
+    script,
+};
+use claviger_gdoi::{
+    Server,
+    iana::{ExchangeType, NotifyType},
+    server::Event,
+};
+use libfuzzer_sys::fuzz_target;
+
+const MESSAGES_MAX: usize = 16;
+
+fuzz_target!(|input: &[u8]| {
+    let mut server = Server::new(provider(), Box::new(SeededRandom::new(2)));
+    server.add_registration(NOW, group::registration()).expect("it is the first");
+    let mut exchange = Exchange::new(1);
+    for (kind, piece) in script::pieces(input).take(MESSAGES_MAX) {
+        let datagram = match kind % 4 {
+            0 => piece.to_vec(),
+            1 => exchange.seal(ExchangeType::INFORMATIONAL, &isakmp::chain(piece)),
+            _ => exchange.seal(ExchangeType::GROUPKEY_PULL, &isakmp::chain(piece)),
+        };
+        let _ = server.handle_datagram(NOW, isakmp::datagram(&datagram, true));
+        let mut asked = 0;
+        while let Some(event) = server.poll_event() {
+            asked += 1;
+            match event {
+                Event::PullRequested { pull, group, .. } if group == group::id() => {
+                    server.offer(NOW, pull, &group::sa()).expect("message 1 awaits an answer");
+                }
+                Event::PullRequested { pull, .. } => {
+                    let refused = server.refuse(NOW, pull, NotifyType::INVALID_ID_INFORMATION);
+                    refused.expect("message 1 awaits an answer");
+                }
+                Event::PullConfirmed { pull, group, .. } => {
+                    assert_eq!(group, group::id(), "nothing else was offered");
+                    server.download(NOW, pull, Some(0), &group::kd()).expect("message 3 awaits an answer");
+                }
+                _ => {}
+            }
+        }
+        assert!(asked <= 1, "one message, one event");
+        while let Some(transmit) = server.poll_transmit() {
+            if isakmp::message_id(&transmit.payload) == 1 {
+                exchange.follow(&transmit.payload);
+            }
+        }
+    }
+});

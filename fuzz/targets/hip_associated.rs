@@ -1,0 +1,70 @@
+//! An established association: UPDATE, CLOSE, CLOSE_ACK and NOTIFY of made-up parameters, with keys and without.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use claviger_crypto::SecretBytes;
+use claviger_fuzz::{
+    group::NOW,
+    hip::{self, Parameters},
+    script,
+};
+use claviger_hip::{Event, RegistrationAnswer, iana::PacketType, keys::Keymat};
+use libfuzzer_sys::fuzz_target;
+
+const DATAGRAMS_MAX: usize = 8;
+const PACKETS: [PacketType; 8] = [
+    PacketType::UPDATE,
+    PacketType::CLOSE,
+    PacketType::CLOSE_ACK,
+    PacketType::NOTIFY,
+    PacketType::I1,
+    PacketType::R1,
+    PacketType::I2,
+    PacketType::R2,
+];
+
+/// The association as the host stored it, and its keys.
+static ASSOCIATION: LazyLock<(SecretBytes, Keymat)> = LazyLock::new(|| {
+    let mut host = hip::host();
+    let (i2, keymat) = hip::call(&mut host);
+    let i2 = hip::protected(PacketType::I2, i2, &keymat).expect("I2 is short enough");
+    host.handle_datagram(NOW, hip::datagram(&i2)).expect("I2 is as it should be");
+    (host.snapshot(&hip::peer_hit()).expect("the association exists"), keymat)
+});
+
+fuzz_target!(|input: &[u8]| {
+    let (snapshot, keymat) = &*ASSOCIATION;
+    let mut host = hip::host();
+    host.restore(NOW, snapshot.expose()).expect("what is stored is restored");
+    while host.poll_event().is_some() {}
+
+    for (kind, piece) in script::pieces(input).take(DATAGRAMS_MAX) {
+        let is_protected = kind & 1 == 1;
+        let made_up = Parameters::default().made_up(piece);
+        let packet_type = PACKETS[usize::from(kind >> 1) % PACKETS.len()];
+        let packet = match is_protected {
+            true => hip::protected(packet_type, made_up, keymat),
+            false => hip::plain(packet_type, &made_up),
+        };
+        let _ = host.handle_datagram(NOW, hip::datagram(packet.as_deref().unwrap_or(piece)));
+        while let Some(event) = host.poll_event() {
+            assert!(is_protected, "nothing comes of what nothing protects: {event:?}");
+            if let Event::RegistrationRequested { ticket, request, .. } = event {
+                let (reg_type, channels) = (request.reg_type, request.channels);
+                let answer =
+                    RegistrationAnswer { reg_type, granted: Some(request.lifetime), failure: None, channels };
+                let _ = host.answer(NOW, ticket, answer);
+            }
+        }
+        while host.poll_transmit().is_some() {}
+        if !is_protected {
+            continue;
+        }
+        // What the association has become can be stored and taken up.
+        if let Some(snapshot) = host.snapshot(&hip::peer_hit()) {
+            let again = hip::host().restore(NOW, snapshot.expose());
+            assert_eq!(again, Ok(hip::peer_hit()));
+        }
+    }
+});

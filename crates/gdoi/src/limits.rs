@@ -36,8 +36,9 @@ pub const NONCE_LEN: usize = 32;
 /// more than a member with the default retransmission policy waits.
 pub const EXCHANGE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// The most exchanges in progress under one cookie pair: a member of many groups pulls them one after another.
-pub const EXCHANGES_MAX: usize = 16;
+/// The most exchanges under one cookie pair that are in progress, or whose answers are kept: a registration names up
+/// to 32 groups at once, and each may be pulled twice within [`EXCHANGE_LIFETIME`].
+pub const EXCHANGES_MAX: usize = 64;
 
 /// The most message ids remembered for one cookie pair. A member that pulls every ten minutes registers anew
 /// after eight weeks; the record takes less than 200 kB then.

@@ -165,6 +165,8 @@ pub struct RekeySa {
     cipher: Box<dyn CipherKey>,
     signing_key: PublicKey,
     sequence: u32,
+    /// The last ciphertext block of the last message.
+    last_block: Option<[u8; BLOCK_LEN]>,
     dialect: Dialect,
 }
 
@@ -180,6 +182,8 @@ pub struct VerifiedRekey {
     deletes: Vec<Delete>,
     sa: Option<SaPayload>,
     kd: Option<KeyDownload>,
+    /// The last ciphertext block of the message.
+    last_block: [u8; BLOCK_LEN],
 }
 
 impl VerifiedRekey {
@@ -233,7 +237,7 @@ impl RekeySa {
             return Err(PeerMisbehaved::SigningKeyKind.into());
         }
         let cipher = prepare(provider, &kek)?;
-        Ok(Self { kek, cipher, signing_key, sequence, dialect: Dialect::RFC })
+        Ok(Self { kek, cipher, signing_key, sequence, last_block: None, dialect: Dialect::RFC })
     }
 
     /// Tolerates the peculiarities of another implementation.
@@ -253,6 +257,14 @@ impl RekeySa {
     pub fn open(&self, datagram: &[u8]) -> Result<VerifiedRekey, Error> {
         let (header, ciphertext) = Header::split(datagram)?;
         self.check_header(&header)?;
+        //= rfc6407#section-7.3.4
+        //# Implementations SHOULD keep a record (e.g., a hash value) of recently
+        //# received GROUPKEY-PUSH messages and reject duplicate messages prior
+        //# to performing cryptographic operations.
+        let last_block = *ciphertext.last_chunk().ok_or(DecodeError::Truncated { field: "ciphertext" })?;
+        if self.last_block == Some(last_block) {
+            return Err(Error::Replayed);
+        }
         let plaintext = self.decrypt(ciphertext)?;
         let chain = Chain::parse(header.next_payload, plaintext.expose())?;
         rules::check(rules::PUSH, &chain.payloads)?;
@@ -266,13 +278,14 @@ impl RekeySa {
             return Err(Error::Replayed);
         }
         self.verify(datagram, plaintext.expose(), &chain)?;
-        self.interpret(sequence, &chain)
+        self.interpret(sequence, last_block, &chain)
     }
 
     /// Advances to a message of this SA: it and what was sent before it are not accepted again.
     pub fn commit(&mut self, rekey: &VerifiedRekey) {
-        if rekey.spi == self.kek.spi {
-            self.raise_sequence(rekey.sequence);
+        if rekey.spi == self.kek.spi && rekey.sequence > self.sequence {
+            self.sequence = rekey.sequence;
+            self.last_block = Some(rekey.last_block);
         }
     }
 
@@ -342,7 +355,12 @@ impl RekeySa {
             .map_err(|_| Error::Auth(AuthError::Signature))
     }
 
-    fn interpret(&self, sequence: u32, chain: &Chain<'_>) -> Result<VerifiedRekey, Error> {
+    fn interpret(
+        &self,
+        sequence: u32,
+        last_block: [u8; BLOCK_LEN],
+        chain: &Chain<'_>,
+    ) -> Result<VerifiedRekey, Error> {
         let mut deletes = Vec::new();
         for payload in chain.payloads.iter().filter(|payload| payload.kind == PayloadType::DELETE) {
             deletes.extend(delete::decode(payload.body)?);
@@ -360,7 +378,7 @@ impl RekeySa {
             (None, Some(_)) => return Err(DecodeError::Missing { what: "SA" }.into()),
         }
         let gap = sequence - self.sequence - 1;
-        Ok(VerifiedRekey { spi: self.kek.spi, sequence, gap, deletes, sa, kd })
+        Ok(VerifiedRekey { spi: self.kek.spi, sequence, gap, deletes, sa, kd, last_block })
     }
 
     fn check_assertions(&self, sa: &SaPayload, kd: &KeyDownload) -> Result<(), Error> {

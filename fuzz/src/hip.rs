@@ -12,8 +12,8 @@ use claviger_hip::{
     keys::{Keymat, Prk},
     wire::{
         DhGroupList, DiffieHellman, Encrypted, HipCipher, HipMac, HipMac2, HipSignature, HipSignature2,
-        HitSuiteList, Lifetime, Packet, PacketBuilder, Puzzle, RegInfo, Solution, TransportFormatList,
-        packet::PACKET_LEN_MAX,
+        HitSuiteList, Lifetime, Packet, PacketBuilder, Puzzle, R1Counter, RegInfo, Solution,
+        TransportFormatList, packet::PACKET_LEN_MAX,
     },
 };
 use claviger_identity::{DomainIdentifier, Hit, HostIdentity};
@@ -250,7 +250,9 @@ pub fn call(host: &mut Host) -> (Parameters, Keymat) {
     let solution = Solution { k: puzzle.k, opaque: puzzle.opaque, j: vec![7; puzzle.i.len()], i: puzzle.i };
     let keymat = keymat(&solution.i, &solution.j, &*private, &theirs.public_value);
     let own = DiffieHellman { group: DhGroup::NIST_P256, public_value: private.public().to_vec() };
+    let counter: R1Counter = r1.one().expect("R1 holds its generation");
     let i2 = Parameters::default()
+        .with(&counter)
         .with(&solution)
         .with(&own)
         .with(&HipCipher(vec![CipherId::AES_128_CBC]))
@@ -286,4 +288,13 @@ pub fn keys_of_i2(i2: &[u8], private: &dyn KxPrivate) -> Option<Keymat> {
 /// Where a peer of this name is.
 pub fn peer_hit() -> Hit {
     PEER.hit()
+}
+
+/// Says by which kind a script names a parameter, for seeds.
+///
+/// # Panics
+///
+/// If it names it by none.
+pub fn kind_of(parameter: ParameterType) -> u8 {
+    TYPES.iter().position(|known| *known == parameter).expect("the parameter is in the table") as u8
 }

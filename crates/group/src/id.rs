@@ -28,6 +28,8 @@ pub struct GroupId {
 /// The octets or the text cannot name a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupIdError {
+    /// The text holds a control character: it could not be shown so that it reads back.
+    Control,
     /// No octets at all.
     Empty,
     /// More than 255 octets.
@@ -39,6 +41,7 @@ pub enum GroupIdError {
 impl fmt::Display for GroupIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Control => "a group name must not hold control characters",
             Self::Empty => "a group name must not be empty",
             Self::TooLong => "a group name has at most 255 octets",
             Self::Number => {
@@ -83,6 +86,9 @@ impl FromStr for GroupId {
             _ => None,
         };
         let Some((digits, radix)) = number else {
+            if text.contains(char::is_control) {
+                return Err(GroupIdError::Control);
+            }
             return Self::new(IdType::KEY_ID, text);
         };
         if digits.starts_with('+') {
@@ -139,6 +145,7 @@ mod tests {
     fn refuses_what_names_no_group() {
         for (text, error) in [
             ("", GroupIdError::Empty),
+            ("mar\u{7f}ket", GroupIdError::Control),
             ("#", GroupIdError::Number),
             ("#+1", GroupIdError::Number),
             ("#4294967296", GroupIdError::Number),

@@ -1,0 +1,326 @@
+//! Writes the seeds in `corpus/`: `cargo run --example seeds [FOLDER_OF_CAPTURES]`, in this directory.
+//!
+//! Of each format one sound example or a few, small: the fuzzer finds the rest. Packets of other implementations come
+//! from captures, whose folder is an argument; without it their seeds stay as they are.
+
+use std::{fs, path::Path};
+
+use claviger_crypto::{SeededRandom, sign::KeyAlgorithm};
+use claviger_fuzz::{group, hip, isakmp, script::piece};
+use claviger_gdoi::{
+    Gap, SaPayload,
+    iana::{NotifyType, PayloadType},
+    wire::{Delete, Notification, delete, identification, public_key},
+};
+use claviger_group::Role;
+use claviger_hip::{
+    iana::{CertType, ChannelStatus, EspSuite, ParameterType, RegFailure},
+    wire::{
+        Ack, Cert, EspInfo, EspTransform, Lifetime, McastChannel, Packet, R1Counter, RegFailed, RegInfo,
+        RegRequest, RegResponse, Seq, TransportFormatList,
+    },
+};
+use claviger_identity::HostIdentity;
+use claviger_keytree::{Degree, KeyLength, KeyTree};
+use claviger_testkit::pcap;
+use claviger_wire::{Encode, Writer};
+
+/// The parameters that `targets/hip_parameter.rs` checks, in its order.
+const CHECKED: &[ParameterType] = &[
+    ParameterType::ESP_INFO,
+    ParameterType::R1_COUNTER,
+    ParameterType::PUZZLE,
+    ParameterType::SOLUTION,
+    ParameterType::SEQ,
+    ParameterType::ACK,
+    ParameterType::DH_GROUP_LIST,
+    ParameterType::DIFFIE_HELLMAN,
+    ParameterType::HIP_CIPHER,
+    ParameterType::ENCRYPTED,
+    ParameterType::HOST_ID,
+    ParameterType::HIT_SUITE_LIST,
+    ParameterType::CERT,
+    ParameterType::NOTIFICATION,
+    ParameterType::ECHO_REQUEST_SIGNED,
+    ParameterType::REG_INFO,
+    ParameterType::REG_REQUEST,
+    ParameterType::REG_RESPONSE,
+    ParameterType::REG_FAILED,
+    ParameterType::ECHO_RESPONSE_SIGNED,
+    ParameterType::TRANSPORT_FORMAT_LIST,
+    ParameterType::ESP_TRANSFORM,
+    ParameterType::HIP_MAC,
+    ParameterType::HIP_MAC_2,
+    ParameterType::HIP_SIGNATURE_2,
+    ParameterType::HIP_SIGNATURE,
+    ParameterType::ECHO_REQUEST_UNSIGNED,
+    ParameterType::ECHO_RESPONSE_UNSIGNED,
+    ParameterType::MCAST_CHANNEL,
+];
+
+fn main() {
+    if let Some(folder) = std::env::args().nth(1) {
+        captured(Path::new(&folder));
+    }
+    hip_parameters();
+    hip_endpoints();
+    identities();
+    gdoi_payloads();
+    gdoi_endpoints();
+    data();
+    keytree();
+    api();
+}
+
+fn seed(target: &str, name: &str, octets: &[u8]) {
+    let folder = Path::new("corpus").join(target);
+    fs::create_dir_all(&folder).expect("the folder can be made");
+    fs::write(folder.join(name), octets).expect("the seed can be written");
+}
+
+fn parameter_seed(kind: ParameterType, name: &str, contents: &[u8]) {
+    let choice = CHECKED.iter().position(|known| *known == kind).expect("the parameter is checked") as u8;
+    seed("hip_parameter", name, &[&[choice], contents].concat());
+}
+
+fn captured(folder: &Path) {
+    for (file, name) in [("hip2-ecdsa-p384.pcap", "ecdsa"), ("hip2-rsa-2048.pcap", "rsa")] {
+        let mut packets = pcap::read(&folder.join(file)).expect("the capture is there");
+        packets.retain(|packet| packet.protocol == 139);
+        for (number, packet) in packets.iter().take(5).enumerate() {
+            seed("hip_packet", &format!("{name}-{number}"), &packet.payload);
+            let packet = Packet::parse(&packet.payload).expect("the capture is sound");
+            for raw in packet.parameters().iter() {
+                let kind = raw.parameter_type();
+                parameter_seed(kind, &format!("{name}-{}", kind.0), raw.contents());
+            }
+        }
+    }
+}
+
+fn channel() -> McastChannel {
+    McastChannel {
+        reg_type: hip::SERVICE,
+        role: Role::Receiver,
+        group: group::id(),
+        channel: Some(group::tek().channel),
+        lifetime: Lifetime(100),
+        status: ChannelStatus::GRANTED,
+    }
+}
+
+/// Parameters that no capture holds.
+fn hip_parameters() {
+    let lifetime = Lifetime(100);
+    let types = vec![hip::SERVICE];
+    let info = RegInfo { lifetime_min: Lifetime(80), lifetime_max: lifetime, types: types.clone() };
+    let certificate = vec![0x30, 0];
+    let cert = Cert { group: 1, count: 1, id: 1, cert_type: CertType::X509_V3, certificate };
+    for (kind, contents) in [
+        (ParameterType::REG_INFO, info.to_octets()),
+        (ParameterType::REG_REQUEST, RegRequest { lifetime, types: types.clone() }.to_octets()),
+        (ParameterType::REG_RESPONSE, RegResponse { lifetime, types: types.clone() }.to_octets()),
+        (
+            ParameterType::REG_FAILED,
+            RegFailed { failure: RegFailure::ADDITIONAL_CREDENTIALS, types }.to_octets(),
+        ),
+        (ParameterType::MCAST_CHANNEL, channel().to_octets()),
+        (ParameterType::CERT, cert.to_octets()),
+        (ParameterType::R1_COUNTER, R1Counter::new(7).to_octets()),
+        (ParameterType::HOST_ID, hip::PEER.host_id().to_octets()),
+        (ParameterType::NOTIFICATION, vec![0, 0, 0, 14]),
+        (ParameterType::ENCRYPTED, vec![0; 36]),
+    ] {
+        parameter_seed(kind, &format!("own-{}", kind.0), &contents);
+    }
+}
+
+fn hip_endpoints() {
+    let lifetime = Lifetime(100);
+    let made_up = |parameters: &[(ParameterType, Vec<u8>)]| {
+        parameters
+            .iter()
+            .flat_map(|(kind, contents)| piece(hip::kind_of(*kind), contents))
+            .collect::<Vec<u8>>()
+    };
+    let inner = |with_host_id: bool| {
+        let mut parameters = vec![(ParameterType::MCAST_CHANNEL, channel().to_octets())];
+        if with_host_id {
+            parameters.insert(0, (ParameterType::HOST_ID, hip::PEER.host_id().to_octets()));
+        }
+        (ParameterType::ENCRYPTED, hip::block(&parameters))
+    };
+    let request =
+        (ParameterType::REG_REQUEST, RegRequest { lifetime, types: vec![hip::SERVICE] }.to_octets());
+    let esp = [
+        (ParameterType::ESP_INFO, EspInfo { keymat_index: 0, old_spi: 0, new_spi: 0x1000 }.to_octets()),
+        (
+            ParameterType::TRANSPORT_FORMAT_LIST,
+            TransportFormatList(vec![ParameterType::ESP_TRANSFORM]).to_octets(),
+        ),
+        (ParameterType::ESP_TRANSFORM, EspTransform(vec![EspSuite::AES_128_CBC_HMAC_SHA_256]).to_octets()),
+    ];
+
+    seed("hip_responder", "i2", &piece(1, &[]));
+    seed("hip_responder", "i2-registers", &piece(1, &made_up(&[inner(false), request.clone()])));
+    seed("hip_responder", "i2-with-esp", &piece(1, &made_up(&esp)));
+
+    let answer = RegResponse { lifetime, types: vec![hip::SERVICE] }.to_octets();
+    let r2 = made_up(&[inner(false), (ParameterType::REG_RESPONSE, answer.clone())]);
+    seed("hip_initiator", "r1-r2", &[piece(1, &[]), piece(1, &[])].concat());
+    seed("hip_initiator", "r1-r2-grants", &[piece(1, &[]), piece(1, &r2)].concat());
+
+    let number = |kind: ParameterType| match kind {
+        ParameterType::SEQ => (kind, Seq(1).to_octets()),
+        _ => (kind, Ack(vec![1]).to_octets()),
+    };
+    let update = made_up(&[number(ParameterType::SEQ), inner(false), request]);
+    let response =
+        made_up(&[number(ParameterType::SEQ), inner(false), (ParameterType::REG_RESPONSE, answer)]);
+    let acknowledges = made_up(&[number(ParameterType::ACK)]);
+    let echo = made_up(&[(ParameterType::ECHO_REQUEST_SIGNED, vec![7; 8])]);
+    seed("hip_associated", "update-registers", &piece(1, &update));
+    seed("hip_associated", "update-revokes", &[piece(1, &response), piece(1, &acknowledges)].concat());
+    seed("hip_associated", "close", &piece(3, &echo));
+    seed(
+        "hip_associated",
+        "notify",
+        &piece(7, &made_up(&[(ParameterType::NOTIFICATION, vec![0, 0, 0, 14])])),
+    );
+}
+
+fn identities() {
+    for (algorithm, name) in [
+        (KeyAlgorithm::EcdsaP256, "ecdsa-p256"),
+        (KeyAlgorithm::EcdsaP384, "ecdsa-p384"),
+        (KeyAlgorithm::Ed25519, "ed25519"),
+    ] {
+        let path = Path::new("corpus/identity_pem").join(name);
+        if !path.exists() {
+            let identity = HostIdentity::generate(algorithm).expect("keys can be made");
+            seed("identity_pem", name, identity.to_pem().expose());
+        }
+    }
+}
+
+fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut w = Writer::new();
+    write(&mut w);
+    w.into_octets()
+}
+
+fn sa(sa: &SaPayload) -> Vec<u8> {
+    written(|w| sa.encode(w).expect("the policy is sound"))
+}
+
+fn kd() -> Vec<u8> {
+    written(|w| group::kd().encode(w).expect("the keys are sound"))
+}
+
+fn gdoi_payloads() {
+    let gap = Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: Some(2) };
+    let deletes = [Delete::Tek(group::tek().spi)];
+    let notification = Notification { notify: NotifyType::INVALID_ID_INFORMATION, message_id: Some(7) };
+    let bodies = [
+        ("gap", written(|w| gap.encode(w))),
+        ("delete", written(|w| delete::encode(&deletes, w).expect("they are alike"))),
+        ("notification", written(|w| notification.encode(w))),
+        ("id", written(|w| identification::encode(&group::id(), w))),
+        ("nonce", vec![7; 16]),
+        ("sequence-number", vec![0, 0, 0, 7]),
+        ("public-key", public_key::encode(group::SIGNER.public()).expect("the key is supported")),
+        ("attributes", vec![0x80, 1, 0, 1, 0, 2, 0, 4, 0, 1, 0x51, 0x80]),
+    ];
+    for (choice, (name, body)) in (0u8..).zip(&bodies) {
+        seed("gdoi_payload", name, &[&[choice][..], body].concat());
+    }
+    seed("gdoi_sa", "kek-gap-tek", &sa(&group::sa()));
+    seed("gdoi_key_download", "download", &kd());
+    let chain = isakmp::chain(&message_1());
+    seed("gdoi_message", "chain", &[&[chain.first().0][..], chain.octets()].concat());
+    let message = isakmp::Exchange::new(1).seal(claviger_gdoi::iana::ExchangeType::GROUPKEY_PULL, &chain);
+    seed("gdoi_message", "sealed", &message);
+}
+
+/// Ni, ID; HASH comes with the seal.
+fn message_1() -> Vec<u8> {
+    let id = written(|w| identification::encode(&group::id(), w));
+    [piece(PayloadType::NONCE.0, &[7; 16]), piece(PayloadType::ID.0, &id)].concat()
+}
+
+fn gdoi_endpoints() {
+    const SEALED: u8 = 2;
+    const INFORMATIONAL: u8 = 1;
+    let gap = Gap { activation_delay: None, deactivation_delay: None, sender_id_request: Some(2) };
+    let gap = piece(PayloadType::GROUP_ASSOCIATED_POLICY.0, &written(|w| gap.encode(w)));
+    seed("gdoi_server", "pull", &[piece(SEALED, &message_1()), piece(SEALED, &gap)].concat());
+    let notification = Notification { notify: NotifyType::NO_PROPOSAL_CHOSEN, message_id: Some(1) };
+    let notification = piece(PayloadType::NOTIFICATION.0, &written(|w| notification.encode(w)));
+    let declined = [piece(SEALED, &message_1()), piece(INFORMATIONAL, &notification)].concat();
+    seed("gdoi_server", "declined", &declined);
+
+    let mut offered = group::sa();
+    offered.kek.as_mut().expect("the policy has a KEK").management = None;
+    let offer = [piece(PayloadType::NONCE.0, &[8; 16]), piece(PayloadType::SA.0, &sa(&offered))].concat();
+    let sequence = piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 0]);
+    let download = [sequence, piece(PayloadType::KEY_DOWNLOAD.0, &kd())].concat();
+    seed("gdoi_member", "pull", &[piece(SEALED, &offer), piece(SEALED, &download)].concat());
+    seed("gdoi_member", "refused", &piece(INFORMATIONAL, &notification));
+
+    let sequence = piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 7]);
+    let deletes = written(|w| delete::encode(&[Delete::Tek(group::tek().spi)], w).expect("they are alike"));
+    let deletes = piece(PayloadType::DELETE.0, &deletes);
+    seed("gdoi_push", "delete", &[sequence.clone(), deletes].concat());
+    let policy = SaPayload { kek: None, ..group::sa() };
+    let tek = group::tek();
+    let keys = claviger_gdoi::KeyDownload { teks: vec![(tek.spi, tek.keys)], ..Default::default() };
+    let keys = written(|w| keys.encode(w).expect("the keys are sound"));
+    let policy = piece(PayloadType::SA.0, &sa(&policy));
+    seed("gdoi_push", "tek", &[sequence, policy, piece(PayloadType::KEY_DOWNLOAD.0, &keys)].concat());
+}
+
+fn data() {
+    use claviger_esp::packet::{IpHeader, PROTOCOL_UDP, udp};
+    for (name, source, destination) in
+        [("ipv4", "192.0.2.1:9", "239.192.0.1:5004"), ("ipv6", "[2001:db8::1]:9", "[ff15::1]:5004")]
+    {
+        let (source, destination): (std::net::SocketAddr, std::net::SocketAddr) =
+            (source.parse().expect("an address"), destination.parse().expect("an address"));
+        let header = udp::header(source, destination, b"media").expect("it is short");
+        let datagram = [&header[..], b"media"].concat();
+        let packet = IpHeader::new(source.ip(), destination.ip()).write(PROTOCOL_UDP, &datagram);
+        let packet = packet.expect("it is short");
+        seed("ip_packet", name, &packet);
+        let padding = (2u8..).find(|padding| (packet.len() + usize::from(*padding) + 2) % 4 == 0);
+        let padding: Vec<u8> = (1..=padding.expect("one of four fits")).collect();
+        let next = if source.is_ipv4() { 4 } else { 41 };
+        seed("esp_open", name, &[&packet[..], &padding, &[padding.len() as u8, next]].concat());
+    }
+}
+
+fn keytree() {
+    let random = &mut SeededRandom::new(1);
+    let degree = Degree::new(2).expect("2 is a degree");
+    let mut tree = KeyTree::new(degree, KeyLength::Octets16, 16, random);
+    tree.batch(5, &[], random).expect("there is room for five");
+    let mut octets = tree.header().to_octets().to_vec();
+    for (node, key) in tree.nodes() {
+        octets.push(node.level());
+        octets.extend_from_slice(&node.index().to_be_bytes());
+        octets.extend_from_slice(&key.handle.to_be_bytes());
+    }
+    seed("keytree_restore", "five-members", &octets);
+}
+
+fn api() {
+    use claviger_api::record::Record;
+    let records = [Record::Data(b"media".to_vec().into()), Record::Lost(3)];
+    let mut stream = vec![2];
+    for record in &records {
+        stream.extend_from_slice(&record.encode().expect("it is short"));
+    }
+    seed("api", "records", &stream);
+    seed("api", "group-add", br##"{"name":"#1234","policy":{"degree":4,"transform":"aes128-gcm"}}"##);
+    seed("api", "options", br#"{"address":"239.192.0.1","port":4500,"tek_lifetime_s":3600}"#);
+    seed("api", "rekey", br#"{"key":"tek"}"#);
+}

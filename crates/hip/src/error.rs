@@ -123,8 +123,6 @@ reasons! {
         NotForUs => "not_for_us", "is meant for another host";
         /// A Diffie-Hellman public value is no member of its group (RFC 7401 §5.3.2).
         PublicValue => "public_value", "diffie-hellman value is not in its group";
-        /// #K in I2 is not what the puzzle asked (RFC 7401 §6.9 step 8).
-        PuzzleDifficulty => "puzzle_difficulty", "solves an easier puzzle than was set";
         /// The solution comes after the puzzle's lifetime (RFC 7401 §5.2.4).
         PuzzleExpired => "puzzle_expired", "solves a puzzle that has expired";
         /// #I is none that this host gave to this peer at this address (RFC 7401 §4.1.2).

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+pub(crate) mod forge;
+
 use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
@@ -14,8 +16,8 @@ use claviger_crypto::{SeededRandom, provider, sign::KeyAlgorithm};
 use claviger_group::{GroupId, Role};
 use claviger_hip::{
     Error, Event, Host, HostConfig, RegistrationAnswer, RegistrationRequest,
-    iana::{ChannelStatus, PacketType, RegFailure, RegType},
-    wire::{Lifetime, McastChannel},
+    iana::{ChannelStatus, PacketType, ParameterType, RegFailure, RegType},
+    wire::{Lifetime, McastChannel, Packet},
 };
 use claviger_identity::{Hit, HostIdentity};
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
@@ -54,6 +56,8 @@ pub(crate) struct Pair {
     pub(crate) now: Time,
     pub(crate) member: Side,
     pub(crate) server: Side,
+    /// The server's identity, for who plays the server.
+    pub(crate) server_identity: Arc<HostIdentity>,
     /// Octets that travelled, in order.
     pub(crate) log: Vec<(Hit, Vec<u8>)>,
     /// What the registrar says to requests, unless a test answers itself.
@@ -92,6 +96,7 @@ impl Pair {
     pub(crate) fn new(member: HostConfig, server: HostConfig) -> Self {
         Self {
             now: START,
+            server_identity: server.identity.clone(),
             member: side(member, [192, 0, 2, 1], 10500, 1),
             server: side(server, [192, 0, 2, 2], 10500, 2),
             log: Vec::new(),
@@ -314,4 +319,28 @@ pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
             _ => "other",
         })
         .collect()
+}
+
+/// Everything of a host that must not change: what it says of the peer, what it would store, which keys it has.
+pub(crate) fn fingerprint(side: &Side, peer: &Hit) -> (String, Option<Vec<u8>>, Option<[u8; 16]>) {
+    (
+        format!("{:?}", side.host.association(peer)),
+        side.host.snapshot(peer).map(|snapshot| snapshot.expose().to_vec()),
+        side.host.registration_sa(peer, GDOI).map(|sa| sa.cookies.0),
+    )
+}
+
+/// The padding behind a parameter.
+pub(crate) fn padding(packet: &Packet<'_>, parameter: ParameterType) -> std::ops::Range<usize> {
+    let raw = packet.parameters().raw(parameter).unwrap();
+    raw.offset() + 4 + raw.contents().len()..raw.offset() + raw.octets().len()
+}
+
+pub(crate) fn signature_padding(packet: &Packet<'_>) -> std::ops::Range<usize> {
+    padding(packet, ParameterType::HIP_SIGNATURE)
+}
+
+/// Whether a side told an event of this name.
+pub(crate) fn told(side: &mut Side, name: &str) -> bool {
+    names(&side.take_events()).contains(&name)
 }

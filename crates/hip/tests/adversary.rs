@@ -1,0 +1,862 @@
+//! Attacks, each by its name, and for each rule one that breaks it.
+
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+mod support;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use claviger_crypto::{provider, sign::KeyAlgorithm};
+use claviger_hip::{
+    AssociationState, AuthError, Error, Event, FailReason, HostConfig, LimitError, PeerIncompatible,
+    PeerMisbehaved, TransportFormats,
+    iana::{CipherId, DhGroup, EspSuite, NotifyType, PacketType, ParameterType, RegFailure, RegType},
+    puzzle,
+    wire::{
+        Ack, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned, Lifetime, Notification, Packet,
+        PacketBuilder, ParameterBlock, RegFailed, RegInfo, RegRequest, RegResponse, Seq,
+    },
+};
+use claviger_identity::{Hit, HostIdentity};
+use claviger_sansio::Carriage;
+use claviger_wire::DecodeError;
+
+use support::{
+    forge::{I2, R1, Session, hear, i1},
+    *,
+};
+
+fn attacker() -> Arc<HostIdentity> {
+    identity(KeyAlgorithm::EcdsaP256)
+}
+
+/// Establishes an association with a forged member that asked for one group.
+fn forged() -> (Pair, Session) {
+    let mut pair = Pair::default_pair();
+    let session = I2::prepare(&mut pair, attacker()).establish(&mut pair);
+    pair.server.take_events();
+    (pair, session)
+}
+
+fn i2_with(config: impl FnOnce(&mut HostConfig), change: impl FnOnce(&mut I2)) -> Error {
+    let mut server = server_config();
+    config(&mut server);
+    let mut pair = Pair::new(member_config(), server);
+    let mut i2 = I2::prepare(&mut pair, attacker());
+    change(&mut i2);
+    let error = pair.server_hears(&i2.build()).unwrap_err();
+    assert_eq!(pair.server.host.associations().count(), 0);
+    assert!(pair.server.take_events().is_empty());
+    error
+}
+
+fn forged_update(fill: impl FnOnce(&Session, &mut PacketBuilder)) -> Error {
+    let (mut pair, session) = forged();
+    let before = fingerprint(&pair.server, &session.identity.hit());
+    let update = session.packet(PacketType::UPDATE, |builder| fill(&session, builder));
+    let error = pair.server_hears(&update).unwrap_err();
+    assert_eq!(fingerprint(&pair.server, &session.identity.hit()), before);
+    assert!(pair.server.take_events().is_empty());
+    error
+}
+
+fn reg_request(reg_type: RegType) -> RegRequest {
+    RegRequest { lifetime: Lifetime::at_most(HOUR), types: vec![reg_type] }
+}
+
+fn ack_of_nothing() -> Error {
+    forged_update(|_, builder| {
+        builder.add(&Ack(vec![7]));
+    })
+}
+
+fn answer_to_nothing() -> Error {
+    forged_update(|_, builder| {
+        builder.add(&Seq(0)).add(&RegResponse { lifetime: Lifetime::at_most(HOUR), types: vec![GDOI] });
+    })
+}
+
+fn channel_without_request() -> Error {
+    forged_update(|session, builder| {
+        builder.add(&Seq(0)).add(&session.encrypt(&[group("two", HOUR)]));
+    })
+}
+
+fn checksum_on_udp() -> Error {
+    let mut pair = Pair::default_pair();
+    let mut octets = i1(pair.member.hit(), pair.server.hit(), &[DhGroup::NIST_P256]);
+    octets[4] = 1;
+    pair.server_hears(&octets).unwrap_err()
+}
+
+fn null_cipher_chosen() -> Error {
+    i2_with(|_| {}, |i2| i2.ciphers = vec![CipherId::NULL_ENCRYPT])
+}
+
+fn close_ack_of_another_close() -> Error {
+    let (mut pair, session) = forged();
+    pair.server.host.close(pair.now, session.identity.hit()).unwrap();
+    let ack = session.packet(PacketType::CLOSE_ACK, |builder| {
+        builder.add(&EchoResponseSigned(vec![0; 16]));
+    });
+    let error = pair.server_hears(&ack).unwrap_err();
+    let info = pair.server.host.association(&session.identity.hit()).unwrap();
+    assert_eq!(info.state, AssociationState::Closing);
+    error
+}
+
+fn close_ack_of_nothing() -> Error {
+    let (mut pair, session) = forged();
+    let ack = session.packet(PacketType::CLOSE_ACK, |builder| {
+        builder.add(&EchoResponseSigned(vec![0; 16]));
+    });
+    pair.server_hears(&ack).unwrap_err()
+}
+
+/// Somebody on the path takes the strong groups out of I1 (RFC 7401 section 4.1.7).
+fn downgrade_of_the_group_list() -> Error {
+    let both = |mut config: HostConfig| {
+        config.dh_groups = vec![DhGroup::NIST_P384, DhGroup::NIST_P256];
+        config
+    };
+    let mut pair = Pair::new(both(member_config()), both(server_config()));
+    pair.connect(None);
+    pair.member.transmits();
+    pair.server_hears(&i1(pair.member.hit(), pair.server.hit(), &[DhGroup::NIST_P256])).unwrap();
+    let r1 = pair.server.transmits().remove(0).payload;
+    let error = pair.member_hears(&r1).unwrap_err();
+    // Nothing is said to the Responder, and the next I1, unaltered, succeeds with the best group.
+    assert!(pair.member.transmits().is_empty());
+    pair.pass(Duration::from_secs(2), |_, _| true);
+    let info = pair.member.host.association(&pair.server.hit()).unwrap();
+    assert_eq!(info.dh_group, Some(DhGroup::NIST_P384));
+    error
+}
+
+fn group_that_r1_did_not_carry() -> Error {
+    i2_with(|_| {}, |i2| i2.group = DhGroup::NIST_P521)
+}
+
+fn esp_suite_that_was_not_offered() -> Error {
+    i2_with(
+        |config| config.transport = TransportFormats::Esp(vec![EspSuite::AES_GCM_16]),
+        |i2| {
+            i2.formats = vec![ParameterType::ESP_TRANSFORM];
+            i2.suites = vec![EspSuite::NULL_HMAC_SHA_256];
+        },
+    )
+}
+
+/// The attacker calls itself by the HIT of somebody who is authorised.
+fn stolen_hit_in_i2() -> Error {
+    let mut pair = Pair::default_pair();
+    let victim = attacker();
+    let mut i2 = I2::prepare(&mut pair, victim);
+    let thief = attacker();
+    i2.host_id = thief.host_id().clone();
+    i2.identity = thief;
+    let error = pair.server_hears(&i2.build()).unwrap_err();
+    assert_eq!(pair.server.host.associations().count(), 0);
+    error
+}
+
+/// The attacker answers in the name of the server.
+fn stolen_hit_in_r1() -> Error {
+    let mut pair = Pair::default_pair();
+    pair.connect(None);
+    pair.member.transmits();
+    let mut r1 = R1::prepare(attacker());
+    r1.sender = pair.server.hit();
+    let error = pair.member_hears(&r1.build(pair.member.hit())).unwrap_err();
+    assert!(pair.member.transmits().is_empty(), "no I2 is sent");
+    error
+}
+
+fn packet_for_somebody_else() -> Error {
+    let mut pair = Pair::default_pair();
+    let octets = i1(pair.member.hit(), attacker().hit(), &[DhGroup::NIST_P256]);
+    pair.server_hears(&octets).unwrap_err()
+}
+
+/// What a host has sent comes back to it.
+fn reflection() -> Error {
+    let mut pair = Pair::default_pair();
+    pair.connect(None);
+    let i1 = pair.member.transmits().remove(0).payload;
+    pair.member_hears(&i1).unwrap_err()
+}
+
+fn point_that_is_not_on_the_curve() -> Error {
+    i2_with(|_| {}, |i2| i2.public_value = Some(vec![2; 64]))
+}
+
+fn puzzle_solved_too_late() -> Error {
+    let mut pair = Pair::default_pair();
+    let i2 = I2::prepare(&mut pair, attacker());
+    pair.now = pair.now + Duration::from_secs(66);
+    pair.server_hears(&i2.build()).unwrap_err()
+}
+
+/// Who lowers #K, or makes up #I, solves a puzzle that was never set.
+fn puzzle_made_easier() -> Error {
+    let mut pair = Pair::default_pair();
+    pair.server.host.set_puzzle_difficulty(12).unwrap();
+    let mut i2 = I2::prepare(&mut pair, attacker());
+    i2.solution.k = 0;
+    pair.server_hears(&i2.build()).unwrap_err()
+}
+
+fn puzzle_of_a_generation_that_is_gone() -> Error {
+    let mut pair = Pair::default_pair();
+    let i2 = I2::prepare(&mut pair, attacker());
+    pair.now = pair.now + Duration::from_secs(1000);
+    pair.server_hears(&i2.build()).unwrap_err()
+}
+
+fn puzzle_not_solved() -> Error {
+    let mut pair = Pair::default_pair();
+    pair.server.host.set_puzzle_difficulty(8).unwrap();
+    let mut i2 = I2::prepare(&mut pair, attacker());
+    let rhash = provider().hash(claviger_crypto::hash::HashAlgorithm::Sha384).unwrap();
+    while puzzle::verify(rhash, &i2.solution, i2.sender, i2.receiver) {
+        i2.solution.j[0] = i2.solution.j[0].wrapping_add(1);
+    }
+    pair.server_hears(&i2.build()).unwrap_err()
+}
+
+fn r1_that_nobody_asked_for() -> Error {
+    let mut pair = Pair::default_pair();
+    let r1 = R1::prepare(attacker()).build(pair.member.hit());
+    pair.member_hears(&r1).unwrap_err()
+}
+
+fn r2_that_nobody_asked_for() -> Error {
+    let mut pair = Pair::default_pair();
+    pair.establish(None);
+    let r2 = pair.sent(pair.server.hit(), PacketType::R2).remove(0);
+    pair.member_hears(&r2).unwrap_err()
+}
+
+fn request_inside_an_answer() -> Error {
+    forged_update(|_, builder| {
+        builder
+            .add(&Seq(0))
+            .add(&reg_request(GDOI))
+            .add(&RegFailed { failure: RegFailure::TYPE_UNAVAILABLE, types: vec![GDOI] });
+    })
+}
+
+fn second_request_before_the_answer() -> Error {
+    let (mut pair, session) = forged();
+    for seq in [0, 1] {
+        let update = session.packet(PacketType::UPDATE, |builder| {
+            builder.add(&Seq(seq)).add(&reg_request(GDOI));
+        });
+        match (seq, pair.server_hears(&update)) {
+            (0, result) => assert_eq!(result, Ok(())),
+            (_, result) => {
+                assert_eq!(names(&pair.server.take_events()), ["requested"], "one request is outstanding");
+                return result.unwrap_err();
+            }
+        }
+    }
+    unreachable!("the loop returns")
+}
+
+fn transport_that_was_not_offered() -> Error {
+    i2_with(
+        |_| {},
+        |i2| {
+            i2.formats = vec![ParameterType::ESP_TRANSFORM];
+            i2.suites = vec![EspSuite::AES_GCM_16];
+        },
+    )
+}
+
+fn update_without_association() -> Error {
+    let (_, session) = forged();
+    let mut pair = Pair::default_pair();
+    let update = Session { peer: pair.server.hit(), ..session }.packet(PacketType::UPDATE, |builder| {
+        builder.add(&Seq(0));
+    });
+    pair.server_hears(&update).unwrap_err()
+}
+
+fn update_far_ahead() -> Error {
+    forged_update(|_, builder| {
+        builder.add(&Seq(1000));
+    })
+}
+
+fn update_of_old() -> Error {
+    let (mut pair, session) = forged();
+    let update = |seq| {
+        session.packet(PacketType::UPDATE, |builder| {
+            builder.add(&Seq(seq));
+        })
+    };
+    for seq in 0..3 {
+        pair.server_hears(&update(seq)).unwrap();
+    }
+    pair.server_hears(&update(0)).unwrap_err()
+}
+
+/// Breaks a rule, and returns what the host says to that.
+type Attack = fn() -> Error;
+
+/// Each rule, and an attack that breaks it.
+const ATTACKS: &[(PeerMisbehaved, Attack)] = &[
+    (PeerMisbehaved::AckUnasked, ack_of_nothing),
+    (PeerMisbehaved::AnswerUnasked, answer_to_nothing),
+    (PeerMisbehaved::ChannelTypeForeign, channel_without_request),
+    (PeerMisbehaved::Checksum, checksum_on_udp),
+    (PeerMisbehaved::CipherNotOffered, null_cipher_chosen),
+    (PeerMisbehaved::CloseAckForeign, close_ack_of_another_close),
+    (PeerMisbehaved::CloseAckUnasked, close_ack_of_nothing),
+    (PeerMisbehaved::DhDowngrade, downgrade_of_the_group_list),
+    (PeerMisbehaved::DhGroupNotOffered, group_that_r1_did_not_carry),
+    (PeerMisbehaved::EspSuiteNotOffered, esp_suite_that_was_not_offered),
+    (PeerMisbehaved::HitMismatch, stolen_hit_in_i2),
+    (PeerMisbehaved::HitMismatch, stolen_hit_in_r1),
+    (PeerMisbehaved::NotForUs, packet_for_somebody_else),
+    (PeerMisbehaved::OwnHit, reflection),
+    (PeerMisbehaved::PublicValue, point_that_is_not_on_the_curve),
+    (PeerMisbehaved::PuzzleExpired, puzzle_solved_too_late),
+    (PeerMisbehaved::PuzzleForeign, puzzle_made_easier),
+    (PeerMisbehaved::PuzzleStale, puzzle_of_a_generation_that_is_gone),
+    (PeerMisbehaved::PuzzleUnsolved, puzzle_not_solved),
+    (PeerMisbehaved::R1Unasked, r1_that_nobody_asked_for),
+    (PeerMisbehaved::R2Unasked, r2_that_nobody_asked_for),
+    (PeerMisbehaved::RequestInAnswer, request_inside_an_answer),
+    (PeerMisbehaved::RequestOutstanding, second_request_before_the_answer),
+    (PeerMisbehaved::TransportNotOffered, transport_that_was_not_offered),
+    (PeerMisbehaved::Unassociated, update_without_association),
+    (PeerMisbehaved::UpdateAhead, update_far_ahead),
+    (PeerMisbehaved::UpdateOld, update_of_old),
+];
+
+#[test]
+fn every_broken_rule_is_named() {
+    for (rule, attack) in ATTACKS {
+        assert_eq!(attack(), Error::PeerMisbehaved(*rule));
+    }
+    let broken: BTreeSet<_> = ATTACKS.iter().map(|(rule, _)| *rule).collect();
+    let rules: BTreeSet<_> = PeerMisbehaved::ALL.iter().copied().collect();
+    assert_eq!(broken, rules, "every rule is broken somewhere");
+}
+
+#[test]
+fn a_replayed_i2_gets_the_stored_r2_and_changes_nothing() {
+    let mut pair = Pair::default_pair();
+    pair.establish(Some(join(&["one"])));
+    pair.server.take_events();
+    let i2 = pair.sent(pair.member.hit(), PacketType::I2).remove(0);
+    let r2 = pair.sent(pair.server.hit(), PacketType::R2).remove(0);
+    let before = fingerprint(&pair.server, &pair.member.hit());
+    for later in [0, 100, 200, 250] {
+        pair.now = START + Duration::from_secs(later);
+        pair.server_hears(&i2).unwrap();
+        assert_eq!(pair.server.transmits().remove(0).payload, r2, "also after the puzzle's lifetime");
+        assert_eq!(fingerprint(&pair.server, &pair.member.hit()), before);
+        assert!(pair.server.take_events().is_empty());
+    }
+    // The R1's key is destroyed with its generation.
+    pair.now = START + Duration::from_secs(700);
+    assert_eq!(pair.server_hears(&i2), Err(PeerMisbehaved::PuzzleStale.into()));
+    assert_eq!(fingerprint(&pair.server, &pair.member.hit()), before);
+}
+
+#[test]
+fn a_replayed_i2_of_an_earlier_association_does_not_bring_it_back() {
+    let mut pair = Pair::default_pair();
+    pair.establish(Some(join(&["one"])));
+    let old = pair.sent(pair.member.hit(), PacketType::I2).remove(0);
+    pair.establish(Some(join(&["two"])));
+    pair.server.take_events();
+    let before = fingerprint(&pair.server, &pair.member.hit());
+    pair.server_hears(&old).unwrap();
+    assert!(pair.server.transmits().is_empty(), "its R2 was replaced");
+    assert_eq!(fingerprint(&pair.server, &pair.member.hit()), before);
+
+    pair.member.host.close(pair.now, pair.server.hit()).unwrap();
+    pair.run();
+    for i2 in pair.sent(pair.member.hit(), PacketType::I2) {
+        let _ = pair.server_hears(&i2);
+        let info = pair.server.host.association(&pair.member.hit()).unwrap();
+        assert_eq!(info.state, AssociationState::Closed, "who has left stays out");
+    }
+}
+
+#[test]
+fn a_replayed_i2_with_other_octets_where_nothing_covers_them_is_the_same_i2() {
+    let mut pair = Pair::default_pair();
+    pair.establish(Some(join(&["one"])));
+    pair.server.take_events();
+    let mut i2 = pair.sent(pair.member.hit(), PacketType::I2).remove(0);
+    let padding = signature_padding(&Packet::parse(&i2).unwrap());
+    assert!(!padding.is_empty());
+    i2[padding.start] ^= 0xff;
+    let before = fingerprint(&pair.server, &pair.member.hit());
+    pair.server_hears(&i2).unwrap();
+    assert!(pair.server.take_events().is_empty());
+    assert_eq!(fingerprint(&pair.server, &pair.member.hit()), before);
+}
+
+#[test]
+fn a_restarted_server_takes_no_i2_of_its_earlier_life() {
+    let config = server_config();
+    let mut pair = Pair::new(member_config(), config.clone());
+    pair.connect(Some(join(&["one"])));
+    pair.run_with(|_, octets| octets[2] != PacketType::I2.0);
+    let i2 = pair.sent(pair.member.hit(), PacketType::I2).remove(0);
+    pair.now = pair.now + Duration::from_millis(5);
+    let random = Box::new(claviger_crypto::SeededRandom::new(2));
+    pair.server.host = claviger_hip::Host::new(config, random, pair.now).unwrap();
+    assert_eq!(pair.server_hears(&i2), Err(PeerMisbehaved::PuzzleStale.into()));
+    // The member finds out by itself, and registers.
+    pair.pass(Duration::from_secs(5), |_, _| true);
+    assert!(pair.keys_agree());
+}
+
+#[test]
+fn a_puzzle_is_good_for_one_host_at_one_address() {
+    let mut pair = Pair::default_pair();
+    let foreign: Error = PeerMisbehaved::PuzzleForeign.into();
+    let i2 = I2::prepare(&mut pair, attacker()).build();
+    let now = pair.now;
+    assert_eq!(hear(&mut pair.server, now, ([203, 0, 113, 1], 10500), &i2), Err(foreign));
+    let mut stolen = I2::prepare(&mut pair, attacker());
+    let other = attacker();
+    stolen.sender = other.hit();
+    stolen.host_id = other.host_id().clone();
+    stolen.identity = other;
+    assert_eq!(pair.server_hears(&stolen.build()), Err(foreign));
+    assert_eq!(pair.server_hears(&i2), Ok(()));
+}
+
+#[test]
+fn an_i1_flood_leaves_nothing_behind() {
+    let mut config = server_config();
+    config.r1_per_second_max = 50;
+    let mut pair = Pair::new(member_config(), config);
+    let (mut answered, mut refused) = (0, 0);
+    for number in 0..1000u32 {
+        let mut hit = *pair.member.hit().octets();
+        hit[12..].copy_from_slice(&number.to_be_bytes());
+        match pair.server_hears(&i1(Hit::new(hit), pair.server.hit(), &[DhGroup::NIST_P256])) {
+            Ok(()) => answered += 1,
+            Err(error) => {
+                assert_eq!(error, LimitError::R1Rate.into());
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((answered, refused), (50, 950), "R1s to one address are limited");
+    assert_eq!(pair.server.host.associations().count(), 0);
+    pair.server.transmits();
+    pair.connect(None);
+    pair.pass(Duration::from_secs(3), |_, _| true);
+    assert!(pair.is_established());
+}
+
+/// Each I2 with a solved puzzle costs a Diffie-Hellman computation: one puzzle buys a bounded number.
+#[test]
+fn an_i2_flood_behind_one_solved_puzzle_is_bounded() {
+    let mut pair = Pair::default_pair();
+    let identity = attacker();
+    let mut i2 = I2::prepare(&mut pair, identity);
+    let (mut computed, mut worn) = (0, 0);
+    for number in 0..100u8 {
+        i2.requests = vec![RegRequest { lifetime: Lifetime(number), types: vec![GDOI] }];
+        let mut octets = i2.build();
+        let position = octets.len() - 100;
+        octets[position] ^= 1;
+        match pair.server_hears(&octets) {
+            Err(Error::Auth(_)) => computed += 1,
+            Err(Error::Limit(LimitError::PuzzleWorn)) => worn += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((computed, worn), (16, 84));
+    let notifies = pair.server.transmits();
+    assert_eq!(notifies.len(), 4, "reports are limited too");
+    assert!(notifies.iter().all(|transmit| transmit.payload[2] == PacketType::NOTIFY.0));
+    // Others, and the same host with another puzzle, are served.
+    pair.establish(Some(join(&["one"])));
+    pair.now = pair.now + Duration::from_secs(1);
+    let identity = i2.identity.clone();
+    I2::prepare(&mut pair, identity).establish(&mut pair);
+}
+
+/// Made-up puzzles cost the server three digests, and no memory.
+#[test]
+fn an_i2_flood_with_made_up_puzzles_leaves_nothing_behind() {
+    let mut pair = Pair::default_pair();
+    let mut i2 = I2::prepare(&mut pair, attacker());
+    for _ in 0..100 {
+        i2.solution.i[0] = i2.solution.i[0].wrapping_add(1);
+        assert_eq!(pair.server_hears(&i2.build()), Err(PeerMisbehaved::PuzzleForeign.into()));
+    }
+    assert_eq!(pair.server.host.associations().count(), 0);
+    assert!(pair.server.transmits().is_empty(), "nobody is told before its puzzle is solved");
+}
+
+#[test]
+fn a_thief_of_a_host_id_cannot_sign_for_it() {
+    let mut pair = Pair::default_pair();
+    let victim = attacker();
+    let mut i2 = I2::prepare(&mut pair, victim);
+    i2.identity = attacker();
+    assert_eq!(pair.server_hears(&i2.build()), Err(AuthError::Signature.into()));
+    assert_eq!(pair.server.host.associations().count(), 0);
+    let notify = pair.server.transmits().remove(0).payload;
+    let notification: Notification = Packet::parse(&notify).unwrap().one().unwrap();
+    assert_eq!(notification.notify_type, NotifyType::AUTHENTICATION_FAILED);
+}
+
+#[test]
+fn errors_behind_a_solved_puzzle_are_reported_by_their_names() {
+    let report = |change: &dyn Fn(&mut I2)| {
+        let mut pair = Pair::default_pair();
+        let mut i2 = I2::prepare(&mut pair, attacker());
+        change(&mut i2);
+        pair.server_hears(&i2.build()).unwrap_err();
+        let notify = pair.server.transmits().pop()?.payload;
+        let packet = Packet::parse(&notify).unwrap();
+        packet.verify_signature(&server_host_id(&pair)).unwrap();
+        Some(packet.one::<Notification>().unwrap().notify_type)
+    };
+    let two = vec![CipherId::AES_256_CBC, CipherId::AES_128_CBC];
+    assert_eq!(report(&|i2| i2.ciphers = two.clone()), Some(NotifyType::INVALID_HIP_CIPHER_CHOSEN));
+    assert_eq!(report(&|i2| i2.group = DhGroup::NIST_P521), Some(NotifyType::INVALID_DH_CHOSEN));
+    assert_eq!(report(&|i2| i2.host_id = attacker().host_id().clone()), Some(NotifyType::INVALID_HIT));
+    // RFC 7401 section 5.3.2: a bad public value is aborted silently.
+    assert_eq!(report(&|i2| i2.public_value = Some(vec![0; 64])), None);
+}
+
+fn server_host_id(pair: &Pair) -> claviger_identity::HostId {
+    pair.server_identity.host_id().clone()
+}
+
+#[test]
+fn groups_in_the_open_or_too_many_or_contradictory_are_refused() {
+    let refused = |change: fn(&mut I2)| i2_with(|_| {}, change);
+    assert_eq!(
+        refused(|i2| i2.open_channels = true),
+        Error::Decode(DecodeError::Unexpected { what: "MCAST_CHANNEL" })
+    );
+    assert_eq!(
+        refused(|i2| i2.channels = (0..33).map(|number| group(&number.to_string(), HOUR)).collect()),
+        Error::Decode(DecodeError::TooMany { what: "MCAST_CHANNEL", limit: 32 })
+    );
+    assert_eq!(
+        refused(|i2| i2.channels = vec![group("one", HOUR), group("one", HOUR)]),
+        Error::Decode(DecodeError::Unexpected { what: "MCAST_CHANNEL" })
+    );
+    assert_eq!(
+        refused(|i2| i2.channels[0].reg_type = RegType::GCKS_MIKEY),
+        PeerMisbehaved::ChannelTypeForeign.into()
+    );
+    assert_eq!(
+        refused(|i2| i2.requests = vec![reg_request(GDOI), reg_request(GDOI)]),
+        Error::Decode(DecodeError::Unexpected { what: "repeated Reg Type" })
+    );
+}
+
+/// RFC 7401 section 5.3.3: the Initiator's HOST_ID may be open.
+#[test]
+fn an_open_host_id_of_a_generic_host_is_accepted() {
+    let mut pair = Pair::default_pair();
+    let mut i2 = I2::prepare(&mut pair, attacker());
+    i2.open_host_id = true;
+    i2.channels.clear();
+    i2.requests.clear();
+    i2.establish(&mut pair);
+    assert_eq!(names(&pair.server.take_events()), ["established", "changed"]);
+}
+
+#[test]
+fn a_server_grants_nothing_on_a_weak_association() {
+    let mut config = server_config();
+    config.ciphers = vec![CipherId::AES_256_CBC, CipherId::NULL_ENCRYPT];
+    let mut pair = Pair::new(member_config(), config);
+    let mut i2 = I2::prepare(&mut pair, attacker());
+    i2.ciphers = vec![CipherId::NULL_ENCRYPT];
+    let member = i2.sender;
+    let session = i2.establish(&mut pair);
+    let r2 = Packet::parse(&session.r2).unwrap();
+    assert_eq!(r2.find::<RegResponse>(), Ok(None));
+    assert_eq!(r2.one::<RegFailed>().unwrap().failure, RegFailure::TYPE_UNAVAILABLE);
+    assert_eq!(
+        names(&pair.server.take_events()),
+        ["established", "changed"],
+        "the program is not even asked"
+    );
+    assert!(pair.server.host.registration_sa(&member, GDOI).is_none());
+}
+
+#[test]
+fn several_services_in_one_request_are_answered_together() {
+    let mut config = server_config();
+    config.services = vec![GDOI, RegType::GCKS_MIKEY];
+    let mut pair = Pair::new(member_config(), config);
+    let mut i2 = I2::prepare(&mut pair, attacker());
+    i2.requests[0].types = vec![GDOI, RegType::GCKS_GSAKMP, RegType::GCKS_MIKEY];
+    let session = i2.establish(&mut pair);
+    let r2 = Packet::parse(&session.r2).unwrap();
+    assert_eq!(r2.one::<RegResponse>().unwrap().types, [GDOI, RegType::GCKS_MIKEY]);
+    assert_eq!(r2.one::<RegFailed>().unwrap().types, [RegType::GCKS_GSAKMP]);
+    let events = pair.server.take_events();
+    assert_eq!(names(&events), ["requested", "requested", "established", "changed"]);
+}
+
+#[test]
+fn a_repeated_update_gets_the_stored_answer() {
+    let mut pair = Pair::default_pair();
+    pair.establish(Some(join(&["one"])));
+    pair.member.host.request(pair.now, pair.server.hit(), join(&["two"])).unwrap();
+    pair.run();
+    pair.server.take_events();
+    let request = pair.sent(pair.member.hit(), PacketType::UPDATE).remove(0);
+    let answer = pair.sent(pair.server.hit(), PacketType::UPDATE).remove(0);
+    let before = fingerprint(&pair.server, &pair.member.hit());
+    for _ in 0..3 {
+        pair.server_hears(&request).unwrap();
+        assert_eq!(pair.server.transmits().remove(0).payload, answer);
+    }
+    assert!(pair.server.take_events().is_empty());
+    // The server's answer again: the member repeats its acknowledgement.
+    let acknowledgement = pair.sent(pair.member.hit(), PacketType::UPDATE).remove(1);
+    pair.member.take_events();
+    pair.member_hears(&answer).unwrap();
+    assert_eq!(pair.member.transmits().remove(0).payload, acknowledgement);
+    assert!(pair.member.take_events().is_empty());
+    let after = fingerprint(&pair.server, &pair.member.hit());
+    assert_eq!((after.0, after.2), (before.0, before.2));
+}
+
+#[test]
+fn a_replayed_close_gets_its_close_ack_and_one_of_an_earlier_association_nothing() {
+    let mut pair = Pair::default_pair();
+    pair.establish(None);
+    pair.member.host.close(pair.now, pair.server.hit()).unwrap();
+    pair.run();
+    let close = pair.sent(pair.member.hit(), PacketType::CLOSE).remove(0);
+    let ack = pair.sent(pair.server.hit(), PacketType::CLOSE_ACK).remove(0);
+    pair.server.take_events();
+    pair.server_hears(&close).unwrap();
+    assert_eq!(pair.server.transmits().remove(0).payload, ack);
+    assert!(pair.server.take_events().is_empty());
+    // A new association does not fall to the old CLOSE.
+    pair.establish(Some(join(&["one"])));
+    pair.server.take_events();
+    assert_eq!(pair.server_hears(&close), Err(AuthError::Mac.into()));
+    assert!(pair.server.take_events().is_empty());
+    assert!(pair.keys_agree());
+}
+
+#[test]
+fn an_old_r1_does_not_disturb_a_running_exchange() {
+    let mut pair = Pair::default_pair();
+    pair.connect(None);
+    pair.run_with(|_, octets| octets[2] != PacketType::I2.0);
+    let r1 = pair.sent(pair.server.hit(), PacketType::R1).remove(0);
+    assert_eq!(pair.member_hears(&r1), Err(PeerMisbehaved::R1Unasked.into()));
+    assert!(pair.member.transmits().is_empty());
+    pair.pass(Duration::from_secs(5), |_, _| true);
+    assert!(pair.is_established());
+}
+
+/// A later generation is tried at once, but not for ever.
+#[test]
+fn newer_r1s_restart_an_exchange_a_bounded_number_of_times() {
+    let server = attacker();
+    let mut pair = Pair::default_pair();
+    let address = pair.server.address;
+    pair.member.host.connect(pair.now, server.hit(), address, Carriage::HipUdp, None).unwrap();
+    pair.member.transmits();
+    let mut r1 = R1::prepare(server);
+    let mut restarts = 0;
+    loop {
+        r1.counter += 1;
+        match pair.member_hears(&r1.build(pair.member.hit())) {
+            Ok(()) => restarts += 1,
+            Err(error) => {
+                assert_eq!(error, LimitError::BaseExchangeRestarts.into());
+                break;
+            }
+        }
+        assert!(restarts < 20);
+    }
+    assert_eq!(restarts, 9, "the first R1 and eight restarts");
+}
+
+#[test]
+fn a_signed_r1_with_a_bad_public_value_or_puzzle_ends_the_exchange_or_is_dropped() {
+    let server = attacker();
+    let call = |change: &dyn Fn(&mut R1)| {
+        let mut pair = Pair::default_pair();
+        let address = pair.server.address;
+        pair.member.host.connect(pair.now, server.hit(), address, Carriage::HipUdp, None).unwrap();
+        pair.member.transmits();
+        let mut r1 = R1::prepare(server.clone());
+        change(&mut r1);
+        let result = pair.member_hears(&r1.build(pair.member.hit()));
+        assert!(
+            pair.member.transmits().iter().all(|sent| sent.payload[2] != PacketType::I2.0) || result.is_ok()
+        );
+        (result, pair.member.take_events())
+    };
+    let (result, events) = call(&|r1| r1.value.public_value = vec![3; 64]);
+    assert_eq!(result, Ok(()));
+    let bad_value = FailReason::Misbehaved(PeerMisbehaved::PublicValue);
+    assert!(matches!(events[..], [Event::Failed { reason, .. }] if reason == bad_value), "{events:?}");
+    let (result, events) = call(&|r1| r1.i_len = 20);
+    assert_eq!(result, Err(Error::Decode(DecodeError::Length { field: "#I" })));
+    assert!(events.is_empty());
+    let (result, _) = call(&|r1| r1.k = 25);
+    assert_eq!(result, Err(LimitError::Puzzle.into()));
+    let (result, _) = call(&|r1| r1.ciphers = vec![CipherId::NULL_ENCRYPT]);
+    assert_eq!(result, Err(PeerIncompatible::Cipher.into()));
+    let (result, _) = call(&|r1| r1.groups = vec![DhGroup::SECP160R1]);
+    assert_eq!(result, Err(PeerIncompatible::DhGroup.into()));
+    let (result, _) = call(&|_| {});
+    assert_eq!(result, Ok(()));
+}
+
+/// Anybody can replay an R1 of the time when the server had no service: a better one within the next timeout counts.
+#[test]
+fn a_replayed_r1_without_the_service_does_not_end_the_exchange_at_once() {
+    let server = attacker();
+    let mut pair = Pair::default_pair();
+    let address = pair.server.address;
+    let request = Some(join(&["one"]));
+    pair.member.host.connect(pair.now, server.hit(), address, Carriage::HipUdp, request).unwrap();
+    pair.member.transmits();
+    let mut r1 = R1::prepare(server);
+    let result = pair.member_hears(&r1.build(pair.member.hit()));
+    assert_eq!(result, Err(PeerIncompatible::Service.into()));
+    assert!(pair.member.take_events().is_empty());
+    let (min, max) = (Lifetime(1), Lifetime::MAX);
+    r1.services = Some(RegInfo { lifetime_min: min, lifetime_max: max, types: vec![GDOI] });
+    pair.member_hears(&r1.build(pair.member.hit())).unwrap();
+    assert_eq!(pair.member.transmits().remove(0).payload[2], PacketType::I2.0);
+}
+
+#[test]
+fn a_forged_notify_is_refused_and_a_genuine_one_changes_nothing() {
+    let mut pair = Pair::default_pair();
+    pair.establish(Some(join(&["one"])));
+    pair.member.take_events();
+    let notify = |identity: &HostIdentity| {
+        let mut builder = PacketBuilder::new(PacketType::NOTIFY, pair.server.hit(), pair.member.hit());
+        builder.add(&Notification::new(NotifyType::BLOCKED_BY_POLICY)).sign(identity).unwrap();
+        builder.finish().unwrap()
+    };
+    let (forged, genuine) = (notify(&attacker()), notify(&pair.server_identity));
+    let before = fingerprint(&pair.member, &pair.server.hit());
+    assert_eq!(pair.member_hears(&forged), Err(AuthError::Signature.into()));
+    assert!(pair.member.take_events().is_empty());
+    assert_eq!(pair.member_hears(&genuine), Ok(()));
+    assert_eq!(names(&pair.member.take_events()), ["notified"]);
+    assert_eq!(fingerprint(&pair.member, &pair.server.hit()), before);
+}
+
+#[test]
+fn middleboxes_may_append_echo_requests() {
+    let mut pair = Pair::default_pair();
+    pair.connect(None);
+    pair.run_with(|_, octets| octets[2] != PacketType::R1.0);
+    let mut r1 = pair.sent(pair.server.hit(), PacketType::R1).remove(0);
+    let mut block = ParameterBlock::new();
+    block.add(&EchoRequestUnsigned(b"seen".to_vec()));
+    r1.extend_from_slice(block.octets().unwrap());
+    r1[1] = (r1.len() / 8 - 1) as u8;
+    pair.member_hears(&r1).unwrap();
+    pair.run();
+    assert!(pair.is_established());
+    let i2 = pair.sent(pair.member.hit(), PacketType::I2).remove(0);
+    let echo: claviger_hip::wire::EchoResponseUnsigned = Packet::parse(&i2).unwrap().one().unwrap();
+    assert_eq!(echo.0, b"seen");
+}
+
+#[test]
+fn echo_requests_under_signature_are_answered() {
+    let (mut pair, session) = forged();
+    let update = session.packet(PacketType::UPDATE, |builder| {
+        builder.add(&Seq(0)).add(&EchoRequestSigned(b"are you there".to_vec()));
+    });
+    pair.server_hears(&update).unwrap();
+    let answer = pair.server.transmits().remove(0).payload;
+    let packet = Packet::parse(&answer).unwrap();
+    assert_eq!(packet.one::<EchoResponseSigned>().unwrap().0, b"are you there");
+    assert_eq!(packet.one::<Ack>().unwrap().0, [0]);
+}
+
+#[test]
+fn a_registrar_cannot_grant_or_withdraw_what_was_not_asked_of_it() {
+    // The forged peer plays the registrar of a host that has asked for one group by UPDATE.
+    let mut pair = Pair::default_pair();
+    let mut i2 = I2::prepare(&mut pair, attacker());
+    i2.requests.clear();
+    i2.channels.clear();
+    let session = i2.establish(&mut pair);
+    let peer = session.identity.hit();
+    pair.server.host.request(pair.now, peer, join(&["one"])).unwrap();
+    let request = pair.server.transmits().remove(0).payload;
+    let id = Packet::parse(&request).unwrap().one::<Seq>().unwrap().0;
+    pair.server.take_events();
+    let before = fingerprint(&pair.server, &peer);
+    let granted = || RegResponse { lifetime: Lifetime::at_most(HOUR), types: vec![GDOI] };
+    let wrong: [&dyn Fn(&mut PacketBuilder); 4] = [
+        &|builder| {
+            builder.add(&session.encrypt(&[group("two", HOUR)])).add(&granted());
+        },
+        &|builder| {
+            builder.add(&RegResponse { types: vec![RegType::GCKS_MIKEY], ..granted() });
+        },
+        &|builder| {
+            builder.add(&RegFailed { failure: RegFailure(0), types: vec![RegType::GCKS_MIKEY] });
+        },
+        &|builder| {
+            builder.add(&granted()).add(&RegFailed { failure: RegFailure(0), types: vec![GDOI] });
+        },
+    ];
+    for (number, fill) in wrong.into_iter().enumerate() {
+        let answer = session.packet(PacketType::UPDATE, |builder| {
+            builder.add(&Seq(0)).add(&Ack(vec![id]));
+            fill(builder);
+        });
+        assert!(pair.server_hears(&answer).is_err(), "answer {number}");
+        assert_eq!(fingerprint(&pair.server, &peer), before, "answer {number}");
+        assert!(pair.server.take_events().is_empty());
+    }
+    let answer = session.packet(PacketType::UPDATE, |builder| {
+        builder.add(&Seq(0)).add(&Ack(vec![id]));
+        builder.add(&session.encrypt(&[group("one", HOUR)])).add(&granted());
+    });
+    pair.server_hears(&answer).unwrap();
+    assert!(told(&mut pair.server, "registered"));
+    assert!(pair.server.host.registration_sa(&peer, GDOI).is_some());
+}
+
+#[test]
+fn a_peer_that_only_acknowledges_a_request_has_granted_nothing() {
+    let mut pair = Pair::default_pair();
+    let session = I2::prepare(&mut pair, attacker()).establish(&mut pair);
+    let peer = session.identity.hit();
+    pair.server.take_events();
+    pair.server.host.request(pair.now, peer, join(&["one"])).unwrap();
+    pair.server.transmits();
+    let ack = session.packet(PacketType::UPDATE, |builder| {
+        builder.add(&Ack(vec![0]));
+    });
+    pair.server_hears(&ack).unwrap();
+    let events = pair.server.take_events();
+    let Some(Event::Registered { answer, .. }) =
+        events.iter().find(|e| matches!(e, Event::Registered { .. }))
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((answer.granted, answer.failure), (None, None));
+}

@@ -1,0 +1,167 @@
+//! Hosts that are killed and go on with what they have stored.
+
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+mod support;
+
+use std::time::Duration;
+
+use claviger_hip::{HostConfig, RegistrationRequest};
+use claviger_identity::Hit;
+use claviger_sansio::Time;
+
+use support::*;
+
+/// Kills a side and starts it again on its snapshot, with new randomness.
+fn restart(side: &mut Side, config: &HostConfig, peer: &Hit, now: Time, seed: u64) {
+    let snapshot = side.host.snapshot(peer);
+    let random = Box::new(claviger_crypto::SeededRandom::new(seed));
+    side.host = claviger_hip::Host::new(config.clone(), random, now).expect("configuration is usable");
+    if let Some(snapshot) = snapshot {
+        assert_eq!(side.host.restore(now, snapshot.expose()), Ok(*peer));
+    }
+}
+
+#[test]
+fn an_association_survives_the_restart_of_both_sides() {
+    let (member_config, server_config) = (member_config(), server_config());
+    let mut pair = Pair::new(member_config.clone(), server_config.clone());
+    pair.establish(Some(join(&["one"])));
+    let (member, server) = (pair.member.hit(), pair.server.hit());
+    let cookies = pair.member.host.registration_sa(&server, GDOI).unwrap().cookies;
+    restart(&mut pair.server, &server_config, &member, pair.now, 10);
+    restart(&mut pair.member, &member_config, &server, pair.now, 11);
+    assert!(pair.keys_agree());
+    assert_eq!(pair.member.host.registration_sa(&server, GDOI).unwrap().cookies, cookies);
+    pair.member.take_events();
+    pair.member.host.request(pair.now, server, join(&["two"])).unwrap();
+    pair.run();
+    assert!(names(&pair.member.take_events()).contains(&"registered"));
+    pair.server.host.revoke(pair.now, member, GDOI, vec![group("two", HOUR)]).unwrap();
+    pair.run();
+    assert!(names(&pair.member.take_events()).contains(&"revoked"));
+    pair.member.host.close(pair.now, server).unwrap();
+    pair.run();
+    assert!(names(&pair.member.take_events()).contains(&"closed"));
+}
+
+/// The server is killed after each packet that it takes or sends, its snapshot stored at the last Event::Changed.
+#[test]
+fn a_server_killed_at_any_packet_goes_on() {
+    for kill_at in 0..24 {
+        let config = server_config();
+        let mut pair = Pair::new(member_config(), config.clone());
+        let member = pair.member.hit();
+        let server = pair.server.hit();
+        let mut packets = 0;
+        let mut kill = |pair: &mut Pair| {
+            for _ in 0..6 {
+                pair.decide_requests();
+                for transmit in pair.member.transmits() {
+                    pair.deliver(member, &transmit);
+                    packets += 1;
+                    if packets == kill_at {
+                        restart(&mut pair.server, &config, &member, pair.now, 100 + kill_at);
+                    }
+                }
+                pair.decide_requests();
+                for transmit in pair.server.transmits() {
+                    packets += 1;
+                    if packets == kill_at {
+                        // Killed after the write and before the send.
+                        restart(&mut pair.server, &config, &member, pair.now, 200 + kill_at);
+                    } else {
+                        pair.deliver(server, &transmit);
+                    }
+                }
+                pair.now = pair.now + Duration::from_millis(600);
+                pair.member.host.handle_timeout(pair.now);
+                pair.server.host.handle_timeout(pair.now);
+            }
+        };
+        pair.connect(Some(join(&["one"])));
+        for _ in 0..4 {
+            kill(&mut pair);
+        }
+        assert!(pair.is_established() && pair.keys_agree(), "killed at {kill_at}");
+        pair.member.take_events();
+        pair.member.host.request(pair.now, server, join(&["two"])).unwrap();
+        kill(&mut pair);
+        kill(&mut pair);
+        assert!(names(&pair.member.take_events()).contains(&"registered"), "killed at {kill_at}");
+        pair.server.host.revoke(pair.now, member, GDOI, vec![group("one", HOUR)]).unwrap();
+        kill(&mut pair);
+        kill(&mut pair);
+        assert!(names(&pair.member.take_events()).contains(&"revoked"), "killed at {kill_at}");
+        pair.member.host.close(pair.now, server).unwrap();
+        kill(&mut pair);
+        kill(&mut pair);
+        assert!(names(&pair.member.take_events()).contains(&"closed"), "killed at {kill_at}");
+    }
+}
+
+#[test]
+fn a_snapshot_is_refused_by_others_and_when_it_is_cut() {
+    let mut pair = Pair::default_pair();
+    pair.establish(Some(join(&["one"])));
+    pair.server.host.revoke(pair.now, pair.member.hit(), GDOI, vec![group("one", HOUR)]).unwrap();
+    let member = pair.member.hit();
+    let snapshot = pair.server.host.snapshot(&member).unwrap();
+    assert!(pair.member.host.restore(START, snapshot.expose()).is_err(), "another identity");
+    for length in 0..snapshot.len() {
+        assert!(pair.server.host.restore(START, &snapshot.expose()[..length]).is_err(), "cut at {length}");
+    }
+    let mut later = snapshot.expose().to_vec();
+    later[0] = 2;
+    assert!(pair.server.host.restore(START, &later).is_err(), "another version");
+    assert!(pair.server.host.snapshot(&Hit::NULL).is_none());
+}
+
+/// Something that one of two sides begins.
+type Step = fn(&mut Pair);
+
+/// A program that stores whenever it is told to has, after each event, what is needed to go on.
+#[test]
+fn every_change_of_what_is_stored_is_told() {
+    let mut pair = Pair::default_pair();
+    let member = pair.member.hit();
+    let mut stored: Option<Vec<u8>> = None;
+    let mut check = |pair: &mut Pair, what: &str| {
+        if names(&pair.server.take_events()).contains(&"changed") {
+            stored = pair.server.host.snapshot(&member).map(|snapshot| snapshot.expose().to_vec());
+        }
+        let now = pair.server.host.snapshot(&member).map(|snapshot| snapshot.expose().to_vec());
+        assert!(stored == now, "{what}");
+    };
+    let steps: [(&str, Step); 5] = [
+        ("connect", |pair| pair.connect(Some(join(&["one"])))),
+        ("request", |pair| pair.member.host.request(pair.now, pair.server.hit(), join(&["two"])).unwrap()),
+        ("revoke", |pair| {
+            pair.server.host.revoke(pair.now, pair.member.hit(), GDOI, vec![group("one", HOUR)]).unwrap();
+        }),
+        ("leave", |pair| {
+            let leave = RegistrationRequest { reg_type: GDOI, lifetime: Duration::ZERO, channels: vec![] };
+            pair.member.host.request(pair.now, pair.server.hit(), leave).unwrap();
+        }),
+        ("close", |pair| pair.member.host.close(pair.now, pair.server.hit()).unwrap()),
+    ];
+    for (name, step) in steps {
+        step(&mut pair);
+        check(&mut pair, name);
+        for round in 0..8 {
+            pair.decide_requests();
+            pair.server.events.extend(std::iter::from_fn(|| pair.server.host.poll_event()));
+            check(&mut pair, &format!("{name} round {round}"));
+            for transmit in pair.member.transmits() {
+                pair.deliver(member, &transmit);
+                pair.decide_requests();
+                check(&mut pair, &format!("{name} round {round}, member's packet"));
+            }
+            for transmit in pair.server.transmits() {
+                pair.deliver(pair.server.hit(), &transmit);
+            }
+        }
+    }
+    pair.pass(Duration::from_secs(600), |_, _| true);
+    check(&mut pair, "in the end");
+}

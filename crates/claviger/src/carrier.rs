@@ -139,13 +139,19 @@ impl Carrier {
         });
         let source = transmit.source.map(|source| source.ip());
         let sent = match outlet {
-            None => return tracing::debug!(destination = %transmit.destination, "no socket of this address family"),
+            None => {
+                return tracing::debug!(destination = %transmit.destination, "no socket of this address family");
+            }
             Some((Carriage::HipUdp, Outlet::Udp(socket))) => {
                 let marked = [&HIP_MARKER[..], &transmit.payload].concat();
                 socket.send(&marked, transmit.destination, source).await
             }
-            Some((_, Outlet::Udp(socket))) => socket.send(&transmit.payload, transmit.destination, source).await,
-            Some((_, Outlet::Raw(socket))) => socket.send(&transmit.payload, transmit.destination, source).await,
+            Some((_, Outlet::Udp(socket))) => {
+                socket.send(&transmit.payload, transmit.destination, source).await
+            }
+            Some((_, Outlet::Raw(socket))) => {
+                socket.send(&transmit.payload, transmit.destination, source).await
+            }
         };
         if let Err(error) = sent {
             tracing::debug!(destination = %transmit.destination, %error, "not sent");

@@ -6,7 +6,7 @@ use claviger_api::{ApiError, ClientError, ErrorCode, socket::SocketError};
 
 /// The exit codes of every command. The numbers are part of the command line's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// Everything that was asked for is done.
     Done = 0,
     /// The command failed, or a claim that it checks does not hold.
@@ -27,7 +27,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Every code with its meaning, as the help shows them.
-    pub(crate) const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::Done, "done"),
         (Self::Failed, "failed, or a claim that was checked does not hold"),
         (Self::Usage, "the command line is wrong, or a group's policy contradicts itself"),
@@ -47,22 +47,26 @@ pub(crate) fn help() -> String {
 
 /// Why a command ends early: a plain sentence, what to do about it, and the exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) exit: Exit,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What is wrong, in a sentence.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 /// What a command returns.
-pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+pub type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+    /// Makes a failure without advice.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), hint: None }
     }
 
     /// Adds what to do about it: a command or an option, on a line of its own.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -8,11 +8,14 @@ use claviger_identity::HostIdentity;
 use tokio::sync::mpsc;
 
 use crate::{
-    cli::{Globals, join::JoinArgs, registration::RegistrationArgs, server::ServerArgs, value::ServerAddress},
+    cli::{
+        Globals, join::JoinArgs, registration::RegistrationArgs, server::ServerArgs, value::ServerAddress,
+    },
     config::ServerSettings,
     exit::{Failure, Outcome},
-    identity_file, logging,
+    identity_file,
     lock::IdentityLock,
+    logging,
     member::{MemberDaemon, MemberOptions, TunSettings},
     paths::Paths,
     server::{self, ServerOptions},
@@ -54,9 +57,16 @@ pub(crate) fn server(globals: &Globals, args: &ServerArgs) -> Outcome {
 }
 
 /// Takes up the identity of a member daemon and makes its options.
-pub(crate) fn member_of(globals: &Globals, what: &str, args: &JoinArgs) -> Outcome<(IdentityLock, MemberOptions)> {
+pub(crate) fn member_of(
+    globals: &Globals,
+    what: &str,
+    args: &JoinArgs,
+) -> Outcome<(IdentityLock, MemberOptions)> {
     let (lock, identity) = member_identity(globals, what)?;
-    let tun = args.tun.as_ref().map(|name| TunSettings { name: Some(name.clone()), addresses: args.tun_address.clone() });
+    let tun = args
+        .tun
+        .as_ref()
+        .map(|name| TunSettings { name: Some(name.clone()), addresses: args.tun_address.clone() });
     let options = member_options(identity, &args.server, &args.group, args.role(), &args.registration, tun);
     Ok((lock, options))
 }

@@ -110,7 +110,9 @@ impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decode { table, error } => write!(f, "stored record of table {table}: {error}"),
-            Self::Inconsistent { table } => write!(f, "stored records of table {table} contradict each other"),
+            Self::Inconsistent { table } => {
+                write!(f, "stored records of table {table} contradict each other")
+            }
             Self::Crypto(error) => write!(f, "stored key: {error}"),
             Self::Hip(error) => error.fmt(f),
         }

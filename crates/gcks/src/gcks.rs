@@ -316,7 +316,9 @@ impl Gcks {
             .map(|group| group.id.clone())
             .collect();
         for id in &due {
-            if let Ok(Some(outcome)) = self.with_group(now, id, |group, context| group.rekey_membership(context)) {
+            if let Ok(Some(outcome)) =
+                self.with_group(now, id, |group, context| group.rekey_membership(context))
+            {
                 self.apply(now, id, outcome);
             }
         }

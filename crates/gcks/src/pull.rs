@@ -50,9 +50,11 @@ impl Gcks {
         if self.authorised(now, &hit, &id).is_none() {
             return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
         }
-        let joins = !self.groups[&id].members.contains_key(&hit);
-        let sa = self.with_group(now, &id, |group, context| {
-            if joins { group.offer_join(context) } else { group.offer_current(context) }
+        let since = self.groups[&id].members.get(&hit).map(|member| member.since);
+        let joins = since.is_none();
+        let sa = self.with_group(now, &id, |group, context| match since {
+            Some(since) => group.offer_current(context, since),
+            None => group.offer_join(context),
         });
         let Ok(sa) = sa else { return };
         let group = &self.groups[&id];

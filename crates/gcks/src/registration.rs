@@ -140,7 +140,9 @@ impl Gcks {
 
     /// Narrows a grant that exceeds the list. A host that gained a role registers again for it.
     pub(crate) fn narrow_grant(&mut self, hit: &Hit, group: &GroupId, allowed: Role) {
-        let Some(grant) = self.grants.find(hit, group).copied().filter(|g| !allowed.covers(g.role)) else { return };
+        let Some(grant) = self.grants.find(hit, group).copied().filter(|g| !allowed.covers(g.role)) else {
+            return;
+        };
         match Role::from_bits(grant.role.bits() & allowed.bits()) {
             Some(role) => self.store_grant(*hit, group.clone(), Grant { role, ..grant }),
             None => {
@@ -272,7 +274,9 @@ impl Gcks {
         if channel.channel.is_some_and(|asked| asked != group.policy.channel) {
             return Err(RefusalReason::ChannelUnknown);
         }
-        if group.policy.transform.key_bits() > 128 && !carries_256_bit_keys(security.cipher, security.dh_group) {
+        if group.policy.transform.key_bits() > 128
+            && !carries_256_bit_keys(security.cipher, security.dh_group)
+        {
             return Err(RefusalReason::WeakAssociation);
         }
         if !group.members.contains_key(&hit) {
@@ -296,7 +300,9 @@ impl Gcks {
     fn renew_all(&mut self, now: Time, hit: Hit, lifetime: Duration) {
         for group in self.grants.groups_of(&hit) {
             let Some(grant) = self.grants.find(&hit, &group).copied() else { continue };
-            let Some(longest) = self.groups.get(&group).map(|g| g.policy.registration_lifetime) else { continue };
+            let Some(longest) = self.groups.get(&group).map(|g| g.policy.registration_lifetime) else {
+                continue;
+            };
             if self.authorised(now, &hit, &group).is_some() {
                 let lifetime = lifetime.min(longest);
                 self.store_grant(hit, group, Grant { lifetime, expires: now + lifetime, ..grant });
@@ -351,13 +357,17 @@ impl Gcks {
 
 /// Sums up: the service is granted if any group is, or if no group was named (binding section 2).
 fn answer(request: &RegistrationRequest, channels: Vec<McastChannel>) -> RegistrationAnswer {
-    let first_refusal = channels.iter().map(|channel| channel.status).find(|status| *status != ChannelStatus::GRANTED);
+    let first_refusal =
+        channels.iter().map(|channel| channel.status).find(|status| *status != ChannelStatus::GRANTED);
     let any_granted = channels.iter().any(|channel| channel.status == ChannelStatus::GRANTED);
     let granted = (any_granted || channels.is_empty()).then_some(request.lifetime);
-    let failure = granted.is_none().then(|| match first_refusal {
-        Some(ChannelStatus::GROUP_FULL | ChannelStatus::INSUFFICIENT_RESOURCES) => RegFailure::INSUFFICIENT_RESOURCES,
+    let failure = match first_refusal {
+        Some(ChannelStatus::GROUP_FULL | ChannelStatus::INSUFFICIENT_RESOURCES) => {
+            RegFailure::INSUFFICIENT_RESOURCES
+        }
         _ => RegFailure::ADDITIONAL_CREDENTIALS,
-    });
+    };
+    let failure = Some(failure).filter(|_| granted.is_none());
     RegistrationAnswer { reg_type: request.reg_type, granted, failure, channels }
 }
 

@@ -30,7 +30,8 @@ impl Gcks {
     pub fn last_change(records: &[Record]) -> Result<Time, RestoreError> {
         let mut last = Time::EPOCH;
         for (_, value) in table(records, record::CLOCK) {
-            last = last.max(decode(record::CLOCK, record::decode(value, |r| record::member::read_time(r, "time")))?);
+            last = last
+                .max(decode(record::CLOCK, record::decode(value, |r| record::member::read_time(r, "time")))?);
         }
         Ok(last)
     }

@@ -76,9 +76,10 @@ impl Gcks {
     /// Shows one group.
     pub fn group(&self, now: Time, id: &GroupId) -> Option<GroupView> {
         let group = self.groups.get(id)?;
-        let teks = group.teks.iter().filter(|issued| {
-            issued.superseded.is_none_or(|at| at + group.policy.deactivation_delay > now)
-        });
+        let teks = group
+            .teks
+            .iter()
+            .filter(|issued| issued.superseded.is_none_or(|at| at + group.policy.deactivation_delay > now));
         Some(GroupView {
             id: id.clone(),
             policy: group.policy.clone(),

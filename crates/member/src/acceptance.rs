@@ -47,7 +47,8 @@ pub(crate) fn check(sa: &SaPayload, plane: PlaneKind, strength: Strength) -> Res
         if tek.transform.key_bits() > 128 && !strength.bits_256 {
             return Err(Refusal::Policy("256-bit keys would travel under a weaker registration"));
         }
-        let weak_kek = sa.kek.as_ref().is_some_and(|kek| kek.cipher.key_len() * 8 < tek.transform.key_bits().into());
+        let weak_kek =
+            sa.kek.as_ref().is_some_and(|kek| kek.cipher.key_len() * 8 < tek.transform.key_bits().into());
         if weak_kek {
             return Err(Refusal::Policy("the KEK is weaker than the traffic keys"));
         }

@@ -155,7 +155,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAuthorised => f.write_str("the key server does not authorise this host for the group"),
-            Self::NotForRole => f.write_str("the key server authorises this host, but not for the role asked"),
+            Self::NotForRole => {
+                f.write_str("the key server authorises this host, but not for the role asked")
+            }
             Self::GroupFull => f.write_str("the group is full"),
             Self::Elsewhere => f.write_str("another key server serves the group"),
             Self::Status(status) => write!(f, "the key server answered with status {status}"),

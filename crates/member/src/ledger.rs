@@ -3,11 +3,11 @@
 //! A member forgets keys at their end; it keeps a ledger only if its configuration asks for one. Whoever must show
 //! what a host could decrypt, now or later, asks: honest behaviour proves nothing about keys.
 
+use claviger_crypto::sign::PublicKey;
 use claviger_gdoi::{
     lkh::KeyArray,
     push::{KekMaterial, RekeySa},
 };
-use claviger_crypto::sign::PublicKey;
 use claviger_group::Tek;
 
 /// The keys of one group, in the order in which they came.

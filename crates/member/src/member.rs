@@ -7,7 +7,7 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_esp::plane::Event as PlaneEvent;
+use claviger_esp::plane::{Event as PlaneEvent, Stage};
 use claviger_gdoi::{
     iana::{ExchangeType, NotifyType},
     member::{Event as GdoiEvent, PullFailure},
@@ -259,7 +259,9 @@ impl Member {
     /// Asks for every group that is not granted: over the association that lives, or by a base exchange.
     fn register(&mut self, now: Time) {
         let request = self.request(now);
-        let asked = if self.registration == Registration::Associated && self.hip.association(&self.server).is_some() {
+        let asked = if self.registration == Registration::Associated
+            && self.hip.association(&self.server).is_some()
+        {
             self.hip.request(now, self.server, request)
         } else {
             self.hip.connect(now, self.server, self.server_address, self.carriage, Some(request))
@@ -274,15 +276,13 @@ impl Member {
     fn request(&self, now: Time) -> RegistrationRequest {
         let live = self.registration == Registration::Associated;
         let granted = |s: &Subscription| live && s.granted_until.is_some_and(|until| until > now);
-        let channels = self.subscriptions.values().filter(|s| !granted(s)).map(|subscription| {
-            McastChannel {
-                reg_type: RegType::GCKS_GDOI,
-                role: subscription.role,
-                group: subscription.group.clone(),
-                channel: None,
-                lifetime: Lifetime::at_most(self.registration_lifetime),
-                status: ChannelStatus::GRANTED,
-            }
+        let channels = self.subscriptions.values().filter(|s| !granted(s)).map(|subscription| McastChannel {
+            reg_type: RegType::GCKS_GDOI,
+            role: subscription.role,
+            group: subscription.group.clone(),
+            channel: None,
+            lifetime: Lifetime::at_most(self.registration_lifetime),
+            status: ChannelStatus::GRANTED,
         });
         RegistrationRequest {
             reg_type: RegType::GCKS_GDOI,
@@ -482,11 +482,19 @@ impl Member {
         let Some(places) = subscription.places() else { return };
         let (kek, sequence) = subscription.epoch().unwrap_or((CookiePair([0; 16]), 0));
         let newest = teks.last().copied();
-        let activates = subscription.data_sas().iter().find(|sa| Some(sa.spi) == newest).map(|sa| sa.activate_at);
+        let activates =
+            subscription.data_sas().iter().find(|sa| Some(sa.spi) == newest).map(|sa| sa.activate_at);
         if before != Some(places) {
             self.events.push_back(Event::Listen { group: group.clone(), places });
         }
-        self.events.push_back(Event::Rekeyed { group, by: Source::Pull, kek, sequence, tek: newest, activates });
+        self.events.push_back(Event::Rekeyed {
+            group,
+            by: Source::Pull,
+            kek,
+            sequence,
+            tek: newest,
+            activates,
+        });
     }
 
     fn pull_failed(&mut self, now: Time, group: GroupId, reason: PullFailure) {
@@ -506,7 +514,8 @@ impl Member {
             }
             _ => {
                 let failures = subscription.repull.failed(now, Sign::Gap, &mut self.random);
-                if failures.is_multiple_of(PULL_FAILURES_MAX) && self.registration == Registration::Associated {
+                if failures.is_multiple_of(PULL_FAILURES_MAX) && self.registration == Registration::Associated
+                {
                     self.registration = Registration::None;
                     self.register(now);
                 }
@@ -515,7 +524,8 @@ impl Member {
     }
 
     fn handle_push(&mut self, now: Time, cookies: CookiePair, datagram: Datagram<'_>) -> Result<(), Error> {
-        let standing = self.subscriptions.values_mut().find_map(|s| s.knows_rekey_sa(&cookies).map(|known| (s, known)));
+        let standing =
+            self.subscriptions.values_mut().find_map(|s| s.knows_rekey_sa(&cookies).map(|known| (s, known)));
         let Some((subscription, standing)) = standing else {
             self.note_unknown_rekey_sa(now, datagram.destination, cookies);
             return Err(Error::RekeySaUnknown);
@@ -551,6 +561,12 @@ impl Member {
             let Some(keys) = &mut subscription.keys else { continue };
             while let Some(event) = keys.plane.poll_event() {
                 let sign = match event {
+                    // A newcomer hears the group's old TEK until the senders change over to its first one.
+                    PlaneEvent::UnknownSpi(_)
+                        if keys.plane.status().iter().all(|sa| sa.stage == Stage::Leading) =>
+                    {
+                        continue;
+                    }
                     PlaneEvent::UnknownSpi(spi) => Sign::UnknownSpi(spi),
                     PlaneEvent::Exhausting(_) => Sign::SenderIdSpent,
                     PlaneEvent::Expired(_) => Sign::Gap,

@@ -130,7 +130,9 @@ impl Keys {
         let (Some(updates), Some(held)) = (updates, &rekey.lkh) else { return Ok(KekStep::NotForUs) };
         let staged = match held.apply(&updates.updates, provider, policy.cipher) {
             Ok(staged) => staged,
-            Err(GdoiError::PeerMisbehaved(PeerMisbehaved::UpdateArrayNotForUs)) => return Ok(KekStep::NotForUs),
+            Err(GdoiError::PeerMisbehaved(PeerMisbehaved::UpdateArrayNotForUs)) => {
+                return Ok(KekStep::NotForUs);
+            }
             Err(error) => return Err(error.into()),
         };
         let signing_key = updates.signing_key.clone().unwrap_or_else(|| rekey.sa.signing_key().clone());

@@ -309,7 +309,9 @@ pub(crate) fn tek_of(sa: &SaTek, kd: &KeyDownload) -> Result<Tek, PulledError> {
 
 fn sender_ids(download: Option<&SenderIds>) -> Result<Vec<SenderId>, PulledError> {
     let Some(SenderIds { bits, values }) = download else { return Ok(Vec::new()) };
-    let id = |value: &u32| SenderId::new(*bits, *value).ok_or(PulledError::Incomplete("sender id of a usable size"));
+    let id = |value: &u32| {
+        SenderId::new(*bits, *value).ok_or(PulledError::Incomplete("sender id of a usable size"))
+    };
     values.iter().map(id).collect()
 }
 

@@ -45,7 +45,9 @@ fn write_rekey(w: &mut Writer, rekey: &LedgerRekey) -> Outcome {
     w.nested_u16(|w| w.slice(point));
     let mut array = Writer::new();
     if let Some(held) = &rekey.lkh {
-        lkh::download_array(held.keys()).encode(&mut array).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        lkh::download_array(held.keys())
+            .encode(&mut array)
+            .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     }
     w.nested_u16(|w| w.slice(array.octets()));
     Ok(())

@@ -60,9 +60,14 @@ fn read(path: &Path) -> Outcome<Vec<u8>> {
 
     let failed = |error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()));
     let mut octets = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(STREAM_OCTETS_MAX as u64).read_to_end(&mut octets).map_err(failed)?;
+    std::fs::File::open(path)
+        .map_err(failed)?
+        .take(STREAM_OCTETS_MAX as u64)
+        .read_to_end(&mut octets)
+        .map_err(failed)?;
     if octets.len() < play::STREAM_OCTETS_MIN {
-        let message = format!("{} has less than {} octets to stream", path.display(), play::STREAM_OCTETS_MIN);
+        let message =
+            format!("{} has less than {} octets to stream", path.display(), play::STREAM_OCTETS_MIN);
         return Err(Failure::new(Exit::Failed, message));
     }
     Ok(octets)

@@ -174,7 +174,8 @@ pub(super) async fn play(executable: &Path, directory: &Path, file: &[u8]) -> Ou
     observer.terminate().await?;
     server.terminate().await?;
 
-    let channel = Channel::new(stage.data_address.ip(), None).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    let channel =
+        Channel::new(stage.data_address.ip(), None).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     let parts = playing.into_iter().map(|actor| actor.part(channel)).collect::<Outcome<Vec<_>>>()?;
     Ok(Played {
         parts,
@@ -243,7 +244,11 @@ fn stage(executable: &Path, directory: &Path) -> Outcome<Stage> {
     let sockets = [(); 3].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)));
     let mut ports = [0; 3];
     for (port, socket) in ports.iter_mut().zip(&sockets) {
-        *port = socket.as_ref().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?.local_addr()?.port();
+        *port = socket
+            .as_ref()
+            .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?
+            .local_addr()?
+            .port();
     }
     let [a, b] = random::array(&mut random as &mut dyn Random);
     let group: GroupId = "demo".parse().map_err(|_| Failure::new(Exit::Failed, "the group has no name"))?;

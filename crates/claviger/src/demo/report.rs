@@ -24,8 +24,17 @@ fn text(verdict: &Verdict) -> String {
             maybe(member.opens_until_s),
         ]
     });
-    let header =
-        ["member", "keyed s", "deaf s", "octets received", "drops", "TEKs", "opens datagrams", "from s", "until s"];
+    let header = [
+        "member",
+        "keyed s",
+        "deaf s",
+        "octets received",
+        "drops",
+        "TEKs",
+        "opens datagrams",
+        "from s",
+        "until s",
+    ];
     let members = output::table(header, members.collect(), "nobody");
     let rekeys = verdict.rekeys.iter().map(|rekey| {
         [

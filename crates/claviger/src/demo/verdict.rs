@@ -91,7 +91,8 @@ pub(super) fn judge(played: &Played, file: &[u8], betray: bool) -> Outcome<Verdi
     if betray {
         betray_evicted(&played.parts, &mut ledgers);
     }
-    let opened: Vec<Vec<Option<Vec<u8>>>> = ledgers.iter().map(|ledger| trial::open_data(ledger, &data)).collect();
+    let opened: Vec<Vec<Option<Vec<u8>>>> =
+        ledgers.iter().map(|ledger| trial::open_data(ledger, &data)).collect();
 
     let mut claims = Vec::new();
     let mut members = Vec::new();
@@ -135,9 +136,16 @@ fn merge(mut all: Ledger, other: Ledger) -> Ledger {
 }
 
 /// Checks one member: what its keys open, and what it received.
-fn judge_member(part: &Part, data: &[Entry], opened: &[Option<Vec<u8>>], file: &[u8], claims: &mut Vec<Claim>) {
+fn judge_member(
+    part: &Part,
+    data: &[Entry],
+    opened: &[Option<Vec<u8>>],
+    file: &[u8],
+    claims: &mut Vec<Claim>,
+) {
     let name = part.name;
-    let opens: Vec<&Entry> = data.iter().zip(opened).filter(|(_, o)| o.is_some()).map(|(entry, _)| entry).collect();
+    let opens: Vec<&Entry> =
+        data.iter().zip(opened).filter(|(_, o)| o.is_some()).map(|(entry, _)| entry).collect();
     claims.push(Claim {
         claim: format!("{name}: its keys open something inside its time"),
         ok: !opens.is_empty(),
@@ -171,9 +179,16 @@ fn judge_member(part: &Part, data: &[Entry], opened: &[Option<Vec<u8>>], file: &
 const LATENCY: Duration = Duration::from_millis(250);
 
 /// Checks that what a member wrote down is the file, whole for the time that it was in.
-fn judge_received(part: &Part, data: &[Entry], opened: &[Option<Vec<u8>>], file: &[u8], claims: &mut Vec<Claim>) {
+fn judge_received(
+    part: &Part,
+    data: &[Entry],
+    opened: &[Option<Vec<u8>>],
+    file: &[u8],
+    claims: &mut Vec<Claim>,
+) {
     let name = part.name;
-    let received: BTreeMap<u64, &[u8]> = part.received.entries.iter().filter_map(|e| chunk(&e.octets)).collect();
+    let received: BTreeMap<u64, &[u8]> =
+        part.received.entries.iter().filter_map(|e| chunk(&e.octets)).collect();
     let wrong = received.iter().filter(|(offset, octets)| !is_of_file(file, **offset, octets)).count();
     claims.push(Claim {
         claim: format!("{name}: every octet it received equals the file's"),
@@ -192,7 +207,11 @@ fn judge_received(part: &Part, data: &[Entry], opened: &[Option<Vec<u8>>], file:
     claims.push(Claim {
         claim: format!("{name}: received all that flowed while it was in, kernel drops excepted"),
         ok: missing <= part.received.kernel_drops as usize && !due.is_empty(),
-        detail: format!("{} due, {missing} missing, {} dropped by the kernel", due.len(), part.received.kernel_drops),
+        detail: format!(
+            "{} due, {missing} missing, {} dropped by the kernel",
+            due.len(),
+            part.received.kernel_drops
+        ),
     });
 }
 
@@ -209,9 +228,14 @@ fn judge_data(
     claims.push(Claim {
         claim: "all recorded data is ESP under the group's keys".to_owned(),
         ok: sealed == data.len() && data.len() as u64 + u64::from(observed.kernel_drops) >= sent,
-        detail: format!("{sealed} of {} datagrams, {sent} sent, {} dropped", data.len(), observed.kernel_drops),
+        detail: format!(
+            "{sealed} of {} datagrams, {sent} sent, {} dropped",
+            data.len(),
+            observed.kernel_drops
+        ),
     });
-    let leaks = data.iter().zip(&opened).filter(|(entry, o)| o.as_ref().is_some_and(|p| leaks(&entry.octets, p)));
+    let leaks =
+        data.iter().zip(&opened).filter(|(entry, o)| o.as_ref().is_some_and(|p| leaks(&entry.octets, p)));
     let leaks = leaks.count();
     claims.push(Claim {
         claim: "no recorded datagram holds plaintext".to_owned(),
@@ -234,7 +258,13 @@ fn leaks(datagram: &[u8], payload: &[u8]) -> bool {
 }
 
 /// Checks the rekey messages.
-fn judge_rekeys(played: &Played, rekeys: &[RekeyVerdict], pushes: &[Entry], first: Time, claims: &mut Vec<Claim>) {
+fn judge_rekeys(
+    played: &Played,
+    rekeys: &[RekeyVerdict],
+    pushes: &[Entry],
+    first: Time,
+    claims: &mut Vec<Claim>,
+) {
     let mut messages: BTreeMap<(String, u32), usize> = BTreeMap::new();
     for rekey in rekeys {
         *messages.entry((rekey.kek_spi.clone(), rekey.sequence)).or_default() += 1;
@@ -254,7 +284,9 @@ fn judge_rekeys(played: &Played, rekeys: &[RekeyVerdict], pushes: &[Entry], firs
     });
     let since = |time: Time| time.as_micros() as f64 / 1e6 - first.as_micros() as f64 / 1e6;
     let timed = |from: f64, to: f64| {
-        rekeys.iter().any(|r| r.new_tek.is_some() && !r.new_kek && r.at_s > from && r.at_s < to && follows_no_kek(rekeys, r))
+        rekeys.iter().any(|r| {
+            r.new_tek.is_some() && !r.new_kek && r.at_s > from && r.at_s < to && follows_no_kek(rekeys, r)
+        })
     };
     claims.push(Claim {
         claim: "the timer replaced the TEK before the kill".to_owned(),
@@ -298,6 +330,7 @@ fn member_verdict(
 ) -> MemberVerdict {
     let relative = |time: Time| (time.as_micros() as f64 - first.as_micros() as f64) / 1e6;
     let mut opens = data.iter().zip(opened).filter(|(_, o)| o.is_some()).map(|(entry, _)| entry.at);
+    let (opens_from, opens_until) = (opens.next(), opens.next_back());
     let count = opened.iter().filter(|o| o.is_some()).count();
     MemberVerdict {
         name: part.name,
@@ -305,12 +338,18 @@ fn member_verdict(
         keyed_s: relative(part.keyed),
         deaf_s: part.departed.map(|(_, deaf)| relative(deaf)),
         received_datagrams: part.received.entries.len(),
-        received_octets: part.received.entries.iter().filter_map(|e| chunk(&e.octets)).map(|(_, o)| o.len()).sum(),
+        received_octets: part
+            .received
+            .entries
+            .iter()
+            .filter_map(|e| chunk(&e.octets))
+            .map(|(_, o)| o.len())
+            .sum(),
         kernel_drops: part.received.kernel_drops,
         data_keys: ledger.teks.len(),
         opens_datagrams: count,
-        opens_from_s: opens.next().map(relative),
-        opens_until_s: opens.last().map(relative),
+        opens_from_s: opens_from.map(relative),
+        opens_until_s: opens_until.or(opens_from).map(relative),
     }
 }
 

@@ -5,7 +5,9 @@ use std::{net::IpAddr, sync::Arc};
 use claviger_esp::packet::{IpHeader, IpPacket, Mode, mode};
 use claviger_group::Encapsulation;
 use claviger_member::{event::Places, subscription::Subscription};
-use claviger_net::{BindError, Interface, MulticastSocket, Protocol, RawOptions, RawSocket, TunDevice, TunOptions};
+use claviger_net::{
+    BindError, Interface, MulticastSocket, Protocol, RawOptions, RawSocket, TunDevice, TunOptions,
+};
 use claviger_sansio::Time;
 
 use super::TunSettings;
@@ -24,7 +26,11 @@ pub(super) struct IpPlane {
 
 impl IpPlane {
     /// Makes the device and the socket that sends.
-    pub(super) fn open(places: &Places, interface: &Interface, settings: &TunSettings) -> Result<Self, Failure> {
+    pub(super) fn open(
+        places: &Places,
+        interface: &Interface,
+        settings: &TunSettings,
+    ) -> Result<Self, Failure> {
         let mtu = interface.mtu()?.saturating_sub(ESP_OVERHEAD).clamp(1280, 65_000);
         let mut options = TunOptions::new(mtu as u16, "--tun");
         options.name.clone_from(&settings.name);
@@ -47,7 +53,11 @@ impl IpPlane {
     }
 
     /// Opens the socket that receives.
-    pub(super) fn receive(&self, places: &Places, interface: &Interface) -> Result<Arc<RawSocket>, BindError> {
+    pub(super) fn receive(
+        &self,
+        places: &Places,
+        interface: &Interface,
+    ) -> Result<Arc<RawSocket>, BindError> {
         let (group, source) = (places.channel.group(), places.channel.source());
         let options = RawOptions::new("--tun");
         Ok(Arc::new(RawSocket::bind_group(Protocol::Esp, group, interface, source, &options)?))
@@ -69,7 +79,13 @@ impl IpPlane {
     }
 
     /// Protects a packet if it is for the group, and sends it from the address that it was sent from.
-    pub(super) async fn seal(&self, now: Time, subscription: &mut Subscription, places: &Places, octets: &[u8]) {
+    pub(super) async fn seal(
+        &self,
+        now: Time,
+        subscription: &mut Subscription,
+        places: &Places,
+        octets: &[u8],
+    ) {
         let Ok(packet) = IpPacket::parse(octets) else { return };
         if packet.header.destination != places.channel.group() {
             return;

@@ -170,7 +170,8 @@ impl MemberDaemon {
     /// Says whether there is an association to send under; payloads wait until there is one.
     fn may_send(&self) -> bool {
         let subscription = self.core.subscription(&self.options.group);
-        subscription.is_some_and(|s| s.data_sas().iter().any(|sa| sa.stage == claviger_esp::plane::Stage::Current))
+        subscription
+            .is_some_and(|s| s.data_sas().iter().any(|sa| sa.stage == claviger_esp::plane::Stage::Current))
     }
 
     /// Leaves by CLOSE.
@@ -212,14 +213,17 @@ impl MemberDaemon {
                 let tek = tek.map(|spi| spi.to_string());
                 tracing::info!(%group, ?by, sequence, tek, "rekeyed");
             }
-            Event::PullAgain { group, reason } => tracing::info!(%group, reason = reason.as_str(), "pulls again"),
+            Event::PullAgain { group, reason } => {
+                tracing::info!(%group, reason = reason.as_str(), "pulls again")
+            }
             Event::Refused { group, refusal } => {
                 let hit = self.options.identity.hit();
                 return Err(refused(&group, &hit, self.options.role, &refusal));
             }
             Event::Evicted { group } => {
                 self.plane = None;
-                let message = format!("the key server has put this host out of group {group}; its keys are deleted");
+                let message =
+                    format!("the key server has put this host out of group {group}; its keys are deleted");
                 return Err(Failure::new(Exit::Refused, message));
             }
             Event::Unreachable { attempts, reason } => {
@@ -295,7 +299,9 @@ impl MemberDaemon {
         let (source, destination) = (packet.source.ip(), packet.destination.ip());
         match &self.plane {
             Some(Plane::Udp(plane)) => {
-                if let Some(delivery) = plane.take(now, subscription, &places, source, destination, &packet.octets) {
+                if let Some(delivery) =
+                    plane.take(now, subscription, &places, source, destination, &packet.octets)
+                {
                     self.receivers.deliver(delivery);
                 }
             }

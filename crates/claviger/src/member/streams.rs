@@ -1,7 +1,7 @@
 //! The streams of `send` and `recv` through the daemon.
 
 use bytes::Bytes;
-use claviger_api::{Record, ReceiveStream, Reply, SendStream, SendSummary};
+use claviger_api::{ReceiveStream, Record, Reply, SendStream, SendSummary};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
@@ -125,4 +125,3 @@ impl Senders {
         }
     }
 }
-

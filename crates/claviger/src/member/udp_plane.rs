@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use claviger_esp::packet::{framing::{self, Framed}, udp::{self, UdpDatagram}};
+use claviger_esp::packet::{
+    framing::{self, Framed},
+    udp::{self, UdpDatagram},
+};
 use claviger_member::{event::Places, subscription::Subscription};
 use claviger_net::{BindError, Interface, MulticastSocket, UdpOptions, UdpSocket};
 use claviger_sansio::Time;
@@ -47,7 +50,11 @@ impl UdpPlane {
     }
 
     /// Opens the socket that receives.
-    pub(super) fn receive(&self, places: &Places, interface: &Interface) -> Result<Arc<UdpSocket>, BindError> {
+    pub(super) fn receive(
+        &self,
+        places: &Places,
+        interface: &Interface,
+    ) -> Result<Arc<UdpSocket>, BindError> {
         let (group, port) = (places.channel.group(), places.encapsulation_port);
         let options = UdpOptions::new("--interface");
         Ok(Arc::new(UdpSocket::bind_group(group, port, interface, places.channel.source(), &options)?))
@@ -63,7 +70,9 @@ impl UdpPlane {
         payload: &[u8],
     ) -> Result<(), Failure> {
         let group = places.channel.group();
-        let port = port.or(Some(places.application_port).filter(|port| *port != 0)).unwrap_or(APPLICATION_PORT_DEFAULT);
+        let port = port
+            .or(Some(places.application_port).filter(|port| *port != 0))
+            .unwrap_or(APPLICATION_PORT_DEFAULT);
         let source = SocketAddr::new(self.source, self.socket.local_address().port());
         let header = udp::header(source, SocketAddr::new(group, port), payload)?;
         let esp = subscription.seal(now, UDP, &[&header, payload])?;

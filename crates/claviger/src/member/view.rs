@@ -23,12 +23,7 @@ pub(super) struct Observed {
 
 impl Observed {
     pub(super) fn new(now: Time) -> Self {
-        Self {
-            started: now,
-            state: MembershipState::Registering,
-            kernel_drops: 0,
-            counters: BTreeMap::new(),
-        }
+        Self { started: now, state: MembershipState::Registering, kernel_drops: 0, counters: BTreeMap::new() }
     }
 
     pub(super) fn note(&mut self, event: &Event) {

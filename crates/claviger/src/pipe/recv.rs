@@ -102,7 +102,13 @@ struct Output {
 
 impl Output {
     fn new(args: &RecvArgs) -> Self {
-        Self { stdout: tokio::io::stdout(), count: args.count.map(Into::into), datagrams: 0, octets: 0, lost: 0 }
+        Self {
+            stdout: tokio::io::stdout(),
+            count: args.count.map(Into::into),
+            datagrams: 0,
+            octets: 0,
+            lost: 0,
+        }
     }
 
     /// Writes a payload; says whether more are wanted.

@@ -20,8 +20,14 @@ pub(crate) fn run(globals: &Globals, args: &SendArgs) -> Outcome {
     logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_COMMAND))?;
     let summary = match &args.server {
         Some(server) => start::block_on(async {
-            let (_lock, mut member, calls, mut queue) =
-                start::member_inside(globals, "claviger send", server, &args.group, Role::Sender, &args.registration)?;
+            let (_lock, mut member, calls, mut queue) = start::member_inside(
+                globals,
+                "claviger send",
+                server,
+                &args.group,
+                Role::Sender,
+                &args.registration,
+            )?;
             let work = through_calls(args, calls);
             tokio::select! {
                 ended = member.run(&mut queue) => Err(ended.err().unwrap_or_else(interrupted)),
@@ -66,7 +72,8 @@ async fn through_daemon(globals: &Globals, args: &SendArgs) -> Outcome<SendSumma
 async fn through_calls(args: &SendArgs, calls: mpsc::Sender<Call>) -> Outcome<SendSummary> {
     let (payloads, receiver) = mpsc::channel(claviger_api::call::STREAM_RECORDS_MAX);
     let (done, mut summary) = Reply::new();
-    let stream = SendStream { group: args.group.clone(), application_port: args.port, payloads: receiver, done };
+    let stream =
+        SendStream { group: args.group.clone(), application_port: args.port, payloads: receiver, done };
     calls.send(Call::Send(stream)).await.map_err(|_| interrupted())?;
     let mut input = Input::new(args);
     loop {
@@ -94,7 +101,12 @@ impl Input {
     fn new(args: &SendArgs) -> Self {
         let clock = Clock::starting_at(Time::EPOCH);
         let rate = NonZeroU64::new(args.rate).unwrap_or(NonZeroU64::MIN);
-        Self { stdin: tokio::io::stdin(), size: args.size.into(), pacer: Pacer::new(rate, clock.now()), clock }
+        Self {
+            stdin: tokio::io::stdin(),
+            size: args.size.into(),
+            pacer: Pacer::new(rate, clock.now()),
+            clock,
+        }
     }
 
     /// Reads one payload's worth, or what is left; waits until the rate allows it.

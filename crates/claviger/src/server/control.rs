@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use claviger_api::{
-    ApiError, Call, ErrorCode, EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, MemberAllow, MemberView,
-    RekeyOrder, RekeyView, Reply, StatusView, command, policy::member_needs, view::RekeyKey,
+    ApiError, Call, ErrorCode, EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, MemberAllow,
+    MemberView, RekeyOrder, RekeyView, Reply, StatusView, command, policy::member_needs, view::RekeyKey,
 };
 use claviger_gcks::{CommandError, RekeyWhat};
 use claviger_group::GroupId;
@@ -57,10 +57,12 @@ impl<S: Store> Server<S> {
     /// first free one from a place that the name decides, so that a group made again has its address again.
     fn free_address(&self, name: &GroupId) -> IpAddr {
         let base = u32::from(Ipv4Addr::new(239, 192, 0, 0));
-        let start = name.octets().iter().fold(2_166_136_261u32, |hash, octet| {
-            (hash ^ u32::from(*octet)).wrapping_mul(16_777_619)
-        });
-        let taken: Vec<IpAddr> = self.core.groups(self.clock.now()).iter().map(|g| g.policy.channel.group()).collect();
+        let start = name
+            .octets()
+            .iter()
+            .fold(2_166_136_261u32, |hash, octet| (hash ^ u32::from(*octet)).wrapping_mul(16_777_619));
+        let taken: Vec<IpAddr> =
+            self.core.groups(self.clock.now()).iter().map(|g| g.policy.channel.group()).collect();
         (0..1 << 18)
             .map(|step| IpAddr::from(Ipv4Addr::from(base | (start.wrapping_add(step) & ((1 << 18) - 1)))))
             // The first and last octet pairs look like network and broadcast addresses to some equipment.
@@ -88,7 +90,12 @@ impl<S: Store> Server<S> {
         Ok(hosts.iter().map(|host| view::member(host, now)).collect())
     }
 
-    fn member_allow(&mut self, group: &GroupId, hit: Hit, allow: MemberAllow) -> Result<MemberView, ApiError> {
+    fn member_allow(
+        &mut self,
+        group: &GroupId,
+        hit: Hit,
+        allow: MemberAllow,
+    ) -> Result<MemberView, ApiError> {
         self.core.allow(group, hit, allow.role).map_err(refused)?;
         let members = self.member_list(group)?;
         members
@@ -100,8 +107,12 @@ impl<S: Store> Server<S> {
     /// Puts a member out; the caller hears of it when the member is deaf.
     fn member_evict(&mut self, group: &GroupId, hit: Hit, reply: Reply<EvictedView>) {
         let now = self.clock.now();
-        let was_member =
-            self.core.hosts(now, group).unwrap_or_default().iter().any(|h| h.hit == hit && h.member_since.is_some());
+        let was_member = self
+            .core
+            .hosts(now, group)
+            .unwrap_or_default()
+            .iter()
+            .any(|h| h.hit == hit && h.member_since.is_some());
         match self.core.evict(now, group, hit) {
             Ok(deaf_at) => {
                 let epoch = self.core.group(now, group).and_then(|group| view::keys(&group).epoch);
@@ -120,14 +131,16 @@ impl<S: Store> Server<S> {
             RekeyKey::Tek => RekeyWhat::Tek,
         };
         let report = self.core.rekey(now, group, what).map_err(refused)?;
-        let view = self.core.group(now, group).ok_or_else(|| refused(CommandError::GroupUnknown(group.clone())))?;
+        let view =
+            self.core.group(now, group).ok_or_else(|| refused(CommandError::GroupUnknown(group.clone())))?;
         Ok(RekeyView {
             group: group.clone(),
             key: order.key,
             messages: report.messages as u32,
             octets: report.octets as u64,
             keys: report.message_keys as u32,
-            active_at_us: now + if report.tek.is_some() { view.policy.activation_delay } else { Default::default() },
+            active_at_us: now
+                + if report.tek.is_some() { view.policy.activation_delay } else { Default::default() },
             now: view::keys(&view),
         })
     }

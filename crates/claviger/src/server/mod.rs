@@ -34,29 +34,35 @@ use crate::{
 const BATCH_MAX: usize = 256;
 
 /// What the key server is started with.
-pub(crate) struct ServerOptions {
-    pub(crate) identity: Arc<HostIdentity>,
+pub struct ServerOptions {
+    /// Who the key server is.
+    pub identity: Arc<HostIdentity>,
     /// Where the store lies.
-    pub(crate) state_dir: PathBuf,
+    pub state_dir: PathBuf,
     /// Where it is controlled.
-    pub(crate) socket: PathBuf,
+    pub socket: PathBuf,
     /// The addresses it listens on; unspecified ones are any.
-    pub(crate) listen: Vec<IpAddr>,
+    pub listen: Vec<IpAddr>,
     /// HIP's UDP port.
-    pub(crate) hip_port: u16,
+    pub hip_port: u16,
     /// GDOI's UDP port.
-    pub(crate) gdoi_port: u16,
+    pub gdoi_port: u16,
     /// Whether it also speaks HIP on IP protocol 139.
-    pub(crate) raw: bool,
+    pub raw: bool,
     /// The interface that GROUPKEY-PUSHes leave by; otherwise that of the listening address, or the route's.
-    pub(crate) interface: Option<String>,
+    pub interface: Option<String>,
     /// How hard R1's puzzle is: the bits of its solution that must be zero.
-    pub(crate) puzzle_difficulty: u8,
+    pub puzzle_difficulty: u8,
 }
 
 /// Runs the key server until it is told to stop.
-pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
+pub async fn run(options: ServerOptions) -> Result<(), Failure> {
     let store = FileStore::open(&options.state_dir)?;
+    run_on(options, store).await
+}
+
+/// Runs the key server on any store.
+pub async fn run_on(options: ServerOptions, store: impl Store) -> Result<(), Failure> {
     let control = ControlSocket::bind(&options.socket)?;
     let hit = options.identity.hit();
     let mut server = Server::start(&options, store).await?;
@@ -68,8 +74,8 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     result
 }
 
-/// The loop's state, over any store: the store is a parameter so that a test can wrap it.
-pub(crate) struct Server<S> {
+/// The loop's state.
+struct Server<S> {
     store: S,
     core: Gcks,
     clock: Clock,
@@ -141,7 +147,8 @@ impl<S: Store> Server<S> {
         let mut stop = Stop::listen()?;
         loop {
             self.settle().await?;
-            let timeout = self.core.poll_timeout().into_iter().chain(self.evictions.keys().map(|(at, _)| *at)).min();
+            let timeout =
+                self.core.poll_timeout().into_iter().chain(self.evictions.keys().map(|(at, _)| *at)).min();
             tokio::select! {
                 () = stop.wait() => return Ok(()),
                 Some(packet) = self.packets.recv() => self.take_packets(packet),
@@ -188,7 +195,9 @@ impl<S: Store> Server<S> {
 
     fn report(&mut self, event: Event) {
         match event {
-            Event::Registered { hit, group, role } => tracing::info!(%group, peer = %hit, %role, "registered"),
+            Event::Registered { hit, group, role } => {
+                tracing::info!(%group, peer = %hit, %role, "registered")
+            }
             Event::Refused(refusal) => {
                 tracing::info!(group = %refusal.group, peer = %refusal.hit, reason = refusal.reason.as_str(), "refused");
             }

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use claviger_api::{
-    GroupView, MemberView, PolicyView, RefusedView, ServerStatus,
-    command,
+    GroupView, MemberView, PolicyView, RefusedView, ServerStatus, command,
     status::{EpochView, GroupKeys, GroupStatus, ListenView, SaState, SaView},
     view::MemberState,
 };
-use claviger_gcks::{Gcks, event::Refusal, view::{GroupView as CoreGroup, HostView}};
+use claviger_gcks::{
+    Gcks,
+    event::Refusal,
+    view::{GroupView as CoreGroup, HostView},
+};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
@@ -23,7 +26,10 @@ pub(super) struct About {
 impl About {
     /// Writes `HIT@ADDRESS[:PORT]` as `join` reads it; without an address of its own, `ADDRESS` is to be filled in.
     pub(super) fn server_argument(&self) -> String {
-        let hip = self.listens.iter().find(|(protocol, address)| *protocol == "hip-udp" && !address.ip().is_unspecified());
+        let hip = self
+            .listens
+            .iter()
+            .find(|(protocol, address)| *protocol == "hip-udp" && !address.ip().is_unspecified());
         let address = match hip {
             Some((_, SocketAddr::V4(address))) => address.ip().to_string(),
             Some((_, SocketAddr::V6(address))) => format!("[{}]", address.ip()),
@@ -36,7 +42,13 @@ impl About {
     }
 }
 
-pub(super) fn status(core: &Gcks, about: &About, started: Time, now: Time, last_rekey: impl Fn(&claviger_group::GroupId) -> Option<Time>) -> ServerStatus {
+pub(super) fn status(
+    core: &Gcks,
+    about: &About,
+    started: Time,
+    now: Time,
+    last_rekey: impl Fn(&claviger_group::GroupId) -> Option<Time>,
+) -> ServerStatus {
     let groups = core.groups(now);
     ServerStatus {
         hit: about.hit,
@@ -122,6 +134,9 @@ pub(super) fn refused(refusal: &Refusal) -> RefusedView {
         address: refusal.address,
         at_us: refusal.at,
         reason: refusal.reason.as_str().to_owned(),
-        allow_command: refusal.reason.is_curable().then(|| command::allow(&refusal.group, &refusal.hit, refusal.role)),
+        allow_command: refusal
+            .reason
+            .is_curable()
+            .then(|| command::allow(&refusal.group, &refusal.hit, refusal.role)),
     }
 }

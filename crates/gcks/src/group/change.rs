@@ -35,10 +35,8 @@ impl Group {
             let key = record::node::key(&self.id, *node);
             rekey.key(*node).map(|value| Change::put(record::NODE, key, record::node::encode(value)))
         });
-        let removed = rekey
-            .removed
-            .iter()
-            .map(|node| Change::remove(record::NODE, record::node::key(&self.id, *node)));
+        let removed =
+            rekey.removed.iter().map(|node| Change::remove(record::NODE, record::node::key(&self.id, *node)));
         changed.chain(removed)
     }
 

@@ -15,7 +15,9 @@ use std::{
     time::Duration,
 };
 
-use claviger_crypto::{CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, random, sign::SigningKey};
+use claviger_crypto::{
+    CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, random, sign::SigningKey,
+};
 use claviger_gdoi::server::PullId;
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Role, Spi, Tek, policy::PolicyError, tek::TekKeys};
 use claviger_identity::Hit;
@@ -114,7 +116,12 @@ impl Announced {
 
 impl Group {
     /// Makes an empty group under a coherent policy.
-    pub(crate) fn new(id: GroupId, policy: GroupPolicy, random: &mut dyn Random, now: Time) -> Result<Self, NewError> {
+    pub(crate) fn new(
+        id: GroupId,
+        policy: GroupPolicy,
+        random: &mut dyn Random,
+        now: Time,
+    ) -> Result<Self, NewError> {
         let degree = degree(&policy)?;
         let key_length = match policy.kek_cipher {
             CipherAlgorithm::Aes256Cbc => KeyLength::Octets32,

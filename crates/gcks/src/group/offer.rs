@@ -13,14 +13,19 @@ use claviger_sansio::Time;
 use super::{Context, Group, IssuedTek};
 
 impl Group {
-    /// Announces the SAs in force to a host that is a member already.
-    pub(crate) fn offer_current(&self, context: &Context<'_>) -> SaPayload {
+    /// Announces the SAs in force to a host that has been a member since `since`. It is given no SA that was used
+    /// before it joined (RFC 6407 section 7.4.2), though senders may still be changing over from one.
+    pub(crate) fn offer_current(&self, context: &Context<'_>, since: Time) -> SaPayload {
         let current = self.current_tek();
         let activation = (current.issued + self.policy.activation_delay).since(context.now);
         SaPayload {
             kek: Some(self.sa_kek(context, self.kek.spi, self.kek.issued)),
             gap: Some(self.gap(activation)),
-            teks: self.teks_in_use(context.now).map(|issued| sa_tek(issued, context.now)).collect(),
+            teks: self
+                .teks_in_use(context.now)
+                .filter(|issued| issued.issued >= since)
+                .map(|issued| sa_tek(issued, context.now))
+                .collect(),
         }
     }
 

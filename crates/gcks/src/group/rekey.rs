@@ -41,7 +41,8 @@ impl Group {
         if departed.is_empty() && waiting.joins.is_empty() {
             return None;
         }
-        let leaves: Vec<_> = departed.iter().filter_map(|hit| self.members.remove(hit)).map(|m| m.leaf).collect();
+        let leaves: Vec<_> =
+            departed.iter().filter_map(|hit| self.members.remove(hit)).map(|m| m.leaf).collect();
         let audience = !self.members.is_empty();
 
         let old_kek = self.kek_material();
@@ -177,7 +178,9 @@ impl Group {
             let chain: Vec<_> = start
                 .chain
                 .iter()
-                .map(|node| self.named_key(node, rekey.key(node).expect("a chain consists of replaced nodes")))
+                .map(|node| {
+                    self.named_key(node, rekey.key(node).expect("a chain consists of replaced nodes"))
+                })
                 .collect();
             let array = lkh::update_array(&held, &chain, &mut cache)
                 .expect("a chain leads from a child to the root, with keys of the policy's cipher");

@@ -7,10 +7,7 @@ use claviger_crypto::{
     cipher::CipherAlgorithm,
     sign::{KeyAlgorithm, SigningKey},
 };
-use claviger_group::{
-    Channel, CookiePair, Encapsulation, EspTransform, GroupPolicy, Spi, Tek,
-    tek::TekKeys,
-};
+use claviger_group::{Channel, CookiePair, Encapsulation, EspTransform, GroupPolicy, Spi, Tek, tek::TekKeys};
 use claviger_keytree::Header;
 use claviger_wire::{DecodeError, Reader, Writer};
 

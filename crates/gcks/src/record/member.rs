@@ -61,7 +61,9 @@ pub(crate) fn decode_member(octets: &[u8]) -> Result<Membership, DecodeError> {
             role: read_role(r)?,
             since: read_time(r, "member since")?,
             last_pull: read_time(r, "last pull")?,
-            sender_ids: (0..r.u16("sender id count")?).map(|_| r.u32("sender id")).collect::<Result<_, _>>()?,
+            sender_ids: (0..r.u16("sender id count")?)
+                .map(|_| r.u32("sender id"))
+                .collect::<Result<_, _>>()?,
         })
     })
 }

@@ -1,0 +1,38 @@
+//! Everything behind the binary `claviger`: key server, member, sender, receiver, control and demonstration.
+//!
+//! | module | what |
+//! |---|---|
+//! | `cli` | the arguments of every command |
+//! | `start`, `config`, `paths`, `lock`, `identity_file` | from arguments to a running daemon |
+//! | [`server`] | the key server around its core |
+//! | `member` | the member daemon around its core |
+//! | `pipe` | `send` and `recv` |
+//! | `demo` | the demonstration |
+//! | `carrier`, `signal`, `logging` | sockets, signals, logs |
+//! | `output`, [`exit`], `refusals` | what people and programs are told |
+
+mod carrier;
+mod cli;
+mod config;
+mod demo;
+pub mod exit;
+mod identity_file;
+mod lock;
+mod logging;
+mod member;
+mod output;
+mod paths;
+mod pipe;
+mod refusals;
+pub mod server;
+mod signal;
+mod start;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Does what the command line asks for.
+pub fn main() -> ExitCode {
+    exit::report(cli::run(cli::Cli::parse()))
+}

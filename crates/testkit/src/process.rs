@@ -80,10 +80,15 @@ impl Journal {
         Self { directory: directory.into(), entries: Arc::default(), count: Arc::default() }
     }
 
-    /// Writes out every program's command line, its end and its output, in the order of their starts.
+    /// Writes out every program's command line, its end and its output, in the order of their starts. Of programs
+    /// that were run again and again, as to wait for something, the last one stands for all.
     pub(crate) fn report(&self) -> String {
         let mut text = String::new();
-        for entry in self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        for (position, entry) in entries.iter().enumerate() {
+            if entries[position + 1..].iter().any(|later| later.line == entry.line) {
+                continue;
+            }
             let ended = *entry.ended.lock().unwrap_or_else(PoisonError::into_inner);
             let ended = ended.map_or("was still running".to_owned(), |status| status.to_string());
             let _ = writeln!(text, "--- {}: {ended}", entry.line);
@@ -223,6 +228,11 @@ impl Finished {
         let Self { line, status, output, errors } = self;
         assert!(status.success(), "{line}: {status}\n{output}\n{errors}");
         output
+    }
+
+    /// Takes standard output of a program if it succeeded.
+    pub fn output_if_successful(self) -> Option<String> {
+        self.status.success().then_some(self.output)
     }
 
     /// Takes the exit code and standard error of a program that failed.

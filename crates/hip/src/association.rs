@@ -12,12 +12,13 @@ use crate::{
     exchange::{
         Shared,
         close::{Closed, Closing},
+        respond,
         update::Updates,
     },
     iana::{CipherId, DhGroup, EspSuite, RegType},
     keys::Keymat,
     path::Path,
-    registration::RegistrationAnswer,
+    registration::{RegistrationAnswer, RegistrationRequest},
     rules,
     wire::{Cert, Encrypted, McastChannel, Packet, PacketBuilder, ParameterBlock, Parameters, RegInfo},
 };
@@ -115,6 +116,8 @@ pub(crate) struct Association {
     pub(crate) grants: BTreeMap<(Side, RegType), Time>,
     /// The services that the peer has announced.
     pub(crate) services: Option<RegInfo>,
+    /// An own request that waits for that announcement: both sides called, and this one became Responder.
+    pub(crate) deferred: Option<RegistrationRequest>,
     pub(crate) updates: Updates,
 }
 
@@ -245,14 +248,29 @@ impl Association {
     pub(crate) fn poll_timeout(&self, shared: &Shared) -> Option<Time> {
         let expiry = self.grants.values().min().copied();
         let unused = expiry.is_none().then(|| self.used_at + shared.config.unused_lifetime);
+        let deferred = self.deferred.as_ref().map(|_| self.deferred_until(shared));
+        let live = [self.updates.poll_timeout(), expiry, unused, deferred].into_iter().flatten().min();
         match &self.phase {
-            Phase::R2Sent { until } => {
-                [Some(*until), self.updates.poll_timeout(), expiry, unused].into_iter().flatten().min()
-            }
-            Phase::Established => [self.updates.poll_timeout(), expiry, unused].into_iter().flatten().min(),
+            Phase::R2Sent { until } => live.into_iter().chain([*until]).min(),
+            Phase::Established => live,
             Phase::Closing(closing) => Some(closing.retransmit.poll_timeout()),
             Phase::Closed(closed) => Some(closed.until),
         }
+    }
+
+    /// Gives up a deferred request when no services were announced while the peer could have repeated itself.
+    pub(crate) fn forgo_deferred(&mut self, shared: &mut Shared, now: Time) {
+        if now < self.deferred_until(shared) {
+            return;
+        }
+        if let Some(request) = self.deferred.take() {
+            let answer = RegistrationAnswer::nothing(request.reg_type);
+            shared.out.tell(Event::Registered { peer: self.peer, answer });
+        }
+    }
+
+    fn deferred_until(&self, shared: &Shared) -> Time {
+        self.established_at + respond::patience(shared.config.retransmit)
     }
 
     pub(crate) fn tell_changed(&self, shared: &mut Shared) {

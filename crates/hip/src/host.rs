@@ -12,24 +12,18 @@ use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 use claviger_wire::DecodeError;
 
 use crate::{
-    association::{Association, AssociationInfo, AssociationState, Phase},
+    association::{Association, AssociationInfo, AssociationState},
     config::HostConfig,
-    error::{ApiMisuse, Error, FailReason, LimitError, PeerMisbehaved},
+    error::{ApiMisuse, Error, PeerMisbehaved},
     event::{Event, Ticket},
-    exchange::{
-        Shared,
-        initiate::{Initiation, Progress},
-        notify,
-        respond::{self, Acceptance},
-        update::Task,
-    },
+    exchange::{Shared, initiate::Initiation, notify, respond::Acceptance},
     iana::{PacketType, RegType},
     path::{Outbox, Path},
     rate::RateLimit,
     registration::{RegistrationAnswer, RegistrationRequest},
-    responder::{Recognised, Responder},
+    responder::Responder,
     rules, snapshot,
-    wire::{DhGroupList, McastChannel, Packet},
+    wire::{McastChannel, Packet},
 };
 
 /// A HIP host without sockets and clock: it is fed with datagrams and time, and drained of both kinds of output.
@@ -53,9 +47,9 @@ use crate::{
 /// # Ok::<(), claviger_hip::Error>(())
 /// ```
 pub struct Host {
-    shared: Shared,
-    responder: Responder,
-    peers: BTreeMap<Hit, Peer>,
+    pub(crate) shared: Shared,
+    pub(crate) responder: Responder,
+    pub(crate) peers: BTreeMap<Hit, Peer>,
     timers: BTreeSet<(Time, Hit)>,
 }
 
@@ -65,9 +59,9 @@ pub(crate) struct Peer {
     /// The association that exists.
     pub(crate) association: Option<Association>,
     /// A base exchange that this host began; it replaces the association when it succeeds.
-    initiation: Option<Initiation>,
+    pub(crate) initiation: Option<Initiation>,
     /// A base exchange that the peer began and that waits for the registrar; it replaces the association too.
-    acceptance: Option<Acceptance>,
+    pub(crate) acceptance: Option<Acceptance>,
     /// When the peer's timer stands in the host's list.
     timer: Option<Time>,
 }
@@ -80,7 +74,8 @@ impl Peer {
     fn poll_timeout(&self, shared: &Shared) -> Option<Time> {
         let association = self.association.as_ref().and_then(|association| association.poll_timeout(shared));
         let initiation = self.initiation.as_ref().map(Initiation::poll_timeout);
-        association.into_iter().chain(initiation).min()
+        let acceptance = self.acceptance.as_ref().map(|acceptance| acceptance.until);
+        association.into_iter().chain(initiation).chain(acceptance).min()
     }
 
     fn info(&self, peer: Hit) -> Option<AssociationInfo> {
@@ -113,7 +108,7 @@ impl Host {
     pub fn new(config: HostConfig, mut random: Box<dyn Random>, now: Time) -> Result<Self, Error> {
         config.check()?;
         let responder = Responder::new(&config, &mut *random, now)?;
-        let notifies = RateLimit::new(config.notify_per_second_max);
+        let notifies = RateLimit::new(config.notify_per_second_max, notify::NOTIFIES_PER_SECOND_MAX);
         let shared = Shared { config, random, out: Outbox::default(), notifies, tickets: 0 };
         Ok(Self { shared, responder, peers: BTreeMap::new(), timers: BTreeSet::new() })
     }
@@ -153,9 +148,9 @@ impl Host {
         }
         let path = Path { carriage, local, remote: address };
         let initiation = Initiation::start(&mut self.shared, now, peer, path, request);
-        entry.initiation = Some(initiation.map_err(misuse)?);
+        let result = initiation.map(|initiation| entry.initiation = Some(initiation));
         self.settle(peer);
-        Ok(())
+        result.map_err(misuse)
     }
 
     /// Asks for a registration on a live association: to register more, to renew, or to leave.
@@ -334,227 +329,6 @@ impl Host {
         self.peers.entry(peer).or_default().association = Some(association);
         self.settle(peer);
         Ok(peer)
-    }
-
-    fn dispatch(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
-        match packet.packet_type() {
-            PacketType::I1 => self.handle_i1(now, back, packet),
-            PacketType::R1 => self.handle_r1(now, packet),
-            PacketType::I2 => self.handle_i2(now, back, packet),
-            PacketType::R2 => self.handle_r2(now, packet),
-            PacketType::NOTIFY => self.handle_notify(packet),
-            _ => self.handle_associated(now, back, packet),
-        }
-    }
-
-    /// RFC 7401 §6.7: no state is made for an I1.
-    fn handle_i1(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
-        let peer = packet.sender();
-        let DhGroupList(groups) = packet.one()?;
-        let calling = self.peers.get(&peer).and_then(|peer| peer.initiation.as_ref());
-        // RFC 7401 §6.7 step 3: of two that call each other, the one with the greater HIT answers.
-        if calling.is_some_and(|calling| !calling.has_sent_i2()) && self.hit() < peer {
-            return Ok(());
-        }
-        let config = &self.shared.config;
-        let r1 = self.responder.answer_i1(config, now, peer, back.remote.ip(), &groups)?;
-        self.shared.out.send(back, &r1);
-        Ok(())
-    }
-
-    fn handle_r1(&mut self, now: Time, packet: &Packet<'_>) -> Result<(), Error> {
-        let peer = packet.sender();
-        let initiation = self.peers.get_mut(&peer).and_then(|peer| peer.initiation.as_mut());
-        let initiation = initiation.ok_or(PeerMisbehaved::R1Unasked)?;
-        if let Progress::Failed(reason) = initiation.handle_r1(&mut self.shared, now, packet)? {
-            self.fail(peer, reason);
-        }
-        Ok(())
-    }
-
-    /// RFC 7401 §6.9.
-    fn handle_i2(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
-        let peer = packet.sender();
-        respond::accepted_suite(&self.shared, packet)?;
-        let address = back.remote.ip();
-        let puzzle = match self.responder.recognise(&self.shared.config, now, address, packet)? {
-            Recognised::New(puzzle) => puzzle,
-            Recognised::Repeated(r2) => {
-                if let Some(r2) = r2 {
-                    self.shared.out.send(back, &r2);
-                }
-                return Ok(());
-            }
-        };
-        if let Some(entry) = self.peers.get(&peer) {
-            if let Some(acceptance) = &entry.acceptance {
-                let same = acceptance.puzzle.is_same(&puzzle);
-                return if same { Ok(()) } else { Err(PeerMisbehaved::RequestOutstanding.into()) };
-            }
-            // RFC 7401 §6.9 step 5: of two I2s that cross, the greater HIT's is dropped by the smaller.
-            let sent_i2 = entry.initiation.as_ref().is_some_and(Initiation::has_sent_i2);
-            if sent_i2 && self.hit() < peer {
-                return Ok(());
-            }
-        }
-        let result = self.accept_i2(now, back, packet, puzzle);
-        if let Err(error) = &result {
-            // RFC 7401 §6.9.1: the puzzle is solved, so the sender may be told.
-            notify::send(&mut self.shared, now, back, packet, error);
-        }
-        result
-    }
-
-    fn accept_i2(
-        &mut self,
-        now: Time,
-        back: &Path,
-        packet: &Packet<'_>,
-        puzzle: crate::responder::SolvedPuzzle,
-    ) -> Result<(), Error> {
-        let peer = packet.sender();
-        let known = self.peers.contains_key(&peer);
-        if !known && self.peers.len() >= self.shared.config.associations_max {
-            return Err(LimitError::Associations.into());
-        }
-        self.responder.spend(&self.shared.config, &puzzle)?;
-        let mut acceptance =
-            Acceptance::verify(&mut self.shared, &self.responder, now, *back, puzzle, packet)?;
-        let entry = self.peers.entry(peer).or_default();
-        // RFC 7401 §6.9 steps 5 and 6: the I2 is the basis of the association that both wanted.
-        if let Some(initiation) = entry.initiation.take() {
-            acceptance.own_request = initiation.request;
-        }
-        entry.acceptance = Some(acceptance);
-        self.decide_acceptance(now, peer)
-    }
-
-    /// Sends R2 and installs the association, once all that the I2 asked for is decided.
-    fn decide_acceptance(&mut self, now: Time, peer: Hit) -> Result<(), Error> {
-        let Some(entry) = self.peers.get_mut(&peer) else {
-            return Ok(());
-        };
-        let Some(mut acceptance) = entry.acceptance.take() else {
-            return Ok(());
-        };
-        if !acceptance.decide(&mut self.shared) {
-            entry.acceptance = Some(acceptance);
-            return Ok(());
-        }
-        let own_request = acceptance.own_request.take();
-        let (association, puzzle, r2) = acceptance.complete(&mut self.shared, now)?;
-        self.responder.accept(&puzzle, peer, &r2);
-        let association = entry.association.insert(association);
-        self.shared.out.tell(Event::Established { peer, initiator: false });
-        self.shared.out.tell(Event::Changed { peer });
-        if let Some(request) = own_request {
-            let reg_type = request.reg_type;
-            if association.request(&mut self.shared, now, request).is_err() {
-                let answer = RegistrationAnswer::nothing(reg_type);
-                self.shared.out.tell(Event::Registered { peer, answer });
-            }
-        }
-        Ok(())
-    }
-
-    fn handle_r2(&mut self, now: Time, packet: &Packet<'_>) -> Result<(), Error> {
-        let peer = packet.sender();
-        let entry = self.peers.get_mut(&peer).ok_or(PeerMisbehaved::R2Unasked)?;
-        let initiation = entry.initiation.as_mut().ok_or(PeerMisbehaved::R2Unasked)?;
-        let answer = initiation.handle_r2(&mut self.shared, now, packet)?;
-        let association = entry.initiation.take().and_then(Initiation::into_association);
-        entry.association = association;
-        self.shared.out.tell(Event::Established { peer, initiator: true });
-        if let Some(answer) = answer {
-            self.shared.out.tell(Event::Registered { peer, answer });
-        }
-        self.shared.out.tell(Event::Changed { peer });
-        if let Some(association) = &mut entry.association {
-            // RFC 8003 §3.1: who began has sent no R1, so it announces its services by UPDATE.
-            if !self.shared.config.services.is_empty() {
-                association.enqueue(&mut self.shared, now, Task::Announce)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn handle_notify(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
-        let entry = self.peers.get(&packet.sender()).ok_or(PeerMisbehaved::Unassociated)?;
-        let associated = entry.association.as_ref().map(|association| &association.host_id);
-        let calling = entry.initiation.as_ref().and_then(Initiation::host_id);
-        let host_id = associated.or(calling).ok_or(PeerMisbehaved::Unassociated)?;
-        notify::handle(&mut self.shared, host_id, packet)
-    }
-
-    /// Processes what only an association can make sense of.
-    fn handle_associated(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
-        let entry = self.peers.get_mut(&packet.sender()).ok_or(PeerMisbehaved::Unassociated)?;
-        let association = entry.association.as_mut().ok_or(PeerMisbehaved::Unassociated)?;
-        let shared = &mut self.shared;
-        let result = match packet.packet_type() {
-            PacketType::UPDATE => association.handle_update(shared, now, back, packet),
-            PacketType::CLOSE => association.handle_close(shared, now, back, packet),
-            _ => {
-                let result = association.handle_close_ack(shared, packet);
-                if result.is_ok() {
-                    entry.association = None;
-                    shared.out.tell(Event::Changed { peer: packet.sender() });
-                }
-                result
-            }
-        };
-        if let Err(error) = &result {
-            notify::send(shared, now, back, packet, error);
-        }
-        result
-    }
-
-    fn handle_peer_timeout(&mut self, now: Time, peer: Hit) {
-        let Some(entry) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        let shared = &mut self.shared;
-        if let Some(initiation) = &mut entry.initiation {
-            match initiation.handle_timeout(shared, now) {
-                Ok(Progress::Running) => {}
-                Ok(Progress::Failed(reason)) => self.fail(peer, reason),
-                Err(Error::Crypto(error)) => self.fail(peer, FailReason::Crypto(error)),
-                // I2 grew too long for a packet: the request was too large beside this identity.
-                Err(_) => self.fail(peer, FailReason::Limit(LimitError::PacketLength)),
-            }
-        }
-        let (Some(entry), shared) = (self.peers.get_mut(&peer), &mut self.shared) else {
-            return;
-        };
-        let Some(association) = &mut entry.association else {
-            return;
-        };
-        let mut gone = association.handle_close_timeout(shared, now);
-        if association.is_live() {
-            gone |= association.handle_update_timeout(shared, now);
-            if association.expire(now) {
-                association.tell_changed(shared);
-            }
-            if matches!(association.phase, Phase::R2Sent { until } if until <= now) {
-                association.phase = Phase::Established;
-            }
-            let unused = association.used_at + shared.config.unused_lifetime <= now;
-            if !gone && unused && association.grants.is_empty() {
-                // RFC 7401 §4.4.3, ESTABLISHED: nothing was heard for the unused association lifetime.
-                gone = association.close(shared, now).is_err();
-            }
-        }
-        if gone {
-            entry.association = None;
-            shared.out.tell(Event::Changed { peer });
-        }
-    }
-
-    fn fail(&mut self, peer: Hit, reason: FailReason) {
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.initiation = None;
-        }
-        self.shared.out.tell(Event::Failed { peer, reason });
     }
 
     /// Runs a command on a live association.

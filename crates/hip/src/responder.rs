@@ -94,7 +94,7 @@ impl Responder {
         let mut responder = Self {
             generations: VecDeque::new(),
             difficulty: config.puzzle_difficulty.min(PUZZLE_DIFFICULTY_MAX),
-            rate: RateLimit::new(config.r1_per_second_max),
+            rate: RateLimit::new(config.r1_per_second_max, u32::MAX),
         };
         responder.rotate(config, random, now)?;
         Ok(responder)

@@ -154,6 +154,7 @@ pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Asso
         phase: closed.map_or(Phase::Established, Phase::Closed),
         grants,
         services,
+        deferred: None,
         updates,
     })
 }

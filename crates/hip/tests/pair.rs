@@ -268,6 +268,21 @@ fn r2_waits_for_the_registrar() {
 }
 
 #[test]
+fn a_request_that_the_program_never_answers_is_forgotten() {
+    let mut pair = Pair::default_pair();
+    pair.decide = None;
+    pair.connect(Some(join(&["market"])));
+    pair.pass(Duration::from_secs(90), |_, _| true);
+    assert!(names(&pair.member.take_events()).contains(&"failed"));
+    for event in pair.server.take_events() {
+        let Event::RegistrationRequested { ticket, request, .. } = event else { continue };
+        assert_eq!(pair.server.host.answer(pair.now, ticket, grant(&request)), Err(ApiMisuse::UnknownTicket));
+    }
+    pair.decide = Some(grant);
+    pair.establish(Some(join(&["market"])));
+}
+
+#[test]
 fn types_that_are_not_offered_are_refused_without_asking_the_program() {
     let mut server = server_config();
     server.services = vec![RegType::RENDEZVOUS, GDOI];
@@ -519,6 +534,31 @@ fn two_that_call_each_other_end_in_one_association() {
         for events in [&member, &server] {
             assert_eq!(names(events).iter().filter(|name| **name == "established").count(), 1, "{events:?}");
         }
+    }
+}
+
+/// RFC 8003 §4.3: nothing is asked of a peer that has announced nothing.
+#[test]
+fn a_request_of_one_that_became_responder_waits_for_the_announcement() {
+    loop {
+        let mut pair = plain_pair();
+        if pair.member.hit() < pair.server.hit() {
+            continue;
+        }
+        pair.connect(Some(join(&["market"])));
+        let (peer, address) = (pair.member.hit(), pair.member.address);
+        pair.server.host.connect(pair.now, peer, address, Carriage::HipUdp, None).unwrap();
+        pair.pass(Duration::from_secs(10), |_, _| true);
+        assert!(pair.is_established());
+        assert!(pair.sent(pair.member.hit(), PacketType::UPDATE).is_empty());
+        let server = pair.server.hit();
+        let again = pair.member.host.request(pair.now, server, join(&["market"]));
+        assert_eq!(again, Err(ApiMisuse::RequestOutstanding));
+        pair.pass(Duration::from_secs(30), |_, _| true);
+        let events = pair.member.take_events();
+        let nothing = |event: &Event| matches!(event, Event::Registered { answer, .. } if answer.granted.is_none() && answer.failure.is_none());
+        assert!(events.iter().any(nothing), "{events:?}");
+        break;
     }
 }
 

@@ -2,15 +2,18 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`initiate`] | I1 and I2 sent, R1 and R2 awaited |
+//! | [`initiate`], [`offer`] | I1 and I2 sent, R1 and R2 awaited; what is taken of an R1 |
 //! | [`respond`] | I1 answered and forgotten, I2 verified, R2 sent |
 //! | [`update`] | UPDATE: registrations on a live association |
 //! | [`close`] | CLOSE and CLOSE_ACK |
+//! | [`dispatch`] | which exchange a packet belongs to, and what its end means for the peer |
 //! | [`notify`] | NOTIFY, which reports and changes nothing |
 
 pub(crate) mod close;
+mod dispatch;
 pub(crate) mod initiate;
 pub(crate) mod notify;
+mod offer;
 pub(crate) mod respond;
 pub(crate) mod update;
 

@@ -12,6 +12,9 @@ use crate::{
     wire::{Notification, Packet, PacketBuilder},
 };
 
+/// NOTIFYs to all addresses within a second: each is signed, and who forges sources would have many signed.
+pub(crate) const NOTIFIES_PER_SECOND_MAX: u32 = 64;
+
 /// Says what a peer is told about an error in what it sent, if RFC 7401 §5.2.19 has a word for it.
 ///
 /// Nobody is told before its puzzle is solved or its association known, so errors that are found earlier have none.

@@ -33,6 +33,8 @@ pub(crate) struct Acceptance {
     pub(crate) puzzle: SolvedPuzzle,
     association: Association,
     deciding: Deciding,
+    /// When the Initiator has stopped repeating the I2.
+    pub(crate) until: Time,
     /// An own request that the peer has not seen, because both called at once and it was this host's I1 that lost.
     pub(crate) own_request: Option<RegistrationRequest>,
 }
@@ -88,10 +90,12 @@ impl Acceptance {
                 phase: Phase::R2Sent { until },
                 grants: BTreeMap::new(),
                 services: None,
+                deferred: None,
                 updates: Updates::default(),
             },
             puzzle,
             deciding: Deciding::new(requests),
+            until,
             own_request: None,
         })
     }
@@ -203,7 +207,7 @@ fn transport(shared: &mut Shared, packet: &Packet<'_>) -> Result<Option<EspAgree
 }
 
 /// Says how long an Initiator sends I2 again (RFC 7401 §4.4.1, Exchange Complete).
-fn patience(policy: RetransmitPolicy) -> std::time::Duration {
+pub(crate) fn patience(policy: RetransmitPolicy) -> std::time::Duration {
     let mut wait = policy.initial;
     let mut sum = wait;
     for _ in 1..policy.attempts {

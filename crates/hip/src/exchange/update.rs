@@ -129,7 +129,7 @@ impl Association {
         request: RegistrationRequest,
     ) -> Result<(), Error> {
         request.check()?;
-        if self.updates.has_request() {
+        if self.updates.has_request() || self.deferred.is_some() {
             return Err(ApiMisuse::RequestOutstanding.into());
         }
         if request.reg_type.is_gcks() && !self.security.allows_keys() {
@@ -241,6 +241,13 @@ impl Association {
         self.heard(now);
         if let Some(services) = services {
             self.services = Some(services);
+            if let Some(request) = self.deferred.take() {
+                let reg_type = request.reg_type;
+                if self.request(shared, now, request).is_err() {
+                    let answer = RegistrationAnswer::nothing(reg_type);
+                    shared.out.tell(Event::Registered { peer: self.peer, answer });
+                }
+            }
         }
         if acknowledged {
             self.complete(shared, now, answer);

@@ -110,7 +110,7 @@ impl MemberDaemon {
         }
         carrier.carry_udp(Carriage::Isakmp, bind_udp(SocketAddr::new(any, 0), "--gdoi-port")?);
 
-        let mut core = Member::new(config(&options), Box::new(SystemRandom::new()?), now)?;
+        let mut core = Member::new(config(&options)?, Box::new(SystemRandom::new()?), now)?;
         core.join(now, options.group.clone(), options.role);
         Ok(Self {
             view: view::Observed::new(now),
@@ -352,9 +352,13 @@ async fn sleep_until(clock: &Clock, time: Option<Time>) {
     }
 }
 
-fn config(options: &MemberOptions) -> MemberConfig {
-    MemberConfig {
-        hip: HostConfig::new(options.identity.clone(), provider()),
+fn config(options: &MemberOptions) -> Result<MemberConfig, Failure> {
+    let mut hip = HostConfig::new(options.identity.clone(), provider());
+    if options.raw {
+        hip.local_addresses = vec![address_towards(options.server_address)?];
+    }
+    Ok(MemberConfig {
+        hip,
         provider: provider(),
         server: options.server,
         server_address: options.server_address,
@@ -364,7 +368,18 @@ fn config(options: &MemberOptions) -> MemberConfig {
         registration_lifetime: Duration::from_secs(86_400),
         retransmit: RetransmitPolicy::default(),
         keep_keys: options.keep_keys,
-    }
+    })
+}
+
+/// Finds the address that this host's packets to another leave from; HIP's checksum on IP protocol 139 covers it.
+fn address_towards(host: SocketAddr) -> Result<IpAddr, Failure> {
+    // Connecting makes the system choose, and sends nothing.
+    let probe = std::net::UdpSocket::bind((unspecified(host.ip()), 0))
+        .and_then(|socket| socket.connect(host).and_then(|()| socket.local_addr()));
+    let address = probe.map_err(|error| {
+        Failure::new(Exit::Unreachable, format!("the key server at {} cannot be reached: {error}", host.ip()))
+    })?;
+    Ok(address.ip())
 }
 
 fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::event::Refusal) -> Failure {

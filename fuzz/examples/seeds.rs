@@ -67,6 +67,7 @@ fn main() {
     identities();
     gdoi_payloads();
     gdoi_endpoints();
+    cores();
     data();
     keytree();
     api();
@@ -135,23 +136,28 @@ fn hip_parameters() {
     }
 }
 
+type Written = (ParameterType, Vec<u8>);
+
+fn made_up(parameters: &[Written]) -> Vec<u8> {
+    parameters.iter().flat_map(|(kind, contents)| piece(hip::kind_of(*kind), contents)).collect()
+}
+
+/// ENCRYPTED around the channel.
+fn encrypted() -> Written {
+    (ParameterType::ENCRYPTED, hip::block(&[(ParameterType::MCAST_CHANNEL, channel().to_octets())]))
+}
+
+fn request() -> Written {
+    let request = RegRequest { lifetime: Lifetime(100), types: vec![hip::SERVICE] };
+    (ParameterType::REG_REQUEST, request.to_octets())
+}
+
+fn response() -> Written {
+    let response = RegResponse { lifetime: Lifetime(100), types: vec![hip::SERVICE] };
+    (ParameterType::REG_RESPONSE, response.to_octets())
+}
+
 fn hip_endpoints() {
-    let lifetime = Lifetime(100);
-    let made_up = |parameters: &[(ParameterType, Vec<u8>)]| {
-        parameters
-            .iter()
-            .flat_map(|(kind, contents)| piece(hip::kind_of(*kind), contents))
-            .collect::<Vec<u8>>()
-    };
-    let inner = |with_host_id: bool| {
-        let mut parameters = vec![(ParameterType::MCAST_CHANNEL, channel().to_octets())];
-        if with_host_id {
-            parameters.insert(0, (ParameterType::HOST_ID, hip::PEER.host_id().to_octets()));
-        }
-        (ParameterType::ENCRYPTED, hip::block(&parameters))
-    };
-    let request =
-        (ParameterType::REG_REQUEST, RegRequest { lifetime, types: vec![hip::SERVICE] }.to_octets());
     let esp = [
         (ParameterType::ESP_INFO, EspInfo { keymat_index: 0, old_spi: 0, new_spi: 0x1000 }.to_octets()),
         (
@@ -162,11 +168,10 @@ fn hip_endpoints() {
     ];
 
     seed("hip_responder", "i2", &piece(1, &[]));
-    seed("hip_responder", "i2-registers", &piece(1, &made_up(&[inner(false), request.clone()])));
+    seed("hip_responder", "i2-registers", &piece(1, &made_up(&[encrypted(), request()])));
     seed("hip_responder", "i2-with-esp", &piece(1, &made_up(&esp)));
 
-    let answer = RegResponse { lifetime, types: vec![hip::SERVICE] }.to_octets();
-    let r2 = made_up(&[inner(false), (ParameterType::REG_RESPONSE, answer.clone())]);
+    let r2 = made_up(&[encrypted(), response()]);
     seed("hip_initiator", "r1-r2", &[piece(1, &[]), piece(1, &[])].concat());
     seed("hip_initiator", "r1-r2-grants", &[piece(1, &[]), piece(1, &r2)].concat());
 
@@ -174,13 +179,12 @@ fn hip_endpoints() {
         ParameterType::SEQ => (kind, Seq(1).to_octets()),
         _ => (kind, Ack(vec![1]).to_octets()),
     };
-    let update = made_up(&[number(ParameterType::SEQ), inner(false), request]);
-    let response =
-        made_up(&[number(ParameterType::SEQ), inner(false), (ParameterType::REG_RESPONSE, answer)]);
+    let update = made_up(&[number(ParameterType::SEQ), encrypted(), request()]);
+    let revoked = made_up(&[number(ParameterType::SEQ), encrypted(), response()]);
     let acknowledges = made_up(&[number(ParameterType::ACK)]);
     let echo = made_up(&[(ParameterType::ECHO_REQUEST_SIGNED, vec![7; 8])]);
     seed("hip_associated", "update-registers", &piece(1, &update));
-    seed("hip_associated", "update-revokes", &[piece(1, &response), piece(1, &acknowledges)].concat());
+    seed("hip_associated", "update-revokes", &[piece(1, &revoked), piece(1, &acknowledges)].concat());
     seed("hip_associated", "close", &piece(3, &echo));
     seed(
         "hip_associated",
@@ -248,29 +252,66 @@ fn message_1() -> Vec<u8> {
     [piece(PayloadType::NONCE.0, &[7; 16]), piece(PayloadType::ID.0, &id)].concat()
 }
 
+/// Nr, SA
+fn message_2() -> Vec<u8> {
+    let mut offered = group::sa();
+    offered.kek.as_mut().expect("the policy has a KEK").management = None;
+    [piece(PayloadType::NONCE.0, &[8; 16]), piece(PayloadType::SA.0, &sa(&offered))].concat()
+}
+
+/// GAP
+fn message_3() -> Vec<u8> {
+    let gap = Gap { activation_delay: None, deactivation_delay: None, sender_id_request: Some(2) };
+    piece(PayloadType::GROUP_ASSOCIATED_POLICY.0, &written(|w| gap.encode(w)))
+}
+
+/// SEQ, KD
+fn message_4() -> Vec<u8> {
+    let sequence = piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 0]);
+    [sequence, piece(PayloadType::KEY_DOWNLOAD.0, &kd())].concat()
+}
+
+/// SEQ, D
+fn push_of_delete() -> Vec<u8> {
+    let deletes = written(|w| delete::encode(&[Delete::Tek(group::tek().spi)], w).expect("they are alike"));
+    [piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 7]), piece(PayloadType::DELETE.0, &deletes)].concat()
+}
+
+/// Key server and member as wholes: a registration, a pull, and what follows.
+fn cores() {
+    const SIGNED: u8 = 1;
+    const CLOSE: u8 = 3;
+    const PULL: u8 = 5;
+    const PUSH: u8 = 7;
+    let registers = piece(SIGNED, &made_up(&[encrypted(), request()]));
+    let pulls = [piece(PULL, &message_1()), piece(PULL, &message_3())].concat();
+    let closes = piece(CLOSE, &made_up(&[(ParameterType::ECHO_REQUEST_SIGNED, vec![7; 8])]));
+    seed("gcks", "refused", &[&[0][..], &registers, &pulls].concat());
+    seed("gcks", "joins", &[&[1][..], &registers, &pulls].concat());
+    seed("gcks", "joins-and-leaves", &[&[1][..], &registers, &pulls, &closes].concat());
+
+    let registered = [piece(SIGNED, &[]), piece(SIGNED, &made_up(&[encrypted(), response()]))].concat();
+    let pulled = [piece(PULL, &message_2()), piece(PULL, &message_4())].concat();
+    let pushed = piece(PUSH, &push_of_delete());
+    seed("member", "joins", &[&registered[..], &pulled].concat());
+    seed("member", "joins-and-is-pushed", &[&registered[..], &pulled, &pushed].concat());
+    seed("member", "joins-and-is-left", &[&registered[..], &pulled, &closes].concat());
+}
+
 fn gdoi_endpoints() {
     const SEALED: u8 = 2;
     const INFORMATIONAL: u8 = 1;
-    let gap = Gap { activation_delay: None, deactivation_delay: None, sender_id_request: Some(2) };
-    let gap = piece(PayloadType::GROUP_ASSOCIATED_POLICY.0, &written(|w| gap.encode(w)));
-    seed("gdoi_server", "pull", &[piece(SEALED, &message_1()), piece(SEALED, &gap)].concat());
+    seed("gdoi_server", "pull", &[piece(SEALED, &message_1()), piece(SEALED, &message_3())].concat());
     let notification = Notification { notify: NotifyType::NO_PROPOSAL_CHOSEN, message_id: Some(1) };
     let notification = piece(PayloadType::NOTIFICATION.0, &written(|w| notification.encode(w)));
     let declined = [piece(SEALED, &message_1()), piece(INFORMATIONAL, &notification)].concat();
     seed("gdoi_server", "declined", &declined);
 
-    let mut offered = group::sa();
-    offered.kek.as_mut().expect("the policy has a KEK").management = None;
-    let offer = [piece(PayloadType::NONCE.0, &[8; 16]), piece(PayloadType::SA.0, &sa(&offered))].concat();
-    let sequence = piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 0]);
-    let download = [sequence, piece(PayloadType::KEY_DOWNLOAD.0, &kd())].concat();
-    seed("gdoi_member", "pull", &[piece(SEALED, &offer), piece(SEALED, &download)].concat());
+    seed("gdoi_member", "pull", &[piece(SEALED, &message_2()), piece(SEALED, &message_4())].concat());
     seed("gdoi_member", "refused", &piece(INFORMATIONAL, &notification));
 
+    seed("gdoi_push", "delete", &push_of_delete());
     let sequence = piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 7]);
-    let deletes = written(|w| delete::encode(&[Delete::Tek(group::tek().spi)], w).expect("they are alike"));
-    let deletes = piece(PayloadType::DELETE.0, &deletes);
-    seed("gdoi_push", "delete", &[sequence.clone(), deletes].concat());
     let policy = SaPayload { kek: None, ..group::sa() };
     let tek = group::tek();
     let keys = claviger_gdoi::KeyDownload { teks: vec![(tek.spi, tek.keys)], ..Default::default() };

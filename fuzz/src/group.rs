@@ -10,7 +10,8 @@ use claviger_crypto::{
 };
 use claviger_gdoi::{
     Gap, KeyDownload, SaKek, SaPayload, SaTek,
-    lkh::{self, Link},
+    lkh::{self, KeyArray, Link},
+    push::KekMaterial,
     wire::{LkhDownload, SenderIds},
 };
 use claviger_group::{
@@ -83,6 +84,12 @@ pub fn tek() -> Tek {
 /// The keys of leaf 4: its own, node 2's, the root's.
 pub fn path() -> [Link; 3] {
     [4, 2, 1].map(|id| Link::new(id, 1, [id as u8; 16], &[0x40 | id as u8; 16]))
+}
+
+/// The group's KEK: what [`path`] ends in.
+pub fn kek() -> KekMaterial {
+    let keys = KeyArray::new(&lkh::download_array(&path()), CipherAlgorithm::Aes128Cbc);
+    keys.expect("the path is sound").kek(KEK_SPI)
 }
 
 /// What the key server offers.

@@ -6,6 +6,7 @@ use claviger_crypto::{
     SecretBytes, SeededRandom, hash::HashAlgorithm, kx::KxPrivate, prf::Prf, provider, sign::KeyAlgorithm,
     sign::SigningKey,
 };
+use claviger_group::RegistrationSa;
 use claviger_hip::{
     Host, HostConfig,
     iana::{CipherId, DhGroup, PacketType, ParameterType, RegType},
@@ -67,21 +68,46 @@ fn identity(octet: u8) -> Arc<HostIdentity> {
     Arc::new(HostIdentity::from_key(key, DomainIdentifier::None).expect("the key makes an identity"))
 }
 
-/// Makes the host under test: one curve, puzzles that cost nothing.
-pub fn host() -> Host {
+/// Configures the host under test: one curve, puzzles that cost nothing.
+pub fn config() -> HostConfig {
     let mut config = HostConfig::new(HOST.clone(), provider());
     config.dh_groups = vec![DhGroup::NIST_P256];
     config.ciphers = vec![CipherId::AES_128_CBC];
     config.puzzle_difficulty = 0;
     config.puzzle_difficulty_max = 4;
     config.services = vec![SERVICE];
-    Host::new(config, Box::new(SeededRandom::new(1)), NOW).expect("the configuration is usable")
+    config
+}
+
+/// Makes the host under test.
+///
+/// # Panics
+///
+/// If it refuses the configuration.
+pub fn host() -> Host {
+    Host::new(config(), Box::new(SeededRandom::new(1)), NOW).expect("the configuration is usable")
 }
 
 /// Wraps octets that arrive at the HIP port.
 pub fn datagram(payload: &[u8]) -> Datagram<'_> {
     let (source, destination) = (([192, 0, 2, 2], 10500).into(), ([192, 0, 2, 1], 10500).into());
     Datagram { carriage: Carriage::HipUdp, source, destination, payload }
+}
+
+/// Wraps octets that arrive at the GDOI port.
+pub fn gdoi_datagram(payload: &[u8]) -> Datagram<'_> {
+    let (source, destination) = (([192, 0, 2, 2], 848).into(), ([192, 0, 2, 1], 848).into());
+    Datagram { carriage: Carriage::Isakmp, source, destination, payload }
+}
+
+/// The registration SA that hangs on an association, from the side of the peer.
+///
+/// # Panics
+///
+/// If the association has no cipher.
+pub fn registration(keymat: &Keymat, peer_is_member: bool) -> RegistrationSa {
+    let (member, gcks) = if peer_is_member { (PEER.hit(), HOST.hit()) } else { (HOST.hit(), PEER.hit()) };
+    keymat.registration_keys(SERVICE, member, gcks, HOST.hit()).expect("the association has a cipher")
 }
 
 /// The parameters of a packet before MAC and signature.
@@ -233,16 +259,15 @@ fn keymat(i: &[u8], j: &[u8], private: &dyn KxPrivate, public: &[u8]) -> Option<
     Keymat::derive(rhash(), CipherId::AES_128_CBC, prk, PEER.hit(), HOST.hit()).ok()
 }
 
-/// Calls a host: I1 and its R1. Returns what I2 should hold, and the keys.
+/// Calls a host: I1 and its R1, which `answer` returns. Returns what I2 should hold, and the keys.
 ///
 /// # Panics
 ///
 /// If the host does not answer as it should.
-pub fn call(host: &mut Host) -> (Parameters, Keymat) {
+pub fn call(answer: impl FnOnce(Datagram<'_>) -> Vec<u8>) -> (Parameters, Keymat) {
     let i1 = Parameters::default().with(&DhGroupList(vec![DhGroup::NIST_P256]));
     let i1 = plain(PacketType::I1, &i1).expect("I1 is short");
-    host.handle_datagram(NOW, datagram(&i1)).expect("I1 is as it should be");
-    let r1 = host.poll_transmit().expect("I1 is answered").payload;
+    let r1 = answer(datagram(&i1));
     let r1 = Packet::parse(&r1).expect("R1 is a packet");
     let puzzle: Puzzle = r1.one().expect("R1 holds a puzzle");
     let theirs: DiffieHellman = r1.one().expect("R1 holds a public value");
@@ -259,6 +284,18 @@ pub fn call(host: &mut Host) -> (Parameters, Keymat) {
         .with(PEER.host_id())
         .with(&TransportFormatList(vec![]));
     (i2, keymat.expect("public values are valid"))
+}
+
+/// Calls a [`host`].
+///
+/// # Panics
+///
+/// As [`call`].
+pub fn call_host(host: &mut Host) -> (Parameters, Keymat) {
+    call(|i1| {
+        host.handle_datagram(NOW, i1).expect("I1 is as it should be");
+        host.poll_transmit().expect("I1 is answered").payload
+    })
 }
 
 /// A responder that is called: what R1 should hold, and the private value behind it.

@@ -14,7 +14,7 @@ use claviger_gdoi::{
         sa_kek::signature_algorithm,
     },
 };
-use claviger_group::CookiePair;
+use claviger_group::{CookiePair, RegistrationSa};
 use claviger_sansio::{Carriage, Datagram};
 use claviger_wire::{Decode, Encode, Reader};
 
@@ -60,8 +60,16 @@ pub struct Exchange {
 impl Exchange {
     /// Begins under [`group::registration`].
     pub fn new(message_id: u32) -> Self {
-        let sa = group::registration();
-        let keys = ExchangeKeys::new(provider(), &sa).expect("the provider has the algorithms");
+        Self::under(&group::registration(), message_id)
+    }
+
+    /// Begins under a registration of AES-128.
+    ///
+    /// # Panics
+    ///
+    /// If it is of another cipher.
+    pub fn under(sa: &RegistrationSa, message_id: u32) -> Self {
+        let keys = ExchangeKeys::new(provider(), sa).expect("the provider has the algorithms");
         let cipher = provider().cipher(sa.cipher).and_then(|cipher| cipher.key(&sa.skeyid_e.expose()[..16]));
         Self {
             iv: keys.first_iv(message_id),
@@ -84,7 +92,7 @@ impl Exchange {
         self.note(PayloadType::HASH, &plaintext);
 
         let header = Header {
-            cookies: group::COOKIES,
+            cookies: self.keys.cookies(),
             next_payload: PayloadType::HASH,
             exchange,
             message_id: self.message_id,
@@ -93,6 +101,13 @@ impl Exchange {
         let octets = encrypt(header, plaintext, &*self.cipher, &self.iv);
         self.iv = *octets.last_chunk().expect("a message has a block");
         octets
+    }
+
+    /// Says whether a message is one of this exchange.
+    pub fn is_of(&self, octets: &[u8]) -> bool {
+        let header = Header::decode(&mut Reader::new(octets));
+        header
+            .is_ok_and(|header| header.cookies == self.keys.cookies() && header.message_id == self.message_id)
     }
 
     /// Follows a message of the endpoint: its nonce, and the IV that it leaves.

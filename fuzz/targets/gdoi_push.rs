@@ -1,30 +1,21 @@
 //! A member's rekey SA, fed with datagrams and with genuinely signed messages of made-up payloads.
 #![no_main]
 
-use claviger_crypto::{cipher::CipherAlgorithm, provider};
+use claviger_crypto::provider;
 use claviger_fuzz::{group, isakmp};
-use claviger_gdoi::{
-    lkh::{self, KeyArray},
-    push::{KekMaterial, RekeySa},
-};
+use claviger_gdoi::push::RekeySa;
 use libfuzzer_sys::fuzz_target;
 
 const LAST_SEQUENCE: u32 = 5;
 
-fn kek() -> KekMaterial {
-    let cipher = CipherAlgorithm::Aes128Cbc;
-    let keys = KeyArray::new(&lkh::download_array(&group::path()), cipher).expect("the path is sound");
-    keys.kek(group::KEK_SPI)
-}
-
 fuzz_target!(|input: &[u8]| {
     let signing_key = group::SIGNER.public().clone();
     let kind = signing_key.algorithm();
-    let sa = RekeySa::new(provider(), kek(), signing_key, kind, LAST_SEQUENCE);
+    let sa = RekeySa::new(provider(), group::kek(), signing_key, kind, LAST_SEQUENCE);
     let mut sa = sa.expect("the key is of its kind, and the provider has AES");
     assert!(sa.open(input).is_err(), "nobody forges a signature");
 
-    let datagram = isakmp::push(&kek(), isakmp::chain(input));
+    let datagram = isakmp::push(&group::kek(), isakmp::chain(input));
     let Ok(rekey) = sa.open(&datagram) else { return };
     assert!(rekey.sequence() > LAST_SEQUENCE);
     assert_eq!(rekey.gap(), rekey.sequence() - LAST_SEQUENCE - 1);

@@ -27,7 +27,7 @@ const PACKETS: [PacketType; 8] = [
 /// The association as the host stored it, and its keys.
 static ASSOCIATION: LazyLock<(SecretBytes, Keymat)> = LazyLock::new(|| {
     let mut host = hip::host();
-    let (i2, keymat) = hip::call(&mut host);
+    let (i2, keymat) = hip::call_host(&mut host);
     let i2 = hip::protected(PacketType::I2, i2, &keymat).expect("I2 is short enough");
     host.handle_datagram(NOW, hip::datagram(&i2)).expect("I2 is as it should be");
     (host.snapshot(&hip::peer_hit()).expect("the association exists"), keymat)

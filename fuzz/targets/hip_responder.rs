@@ -13,7 +13,7 @@ const DATAGRAMS_MAX: usize = 8;
 
 fuzz_target!(|input: &[u8]| {
     let mut host = hip::host();
-    let (genuine, keymat) = hip::call(&mut host);
+    let (genuine, keymat) = hip::call_host(&mut host);
     let mut genuine = Some(genuine);
     for (kind, piece) in script::pieces(input).take(DATAGRAMS_MAX) {
         let (is_protected, packet) = match (kind % 2, genuine.take()) {

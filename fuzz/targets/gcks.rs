@@ -1,0 +1,119 @@
+//! The whole key server with one closed group, opposite a host with real keys and no manners. What it stores must
+//! always restore, and a host that is not allowed must get nothing.
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use claviger_crypto::{SecretBytes, SeededRandom, provider, sign::KeyAlgorithm};
+use claviger_fuzz::{
+    group::{self, NOW},
+    hip::{self, Parameters},
+    isakmp::{self, Exchange},
+    script,
+};
+use claviger_gcks::{Gcks, GcksConfig, Record};
+use claviger_gdoi::iana::ExchangeType;
+use claviger_group::{GroupPolicy, Role};
+use claviger_hip::iana::PacketType;
+use claviger_sansio::{
+    Carriage,
+    durable::{Change, Receipt, RecordKey, Table},
+};
+use libfuzzer_sys::fuzz_target;
+
+const DATAGRAMS_MAX: usize = 12;
+
+type Store = BTreeMap<(&'static str, Vec<u8>, Vec<u8>), (Table, RecordKey, SecretBytes)>;
+
+fn config() -> GcksConfig {
+    let push_source_v4 = Some([192, 0, 2, 1].into());
+    GcksConfig {
+        hip: hip::config(),
+        provider: provider(),
+        gdoi_port: 848,
+        push_source_v4,
+        push_source_v6: None,
+    }
+}
+
+/// Stores what must be stored, and returns the datagrams that may leave then.
+fn commit(gcks: &mut Gcks, store: &mut Store) -> Vec<(Carriage, Vec<u8>)> {
+    let changes = gcks.take_changes(NOW);
+    let count = changes.len();
+    for change in changes {
+        match change {
+            Change::Put { table, key, value } => {
+                store.insert((table.name(), key.scope.clone(), key.item.clone()), (table, key, value));
+            }
+            Change::Remove { table, key } => {
+                store.remove(&(table.name(), key.scope, key.item));
+            }
+            Change::RemoveScope { table, scope } => {
+                store.retain(|(name, held, _), _| *name != table.name() || *held != scope);
+            }
+        }
+    }
+    if count > 0 {
+        gcks.committed(Receipt::attest(count));
+    }
+    std::iter::from_fn(|| gcks.poll_transmit()).map(|sent| (sent.carriage, sent.payload)).collect()
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&[flags], script)) = input.split_first_chunk() else { return };
+    let is_allowed = flags & 1 == 1;
+    let mut store = Store::new();
+    let random = |seed| Box::new(SeededRandom::new(seed));
+    let mut gcks = Gcks::new(config(), random(1), NOW).expect("the configuration is usable");
+    let mut policy = GroupPolicy::new(group::tek().channel);
+    policy.push_signature = KeyAlgorithm::Ed25519;
+    gcks.add_group(NOW, group::id(), policy).expect("the policy is coherent");
+    if is_allowed {
+        gcks.allow(&group::id(), hip::peer_hit(), Role::Sender).expect("the group exists");
+    }
+    commit(&mut gcks, &mut store);
+
+    let (i2, keymat) = hip::call(|i1| {
+        gcks.handle_datagram(NOW, i1).expect("I1 is as it should be");
+        let (_, r1) = commit(&mut gcks, &mut store).pop().expect("I1 is answered");
+        r1
+    });
+    let sa = hip::registration(&keymat, true);
+    let mut i2 = Some(i2);
+    let mut exchanges = [Exchange::under(&sa, 1), Exchange::under(&sa, 2)];
+    for (kind, piece) in script::pieces(script).take(DATAGRAMS_MAX) {
+        let exchange = &mut exchanges[usize::from(kind >> 3 & 1)];
+        let made_up = || Parameters::default().made_up(piece);
+        let (is_hip, octets) = match kind & 7 {
+            0 => (true, Some(piece.to_vec())),
+            1 => match i2.take() {
+                Some(i2) => (true, hip::protected(PacketType::I2, i2.made_up(piece), &keymat)),
+                None => (true, hip::protected(PacketType::UPDATE, made_up(), &keymat)),
+            },
+            2 => (true, hip::protected(PacketType::UPDATE, made_up(), &keymat)),
+            3 => (true, hip::protected(PacketType::CLOSE, made_up(), &keymat)),
+            4 => (true, hip::plain(PacketType::UPDATE, &made_up())),
+            5 => (false, Some(exchange.seal(ExchangeType::GROUPKEY_PULL, &isakmp::chain(piece)))),
+            6 => (false, Some(exchange.seal(ExchangeType::INFORMATIONAL, &isakmp::chain(piece)))),
+            _ => (false, Some(piece.to_vec())),
+        };
+        let Some(octets) = octets else { continue };
+        let datagram = if is_hip { hip::datagram(&octets) } else { hip::gdoi_datagram(&octets) };
+        let _ = gcks.handle_datagram(NOW, datagram);
+        for (carriage, octets) in commit(&mut gcks, &mut store) {
+            let exchange = exchanges.iter_mut().find(|exchange| exchange.is_of(&octets));
+            if let (Carriage::Isakmp, Some(exchange)) = (carriage, exchange) {
+                exchange.follow(&octets);
+            }
+        }
+        while gcks.poll_event().is_some() {}
+    }
+
+    let view = gcks.group(NOW, &group::id()).expect("nobody removed the group");
+    assert!(is_allowed || (view.members, view.senders) == (0, 0), "a closed group stays closed");
+    let records: Vec<Record> = store.into_values().collect();
+    let again = Gcks::restore(config(), random(2), NOW, &records).expect("what is stored restores");
+    let restored = again.group(NOW, &group::id()).expect("the group is stored");
+    assert_eq!((restored.members, restored.senders), (view.members, view.senders));
+    assert_eq!((restored.kek_spi, restored.sequence), (view.kek_spi, view.sequence));
+});

@@ -102,7 +102,7 @@ fn captured(folder: &Path) {
 fn channel() -> McastChannel {
     McastChannel {
         reg_type: hip::SERVICE,
-        role: Role::Receiver,
+        role: Role::Both,
         group: group::id(),
         channel: Some(group::tek().channel),
         lifetime: Lifetime(100),

@@ -1,8 +1,8 @@
 //! The whole key server with one closed group, opposite a host with real keys and no manners. What it stores must
-//! always restore, and a host that is not allowed must get nothing.
+//! always restore, and a host that is not allowed must get nothing. Time passes by the high bits of a piece's kind.
 #![no_main]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use claviger_crypto::{SecretBytes, SeededRandom, provider, sign::KeyAlgorithm};
 use claviger_fuzz::{
@@ -16,7 +16,7 @@ use claviger_gdoi::iana::ExchangeType;
 use claviger_group::{GroupPolicy, Role};
 use claviger_hip::iana::PacketType;
 use claviger_sansio::{
-    Carriage,
+    Carriage, Time,
     durable::{Change, Receipt, RecordKey, Table},
 };
 use libfuzzer_sys::fuzz_target;
@@ -37,8 +37,8 @@ fn config() -> GcksConfig {
 }
 
 /// Stores what must be stored, and returns the datagrams that may leave then.
-fn commit(gcks: &mut Gcks, store: &mut Store) -> Vec<(Carriage, Vec<u8>)> {
-    let changes = gcks.take_changes(NOW);
+fn commit(gcks: &mut Gcks, now: Time, store: &mut Store) -> Vec<(Carriage, Vec<u8>)> {
+    let changes = gcks.take_changes(now);
     let count = changes.len();
     for change in changes {
         match change {
@@ -62,6 +62,7 @@ fn commit(gcks: &mut Gcks, store: &mut Store) -> Vec<(Carriage, Vec<u8>)> {
 fuzz_target!(|input: &[u8]| {
     let Some((&[flags], script)) = input.split_first_chunk() else { return };
     let is_allowed = flags & 1 == 1;
+    let mut now = NOW;
     let mut store = Store::new();
     let random = |seed| Box::new(SeededRandom::new(seed));
     let mut gcks = Gcks::new(config(), random(1), NOW).expect("the configuration is usable");
@@ -69,19 +70,20 @@ fuzz_target!(|input: &[u8]| {
     policy.push_signature = KeyAlgorithm::Ed25519;
     gcks.add_group(NOW, group::id(), policy).expect("the policy is coherent");
     if is_allowed {
-        gcks.allow(&group::id(), hip::peer_hit(), Role::Sender).expect("the group exists");
+        gcks.allow(&group::id(), hip::peer_hit(), Role::Both).expect("the group exists");
     }
-    commit(&mut gcks, &mut store);
+    commit(&mut gcks, now, &mut store);
 
     let (i2, keymat) = hip::call(|i1| {
         gcks.handle_datagram(NOW, i1).expect("I1 is as it should be");
-        let (_, r1) = commit(&mut gcks, &mut store).pop().expect("I1 is answered");
+        let (_, r1) = commit(&mut gcks, now, &mut store).pop().expect("I1 is answered");
         r1
     });
     let sa = hip::registration(&keymat, true);
     let mut i2 = Some(i2);
     let mut exchanges = [Exchange::under(&sa, 1), Exchange::under(&sa, 2)];
     for (kind, piece) in script::pieces(script).take(DATAGRAMS_MAX) {
+        now = now + Duration::from_secs((kind >> 4).into());
         let exchange = &mut exchanges[usize::from(kind >> 3 & 1)];
         let made_up = || Parameters::default().made_up(piece);
         let (is_hip, octets) = match kind & 7 {
@@ -99,8 +101,9 @@ fuzz_target!(|input: &[u8]| {
         };
         let Some(octets) = octets else { continue };
         let datagram = if is_hip { hip::datagram(&octets) } else { hip::gdoi_datagram(&octets) };
-        let _ = gcks.handle_datagram(NOW, datagram);
-        for (carriage, octets) in commit(&mut gcks, &mut store) {
+        let _ = gcks.handle_datagram(now, datagram);
+        gcks.handle_timeout(now);
+        for (carriage, octets) in commit(&mut gcks, now, &mut store) {
             let exchange = exchanges.iter_mut().find(|exchange| exchange.is_of(&octets));
             if let (Carriage::Isakmp, Some(exchange)) = (carriage, exchange) {
                 exchange.follow(&octets);
@@ -109,11 +112,11 @@ fuzz_target!(|input: &[u8]| {
         while gcks.poll_event().is_some() {}
     }
 
-    let view = gcks.group(NOW, &group::id()).expect("nobody removed the group");
+    let view = gcks.group(now, &group::id()).expect("nobody removed the group");
     assert!(is_allowed || (view.members, view.senders) == (0, 0), "a closed group stays closed");
     let records: Vec<Record> = store.into_values().collect();
-    let again = Gcks::restore(config(), random(2), NOW, &records).expect("what is stored restores");
-    let restored = again.group(NOW, &group::id()).expect("the group is stored");
+    let again = Gcks::restore(config(), random(2), now, &records).expect("what is stored restores");
+    let restored = again.group(now, &group::id()).expect("the group is stored");
     assert_eq!((restored.members, restored.senders), (view.members, view.senders));
     assert_eq!((restored.kek_spi, restored.sequence), (view.kek_spi, view.sequence));
 });

@@ -1,4 +1,5 @@
-//! The whole member, opposite a key server with real keys and no manners.
+//! The whole member, opposite a key server with real keys and no manners. Time passes by the high bits of a piece's
+//! kind.
 #![no_main]
 
 use std::time::Duration;
@@ -35,12 +36,14 @@ fn config() -> MemberConfig {
 }
 
 fuzz_target!(|input: &[u8]| {
+    let mut now = NOW;
     let random = Box::new(SeededRandom::new(1));
     let mut member = Member::new(config(), random, NOW).expect("the configuration is usable");
-    member.join(NOW, group::id(), Role::Sender);
+    member.join(NOW, group::id(), Role::Both);
     let (r1, private) = hip::called();
     let (mut r1, mut keymat, mut exchange) = (Some(r1), None, None);
     for (kind, piece) in script::pieces(input).take(DATAGRAMS_MAX) {
+        now = now + Duration::from_secs((kind >> 4).into());
         let made_up = Parameters::default().made_up(piece);
         let (is_hip, octets) = match (kind & 7, &keymat, &mut exchange) {
             (0, ..) => (true, Some(piece.to_vec())),
@@ -60,8 +63,8 @@ fuzz_target!(|input: &[u8]| {
         };
         let Some(octets) = octets else { continue };
         let datagram = if is_hip { hip::datagram(&octets) } else { hip::gdoi_datagram(&octets) };
-        let _ = member.handle_datagram(NOW, datagram);
-        member.handle_timeout(NOW);
+        let _ = member.handle_datagram(now, datagram);
+        member.handle_timeout(now);
         while let Some(sent) = member.poll_transmit() {
             if sent.carriage != Carriage::Isakmp {
                 keymat = hip::keys_of_i2(&sent.payload, &*private).or(keymat);

@@ -514,6 +514,45 @@ fn a_thief_of_a_host_id_cannot_sign_for_it() {
     assert_eq!(notification.notify_type, NotifyType::AUTHENTICATION_FAILED);
 }
 
+/// A signature alone is no proof of the shared key, in whatever packet it stands.
+#[test]
+fn a_right_signature_beside_a_wrong_mac_is_refused() {
+    let wrong: Error = AuthError::Mac.into();
+    let (mut pair, session) = forged();
+    let (_, elsewhere) = forged();
+    let session = Session { keymat: elsewhere.keymat, ..session };
+    let update = session.packet(PacketType::UPDATE, |builder| {
+        builder.add(&Seq(0));
+    });
+    let close = session.packet(PacketType::CLOSE, |builder| {
+        builder.add(&EchoRequestSigned(vec![1; 16]));
+    });
+    assert_eq!(pair.server_hears(&update), Err(wrong));
+    assert_eq!(pair.server_hears(&close), Err(wrong));
+    pair.server.host.close(pair.now, session.identity.hit()).unwrap();
+    let ours = pair.server.transmits().pop().unwrap().payload;
+    let EchoRequestSigned(echo) = Packet::parse(&ours).unwrap().one().unwrap();
+    let ack = session.packet(PacketType::CLOSE_ACK, |builder| {
+        builder.add(&EchoResponseSigned(echo));
+    });
+    assert_eq!(pair.server_hears(&ack), Err(wrong));
+
+    let mut pair = Pair::default_pair();
+    let mut i2 = I2::prepare(&mut pair, attacker());
+    i2.mac_keymat = Some(session.keymat.clone());
+    assert_eq!(pair.server_hears(&i2.build()), Err(wrong));
+
+    let mut pair = Pair::default_pair();
+    pair.connect(None);
+    pair.run_with(|_, octets| octets[2] != PacketType::I2.0);
+    let identity = pair.server_identity.clone();
+    let prf = provider().prf(session.keymat.rhash()).unwrap();
+    let mut builder = PacketBuilder::new(PacketType::R2, pair.server.hit(), pair.member.hit());
+    builder.mac_2(prf, &session.keymat.outgoing().integrity, identity.host_id()).sign(&identity).unwrap();
+    assert_eq!(pair.member_hears(&builder.finish().unwrap()), Err(wrong));
+    assert!(!pair.is_established());
+}
+
 #[test]
 fn errors_behind_a_solved_puzzle_are_reported_by_their_names() {
     let report = |change: &dyn Fn(&mut I2)| {

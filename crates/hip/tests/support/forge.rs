@@ -40,6 +40,8 @@ pub(crate) struct I2 {
     pub(crate) open_host_id: bool,
     pub(crate) formats: Vec<ParameterType>,
     pub(crate) suites: Vec<EspSuite>,
+    /// Whose key the MAC is made with, if not the association's own.
+    pub(crate) mac_keymat: Option<Keymat>,
     private: Box<dyn KxPrivate>,
     rhash: HashAlgorithm,
 }
@@ -74,6 +76,7 @@ impl I2 {
             open_host_id: false,
             formats: vec![],
             suites: vec![],
+            mac_keymat: None,
             private: kx.generate(&mut random).unwrap(),
             rhash: suite.rhash(),
             identity,
@@ -135,7 +138,8 @@ impl I2 {
             }
         }
         let prf = provider().prf(self.rhash).unwrap();
-        builder.mac(prf, &keymat.outgoing().integrity).sign(&self.identity).unwrap();
+        let mac_keymat = self.mac_keymat.as_ref().unwrap_or(&keymat);
+        builder.mac(prf, &mac_keymat.outgoing().integrity).sign(&self.identity).unwrap();
         builder.finish().unwrap()
     }
 

@@ -58,8 +58,14 @@ pub(crate) fn route_to(destination: IpAddr) -> io::Result<Route> {
 /// # Errors
 /// `EPERM` without root or CAP_NET_ADMIN; `EINVAL` if the prefix is longer than the address or shorter than what the
 /// address says.
-pub(crate) fn add_route(interface: u32, destination: IpAddr, prefix: u8) -> io::Result<()> {
-    if prefix > prefix_of_host(destination) {
+pub(crate) fn add_route(
+    interface: u32,
+    destination: IpAddr,
+    prefix: u8,
+    source: Option<IpAddr>,
+) -> io::Result<()> {
+    let is_mixed = source.is_some_and(|source| source.is_ipv4() != destination.is_ipv4());
+    if prefix > prefix_of_host(destination) || is_mixed {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // IPv6 looks for groups in the kernel's own table before any other.
@@ -75,6 +81,9 @@ pub(crate) fn add_route(interface: u32, destination: IpAddr, prefix: u8) -> io::
     body[..8].copy_from_slice(&[family, prefix, 0, 0, table, libc::RTPROT_STATIC, scope, kind]);
     put_attribute(&mut body, libc::RTA_DST, &octets);
     put_attribute(&mut body, libc::RTA_OIF, &interface.to_ne_bytes());
+    if let Some(source) = source {
+        put_attribute(&mut body, libc::RTA_PREFSRC, &family_and_octets(source).1);
+    }
     ask(libc::RTM_NEWROUTE, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &body).map(|_| ())
 }
 

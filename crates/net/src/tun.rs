@@ -93,10 +93,15 @@ impl TunDevice {
     /// Sends this host's packets to a group, or to a network of `prefix` bits, by the device, unless a program names
     /// another interface. The route goes away with the device.
     ///
+    /// They leave from `source`, one of this host's addresses, unless a program chooses another. Without it the
+    /// kernel takes an address of the device, and where it has none: for IPv4 one of another interface, but for IPv6
+    /// groups the device's link-local address, which no other link can answer (RFC 6724 section 4).
+    ///
     /// # Errors
-    /// `EINVAL` if the address has bits beyond the prefix, `EPERM` without root or CAP_NET_ADMIN.
-    pub fn add_route(&self, destination: IpAddr, prefix: u8) -> io::Result<()> {
-        netlink::add_route(self.interface.index(), destination, prefix)
+    /// `EINVAL` if the address has bits beyond the prefix or the source is not this host's, `EPERM` without root or
+    /// CAP_NET_ADMIN.
+    pub fn add_route(&self, destination: IpAddr, prefix: u8, source: Option<IpAddr>) -> io::Result<()> {
+        netlink::add_route(self.interface.index(), destination, prefix, source)
     }
 
     /// Says which interface the device is.

@@ -394,8 +394,8 @@ fn programs_that_name_no_interface_reach_a_routed_group_by_the_tun_device() {
         for (any, group, version) in [("0.0.0.0", "239.192.8.7", 4), ("::", "ff15::81", 6)] {
             let group = ip(group);
             let full = if version == 4 { 32 } else { 128 };
-            device.add_route(group, full).unwrap();
-            device.add_route(group, full).expect("a second time changes nothing");
+            device.add_route(group, full, None).unwrap();
+            device.add_route(group, full, None).expect("a second time changes nothing");
             assert_eq!(&Interface::towards(group, "--interface").unwrap(), device.interface());
             let program = UdpSocket::bind(SocketAddr::new(ip(any), 0), &udp).unwrap();
             // The device's IPv6 address serves a moment after the device came up.
@@ -412,9 +412,40 @@ fn programs_that_name_no_interface_reach_a_routed_group_by_the_tun_device() {
                 if version == 4 { vec![10, 88, 0, 1] } else { as_v6(ip("2001:db8:88::1")).octets().to_vec() };
             assert_eq!(source, expected, "the device's own address");
         }
-        assert_eq!(device.add_route(ip("239.192.8.7"), 33).unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(device.add_route(ip("239.192.8.7"), 24).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            device.add_route(ip("239.192.8.7"), 33, None).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            device.add_route(ip("239.192.8.7"), 24, None).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
         drop(device);
+    });
+}
+
+#[test]
+fn a_route_says_which_address_packets_to_a_group_leave_from() {
+    in_namespace("TUN source", WIRE, || async {
+        let Ok(device) = TunDevice::create(&TunOptions::new(1_362, "--plane")) else {
+            println!("NOT RUN: TUN source: this host has no /dev/net/tun");
+            return;
+        };
+        for (any, group, source) in
+            [("0.0.0.0", "239.192.8.9", "10.77.0.1"), ("::", "ff15::82", "2001:db8:77::1")]
+        {
+            let (group, full) = (ip(group), if ip(group).is_ipv4() { 32 } else { 128 });
+            device.add_route(group, full, Some(ip(source))).unwrap();
+            let program = std::net::UdpSocket::bind((ip(any), 0)).unwrap();
+            program.connect((group, 5_004)).unwrap();
+            assert_eq!(program.local_addr().unwrap().ip(), ip(source), "the address of another interface");
+            let foreign = ip(if group.is_ipv4() { "192.0.2.9" } else { "2001:db8:99::9" });
+            let refused = device.add_route(group, full, Some(foreign)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput, "not an address of this host");
+            let mixed =
+                device.add_route(group, full, Some(ip(if group.is_ipv4() { "::1" } else { "127.0.0.1" })));
+            assert_eq!(mixed.unwrap_err().kind(), ErrorKind::InvalidInput, "of the other version");
+        }
     });
 }
 

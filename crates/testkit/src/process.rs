@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    fmt::Write,
+    fmt::{self, Write},
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -59,14 +59,13 @@ pub fn within<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> O
 }
 
 /// What has been run, and where its output is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Journal {
     directory: PathBuf,
     entries: Arc<Mutex<Vec<Entry>>>,
     count: Arc<AtomicUsize>,
 }
 
-#[derive(Debug)]
 struct Entry {
     line: String,
     output: PathBuf,
@@ -136,6 +135,12 @@ impl Journal {
         };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
         Running { line, child, output, errors, ended }
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 

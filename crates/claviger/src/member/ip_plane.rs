@@ -1,6 +1,6 @@
 //! ESP as IP protocol 50, its packets from and to a TUN device.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 use claviger_esp::packet::{IpHeader, IpPacket, Mode, mode};
 use claviger_group::Encapsulation;
@@ -10,7 +10,7 @@ use claviger_net::{
 };
 use claviger_sansio::Time;
 
-use super::TunSettings;
+use super::{TunSettings, is_link_local};
 use crate::exit::Failure;
 
 /// What ESP adds at most to a packet: outer header, SPI, number, IV, padding, trailer, ICV, rounded up.
@@ -42,7 +42,9 @@ impl IpPlane {
         }
         let tun = TunDevice::create(&options)?;
         let group = places.channel.group();
-        tun.add_route(group, if group.is_ipv4() { 32 } else { 128 })?;
+        let has_own = settings.addresses.iter().any(|(address, _)| address.is_ipv4() == group.is_ipv4());
+        let source = if has_own { None } else { source_of(places, interface)? };
+        tun.add_route(group, if group.is_ipv4() { 32 } else { 128 }, source)?;
         let mut raw = RawOptions::new("--tun");
         raw.foreign_source = true;
         let any = super::unspecified(places.channel.group());
@@ -132,6 +134,16 @@ impl IpPlane {
             Err(error) => tracing::debug!(%error, "packet dropped"),
         }
     }
+}
+
+/// Chooses the address that this host's packets to the group leave from: the channel's source if it is this host, or
+/// the first of the interface's that reaches beyond the link.
+fn source_of(places: &Places, interface: &Interface) -> io::Result<Option<IpAddr>> {
+    let mut addresses = interface.addresses()?;
+    addresses
+        .retain(|address| address.is_ipv4() == places.channel.group().is_ipv4() && !is_link_local(address));
+    let named = places.channel.source().filter(|source| addresses.contains(source));
+    Ok(named.or(addresses.first().copied()))
 }
 
 fn mode_of(places: &Places) -> Mode {

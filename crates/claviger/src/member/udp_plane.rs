@@ -18,7 +18,7 @@ use claviger_member::{event::Places, subscription::Subscription};
 use claviger_net::{BindError, Interface, MulticastSocket, UdpOptions, UdpSocket};
 use claviger_sansio::Time;
 
-use super::{gaps::Origin, streams::Delivery};
+use super::{gaps::Origin, is_link_local, streams::Delivery};
 use crate::{cli::send::APPLICATION_PORT_DEFAULT, exit::Failure};
 
 /// The next header of UDP.
@@ -105,8 +105,4 @@ impl UdpPlane {
         let origin = Origin::of(esp, opened.sender)?;
         Some(Delivery { origin, payload: Bytes::copy_from_slice(inside.data) })
     }
-}
-
-fn is_link_local(address: &IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use claviger_testkit::{
-    lab::{Host, Lab},
+    lab::{Host, INTERFACE, Lab},
     process::{Finished, Running, eventually},
 };
 use nix::sys::signal::Signal;
@@ -50,7 +50,7 @@ impl<'a> KeyServer<'a> {
     pub fn start(lab: &'a Lab, host: &'a Host, raw: bool) -> Self {
         let state = lab.directory().join("server");
         let mut command = claviger(&state);
-        command.args(["--log", "debug", "server"]);
+        command.args(["--log", "debug", "server", "--interface", INTERFACE]);
         if raw {
             command.arg("--raw");
         }
@@ -155,7 +155,7 @@ impl Member<'_> {
     pub fn status(&mut self) -> Value {
         let host = self.host;
         let status = eventually("the member answers", PATIENCE, || {
-            assert_eq!(self.daemon.poll(), None, "the member at {host:?} ended");
+            assert_eq!(self.daemon.poll(), None, "the member ended: {}", self.daemon.errors());
             let mut command = claviger(&self.state);
             host.run(command.args(["status", "--group", &self.group, "--json"])).output_if_successful()
         });

@@ -71,6 +71,7 @@ fn main() {
     data();
     keytree();
     api();
+    capture();
 }
 
 fn seed(target: &str, name: &str, octets: &[u8]) {
@@ -364,4 +365,17 @@ fn api() {
     seed("api", "group-add", br##"{"name":"#1234","policy":{"degree":4,"transform":"aes128-gcm"}}"##);
     seed("api", "options", br#"{"address":"239.192.0.1","port":4500,"tek_lifetime_s":3600}"#);
     seed("api", "rekey", br#"{"key":"tek"}"#);
+}
+
+/// A capture of one UDP packet.
+fn capture() {
+    let frame: Vec<u8> = [
+        &[0; 12][..],
+        &[8, 0, 0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2],
+        &[0x29, 0x04, 0x03, 0x50, 0, 10, 0, 0, b'h', b'i'],
+    ]
+    .concat();
+    let length = (frame.len() as u32).to_le_bytes();
+    let header = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+    seed("pcap", "udp", &[&header[..], &[0; 8], &length, &length, &frame].concat());
 }

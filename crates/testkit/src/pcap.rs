@@ -46,7 +46,8 @@ pub fn read(path: &Path) -> io::Result<Vec<IpPacket>> {
     parse(&fs::read(path)?).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-fn parse(file: &[u8]) -> Option<Vec<IpPacket>> {
+/// Reads every IP packet of a capture that is in memory; `None` if it is no classic pcap of Ethernet frames, or cut.
+pub fn parse(file: &[u8]) -> Option<Vec<IpPacket>> {
     let (header, mut rest) = file.split_at_checked(24)?;
     let read: fn([u8; 4]) -> u32 = match MAGIC {
         magic if magic == u32::from_le_bytes(*header.first_chunk()?) => u32::from_le_bytes,

@@ -8,6 +8,7 @@
 //! | [`capture`] | what passes an interface |
 //! | [`tshark`] | what tshark thinks of it |
 //! | [`pcap`] | capture files of other implementations |
+//! | [`vector`] | files of test vectors |
 
 pub mod capture;
 pub mod lab;
@@ -15,3 +16,4 @@ pub mod netns;
 pub mod pcap;
 pub mod process;
 pub mod tshark;
+pub mod vector;

@@ -529,6 +529,8 @@ fn two_that_call_each_other_end_in_one_association() {
         assert!(pair.is_established());
         let info = pair.member.host.association(&pair.server.hit()).unwrap();
         assert_eq!(info.initiator, !member_is_greater);
+        let smaller = pair.member.hit().min(pair.server.hit());
+        assert!(pair.sent(smaller, PacketType::R1).is_empty(), "its own call goes on, so it answers none");
         assert!(pair.keys_agree(), "the member's request is not lost");
         let (member, server) = (pair.member.take_events(), pair.server.take_events());
         for events in [&member, &server] {

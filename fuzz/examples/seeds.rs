@@ -333,7 +333,7 @@ fn data() {
         let packet = IpHeader::new(source.ip(), destination.ip()).write(PROTOCOL_UDP, &datagram);
         let packet = packet.expect("it is short");
         seed("ip_packet", name, &packet);
-        let padding = (2u8..).find(|padding| (packet.len() + usize::from(*padding) + 2) % 4 == 0);
+        let padding = (2u8..).find(|padding| (packet.len() + usize::from(*padding) + 2).is_multiple_of(4));
         let padding: Vec<u8> = (1..=padding.expect("one of four fits")).collect();
         let next = if source.is_ipv4() { 4 } else { 41 };
         seed("esp_open", name, &[&packet[..], &padding, &[padding.len() as u8, next]].concat());

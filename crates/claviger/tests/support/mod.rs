@@ -1,6 +1,6 @@
 //! What the namespace tests share: a key server, members and the programs behind them, at hosts of a laboratory.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its own part of this")]
 
 mod programs;
 
@@ -137,6 +137,13 @@ pub struct Identity<'a> {
     pub hit: String,
 }
 
+impl Identity<'_> {
+    /// The same identity, for another process.
+    pub fn again(&self) -> Self {
+        Self { host: self.host, state: self.state.clone(), hit: self.hit.clone() }
+    }
+}
+
 /// A member daemon at a host.
 pub struct Member<'a> {
     pub host: &'a Host,
@@ -169,7 +176,12 @@ impl Member<'_> {
 
     /// Waits until it holds keys that serve.
     pub fn wait_until_keyed(&mut self) {
-        eventually("the member holds keys", PATIENCE, || {
+        self.wait_until_keyed_within(PATIENCE);
+    }
+
+    /// Waits longer until it holds keys that serve.
+    pub fn wait_until_keyed_within(&mut self, limit: Duration) {
+        eventually("the member holds keys", limit, || {
             let status = self.status();
             (status["state"] == "keyed" && Keys::read(&status["keys"]).current().is_some()).then_some(())
         });
@@ -182,7 +194,13 @@ impl Member<'_> {
         assert!(status.success(), "leaving: {status}: {}", self.daemon.errors());
     }
 
-    /// Runs a command of the member's side.
+    /// Ends it, should it still run: one that was put out may end by itself at any instant.
+    pub fn stop(&mut self) {
+        self.daemon.signal(Signal::SIGKILL);
+        self.daemon.wait(PATIENCE);
+    }
+
+    /// Makes a command of the member's side.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = claviger(&self.state);
         command.args(arguments);
@@ -221,6 +239,12 @@ impl Keys {
     /// The SPI of the data SA that sends.
     pub fn current(&self) -> Option<u32> {
         self.sas.iter().find(|(_, state)| state == "current").map(|(spi, _)| *spi)
+    }
+
+    /// The SPI of the newest data SA: the one that is to send next, or that sends if none is waiting.
+    pub fn newest(&self) -> Option<u32> {
+        let incoming = self.sas.iter().rfind(|(_, state)| state == "incoming");
+        incoming.map(|(spi, _)| *spi).or(self.current())
     }
 
     /// The SPIs of all data SAs.

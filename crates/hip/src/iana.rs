@@ -243,6 +243,12 @@ code_points!(CipherId {
     AES_256_CBC = 4,
 });
 
+/// Says whether an association with this cipher and group is strong enough for group keys of 256 bits: AES-256-CBC
+/// and a group of matching strength, 8 or 9.
+pub const fn carries_256_bit_keys(cipher: CipherId, group: DhGroup) -> bool {
+    cipher.0 == CipherId::AES_256_CBC.0 && matches!(group.0, 8 | 9)
+}
+
 impl CipherId {
     /// Returns the cipher behind the number; NULL and unknown numbers have none.
     pub const fn algorithm(self) -> Option<CipherAlgorithm> {

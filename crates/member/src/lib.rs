@@ -13,6 +13,7 @@
 //! | `repull` | when to fetch the keys again |
 //! | `acceptance` | which policy of a key server the member follows |
 //! | [`ledger`] | every key that a member ever held, for proofs |
+//! | [`trial`] | every key against every datagram: what a ledger opens of a recording |
 //! | [`event`], [`error`] | what it tells its program |
 
 pub mod config;
@@ -21,6 +22,7 @@ pub mod event;
 pub mod ledger;
 pub mod member;
 pub mod subscription;
+pub mod trial;
 
 mod acceptance;
 mod rekey;

@@ -7,12 +7,14 @@
 //! | [`process`] | programs whose output is kept, and that do not outlive their test |
 //! | [`capture`] | what passes an interface |
 //! | [`tshark`] | what tshark thinks of it |
+//! | [`network`] | a key server and its members in memory |
 //! | [`pcap`] | capture files of other implementations |
 //! | [`vector`] | files of test vectors |
 
 pub mod capture;
 pub mod lab;
 pub mod netns;
+pub mod network;
 pub mod pcap;
 pub mod process;
 pub mod tshark;

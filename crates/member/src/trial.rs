@@ -1,0 +1,123 @@
+//! Every key against every datagram.
+//!
+//! What a host could decrypt is not what it did decrypt: its keys are taken to a whole recording, and what they
+//! open there that is a key itself joins them, until nothing new opens. Signatures' keys, sequence numbers and
+//! replay, which an honest member heeds, stop nobody here. Any key of the tree opens what was encrypted under it,
+//! also from the middle of an update array that does not begin at a key held.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use claviger_crypto::CryptoProvider;
+use claviger_esp::InboundSa;
+use claviger_gdoi::{
+    lkh::KeyArray,
+    push::{RekeySa, VerifiedRekey},
+    wire::{LkhUpdateArray, header},
+};
+use claviger_group::{Spi, Tek};
+
+use crate::{Ledger, ledger::LedgerRekey};
+
+/// Adds to a ledger every key that its keys open in the recorded rekey messages.
+pub fn close(ledger: &mut Ledger, provider: &CryptoProvider, pushes: &[&[u8]]) {
+    loop {
+        let before = (ledger.teks.len(), ledger.rekeys.len());
+        for push in pushes {
+            for message in opened(ledger, provider, push) {
+                learn(ledger, provider, &message);
+            }
+        }
+        if (ledger.teks.len(), ledger.rekeys.len()) == before {
+            return;
+        }
+    }
+}
+
+/// Opens a rekey message with every rekey SA of a ledger.
+pub fn opened(ledger: &Ledger, provider: &CryptoProvider, datagram: &[u8]) -> Vec<VerifiedRekey> {
+    let Some((_, cookies)) = header::peek(datagram) else { return Vec::new() };
+    let held = ledger.rekeys.iter().filter(|rekey| rekey.kek.spi == cookies);
+    held.filter_map(|rekey| rekey_sa(rekey, provider)?.open(datagram).ok()).collect()
+}
+
+fn rekey_sa(rekey: &LedgerRekey, provider: &CryptoProvider) -> Option<RekeySa> {
+    let signature = rekey.signing_key.algorithm();
+    RekeySa::new(provider, rekey.kek.clone(), rekey.signing_key.clone(), signature, 0).ok()
+}
+
+fn learn(ledger: &mut Ledger, provider: &CryptoProvider, message: &VerifiedRekey) {
+    let (Some(sa), Some(kd)) = (message.sa(), message.kd()) else { return };
+    for policy in &sa.teks {
+        let keys = kd.teks.iter().find(|(spi, _)| *spi == policy.spi);
+        if let Some(tek) = keys.and_then(|(_, keys)| policy.to_tek(keys).ok()) {
+            ledger.enter_tek(&tek);
+        }
+    }
+    let (Some(kek), Some(lkh)) = (&sa.kek, &kd.lkh) else { return };
+    let Some(signing_key) = ledger.rekeys.first().map(|rekey| rekey.signing_key.clone()) else { return };
+    let arrays: Vec<KeyArray> = ledger.rekeys.iter().filter_map(|rekey| rekey.lkh.clone()).collect();
+    let tails: Vec<LkhUpdateArray> = lkh.updates.iter().flat_map(tails).collect();
+    for held in &arrays {
+        for tail in &tails {
+            let Ok(staged) = held.apply(std::slice::from_ref(tail), provider, kek.cipher) else { continue };
+            let material = staged.kek(kek.spi);
+            let mut array = held.clone();
+            array.commit(staged);
+            if let Ok(sa) = RekeySa::new(provider, material, signing_key.clone(), kek.signature, 0) {
+                enter(ledger, &sa, array);
+            }
+        }
+    }
+}
+
+/// Enters a rekey SA, once for each path of keys that leads to it.
+fn enter(ledger: &mut Ledger, sa: &RekeySa, array: KeyArray) {
+    let spi = sa.kek().spi;
+    if !ledger.rekeys.iter().any(|held| held.kek.spi == spi && held.lkh.as_ref() == Some(&array)) {
+        let (kek, signing_key) = (sa.kek().clone(), sa.signing_key().clone());
+        ledger.rekeys.push(LedgerRekey { kek, signing_key, lkh: Some(array) });
+    }
+}
+
+/// Cuts an update array at each of its keys: what follows a key is encrypted under it.
+fn tails(array: &LkhUpdateArray) -> Vec<LkhUpdateArray> {
+    let begins_at = |position: usize| {
+        let (id, handle) = match position.checked_sub(1).map(|before| &array.keys[before]) {
+            Some(before) => (before.id, before.handle),
+            None => (array.id, array.handle),
+        };
+        LkhUpdateArray { id, handle, keys: array.keys[position..].to_vec() }
+    };
+    (0..array.keys.len()).map(begins_at).collect()
+}
+
+/// Opens recorded data with every data key of a ledger: the payload of each datagram, or nothing. An SPI is only a
+/// name, so that each key is tried under each that was seen.
+pub fn open_data(
+    ledger: &Ledger,
+    provider: &CryptoProvider,
+    sender_id_bits: u8,
+    data: &[&[u8]],
+) -> Vec<Option<Vec<u8>>> {
+    let spis: BTreeSet<Spi> = data.iter().filter_map(|datagram| spi_of(datagram)).collect();
+    let mut associations: BTreeMap<Spi, Vec<InboundSa>> = BTreeMap::new();
+    for spi in spis {
+        let under = |tek: &Tek| InboundSa::new(provider, &Tek { spi, ..tek.clone() }, sender_id_bits).ok();
+        associations.insert(spi, ledger.teks.iter().filter_map(under).collect());
+    }
+    data.iter().map(|datagram| open_one(&mut associations, datagram)).collect()
+}
+
+fn open_one(associations: &mut BTreeMap<Spi, Vec<InboundSa>>, datagram: &[u8]) -> Option<Vec<u8>> {
+    let tried = associations.get_mut(&spi_of(datagram)?)?;
+    let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    tried.iter_mut().find_map(|association| association.open(source, datagram).ok()).map(|o| o.payload)
+}
+
+/// Reads the SPI of an ESP datagram.
+pub fn spi_of(datagram: &[u8]) -> Option<Spi> {
+    Spi::new(u32::from_be_bytes(*datagram.first_chunk()?))
+}

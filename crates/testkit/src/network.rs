@@ -1,0 +1,658 @@
+//! A key server and its members in memory: time jumps from timer to timer, the network loses, repeats and reorders,
+//! and everything that was on the wire is recorded.
+//!
+//! The key server runs on a store in memory, as a program runs it: changes are committed before what rests on them
+//! leaves. [`Network::restart`] is a SIGKILL between any two steps.
+//!
+//! ```text
+//! server  192.0.2.1     HIP 10500   GDOI 848
+//! members 198.51.100.1, .2, ...
+//! ```
+//!
+//! A machine whose timer is due again and again at one instant without end fails the test: it would spin.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use claviger_crypto::{Random, SecretBytes, SeededRandom, provider, random, sign::KeyAlgorithm};
+use claviger_gcks::{Event as ServerEvent, Gcks, GcksConfig, Record};
+use claviger_group::{Channel, GroupId, GroupPolicy, Role};
+use claviger_hip::HostConfig;
+use claviger_identity::{Hit, HostIdentity};
+use claviger_member::{
+    Event as MemberEvent, MemberConfig, PlaneKind,
+    event::Places,
+    member::Member,
+};
+use claviger_sansio::{
+    Carriage, Datagram, RetransmitPolicy, Time, Transmit,
+    durable::{Change, RecordKey, Table},
+};
+use claviger_store::{MemoryStore, Store};
+
+/// When every network begins.
+pub const START: Time = Time::from_secs(1_800_000_000);
+
+/// Where the key server is.
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+/// How often one machine may ask for its timer at one instant before it is taken to spin.
+const SPINS_MAX: u32 = 64;
+
+/// The next header of UDP.
+const UDP: u8 = 17;
+
+/// What the network does to datagrams; each copy has its own fate.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions {
+    /// How many of a thousand are lost.
+    pub loss_permille: u32,
+    /// How many of a thousand arrive twice.
+    pub duplication_permille: u32,
+    /// The least time on the way.
+    pub latency_min: Duration,
+    /// The most; if it is more than the least, datagrams overtake each other.
+    pub latency_max: Duration,
+}
+
+impl Conditions {
+    /// Loses nothing; everything takes a millisecond.
+    pub const PERFECT: Self = Self {
+        loss_permille: 0,
+        duplication_permille: 0,
+        latency_min: Duration::from_millis(1),
+        latency_max: Duration::from_millis(1),
+    };
+}
+
+/// Who sent a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A member, by its place.
+    Member(usize),
+    /// The key server.
+    Server,
+}
+
+/// What kind of datagram it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// HIP or ISAKMP.
+    Control(Carriage),
+    /// Data of a group.
+    Esp,
+}
+
+/// A datagram that was put on the wire.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// When.
+    pub at: Time,
+    /// By whom.
+    pub origin: Origin,
+    /// What it is.
+    pub kind: Kind,
+    /// Where it goes.
+    pub destination: SocketAddr,
+    /// What it holds.
+    pub octets: Vec<u8>,
+}
+
+/// A member on the network.
+pub struct Node {
+    /// The machine.
+    pub member: Member,
+    /// Who it is.
+    pub identity: Arc<HostIdentity>,
+    /// Where it is.
+    pub address: Ipv4Addr,
+    /// What it told, and when.
+    pub events: Vec<(Time, MemberEvent)>,
+    /// The payloads of group data that it opened, and when.
+    pub received: Vec<(Time, Vec<u8>)>,
+    /// Whether the network reaches it.
+    pub connected: bool,
+    places: BTreeMap<GroupId, Places>,
+}
+
+impl Node {
+    /// Returns its HIT.
+    pub fn hit(&self) -> Hit {
+        self.identity.hit()
+    }
+
+    /// Counts the events that `wanted` likes.
+    pub fn count(&self, wanted: impl Fn(&MemberEvent) -> bool) -> usize {
+        self.events.iter().filter(|(_, event)| wanted(event)).count()
+    }
+
+    /// Returns the last event that `wanted` makes something of.
+    pub fn last<T>(&self, wanted: impl Fn(&MemberEvent) -> Option<T>) -> Option<T> {
+        self.events.iter().rev().find_map(|(_, event)| wanted(event))
+    }
+}
+
+struct Flight {
+    to: Target,
+    source: SocketAddr,
+    destination: SocketAddr,
+    kind: Kind,
+    octets: Arc<[u8]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Target {
+    Member(usize),
+    Server,
+}
+
+/// One key server, any number of members, and what lies between.
+pub struct Network {
+    /// The instant that it is.
+    pub now: Time,
+    /// The key server.
+    pub server: Gcks,
+    /// What the key server has stored.
+    pub store: MemoryStore,
+    /// The members.
+    pub members: Vec<Node>,
+    /// What the network does.
+    pub conditions: Conditions,
+    /// Everything that was put on the wire.
+    pub wire: Vec<Sent>,
+    /// What the key server told, and when.
+    pub told: Vec<(Time, ServerEvent)>,
+    /// Why datagrams were dropped by those that received them.
+    pub drops: BTreeMap<&'static str, u32>,
+    /// Looks at what the server commits, and may change it: a store that is not to be trusted.
+    pub tamper: Option<Tamper>,
+    /// Whether the key server runs; while it does not, what is sent to it is lost.
+    pub running: bool,
+    identity: Arc<HostIdentity>,
+    random: SeededRandom,
+    flights: BTreeMap<(Time, u64), Flight>,
+    serial: u64,
+}
+
+/// What a store does to changes before it keeps them.
+pub type Tamper = Box<dyn FnMut(Vec<Change>) -> Vec<Change>>;
+
+/// Makes the identifier of a group.
+pub fn group_id(name: &str) -> GroupId {
+    name.parse().expect("the name is a group's")
+}
+
+/// Makes the default policy of the `number`th group: an address of its own.
+pub fn policy(number: u8) -> GroupPolicy {
+    let address = IpAddr::from([239, 192, 0, number]);
+    let mut policy = GroupPolicy::new(Channel::new(address, None).expect("239/8 is multicast"));
+    policy.push_address = Some(IpAddr::from([239, 192, 1, number]));
+    policy
+}
+
+fn hip_config(identity: Arc<HostIdentity>) -> HostConfig {
+    let mut hip = HostConfig::new(identity, provider());
+    // Quick to test: one curve, an easy puzzle.
+    hip.dh_groups.truncate(1);
+    hip.puzzle_difficulty = 1;
+    hip
+}
+
+fn new_identity() -> Arc<HostIdentity> {
+    Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("keys can be made"))
+}
+
+impl Network {
+    /// Begins with a key server that has no group, and no member.
+    pub fn new(seed: u64) -> Self {
+        let identity = new_identity();
+        let mut random = SeededRandom::new(seed);
+        let server = Gcks::new(server_config(&identity), random::fork(&mut random), START)
+            .expect("the configuration is usable");
+        Self {
+            now: START,
+            server,
+            store: MemoryStore::new(),
+            members: Vec::new(),
+            conditions: Conditions::PERFECT,
+            wire: Vec::new(),
+            told: Vec::new(),
+            drops: BTreeMap::new(),
+            tamper: None,
+            running: true,
+            identity,
+            random,
+            flights: BTreeMap::new(),
+            serial: 0,
+        }
+    }
+
+    /// Returns the key server's HIT.
+    pub fn server_hit(&self) -> Hit {
+        self.identity.hit()
+    }
+
+    /// Adds a group and takes it into the store.
+    pub fn add_group(&mut self, id: &GroupId, policy: GroupPolicy) {
+        self.server.add_group(self.now, id.clone(), policy).expect("the policy is coherent");
+        self.settle();
+    }
+
+    /// Connects one more host, which has asked for nothing yet; returns its place. It keeps a ledger of its keys.
+    pub fn add_member(&mut self) -> usize {
+        self.add_member_as(new_identity())
+    }
+
+    /// Does what [`Network::add_member`] does with an identity that may be in use already.
+    pub fn add_member_as(&mut self, identity: Arc<HostIdentity>) -> usize {
+        self.add_member_with(identity, |_| ())
+    }
+
+    /// Does what [`Network::add_member_as`] does, after a change of the configuration.
+    pub fn add_member_with(
+        &mut self,
+        identity: Arc<HostIdentity>,
+        configure: impl FnOnce(&mut MemberConfig),
+    ) -> usize {
+        let place = self.members.len();
+        let number = place as u32 + 1;
+        let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + number);
+        let mut config = MemberConfig {
+            hip: hip_config(identity.clone()),
+            provider: provider(),
+            server: self.server_hit(),
+            server_address: (SERVER, HIP_PORT).into(),
+            carriage: Carriage::HipUdp,
+            gdoi_port: GDOI_PORT,
+            plane: PlaneKind::Udp,
+            registration_lifetime: Duration::from_secs(86_400),
+            retransmit: RetransmitPolicy::default(),
+            keep_keys: true,
+        };
+        configure(&mut config);
+        let member = Member::new(config, random::fork(&mut self.random), self.now)
+            .expect("the configuration is usable");
+        self.members.push(Node {
+            member,
+            identity,
+            address,
+            events: Vec::new(),
+            received: Vec::new(),
+            connected: true,
+            places: BTreeMap::new(),
+        });
+        place
+    }
+
+    /// Allows a host in a group and has it join.
+    pub fn join(&mut self, place: usize, group: &GroupId, role: Role) {
+        let hit = self.members[place].hit();
+        self.server.allow(group, hit, role).expect("the group exists");
+        self.ask(place, group, role);
+    }
+
+    /// Has a host ask for a group, allowed or not.
+    pub fn ask(&mut self, place: usize, group: &GroupId, role: Role) {
+        let now = self.now;
+        self.members[place].member.join(now, group.clone(), role);
+        self.settle();
+    }
+
+    /// Adds a host that joins in a role, and waits until it has keys.
+    pub fn joined(&mut self, group: &GroupId, role: Role) -> usize {
+        let place = self.add_member();
+        self.join(place, group, role);
+        self.until(Duration::from_secs(30), |network| network.is_keyed(place, group));
+        place
+    }
+
+    /// Says whether a member holds keys of a group.
+    pub fn is_keyed(&self, place: usize, group: &GroupId) -> bool {
+        self.members[place].member.subscription(group).is_some_and(|s| s.is_keyed())
+    }
+
+    /// Says whether a member holds the KEK and the TEK in force.
+    pub fn is_current(&self, place: usize, group: &GroupId) -> bool {
+        let Some(view) = self.server.group(self.now, group) else { return false };
+        let Some(subscription) = self.members[place].member.subscription(group) else { return false };
+        let newest = subscription.data_sas().last().map(|sa| sa.spi);
+        subscription.epoch().map(|(spi, _)| spi) == Some(view.kek_spi)
+            && newest == view.teks.last().map(|tek| tek.spi)
+    }
+
+    /// Has a member send a payload to a group, if it can.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it cannot.
+    pub fn send(&mut self, place: usize, group: &GroupId, payload: &[u8]) -> Result<(), claviger_member::Error> {
+        let now = self.now;
+        let node = &mut self.members[place];
+        let (octets, places) = {
+            let missing = || claviger_member::Error::NotKeyed(group.clone());
+            let subscription = node.member.subscription_mut(group).ok_or_else(missing)?;
+            let places = subscription.places().ok_or_else(missing)?;
+            (subscription.seal(now, UDP, &[payload])?, places)
+        };
+        let destination = SocketAddr::new(places.channel.group(), places.encapsulation_port);
+        let source = SocketAddr::from((node.address, 40_000));
+        node.member.attend(now);
+        self.fly(Origin::Member(place), source, Kind::Esp, destination, octets);
+        self.settle();
+        Ok(())
+    }
+
+    /// Kills the key server and starts another on its store, at once.
+    pub fn restart(&mut self) {
+        let records = self.records();
+        let random = random::fork(&mut self.random);
+        self.now = self.now.max(Gcks::last_change(&records).expect("the stored time is whole"));
+        self.server = Gcks::restore(server_config(&self.identity), random, self.now, &records)
+            .expect("the stored state is whole");
+        self.settle();
+    }
+
+    /// Reads everything that is stored.
+    pub fn records(&self) -> Vec<Record> {
+        let mut records: Vec<Record> = Vec::new();
+        for table in Gcks::TABLES {
+            let each = &mut |key: &RecordKey, value: SecretBytes| {
+                records.push((table, key.clone(), value));
+                Ok(())
+            };
+            self.store.scan(table, each).expect("memory can be read");
+        }
+        records
+    }
+
+    /// Counts what is stored in each table.
+    pub fn stored(&self) -> BTreeMap<Table, usize> {
+        let mut counts = BTreeMap::new();
+        for (table, ..) in self.records() {
+            *counts.entry(table).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.step_before(end) {}
+        self.now = end;
+    }
+
+    /// Lets time pass until something is so.
+    ///
+    /// # Panics
+    ///
+    /// If it is not so within `limit`.
+    pub fn until(&mut self, limit: Duration, mut wanted: impl FnMut(&Self) -> bool) {
+        assert!(self.reaches(limit, &mut wanted), "it did not happen within {limit:?}; drops: {:?}", self.drops);
+    }
+
+    /// Lets time pass until something is so, or `limit` has passed; says which.
+    pub fn reaches(&mut self, limit: Duration, mut wanted: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            if wanted(self) {
+                return true;
+            }
+            if !self.step_before(end) {
+                self.now = end;
+                return wanted(self);
+            }
+        }
+    }
+
+    /// Goes to the next arrival or timer, if there is one until `end`.
+    pub fn step_before(&mut self, end: Time) -> bool {
+        let arrival = self.flights.first_key_value().map(|((at, _), _)| *at);
+        let server = self.server.poll_timeout().filter(|_| self.running);
+        let members = self.members.iter().filter_map(|node| node.member.poll_timeout());
+        let next = members.chain(arrival).chain(server).min().filter(|next| *next <= end);
+        let Some(next) = next else { return false };
+        self.now = self.now.max(next);
+        self.handle_timers();
+        while let Some(entry) = self.flights.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let flight = entry.remove();
+            self.deliver(flight);
+        }
+        true
+    }
+
+    fn handle_timers(&mut self) {
+        let now = self.now;
+        for spins in 0.. {
+            assert!(spins < SPINS_MAX, "the key server's timer spins at {now}");
+            if !self.running || self.server.poll_timeout().is_none_or(|at| at > now) {
+                break;
+            }
+            self.server.handle_timeout(now);
+            self.settle();
+        }
+        for place in 0..self.members.len() {
+            for spins in 0.. {
+                assert!(spins < SPINS_MAX, "the timer of member {place} spins at {now}");
+                let node = &mut self.members[place];
+                if node.member.poll_timeout().is_none_or(|at| at > now) {
+                    break;
+                }
+                node.member.handle_timeout(now);
+                self.settle_member(place);
+            }
+        }
+    }
+
+    /// Lets out what the machines have to say.
+    pub fn settle(&mut self) {
+        self.settle_server();
+        for place in 0..self.members.len() {
+            self.settle_member(place);
+        }
+    }
+
+    fn settle_server(&mut self) {
+        let mut changes = self.server.take_changes(self.now);
+        if !changes.is_empty() {
+            if let Some(tamper) = &mut self.tamper {
+                changes = tamper(changes);
+            }
+            let receipt = self.store.commit(&changes).expect("memory takes everything");
+            self.server.committed(receipt);
+        }
+        while let Some(transmit) = self.server.poll_transmit() {
+            let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
+            self.put(Origin::Server, (SERVER, port).into(), transmit);
+        }
+        while let Some(event) = self.server.poll_event() {
+            self.told.push((self.now, event));
+        }
+    }
+
+    fn settle_member(&mut self, place: usize) {
+        let node = &mut self.members[place];
+        let mut transmits = Vec::new();
+        while let Some(transmit) = node.member.poll_transmit() {
+            transmits.push(transmit);
+        }
+        while let Some(event) = node.member.poll_event() {
+            match &event {
+                MemberEvent::Listen { group, places } => {
+                    node.places.insert(group.clone(), *places);
+                }
+                MemberEvent::Evicted { group } | MemberEvent::Refused { group, .. } => {
+                    node.places.remove(group);
+                }
+                MemberEvent::Closed => node.places.clear(),
+                _ => {}
+            }
+            node.events.push((self.now, event));
+        }
+        let address = node.address;
+        for transmit in transmits {
+            let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
+            self.put(Origin::Member(place), (address, port).into(), transmit);
+        }
+    }
+
+    fn put(&mut self, origin: Origin, source: SocketAddr, transmit: Transmit) {
+        let Transmit { carriage, destination, payload, .. } = transmit;
+        self.fly(origin, source, Kind::Control(carriage), destination, payload);
+    }
+
+    /// Puts a datagram on the wire, whoever made it.
+    pub fn fly(
+        &mut self,
+        origin: Origin,
+        source: SocketAddr,
+        kind: Kind,
+        destination: SocketAddr,
+        octets: Vec<u8>,
+    ) {
+        let shared: Arc<[u8]> = octets.clone().into();
+        self.wire.push(Sent { at: self.now, origin, kind, destination, octets });
+        if let Origin::Member(place) = origin
+            && !self.members[place].connected
+        {
+            return;
+        }
+        for to in self.targets(origin, kind, destination) {
+            let copies = 1 + u32::from(self.chance(self.conditions.duplication_permille));
+            for _ in 0..copies {
+                if self.chance(self.conditions.loss_permille) {
+                    continue;
+                }
+                let arrival = self.now + self.latency();
+                self.serial += 1;
+                let flight = Flight { to, source, destination, kind, octets: Arc::clone(&shared) };
+                self.flights.insert((arrival, self.serial), flight);
+            }
+        }
+    }
+
+    fn targets(&self, origin: Origin, kind: Kind, destination: SocketAddr) -> Vec<Target> {
+        if destination.ip() == IpAddr::V4(SERVER) {
+            return vec![Target::Server];
+        }
+        let hears = |(place, node): &(usize, &Node)| {
+            let groups = node.places.values().any(|places| match kind {
+                Kind::Control(_) => places.push == Some(destination),
+                Kind::Esp => {
+                    SocketAddr::new(places.channel.group(), places.encapsulation_port) == destination
+                        && origin != Origin::Member(*place)
+                }
+            });
+            groups || destination.ip() == IpAddr::V4(node.address)
+        };
+        self.members.iter().enumerate().filter(hears).map(|(place, _)| Target::Member(place)).collect()
+    }
+
+    fn chance(&mut self, permille: u32) -> bool {
+        permille > 0 && u32::from_be_bytes(random::array(&mut self.random)) % 1000 < permille
+    }
+
+    fn latency(&mut self) -> Duration {
+        let Conditions { latency_min, latency_max, .. } = self.conditions;
+        let spread = latency_max.saturating_sub(latency_min).as_micros() as u64;
+        if spread == 0 {
+            return latency_min;
+        }
+        latency_min + Duration::from_micros(u64::from_be_bytes(random::array(&mut self.random)) % spread)
+    }
+
+    fn deliver(&mut self, flight: Flight) {
+        let Flight { to, source, destination, kind, octets } = flight;
+        let datagram = |carriage| Datagram { carriage, source, destination, payload: &octets };
+        let now = self.now;
+        match (to, kind) {
+            (Target::Server, Kind::Control(carriage)) if self.running => {
+                if let Err(error) = self.server.handle_datagram(now, datagram(carriage)) {
+                    *self.drops.entry(error.reason()).or_default() += 1;
+                }
+                self.settle_server();
+            }
+            (Target::Member(place), kind) if self.members[place].connected => {
+                self.deliver_to_member(place, kind, &datagram);
+            }
+            _ => {}
+        }
+    }
+
+    fn deliver_to_member<'a>(
+        &mut self,
+        place: usize,
+        kind: Kind,
+        datagram: &dyn Fn(Carriage) -> Datagram<'a>,
+    ) {
+        let now = self.now;
+        let node = &mut self.members[place];
+        match kind {
+            Kind::Control(carriage) => {
+                if let Err(error) = node.member.handle_datagram(now, datagram(carriage)) {
+                    *self.drops.entry(error.reason()).or_default() += 1;
+                }
+            }
+            Kind::Esp => {
+                let Datagram { source, destination, payload, .. } = datagram(Carriage::Isakmp);
+                let here = |places: &Places| {
+                    SocketAddr::new(places.channel.group(), places.encapsulation_port) == destination
+                };
+                let groups: Vec<GroupId> =
+                    node.places.iter().filter(|(_, places)| here(places)).map(|(id, _)| id.clone()).collect();
+                for group in groups {
+                    let Some(subscription) = node.member.subscription_mut(&group) else { continue };
+                    if !subscription.role().receives() {
+                        continue;
+                    }
+                    if let Ok(opened) = subscription.open(now, source.ip(), payload) {
+                        node.received.push((now, opened.payload));
+                    }
+                }
+                node.member.attend(now);
+            }
+        }
+        self.settle_member(place);
+    }
+
+    /// Goes through the GROUPKEY-PUSHes that were on the wire, each number once.
+    pub fn pushes(&self) -> Vec<&Sent> {
+        let mut seen = BTreeSet::new();
+        self.wire
+            .iter()
+            .filter(|sent| sent.kind == Kind::Control(Carriage::Isakmp) && sent.destination.ip().is_multicast())
+            .filter(|sent| seen.insert(&sent.octets))
+            .collect()
+    }
+
+    /// Goes through the data that was on the wire to a group.
+    pub fn data(&self, group: &GroupId) -> Vec<&Sent> {
+        let channel = self.server.group(self.now, group).map(|view| view.policy.channel.group());
+        let wanted = |sent: &&Sent| sent.kind == Kind::Esp && Some(sent.destination.ip()) == channel;
+        self.wire.iter().filter(wanted).collect()
+    }
+
+    /// Has chance choose a number below `limit`, which is not zero.
+    pub fn draw(&mut self, limit: u64) -> u64 {
+        u64::from_be_bytes(random::array(&mut self.random as &mut dyn Random)) % limit
+    }
+}
+
+/// The port of HIP.
+pub const HIP_PORT: u16 = 10_500;
+
+/// The port of GDOI.
+pub const GDOI_PORT: u16 = 848;
+
+fn server_config(identity: &Arc<HostIdentity>) -> GcksConfig {
+    GcksConfig {
+        hip: hip_config(identity.clone()),
+        provider: provider(),
+        gdoi_port: GDOI_PORT,
+        push_source_v4: Some(SERVER),
+        push_source_v6: None,
+    }
+}

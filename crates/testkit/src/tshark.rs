@@ -13,21 +13,21 @@ pub struct Tshark {
 
 /// An entry of tshark's table of ESP associations.
 #[derive(Debug, Clone)]
-pub struct EspSa<'a> {
+pub struct EspSa {
     /// `IPv4` or `IPv6`.
-    pub version: &'a str,
+    pub version: &'static str,
     /// The destination; any source is meant.
     pub destination: String,
     /// The SPI.
     pub spi: u32,
     /// Its name for the cipher, as `AES-GCM with 16 octet ICV [RFC4106]`.
-    pub cipher: &'a str,
+    pub cipher: &'static str,
     /// The cipher's key; of AES-GCM with the salt behind it (RFC 4106 section 8.1).
-    pub key: &'a [u8],
+    pub key: Vec<u8>,
     /// Its name for the authentication, `NULL` where the cipher does it.
-    pub authentication: &'a str,
+    pub authentication: &'static str,
     /// The key of the authentication.
-    pub authentication_key: &'a [u8],
+    pub authentication_key: Vec<u8>,
 }
 
 impl Tshark {
@@ -51,7 +51,7 @@ impl Tshark {
     }
 
     /// Lets it open and check what an ESP association protects.
-    pub fn esp(self, sa: &EspSa<'_>) -> Self {
+    pub fn esp(self, sa: &EspSa) -> Self {
         let hex = |octets: &[u8]| match octets {
             [] => String::new(),
             octets => octets.iter().fold("0x".to_owned(), |text, octet| format!("{text}{octet:02x}")),
@@ -62,9 +62,9 @@ impl Tshark {
             sa.destination,
             sa.spi,
             sa.cipher,
-            hex(sa.key),
+            hex(&sa.key),
             sa.authentication,
-            hex(sa.authentication_key),
+            hex(&sa.authentication_key),
         );
         self.preference("esp.enable_encryption_decode:TRUE")
             .preference("esp.enable_authentication_check:TRUE")

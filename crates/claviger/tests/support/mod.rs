@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its own part of this")]
 
+mod listener;
 mod programs;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use claviger_identity::Hit;
 use claviger_testkit::{
     lab::{Host, INTERFACE, Lab},
     process::{Finished, Running, eventually},
@@ -19,6 +21,7 @@ use claviger_testkit::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+pub use listener::Listener;
 pub use programs::{Film, MARK, Screen, now};
 
 /// How long a daemon may take to do what it does in milliseconds on a host with nothing else to do.
@@ -61,6 +64,11 @@ impl<'a> KeyServer<'a> {
         });
         let hit = json(&status)[0]["hit"].as_str().expect("a server has a HIT").to_owned();
         Self { host, lab, state, hit, raw, _daemon: daemon }
+    }
+
+    /// The server's identity.
+    pub fn hit(&self) -> Hit {
+        self.hit.parse().expect("a server says its HIT")
     }
 
     /// Runs a control command of the key server.

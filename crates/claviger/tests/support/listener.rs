@@ -1,0 +1,156 @@
+//! A member inside the test: it registers and follows rekeys as any other, and hands out every key that it ever held.
+//!
+//! The real member's core on plain sockets of a host: what tshark is given is what a member was given.
+
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
+use claviger_group::{GroupId, Role, Tek};
+use claviger_hip::HostConfig;
+use claviger_identity::{Hit, HostIdentity};
+use claviger_member::{Event, Member, MemberConfig, PlaneKind};
+use claviger_net::Clock;
+use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Time};
+use claviger_testkit::lab::Host;
+
+use super::PATIENCE;
+
+/// What marks HIP on UDP (RFC 5770 section 5.1).
+const HIP_MARKER: [u8; 4] = [0; 4];
+
+/// How often sockets and timers are looked at.
+const ROUND: Duration = Duration::from_millis(2);
+
+/// A member that listens to keys only.
+pub struct Listener {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Vec<Tek>>>,
+}
+
+impl Listener {
+    /// Makes an identity for it.
+    pub fn identity() -> (Arc<HostIdentity>, String) {
+        let identity = HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("the system has randomness");
+        let hit = identity.hit().to_string();
+        (Arc::new(identity), hit)
+    }
+
+    /// Registers at an IPv4 host, and returns when it holds keys.
+    pub fn join(host: &Host, identity: Arc<HostIdentity>, server: (Hit, Ipv4Addr), group: &str) -> Self {
+        let group: GroupId = group.parse().expect("a group's name");
+        let bind = |address| host.enter(|| UdpSocket::bind(address)).expect("the port is free");
+        let any: IpAddr = Ipv4Addr::UNSPECIFIED.into();
+        let [hip, gdoi] = [bind((any, 0).into()), bind(SocketAddr::new(any, 0))];
+        let host_address = host.ipv4();
+        let config = MemberConfig {
+            hip: HostConfig::new(identity, provider()),
+            provider: provider(),
+            server: server.0,
+            server_address: (server.1, 10_500).into(),
+            carriage: Carriage::HipUdp,
+            gdoi_port: 848,
+            plane: PlaneKind::Any,
+            registration_lifetime: Duration::from_secs(3600),
+            retransmit: RetransmitPolicy::default(),
+            keep_keys: true,
+        };
+        let clock = Clock::starting_at(Time::EPOCH);
+        let random = Box::new(SystemRandom::new().expect("the system has randomness"));
+        let mut core = Member::new(config, random, clock.now()).expect("the configuration is sound");
+        core.join(clock.now(), group.clone(), Role::Receiver);
+        let mut sockets = vec![(Carriage::HipUdp, hip), (Carriage::Isakmp, gdoi)];
+        for (_, socket) in &sockets {
+            socket.set_nonblocking(true).expect("a socket");
+        }
+
+        let ended = Arc::new(AtomicBool::new(false));
+        let (keyed, wait) = mpsc::channel();
+        // The thread makes no socket: the one of GROUPKEY-PUSH, whose place the server names, comes by this channel.
+        let (places, wanted) = mpsc::channel::<SocketAddr>();
+        let (made, push) = mpsc::channel::<UdpSocket>();
+        let thread = thread::spawn({
+            let ended = Arc::clone(&ended);
+            move || {
+                while !ended.load(Ordering::Relaxed) {
+                    sockets.extend(push.try_iter().map(|socket| (Carriage::Isakmp, socket)));
+                    round(&mut core, &clock, &sockets);
+                    while let Some(event) = core.poll_event() {
+                        match event {
+                            Event::Listen { places: place, .. } => {
+                                places
+                                    .send(place.push.expect("the group has a rekey SA"))
+                                    .expect("it is waited for");
+                            }
+                            Event::Rekeyed { .. } => drop(keyed.send(())),
+                            Event::Refused { refusal, .. } => panic!("refused: {refusal}"),
+                            _ => {}
+                        }
+                    }
+                    thread::sleep(ROUND);
+                }
+                core.ledger(&group).map(|ledger| ledger.teks.clone()).unwrap_or_default()
+            }
+        });
+        let place = wanted.recv_timeout(PATIENCE).expect("the server names the group's places");
+        let socket = bind(place);
+        let IpAddr::V4(address) = place.ip() else { panic!("{place} is IPv6") };
+        socket.join_multicast_v4(&address, &host_address).expect("the host may join");
+        socket.set_nonblocking(true).expect("a socket");
+        made.send(socket).expect("the member runs");
+        wait.recv_timeout(PATIENCE).expect("the member gets keys");
+        Self { ended, thread: Some(thread) }
+    }
+
+    /// Ends it without a word, and hands out every traffic key that it ever held.
+    pub fn stop(mut self) -> Vec<Tek> {
+        self.ended.store(true, Ordering::Relaxed);
+        self.thread.take().expect("it is ended once").join().expect("the member did not panic")
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Takes in what has arrived, looks at the timers, and sends what is to be sent.
+fn round(core: &mut Member, clock: &Clock, sockets: &[(Carriage, UdpSocket)]) {
+    let mut buffer = [0; 65_535];
+    for (carriage, socket) in sockets {
+        let destination = socket.local_addr().expect("a bound socket has an address");
+        loop {
+            let (length, source) = match socket.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{carriage:?}: {error}"),
+            };
+            let payload = match carriage {
+                Carriage::HipUdp => buffer[..length].strip_prefix(&HIP_MARKER).unwrap_or_default(),
+                _ => &buffer[..length],
+            };
+            // A message that is refused is counted by the core; the test looks at what it comes to hold.
+            let _ = core
+                .handle_datagram(clock.now(), Datagram { carriage: *carriage, source, destination, payload });
+        }
+    }
+    core.handle_timeout(clock.now());
+    while let Some(transmit) = core.poll_transmit() {
+        let (_, socket) =
+            sockets.iter().find(|(carriage, _)| *carriage == transmit.carriage).expect("both are there");
+        let marker = if transmit.carriage == Carriage::HipUdp { &HIP_MARKER[..] } else { &[] };
+        socket
+            .send_to(&[marker, &transmit.payload].concat(), transmit.destination)
+            .expect("the host may send");
+    }
+}

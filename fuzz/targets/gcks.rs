@@ -70,7 +70,7 @@ fuzz_target!(|input: &[u8]| {
     policy.push_signature = KeyAlgorithm::Ed25519;
     gcks.add_group(NOW, group::id(), policy).expect("the policy is coherent");
     if is_allowed {
-        gcks.allow(&group::id(), hip::peer_hit(), Role::Both).expect("the group exists");
+        gcks.allow(now, &group::id(), hip::peer_hit(), Role::Both).expect("the group exists");
     }
     commit(&mut gcks, now, &mut store);
 

@@ -9,6 +9,7 @@ use std::{
 use claviger_crypto::{CryptoProvider, Random, random::fork};
 use claviger_esp::plane::{Event as PlaneEvent, Stage};
 use claviger_gdoi::{
+    PullId,
     iana::{ExchangeType, NotifyType},
     member::{Event as GdoiEvent, PullFailure},
     wire::header,
@@ -40,6 +41,9 @@ const REGISTER_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause between attempts to register.
 const REGISTER_PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// The least time between two renewals, whatever lifetime the key server grants.
+const RENEW_PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// A member of one key server's groups.
 pub struct Member {
     provider: &'static CryptoProvider,
@@ -61,6 +65,10 @@ pub struct Member {
     registration: Registration,
     /// Attempts to register that failed in a row.
     failed_attempts: u32,
+    /// Whether groups were joined, or their grants lost, while another request was under way.
+    asks_more: bool,
+    /// Groups that were left while another request was under way.
+    leaving: BTreeMap<GroupId, Role>,
     renew_at: Option<Time>,
     events: VecDeque<Event>,
     outbox: VecDeque<Transmit>,
@@ -100,6 +108,8 @@ impl Member {
             cookies: None,
             registration: Registration::None,
             failed_attempts: 0,
+            asks_more: false,
+            leaving: BTreeMap::new(),
             renew_at: None,
             events: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -109,10 +119,24 @@ impl Member {
 
     /// Asks for a group in a role.
     pub fn join(&mut self, now: Time, group: GroupId, role: Role) {
-        let ledger = self.keep_keys.then(Ledger::default);
+        let earlier = self.subscriptions.remove(&group).and_then(|subscription| subscription.ledger);
+        let earlier = earlier.or_else(|| self.ledgers.remove(&group));
+        let ledger = self.keep_keys.then(|| earlier.unwrap_or_default());
+        self.leaving.remove(&group);
         self.subscriptions.insert(group.clone(), Subscription::new(group, role, ledger));
-        if self.registration != Registration::Asking {
-            self.register(now);
+        self.ask(now);
+        self.settle(now);
+    }
+
+    /// Leaves one group by UPDATE, or by CLOSE if it is the only one. Its keys are deleted at once.
+    pub fn leave_group(&mut self, now: Time, group: &GroupId) {
+        if self.subscriptions.len() == 1 && self.subscriptions.contains_key(group) {
+            return self.leave(now);
+        }
+        if let Some(subscription) = self.subscriptions.remove(group) {
+            self.leaving.insert(group.clone(), subscription.role);
+            self.keep_ledger(group.clone(), subscription);
+            self.tell_left(now);
         }
         self.settle(now);
     }
@@ -123,6 +147,7 @@ impl Member {
             self.keep_ledger(group, subscription);
         }
         self.renew_at = None;
+        self.leaving.clear();
         if self.hip.close(now, self.server).is_err() {
             self.events.push_back(Event::Closed);
         }
@@ -256,6 +281,39 @@ impl Member {
         }
     }
 
+    /// Asks for what is not granted, or remembers to do so when the request under way is answered.
+    fn ask(&mut self, now: Time) {
+        if self.registration == Registration::Asking {
+            self.asks_more = true;
+        } else {
+            self.register(now);
+        }
+    }
+
+    /// Tells the key server which groups were left. One request is outstanding at a time: if one is, this one follows
+    /// its answer. Without an association a new one names the other groups, which says the same.
+    fn tell_left(&mut self, now: Time) {
+        if self.leaving.is_empty() || self.registration != Registration::Associated {
+            return;
+        }
+        let channels = self.leaving.iter().map(|(group, role)| McastChannel {
+            reg_type: RegType::GCKS_GDOI,
+            role: *role,
+            group: group.clone(),
+            channel: None,
+            lifetime: Lifetime::CANCEL,
+            status: ChannelStatus::GRANTED,
+        });
+        let request = RegistrationRequest {
+            reg_type: RegType::GCKS_GDOI,
+            lifetime: self.registration_lifetime,
+            channels: channels.collect(),
+        };
+        if self.hip.request(now, self.server, request).is_ok() {
+            self.leaving.clear();
+        }
+    }
+
     /// Asks for every group that is not granted: over the association that lives, or by a base exchange.
     fn register(&mut self, now: Time) {
         let request = self.request(now);
@@ -308,6 +366,7 @@ impl Member {
         match event {
             HipEvent::Established { .. } => self.registration = Registration::Associated,
             HipEvent::Registered { answer, .. } => self.registered(now, &answer),
+            HipEvent::Revoked { channels, .. } if channels.is_empty() => self.evicted_from_all(),
             HipEvent::Revoked { channels, .. } => {
                 for channel in channels {
                     self.evicted(channel.group);
@@ -333,6 +392,8 @@ impl Member {
         if let Some(sa) = sa
             && self.cookies != Some(sa.cookies)
         {
+            // Exchanges under the earlier keys end with them.
+            self.subscriptions.values_mut().for_each(|subscription| subscription.pulling = None);
             if let Some(earlier) = self.cookies.replace(sa.cookies) {
                 self.gdoi.remove_registration(&earlier);
             }
@@ -349,13 +410,25 @@ impl Member {
         for channel in &answer.channels {
             self.channel_answered(now, channel);
         }
-        if answer.channels.is_empty() && answer.granted.is_none() {
+        let refused = answer.channels.is_empty() && answer.granted.is_none();
+        let granted_before = self.subscriptions.values().any(|s| s.granted_until.is_some());
+        if refused && granted_before {
+            // A renewal came too late. Who asks for each group by name gets it back, or a reason.
+            self.subscriptions.values_mut().for_each(|subscription| subscription.granted_until = None);
+            self.asks_more = true;
+        } else if refused {
             for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
                 self.refused(group, Refusal::NoService);
             }
         }
         let first_end = self.subscriptions.values().filter_map(|s| s.granted_until).min();
-        self.renew_at = first_end.map(|end| now + end.since(now) * 2 / 3);
+        self.renew_at = first_end.map(|end| now + (end.since(now) * 2 / 3).max(RENEW_PAUSE_MIN));
+        self.tell_left(now);
+        if std::mem::take(&mut self.asks_more)
+            && self.subscriptions.values().any(|s| s.granted_until.is_none())
+        {
+            self.register(now);
+        }
     }
 
     /// Takes the server's word on one group. Groups that were not asked for are ignored (binding section 5).
@@ -368,6 +441,8 @@ impl Member {
                 self.events.push_back(Event::Registered { group: group.clone(), role });
                 self.pull(now, &group);
             }
+            // Confirms that an earlier subscription was left.
+            ChannelStatus::GRANTED => {}
             status => self.refused(channel.group.clone(), refusal(status)),
         }
     }
@@ -401,11 +476,15 @@ impl Member {
             self.gdoi.remove_registration(&cookies);
         }
         if by_server {
-            for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
-                self.evicted(group);
-            }
+            self.evicted_from_all();
         }
         self.events.push_back(Event::Closed);
+    }
+
+    fn evicted_from_all(&mut self) {
+        for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
+            self.evicted(group);
+        }
     }
 
     fn registration_failed(&mut self, now: Time, reason: String) {
@@ -416,18 +495,35 @@ impl Member {
         self.events.push_back(Event::Unreachable { attempts, reason });
     }
 
+    /// Fetches a group's keys again without a sign of missed ones, for instance because the user wants it.
+    pub fn pull_now(&mut self, now: Time, group: &GroupId) {
+        self.pull(now, group);
+        self.settle(now);
+    }
+
     /// Begins a PULL unless one is under way.
     fn pull(&mut self, now: Time, group: &GroupId) {
         let Some(subscription) = self.subscriptions.get_mut(group) else { return };
         if subscription.pulling.is_some() {
             return;
         }
-        let Some(cookies) = self.cookies else { return self.register(now) };
+        let Some(cookies) = self.cookies else { return self.ask(now) };
         match self.gdoi.pull(now, &cookies, self.gdoi_address, group.clone(), None) {
             Ok(pull) => subscription.pulling = Some(pull),
             Err(_) => {
-                subscription.repull.failed(now, Sign::Gap, &mut self.random);
+                // The message ids of the registration are used up, or its exchanges too many: after a few attempts
+                // a new registration has its own.
+                let failures = subscription.repull.failed(now, Sign::Gap, &mut self.random);
+                self.doubt_association(now, failures);
             }
+        }
+    }
+
+    /// Takes an association for lost, and makes a new one, after some failures in a row.
+    fn doubt_association(&mut self, now: Time, failures: u32) {
+        if failures.is_multiple_of(PULL_FAILURES_MAX) && self.registration == Registration::Associated {
+            self.registration = Registration::None;
+            self.register(now);
         }
     }
 
@@ -447,6 +543,10 @@ impl Member {
     fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
         match event {
             GdoiEvent::Offered { pull, group, sa } => {
+                if !self.serves(pull, &group) {
+                    let _ = self.gdoi.decline(now, pull);
+                    return;
+                }
                 match acceptance::check(&sa, self.plane, self.strength()) {
                     Ok(()) => {
                         // A PULL that ended meanwhile needs no message 3.
@@ -458,18 +558,27 @@ impl Member {
                     }
                 }
             }
-            GdoiEvent::Pulled { group, sa, sequence, kd, .. } => {
+            GdoiEvent::Pulled { pull, group, sa, sequence, kd } => {
                 let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
+                if subscription.pulling != Some(pull) {
+                    return;
+                }
                 subscription.pulling = None;
                 let before = subscription.places();
-                match subscription.pulled(now, self.provider, &mut self.random, &sa, sequence, &kd) {
+                let (provider, random) = (self.provider, &mut self.random);
+                match subscription.pulled(now, provider, random, &sa, sequence, &kd) {
                     Ok(teks) => self.keyed(now, group, before, &teks),
                     Err(error) => self.refused(group, error.refusal()),
                 }
             }
-            GdoiEvent::PullFailed { group, reason, .. } => self.pull_failed(now, group, reason),
+            GdoiEvent::PullFailed { pull, group, reason } => self.pull_failed(now, pull, group, reason),
             _ => {}
         }
+    }
+
+    /// Says whether an exchange still serves its group: not if that was left, or asked for anew, since it began.
+    fn serves(&self, pull: PullId, group: &GroupId) -> bool {
+        self.subscriptions.get(group).is_some_and(|subscription| subscription.pulling == Some(pull))
     }
 
     fn keyed(&mut self, now: Time, group: GroupId, before: Option<Places>, teks: &[Spi]) {
@@ -497,8 +606,11 @@ impl Member {
         });
     }
 
-    fn pull_failed(&mut self, now: Time, group: GroupId, reason: PullFailure) {
+    fn pull_failed(&mut self, now: Time, pull: PullId, group: GroupId, reason: PullFailure) {
         let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
+        if subscription.pulling != Some(pull) {
+            return;
+        }
         subscription.pulling = None;
         match reason {
             PullFailure::Refused(NotifyType::INVALID_SPI) => {
@@ -508,17 +620,11 @@ impl Member {
             PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION) => {
                 // The grant is gone; asking again brings it back or a reason.
                 subscription.granted_until = None;
-                if self.registration == Registration::Associated {
-                    self.register(now);
-                }
+                self.ask(now);
             }
             _ => {
                 let failures = subscription.repull.failed(now, Sign::Gap, &mut self.random);
-                if failures.is_multiple_of(PULL_FAILURES_MAX) && self.registration == Registration::Associated
-                {
-                    self.registration = Registration::None;
-                    self.register(now);
-                }
+                self.doubt_association(now, failures);
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::{io, net::IpAddr, sync::Arc};
 
 use claviger_esp::packet::{IpHeader, IpPacket, Mode, mode};
-use claviger_group::Encapsulation;
 use claviger_member::{event::Places, subscription::Subscription};
 use claviger_net::{
     BindError, Interface, MulticastSocket, Protocol, RawOptions, RawSocket, TunDevice, TunOptions,
@@ -92,7 +91,7 @@ impl IpPlane {
         if packet.header.destination != places.channel.group() {
             return;
         }
-        let sealed = mode_of(places)
+        let sealed = Mode::from(places.encapsulation)
             .inside(octets, &packet)
             .map_err(|error| tracing::debug!(%error, "packet cannot be protected"))
             .and_then(|(next_header, inside)| {
@@ -125,7 +124,7 @@ impl IpPlane {
             return;
         }
         let outer = IpHeader::new(source, destination);
-        match mode::unwrap_bare(&outer, mode_of(places), &opened) {
+        match mode::unwrap_bare(&outer, Mode::from(places.encapsulation), &opened) {
             Ok(packet) => {
                 if let Err(error) = self.tun.send(&packet).await {
                     tracing::debug!(%error, "packet not delivered");
@@ -144,11 +143,4 @@ fn source_of(places: &Places, interface: &Interface) -> io::Result<Option<IpAddr
         .retain(|address| address.is_ipv4() == places.channel.group().is_ipv4() && !is_link_local(address));
     let named = places.channel.source().filter(|source| addresses.contains(source));
     Ok(named.or(addresses.first().copied()))
-}
-
-fn mode_of(places: &Places) -> Mode {
-    match places.encapsulation {
-        Encapsulation::Tunnel | Encapsulation::UdpTunnel => Mode::Tunnel,
-        Encapsulation::Transport | Encapsulation::UdpTransport => Mode::Transport,
-    }
 }

@@ -11,7 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use claviger_esp::packet::{
+    IpHeader, IpPacket, Mode,
     framing::{self, Framed},
+    mode,
     udp::{self, UdpDatagram},
 };
 use claviger_member::{event::Places, subscription::Subscription};
@@ -23,6 +25,12 @@ use crate::{cli::send::APPLICATION_PORT_DEFAULT, exit::Failure};
 
 /// The next header of UDP.
 const UDP: u8 = 17;
+
+/// The next header of an IPv4 packet in tunnel mode.
+const IPV4: u8 = 4;
+
+/// The next header of an IPv6 packet in tunnel mode.
+const IPV6: u8 = 41;
 
 /// The hops that data may travel.
 const DATA_HOPS: u8 = 32;
@@ -75,7 +83,14 @@ impl UdpPlane {
             .unwrap_or(APPLICATION_PORT_DEFAULT);
         let source = SocketAddr::new(self.source, self.socket.local_address().port());
         let header = udp::header(source, SocketAddr::new(group, port), payload)?;
-        let esp = subscription.seal(now, UDP, &[&header, payload])?;
+        let esp = match Mode::from(places.encapsulation) {
+            Mode::Transport => subscription.seal(now, UDP, &[&header, payload])?,
+            Mode::Tunnel => {
+                let inner = IpHeader::new(self.source, group).write(UDP, &[&header[..], payload].concat())?;
+                let next_header = if group.is_ipv4() { IPV4 } else { IPV6 };
+                subscription.seal(now, next_header, &[&inner])?
+            }
+        };
         self.socket.send(&esp, SocketAddr::new(group, places.encapsulation_port), None).await?;
         Ok(())
     }
@@ -95,10 +110,14 @@ impl UdpPlane {
             .open(now, source, esp)
             .inspect_err(|error| tracing::trace!(reason = error.reason(), "ESP packet dropped"))
             .ok()?;
-        if opened.next_header != UDP || subscription.is_own(&opened.sender) {
+        if subscription.is_own(&opened.sender) {
             return None;
         }
-        let inside = UdpDatagram::parse(source, destination, &opened.payload).ok()?;
+        let packet =
+            mode::unwrap_bare(&IpHeader::new(source, destination), places.encapsulation.into(), &opened)
+                .ok()?;
+        let packet = IpPacket::parse(&packet).ok().filter(|packet| packet.next_header == UDP)?;
+        let inside = UdpDatagram::parse(source, destination, packet.payload).ok()?;
         if places.application_port != 0 && inside.destination_port != places.application_port {
             return None;
         }

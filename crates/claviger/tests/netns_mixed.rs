@@ -1,7 +1,5 @@
 //! ESP in UDP between hosts on a snooping switch; and a group that is one thing or the other, never a mixture.
 
-#![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
-
 mod support;
 
 use std::{collections::BTreeSet, net::IpAddr};

@@ -214,7 +214,7 @@ impl SaTek {
             basic(w, ipsec::AUTHENTICATION_ALGORITHM, ipsec::AUTH_HMAC_SHA2_256);
         }
         basic(w, ipsec::KEY_LENGTH, self.transform.key_bits());
-        if self.encapsulation.is_tunnel() {
+        if self.encapsulation.is_tunnel() || self.preservation != AddressPreservation::default() {
             basic(w, ipsec::ADDRESS_PRESERVATION, self.preservation as u16);
         }
         basic(w, ipsec::SA_DIRECTION, self.direction as u16);
@@ -421,6 +421,12 @@ pub(crate) mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn writes_an_address_preservation_that_transport_mode_does_not_need() {
+        let policy = SaTek { preservation: AddressPreservation::DestinationOnly, ..sample() };
+        assert_eq!(decode(&octets_of(|w| policy.encode(w))), Ok(policy));
     }
 
     #[test]

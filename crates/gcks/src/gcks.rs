@@ -135,12 +135,15 @@ impl Gcks {
     }
 
     /// Puts a host on a group's list, in place of an earlier role.
-    pub fn allow(&mut self, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
+    ///
+    /// A grant that exceeds the role is narrowed to it; if nothing is left of the grant, the host is put out.
+    pub fn allow(&mut self, now: Time, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
         let group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
         group.access.insert(hit, role);
         self.changes.push(group.access_record(&hit));
         self.refused.retain(|refusal| refusal.hit != hit || refusal.group != *id);
-        self.narrow_grant(&hit, id, role);
+        self.narrow_grant(now, &hit, id, role);
+        self.settle(now);
         Ok(())
     }
 
@@ -157,10 +160,12 @@ impl Gcks {
         if !listed && !granted && !member {
             return Err(CommandError::HostUnknown(hit));
         }
+        // Who waits for its keys is turned away too.
+        self.depart(now, id, hit, Departure::Evicted);
         if !member {
+            self.settle(now);
             return Ok(now);
         }
-        self.depart(now, id, hit, Departure::Evicted);
         if let Some(group) = self.groups.get_mut(id) {
             group.waiting.due = Some(now);
         }

@@ -96,7 +96,7 @@ impl Gcks {
         let join = WaitingJoin { pull, hit: offer.hit, role, sender_ids };
         group.waiting.joins.retain(|waiting| waiting.hit != offer.hit);
         group.waiting.joins.push(join);
-        group.schedule_rekey(now, false);
+        group.schedule_rekey(now);
     }
 
     fn confirm_member(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
@@ -128,7 +128,10 @@ impl Gcks {
         let tek = group.current_tek().tek.spi;
         // The first message under the new KEK may be sealed already; the joiner has what it brings.
         let download = group.download(member.leaf, &[tek], sender_ids);
-        let _ = self.gdoi.download(now, join.pull, Some(group.kek.sequence), &download);
+        if self.gdoi.download(now, join.pull, Some(group.kek.sequence), &download).is_err() {
+            // The group started over since this host was offered its keys, or the PULL has ended.
+            return self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
+        }
         self.events.push_back(Event::Joined { hit: join.hit, group: id.clone() });
     }
 

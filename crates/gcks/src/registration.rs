@@ -139,15 +139,15 @@ impl Gcks {
     }
 
     /// Narrows a grant that exceeds the list. A host that gained a role registers again for it.
-    pub(crate) fn narrow_grant(&mut self, hit: &Hit, group: &GroupId, allowed: Role) {
+    pub(crate) fn narrow_grant(&mut self, now: Time, hit: &Hit, group: &GroupId, allowed: Role) {
         let Some(grant) = self.grants.find(hit, group).copied().filter(|g| !allowed.covers(g.role)) else {
             return;
         };
         match Role::from_bits(grant.role.bits() & allowed.bits()) {
             Some(role) => self.store_grant(*hit, group.clone(), Grant { role, ..grant }),
             None => {
-                self.grants.remove(hit, group);
-                self.changes.push(Change::remove(record::GRANT, record::host_key(group, hit)));
+                self.withdraw_grant(now, hit, group);
+                self.depart(now, group, *hit, Departure::Evicted);
             }
         }
     }
@@ -175,8 +175,17 @@ impl Gcks {
         state.waiting.joins.retain(|join| join.hit != hit);
         if state.members.contains_key(&hit) {
             state.waiting.departures.insert(hit);
-            state.schedule_rekey(now, true);
+            state.schedule_rekey(now);
             self.departures.insert((group.clone(), hit), departure);
+        }
+    }
+
+    /// Takes back a departure that has not been rekeyed yet: the host is there again, and authorised.
+    fn stay(&mut self, hit: &Hit, group: &GroupId) {
+        if let Some(state) = self.groups.get_mut(group)
+            && state.waiting.departures.remove(hit)
+        {
+            self.departures.remove(&(group.clone(), *hit));
         }
     }
 
@@ -212,6 +221,7 @@ impl Gcks {
         security: &Security,
         fresh: bool,
     ) -> RegistrationAnswer {
+        let mut lifetime = request.lifetime;
         let channels: Vec<McastChannel> =
             request.channels.iter().map(|channel| self.decide_channel(now, hit, channel, security)).collect();
         if fresh {
@@ -224,9 +234,9 @@ impl Gcks {
                 self.leave(now, hit, &group, Departure::Left);
             }
         } else if request.channels.is_empty() {
-            self.renew_all(now, hit, request.lifetime);
+            lifetime = self.renew_all(now, hit, request.lifetime);
         }
-        answer(request, channels)
+        answer(request, lifetime, channels)
     }
 
     /// Decides on one group and repeats its channel with the status.
@@ -248,6 +258,7 @@ impl Gcks {
                 let grant = Grant { role: channel.role, lifetime: duration, expires: now + duration };
                 self.store_grant(hit, channel.group.clone(), grant);
                 let group = channel.group.clone();
+                self.stay(&hit, &group);
                 self.events.push_back(Event::Registered { hit, group, role: channel.role });
                 channel.answer(ChannelStatus::GRANTED, channel.role, lifetime)
             }
@@ -297,7 +308,10 @@ impl Gcks {
         self.depart(now, group, hit, departure);
     }
 
-    fn renew_all(&mut self, now: Time, hit: Hit, lifetime: Duration) {
+    /// Renews every group that a host may still have. Returns the shortest of their lifetimes, which is what the
+    /// answer says: a group's own may be shorter than what was asked for.
+    fn renew_all(&mut self, now: Time, hit: Hit, lifetime: Duration) -> Duration {
+        let mut shortest = lifetime;
         for group in self.grants.groups_of(&hit) {
             let Some(grant) = self.grants.find(&hit, &group).copied() else { continue };
             let Some(longest) = self.groups.get(&group).map(|g| g.policy.registration_lifetime) else {
@@ -305,9 +319,11 @@ impl Gcks {
             };
             if self.authorised(now, &hit, &group).is_some() {
                 let lifetime = lifetime.min(longest);
+                shortest = shortest.min(lifetime);
                 self.store_grant(hit, group, Grant { lifetime, expires: now + lifetime, ..grant });
             }
         }
+        shortest
     }
 
     fn store_grant(&mut self, hit: Hit, group: GroupId, grant: Grant) {
@@ -356,11 +372,15 @@ impl Gcks {
 }
 
 /// Sums up: the service is granted if any group is, or if no group was named (binding section 2).
-fn answer(request: &RegistrationRequest, channels: Vec<McastChannel>) -> RegistrationAnswer {
+fn answer(
+    request: &RegistrationRequest,
+    lifetime: Duration,
+    channels: Vec<McastChannel>,
+) -> RegistrationAnswer {
     let first_refusal =
         channels.iter().map(|channel| channel.status).find(|status| *status != ChannelStatus::GRANTED);
     let any_granted = channels.iter().any(|channel| channel.status == ChannelStatus::GRANTED);
-    let granted = (any_granted || channels.is_empty()).then_some(request.lifetime);
+    let granted = (any_granted || channels.is_empty()).then_some(lifetime);
     let failure = match first_refusal {
         Some(ChannelStatus::GROUP_FULL | ChannelStatus::INSUFFICIENT_RESOURCES) => {
             RegFailure::INSUFFICIENT_RESOURCES

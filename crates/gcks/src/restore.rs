@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use claviger_crypto::{Random, SecretBytes};
 use claviger_group::{GroupId, registration::PeerIdentity};
+use claviger_identity::Hit;
 use claviger_keytree::{KeyTree, NodeId, NodeKey};
 use claviger_sansio::{
     Time, Transmit,
@@ -13,6 +14,7 @@ use claviger_wire::DecodeError;
 
 use crate::{
     Gcks, GcksConfig, RestoreError,
+    event::Departure,
     group::Group,
     push_queue::QueuedPush,
     record::{self, TABLES},
@@ -60,6 +62,7 @@ impl Gcks {
             }
         }
         gcks.restore_pushes(now, records)?;
+        gcks.resume_departures(now);
         gcks.settle(now);
         Ok(gcks)
     }
@@ -113,6 +116,19 @@ impl Gcks {
             self.restored_group(record::PUSH, &id)?.quiet_at = quiet_at;
         }
         Ok(())
+    }
+
+    /// Plans the departures that were planned before: of members without a grant, which is taken at once.
+    fn resume_departures(&mut self, now: Time) {
+        let members =
+            self.groups.iter().flat_map(|(id, group)| group.members.keys().map(move |hit| (id, *hit)));
+        let departed: Vec<(GroupId, Hit)> = members
+            .filter(|(id, hit)| self.grants.find(hit, id).is_none())
+            .map(|(id, hit)| (id.clone(), hit))
+            .collect();
+        for (id, hit) in departed {
+            self.depart(now, &id, hit, Departure::Left);
+        }
     }
 
     fn restored_group(&mut self, table: Table, id: &GroupId) -> Result<&mut Group, RestoreError> {

@@ -63,18 +63,19 @@ impl Subscription {
         }
         match keys.follow_kek(now, provider, &message)? {
             KekStep::Absent => {}
-            KekStep::NotForUs => self.repull.note(now, Sign::Gap, random),
+            KekStep::NotForUs => self.repull.note(now, Sign::NotForUs, random),
             KekStep::TakenUp(spi) => {
                 brought.kek = Some(spi);
                 if let (Some(ledger), Some(rekey)) = (&mut self.ledger, &keys.rekey) {
                     ledger.enter_rekey(&rekey.sa, rekey.lkh.as_ref());
                 }
-                self.repull.rekeyed(Some(spi));
+                self.repull.rekeyed(now, spi, random);
             }
         }
+        let under = message.spi();
         keys.follow_teks(now, &message, self.ledger.as_mut(), &mut brought)?;
         if let Some(spi) = brought.tek {
-            self.repull.installed(spi);
+            self.repull.installed(spi, under);
         }
         if let Some(expires) = self.expires() {
             self.repull.lifetime(now, expires, random);

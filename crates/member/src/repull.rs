@@ -14,6 +14,9 @@ use crate::event::PullReason;
 /// The least delay after a sign of missed keys: copies of a GROUPKEY-PUSH that are on their way resolve it.
 const DELAY_MIN: Duration = Duration::from_millis(400);
 
+/// How long the messages of one rekey may take to leave the key server.
+const REKEY_SPREAD: Duration = Duration::from_millis(600);
+
 /// The most that chance adds to it. With PULL's own retransmissions it bounds how long a member lags.
 const DELAY_SPREAD: Duration = Duration::from_millis(1600);
 
@@ -28,10 +31,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(crate) enum Sign {
     /// The server deleted the SAs.
     Deleted,
-    /// A rekey message skipped numbers, or brought nothing that this member can open.
+    /// A rekey message skipped numbers: what was missed cannot be known, and only a PULL brings it.
     Gap,
+    /// A rekey message brought a KEK in no array that this member can open: another message of that rekey may.
+    NotForUs,
     /// A sender id is nearly spent.
     SenderIdSpent,
+    /// A rekey SA was taken up, and its first message, which tells the TEK, is still to come.
+    TekAwaited(CookiePair),
     /// A rekey message came under cookies that no rekey SA of the group has.
     UnknownRekeySa(CookiePair),
     /// Data came under an SPI that the group does not have.
@@ -42,7 +49,7 @@ impl Sign {
     pub(crate) fn reason(self) -> PullReason {
         match self {
             Self::Deleted => PullReason::Deleted,
-            Self::Gap => PullReason::SequenceGap,
+            Self::Gap | Self::NotForUs | Self::TekAwaited(_) => PullReason::SequenceGap,
             Self::SenderIdSpent => PullReason::SenderIdSpent,
             Self::UnknownRekeySa(_) => PullReason::UnknownRekeySa,
             Self::UnknownSpi(_) => PullReason::UnknownSpi,
@@ -67,21 +74,24 @@ impl Repull {
         }
     }
 
-    /// Forgets an unknown rekey SA or a gap: a rekey was followed after all.
-    pub(crate) fn rekeyed(&mut self, kek: Option<CookiePair>) {
+    /// Forgets an array that was missed, for the KEK was taken up after all, and awaits the TEK under it: who takes up
+    /// a KEK and misses the message behind it would otherwise notice only when data comes.
+    pub(crate) fn rekeyed(&mut self, now: Time, kek: CookiePair, random: &mut dyn Random) {
+        if matches!(self.pending, Some((_, Sign::NotForUs | Sign::TekAwaited(_)))) {
+            self.pending = None;
+        }
+        self.note(now + REKEY_SPREAD, Sign::TekAwaited(kek), random);
+    }
+
+    /// Forgets an unknown SPI, or a rekey SA that was unknown: the TEK has come, under that rekey SA. The rekey SA
+    /// alone is not enough: its first message may have been the one that was dropped for want of it.
+    pub(crate) fn installed(&mut self, spi: Spi, under: CookiePair) {
         let resolved = match self.pending {
-            Some((_, Sign::Gap)) => true,
-            Some((_, Sign::UnknownRekeySa(cookies))) => kek == Some(cookies),
+            Some((_, Sign::UnknownSpi(unknown))) => unknown == spi.as_u32(),
+            Some((_, Sign::UnknownRekeySa(cookies) | Sign::TekAwaited(cookies))) => cookies == under,
             _ => false,
         };
         if resolved {
-            self.pending = None;
-        }
-    }
-
-    /// Forgets an unknown SPI: its TEK has come.
-    pub(crate) fn installed(&mut self, spi: Spi) {
-        if matches!(self.pending, Some((_, Sign::UnknownSpi(unknown))) if unknown == spi.as_u32()) {
             self.pending = None;
         }
     }
@@ -167,15 +177,25 @@ mod tests {
         let (now, cookies) = (Time::from_secs(1), CookiePair([7; 16]));
         let mut repull = Repull::default();
         repull.note(now, Sign::UnknownRekeySa(cookies), &mut random);
-        repull.rekeyed(Some(CookiePair([8; 16])));
-        assert!(repull.poll_timeout().is_some(), "another rekey SA resolves nothing");
-        repull.rekeyed(Some(cookies));
+        repull.rekeyed(now, cookies, &mut random);
+        repull.installed(Spi::new(300).unwrap(), CookiePair([8; 16]));
+        assert!(repull.poll_timeout().is_some(), "a TEK under another rekey SA resolves nothing");
+        repull.installed(Spi::new(300).unwrap(), cookies);
         assert_eq!(repull.poll_timeout(), None);
         repull.note(now, Sign::UnknownSpi(300), &mut random);
-        repull.installed(Spi::new(301).unwrap());
+        repull.installed(Spi::new(301).unwrap(), cookies);
         assert!(repull.poll_timeout().is_some());
-        repull.installed(Spi::new(300).unwrap());
+        repull.installed(Spi::new(300).unwrap(), cookies);
         assert_eq!(repull.poll_timeout(), None);
+        repull.note(now, Sign::NotForUs, &mut random);
+        repull.rekeyed(now, cookies, &mut random);
+        assert!(repull.poll_timeout().unwrap() > now + REKEY_SPREAD, "the TEK is awaited now");
+        repull.installed(Spi::new(300).unwrap(), cookies);
+        assert_eq!(repull.poll_timeout(), None);
+        repull.note(now, Sign::Gap, &mut random);
+        repull.rekeyed(now, cookies, &mut random);
+        repull.installed(Spi::new(300).unwrap(), cookies);
+        assert!(repull.poll_timeout().is_some(), "what a gap hid is fetched");
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Subscription {
             teks.iter().for_each(|tek| ledger.enter_tek(tek));
         }
         if !sender_ids.is_empty() {
-            keys.plane.set_sender_ids(&sender_ids).map_err(PulledError::Esp)?;
+            // They are for the data SAs listed: under another one they may have been somebody else's.
             keys.sender_ids = sender_ids;
         }
         let delays = Delays::from(sa);

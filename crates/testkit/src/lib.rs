@@ -7,11 +7,13 @@
 //! | [`process`] | programs whose output is kept, and that do not outlive their test |
 //! | [`capture`] | what passes an interface |
 //! | [`tshark`] | what tshark thinks of it |
+//! | [`judge`] | whether a history of that network kept what a key server promises |
 //! | [`network`] | a key server and its members in memory |
 //! | [`pcap`] | capture files of other implementations |
 //! | [`vector`] | files of test vectors |
 
 pub mod capture;
+pub mod judge;
 pub mod lab;
 pub mod netns;
 pub mod network;

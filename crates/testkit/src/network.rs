@@ -291,7 +291,7 @@ impl Network {
     /// Allows a host in a group and has it join.
     pub fn join(&mut self, place: usize, group: &GroupId, role: Role) {
         let hit = self.members[place].hit();
-        self.server.allow(group, hit, role).expect("the group exists");
+        self.server.allow(self.now, group, hit, role).expect("the group exists");
         self.ask(place, group, role);
     }
 

@@ -96,7 +96,7 @@ impl<S: Store> Server<S> {
         hit: Hit,
         allow: MemberAllow,
     ) -> Result<MemberView, ApiError> {
-        self.core.allow(group, hit, allow.role).map_err(refused)?;
+        self.core.allow(self.clock.now(), group, hit, allow.role).map_err(refused)?;
         let members = self.member_list(group)?;
         members
             .into_iter()

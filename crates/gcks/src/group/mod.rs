@@ -217,14 +217,13 @@ impl Group {
         self.teks.retain(|issued| issued.superseded.is_none_or(|at| at + delay > now));
     }
 
-    /// Says whether a change of membership must wait: until the batch is due, or earlier messages have left.
-    pub(crate) fn schedule_rekey(&mut self, now: Time, departure: bool) {
-        let due = if !self.policy.batch_interval.is_zero() {
-            now + self.policy.batch_interval
-        } else if departure {
-            now
-        } else {
+    /// Plans a change of membership: when the batch is due, or else when earlier messages have left, behind which its
+    /// own would wait anyway. So any number of hosts that come or go meanwhile cost one rekey.
+    pub(crate) fn schedule_rekey(&mut self, now: Time) {
+        let due = if self.policy.batch_interval.is_zero() {
             self.quiet_at.max(now)
+        } else {
+            now + self.policy.batch_interval
         };
         self.waiting.due = Some(self.waiting.due.map_or(due, |earlier| earlier.min(due)));
     }

@@ -3,6 +3,9 @@
 //! A change of membership is two GROUPKEY-PUSHes in a row (RFC 6407 section 7.4.1): the first under the old KEK
 //! brings the new one to those who remain, by LKH; the second under the new KEK brings the new TEK, which a
 //! departed member therefore cannot read. A newcomer gets both keys in its PULL instead (section 7.4.2).
+//!
+//! Every new KEK is followed by a message under it with the TEK in force, new or not: a member that misses that
+//! message knows from the new KEK that there is something to miss.
 
 use claviger_crypto::SecretBytes;
 use claviger_gdoi::{
@@ -84,7 +87,8 @@ impl Group {
         Some(outcome)
     }
 
-    /// Replaces the KEK alone, under itself: its lifetime nears the end, nobody came or went.
+    /// Replaces the KEK alone, under itself: its lifetime nears the end, nobody came or went. The TEK in force is told
+    /// again under the new one.
     pub(crate) fn rekey_kek(&mut self, context: &mut Context<'_>) -> Outcome {
         let old_kek = self.kek_material();
         let rekey = self.tree.refresh(context.random).expect("a tree has epochs for more than a century");
@@ -92,6 +96,7 @@ impl Group {
         let mut outcome = self.outcome(context, Some(&rekey));
         self.push_kek(context, &old_kek, spi, &rekey, &mut outcome);
         self.kek = RekeyState { spi, sequence: 0, issued: context.now, ..self.kek };
+        self.push_tek(context, Vec::new(), &mut outcome);
         outcome.changes.push(self.record());
         outcome.changes.extend(self.node_changes(&rekey));
         outcome

@@ -1,0 +1,193 @@
+//! Whether a history kept what a key server promises, judged by the wire and by every key that members ever held.
+//!
+//! Nothing here asks what honest machines did with their keys, nor what the key server says of itself but two things:
+//! when a host became a member, and from when on it is to be deaf.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use claviger_crypto::provider;
+use claviger_gcks::Event as ServerEvent;
+use claviger_group::GroupId;
+use claviger_identity::Hit;
+use claviger_member::{Ledger, trial};
+use claviger_sansio::Time;
+
+use crate::network::{Network, Origin};
+
+/// What was found: each complaint in a sentence, none if all is well.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// What is wrong.
+    pub complaints: Vec<String>,
+    /// How many datagrams of data were tried against how many ledgers.
+    pub tried: (usize, usize),
+    /// How many pairs of datagram and ledger opened.
+    pub opened: usize,
+}
+
+impl Verdict {
+    /// Asserts that nothing is wrong.
+    ///
+    /// # Panics
+    ///
+    /// With the complaints, if there are any.
+    pub fn acquit(&self) {
+        assert!(self.complaints.is_empty(), "{}", self.complaints.join("\n"));
+    }
+}
+
+/// Judges one group of a network. `betrayed` are keys added to the ledger of a host, to show that judges can complain.
+pub fn judge(network: &Network, group: &GroupId, betrayed: &[(Hit, Ledger)]) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut ledgers = ledgers(network, group);
+    for (hit, extra) in betrayed {
+        merge(ledgers.entry(*hit).or_default(), extra);
+    }
+    let pushes: Vec<&[u8]> = network.pushes().iter().map(|push| &push.octets[..]).collect();
+    ledgers.values_mut().for_each(|ledger| trial::close(ledger, provider(), &pushes));
+    judge_secrecy(network, group, &ledgers, &mut verdict);
+    judge_numbers(&ledgers, &pushes, &mut verdict);
+    judge_senders(network, group, &mut verdict);
+    verdict
+}
+
+/// The ledgers of a group, those of one identity as one: it may have run more than once.
+fn ledgers(network: &Network, group: &GroupId) -> BTreeMap<Hit, Ledger> {
+    let mut ledgers: BTreeMap<Hit, Ledger> = BTreeMap::new();
+    for node in &network.members {
+        let ledger = ledgers.entry(node.hit()).or_default();
+        if let Some(held) = node.member.ledger(group) {
+            merge(ledger, held);
+        }
+    }
+    ledgers
+}
+
+fn merge(ledger: &mut Ledger, other: &Ledger) {
+    other.teks.iter().for_each(|tek| ledger.enter_tek(tek));
+    for rekey in &other.rekeys {
+        let known = |held: &claviger_member::ledger::LedgerRekey| {
+            held.kek.spi == rekey.kek.spi && held.lkh == rekey.lkh
+        };
+        if !ledger.rekeys.iter().any(known) {
+            ledger.rekeys.push(rekey.clone());
+        }
+    }
+}
+
+/// The times in which a host was a member: from its joining to the instant at which it had to be deaf.
+fn stays(network: &Network, group: &GroupId) -> BTreeMap<Hit, Vec<(Time, Option<Time>)>> {
+    let mut stays: BTreeMap<Hit, Vec<(Time, Option<Time>)>> = BTreeMap::new();
+    for (at, event) in &network.told {
+        match event {
+            ServerEvent::Joined { hit, group: joined } if joined == group => {
+                stays.entry(*hit).or_default().push((*at, None));
+            }
+            ServerEvent::Departed { hit, group: left, deaf_at, .. } if left == group => {
+                if let Some((_, until)) = stays.entry(*hit).or_default().last_mut() {
+                    // A copy of the last message takes its time to the senders.
+                    *until = Some(*deaf_at + network.conditions.latency_max + MARGIN);
+                }
+            }
+            _ => {}
+        }
+    }
+    stays
+}
+
+/// What a timer may be late by.
+const MARGIN: Duration = Duration::from_millis(1);
+
+fn judge_secrecy(
+    network: &Network,
+    group: &GroupId,
+    ledgers: &BTreeMap<Hit, Ledger>,
+    verdict: &mut Verdict,
+) {
+    let sent = network.data(group);
+    let octets: Vec<&[u8]> = sent.iter().map(|sent| &sent.octets[..]).collect();
+    let bits = network.server.group(network.now, group).map_or(16, |view| view.policy.sender_id_bits);
+    let stays = stays(network, group);
+    verdict.tried = (octets.len(), ledgers.len());
+    for (hit, ledger) in ledgers {
+        let stays = stays.get(hit).map(Vec::as_slice).unwrap_or_default();
+        let opened = trial::open_data(ledger, provider(), bits, &octets);
+        for (sent, _) in sent.iter().zip(&opened).filter(|(_, opened)| opened.is_some()) {
+            verdict.opened += 1;
+            let inside = |(from, until): &(Time, Option<Time>)| {
+                *from <= sent.at && until.is_none_or(|until| sent.at < until)
+            };
+            if !stays.iter().any(inside) {
+                verdict.complaints.push(format!("{hit} opens data sent at {}, outside {stays:?}", sent.at));
+                break;
+            }
+        }
+    }
+}
+
+/// Numbers of rekey messages, names of SAs and keys are used once, restarts or not.
+fn judge_numbers(ledgers: &BTreeMap<Hit, Ledger>, pushes: &[&[u8]], verdict: &mut Verdict) {
+    let mut union = Ledger::default();
+    ledgers.values().for_each(|ledger| merge(&mut union, ledger));
+    let mut numbers = BTreeSet::new();
+    for push in pushes {
+        let Some(message) = trial::opened(&union, provider(), push).into_iter().next() else { continue };
+        if !numbers.insert((message.spi(), message.sequence())) {
+            verdict.complaints.push(format!("{} {} is used twice", message.spi(), message.sequence()));
+        }
+    }
+    let mut keys: BTreeMap<Vec<u8>, claviger_group::Spi> = BTreeMap::new();
+    for tek in ledgers.values().flat_map(|ledger| &ledger.teks) {
+        let spi = *keys.entry(tek.keys.encryption.expose().to_vec()).or_insert(tek.spi);
+        if spi != tek.spi {
+            verdict.complaints.push(format!("TEKs {spi} and {} are one key", tek.spi));
+        }
+    }
+    let mut by_spi: BTreeMap<claviger_group::Spi, Vec<u8>> = BTreeMap::new();
+    for tek in ledgers.values().flat_map(|ledger| &ledger.teks) {
+        let key = tek.keys.encryption.expose().to_vec();
+        if *by_spi.entry(tek.spi).or_insert_with(|| key.clone()) != key {
+            verdict.complaints.push(format!("TEK {} is two keys", tek.spi));
+        }
+    }
+}
+
+/// Under one TEK a sender id is one sender's, and no initialization vector is used twice.
+fn judge_senders(network: &Network, group: &GroupId, verdict: &mut Verdict) {
+    let Some(view) = network.server.group(network.now, group) else { return };
+    if !view.policy.transform.is_counter_mode() {
+        return;
+    }
+    let mut vectors = BTreeSet::new();
+    let mut owners: BTreeMap<(u32, u64), Origin> = BTreeMap::new();
+    for sent in network.data(group) {
+        let Some((head, _)) = sent.octets.split_first_chunk::<16>() else { continue };
+        let spi = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+        let vector = u64::from_be_bytes([
+            head[8], head[9], head[10], head[11], head[12], head[13], head[14], head[15],
+        ]);
+        if !vectors.insert((spi, vector)) {
+            verdict.complaints.push(format!("initialization vector {vector:016x} is used twice"));
+        }
+        let id = vector >> (64 - view.policy.sender_id_bits);
+        let owner = *owners.entry((spi, id)).or_insert(sent.origin);
+        if owner != sent.origin {
+            verdict.complaints.push(format!("sender id {id} under {spi:08x} is two senders'"));
+        }
+    }
+}
+
+/// Says which members that hold a grant do not hold the keys in force.
+pub fn laggards(network: &Network, group: &GroupId) -> Vec<usize> {
+    let hosts = network.server.hosts(network.now, group).unwrap_or_default();
+    let members: BTreeSet<Hit> =
+        hosts.iter().filter(|host| host.member_since.is_some()).map(|host| host.hit).collect();
+    let live = |place: &usize| {
+        let node = &network.members[*place];
+        node.connected && members.contains(&node.hit()) && node.member.subscription(group).is_some()
+    };
+    (0..network.members.len()).filter(live).filter(|place| !network.is_current(*place, group)).collect()
+}

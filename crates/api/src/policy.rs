@@ -28,7 +28,8 @@ pub struct GroupPolicyOptions {
     pub transform: Option<EspTransform>,
     /// Where GROUPKEY-PUSH messages go; the data's address otherwise.
     pub push_address: Option<IpAddr>,
-    /// The UDP port of GROUPKEY-PUSH messages; the server's GDOI port otherwise.
+    /// The UDP port of GROUPKEY-PUSH messages; otherwise the server's GDOI port, or 10848 where that needs a
+    /// privilege which the group's members do without.
     pub push_port: Option<u16>,
     /// The cipher of the KEK; as many bits as the transform otherwise.
     #[serde(with = "name::option")]
@@ -135,7 +136,7 @@ pub struct PolicyView {
     pub transform: EspTransform,
     /// Where GROUPKEY-PUSH messages go.
     pub push_address: IpAddr,
-    /// The UDP port of GROUPKEY-PUSH messages; null is the server's GDOI port.
+    /// The UDP port of GROUPKEY-PUSH messages; null leaves it to the server.
     pub push_port: Option<u16>,
     /// The cipher of the KEK.
     #[serde(with = "name")]

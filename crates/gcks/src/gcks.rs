@@ -55,7 +55,7 @@ pub struct Gcks {
     released: VecDeque<Transmit>,
     /// Whether this server's HIP offers what 256-bit groups need.
     offers_256_bits: bool,
-    gdoi_port: u16,
+    pub(crate) gdoi_port: u16,
     push_source_v4: Option<IpAddr>,
     push_source_v6: Option<IpAddr>,
 }

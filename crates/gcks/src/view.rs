@@ -15,6 +15,8 @@ pub struct GroupView {
     pub id: GroupId,
     /// Its policy.
     pub policy: GroupPolicy,
+    /// Where its GROUPKEY-PUSHes go.
+    pub push_destination: SocketAddr,
     /// How many hosts completed a PULL.
     pub members: usize,
     /// How many of them may send.
@@ -83,6 +85,8 @@ impl Gcks {
         Some(GroupView {
             id: id.clone(),
             policy: group.policy.clone(),
+            push_destination: (group.policy.push_destination(), group.policy.push_port_at(self.gdoi_port))
+                .into(),
             members: group.members.len(),
             senders: group.members.values().filter(|member| member.role.sends()).count(),
             next_rekey: group.poll_timeout(),

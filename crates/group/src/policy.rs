@@ -21,7 +21,7 @@ pub struct GroupPolicy {
     pub transform: EspTransform,
     /// Where GROUPKEY-PUSH messages go; `None` is the channel's own group address.
     pub push_address: Option<IpAddr>,
-    /// The UDP port that GROUPKEY-PUSH messages go to; `None` is the server's own GDOI port.
+    /// The UDP port that GROUPKEY-PUSH messages go to; `None` leaves it to [`GroupPolicy::push_port_at`].
     pub push_port: Option<u16>,
     /// The cipher of the KEK and of every key in the tree.
     pub kek_cipher: CipherAlgorithm,
@@ -163,10 +163,23 @@ impl GroupPolicy {
         self.push_address.unwrap_or(self.channel.group())
     }
 
+    /// Says which port GROUPKEY-PUSH messages go to, at a server with this GDOI port: the same, as RFC 6407 section
+    /// 2.2 allows, but for groups whose members need no privilege one that needs none to listen on.
+    pub fn push_port_at(&self, gdoi_port: u16) -> u16 {
+        let unprivileged = gdoi_port < FIRST_UNPRIVILEGED_PORT && self.encapsulation.is_udp();
+        self.push_port.unwrap_or(if unprivileged { UNPRIVILEGED_PUSH_PORT } else { gdoi_port })
+    }
+
     fn may_push_to(&self, address: IpAddr) -> bool {
         address.is_multicast() && address.is_ipv4() == self.channel.group().is_ipv4()
     }
 }
+
+/// Ports below need a privilege to listen on.
+const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+
+/// Where GROUPKEY-PUSHes go instead of a privileged port. The SA KEK tells members, so the number is ours to choose.
+const UNPRIVILEGED_PUSH_PORT: u16 = 10_848;
 
 #[cfg(test)]
 mod tests {
@@ -179,6 +192,16 @@ mod tests {
     #[test]
     fn the_default_policy_is_coherent() {
         assert_eq!(policy().check(49_152), Ok(()));
+    }
+
+    #[test]
+    fn pushes_go_where_members_may_listen() {
+        let mut policy = policy();
+        assert_eq!((policy.push_port_at(848), policy.push_port_at(8480)), (10_848, 8480));
+        policy.encapsulation = Encapsulation::Transport;
+        assert_eq!(policy.push_port_at(848), 848, "whoever has raw sockets may listen on any port");
+        policy.push_port = Some(999);
+        assert_eq!(policy.push_port_at(848), 999);
     }
 
     #[test]

@@ -88,7 +88,8 @@ struct PolicyArgs {
     /// Multicast address of rekey messages [default: the data's]
     #[arg(long, value_name = "ADDR")]
     push_address: Option<IpAddr>,
-    /// UDP port of rekey messages [default: the server's GDOI port]
+    /// UDP port of rekey messages [default: the server's GDOI port, or 10848 where that is below 1024 and the
+    /// encapsulation needs no privilege]
     #[arg(long, value_name = "PORT")]
     push_port: Option<u16>,
     /// Cipher of the key encryption keys [default: as many bits as the transform]

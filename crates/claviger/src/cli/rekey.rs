@@ -16,7 +16,7 @@ pub(crate) struct RekeyArgs {
     /// Group, by name; #1234 or 0x4d2 is a number of four octets
     #[arg(long, value_name = "NAME")]
     group: GroupId,
-    /// Key to replace: the traffic key, or the key encryption key and the traffic key after it
+    /// Key to replace: the traffic key, or the key encryption key
     #[arg(long, default_value = RekeyKey::Tek.name(), value_parser = name::<RekeyKey>())]
     key: RekeyKey,
     /// Write JSON

@@ -76,9 +76,10 @@ pub(super) fn status(
 }
 
 pub(super) fn group(group: &CoreGroup) -> GroupView {
+    let push_port = Some(group.push_destination.port());
     GroupView {
         name: group.id.clone(),
-        policy: PolicyView::from(&group.policy),
+        policy: PolicyView { push_port, ..PolicyView::from(&group.policy) },
         allowed: group.allowed as u32,
         members: group.members as u32,
         senders: group.senders as u32,

@@ -65,7 +65,7 @@ impl Group {
     pub(super) fn sa_kek(&self, context: &Context<'_>, spi: CookiePair, issued: Time) -> SaKek {
         SaKek {
             source: context.push_source,
-            destination: (self.policy.push_destination(), self.policy.push_port.unwrap_or(context.gdoi_port)),
+            destination: (self.policy.push_destination(), self.policy.push_port_at(context.gdoi_port)),
             spi,
             management: None,
             cipher: self.policy.kek_cipher,

@@ -238,7 +238,7 @@ impl Group {
             .expect("the group's own keys fit the group's own policy");
         outcome.report.messages += 1;
         outcome.report.octets += payload.len();
-        let port = self.policy.push_port.unwrap_or(context.gdoi_port);
+        let port = self.policy.push_port_at(context.gdoi_port);
         let transmit = Transmit {
             carriage: Carriage::Isakmp,
             source: context.push_source.map(|source| (source, 0).into()),

@@ -28,8 +28,8 @@ use crate::{
     acceptance::{self, Strength},
     event::{Event, Places, PullReason, Refusal, Source},
     rekey::Standing,
-    repull::Sign,
-    subscription::Subscription,
+    repull::{REKEY_SPREAD, Sign},
+    subscription::{PulledError, Subscription},
 };
 
 /// The PULLs that may fail in a row before the association is taken for lost and made anew.
@@ -148,7 +148,11 @@ impl Member {
         }
         self.renew_at = None;
         self.leaving.clear();
-        if self.hip.close(now, self.server).is_err() {
+        self.asks_more = false;
+        self.registration = Registration::None;
+        // A base exchange that was running is over at once; only an association says CLOSE and waits for its answer.
+        let closes = self.hip.close(now, self.server).is_ok() && self.hip.association(&self.server).is_some();
+        if !closes {
             self.events.push_back(Event::Closed);
         }
         self.settle(now);
@@ -470,7 +474,10 @@ impl Member {
 
     /// The association ended in good order: by the server it means eviction from every group.
     fn closed(&mut self, by_server: bool) {
-        self.registration = Registration::None;
+        // Who came back meanwhile is asking anew.
+        if by_server || self.registration != Registration::Asking {
+            self.registration = Registration::None;
+        }
         self.renew_at = None;
         if let Some(cookies) = self.cookies.take() {
             self.gdoi.remove_registration(&cookies);
@@ -509,7 +516,10 @@ impl Member {
         }
         let Some(cookies) = self.cookies else { return self.ask(now) };
         match self.gdoi.pull(now, &cookies, self.gdoi_address, group.clone(), None) {
-            Ok(pull) => subscription.pulling = Some(pull),
+            Ok(pull) => {
+                subscription.pulling = Some(pull);
+                subscription.pull_began = now;
+            }
             Err(_) => {
                 // The message ids of the registration are used up, or its exchanges too many: after a few attempts
                 // a new registration has its own.
@@ -565,9 +575,11 @@ impl Member {
                 }
                 subscription.pulling = None;
                 let before = subscription.places();
+                subscription.repull.succeeded(now, sa.teks.last().map(|tek| tek.spi));
                 let (provider, random) = (self.provider, &mut self.random);
                 match subscription.pulled(now, provider, random, &sa, sequence, &kd) {
                     Ok(teks) => self.keyed(now, group, before, &teks),
+                    Err(PulledError::Overtaken) => subscription.repull.note(now, Sign::Gap, random),
                     Err(error) => self.refused(group, error.refusal()),
                 }
             }
@@ -584,7 +596,6 @@ impl Member {
     fn keyed(&mut self, now: Time, group: GroupId, before: Option<Places>, teks: &[Spi]) {
         let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
         subscription.pulls += 1;
-        subscription.repull.succeeded();
         if let Some(expires) = subscription.expires() {
             subscription.repull.lifetime(now, expires, &mut self.random);
         }
@@ -656,7 +667,9 @@ impl Member {
     /// brought them was missed.
     fn note_unknown_rekey_sa(&mut self, now: Time, destination: SocketAddr, cookies: CookiePair) {
         for subscription in self.subscriptions.values_mut() {
-            if subscription.places().and_then(|places| places.push) == Some(destination) {
+            // A newcomer hears copies of the message that told the others of it, under the KEK before its first.
+            let is_new = subscription.keys.as_ref().is_some_and(|keys| now < keys.keyed_at + REKEY_SPREAD);
+            if !is_new && subscription.places().and_then(|places| places.push) == Some(destination) {
                 subscription.repull.note(now, Sign::UnknownRekeySa(cookies), &mut self.random);
             }
         }

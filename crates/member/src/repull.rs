@@ -15,7 +15,7 @@ use crate::event::PullReason;
 const DELAY_MIN: Duration = Duration::from_millis(400);
 
 /// How long the messages of one rekey may take to leave the key server.
-const REKEY_SPREAD: Duration = Duration::from_millis(600);
+pub(crate) const REKEY_SPREAD: Duration = Duration::from_millis(600);
 
 /// The most that chance adds to it. With PULL's own retransmissions it bounds how long a member lags.
 const DELAY_SPREAD: Duration = Duration::from_millis(1600);
@@ -25,6 +25,12 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The longest pause between attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// For how long signs of doubtful origin are not heeded after one that was for nothing, doubled up to [`DOUBT_MAX`].
+const DOUBT_MIN: Duration = Duration::from_secs(4);
+
+/// The longest such time: it bounds what a forger adds to the lag of a member that misses a rekey.
+const DOUBT_MAX: Duration = Duration::from_secs(60);
 
 /// Signs that keys were missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,11 @@ pub(crate) enum Sign {
 }
 
 impl Sign {
+    /// Says whether anybody could have caused the sign: nothing in it is authentic.
+    fn is_doubtful(self) -> bool {
+        matches!(self, Self::UnknownRekeySa(_) | Self::UnknownSpi(_))
+    }
+
     pub(crate) fn reason(self) -> PullReason {
         match self {
             Self::Deleted => PullReason::Deleted,
@@ -64,11 +75,21 @@ pub(crate) struct Repull {
     /// Before the lifetimes in force end.
     lifetime_due: Option<Time>,
     failures: u32,
+    /// What the last PULL was made for, and the TEK that the last but one brought.
+    cause: Option<Sign>,
+    newest: Option<Spi>,
+    /// PULLs in a row that signs of doubtful origin caused for nothing.
+    fruitless: u32,
+    /// Until when such signs are not heeded.
+    deaf_until: Time,
 }
 
 impl Repull {
     /// Notes a sign; the first one sets the timer.
     pub(crate) fn note(&mut self, now: Time, sign: Sign, random: &mut dyn Random) {
+        if sign.is_doubtful() && now < self.deaf_until {
+            return;
+        }
         if self.pending.is_none() {
             self.pending = Some((now + DELAY_MIN + random_part(DELAY_SPREAD, random), sign));
         }
@@ -104,10 +125,21 @@ impl Repull {
         self.lifetime_due = Some(expires - early);
     }
 
-    /// Notes that a PULL brought everything.
-    pub(crate) fn succeeded(&mut self) {
+    /// Notes that a PULL brought everything, with `newest` as the TEK in force. If it was made for a sign that anybody
+    /// could have sent, and brought nothing new, such signs are not heeded for a while that grows: who forges them
+    /// must not have the whole group call its key server all the time.
+    pub(crate) fn succeeded(&mut self, now: Time, newest: Option<Spi>) {
         self.pending = None;
         self.failures = 0;
+        if self.newest != newest {
+            self.fruitless = 0;
+        } else if self.cause.is_some_and(Sign::is_doubtful) {
+            let pause = DOUBT_MAX.min(DOUBT_MIN * 2u32.saturating_pow(self.fruitless.min(8)));
+            self.deaf_until = now + pause;
+            self.fruitless += 1;
+        }
+        self.newest = newest;
+        self.cause = None;
     }
 
     /// Notes a PULL that failed and plans the next one. Returns how many have failed in a row.
@@ -124,10 +156,12 @@ impl Repull {
             && due <= now
         {
             self.pending = None;
+            self.cause = Some(sign);
             return Some(sign.reason());
         }
         if self.lifetime_due.is_some_and(|due| due <= now) {
             self.lifetime_due = None;
+            self.cause = None;
             return Some(PullReason::LifetimeEnding);
         }
         None
@@ -209,8 +243,29 @@ mod tests {
             let longest = PAUSE_MAX.min(PAUSE_MIN * 2u32.pow(failures.min(8) - 1));
             assert!((longest / 2..=longest).contains(&pause), "{failures}: {pause:?}");
         }
-        repull.succeeded();
+        repull.succeeded(now, None);
         assert_eq!(repull.failed(now, Sign::Gap, &mut random), 1);
+    }
+
+    #[test]
+    fn forged_signs_are_heeded_less_and_less() {
+        let mut random = SeededRandom::new(5);
+        let mut now = Time::from_secs(1);
+        let mut repull = Repull::default();
+        let newest = Spi::new(300);
+        repull.succeeded(now, newest);
+        let mut pulls = 0;
+        for _ in 0..600 {
+            now = now + Duration::from_secs(1);
+            repull.note(now, Sign::UnknownSpi(400), &mut random);
+            if repull.take_due(now).is_some() {
+                pulls += 1;
+                repull.succeeded(now, newest);
+            }
+        }
+        assert!(pulls < 20, "{pulls}");
+        repull.note(now, Sign::Gap, &mut random);
+        assert!(repull.poll_timeout().is_some(), "an authentic sign always counts");
     }
 
     #[test]

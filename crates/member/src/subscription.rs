@@ -20,11 +20,15 @@ use claviger_sansio::Time;
 use crate::{
     Error, Ledger,
     event::{Places, Refusal},
-    repull::Repull,
+    repull::{Repull, Sign},
 };
 
-/// How many superseded rekey SAs are remembered, so that late copies of their messages are no sign of missed keys.
-const RETIRED_MAX: usize = 8;
+/// How many superseded rekey SAs are remembered, so that late copies of their messages are no sign of missed keys,
+/// and a late answer to a PULL is known to be late: more than a busy group uses up while a PULL may take.
+const RETIRED_MAX: usize = 256;
+
+/// How long the answer to a first PULL may take without a suspicion that the group was rekeyed behind it.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// How many of the IV's first bits tell senders apart at a member that has no sender id. The counter behind a
 /// shorter id leaves its first octet zero for 2^48 packets, so the widest id tells senders of all widths apart.
@@ -37,6 +41,8 @@ pub struct Subscription {
     /// Until when the key server granted it.
     pub(crate) granted_until: Option<Time>,
     pub(crate) pulling: Option<PullId>,
+    /// When the last PULL began.
+    pub(crate) pull_began: Time,
     pub(crate) repull: Repull,
     pub(crate) keys: Option<Keys>,
     pub(crate) pulls: u64,
@@ -53,6 +59,8 @@ pub(crate) struct Keys {
     pub(crate) places: Places,
     pub(crate) sender_ids: Vec<SenderId>,
     pub(crate) last_rekey: Time,
+    /// When the first PULL was answered.
+    pub(crate) keyed_at: Time,
 }
 
 /// The rekey SA in force with the keys that open its successor.
@@ -71,6 +79,7 @@ impl Subscription {
             role,
             granted_until: None,
             pulling: None,
+            pull_began: Time::EPOCH,
             repull: Repull::default(),
             keys: None,
             pulls: 0,
@@ -163,6 +172,15 @@ impl Subscription {
         kd: &KeyDownload,
     ) -> Result<Vec<Spi>, PulledError> {
         let rekey = Rekey::downloaded(now, provider, sa, sequence, kd)?;
+        if let (Some(keys), Some(rekey)) = (&self.keys, &rekey)
+            && keys.has_overtaken(rekey)
+        {
+            return Err(PulledError::Overtaken);
+        }
+        if self.keys.is_none() && now.since(self.pull_began) > PROMPT {
+            // Its last message may have been lost and repeated, and the group rekeyed meanwhile, unheard.
+            self.repull.note(now, Sign::Gap, random);
+        }
         let teks = sa.teks.iter().map(|tek| tek_of(tek, kd)).collect::<Result<Vec<_>, _>>()?;
         let sender_ids = sender_ids(kd.sender_ids.as_ref())?;
         let places = places(sa, self.keys.as_ref().map(|keys| keys.places))?;
@@ -177,6 +195,7 @@ impl Subscription {
                 places,
                 sender_ids: Vec::new(),
                 last_rekey: now,
+                keyed_at: now,
             }
         });
         keys.places = places;
@@ -216,6 +235,13 @@ impl Subscription {
 }
 
 impl Keys {
+    /// Says whether PUSHes have led beyond what a PULL brought: its answer was long on the way.
+    fn has_overtaken(&self, pulled: &Rekey) -> bool {
+        let spi = pulled.sa.kek().spi;
+        let newer = |held: &Rekey| held.sa.kek().spi == spi && held.sa.sequence() > pulled.sa.sequence();
+        self.retired.contains(&spi) || self.rekey.as_ref().is_some_and(newer)
+    }
+
     /// Puts a rekey SA in force. One that is in force already keeps the higher sequence number: the SEQ of a PULL
     /// can be older than a PUSH that overtook it (RFC 6407 section 3.3).
     pub(crate) fn take_up_rekey(&mut self, mut rekey: Rekey) {
@@ -272,6 +298,8 @@ pub(crate) enum PulledError {
     Esp(claviger_esp::Error),
     Gdoi(claviger_gdoi::Error),
     Incomplete(&'static str),
+    /// Newer keys came by PUSH since it was sent.
+    Overtaken,
 }
 
 impl PulledError {
@@ -280,6 +308,7 @@ impl PulledError {
             Self::Esp(error) => Refusal::Policy(error.reason()),
             Self::Gdoi(error) => Refusal::Policy(error.reason()),
             Self::Incomplete(what) => Refusal::Policy(what),
+            Self::Overtaken => Refusal::Policy("keys older than those in force"),
         }
     }
 }

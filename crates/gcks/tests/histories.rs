@@ -1,0 +1,312 @@
+//! Arbitrary histories: hosts join, leave, are put out, timers run, the key server dies, the network loses.
+//!
+//! However it went: who remains holds the keys in force in the end; no key that a departed host ever held, or that
+//! opens by those, opens what was sent later, and no joiner's what was sent before; nothing is used twice.
+
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use claviger_gcks::RekeyWhat;
+use claviger_group::{GroupId, Role};
+use claviger_member::Ledger;
+use claviger_sansio::durable::Change;
+use claviger_testkit::{
+    judge::{judge, laggards},
+    network::{Conditions, Network, group_id, policy},
+};
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How many hosts a history may have: enough for a tree of three levels.
+const HOSTS_MAX: usize = 10;
+
+/// One thing that happens. Hosts are chosen by number, modulo those there are.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Evict(usize),
+    Join(bool),
+    Kek,
+    Leave(usize),
+    Restart,
+    Return(usize),
+    Tek,
+    Wait(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => any::<bool>().prop_map(Step::Join),
+        3 => any::<usize>().prop_map(Step::Leave),
+        3 => any::<usize>().prop_map(Step::Evict),
+        2 => any::<usize>().prop_map(Step::Return),
+        1 => Just(Step::Tek),
+        1 => Just(Step::Kek),
+        2 => Just(Step::Restart),
+        6 => (1u16..2500).prop_map(Step::Wait),
+    ]
+}
+
+/// What the policy and the network are like.
+#[derive(Debug, Clone, Copy)]
+struct World {
+    seed: u64,
+    degree: u8,
+    batch: bool,
+    short_lives: bool,
+    loss_permille: u32,
+    jitter_ms: u64,
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let loss = prop_oneof![Just(0u32), Just(50), Just(200)];
+    (any::<u64>(), 2u8..=4, any::<bool>(), any::<bool>(), loss, 1u64..60).prop_map(
+        |(seed, degree, batch, short_lives, loss_permille, jitter_ms)| World {
+            seed,
+            degree,
+            batch,
+            short_lives,
+            loss_permille,
+            jitter_ms,
+        },
+    )
+}
+
+/// A history under way.
+struct History {
+    network: Network,
+    group: GroupId,
+    /// Who wants to be in.
+    wanting: BTreeMap<usize, Role>,
+}
+
+impl History {
+    fn begin(world: World) -> Self {
+        let mut network = Network::new(world.seed);
+        let group = group_id("history");
+        let mut policy = policy(1);
+        policy.degree = world.degree;
+        if world.batch {
+            policy.batch_interval = Duration::from_millis(1500);
+        }
+        if world.short_lives {
+            policy.tek_lifetime = 20 * SECOND;
+            policy.tek_rekey = 7 * SECOND;
+            policy.kek_lifetime = 40 * SECOND;
+            policy.kek_rekey = 11 * SECOND;
+        }
+        network.add_group(&group, policy);
+        network.conditions = Conditions {
+            loss_permille: world.loss_permille,
+            duplication_permille: world.loss_permille / 2,
+            latency_min: Duration::from_millis(1),
+            latency_max: Duration::from_millis(1 + world.jitter_ms),
+        };
+        Self { network, group, wanting: BTreeMap::new() }
+    }
+
+    fn step(&mut self, step: Step) {
+        let now = self.network.now;
+        let group = self.group.clone();
+        match step {
+            Step::Join(sends) if self.network.members.len() < HOSTS_MAX => {
+                let place = self.network.add_member();
+                self.want(place, if sends { Role::Both } else { Role::Receiver });
+            }
+            Step::Join(_) => {}
+            Step::Leave(number) => {
+                if let Some(place) = self.chosen(number) {
+                    self.wanting.remove(&place);
+                    self.network.members[place].member.leave(now);
+                    self.network.settle();
+                }
+            }
+            Step::Evict(number) => {
+                if let Some(place) = self.chosen(number) {
+                    self.wanting.remove(&place);
+                    let hit = self.network.members[place].hit();
+                    // It may not have come so far yet.
+                    let _ = self.network.server.evict(now, &group, hit);
+                    self.network.settle();
+                }
+            }
+            Step::Return(number) => {
+                let out: Vec<usize> =
+                    (0..self.network.members.len()).filter(|p| !self.wanting.contains_key(p)).collect();
+                if !out.is_empty() {
+                    self.want(out[number % out.len()], Role::Both);
+                }
+            }
+            Step::Tek | Step::Kek => {
+                let what = if matches!(step, Step::Tek) { RekeyWhat::Tek } else { RekeyWhat::Kek };
+                self.network.server.rekey(now, &group, what).unwrap();
+                self.network.settle();
+            }
+            Step::Restart => self.network.restart(),
+            Step::Wait(milliseconds) => self.wait(Duration::from_millis(milliseconds.into())),
+        }
+        self.talk();
+    }
+
+    fn want(&mut self, place: usize, role: Role) {
+        let group = self.group.clone();
+        self.wanting.insert(place, role);
+        self.network.join(place, &group, role);
+    }
+
+    fn chosen(&self, number: usize) -> Option<usize> {
+        let count = self.wanting.len();
+        (count > 0).then(|| *self.wanting.keys().nth(number % count).unwrap())
+    }
+
+    /// Everybody who can, sends.
+    fn talk(&mut self) {
+        let group = self.group.clone();
+        for place in 0..self.network.members.len() {
+            let _ = self.network.send(place, &group, b"something to be read");
+        }
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        let end = self.network.now + duration;
+        while self.network.now < end {
+            self.network.pass(Duration::from_millis(250).min(end.since(self.network.now)));
+            self.talk();
+        }
+    }
+
+    /// Lets everything come to rest on a network that behaves.
+    fn end(&mut self) {
+        let group = self.group.clone();
+        self.network.conditions.loss_permille = 0;
+        self.wait(5 * SECOND);
+        self.network.server.rekey(self.network.now, &group, RekeyWhat::Tek).unwrap();
+        self.network.settle();
+        let wanting: Vec<usize> = self.wanting.keys().copied().collect();
+        let all_current = |n: &Network| wanting.iter().all(|place| n.is_current(*place, &group));
+        assert!(
+            self.network.reaches(300 * SECOND, all_current),
+            "these do not hold the keys in force: {:?}",
+            wanting
+                .iter()
+                .filter(|place| !self.network.is_current(**place, &group))
+                .map(|place| (place, &self.network.members[*place].events))
+                .collect::<Vec<_>>()
+        );
+        self.wait(3 * SECOND);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 72, max_shrink_iters: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn secrets_stay_with_members_and_members_keep_up(
+        world in world(),
+        steps in proptest::collection::vec(step(), 4..28),
+    ) {
+        let mut history = History::begin(world);
+        for step in steps {
+            history.step(step);
+        }
+        history.end();
+        judge(&history.network, &history.group, &[]).acquit();
+    }
+}
+
+/// Nine members, two of whom are put out, on a key server that restarts between.
+fn scripted(tamper: bool) -> History {
+    let world =
+        World { seed: 7, degree: 4, batch: false, short_lives: false, loss_permille: 0, jitter_ms: 1 };
+    let mut history = History::begin(world);
+    for _ in 0..9 {
+        history.step(Step::Join(true));
+        history.wait(SECOND);
+    }
+    if tamper {
+        // The store forgets one changed node: the lowest on the path of who departs.
+        let mut dropped = false;
+        history.network.tamper = Some(Box::new(move |mut changes| {
+            let node = |change: &Change| {
+                matches!(change, Change::Put { .. }) && change.table().name() == "node"
+            };
+            if let Some(position) = changes.iter().position(node)
+                && !dropped
+            {
+                dropped = true;
+                changes.remove(position);
+            }
+            changes
+        }));
+    }
+    history.step(Step::Evict(1));
+    history.network.tamper = None;
+    history.wait(3 * SECOND);
+    history.step(Step::Restart);
+    history.step(Step::Evict(7));
+    history.wait(3 * SECOND);
+    history
+}
+
+#[test]
+fn the_judge_finds_nothing_in_an_honest_history() {
+    let history = scripted(false);
+    assert!(laggards(&history.network, &history.group).is_empty());
+    let verdict = judge(&history.network, &history.group, &[]);
+    verdict.acquit();
+    assert!(verdict.opened > verdict.tried.0, "members read something");
+}
+
+#[test]
+fn the_judge_finds_a_later_key_in_the_hands_of_the_evicted() {
+    let history = scripted(false);
+    let (stayer, evicted) = (&history.network.members[0], &history.network.members[1]);
+    let held = stayer.member.ledger(&history.group).unwrap();
+    let betrayed = Ledger { teks: held.teks.last().cloned().into_iter().collect(), rekeys: Vec::new() };
+    let verdict = judge(&history.network, &history.group, &[(evicted.hit(), betrayed)]);
+    assert!(verdict.complaints.iter().any(|complaint| complaint.contains("opens data")), "{verdict:?}");
+    // A later KEK does as well: what it opens is closed over.
+    let betrayed = Ledger { teks: Vec::new(), rekeys: held.rekeys.last().cloned().into_iter().collect() };
+    let verdict = judge(&history.network, &history.group, &[(evicted.hit(), betrayed)]);
+    assert!(verdict.complaints.iter().any(|complaint| complaint.contains("opens data")), "{verdict:?}");
+}
+
+#[test]
+fn the_judge_finds_a_store_that_forgets_one_node() {
+    let history = scripted(true);
+    let verdict = judge(&history.network, &history.group, &[]);
+    let evicted = history.network.members[1].hit().to_string();
+    assert!(verdict.complaints.iter().any(|complaint| complaint.starts_with(&evicted)), "{verdict:?}");
+}
+
+#[test]
+fn the_judge_finds_a_store_that_forgets_its_last_commit() {
+    let world =
+        World { seed: 8, degree: 2, batch: false, short_lives: false, loss_permille: 0, jitter_ms: 1 };
+    let mut history = History::begin(world);
+    for _ in 0..3 {
+        history.step(Step::Join(true));
+        history.wait(SECOND);
+    }
+    let commits = Arc::new(Mutex::new(0));
+    let before = history.network.store.clone();
+    let count = Arc::clone(&commits);
+    history.network.tamper = Some(Box::new(move |changes| {
+        *count.lock().unwrap() += 1;
+        changes
+    }));
+    history.step(Step::Tek);
+    history.wait(SECOND);
+    assert!(*commits.lock().unwrap() > 0);
+    history.network.store = before;
+    history.step(Step::Restart);
+    history.step(Step::Tek);
+    history.wait(SECOND);
+    let verdict = judge(&history.network, &history.group, &[]);
+    assert!(verdict.complaints.iter().any(|complaint| complaint.contains("used twice")), "{verdict:?}");
+}

@@ -1,0 +1,338 @@
+//! What the checker makes of what it heard.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+};
+
+use claviger_crypto::provider;
+use claviger_gdoi::{push, push::RekeySa};
+use claviger_member::{Ledger, ledger::LedgerRekey, trial};
+use serde::{Deserialize, Serialize};
+
+use crate::testimony::{self, HostNumber, Life, Line, RekeyKeys};
+
+/// The octets of an ESP packet's SPI, sequence number and IV (RFC 4106 section 3.1).
+const ESP_HEAD_LEN: usize = 16;
+
+/// Violations that show something reused or revived begin with one of these words.
+const REUSED: &str = "reused:";
+const REVIVED: &str = "revived:";
+
+/// Says whether a violation shows something reused or revived.
+pub(crate) fn is_reuse(violation: &str) -> bool {
+    violation.starts_with(REUSED) || violation.starts_with(REVIVED)
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Verdict {
+    pub(crate) violations: Vec<String>,
+    /// Different rekey messages, and how many of them some host's keys opened.
+    pub(crate) pushes: usize,
+    pub(crate) pushes_opened: usize,
+    pub(crate) data: usize,
+    pub(crate) pulls: usize,
+    pub(crate) departures: usize,
+    pub(crate) settled: usize,
+    pub(crate) teks: usize,
+    pub(crate) keks: usize,
+    pub(crate) path_keys: usize,
+    pub(crate) slowest_ms: u64,
+}
+
+/// One membership of one host.
+#[derive(Default)]
+struct Membership {
+    asked: usize,
+    keyed: bool,
+    /// The sender ids that were seen with it.
+    sender_ids: BTreeSet<u32>,
+    /// Nothing that the host held before can be held rightly in this one.
+    afresh: bool,
+    departed: Option<usize>,
+    ledger: Ledger,
+}
+
+/// What the group's keys were at an instant when all members agreed.
+struct Rest {
+    at: usize,
+    kek: [u8; 16],
+    tek: u32,
+}
+
+/// Everything heard so far.
+#[derive(Default)]
+pub(crate) struct Judgement {
+    verdict: Verdict,
+    /// How many lines were heard: the only clock here.
+    now: usize,
+    last_kill: String,
+    pushes: Vec<Vec<u8>>,
+    /// The datagram of each SPI and IV.
+    ivs: BTreeMap<[u8; ESP_HEAD_LEN - 4], Vec<u8>>,
+    /// The port that uses a sender id under an SPI.
+    senders: BTreeMap<(u32, u16), u16>,
+    /// The membership that was given a sender id under an SPI.
+    sender_ids: BTreeMap<(u32, u32), (HostNumber, Life)>,
+    tek_keys: BTreeMap<u32, Vec<u8>>,
+    kek_keys: BTreeMap<[u8; 16], (Vec<u8>, [u8; 16])>,
+    path_keys: BTreeMap<(u16, u32), Vec<u8>>,
+    /// What each key is, so that none is two things.
+    names: BTreeMap<Vec<u8>, String>,
+    memberships: BTreeMap<(HostNumber, Life), Membership>,
+    allowed: BTreeSet<HostNumber>,
+    evicting: BTreeSet<HostNumber>,
+    evicted: BTreeSet<HostNumber>,
+    rests: Vec<Rest>,
+}
+
+impl Judgement {
+    /// Takes a rekey message that was not heard before.
+    pub(crate) fn push(&mut self, datagram: Vec<u8>) {
+        self.pushes.push(datagram);
+    }
+
+    /// Takes a data packet.
+    pub(crate) fn data(&mut self, port: u16, esp: &[u8]) {
+        let Some(head) = esp.first_chunk::<ESP_HEAD_LEN>() else { return };
+        self.verdict.data += 1;
+        let spi: [u8; 4] = head[..4].try_into().unwrap();
+        let iv: [u8; 8] = head[8..].try_into().unwrap();
+        let mut name = [0; ESP_HEAD_LEN - 4];
+        name[..4].copy_from_slice(&spi);
+        name[4..].copy_from_slice(&iv);
+        let earlier = self.ivs.entry(name).or_insert_with(|| esp.to_vec());
+        if earlier != esp {
+            self.violated(REUSED, format!("IV {iv:02x?} under SPI {spi:02x?} by two packets"));
+        }
+        let sender = (u32::from_be_bytes(spi), u16::from_be_bytes([iv[0], iv[1]]));
+        let by = *self.senders.entry(sender).or_insert(port);
+        if by != port {
+            self.violated(REUSED, format!("sender id {} under SPI {:08x} by two hosts", sender.1, sender.0));
+        }
+    }
+
+    /// Takes a line of testimony.
+    pub(crate) fn hear(&mut self, line: Line) {
+        self.now += 1;
+        match line {
+            Line::Allowed { host } => _ = self.allowed.insert(host),
+            Line::Asked { host, life } => self.asked(host, life),
+            Line::Granted { host, life } => self.granted(host, life),
+            Line::Refused { host, life, reason } => {
+                // Told once.
+                if !self.evicting.contains(&host) && self.allowed.remove(&host) {
+                    self.violated("forgotten:", format!("host {host}.{life} was allowed: {reason}"));
+                }
+            }
+            Line::Pulled { host, life, sender_ids } => self.pulled(host, life, &sender_ids),
+            Line::Tek { host, life, spi, key } => self.tek(host, life, spi, key),
+            Line::Rekey { host, life, rekey } => self.rekey(host, life, &rekey),
+            Line::Left { host, life } => {
+                self.verdict.departures += 1;
+                self.membership(host, life).departed = Some(self.now);
+            }
+            Line::Evicting { host } => _ = self.evicting.insert(host),
+            Line::Evicted { host } => {
+                self.verdict.departures += 1;
+                self.evicted.insert(host);
+                let now = self.now;
+                let all = self.memberships.range_mut((host, 0)..=(host, Life::MAX));
+                all.for_each(|(_, membership)| _ = membership.departed.get_or_insert(now));
+            }
+            Line::PutOut { host, life } => {
+                if !self.evicting.contains(&host) {
+                    self.violated("forgotten:", format!("host {host}.{life} was put out unasked"));
+                }
+            }
+            Line::Killed { how } => self.last_kill = how,
+            Line::Settled { kek, tek, took_ms, .. } => {
+                self.verdict.settled += 1;
+                self.verdict.slowest_ms = self.verdict.slowest_ms.max(took_ms);
+                self.rests.push(Rest { at: self.now, kek, tek });
+            }
+            Line::Lags { host, life, holds, in_force } => {
+                self.violated("lags:", format!("host {host}.{life} holds {holds}, in force is {in_force}"));
+            }
+        }
+    }
+
+    fn membership(&mut self, host: HostNumber, life: Life) -> &mut Membership {
+        self.memberships.entry((host, life)).or_default()
+    }
+
+    fn asked(&mut self, host: HostNumber, life: Life) {
+        let earlier = self.memberships.range((host, 0)..(host, life)).next_back();
+        let afresh = earlier.is_none_or(|(_, membership)| membership.departed.is_some());
+        // Otherwise the server may not know that the host was ever gone.
+        let ledger = earlier.filter(|_| !afresh).map(|(_, membership)| membership.ledger.clone());
+        let ledger = ledger.unwrap_or_default();
+        let membership = Membership { asked: self.now, afresh, ledger, ..Membership::default() };
+        self.memberships.insert((host, life), membership);
+    }
+
+    fn granted(&mut self, host: HostNumber, life: Life) {
+        if self.evicted.contains(&host) {
+            self.violated(REVIVED, format!("host {host} was evicted, and granted a registration"));
+        }
+        if self.membership(host, life).keyed {
+            self.violated("forgotten:", format!("host {host}.{life} held keys and had to register again"));
+        }
+    }
+
+    fn pulled(&mut self, host: HostNumber, life: Life, sender_ids: &[(u32, u32)]) {
+        self.verdict.pulls += 1;
+        self.membership(host, life).keyed = true;
+        if self.evicted.contains(&host) {
+            self.violated(REVIVED, format!("host {host} was evicted, and pulled keys"));
+        }
+        for (spi, id) in sender_ids {
+            let by = *self.sender_ids.entry((*spi, *id)).or_insert((host, life));
+            if by != (host, life) {
+                let what =
+                    format!("sender id {id} under SPI {spi:08x} for hosts {by:?} and {:?}", (host, life));
+                self.violated(REUSED, what);
+            }
+        }
+        let mut fresh = false;
+        let seen = &mut self.membership(host, life).sender_ids;
+        sender_ids.iter().for_each(|(_, id)| fresh |= seen.insert(*id));
+        if !fresh {
+            self.violated(REUSED, format!("a PULL of host {host}.{life} brought no new sender id"));
+        }
+    }
+
+    fn tek(&mut self, host: HostNumber, life: Life, spi: u32, key: Vec<u8>) {
+        self.named(&key, format!("TEK {spi:08x}"));
+        let earlier = self.tek_keys.insert(spi, key.clone());
+        self.unchanged(earlier, &key, &format!("TEK SPI {spi:08x}"));
+        self.membership(host, life).ledger.enter_tek(&testimony::tek(spi, &key));
+    }
+
+    fn rekey(&mut self, host: HostNumber, life: Life, rekey: &RekeyKeys) {
+        let value = (rekey.key.clone(), rekey.iv);
+        let earlier = self.kek_keys.insert(rekey.spi, value.clone());
+        self.unchanged(earlier, &value, &format!("KEK SPI {:02x?}", rekey.spi));
+        let path = rekey.path_keys();
+        let root = path.len() - 1;
+        for (place, (id, handle, data)) in path.into_iter().enumerate() {
+            let earlier = self.path_keys.insert((id, handle), data.clone());
+            self.unchanged(earlier, &data, &format!("LKH id {id} handle {handle}"));
+            // Behind the IV of 16 octets stands the key; the root's is the KEK.
+            let name = format!("LKH id {id} handle {handle}");
+            self.named(&data[16..], name);
+            if place == root && data[16..] != rekey.key {
+                self.violated("wrong:", format!("KEK {:02x?} is not the root of its path", rekey.spi));
+            }
+        }
+        self.named_kek(rekey);
+        self.membership(host, life).ledger.rekeys.push(rekey.held());
+    }
+
+    fn named_kek(&mut self, rekey: &RekeyKeys) {
+        // Under a prefix of its own, as the root of the tree has the same key.
+        let key = [b"KEK", &rekey.key[..]].concat();
+        self.named(&key, format!("KEK {:02x?}", rekey.spi));
+    }
+
+    /// Holds that a name stands for one value.
+    fn unchanged<T: PartialEq + Debug>(&mut self, earlier: Option<T>, value: &T, name: &str) {
+        if earlier.is_some_and(|earlier| earlier != *value) {
+            self.violated(REUSED, format!("{name} for two keys"));
+        }
+    }
+
+    /// Holds that a value stands under one name.
+    fn named(&mut self, key: &[u8], name: String) {
+        if let Some(earlier) = self.names.insert(key.to_vec(), name.clone())
+            && earlier != name
+        {
+            self.violated(REUSED, format!("the same key as {earlier} and as {name}"));
+        }
+    }
+
+    fn violated(&mut self, kind: &str, what: String) {
+        let violation = format!("{kind} {what} (after {})", self.last_kill);
+        self.verdict.violations.push(violation);
+    }
+
+    /// Judges what needs the whole recording.
+    pub(crate) fn verdict(mut self) -> Verdict {
+        self.judge_sequence_numbers();
+        self.judge_memberships();
+        let verdict = &mut self.verdict;
+        verdict.pushes = self.pushes.len();
+        verdict.teks = self.tek_keys.len();
+        verdict.keks = self.kek_keys.len();
+        verdict.path_keys = self.path_keys.len();
+        self.verdict
+    }
+
+    /// One KEK SPI and sequence number is one datagram.
+    fn judge_sequence_numbers(&mut self) {
+        let held: BTreeMap<[u8; 16], LedgerRekey> = self
+            .memberships
+            .values()
+            .flat_map(|membership| &membership.ledger.rekeys)
+            .map(|rekey| (rekey.kek.spi.0, rekey.clone()))
+            .collect();
+        let mut numbers: BTreeSet<([u8; 16], u32)> = BTreeSet::new();
+        for datagram in std::mem::take(&mut self.pushes).iter() {
+            self.pushes.push(datagram.clone());
+            let Some(rekey) = push::cookies(datagram).and_then(|cookies| held.get(&cookies.0)) else {
+                continue;
+            };
+            let signature = rekey.signing_key.algorithm();
+            let sa = RekeySa::new(provider(), rekey.kek.clone(), rekey.signing_key.clone(), signature, 0);
+            match sa.unwrap().open(datagram) {
+                Ok(message) => {
+                    self.verdict.pushes_opened += 1;
+                    if !numbers.insert((message.spi().0, message.sequence())) {
+                        let what = format!("number {} under KEK {}", message.sequence(), message.spi());
+                        self.violated(REUSED, format!("{what} for two rekey messages"));
+                    }
+                }
+                Err(error) => {
+                    let what = format!("a rekey message under a known KEK does not open: {error}");
+                    self.violated(REUSED, what);
+                }
+            }
+        }
+    }
+
+    /// No departed member's keys lead to what was in force after it, no newcomer's to what was before.
+    fn judge_memberships(&mut self) {
+        let pushes: Vec<&[u8]> = self.pushes.iter().map(Vec::as_slice).collect();
+        let mut violations = Vec::new();
+        for ((host, life), membership) in &mut self.memberships {
+            if membership.ledger.rekeys.is_empty() {
+                continue;
+            }
+            trial::close(&mut membership.ledger, provider(), &pushes);
+            let ledger = &membership.ledger;
+            for rest in &self.rests {
+                let tek = self.tek_keys.get(&rest.tek);
+                let opens = ledger.rekeys.iter().any(|rekey| rekey.kek.spi.0 == rest.kek)
+                    || ledger
+                        .teks
+                        .iter()
+                        .any(|held| Some(held.keys.encryption.expose()) == tek.map(|k| &k[..]));
+                if !opens {
+                    continue;
+                }
+                if membership.departed.is_some_and(|departed| departed < rest.at) {
+                    violations.push(format!(
+                        "{REVIVED} host {host}.{life} left, and its keys open what came later"
+                    ));
+                }
+                if membership.afresh && rest.at < membership.asked {
+                    violations.push(format!(
+                        "{REVIVED} host {host}.{life} came, and its keys open what was before"
+                    ));
+                }
+            }
+        }
+        self.verdict.violations.extend(violations);
+    }
+}

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use claviger_api::{
     ApiError, Call, ErrorCode, EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, MemberAllow,
-    MemberView, RekeyOrder, RekeyView, Reply, StatusView, command, policy::member_needs, view::RekeyKey,
+    MemberView, RekeyOrder, RekeyView, Reply, StatusView, command,
+    policy::member_needs,
+    view::{Answer, RekeyKey},
 };
 use claviger_gcks::{CommandError, RekeyWhat};
 use claviger_group::GroupId;
@@ -17,19 +19,31 @@ impl<S: Store> Server<S> {
     pub(super) fn take_call(&mut self, call: Call) {
         let now = self.clock.now();
         match call {
-            Call::GroupAdd(add, reply) => reply.send(self.group_add(add)),
+            Call::GroupAdd(add, reply) => {
+                let answer = self.group_add(add);
+                self.answer_when_durable(reply, answer);
+            }
             Call::GroupList(reply) => reply.send(Ok(self.core.groups(now).iter().map(view::group).collect())),
             Call::GroupShow(group, reply) => reply.send(self.group_show(&group)),
-            Call::GroupRemove(group, reply) => reply.send(self.group_remove(&group)),
+            Call::GroupRemove(group, reply) => {
+                let answer = self.group_remove(&group);
+                self.answer_when_durable(reply, answer);
+            }
             Call::MemberList(group, reply) => reply.send(self.member_list(&group)),
-            Call::MemberAllow(group, hit, allow, reply) => reply.send(self.member_allow(&group, hit, allow)),
+            Call::MemberAllow(group, hit, allow, reply) => {
+                let answer = self.member_allow(&group, hit, allow);
+                self.answer_when_durable(reply, answer);
+            }
             Call::MemberEvict(group, hit, reply) => self.member_evict(&group, hit, reply),
             Call::RefusedList(group, reply) => {
                 let wanted = |g: &GroupId| group.as_ref().is_none_or(|group| group == g);
                 let refused = self.core.refused().filter(|refusal| wanted(&refusal.group));
                 reply.send(Ok(refused.map(view::refused).collect()));
             }
-            Call::Rekey(group, order, reply) => reply.send(self.rekey(&group, order)),
+            Call::Rekey(group, order, reply) => {
+                let answer = self.rekey(&group, order);
+                self.answer_when_durable(reply, answer);
+            }
             Call::Status(reply) => {
                 let last = |group: &GroupId| self.last_rekeys.get(group).map(|rekeyed| rekeyed.at);
                 let status = view::status(&self.core, &self.about, self.started, now, last);
@@ -37,6 +51,11 @@ impl<S: Store> Server<S> {
             }
             other => other.not_served("key server"),
         }
+    }
+
+    /// Answers after the commit that the answer rests on: a kill in between must not take back what was confirmed.
+    fn answer_when_durable<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Answer<T>) {
+        self.answers.push(Box::new(move || reply.send(answer)));
     }
 
     fn group_add(&mut self, add: GroupAdd) -> Result<GroupAdded, ApiError> {

@@ -17,7 +17,7 @@ use claviger_api::{Call, ControlSocket, EvictedView, Reply};
 use claviger_crypto::{SystemRandom, provider};
 use claviger_gcks::{Event, Gcks, GcksConfig, Record, event::Rekeyed};
 use claviger_group::GroupId;
-use claviger_hip::{HostConfig, TransportFormats};
+use claviger_hip::{HostConfig, TransportFormats, iana::EspSuite};
 use claviger_identity::HostIdentity;
 use claviger_net::{Clock, Interface, MulticastSocket, Protocol, RawOptions, RawSocket};
 use claviger_sansio::{Carriage, Time};
@@ -83,6 +83,8 @@ struct Server<S> {
     packets: mpsc::Receiver<Packet>,
     started: Time,
     about: view::About,
+    /// What is answered once it is durable.
+    answers: Vec<Box<dyn FnOnce() + Send>>,
     /// Evictions whose callers wait until the member is deaf.
     evictions: BTreeMap<(Time, u64), (Reply<EvictedView>, EvictedView)>,
     evictions_seen: u64,
@@ -137,6 +139,7 @@ impl<S: Store> Server<S> {
                 hip_port: options.hip_port,
                 gdoi_port: options.gdoi_port,
             },
+            answers: Vec::new(),
             evictions: BTreeMap::new(),
             evictions_seen: 0,
             last_rekeys: BTreeMap::new(),
@@ -171,6 +174,9 @@ impl<S: Store> Server<S> {
         }
         while let Some(event) = self.core.poll_event() {
             self.report(event);
+        }
+        for answer in self.answers.drain(..) {
+            answer();
         }
         let now = self.clock.now();
         while let Some(entry) = self.evictions.first_entry()
@@ -246,7 +252,9 @@ fn push_interface(options: &ServerOptions) -> Result<Option<Interface>, Failure>
 fn core_config(options: &ServerOptions, interface: Option<&Interface>) -> GcksConfig {
     let mut hip = HostConfig::new(options.identity.clone(), provider());
     hip.puzzle_difficulty = options.puzzle_difficulty;
-    hip.transport = TransportFormats::RegistrationOnly;
+    // A generic HIP host wants a data transport (RFC 7401 section 5.2.11); members that only register name none.
+    hip.transport =
+        TransportFormats::Esp(vec![EspSuite::AES_128_CBC_HMAC_SHA_256, EspSuite::AES_256_CBC_HMAC_SHA_256]);
     let addresses = interface.and_then(|interface| interface.addresses().ok()).unwrap_or_default();
     let named = options.listen.iter().copied().filter(|address| !address.is_unspecified());
     let sources: Vec<IpAddr> = named.chain(addresses).collect();

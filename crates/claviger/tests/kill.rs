@@ -41,7 +41,7 @@ use std::sync::{Mutex, PoisonError};
 
 use claviger_crypto::{Random, SystemRandom, random};
 
-use play::{Play, Played};
+use play::{Play, Played, TABLES};
 use store::Step;
 
 /// One play at a time: each measures how long members lag.
@@ -56,6 +56,7 @@ fn seed() -> u64 {
 }
 
 fn played(play: &Play) -> Played {
+    eprintln!("CLAVIGER_KILL_SEED={}", play.seed);
     let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let played = runtime.block_on(play.run());
@@ -65,7 +66,9 @@ fn played(play: &Play) -> Played {
 
 #[test]
 fn a_server_killed_at_any_instant_reuses_forgets_and_revives_nothing() {
-    let play = Play { seed: seed(), kills_by_step: 5, kills_at_random: 26, forgetful: false };
+    let orders = Step::ALL.into_iter().flat_map(|step| TABLES.map(|table| (step, table)));
+    let orders = orders.chain(Step::ALL.map(|step| (step, "group"))).collect();
+    let play = Play { seed: seed(), orders, kills_at_random: 30, forgetful: false };
     let played = played(&play);
     let seed = play.seed;
     for step in Step::ALL {
@@ -80,12 +83,15 @@ fn a_server_killed_at_any_instant_reuses_forgets_and_revives_nothing() {
     assert!(verdict.data > 500, "only {} data packets were heard", verdict.data);
     assert!(verdict.pulls > 50, "only {} PULLs", verdict.pulls);
     assert!(verdict.departures > 10, "only {} departures were acknowledged", verdict.departures);
+    assert!(verdict.returns_refused > 0, "no evicted host tried to come back");
     assert!(verdict.settled > 20, "the group came to rest only {} times", verdict.settled);
 }
 
 #[test]
 fn the_checker_convicts_a_store_that_forgets_its_last_commit() {
-    let play = Play { seed: seed(), kills_by_step: 1, kills_at_random: 5, forgetful: true };
+    // At this step the datagrams leave that rest on what is then forgotten.
+    let orders = ["group", "access", "member", "group", "push", "group"].map(|table| (Step::Sending, table));
+    let play = Play { seed: seed(), orders: orders.to_vec(), kills_at_random: 2, forgetful: true };
     let verdict = played(&play).verdict;
     let seed = play.seed;
     assert!(

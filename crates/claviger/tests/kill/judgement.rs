@@ -34,6 +34,8 @@ pub(crate) struct Verdict {
     pub(crate) data: usize,
     pub(crate) pulls: usize,
     pub(crate) departures: usize,
+    /// How often an evicted host was refused.
+    pub(crate) returns_refused: usize,
     pub(crate) settled: usize,
     pub(crate) teks: usize,
     pub(crate) keks: usize,
@@ -121,6 +123,7 @@ impl Judgement {
             Line::Asked { host, life } => self.asked(host, life),
             Line::Granted { host, life } => self.granted(host, life),
             Line::Refused { host, life, reason } => {
+                self.verdict.returns_refused += usize::from(self.evicted.contains(&host));
                 // Told once.
                 if !self.evicting.contains(&host) && self.allowed.remove(&host) {
                     self.violated("forgotten:", format!("host {host}.{life} was allowed: {reason}"));
@@ -334,5 +337,109 @@ impl Judgement {
             }
         }
         self.verdict.violations.extend(violations);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::cipher::CipherAlgorithm;
+    use claviger_gdoi::{lkh, lkh::Link};
+    use claviger_wire::Writer;
+
+    use super::*;
+
+    /// A rekey SA whose path is one leaf and the root.
+    fn rekey(spi: u8, key: u8, handle: u32, leaf: u8) -> Box<RekeyKeys> {
+        let root = Link::new(1, handle, [9; 16], &[key; 16]);
+        let mut path = Writer::new();
+        let keys = [Link::new(5, handle, [8; 16], &[leaf; 16]), root];
+        lkh::download_array(&keys).encode(&mut path).unwrap();
+        assert_eq!(CipherAlgorithm::Aes128Cbc.key_len(), 16);
+        Box::new(RekeyKeys {
+            spi: [spi; 16],
+            iv: [9; 16],
+            key: vec![key; 16],
+            signing_key: vec![4; 64],
+            path: path.into_octets(),
+        })
+    }
+
+    fn tek(spi: u32, key: u8) -> Line {
+        Line::Tek { host: 0, life: 1, spi, key: vec![key; 20] }
+    }
+
+    fn settled() -> Line {
+        Line::Settled { kek: [7; 16], tek: 1000, members: 1, took_ms: 1 }
+    }
+
+    /// Hears the testimony, and says how often it is convicted.
+    fn convictions(lines: impl IntoIterator<Item = Line>) -> usize {
+        let mut judgement = Judgement::default();
+        lines.into_iter().for_each(|line| judgement.hear(line));
+        let violations = judgement.verdict().violations;
+        assert!(violations.iter().all(|violation| is_reuse(violation)), "{violations:?}");
+        violations.len()
+    }
+
+    #[test]
+    fn convicts_keys_and_names_that_are_used_twice() {
+        let told = |rekey| Line::Rekey { host: 0, life: 1, rekey };
+        assert_eq!(convictions([tek(1000, 1), tek(1000, 1), tek(1001, 2)]), 0);
+        assert_eq!(convictions([tek(1000, 1), tek(1000, 2)]), 1, "one SPI, two TEKs");
+        assert_eq!(convictions([tek(1000, 1), tek(1001, 1)]), 1, "one TEK, two SPIs");
+        assert_eq!(convictions([told(rekey(7, 1, 1, 11)), told(rekey(8, 2, 2, 12))]), 0);
+        assert!(convictions([told(rekey(7, 1, 1, 11)), told(rekey(7, 2, 2, 12))]) > 0, "one SPI, two KEKs");
+        assert!(convictions([told(rekey(7, 1, 1, 11)), told(rekey(8, 1, 2, 12))]) > 0, "one KEK, two SPIs");
+        assert!(
+            convictions([told(rekey(7, 1, 1, 11)), told(rekey(8, 2, 1, 12))]) > 0,
+            "one handle, two keys"
+        );
+        assert!(
+            convictions([told(rekey(7, 1, 1, 11)), told(rekey(8, 2, 2, 11))]) > 0,
+            "one leaf, two handles"
+        );
+    }
+
+    #[test]
+    fn convicts_sender_ids_that_serve_twice() {
+        let pulled = |host, id| Line::Pulled { host, life: 1, sender_ids: vec![(1000, id)] };
+        assert_eq!(convictions([pulled(0, 1), pulled(1, 2), pulled(0, 3)]), 0);
+        assert_eq!(convictions([pulled(0, 1), pulled(1, 1)]), 1, "two hosts");
+        assert_eq!(convictions([pulled(0, 1), pulled(0, 1)]), 1, "two PULLs of one host");
+    }
+
+    #[test]
+    fn convicts_packets_that_share_an_iv_or_a_sender_id() {
+        let packet =
+            |iv: u8, body: u8| [&[0, 0, 4, 0, 0, 0, 0, 1, 0, 3, 0, 0, 0, 0, 0, iv][..], &[body; 24]].concat();
+        let heard = |packets: &[(u16, Vec<u8>)]| {
+            let mut judgement = Judgement::default();
+            packets.iter().for_each(|(port, octets)| judgement.data(*port, octets));
+            judgement.verdict().violations.len()
+        };
+        assert_eq!(heard(&[(5, packet(1, 1)), (5, packet(2, 2)), (5, packet(1, 1))]), 0);
+        assert_eq!(heard(&[(5, packet(1, 1)), (5, packet(1, 2))]), 1, "one IV, two packets");
+        assert_eq!(heard(&[(5, packet(1, 1)), (6, packet(2, 2))]), 1, "one sender id, two hosts");
+    }
+
+    #[test]
+    fn convicts_the_revival_of_who_was_evicted() {
+        let out = [Line::Evicting { host: 0 }, Line::Evicted { host: 0 }];
+        let back = |line: Line| out.clone().into_iter().chain([line]);
+        let reason = String::new();
+        assert_eq!(convictions(back(Line::Refused { host: 0, life: 2, reason })), 0);
+        assert_eq!(convictions(back(Line::Granted { host: 0, life: 2 })), 1);
+        assert_eq!(convictions(back(Line::Pulled { host: 0, life: 2, sender_ids: vec![(1000, 1)] })), 1);
+    }
+
+    #[test]
+    fn convicts_keys_that_reach_beyond_a_membership() {
+        let asked = Line::Asked { host: 0, life: 1 };
+        let held = Line::Rekey { host: 0, life: 1, rekey: rekey(7, 1, 1, 11) };
+        let left = Line::Left { host: 0, life: 1 };
+        let lines = [asked.clone(), held.clone(), settled(), left.clone()];
+        assert_eq!(convictions(lines), 0, "what was in force meanwhile");
+        assert_eq!(convictions([asked.clone(), held.clone(), left, settled()]), 1, "what came later");
+        assert_eq!(convictions([settled(), asked, held]), 1, "what was before");
     }
 }

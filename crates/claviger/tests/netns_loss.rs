@@ -58,7 +58,7 @@ fn a_member_that_misses_every_push_fetches_its_keys_anew_within_the_bound() {
         for number in [3, 5] {
             lab.host(number).nft(
                 "table inet deaf { chain input { type filter hook input priority 0; \
-                 udp dport 848 ip daddr 224.0.0.0/4 counter drop; }; }",
+                 udp sport 848 ip daddr 224.0.0.0/4 counter drop; }; }",
             );
         }
         for key in ["tek", "kek", "tek"] {
@@ -105,8 +105,9 @@ fn under_loss(lab: &Lab) {
         assert!(event == "rekey tek" || before.kek() != after.kek(), "{event}: a new KEK");
         wait_until_current(event, &server, &mut members, start);
     }
-    for host in lab.hosts() {
-        assert!(host.rule_hits() > 0, "host {} lost nothing", host.number());
+    // Who stayed to the end heard some two hundred datagrams of data, and so lost some twenty.
+    for member in &members {
+        assert!(member.host.rule_hits() > 0, "host {} lost nothing", member.host.number());
     }
 }
 

@@ -273,6 +273,58 @@ fn esp_opens(lab: &Lab, encapsulation: &str, transform: &str) {
     }
 }
 
+#[test]
+fn tshark_opens_esp_in_udp_that_it_finds_by_the_port() {
+    let test = "tshark_opens_esp_in_udp_that_it_finds_by_the_port";
+    if !lab::installed(test, &[lab::TSHARK]) {
+        return;
+    }
+    laboratory(test, 4, |lab| {
+        let server = KeyServer::start(lab, lab.host(1), false);
+        let group = Ipv4Addr::new(239, 192, 7, 10).to_string();
+        server.add_group("film", &["--address", &group]);
+        let mouth = server.identity(lab.host(2));
+        server.allow("film", &mouth, "both");
+        let (identity, hit) = Listener::identity();
+        server.ask(&["member", "allow", "--group", "film", &hit]);
+        let listener = Listener::join(lab.host(4), identity, (server.hit(), lab.host(1).ipv4()), "film");
+        let wire = lab.host(2).capture();
+        let mut send = support::claviger(&mouth.state);
+        let place = server.place(lab.host(1).ipv4().into());
+        send.args(["send", "--server", &place, "--group", "film", "--rate", "100k", "--size", "100"]);
+        let text = MARK.repeat(200);
+        mouth.host.run_with(send.args(["--port", "5004"]), &text).success();
+        let file = lab.directory().join("udp.pcap");
+        wire.stop().write(&file).unwrap();
+
+        let teks = listener.stop();
+        let tshark = Tshark::new(&file).filter("udp.dstport == 4500");
+        let tshark = teks.iter().fold(tshark, |tshark, tek| tshark.esp(&sa(tek, &group)));
+        let rows = tshark.fields(&[
+            "frame.protocols",
+            "esp.icv_good",
+            "esp.protocol",
+            "_ws.malformed",
+            "udp.dstport",
+            "udp.checksum.status",
+            "udp.payload",
+        ]);
+        assert_eq!(rows.len(), text.len().div_ceil(100), "a packet for each piece");
+        for (row, piece) in rows.iter().zip(text.chunks(100)) {
+            assert!(row[0][0].contains(":udp:udpencap:esp:udp"), "{row:?}");
+            assert_eq!(
+                (row[1].as_slice(), row[2].as_slice()),
+                (&["1".to_owned()][..], &["0x11".to_owned()][..])
+            );
+            assert!(row[3].is_empty(), "{row:?}");
+            assert_eq!(row[4], ["4500", "5004"], "a UDP header without and one within");
+            assert!(!row[5].contains(&"0".to_owned()), "no bad checksum: {row:?}");
+            let piece: String = piece.iter().map(|octet| format!("{octet:02x}")).collect();
+            assert!(row[6].iter().any(|value| value.replace(':', "") == piece), "{row:?}");
+        }
+    });
+}
+
 /// A traffic key as tshark's table wants it: of AES-GCM the salt stands behind the key.
 fn sa(tek: &Tek, destination: &str) -> EspSa {
     let (cipher, authentication) = match tek.transform {

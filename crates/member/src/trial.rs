@@ -14,10 +14,10 @@ use claviger_crypto::CryptoProvider;
 use claviger_esp::InboundSa;
 use claviger_gdoi::{
     lkh::KeyArray,
-    push::{RekeySa, VerifiedRekey},
+    push::{KekMaterial, RekeySa, VerifiedRekey},
     wire::{LkhUpdateArray, header},
 };
-use claviger_group::{Spi, Tek};
+use claviger_group::{CookiePair, Spi, Tek};
 
 use crate::{Ledger, ledger::LedgerRekey};
 
@@ -36,16 +36,17 @@ pub fn close(ledger: &mut Ledger, provider: &CryptoProvider, pushes: &[&[u8]]) {
     }
 }
 
-/// Opens a rekey message with every rekey SA of a ledger.
+/// Opens a rekey message with every KEK of a ledger, each under the message's cookies: those are only a name.
 pub fn opened(ledger: &Ledger, provider: &CryptoProvider, datagram: &[u8]) -> Vec<VerifiedRekey> {
     let Some((_, cookies)) = header::peek(datagram) else { return Vec::new() };
-    let held = ledger.rekeys.iter().filter(|rekey| rekey.kek.spi == cookies);
-    held.filter_map(|rekey| rekey_sa(rekey, provider)?.open(datagram).ok()).collect()
+    let open = |rekey: &LedgerRekey| rekey_sa(rekey, provider, cookies)?.open(datagram).ok();
+    ledger.rekeys.iter().filter_map(open).collect()
 }
 
-fn rekey_sa(rekey: &LedgerRekey, provider: &CryptoProvider) -> Option<RekeySa> {
+fn rekey_sa(rekey: &LedgerRekey, provider: &CryptoProvider, spi: CookiePair) -> Option<RekeySa> {
     let signature = rekey.signing_key.algorithm();
-    RekeySa::new(provider, rekey.kek.clone(), rekey.signing_key.clone(), signature, 0).ok()
+    let kek = KekMaterial { spi, ..rekey.kek.clone() };
+    RekeySa::new(provider, kek, rekey.signing_key.clone(), signature, 0).ok()
 }
 
 fn learn(ledger: &mut Ledger, provider: &CryptoProvider, message: &VerifiedRekey) {

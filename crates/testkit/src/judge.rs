@@ -1,7 +1,8 @@
 //! Whether a history kept what a key server promises, judged by the wire and by every key that members ever held.
 //!
 //! Nothing here asks what honest machines did with their keys, nor what the key server says of itself but two things:
-//! when a host became a member, and from when on it is to be deaf.
+//! when a host became a member, and from when on it is to be deaf. That instant holds for senders that heard one copy of
+//! each message: one that heard none of three goes on under the old TEK until it notices.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +16,7 @@ use claviger_identity::Hit;
 use claviger_member::{Ledger, trial};
 use claviger_sansio::Time;
 
-use crate::network::{Network, Origin};
+use crate::network::{Network, Origin, Sent, last_block};
 
 /// What was found: each complaint in a sentence, none if all is well.
 #[derive(Debug, Default)]
@@ -78,18 +79,26 @@ fn merge(ledger: &mut Ledger, other: &Ledger) {
     }
 }
 
-/// The times in which a host was a member: from its joining to the instant at which it had to be deaf.
-fn stays(network: &Network, group: &GroupId) -> BTreeMap<Hit, Vec<(Time, Option<Time>)>> {
-    let mut stays: BTreeMap<Hit, Vec<(Time, Option<Time>)>> = BTreeMap::new();
+/// A time in which a host was a member.
+#[derive(Debug, Clone, Copy)]
+struct Stay {
+    /// When it joined.
+    from: Time,
+    /// When its departure was rekeyed, and from when on it had to be deaf.
+    until: Option<(Time, Time)>,
+}
+
+fn stays(network: &Network, group: &GroupId) -> BTreeMap<Hit, Vec<Stay>> {
+    let mut stays: BTreeMap<Hit, Vec<Stay>> = BTreeMap::new();
     for (at, event) in &network.told {
         match event {
             ServerEvent::Joined { hit, group: joined } if joined == group => {
-                stays.entry(*hit).or_default().push((*at, None));
+                stays.entry(*hit).or_default().push(Stay { from: *at, until: None });
             }
             ServerEvent::Departed { hit, group: left, deaf_at, .. } if left == group => {
-                if let Some((_, until)) = stays.entry(*hit).or_default().last_mut() {
+                if let Some(stay) = stays.entry(*hit).or_default().last_mut() {
                     // A copy of the last message takes its time to the senders.
-                    *until = Some(*deaf_at + network.conditions.latency_max + MARGIN);
+                    stay.until = Some((*at, *deaf_at + network.conditions.latency_max + MARGIN));
                 }
             }
             _ => {}
@@ -100,6 +109,18 @@ fn stays(network: &Network, group: &GroupId) -> BTreeMap<Hit, Vec<(Time, Option<
 
 /// What a timer may be late by.
 const MARGIN: Duration = Duration::from_millis(1);
+
+/// How long a sender may go on under the old TEK if it heard no copy of one of the messages that replace it.
+const LAG_MAX: Duration = Duration::from_secs(35);
+
+/// Says whether a sender heard no copy at all of a message of a rekey: the one that a key server cannot speak for.
+fn missed(network: &Network, origin: Origin, from: Time, until: Time) -> bool {
+    let Origin::Member(place) = origin else { return false };
+    let of_rekey = |push: &&Sent| push.at >= from && push.at <= until;
+    let pushes = network.pushes();
+    let mut unheard = pushes.iter().filter(|push| of_rekey(push));
+    unheard.any(|push| !network.heard.contains(&(place, last_block(&push.octets).to_vec())))
+}
 
 fn judge_secrecy(
     network: &Network,
@@ -117,10 +138,14 @@ fn judge_secrecy(
         let opened = trial::open_data(ledger, provider(), bits, &octets);
         for (sent, _) in sent.iter().zip(&opened).filter(|(_, opened)| opened.is_some()) {
             verdict.opened += 1;
-            let inside = |(from, until): &(Time, Option<Time>)| {
-                *from <= sent.at && until.is_none_or(|until| sent.at < until)
+            let inside =
+                |stay: &Stay| stay.from <= sent.at && stay.until.is_none_or(|(_, deaf)| sent.at < deaf);
+            let unlucky = |stay: &Stay| {
+                stay.until.is_some_and(|(departed, deaf)| {
+                    sent.at >= deaf && sent.at < deaf + LAG_MAX && missed(network, sent.origin, departed, deaf)
+                })
             };
-            if !stays.iter().any(inside) {
+            if !stays.iter().any(inside) && !stays.iter().any(unlucky) {
                 verdict.complaints.push(format!("{hit} opens data sent at {}, outside {stays:?}", sent.at));
                 break;
             }

@@ -117,6 +117,8 @@ pub struct Node {
     /// Whether the network reaches it.
     pub connected: bool,
     places: BTreeMap<GroupId, Places>,
+    /// When its timer is due, as it said last.
+    due: Option<Time>,
 }
 
 impl Node {
@@ -164,12 +166,16 @@ pub struct Network {
     pub conditions: Conditions,
     /// Everything that was put on the wire.
     pub wire: Vec<Sent>,
+    /// Which member heard a copy of which GROUPKEY-PUSH, by the message's last block.
+    pub heard: BTreeSet<(usize, Vec<u8>)>,
     /// What the key server told, and when.
     pub told: Vec<(Time, ServerEvent)>,
     /// Why datagrams were dropped by those that received them.
     pub drops: BTreeMap<&'static str, u32>,
     /// Looks at what the server commits, and may change it: a store that is not to be trusted.
     pub tamper: Option<Tamper>,
+    /// Makes damaged copies of a control datagram, each of which arrives just before it and must change nothing.
+    pub damage: Option<Damage>,
     /// Whether the key server runs; while it does not, what is sent to it is lost.
     pub running: bool,
     identity: Arc<HostIdentity>,
@@ -180,6 +186,9 @@ pub struct Network {
 
 /// What a store does to changes before it keeps them.
 pub type Tamper = Box<dyn FnMut(Vec<Change>) -> Vec<Change>>;
+
+/// Makes damaged copies of a datagram.
+pub type Damage = Box<dyn FnMut(Carriage, &[u8]) -> Vec<Vec<u8>>>;
 
 /// Makes the identifier of a group.
 pub fn group_id(name: &str) -> GroupId {
@@ -220,9 +229,11 @@ impl Network {
             members: Vec::new(),
             conditions: Conditions::PERFECT,
             wire: Vec::new(),
+            heard: BTreeSet::new(),
             told: Vec::new(),
             drops: BTreeMap::new(),
             tamper: None,
+            damage: None,
             running: true,
             identity,
             random,
@@ -284,7 +295,9 @@ impl Network {
             received: Vec::new(),
             connected: true,
             places: BTreeMap::new(),
+            due: None,
         });
+        self.settle_member(place);
         place
     }
 
@@ -342,7 +355,7 @@ impl Network {
         let source = SocketAddr::from((node.address, 40_000));
         node.member.attend(now);
         self.fly(Origin::Member(place), source, Kind::Esp, destination, octets);
-        self.settle();
+        self.settle_member(place);
         Ok(())
     }
 
@@ -412,7 +425,7 @@ impl Network {
     pub fn step_before(&mut self, end: Time) -> bool {
         let arrival = self.flights.first_key_value().map(|((at, _), _)| *at);
         let server = self.server.poll_timeout().filter(|_| self.running);
-        let members = self.members.iter().filter_map(|node| node.member.poll_timeout());
+        let members = self.members.iter().filter_map(|node| node.due);
         let next = members.chain(arrival).chain(server).min().filter(|next| *next <= end);
         let Some(next) = next else { return false };
         self.now = self.now.max(next);
@@ -438,7 +451,7 @@ impl Network {
             for spins in 0.. {
                 assert!(spins < SPINS_MAX, "the timer of member {place} spins at {now}");
                 let node = &mut self.members[place];
-                if node.member.poll_timeout().is_none_or(|at| at > now) {
+                if node.due.is_none_or(|at| at > now) {
                     break;
                 }
                 node.member.handle_timeout(now);
@@ -492,6 +505,7 @@ impl Network {
             }
             node.events.push((self.now, event));
         }
+        node.due = node.member.poll_timeout();
         let address = node.address;
         for transmit in transmits {
             let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
@@ -565,6 +579,32 @@ impl Network {
     }
 
     fn deliver(&mut self, flight: Flight) {
+        if let (Some(mut damage), Kind::Control(carriage)) = (self.damage.take(), flight.kind) {
+            for octets in damage(carriage, &flight.octets) {
+                let before = self.fingerprint();
+                let damaged = Flight { octets: octets.into(), ..flight };
+                self.arrive(damaged);
+                let after = self.fingerprint();
+                assert!(before == after, "a damaged {carriage:?} datagram changed something");
+            }
+            self.damage = Some(damage);
+        }
+        self.arrive(flight);
+    }
+
+    /// Everything that a datagram which is not genuine must not change: what is stored, who is in, who holds what.
+    pub fn fingerprint(&self) -> (MemoryStore, String) {
+        let groups = self.server.groups(self.now);
+        let hosts: Vec<_> = groups.iter().map(|group| self.server.hosts(self.now, &group.id)).collect();
+        let held = |node: &Node| {
+            let held = node.member.subscriptions().map(|s| (s.group().clone(), s.epoch(), s.data_sas(), s.pulls()));
+            format!("{:?}", held.collect::<Vec<_>>())
+        };
+        let members: Vec<String> = self.members.iter().map(held).collect();
+        (self.store.clone(), format!("{groups:?} {hosts:?} {members:?}"))
+    }
+
+    fn arrive(&mut self, flight: Flight) {
         let Flight { to, source, destination, kind, octets } = flight;
         let datagram = |carriage| Datagram { carriage, source, destination, payload: &octets };
         let now = self.now;
@@ -592,6 +632,10 @@ impl Network {
         let node = &mut self.members[place];
         match kind {
             Kind::Control(carriage) => {
+                let Datagram { destination, payload, .. } = datagram(carriage);
+                if destination.ip().is_multicast() {
+                    self.heard.insert((place, last_block(payload).to_vec()));
+                }
                 if let Err(error) = node.member.handle_datagram(now, datagram(carriage)) {
                     *self.drops.entry(error.reason()).or_default() += 1;
                 }
@@ -639,6 +683,11 @@ impl Network {
     pub fn draw(&mut self, limit: u64) -> u64 {
         u64::from_be_bytes(random::array(&mut self.random as &mut dyn Random)) % limit
     }
+}
+
+/// Returns the end of a message, which names it well enough.
+pub(crate) fn last_block(message: &[u8]) -> &[u8] {
+    &message[message.len().saturating_sub(16)..]
 }
 
 /// The port of HIP.

@@ -1,0 +1,462 @@
+//! Those who damage, repeat, forge and ask for what is not theirs.
+
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use claviger_crypto::{SeededRandom, provider, sign::{KeyAlgorithm, SigningKey}};
+use claviger_gcks::RekeyWhat;
+use claviger_gdoi::{
+    iana::{ExchangeType, NotifyType},
+    member::{Event as PullEvent, Member as Puller, PullFailure},
+    push::{self, Push},
+    wire::{Delete, header},
+};
+use claviger_group::{CookiePair, GroupId, Role};
+use claviger_hip::{
+    Event as HipEvent, Host, HostConfig, RegistrationRequest,
+    iana::{ChannelStatus, PacketType, ParameterType, RegType},
+    wire::{Lifetime, McastChannel, Packet},
+};
+use claviger_identity::{Hit, HostIdentity};
+use claviger_member::{Event, event::Refusal};
+use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Transmit};
+use claviger_store::Store;
+use claviger_testkit::{
+    judge::{judge, laggards},
+    network::{GDOI_PORT, HIP_PORT, Kind, Network, Origin, SERVER, group_id, policy},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Which octets of a datagram are authentic. Nothing covers the padding of a HIP_SIGNATURE at the end of a packet, nor
+/// #I and Opaque of R1's PUZZLE, which no state of the key server stands behind: the HIP crate's own tests damage those.
+fn covered(carriage: Carriage, octets: &[u8]) -> Vec<usize> {
+    if carriage == Carriage::Isakmp {
+        return (0..octets.len()).collect();
+    }
+    let packet = Packet::parse(octets).unwrap();
+    let puzzle = packet.parameters().raw(ParameterType::PUZZLE);
+    let puzzle = puzzle.map_or(0..0, |raw| raw.offset()..raw.offset() + raw.octets().len());
+    (0..octets.len() - 8).filter(|position| !puzzle.contains(position)).collect()
+}
+
+fn market() -> GroupId {
+    group_id("market")
+}
+
+/// Cuts a datagram at a dozen lengths and flips a bit in each of some forty octets, at other places each time.
+fn damaged(turn: usize, carriage: Carriage, octets: &[u8]) -> Vec<Vec<u8>> {
+    let mut copies: Vec<Vec<u8>> =
+        (0..12).map(|part| octets[..(octets.len() * part + turn % 12) / 13].to_vec()).collect();
+    let covered = covered(carriage, octets);
+    // Behind one solved puzzle a few I2s may fail, and under one pair of cookies a few HASHes, and no more.
+    let rationed = match carriage {
+        Carriage::Isakmp => !matches!(header::peek(octets), Some((ExchangeType::GROUPKEY_PUSH, _))),
+        _ => octets[2] == PacketType::I2.0,
+    };
+    let flips = if rationed { 6 } else { 40 };
+    for position in covered.iter().skip(turn % 11).step_by((covered.len() / flips).max(1)) {
+        let mut copy = octets.to_vec();
+        copy[*position] ^= 1 << (turn % 8);
+        copies.push(copy);
+    }
+    copies
+}
+
+// every datagram between key server and members, each preceded by its damaged copies:
+// I1, R1, I2, R2, GROUPKEY-PULL 1..4, GROUPKEY-PUSH, UPDATE both ways, CLOSE, CLOSE_ACK
+#[test]
+fn damaged_messages_change_nothing_and_genuine_ones_succeed_behind_them() {
+    let mut network = Network::new(40);
+    let group = market();
+    network.add_group(&group, policy(1));
+    let forum = group_id("forum");
+    network.add_group(&forum, policy(2));
+    let made = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&made);
+    network.damage = Some(Box::new(move |carriage, octets| {
+        *count.borrow_mut() += 1;
+        damaged(*count.borrow(), carriage, octets)
+    }));
+    let first = network.joined(&group, Role::Both);
+    let second = network.joined(&group, Role::Both);
+    network.join(second, &forum, Role::Receiver);
+    network.until(10 * SECOND, |n| n.is_keyed(second, &forum));
+    network.server.rekey(network.now, &group, RekeyWhat::Kek).unwrap();
+    network.settle();
+    network.pass(2 * SECOND);
+    assert!(laggards(&network, &group).is_empty());
+    let now = network.now;
+    network.members[second].member.leave_group(now, &forum);
+    network.settle();
+    network.pass(2 * SECOND);
+    let hit = network.members[second].hit();
+    network.server.evict(network.now, &group, hit).unwrap();
+    network.settle();
+    network.pass(2 * SECOND);
+    assert_eq!(network.members[second].count(|event| matches!(event, Event::Evicted { .. })), 1);
+    assert!(network.is_current(first, &group));
+    let now = network.now;
+    network.members[first].member.leave(now);
+    network.settle();
+    network.pass(2 * SECOND);
+    assert_eq!(network.members[first].count(|event| *event == Event::Closed), 1);
+    assert!(*made.borrow() > 30, "{}", made.borrow());
+}
+
+//   GROUPKEY-PUSH { SEQ, D(all) }, under the KEK, signed by a member   ==>   everybody
+#[test]
+fn a_member_cannot_speak_for_the_key_server() {
+    let mut network = Network::new(41);
+    let group = market();
+    network.add_group(&group, policy(1));
+    let places: Vec<usize> = (0..3).map(|_| network.joined(&group, Role::Both)).collect();
+    network.pass(2 * SECOND);
+    let rekey = network.members[0].member.ledger(&group).unwrap().rekeys.last().cloned().unwrap();
+    let view = network.server.group(network.now, &group).unwrap();
+    assert_eq!(rekey.kek.spi, view.kek_spi);
+    let own_key = SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let deletes = [Delete::AllTeks, Delete::AllKeks];
+    let forged = Push { kek: &rekey.kek, sequence: view.sequence + 1, deletes: &deletes, sa: None, kd: None };
+    let forged = push::seal(provider(), &forged, &own_key).unwrap();
+    let destination = SocketAddr::new(view.policy.push_destination(), GDOI_PORT);
+    let before = network.fingerprint();
+    network.fly(Origin::Server, (SERVER, GDOI_PORT).into(), Kind::Control(Carriage::Isakmp), destination, forged);
+    network.pass(SECOND);
+    eprintln!("{destination} {:?} {:?}", network.wire.last().map(|s| (s.at, s.destination, s.octets.len())), network.members[0].member.subscription(&group).unwrap().places());
+    eprintln!("{:?}", network.members.iter().map(|n| n.events.last().cloned()).collect::<Vec<_>>());
+    eprintln!("{:?}", network.members.iter().map(|n| n.member.drops().clone()).collect::<Vec<_>>());
+    assert_eq!(network.drops.get("bad_signature"), Some(&3), "{:?}", network.drops);
+    let after = network.fingerprint();
+    assert!(before.0 == after.0);
+    assert!(places.iter().all(|place| network.is_current(*place, &group)));
+    // The genuine message bears the number that the forged one had taken.
+    network.server.rekey(network.now, &group, RekeyWhat::Tek).unwrap();
+    network.settle();
+    network.pass(2 * SECOND);
+    assert!(laggards(&network, &group).is_empty());
+}
+
+#[test]
+fn strangers_cannot_tell_groups_apart() {
+    let mut network = Network::new(42);
+    let group = market();
+    let mut full = policy(1);
+    full.members_max = 1;
+    network.add_group(&group, full);
+    network.add_group(&group_id("forum"), policy(2));
+    network.joined(&group, Role::Both);
+    let mut bare = Bare::new(&mut network, 1);
+    let mut statuses = Vec::new();
+    for name in ["market", "forum", "nowhere"] {
+        bare.ask(&mut network, &[name], Role::Receiver, None);
+        statuses.push(bare.statuses.pop().unwrap());
+        let elsewhere = claviger_group::Channel::new([239, 9, 9, 9].into(), None).unwrap();
+        bare.ask(&mut network, &[name], Role::Sender, Some(elsewhere));
+        statuses.push(bare.statuses.pop().unwrap());
+    }
+    assert_eq!(statuses, [ChannelStatus::NOT_AUTHORISED; 6]);
+    assert!(bare.sa(&network).is_none(), "nothing is granted, so that no keys are derived");
+    // The same host, once it is on a list, is told the truth about that group and nothing of the others.
+    network.server.allow(network.now, &group, bare.hit, Role::Receiver).unwrap();
+    bare.ask(&mut network, &["market"], Role::Receiver, None);
+    assert_eq!(bare.statuses.pop(), Some(ChannelStatus::GROUP_FULL));
+    bare.ask(&mut network, &["forum"], Role::Receiver, None);
+    assert_eq!(bare.statuses.pop(), Some(ChannelStatus::NOT_AUTHORISED));
+}
+
+//   PULL 1 { ID: a group not granted }   -->
+//                                        <--   Informational { INVALID-ID-INFORMATION }
+#[test]
+fn a_pull_for_a_group_that_was_not_granted_is_refused() {
+    let mut network = Network::new(43);
+    network.add_group(&market(), policy(1));
+    network.add_group(&group_id("forum"), policy(2));
+    network.joined(&group_id("forum"), Role::Both);
+    let mut bare = Bare::registered(&mut network, 2, Role::Receiver);
+    let before = network.fingerprint();
+    for name in ["forum", "nowhere"] {
+        let failure = bare.pull(&mut network, name, None).unwrap_err();
+        assert!(matches!(failure, PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION)), "{failure:?}");
+    }
+    assert!(before == network.fingerprint());
+    bare.pull(&mut network, "market", None).unwrap();
+    assert_eq!(network.server.group(network.now, &market()).unwrap().members, 1);
+}
+
+#[test]
+fn a_receiver_gets_no_sender_ids_and_nobody_gets_many() {
+    let mut network = Network::new(44);
+    network.add_group(&market(), policy(1));
+    let mut receiver = Bare::registered(&mut network, 3, Role::Receiver);
+    let failure = receiver.pull(&mut network, "market", Some(1)).unwrap_err();
+    assert!(matches!(failure, PullFailure::Refused(NotifyType::ATTRIBUTES_NOT_SUPPORTED)), "{failure:?}");
+    assert_eq!(network.server.group(network.now, &market()).unwrap().members, 0, "and it did not join by it");
+    let mut sender = Bare::registered(&mut network, 4, Role::Both);
+    let failure = sender.pull(&mut network, "market", Some(65)).unwrap_err();
+    assert!(matches!(failure, PullFailure::Refused(NotifyType::ATTRIBUTES_NOT_SUPPORTED)), "{failure:?}");
+    assert_eq!(sender.pull(&mut network, "market", Some(64)).unwrap(), 64);
+    assert_eq!(receiver.pull(&mut network, "market", None).unwrap(), 0);
+}
+
+#[test]
+fn what_an_evicted_host_said_before_does_not_bring_it_back() {
+    let mut network = Network::new(45);
+    let group = market();
+    network.add_group(&group, policy(1));
+    let stayer = network.joined(&group, Role::Both);
+    let mut bare = Bare::registered(&mut network, 5, Role::Both);
+    bare.pull(&mut network, "market", None).unwrap();
+    bare.ask(&mut network, &["market"], Role::Both, None);
+    bare.pull(&mut network, "market", None).unwrap();
+    network.pass(2 * SECOND);
+    network.server.evict(network.now, &group, bare.hit).unwrap();
+    network.settle();
+    network.pass(3 * SECOND);
+    let said = bare.said.clone();
+    assert!(said.len() >= 8);
+    let members = network.server.group(network.now, &group).unwrap().members;
+    for _ in 0..2 {
+        for transmit in &said {
+            bare.say(&mut network, transmit);
+            network.pass(Duration::from_millis(10));
+            let view = network.server.group(network.now, &group).unwrap();
+            assert_eq!((view.members, members), (1, 1));
+            let hosts = network.server.hosts(network.now, &group).unwrap();
+            assert!(hosts.iter().all(|host| host.hit != bare.hit), "no grant, no membership, no place on the list");
+        }
+        network.restart();
+    }
+    let failure = bare.pull(&mut network, "market", None).unwrap_err();
+    assert!(matches!(failure, PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION)), "{failure:?}");
+    assert!(network.is_current(stayer, &group));
+    // What others said does not put them out either.
+    let others: Vec<Vec<u8>> = network
+        .wire
+        .iter()
+        .filter(|sent| sent.origin == Origin::Member(stayer) && matches!(sent.kind, Kind::Control(_)))
+        .map(|sent| sent.octets.clone())
+        .collect();
+    for octets in others {
+        for carriage in [Carriage::HipUdp, Carriage::Isakmp] {
+            bare.say(&mut network, &Transmit { carriage, source: None, destination: bare.address, payload: octets.clone() });
+        }
+    }
+    network.pass(3 * SECOND);
+    assert_eq!(network.server.group(network.now, &group).unwrap().members, 1);
+    assert!(network.is_current(stayer, &group));
+    judge(&network, &group, &[]).acquit();
+}
+
+#[test]
+fn an_old_close_does_not_end_a_new_association() {
+    let mut network = Network::new(46);
+    let group = market();
+    network.add_group(&group, policy(1));
+    let place = network.joined(&group, Role::Both);
+    network.pass(SECOND);
+    let mark = network.wire.len();
+    let now = network.now;
+    network.members[place].member.leave(now);
+    network.settle();
+    network.pass(SECOND);
+    let close = network.wire[mark].octets.clone();
+    network.join(place, &group, Role::Both);
+    network.until(5 * SECOND, |n| n.is_current(place, &market()));
+    let source = (network.members[place].address, HIP_PORT).into();
+    network.fly(Origin::Member(place), source, Kind::Control(Carriage::HipUdp), (SERVER, HIP_PORT).into(), close);
+    network.pass(2 * SECOND);
+    assert!(network.is_current(place, &group));
+    assert_eq!(network.server.group(network.now, &group).unwrap().members, 1);
+}
+
+#[test]
+fn forged_signs_do_not_make_the_group_call_its_server_all_the_time() {
+    let mut network = Network::new(47);
+    let group = market();
+    network.add_group(&group, policy(1));
+    let place = network.joined(&group, Role::Both);
+    network.joined(&group, Role::Both);
+    network.pass(5 * SECOND);
+    let view = network.server.group(network.now, &group).unwrap();
+    let data = SocketAddr::new(view.policy.channel.group(), view.policy.encapsulation_port);
+    let pushes = SocketAddr::new(view.policy.push_destination(), GDOI_PORT);
+    let genuine = network.pushes().last().unwrap().octets.clone();
+    let before = network.members[place].member.subscription(&group).unwrap().pulls();
+    for number in 0u32..600 {
+        let mut forged = vec![0x5a; 64];
+        forged[..4].copy_from_slice(&(0x1000 + number).to_be_bytes());
+        network.fly(Origin::Server, (SERVER, 4500).into(), Kind::Esp, data, forged);
+        let mut forged = genuine.clone();
+        forged[..4].copy_from_slice(&(0x1000 + number).to_be_bytes());
+        network.fly(Origin::Server, (SERVER, GDOI_PORT).into(), Kind::Control(Carriage::Isakmp), pushes, forged);
+        network.pass(SECOND);
+    }
+    let pulls = network.members[place].member.subscription(&group).unwrap().pulls() - before;
+    assert!((1..20).contains(&pulls), "{pulls}");
+    let refused = |event: &Event| matches!(event, Event::Refused { refusal: Refusal::Policy(_), .. });
+    assert_eq!(network.members[place].count(refused), 0);
+}
+
+/// A host that speaks HIP and GDOI as it pleases.
+struct Bare {
+    hit: Hit,
+    address: SocketAddr,
+    host: Host,
+    puller: Puller,
+    cookies: Option<CookiePair>,
+    /// What the server said of the channels, the last behind.
+    statuses: Vec<ChannelStatus>,
+    /// All that it ever sent.
+    said: Vec<Transmit>,
+    outcomes: Vec<Result<usize, PullFailure>>,
+}
+
+impl Bare {
+    fn new(network: &mut Network, number: u8) -> Self {
+        let identity = Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).unwrap());
+        let mut config = HostConfig::new(identity.clone(), provider());
+        config.dh_groups.truncate(1);
+        let random = |seed| Box::new(SeededRandom::new(seed));
+        Self {
+            hit: identity.hit(),
+            address: ([203, 0, 113, number], HIP_PORT).into(),
+            host: Host::new(config, random(u64::from(number)), network.now).unwrap(),
+            puller: Puller::new(provider(), random(1000 + u64::from(number)), RetransmitPolicy::default()),
+            cookies: None,
+            statuses: Vec::new(),
+            said: Vec::new(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// One that is allowed in `market` and has registered.
+    fn registered(network: &mut Network, number: u8, role: Role) -> Self {
+        let mut bare = Self::new(network, number);
+        network.server.allow(network.now, &market(), bare.hit, role).unwrap();
+        bare.ask(network, &["market"], role, None);
+        assert_eq!(bare.statuses.pop(), Some(ChannelStatus::GRANTED));
+        bare
+    }
+
+    fn ask(&mut self, network: &mut Network, names: &[&str], role: Role, at: Option<claviger_group::Channel>) {
+        let channel = |name: &&str| McastChannel {
+            reg_type: RegType::GCKS_GDOI,
+            role,
+            group: group_id(name),
+            channel: at,
+            lifetime: Lifetime::at_most(HOUR),
+            status: ChannelStatus::GRANTED,
+        };
+        let channels = names.iter().map(channel).collect();
+        let request = RegistrationRequest { reg_type: RegType::GCKS_GDOI, lifetime: HOUR, channels };
+        let server = network.server_hit();
+        if self.host.request(network.now, server, request.clone()).is_err() {
+            let address = (SERVER, HIP_PORT).into();
+            self.host.connect(network.now, server, address, Carriage::HipUdp, Some(request)).unwrap();
+        }
+        self.talk(network);
+        if let Some(sa) = self.sa(network)
+            && self.cookies != Some(sa.cookies)
+        {
+            self.cookies = Some(sa.cookies);
+            self.puller.add_registration(network.now, sa).unwrap();
+        }
+    }
+
+    fn sa(&self, network: &Network) -> Option<claviger_group::RegistrationSa> {
+        self.host.registration_sa(&network.server_hit(), RegType::GCKS_GDOI)
+    }
+
+    /// Pulls a group's keys; returns how many sender ids came with them.
+    fn pull(&mut self, network: &mut Network, name: &str, ids: Option<u16>) -> Result<usize, PullFailure> {
+        let server = (SERVER, GDOI_PORT).into();
+        let cookies = self.cookies.unwrap();
+        self.puller.pull(network.now, &cookies, server, group_id(name), ids).unwrap();
+        for _ in 0..100 {
+            self.talk(network);
+            if let Some(outcome) = self.outcomes.pop() {
+                return outcome;
+            }
+            network.pass(Duration::from_millis(20));
+            network.server.handle_timeout(network.now);
+        }
+        panic!("the PULL has no end");
+    }
+
+    fn say(&mut self, network: &mut Network, transmit: &Transmit) {
+        let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
+        let datagram = Datagram {
+            carriage: transmit.carriage,
+            source: self.address,
+            destination: (SERVER, port).into(),
+            payload: &transmit.payload,
+        };
+        // Refusals are what is expected.
+        let _ = network.server.handle_datagram(network.now, datagram);
+        self.hear(network);
+    }
+
+    /// Takes what the server has for this host; what it has for others goes its way.
+    fn hear(&mut self, network: &mut Network) {
+        let changes = network.server.take_changes(network.now);
+        let receipt = network.store.commit(&changes).unwrap();
+        network.server.committed(receipt);
+        let transmits: Vec<Transmit> = std::iter::from_fn(|| network.server.poll_transmit()).collect();
+        for transmit in transmits {
+            if transmit.destination == self.address {
+                let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
+                let datagram = Datagram {
+                    carriage: transmit.carriage,
+                    source: (SERVER, port).into(),
+                    destination: self.address,
+                    payload: &transmit.payload,
+                };
+                let _ = match transmit.carriage {
+                    Carriage::Isakmp => self.puller.handle_datagram(network.now, datagram).map_err(|_| ()),
+                    _ => self.host.handle_datagram(network.now, datagram).map_err(|_| ()),
+                };
+            } else {
+                let kind = Kind::Control(transmit.carriage);
+                let source = (SERVER, GDOI_PORT).into();
+                network.fly(Origin::Server, source, kind, transmit.destination, transmit.payload);
+            }
+        }
+        while let Some(event) = network.server.poll_event() {
+            network.told.push((network.now, event));
+        }
+    }
+
+    fn talk(&mut self, network: &mut Network) {
+        self.hear(network);
+        loop {
+            while let Some(event) = self.host.poll_event() {
+                if let HipEvent::Registered { answer, .. } = event {
+                    self.statuses.extend(answer.channels.iter().map(|channel| channel.status));
+                }
+            }
+            while let Some(event) = self.puller.poll_event() {
+                match event {
+                    PullEvent::Offered { pull, .. } => self.puller.accept(network.now, pull).unwrap(),
+                    PullEvent::Pulled { kd, .. } => {
+                        self.outcomes.push(Ok(kd.sender_ids.map_or(0, |ids| ids.values.len())));
+                    }
+                    PullEvent::PullFailed { reason, .. } => self.outcomes.push(Err(reason)),
+                    _ => {}
+                }
+            }
+            let hip = std::iter::from_fn(|| self.host.poll_transmit());
+            let mut out: Vec<Transmit> = hip.collect();
+            out.extend(std::iter::from_fn(|| self.puller.poll_transmit()));
+            if out.is_empty() {
+                return;
+            }
+            for transmit in out {
+                self.said.push(transmit.clone());
+                self.say(network, &transmit);
+            }
+        }
+    }
+}

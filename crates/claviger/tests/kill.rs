@@ -90,8 +90,9 @@ fn a_server_killed_at_any_instant_reuses_forgets_and_revives_nothing() {
 #[test]
 fn the_checker_convicts_a_store_that_forgets_its_last_commit() {
     // At this step the datagrams leave that rest on what is then forgotten.
-    let orders = ["group", "access", "member", "group", "push", "group"].map(|table| (Step::Sending, table));
-    let play = Play { seed: seed(), orders: orders.to_vec(), kills_at_random: 2, forgetful: true };
+    let orders = ["group", "group", "access", "group", "member", "push"].repeat(2);
+    let orders = orders.into_iter().map(|table| (Step::Sending, table)).collect();
+    let play = Play { seed: seed(), orders, kills_at_random: 2, forgetful: true };
     let verdict = played(&play).verdict;
     let seed = play.seed;
     assert!(

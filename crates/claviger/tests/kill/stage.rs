@@ -159,7 +159,7 @@ pub(crate) fn serve() {
 }
 
 fn serve_on(stage: &Stage, store: impl Store) {
-    let store = KillingStore { inner: store, order: stage.order(), passed: 0 };
+    let store = KillingStore { inner: store, order: stage.order(), passed: 0, sending: false };
     let options = ServerOptions {
         identity: Arc::new(stage.identity()),
         state_dir: stage.directory.clone(),

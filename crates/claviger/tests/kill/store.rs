@@ -34,7 +34,7 @@ impl Step {
         match self {
             Self::Decided | Self::Written => 0,
             Self::Writing => 4_000,
-            Self::Sending => 1_000,
+            Self::Sending => 20_000,
             Self::Acknowledged => 60_000,
         }
     }
@@ -57,6 +57,8 @@ pub(crate) struct KillingStore<S> {
     pub(crate) inner: S,
     pub(crate) order: PathBuf,
     pub(crate) passed: u32,
+    /// What the ordered commit brought is leaving: nothing else may be written before the end.
+    pub(crate) sending: bool,
 }
 
 impl<S: Store> KillingStore<S> {
@@ -76,6 +78,9 @@ impl<S: Store> KillingStore<S> {
 
 impl<S: Store> Store for KillingStore<S> {
     fn commit(&mut self, changes: &[Change]) -> Result<Receipt, StoreError> {
+        if self.sending {
+            wait_for_death();
+        }
         let Some(Order { step, delay_us, .. }) = self.due(changes) else { return self.inner.commit(changes) };
         if matches!(step, Step::Decided) {
             die();
@@ -87,10 +92,11 @@ impl<S: Store> Store for KillingStore<S> {
         match step {
             Step::Decided | Step::Written => die(),
             // The disk was quicker than the kill, which comes before anything is said.
-            Step::Writing => loop {
-                thread::park();
-            },
-            Step::Sending | Step::Acknowledged => die_after(delay_us),
+            Step::Writing => wait_for_death(),
+            Step::Sending | Step::Acknowledged => {
+                self.sending = step == Step::Sending;
+                die_after(delay_us);
+            }
         }
         Ok(receipt)
     }
@@ -109,6 +115,10 @@ fn die_after(delay_us: u64) {
 
 fn die() -> ! {
     kill(Pid::this(), Signal::SIGKILL).unwrap();
+    wait_for_death();
+}
+
+fn wait_for_death() -> ! {
     loop {
         thread::park();
     }

@@ -30,6 +30,11 @@ use claviger_testkit::{
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// Where the GROUPKEY-PUSHes of a group go, as its first member was told.
+fn push_address(network: &Network, group: &GroupId) -> SocketAddr {
+    network.members[0].member.subscription(group).unwrap().places().unwrap().push.unwrap()
+}
+
 /// Which octets of a datagram are authentic. Nothing covers the padding of a HIP_SIGNATURE at the end of a packet, nor
 /// #I and Opaque of R1's PUZZLE, which no state of the key server stands behind: the HIP crate's own tests damage those.
 fn covered(carriage: Carriage, octets: &[u8]) -> Vec<usize> {
@@ -121,13 +126,10 @@ fn a_member_cannot_speak_for_the_key_server() {
     let deletes = [Delete::AllTeks, Delete::AllKeks];
     let forged = Push { kek: &rekey.kek, sequence: view.sequence + 1, deletes: &deletes, sa: None, kd: None };
     let forged = push::seal(provider(), &forged, &own_key).unwrap();
-    let destination = SocketAddr::new(view.policy.push_destination(), GDOI_PORT);
+    let destination = push_address(&network, &group);
     let before = network.fingerprint();
     network.fly(Origin::Server, (SERVER, GDOI_PORT).into(), Kind::Control(Carriage::Isakmp), destination, forged);
     network.pass(SECOND);
-    eprintln!("{destination} {:?} {:?}", network.wire.last().map(|s| (s.at, s.destination, s.octets.len())), network.members[0].member.subscription(&group).unwrap().places());
-    eprintln!("{:?}", network.members.iter().map(|n| n.events.last().cloned()).collect::<Vec<_>>());
-    eprintln!("{:?}", network.members.iter().map(|n| n.member.drops().clone()).collect::<Vec<_>>());
     assert_eq!(network.drops.get("bad_signature"), Some(&3), "{:?}", network.drops);
     let after = network.fingerprint();
     assert!(before.0 == after.0);
@@ -282,7 +284,7 @@ fn forged_signs_do_not_make_the_group_call_its_server_all_the_time() {
     network.pass(5 * SECOND);
     let view = network.server.group(network.now, &group).unwrap();
     let data = SocketAddr::new(view.policy.channel.group(), view.policy.encapsulation_port);
-    let pushes = SocketAddr::new(view.policy.push_destination(), GDOI_PORT);
+    let pushes = push_address(&network, &group);
     let genuine = network.pushes().last().unwrap().octets.clone();
     let before = network.members[place].member.subscription(&group).unwrap().pulls();
     for number in 0u32..600 {

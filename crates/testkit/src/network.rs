@@ -176,6 +176,8 @@ pub struct Network {
     pub tamper: Option<Tamper>,
     /// Makes damaged copies of a control datagram, each of which arrives just before it and must change nothing.
     pub damage: Option<Damage>,
+    /// Says which datagrams pass at all.
+    pub passes: Option<Filter>,
     /// Whether the key server runs; while it does not, what is sent to it is lost.
     pub running: bool,
     identity: Arc<HostIdentity>,
@@ -189,6 +191,9 @@ pub type Tamper = Box<dyn FnMut(Vec<Change>) -> Vec<Change>>;
 
 /// Makes damaged copies of a datagram.
 pub type Damage = Box<dyn FnMut(Carriage, &[u8]) -> Vec<Vec<u8>>>;
+
+/// Says whether a datagram passes.
+pub type Filter = Box<dyn FnMut(&Sent) -> bool>;
 
 /// Makes the identifier of a group.
 pub fn group_id(name: &str) -> GroupId {
@@ -234,6 +239,7 @@ impl Network {
             drops: BTreeMap::new(),
             tamper: None,
             damage: None,
+            passes: None,
             running: true,
             identity,
             random,
@@ -528,7 +534,12 @@ impl Network {
         octets: Vec<u8>,
     ) {
         let shared: Arc<[u8]> = octets.clone().into();
-        self.wire.push(Sent { at: self.now, origin, kind, destination, octets });
+        let sent = Sent { at: self.now, origin, kind, destination, octets };
+        let passes = self.passes.as_mut().is_none_or(|passes| passes(&sent));
+        self.wire.push(sent);
+        if !passes {
+            return;
+        }
         if let Origin::Member(place) = origin
             && !self.members[place].connected
         {

@@ -1,0 +1,202 @@
+//! What comes late, or in the wrong order, or not at all.
+
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+use std::{net::SocketAddr, time::Duration};
+
+use claviger_gcks::RekeyWhat;
+use claviger_group::{GroupId, Role};
+use claviger_member::{
+    Event,
+    event::{PullReason, Source},
+};
+use claviger_sansio::Carriage;
+use claviger_testkit::{
+    judge::{judge, laggards},
+    network::{Kind, Network, Origin, SERVER, Sent, group_id, policy},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn market() -> GroupId {
+    group_id("market")
+}
+
+/// Two members, both of whom send, at rest.
+fn pair(seed: u64) -> (Network, [usize; 2]) {
+    let mut network = Network::new(seed);
+    network.add_group(&market(), policy(1));
+    let places = [network.joined(&market(), Role::Both), network.joined(&market(), Role::Both)];
+    network.pass(5 * SECOND);
+    (network, places)
+}
+
+fn rekey(network: &mut Network, what: RekeyWhat) {
+    network.server.rekey(network.now, &market(), what).unwrap();
+    network.settle();
+}
+
+/// Shows a member data under an SPI that nobody issued, so that it pulls.
+fn alarm(network: &mut Network, place: usize) {
+    let places = network.members[place].member.subscription(&market()).unwrap().places().unwrap();
+    let destination = SocketAddr::new(places.channel.group(), places.encapsulation_port);
+    network.fly(Origin::Server, (SERVER, 4500).into(), Kind::Esp, destination, vec![0x5a; 64]);
+}
+
+/// Says whether a datagram is the key server's answer in a GROUPKEY-PULL with this member.
+fn is_answer_to(sent: &Sent, address: std::net::Ipv4Addr) -> bool {
+    sent.origin == Origin::Server
+        && sent.kind == Kind::Control(Carriage::Isakmp)
+        && sent.destination.ip() == std::net::IpAddr::V4(address)
+}
+
+fn is_push(sent: &Sent) -> bool {
+    sent.kind == Kind::Control(Carriage::Isakmp) && sent.destination.ip().is_multicast()
+}
+
+//   PULL 3        -->
+//       (lost)    <--   4 { TEK 1 }
+//                 <==   GROUPKEY-PUSH { TEK 2 }
+//   PULL 3 again  -->
+//                 <--   4 { TEK 1 } again
+#[test]
+fn an_answer_that_a_push_has_overtaken_takes_nothing_back() {
+    for what in [RekeyWhat::Tek, RekeyWhat::Kek] {
+        let (mut network, [place, _]) = pair(1);
+        let address = network.members[place].address;
+        let mut answers = 0;
+        network.passes = Some(Box::new(move |sent| {
+            answers += usize::from(is_answer_to(sent, address));
+            !(is_answer_to(sent, address) && answers == 2)
+        }));
+        let pulling = |network: &Network| {
+            network.wire.iter().filter(|sent| is_answer_to(sent, address)).count()
+        };
+        let before = pulling(&network);
+        alarm(&mut network, place);
+        network.until(5 * SECOND, |network| pulling(network) == before + 2);
+        rekey(&mut network, what);
+        network.until(SECOND, |network| network.is_current(place, &market()));
+        let end = network.now + 10 * SECOND;
+        while network.step_before(end) {
+            assert!(network.is_current(place, &market()), "{what:?} at {}", network.now);
+        }
+        assert!(pulling(&network) >= before + 5, "it pulled again");
+    }
+}
+
+//   <==   GROUPKEY-PUSH { SA KEK }             heard
+//   <==   GROUPKEY-PUSH { D, SA TEK }          lost, all three of it
+#[test]
+fn a_tek_that_was_lost_behind_its_kek_is_fetched_without_a_sign_of_data() {
+    let (mut network, [place, other]) = pair(2);
+    let mut pushes = 0;
+    // The KEK's three copies pass, the TEK's do not.
+    network.passes = Some(Box::new(move |sent| {
+        pushes += usize::from(is_push(sent));
+        !is_push(sent) || pushes <= 3
+    }));
+    let joiner = network.add_member();
+    network.join(joiner, &market(), Role::Receiver);
+    network.pass(5 * SECOND);
+    assert!(network.is_current(place, &market()) && network.is_current(other, &market()));
+    let by_pull = |event: &Event| matches!(event, Event::Rekeyed { by: Source::Pull, .. });
+    assert_eq!(network.members[place].count(by_pull), 2);
+}
+
+//   <==   GROUPKEY-PUSH { D, SA TEK 2 }, number n       lost, all three of it
+//   <==   GROUPKEY-PUSH { SA KEK },      number n + 1   heard: a gap
+#[test]
+fn a_gap_is_not_forgotten_because_a_kek_came_behind_it() {
+    let (mut network, [place, _]) = pair(3);
+    network.passes = Some(Box::new(|sent| !is_push(sent)));
+    rekey(&mut network, RekeyWhat::Tek);
+    network.pass(SECOND);
+    network.passes = None;
+    assert!(!network.is_current(place, &market()));
+    rekey(&mut network, RekeyWhat::Kek);
+    network.pass(5 * SECOND);
+    assert!(network.is_current(place, &market()));
+    let gap = |event: &Event| matches!(event, Event::PullAgain { reason: PullReason::SequenceGap, .. });
+    assert_eq!(network.members[place].count(gap), 1);
+}
+
+//   <==   GROUPKEY-PUSH { D(all TEKs), D(all KEKs) }    missed by one sender
+//   PULL 1..4 { SID }                           <->     its new id was another's under the old TEK
+#[test]
+fn new_sender_ids_are_never_used_under_a_tek_from_before() {
+    let mut network = Network::new(4);
+    let group = market();
+    let mut slow = policy(1);
+    slow.sender_id_bits = 8;
+    slow.activation_delay = 10 * SECOND;
+    slow.deactivation_delay = 20 * SECOND;
+    network.add_group(&group, slow);
+    let steady = network.joined(&group, Role::Both);
+    let mut current = network.joined(&group, Role::Both);
+    network.pass(30 * SECOND);
+    let kek = |network: &Network| network.server.group(network.now, &market()).unwrap().kek_spi;
+    let before = kek(&network);
+    while kek(&network) == before {
+        network.members[current].connected = false;
+        let identity = network.members[current].identity.clone();
+        current = network.add_member_as(identity);
+        network.join(current, &group, Role::Both);
+        // The one that is steady does not hear the end.
+        network.members[steady].connected = network.members.len() < 250;
+        network.reaches(SECOND, |network| network.is_keyed(current, &market()) || kek(network) != before);
+        let _ = network.send(current, &group, b"one of many");
+    }
+    network.pass(Duration::from_millis(500));
+    network.members[steady].connected = true;
+    alarm(&mut network, steady);
+    for _ in 0..200 {
+        let _ = network.send(steady, &group, b"steady");
+        network.pass(Duration::from_millis(100));
+    }
+    assert!(laggards(&network, &group).is_empty());
+    judge(&network, &group, &[]).acquit();
+}
+
+#[test]
+fn who_left_while_it_registered_can_come_back() {
+    let mut network = Network::new(5);
+    network.add_group(&market(), policy(1));
+    let place = network.add_member();
+    for milliseconds in 0..12 {
+        network.join(place, &market(), Role::Both);
+        network.pass(Duration::from_millis(milliseconds));
+        let now = network.now;
+        network.members[place].member.leave(now);
+        network.settle();
+        if milliseconds % 3 == 0 {
+            network.pass(3 * SECOND);
+        }
+    }
+    network.pass(61 * SECOND);
+    network.join(place, &market(), Role::Both);
+    network.until(10 * SECOND, |network| network.is_current(place, &market()));
+    network.pass(60 * SECOND);
+    assert!(network.is_current(place, &market()));
+    assert_eq!(network.server.group(network.now, &market()).unwrap().members, 1);
+    judge(&network, &market(), &[]).acquit();
+}
+
+#[test]
+fn a_joiner_whose_answer_was_late_makes_sure() {
+    let (mut network, _) = pair(6);
+    let joiner = network.add_member();
+    let address = network.members[joiner].address;
+    let mut answers = 0;
+    network.passes = Some(Box::new(move |sent| {
+        answers += usize::from(is_answer_to(sent, address));
+        !(is_answer_to(sent, address) && (2..=3).contains(&answers))
+    }));
+    network.join(joiner, &market(), Role::Receiver);
+    network.pass(SECOND);
+    assert!(!network.is_keyed(joiner, &market()));
+    // The others have newer keys before the joiner has its first, and all is quiet afterwards.
+    rekey(&mut network, RekeyWhat::Tek);
+    network.until(5 * SECOND, |network| network.is_keyed(joiner, &market()));
+    network.until(5 * SECOND, |network| network.is_current(joiner, &market()));
+}

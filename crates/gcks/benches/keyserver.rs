@@ -152,6 +152,7 @@ impl World {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn time(work: impl FnOnce()) -> Duration {
     let begin = Instant::now();
     work();

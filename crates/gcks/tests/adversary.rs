@@ -4,7 +4,10 @@
 
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use claviger_crypto::{SeededRandom, provider, sign::{KeyAlgorithm, SigningKey}};
+use claviger_crypto::{
+    SeededRandom, provider,
+    sign::{KeyAlgorithm, SigningKey},
+};
 use claviger_gcks::RekeyWhat;
 use claviger_gdoi::{
     iana::{ExchangeType, NotifyType},
@@ -128,7 +131,13 @@ fn a_member_cannot_speak_for_the_key_server() {
     let forged = push::seal(provider(), &forged, &own_key).unwrap();
     let destination = push_address(&network, &group);
     let before = network.fingerprint();
-    network.fly(Origin::Server, (SERVER, GDOI_PORT).into(), Kind::Control(Carriage::Isakmp), destination, forged);
+    network.fly(
+        Origin::Server,
+        (SERVER, GDOI_PORT).into(),
+        Kind::Control(Carriage::Isakmp),
+        destination,
+        forged,
+    );
     network.pass(SECOND);
     assert_eq!(network.drops.get("bad_signature"), Some(&3), "{:?}", network.drops);
     let after = network.fingerprint();
@@ -227,7 +236,10 @@ fn what_an_evicted_host_said_before_does_not_bring_it_back() {
             let view = network.server.group(network.now, &group).unwrap();
             assert_eq!((view.members, members), (1, 1));
             let hosts = network.server.hosts(network.now, &group).unwrap();
-            assert!(hosts.iter().all(|host| host.hit != bare.hit), "no grant, no membership, no place on the list");
+            assert!(
+                hosts.iter().all(|host| host.hit != bare.hit),
+                "no grant, no membership, no place on the list"
+            );
         }
         network.restart();
     }
@@ -243,7 +255,10 @@ fn what_an_evicted_host_said_before_does_not_bring_it_back() {
         .collect();
     for octets in others {
         for carriage in [Carriage::HipUdp, Carriage::Isakmp] {
-            bare.say(&mut network, &Transmit { carriage, source: None, destination: bare.address, payload: octets.clone() });
+            bare.say(
+                &mut network,
+                &Transmit { carriage, source: None, destination: bare.address, payload: octets.clone() },
+            );
         }
     }
     network.pass(3 * SECOND);
@@ -268,7 +283,13 @@ fn an_old_close_does_not_end_a_new_association() {
     network.join(place, &group, Role::Both);
     network.until(5 * SECOND, |n| n.is_current(place, &market()));
     let source = (network.members[place].address, HIP_PORT).into();
-    network.fly(Origin::Member(place), source, Kind::Control(Carriage::HipUdp), (SERVER, HIP_PORT).into(), close);
+    network.fly(
+        Origin::Member(place),
+        source,
+        Kind::Control(Carriage::HipUdp),
+        (SERVER, HIP_PORT).into(),
+        close,
+    );
     network.pass(2 * SECOND);
     assert!(network.is_current(place, &group));
     assert_eq!(network.server.group(network.now, &group).unwrap().members, 1);
@@ -293,7 +314,13 @@ fn forged_signs_do_not_make_the_group_call_its_server_all_the_time() {
         network.fly(Origin::Server, (SERVER, 4500).into(), Kind::Esp, data, forged);
         let mut forged = genuine.clone();
         forged[..4].copy_from_slice(&(0x1000 + number).to_be_bytes());
-        network.fly(Origin::Server, (SERVER, GDOI_PORT).into(), Kind::Control(Carriage::Isakmp), pushes, forged);
+        network.fly(
+            Origin::Server,
+            (SERVER, GDOI_PORT).into(),
+            Kind::Control(Carriage::Isakmp),
+            pushes,
+            forged,
+        );
         network.pass(SECOND);
     }
     let pulls = network.members[place].member.subscription(&group).unwrap().pulls() - before;
@@ -343,7 +370,13 @@ impl Bare {
         bare
     }
 
-    fn ask(&mut self, network: &mut Network, names: &[&str], role: Role, at: Option<claviger_group::Channel>) {
+    fn ask(
+        &mut self,
+        network: &mut Network,
+        names: &[&str],
+        role: Role,
+        at: Option<claviger_group::Channel>,
+    ) {
         let channel = |name: &&str| McastChannel {
             reg_type: RegType::GCKS_GDOI,
             role,

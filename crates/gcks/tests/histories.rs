@@ -239,9 +239,8 @@ fn scripted(tamper: bool) -> History {
         // The store forgets one changed node: the root.
         let mut dropped = false;
         history.network.tamper = Some(Box::new(move |mut changes| {
-            let node = |change: &Change| {
-                matches!(change, Change::Put { .. }) && change.table().name() == "node"
-            };
+            let node =
+                |change: &Change| matches!(change, Change::Put { .. }) && change.table().name() == "node";
             if let Some(position) = changes.iter().rposition(node)
                 && !dropped
             {

@@ -62,7 +62,12 @@ fn two_hundred_members_on_a_network_that_loses_a_tenth_keep_up() {
                 }
             }
             let late = laggards(&network, &group);
-            behind.retain(|place| late.contains(place) || { lags.push(lag); false });
+            behind.retain(|place| {
+                late.contains(place) || {
+                    lags.push(lag);
+                    false
+                }
+            });
         }
     }
     lags.sort();

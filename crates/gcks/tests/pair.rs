@@ -593,6 +593,37 @@ fn an_announcement_that_another_joiner_used_up_is_refused_and_asked_for_again() 
     judge(&network, &group, &[]).acquit();
 }
 
+// at one instant: a timed TEK, and a rekey that lets one in and another out
+#[test]
+fn a_tek_of_the_very_instant_of_a_join_is_not_the_joiner_s() {
+    let mut network = Network::new(27);
+    let group = market();
+    let mut batched = policy(1);
+    batched.batch_interval = 2 * SECOND;
+    network.add_group(&group, batched);
+    let stayer = network.joined(&group, Role::Both);
+    let evicted = network.joined(&group, Role::Receiver);
+    network.pass(10 * SECOND);
+    let joiner = network.add_member();
+    network.join(joiner, &group, Role::Both);
+    network.pass(SECOND);
+    let hit = network.members[evicted].hit();
+    network.server.rekey(network.now, &group, RekeyWhat::Tek).unwrap();
+    network.server.evict(network.now, &group, hit).unwrap();
+    network.settle();
+    // It pulls once more while senders change over.
+    network.pass(Duration::from_millis(10));
+    network.ask(joiner, &group, Role::Both);
+    for _ in 0..50 {
+        let _ = network.send(stayer, &group, b"stayer");
+        let _ = network.send(joiner, &group, b"joiner");
+        network.pass(Duration::from_millis(100));
+    }
+    judge(&network, &group, &[]).acquit();
+    let held = network.members[joiner].member.ledger(&group).unwrap();
+    assert_eq!(held.teks.len(), 1);
+}
+
 /// Runs a history with a restart before its `step`th step; says how many steps it had.
 fn history_with_restart_at(step: usize) -> usize {
     let mut network = network(24);

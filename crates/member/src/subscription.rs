@@ -27,6 +27,9 @@ use crate::{
 /// and a late answer to a PULL is known to be late: more than a busy group uses up while a PULL may take.
 const RETIRED_MAX: usize = 256;
 
+/// When a data SA sends that only receives.
+const NEVER: Time = Time::from_micros(u64::MAX);
+
 /// How long the answer to a first PULL may take without a suspicion that the group was rekeyed behind it.
 const PROMPT: Duration = Duration::from_secs(1);
 
@@ -218,10 +221,22 @@ impl Subscription {
         for superseded in keys.plane.status().into_iter().filter(|status| !listed.contains(&status.spi)) {
             keys.plane.deactivate(now, superseded.spi, now + delays.deactivation);
         }
+        let installed: Vec<Spi> = keys.plane.status().iter().map(|status| status.spi).collect();
         let newest = teks.len().saturating_sub(1);
         for (place, tek) in teks.into_iter().enumerate() {
-            let activate_at = if place == newest { now + delays.activation } else { now };
+            // One that is older than what is held already is for others' packets only: to send under it would go
+            // back to a key that a departed member may have.
+            let is_overtaken = listed[place + 1..].iter().any(|newer| installed.contains(newer));
+            let activate_at = match place {
+                _ if place == newest => now + delays.activation,
+                _ if is_overtaken => NEVER,
+                _ => now,
+            };
+            let spi = tek.spi;
             keys.plane.install(now, tek, activate_at, &keys.sender_ids).map_err(PulledError::Esp)?;
+            if place != newest {
+                keys.plane.deactivate(now, spi, now + delays.deactivation);
+            }
         }
         Ok(listed)
     }

@@ -69,9 +69,8 @@ fn an_answer_that_a_push_has_overtaken_takes_nothing_back() {
             answers += usize::from(is_answer_to(sent, address));
             !(is_answer_to(sent, address) && answers == 2)
         }));
-        let pulling = |network: &Network| {
-            network.wire.iter().filter(|sent| is_answer_to(sent, address)).count()
-        };
+        let pulling =
+            |network: &Network| network.wire.iter().filter(|sent| is_answer_to(sent, address)).count();
         let before = pulling(&network);
         alarm(&mut network, place);
         network.until(5 * SECOND, |network| pulling(network) == before + 2);
@@ -119,6 +118,35 @@ fn a_gap_is_not_forgotten_because_a_kek_came_behind_it() {
     assert!(network.is_current(place, &market()));
     let gap = |event: &Event| matches!(event, Event::PullAgain { reason: PullReason::SequenceGap, .. });
     assert_eq!(network.members[place].count(gap), 1);
+}
+
+//   <==   GROUPKEY-PUSH { D, SA TEK 2 }    lost, all three of it
+//   <==   GROUPKEY-PUSH { D, SA TEK 3 }    heard: a gap, and a PULL while others still send under TEK 2
+#[test]
+fn an_older_tek_that_comes_by_pull_is_never_sent_under() {
+    let mut network = Network::new(7);
+    let mut slow = policy(1);
+    slow.activation_delay = 10 * SECOND;
+    slow.deactivation_delay = 20 * SECOND;
+    network.add_group(&market(), slow);
+    let place = network.joined(&market(), Role::Both);
+    network.joined(&market(), Role::Both);
+    network.pass(30 * SECOND);
+    network.members[place].connected = false;
+    rekey(&mut network, RekeyWhat::Tek);
+    network.pass(SECOND);
+    network.members[place].connected = true;
+    rekey(&mut network, RekeyWhat::Tek);
+    network.pass(5 * SECOND);
+    let subscription = network.members[place].member.subscription(&market()).unwrap();
+    assert_eq!((subscription.pulls(), subscription.data_sas().len()), (2, 3), "TEK 2 came, to receive");
+    network.pass(10 * SECOND);
+    let newest = network.server.group(network.now, &market()).unwrap().teks.last().unwrap().spi;
+    network.send(place, &market(), b"under the newest").unwrap();
+    let sent = network.data(&market()).last().unwrap().octets.clone();
+    assert_eq!(sent[..4], newest.as_u32().to_be_bytes());
+    network.pass(20 * SECOND);
+    assert_eq!(network.members[place].member.subscription(&market()).unwrap().data_sas().len(), 1);
 }
 
 //   <==   GROUPKEY-PUSH { D(all TEKs), D(all KEKs) }    missed by one sender

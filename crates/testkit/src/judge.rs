@@ -2,7 +2,7 @@
 //!
 //! Nothing here asks what honest machines did with their keys, nor what the key server says of itself but two things:
 //! when a host became a member, and from when on it is to be deaf. That instant holds for senders that heard one copy of
-//! each message: one that heard none of three goes on under the old TEK until it notices.
+//! each message: one that heard none of three goes on under the old TEK until it notices, which is bounded too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -110,13 +110,17 @@ fn stays(network: &Network, group: &GroupId) -> BTreeMap<Hit, Vec<Stay>> {
 /// What a timer may be late by.
 const MARGIN: Duration = Duration::from_millis(1);
 
-/// How long a sender may go on under the old TEK if it heard no copy of one of the messages that replace it.
+/// How long a sender may go on under the old TEK if it missed a message: until it notices and has pulled.
 const LAG_MAX: Duration = Duration::from_secs(35);
 
-/// Says whether a sender heard no copy at all of a message of a rekey: the one that a key server cannot speak for.
-fn missed(network: &Network, origin: Origin, from: Time, until: Time) -> bool {
+/// Says whether a sender had heard no copy at all of one of the messages of late, on a network that loses some: for
+/// such a one no key server can speak. Where nothing was lost there is no such excuse.
+fn missed(network: &Network, origin: Origin, departed: Time, until: Time) -> bool {
     let Origin::Member(place) = origin else { return false };
-    let of_rekey = |push: &&Sent| push.at >= from && push.at <= until;
+    if network.lost == 0 {
+        return false;
+    }
+    let of_rekey = |push: &&Sent| push.at + LAG_MAX >= departed && push.at <= until;
     let pushes = network.pushes();
     let mut unheard = pushes.iter().filter(|push| of_rekey(push));
     unheard.any(|push| !network.heard.contains(&(place, last_block(&push.octets).to_vec())))

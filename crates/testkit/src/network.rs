@@ -168,6 +168,8 @@ pub struct Network {
     pub wire: Vec<Sent>,
     /// Which member heard a copy of which GROUPKEY-PUSH, by the message's last block.
     pub heard: BTreeSet<(usize, Vec<u8>)>,
+    /// How many copies of datagrams were lost.
+    pub lost: u64,
     /// What the key server told, and when.
     pub told: Vec<(Time, ServerEvent)>,
     /// Why datagrams were dropped by those that received them.
@@ -235,6 +237,7 @@ impl Network {
             conditions: Conditions::PERFECT,
             wire: Vec::new(),
             heard: BTreeSet::new(),
+            lost: 0,
             told: Vec::new(),
             drops: BTreeMap::new(),
             tamper: None,
@@ -338,9 +341,9 @@ impl Network {
     pub fn is_current(&self, place: usize, group: &GroupId) -> bool {
         let Some(view) = self.server.group(self.now, group) else { return false };
         let Some(subscription) = self.members[place].member.subscription(group) else { return false };
-        let newest = subscription.data_sas().last().map(|sa| sa.spi);
+        let newest = view.teks.last().map(|tek| tek.spi);
         subscription.epoch().map(|(spi, _)| spi) == Some(view.kek_spi)
-            && newest == view.teks.last().map(|tek| tek.spi)
+            && subscription.data_sas().iter().any(|sa| Some(sa.spi) == newest)
     }
 
     /// Has a member send a payload to a group, if it can.
@@ -538,6 +541,7 @@ impl Network {
         let passes = self.passes.as_mut().is_none_or(|passes| passes(&sent));
         self.wire.push(sent);
         if !passes {
+            self.lost += 1;
             return;
         }
         if let Origin::Member(place) = origin
@@ -549,6 +553,7 @@ impl Network {
             let copies = 1 + u32::from(self.chance(self.conditions.duplication_permille));
             for _ in 0..copies {
                 if self.chance(self.conditions.loss_permille) {
+                    self.lost += 1;
                     continue;
                 }
                 let arrival = self.now + self.latency();

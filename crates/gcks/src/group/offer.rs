@@ -23,10 +23,18 @@ impl Group {
             gap: Some(self.gap(activation)),
             teks: self
                 .teks_in_use(context.now)
-                .filter(|issued| issued.issued >= since)
+                .filter(|issued| !self.precedes(issued, since))
                 .map(|issued| sa_tek(issued, context.now))
                 .collect(),
         }
+    }
+
+    /// Says whether a TEK was issued before a member joined: of those of the very instant of its joining, all but the
+    /// last were.
+    fn precedes(&self, issued: &IssuedTek, since: Time) -> bool {
+        let first = self.teks.iter().rfind(|tek| tek.issued <= since);
+        issued.issued < since
+            || issued.issued == since && first.is_some_and(|first| first.tek.spi != issued.tek.spi)
     }
 
     /// Announces to a newcomer SAs that do not exist yet: its message 3 makes them (RFC 6407 section 7.4.2, the

@@ -309,7 +309,9 @@ impl Judgement {
         let pushes: Vec<&[u8]> = self.pushes.iter().map(Vec::as_slice).collect();
         let mut violations = Vec::new();
         for ((host, life), membership) in &mut self.memberships {
-            if membership.ledger.rekeys.is_empty() {
+            let departed = membership.departed.unwrap_or(usize::MAX);
+            let asked = if membership.afresh { membership.asked } else { 0 };
+            if !self.rests.iter().any(|rest| departed < rest.at || rest.at < asked) {
                 continue;
             }
             trial::close(&mut membership.ledger, provider(), &pushes);
@@ -321,15 +323,12 @@ impl Judgement {
                         .teks
                         .iter()
                         .any(|held| Some(held.keys.encryption.expose()) == tek.map(|k| &k[..]));
-                if !opens {
-                    continue;
-                }
-                if membership.departed.is_some_and(|departed| departed < rest.at) {
+                if opens && departed < rest.at {
                     violations.push(format!(
                         "{REVIVED} host {host}.{life} left, and its keys open what came later"
                     ));
                 }
-                if membership.afresh && rest.at < membership.asked {
+                if opens && rest.at < asked {
                     violations.push(format!(
                         "{REVIVED} host {host}.{life} came, and its keys open what was before"
                     ));

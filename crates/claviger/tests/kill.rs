@@ -80,9 +80,9 @@ fn a_server_killed_at_any_instant_reuses_forgets_and_revives_nothing() {
     assert!(verdict.violations.is_empty(), "CLAVIGER_KILL_SEED={seed}\n{}", verdict.violations.join("\n"));
     // There was something to judge.
     assert!(verdict.pushes > 100, "only {} rekey messages were heard", verdict.pushes);
-    assert!(verdict.data > 500, "only {} data packets were heard", verdict.data);
-    assert!(verdict.pulls > 50, "only {} PULLs", verdict.pulls);
-    assert!(verdict.departures > 10, "only {} departures were acknowledged", verdict.departures);
+    assert!(verdict.data > 300, "only {} data packets were heard", verdict.data);
+    assert!(verdict.pulls > 30, "only {} PULLs", verdict.pulls);
+    assert!(verdict.departures > 5, "only {} departures were acknowledged", verdict.departures);
     assert!(verdict.returns_refused > 0, "no evicted host tried to come back");
     assert!(verdict.settled > 20, "the group came to rest only {} times", verdict.settled);
 }

@@ -126,12 +126,7 @@ fn missed(network: &Network, origin: Origin, departed: Time, until: Time) -> boo
     unheard.any(|push| !network.heard.contains(&(place, last_block(&push.octets).to_vec())))
 }
 
-fn judge_secrecy(
-    network: &Network,
-    group: &GroupId,
-    ledgers: &BTreeMap<Hit, Ledger>,
-    verdict: &mut Verdict,
-) {
+fn judge_secrecy(network: &Network, group: &GroupId, ledgers: &BTreeMap<Hit, Ledger>, verdict: &mut Verdict) {
     let sent = network.data(group);
     let octets: Vec<&[u8]> = sent.iter().map(|sent| &sent.octets[..]).collect();
     let bits = network.server.group(network.now, group).map_or(16, |view| view.policy.sender_id_bits);
@@ -146,7 +141,9 @@ fn judge_secrecy(
                 |stay: &Stay| stay.from <= sent.at && stay.until.is_none_or(|(_, deaf)| sent.at < deaf);
             let unlucky = |stay: &Stay| {
                 stay.until.is_some_and(|(departed, deaf)| {
-                    sent.at >= deaf && sent.at < deaf + LAG_MAX && missed(network, sent.origin, departed, deaf)
+                    sent.at >= deaf
+                        && sent.at < deaf + LAG_MAX
+                        && missed(network, sent.origin, departed, deaf)
                 })
             };
             if !stays.iter().any(inside) && !stays.iter().any(unlucky) {

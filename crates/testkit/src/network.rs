@@ -23,11 +23,7 @@ use claviger_gcks::{Event as ServerEvent, Gcks, GcksConfig, Record};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
-use claviger_member::{
-    Event as MemberEvent, MemberConfig, PlaneKind,
-    event::Places,
-    member::Member,
-};
+use claviger_member::{Event as MemberEvent, MemberConfig, PlaneKind, event::Places, member::Member};
 use claviger_sansio::{
     Carriage, Datagram, RetransmitPolicy, Time, Transmit,
     durable::{Change, RecordKey, Table},
@@ -351,7 +347,12 @@ impl Network {
     /// # Errors
     ///
     /// The reason why it cannot.
-    pub fn send(&mut self, place: usize, group: &GroupId, payload: &[u8]) -> Result<(), claviger_member::Error> {
+    pub fn send(
+        &mut self,
+        place: usize,
+        group: &GroupId,
+        payload: &[u8],
+    ) -> Result<(), claviger_member::Error> {
         let now = self.now;
         let node = &mut self.members[place];
         let (octets, places) = {
@@ -413,7 +414,11 @@ impl Network {
     ///
     /// If it is not so within `limit`.
     pub fn until(&mut self, limit: Duration, mut wanted: impl FnMut(&Self) -> bool) {
-        assert!(self.reaches(limit, &mut wanted), "it did not happen within {limit:?}; drops: {:?}", self.drops);
+        assert!(
+            self.reaches(limit, &mut wanted),
+            "it did not happen within {limit:?}; drops: {:?}",
+            self.drops
+        );
     }
 
     /// Lets time pass until something is so, or `limit` has passed; says which.
@@ -613,7 +618,8 @@ impl Network {
         let groups = self.server.groups(self.now);
         let hosts: Vec<_> = groups.iter().map(|group| self.server.hosts(self.now, &group.id)).collect();
         let held = |node: &Node| {
-            let held = node.member.subscriptions().map(|s| (s.group().clone(), s.epoch(), s.data_sas(), s.pulls()));
+            let held =
+                node.member.subscriptions().map(|s| (s.group().clone(), s.epoch(), s.data_sas(), s.pulls()));
             format!("{:?}", held.collect::<Vec<_>>())
         };
         let members: Vec<String> = self.members.iter().map(held).collect();
@@ -683,7 +689,9 @@ impl Network {
         let mut seen = BTreeSet::new();
         self.wire
             .iter()
-            .filter(|sent| sent.kind == Kind::Control(Carriage::Isakmp) && sent.destination.ip().is_multicast())
+            .filter(|sent| {
+                sent.kind == Kind::Control(Carriage::Isakmp) && sent.destination.ip().is_multicast()
+            })
             .filter(|sent| seen.insert(&sent.octets))
             .collect()
     }

@@ -160,6 +160,9 @@ impl fmt::Display for Refusal {
             }
             Self::GroupFull => f.write_str("the group is full"),
             Self::Elsewhere => f.write_str("another key server serves the group"),
+            Self::Status(1) => f.write_str(
+                "the group has 256-bit keys, and the registration's algorithms are weaker: join with --dh-groups 8,9",
+            ),
             Self::Status(status) => write!(f, "the key server answered with status {status}"),
             Self::NoService => f.write_str("the host does not offer the key server service"),
             Self::Encapsulation(Encapsulation::Tunnel | Encapsulation::Transport) => f.write_str(

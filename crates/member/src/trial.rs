@@ -15,7 +15,7 @@ use claviger_esp::InboundSa;
 use claviger_gdoi::{
     lkh::KeyArray,
     push::{KekMaterial, RekeySa, VerifiedRekey},
-    wire::{LkhUpdateArray, header},
+    wire::{Header, LkhUpdateArray, header},
 };
 use claviger_group::{CookiePair, Spi, Tek};
 
@@ -40,7 +40,21 @@ pub fn close(ledger: &mut Ledger, provider: &CryptoProvider, pushes: &[&[u8]]) {
 pub fn opened(ledger: &Ledger, provider: &CryptoProvider, datagram: &[u8]) -> Vec<VerifiedRekey> {
     let Some((_, cookies)) = header::peek(datagram) else { return Vec::new() };
     let open = |rekey: &LedgerRekey| rekey_sa(rekey, provider, cookies)?.open(datagram).ok();
-    ledger.rekeys.iter().filter_map(open).collect()
+    let held = ledger.rekeys.iter().filter(|rekey| begins_as_push(&rekey.kek, provider, datagram));
+    held.filter_map(open).collect()
+}
+
+/// Says whether a KEK makes the first block of a message one: SEQ stands first in it, its length 8. It spares most
+/// keys of a long history the rest.
+fn begins_as_push(kek: &KekMaterial, provider: &CryptoProvider, datagram: &[u8]) -> bool {
+    let Some(ciphertext) = datagram.get(Header::LEN..) else { return false };
+    let (Some(mut block), Ok(cipher)) =
+        (ciphertext.first_chunk::<16>().copied(), provider.cipher(kek.cipher))
+    else {
+        return false;
+    };
+    let Ok(key) = cipher.key(kek.key.expose()) else { return false };
+    key.decrypt(&kek.iv, &mut block).is_ok() && block[1..4] == [0, 0, 8]
 }
 
 fn rekey_sa(rekey: &LedgerRekey, provider: &CryptoProvider, spi: CookiePair) -> Option<RekeySa> {
@@ -59,17 +73,17 @@ fn learn(ledger: &mut Ledger, provider: &CryptoProvider, message: &VerifiedRekey
     }
     let (Some(kek), Some(lkh)) = (&sa.kek, &kd.lkh) else { return };
     let Some(signing_key) = ledger.rekeys.first().map(|rekey| rekey.signing_key.clone()) else { return };
-    let arrays: Vec<KeyArray> = ledger.rekeys.iter().filter_map(|rekey| rekey.lkh.clone()).collect();
-    let tails: Vec<LkhUpdateArray> = lkh.updates.iter().flat_map(tails).collect();
-    for held in &arrays {
-        for tail in &tails {
-            let Ok(staged) = held.apply(std::slice::from_ref(tail), provider, kek.cipher) else { continue };
-            let material = staged.kek(kek.spi);
-            let mut array = held.clone();
-            array.commit(staged);
-            if let Ok(sa) = RekeySa::new(provider, material, signing_key.clone(), kek.signature, 0) {
-                enter(ledger, &sa, array);
-            }
+    for tail in lkh.updates.iter().flat_map(tails) {
+        // One path that holds the key is enough: what else it holds stays in the ledger.
+        let starts =
+            |held: &&KeyArray| held.keys().iter().any(|k| k.id == tail.id && k.handle == tail.handle);
+        let held = ledger.rekeys.iter().rev().filter_map(|rekey| rekey.lkh.as_ref()).find(starts);
+        let Some(mut array) = held.cloned() else { continue };
+        let Ok(staged) = array.apply(std::slice::from_ref(&tail), provider, kek.cipher) else { continue };
+        let material = staged.kek(kek.spi);
+        array.commit(staged);
+        if let Ok(sa) = RekeySa::new(provider, material, signing_key.clone(), kek.signature, 0) {
+            enter(ledger, &sa, array);
         }
     }
 }

@@ -200,15 +200,16 @@ impl From<&GroupPolicy> for PolicyView {
 pub fn member_needs(policy: &GroupPolicy) -> Vec<String> {
     let mut needs = Vec::new();
     if policy.transform.key_bits() > 128 || policy.kek_cipher == CipherAlgorithm::Aes256Cbc {
-        needs.push("256-bit keys: registrations must use AES-256-CBC and DH group 8 or 9".to_owned());
+        needs.push(
+            "256-bit keys: registrations must use AES-256-CBC and DH group 8 or 9 (join --dh-groups 8,9)"
+                .to_owned(),
+        );
     }
     if !policy.encapsulation.is_udp() {
         needs.push(
             "IP protocol 50: members need CAP_NET_RAW and CAP_NET_ADMIN, and a TUN device (join --tun NAME)"
                 .to_owned(),
         );
-    } else if policy.encapsulation.is_tunnel() {
-        needs.push("tunnel mode: members need CAP_NET_ADMIN for a TUN device (join --tun NAME)".to_owned());
     }
     if policy.encapsulation.is_udp() && policy.encapsulation_port < PORT_UNPRIVILEGED {
         needs.push(format!(

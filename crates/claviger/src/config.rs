@@ -28,6 +28,7 @@ use toml::{
 use crate::{
     cli::{Globals, server::ServerArgs},
     exit::{Exit, Failure, Outcome},
+    hip_offers::{Ciphers, DhGroups},
     logging,
     paths::Paths,
 };
@@ -60,6 +61,19 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// What a host pays to be heard.
     pub(crate) puzzle: Puzzle,
+    /// What HIP offers.
+    pub(crate) hip: Hip,
+}
+
+/// `[hip]`: the algorithms of registrations.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct Hip {
+    /// The Diffie-Hellman groups by number, most preferred first; the server's order decides. Default: 7, 8, 9, 4.
+    /// Name 8 or 9 first where groups have 256-bit keys.
+    pub(crate) dh_groups: DhGroups,
+    /// The ciphers, most preferred first. Default: aes-256-cbc, aes-128-cbc. `null` is never used unless it is named.
+    pub(crate) ciphers: Ciphers,
 }
 
 /// `[listen]`
@@ -244,6 +258,8 @@ pub(crate) struct ServerSettings {
     pub(crate) listen: Listen,
     /// The difficulty of HIP's puzzle in bits.
     pub(crate) difficulty: u8,
+    /// What HIP offers.
+    pub(crate) hip: Hip,
     /// What is logged.
     pub(crate) log: String,
     /// Where identity, store and key file are.
@@ -269,6 +285,7 @@ impl ServerSettings {
         Ok(Self {
             listen,
             difficulty: config.puzzle.difficulty.0,
+            hip: config.hip,
             log: globals.log.clone().or(file_log).unwrap_or_else(|| logging::FILTER_DAEMON.to_owned()),
             socket: globals.socket.clone().or(config.socket).unwrap_or_else(|| paths.server_socket()),
             state_dir: paths.state_dir,
@@ -313,7 +330,7 @@ mod tests {
         let config = parse(
             "state_dir = \"state\"\nsocket = \"/run/x.sock\"\n\
              [listen]\naddress = \"::1\"\nhip_port = 1\ngdoi_port = 2\nraw = true\ninterface = \"eth1\"\n\
-             [log]\nfilter = \"debug\"\n[puzzle]\ndifficulty = 26\n",
+             [log]\nfilter = \"debug\"\n[puzzle]\ndifficulty = 26\n[hip]\ndh_groups = [9, 8]\n",
         );
         let listen = Listen {
             address: "::1".parse().unwrap(),
@@ -328,6 +345,7 @@ mod tests {
             listen,
             log: Log { filter: Some(LogFilter("debug".into())) },
             puzzle: Puzzle { difficulty: Difficulty(26) },
+            hip: Hip { dh_groups: "9,8".parse().unwrap(), ciphers: Ciphers::default() },
         };
         assert_eq!(config, Ok(expected));
     }
@@ -347,7 +365,7 @@ mod tests {
             (
                 "\n[listne]\n",
                 ":2:2: listne: unknown field `listne`, expected one of `state_dir`, `socket`, `listen`, `log`, \
-                 `puzzle`",
+                 `puzzle`, `hip`",
             ),
             ("[listen]\naddress = \"here\"\n", ":2:11: listen.address: invalid IP address syntax"),
             (
@@ -374,7 +392,7 @@ mod tests {
             (
                 "raw = true\n[listen]\nraw = false",
                 ":1:1: raw: unknown field `raw`, expected one of `state_dir`, \
-              `socket`, `listen`, `log`, `puzzle`",
+              `socket`, `listen`, `log`, `puzzle`, `hip`",
             ),
         ] {
             assert_eq!(parse(text), Err(format!("/etc/claviger/server.toml{sentence}")), "{text}");

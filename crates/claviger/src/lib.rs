@@ -9,6 +9,7 @@
 //! | `pipe` | `send` and `recv` |
 //! | `demo` | the demonstration |
 //! | `carrier`, `signal`, `logging` | sockets, signals, logs |
+//! | [`hip_offers`] | which algorithms HIP offers, as people write them |
 //! | `output`, [`exit`], `refusals` | what people and programs are told |
 
 mod carrier;
@@ -16,6 +17,7 @@ mod cli;
 mod config;
 mod demo;
 pub mod exit;
+pub mod hip_offers;
 mod identity_file;
 mod lock;
 mod logging;
@@ -24,6 +26,7 @@ mod output;
 mod paths;
 mod pipe;
 mod refusals;
+mod route;
 pub mod server;
 mod signal;
 mod start;

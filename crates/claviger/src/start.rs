@@ -53,6 +53,8 @@ pub(crate) fn server(globals: &Globals, args: &ServerArgs) -> Outcome {
         raw: settings.listen.raw,
         interface: settings.listen.interface.clone(),
         puzzle_difficulty: settings.difficulty,
+        dh_groups: settings.hip.dh_groups.clone(),
+        ciphers: settings.hip.ciphers.clone(),
     }))
 }
 
@@ -133,6 +135,7 @@ fn member_options(
         group: group.clone(),
         role,
         interface: registration.interface.clone(),
+        dh_groups: registration.dh_groups.clone().unwrap_or_default(),
         tun,
         keep_keys: false,
     }

@@ -68,7 +68,12 @@ mod tests {
             sender: true,
             tun: Some("grp0".into()),
             tun_address: vec![("10.9.0.1".parse().unwrap(), 24)],
-            registration: RegistrationArgs { raw: true, gdoi_port: 1848, interface: Some("lo".into()) },
+            registration: RegistrationArgs {
+                raw: true,
+                gdoi_port: 1848,
+                interface: Some("lo".into()),
+                dh_groups: None,
+            },
         };
         assert_eq!(parse(line).as_ref(), Ok(&expected));
         assert_eq!(expected.role(), Role::Both);

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::config::GDOI_PORT;
+use crate::{config::GDOI_PORT, hip_offers::DhGroups};
 
 /// How to reach a key server, beside its address.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -17,4 +17,7 @@ pub(crate) struct RegistrationArgs {
     /// chooses]
     #[arg(long, value_name = "NAME")]
     pub(crate) interface: Option<String>,
+    /// Diffie-Hellman groups of HIP, by number, such as 8,9: what a group with 256-bit keys needs [default: 7,8,9,4]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) dh_groups: Option<DhGroups>,
 }

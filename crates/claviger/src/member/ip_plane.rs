@@ -46,7 +46,7 @@ impl IpPlane {
         tun.add_route(group, if group.is_ipv4() { 32 } else { 128 }, source)?;
         let mut raw = RawOptions::new("--tun");
         raw.foreign_source = true;
-        let any = super::unspecified(places.channel.group());
+        let any = crate::route::unspecified(places.channel.group());
         let socket = RawSocket::bind(Protocol::Esp, any, &raw)?;
         socket.set_multicast_interface(interface)?;
         socket.set_multicast_hops(DATA_HOPS)?;

@@ -12,7 +12,7 @@ mod udp_plane;
 mod view;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -30,6 +30,8 @@ use tokio::sync::mpsc;
 use crate::{
     carrier::{Carrier, Inlet, Packet, bind_udp},
     exit::{Exit, Failure},
+    hip_offers::{self, Ciphers, DhGroups},
+    route::{address_towards, unspecified},
     signal::Stop,
 };
 use ip_plane::IpPlane;
@@ -59,6 +61,8 @@ pub(crate) struct MemberOptions {
     pub(crate) role: Role,
     /// The interface of multicast; otherwise the route's.
     pub(crate) interface: Option<String>,
+    /// HIP's Diffie-Hellman groups.
+    pub(crate) dh_groups: DhGroups,
     /// A TUN device for the group's packets; otherwise ESP in UDP.
     pub(crate) tun: Option<TunSettings>,
     /// Whether every key is kept after its end: for those who prove what keys can open.
@@ -354,8 +358,12 @@ async fn sleep_until(clock: &Clock, time: Option<Time>) {
 
 fn config(options: &MemberOptions) -> Result<MemberConfig, Failure> {
     let mut hip = HostConfig::new(options.identity.clone(), provider());
+    hip_offers::choose(&mut hip, &options.dh_groups, &Ciphers::default());
     if options.raw {
-        hip.local_addresses = vec![address_towards(options.server_address)?];
+        hip.local_addresses = vec![address_towards(options.server_address.ip()).map_err(|error| {
+            let server = options.server_address.ip();
+            Failure::new(Exit::Unreachable, format!("the key server at {server} cannot be reached: {error}"))
+        })?];
     }
     Ok(MemberConfig {
         hip,
@@ -371,17 +379,6 @@ fn config(options: &MemberOptions) -> Result<MemberConfig, Failure> {
     })
 }
 
-/// Finds the address that this host's packets to another leave from; HIP's checksum on IP protocol 139 covers it.
-fn address_towards(host: SocketAddr) -> Result<IpAddr, Failure> {
-    // Connecting makes the system choose, and sends nothing.
-    let probe = std::net::UdpSocket::bind((unspecified(host.ip()), 0))
-        .and_then(|socket| socket.connect(host).and_then(|()| socket.local_addr()));
-    let address = probe.map_err(|error| {
-        Failure::new(Exit::Unreachable, format!("the key server at {} cannot be reached: {error}", host.ip()))
-    })?;
-    Ok(address.ip())
-}
-
 fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::event::Refusal) -> Failure {
     use claviger_member::event::Refusal;
 
@@ -395,10 +392,6 @@ fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::ev
 
 fn is_source_specific(group: IpAddr) -> bool {
     claviger_net::multicast::is_source_specific(group)
-}
-
-fn unspecified(like: IpAddr) -> IpAddr {
-    if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
 
 fn is_link_local(address: &IpAddr) -> bool {

@@ -27,6 +27,8 @@ use tokio::sync::mpsc;
 use crate::{
     carrier::{Carrier, Packet, bind_udp},
     exit::Failure,
+    hip_offers::{self, Ciphers, DhGroups},
+    route::{address_towards, is_link_local},
     signal::Stop,
 };
 
@@ -53,6 +55,10 @@ pub struct ServerOptions {
     pub interface: Option<String>,
     /// How hard R1's puzzle is: the bits of its solution that must be zero.
     pub puzzle_difficulty: u8,
+    /// HIP's Diffie-Hellman groups.
+    pub dh_groups: DhGroups,
+    /// HIP's ciphers.
+    pub ciphers: Ciphers,
 }
 
 /// Runs the key server until it is told to stop.
@@ -249,15 +255,27 @@ fn push_interface(options: &ServerOptions) -> Result<Option<Interface>, Failure>
     }
 }
 
+/// Addresses of the organisation's scope, which stand for any group when a route is looked up (RFC 2365, RFC 4291).
+const ANY_GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 192, 0, 1);
+const ANY_GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff18, 0, 0, 0, 0, 0, 0, 1);
+
 fn core_config(options: &ServerOptions, interface: Option<&Interface>) -> GcksConfig {
     let mut hip = HostConfig::new(options.identity.clone(), provider());
     hip.puzzle_difficulty = options.puzzle_difficulty;
     // A generic HIP host wants a data transport (RFC 7401 section 5.2.11); members that only register name none.
     hip.transport =
         TransportFormats::Esp(vec![EspSuite::AES_128_CBC_HMAC_SHA_256, EspSuite::AES_256_CBC_HMAC_SHA_256]);
+    hip_offers::choose(&mut hip, &options.dh_groups, &options.ciphers);
     let addresses = interface.and_then(|interface| interface.addresses().ok()).unwrap_or_default();
     let named = options.listen.iter().copied().filter(|address| !address.is_unspecified());
-    let sources: Vec<IpAddr> = named.chain(addresses).collect();
+    // Where nothing names the way out, the route to multicast addresses does.
+    let routed =
+        [IpAddr::V4(ANY_GROUP_V4), IpAddr::V6(ANY_GROUP_V6)].map(|group| address_towards(group).ok());
+    let sources: Vec<IpAddr> = named
+        .chain(addresses)
+        .chain(routed.into_iter().flatten())
+        .filter(|address| !is_link_local(address))
+        .collect();
     let v4 = |address: &IpAddr| match address {
         IpAddr::V4(address) => Some(*address),
         IpAddr::V6(_) => None,

@@ -170,6 +170,8 @@ fn serve_on(stage: &Stage, store: impl Store) {
         raw: false,
         interface: None,
         puzzle_difficulty: 1,
+        dh_groups: Default::default(),
+        ciphers: Default::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     if let Err(failure) = runtime.block_on(run_on(options, store)) {

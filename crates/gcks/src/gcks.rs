@@ -125,6 +125,7 @@ impl Gcks {
         let outcome = self.with_group(now, id, |group, context| group.start_over(context))?;
         let group = self.groups.remove(id).expect("the group was just found");
         self.push_queue.forget(&record::scope(id));
+        self.departures.retain(|(left, _), _| left != id);
         self.push_queue.schedule(now, outcome.pushes);
         self.changes.extend(group.removal());
         for hit in self.grants.hosts_of(id) {

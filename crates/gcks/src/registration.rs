@@ -118,7 +118,7 @@ impl Gcks {
                 self.register(now, ticket, peer, &request, &security, fresh);
             }
             HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
-            HipEvent::Changed { peer } => self.touch(peer),
+            HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
             _ => {}
         }
     }
@@ -144,7 +144,13 @@ impl Gcks {
             return;
         };
         match Role::from_bits(grant.role.bits() & allowed.bits()) {
-            Some(role) => self.store_grant(*hit, group.clone(), Grant { role, ..grant }),
+            Some(role) => {
+                self.store_grant(*hit, group.clone(), Grant { role, ..grant });
+                let waiting = self.groups.get_mut(group).map(|state| &mut state.waiting.joins);
+                for join in waiting.into_iter().flatten().filter(|join| join.hit == *hit) {
+                    join.role = role;
+                }
+            }
             None => {
                 self.withdraw_grant(now, hit, group);
                 self.depart(now, group, *hit, Departure::Evicted);

@@ -365,6 +365,40 @@ fn a_narrowed_role_gets_no_sender_ids() {
 }
 
 #[test]
+fn a_role_narrowed_while_its_keys_wait_gets_no_sender_ids() {
+    let mut network = Network::new(28);
+    let group = market();
+    let mut batched = policy(1);
+    batched.batch_interval = 2 * SECOND;
+    network.add_group(&group, batched);
+    let place = network.add_member();
+    network.join(place, &group, Role::Both);
+    network.pass(SECOND);
+    let hit = network.members[place].hit();
+    network.server.allow(network.now, &group, hit, Role::Receiver).unwrap();
+    network.settle();
+    network.until(5 * SECOND, |n| n.is_keyed(place, &market()));
+    let host = &network.server.hosts(network.now, &group).unwrap()[0];
+    assert!(host.sender_ids.is_empty());
+    assert!(network.send(place, &group, b"no id").is_err());
+}
+
+#[test]
+fn an_evicted_host_that_cannot_be_told_leaves_no_association_behind() {
+    let mut network = network(29);
+    let group = market();
+    let place = network.joined(&group, Role::Both);
+    network.members[place].connected = false;
+    let hit = network.members[place].hit();
+    network.server.evict(network.now, &group, hit).unwrap();
+    network.settle();
+    network.pass(60 * SECOND);
+    assert_eq!(network.server.associations(), 0);
+    let left: Vec<&str> = network.stored().keys().map(|table| table.name()).collect();
+    assert_eq!(left, ["clock", "group", "node"]);
+}
+
+#[test]
 fn a_role_of_which_nothing_is_left_is_out() {
     let mut network = network(15);
     let group = market();

@@ -9,6 +9,8 @@
 //! | [`config`] | what the machine is told at its start |
 //! | [`member`] | the machine: input, output, commands |
 //! | [`subscription`] | one group: its keys and data plane |
+//! | `registration` | what it asks of its key server by HIP, and what it is told |
+//! | `pull`, `push` | GROUPKEY-PULL and GROUPKEY-PUSH: fetching keys, being told of them, missing them |
 //! | `rekey` | what a GROUPKEY-PUSH changes |
 //! | `repull` | when to fetch the keys again |
 //! | `acceptance` | which policy of a key server the member follows |
@@ -25,6 +27,9 @@ pub mod subscription;
 pub mod trial;
 
 mod acceptance;
+mod pull;
+mod push;
+mod registration;
 mod rekey;
 mod repull;
 

@@ -1,8 +1,9 @@
 //! The streams of `send` and `recv` through the daemon.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use claviger_api::{ReceiveStream, Record, Reply, SendStream, SendSummary};
-use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 use super::gaps::{Gaps, Origin};

@@ -1,0 +1,169 @@
+//! GROUPKEY-PULL: fetching keys, and what becomes of them.
+
+use claviger_gdoi::{
+    PullId,
+    iana::NotifyType,
+    member::{Event as GdoiEvent, PullFailure},
+};
+use claviger_group::{CookiePair, GroupId, Spi};
+use claviger_hip::iana::carries_256_bit_keys;
+use claviger_sansio::Time;
+
+use crate::{
+    Member,
+    acceptance::{self, Strength},
+    event::{Event, Places, PullReason, Source},
+    member::Registration,
+    repull::Sign,
+    subscription::PulledError,
+};
+
+/// The PULLs that may fail in a row before the association is taken for lost and made anew.
+const PULL_FAILURES_MAX: u32 = 3;
+
+impl Member {
+    /// Fetches a group's keys again without a sign of missed ones, for instance because the user wants it.
+    pub fn pull_now(&mut self, now: Time, group: &GroupId) {
+        self.pull(now, group);
+        self.settle(now);
+    }
+
+    /// Begins a PULL unless one is under way.
+    pub(crate) fn pull(&mut self, now: Time, group: &GroupId) {
+        let Some(subscription) = self.subscriptions.get_mut(group) else { return };
+        if subscription.pulling.is_some() {
+            return;
+        }
+        let Some(cookies) = self.cookies else { return self.ask(now) };
+        match self.gdoi.pull(now, &cookies, self.gdoi_address, group.clone(), None) {
+            Ok(pull) => {
+                subscription.pulling = Some(pull);
+                subscription.pull_began = now;
+            }
+            Err(_) => {
+                // The message ids of the registration are used up, or its exchanges too many: after a few attempts
+                // a new registration has its own.
+                let failures = subscription.repull.failed(now, Sign::Gap, &mut self.random);
+                self.doubt_association(now, failures);
+            }
+        }
+    }
+
+    /// Takes an association for lost, and makes a new one, after some failures in a row.
+    fn doubt_association(&mut self, now: Time, failures: u32) {
+        if failures.is_multiple_of(PULL_FAILURES_MAX) && self.registration == Registration::Associated {
+            self.registration = Registration::None;
+            self.register(now);
+        }
+    }
+
+    pub(crate) fn pull_due(&mut self, now: Time) {
+        let mut due: Vec<(GroupId, PullReason)> = Vec::new();
+        for subscription in self.subscriptions.values_mut().filter(|s| s.pulling.is_none()) {
+            if let Some(reason) = subscription.repull.take_due(now) {
+                due.push((subscription.group.clone(), reason));
+            }
+        }
+        for (group, reason) in due {
+            self.events.push_back(Event::PullAgain { group: group.clone(), reason });
+            self.pull(now, &group);
+        }
+    }
+
+    pub(crate) fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
+        match event {
+            GdoiEvent::Offered { pull, group, sa } => {
+                if !self.serves(pull, &group) {
+                    let _ = self.gdoi.decline(now, pull);
+                    return;
+                }
+                match acceptance::check(&sa, self.plane, self.strength()) {
+                    Ok(()) => {
+                        // A PULL that ended meanwhile needs no message 3.
+                        let _ = self.gdoi.accept(now, pull);
+                    }
+                    Err(refusal) => {
+                        let _ = self.gdoi.decline(now, pull);
+                        self.refused(group, refusal);
+                    }
+                }
+            }
+            GdoiEvent::Pulled { pull, group, sa, sequence, kd } => {
+                let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
+                if subscription.pulling != Some(pull) {
+                    return;
+                }
+                subscription.pulling = None;
+                let before = subscription.places();
+                subscription.repull.succeeded(now, sa.teks.last().map(|tek| tek.spi));
+                let (provider, random) = (self.provider, &mut self.random);
+                match subscription.pulled(now, provider, random, &sa, sequence, &kd) {
+                    Ok(teks) => self.keyed(now, group, before, &teks),
+                    Err(PulledError::Overtaken) => subscription.repull.note(now, Sign::Gap, random),
+                    Err(error) => self.refused(group, error.refusal()),
+                }
+            }
+            GdoiEvent::PullFailed { pull, group, reason } => self.pull_failed(now, pull, group, reason),
+            _ => {}
+        }
+    }
+
+    /// Says whether an exchange still serves its group: not if that was left, or asked for anew, since it began.
+    fn serves(&self, pull: PullId, group: &GroupId) -> bool {
+        self.subscriptions.get(group).is_some_and(|subscription| subscription.pulling == Some(pull))
+    }
+
+    fn keyed(&mut self, now: Time, group: GroupId, before: Option<Places>, teks: &[Spi]) {
+        let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
+        subscription.pulls += 1;
+        if let Some(expires) = subscription.expires() {
+            subscription.repull.lifetime(now, expires, &mut self.random);
+        }
+        let Some(places) = subscription.places() else { return };
+        let (kek, sequence) = subscription.epoch().unwrap_or((CookiePair([0; 16]), 0));
+        let newest = teks.last().copied();
+        let activates =
+            subscription.data_sas().iter().find(|sa| Some(sa.spi) == newest).map(|sa| sa.activate_at);
+        if before != Some(places) {
+            self.events.push_back(Event::Listen { group: group.clone(), places });
+        }
+        self.events.push_back(Event::Rekeyed {
+            group,
+            by: Source::Pull,
+            kek,
+            sequence,
+            tek: newest,
+            activates,
+        });
+    }
+
+    fn pull_failed(&mut self, now: Time, pull: PullId, group: GroupId, reason: PullFailure) {
+        let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
+        if subscription.pulling != Some(pull) {
+            return;
+        }
+        subscription.pulling = None;
+        match reason {
+            PullFailure::Refused(NotifyType::INVALID_SPI) => {
+                // The group was rekeyed between messages 2 and 3: begin anew, with a pause that grows.
+                subscription.repull.note(now, Sign::Gap, &mut self.random);
+            }
+            PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION) => {
+                // The grant is gone; asking again brings it back or a reason.
+                subscription.granted_until = None;
+                self.ask(now);
+            }
+            _ => {
+                let failures = subscription.repull.failed(now, Sign::Gap, &mut self.random);
+                self.doubt_association(now, failures);
+            }
+        }
+    }
+
+    fn strength(&self) -> Strength {
+        let association = self.hip.association(&self.server);
+        let algorithms = association.and_then(|info| Some((info.cipher?, info.dh_group?)));
+        let bits_256 = algorithms.is_some_and(|(cipher, group)| carries_256_bit_keys(cipher, group));
+        Strength { bits_256 }
+    }
+}

@@ -1,0 +1,77 @@
+//! GROUPKEY-PUSH and the signs of missed ones.
+
+use std::net::SocketAddr;
+
+use claviger_esp::plane::{Event as PlaneEvent, Stage};
+use claviger_group::CookiePair;
+use claviger_sansio::{Datagram, Time};
+
+use crate::{
+    Error, Member,
+    event::{Event, Source},
+    rekey::Standing,
+    repull::{REKEY_SPREAD, Sign},
+};
+
+impl Member {
+    pub(crate) fn handle_push(
+        &mut self,
+        now: Time,
+        cookies: CookiePair,
+        datagram: Datagram<'_>,
+    ) -> Result<(), Error> {
+        let standing =
+            self.subscriptions.values_mut().find_map(|s| s.knows_rekey_sa(&cookies).map(|known| (s, known)));
+        let Some((subscription, standing)) = standing else {
+            self.note_unknown_rekey_sa(now, datagram.destination, cookies);
+            return Err(Error::RekeySaUnknown);
+        };
+        if standing == Standing::Superseded {
+            return Ok(());
+        }
+        let brought = subscription.follow(now, self.provider, &mut self.random, datagram.payload)?;
+        let (kek, sequence) = subscription.epoch().unwrap_or((cookies, 0));
+        self.events.push_back(Event::Rekeyed {
+            group: subscription.group.clone(),
+            by: Source::Push,
+            kek: brought.kek.unwrap_or(kek),
+            sequence,
+            tek: brought.tek,
+            activates: brought.activates,
+        });
+        Ok(())
+    }
+
+    /// A rekey message that went to a group's place under cookies that the group does not have: the message that
+    /// brought them was missed.
+    fn note_unknown_rekey_sa(&mut self, now: Time, destination: SocketAddr, cookies: CookiePair) {
+        for subscription in self.subscriptions.values_mut() {
+            // A newcomer hears copies of the message that told the others of it, under the KEK before its first.
+            let is_new = subscription.keys.as_ref().is_some_and(|keys| now < keys.keyed_at + REKEY_SPREAD);
+            if !is_new && subscription.places().and_then(|places| places.push) == Some(destination) {
+                subscription.repull.note(now, Sign::UnknownRekeySa(cookies), &mut self.random);
+            }
+        }
+    }
+
+    pub(crate) fn handle_plane_events(&mut self, now: Time) {
+        for subscription in self.subscriptions.values_mut() {
+            let Some(keys) = &mut subscription.keys else { continue };
+            while let Some(event) = keys.plane.poll_event() {
+                let sign = match event {
+                    // A newcomer hears the group's old TEK until the senders change over to its first one.
+                    PlaneEvent::UnknownSpi(_)
+                        if keys.plane.status().iter().all(|sa| sa.stage == Stage::Leading) =>
+                    {
+                        continue;
+                    }
+                    PlaneEvent::UnknownSpi(spi) => Sign::UnknownSpi(spi),
+                    PlaneEvent::Exhausting(_) => Sign::SenderIdSpent,
+                    PlaneEvent::Expired(_) => Sign::Gap,
+                    _ => continue,
+                };
+                subscription.repull.note(now, sign, &mut self.random);
+            }
+        }
+    }
+}

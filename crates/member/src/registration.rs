@@ -1,0 +1,256 @@
+//! Registration: what the member asks of its key server by HIP, and what it is told.
+
+use std::time::Duration;
+
+use claviger_group::GroupId;
+use claviger_hip::{
+    Event as HipEvent, RegistrationAnswer, RegistrationRequest,
+    iana::{ChannelStatus, RegType},
+    wire::{Lifetime, McastChannel},
+};
+use claviger_sansio::Time;
+
+use crate::{
+    Member,
+    event::{Event, Refusal},
+    member::Registration,
+    subscription::Subscription,
+};
+
+/// The first pause after a registration that failed, doubled up to [`REGISTER_PAUSE_MAX`].
+const REGISTER_PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause between attempts to register.
+const REGISTER_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// The least time between two renewals, whatever lifetime the key server grants.
+const RENEW_PAUSE_MIN: Duration = Duration::from_secs(1);
+
+impl Member {
+    /// Asks for what is not granted, or remembers to do so when the request under way is answered.
+    pub(crate) fn ask(&mut self, now: Time) {
+        if self.registration == Registration::Asking {
+            self.asks_more = true;
+        } else {
+            self.register(now);
+        }
+    }
+
+    /// Tells the key server which groups were left. One request is outstanding at a time: if one is, this one follows
+    /// its answer. Without an association a new one names the other groups, which says the same.
+    pub(crate) fn tell_left(&mut self, now: Time) {
+        if self.leaving.is_empty() || self.registration != Registration::Associated {
+            return;
+        }
+        let channels = self.leaving.iter().map(|(group, role)| McastChannel {
+            reg_type: RegType::GCKS_GDOI,
+            role: *role,
+            group: group.clone(),
+            channel: None,
+            lifetime: Lifetime::CANCEL,
+            status: ChannelStatus::GRANTED,
+        });
+        let request = RegistrationRequest {
+            reg_type: RegType::GCKS_GDOI,
+            lifetime: self.registration_lifetime,
+            channels: channels.collect(),
+        };
+        if self.hip.request(now, self.server, request).is_ok() {
+            self.leaving.clear();
+        }
+    }
+
+    /// Asks for every group that is not granted: over the association that lives, or by a base exchange.
+    pub(crate) fn register(&mut self, now: Time) {
+        let request = self.request(now);
+        let asked = if self.registration == Registration::Associated
+            && self.hip.association(&self.server).is_some()
+        {
+            self.hip.request(now, self.server, request)
+        } else {
+            self.hip.connect(now, self.server, self.server_address, self.carriage, Some(request))
+        };
+        match asked {
+            Ok(()) => self.registration = Registration::Asking,
+            Err(error) => self.registration_failed(now, error.to_string()),
+        }
+    }
+
+    /// Lists the groups to ask for: over a live association those that are not granted yet, otherwise all.
+    fn request(&self, now: Time) -> RegistrationRequest {
+        let live = self.registration == Registration::Associated;
+        let granted = |s: &Subscription| live && s.granted_until.is_some_and(|until| until > now);
+        let channels = self.subscriptions.values().filter(|s| !granted(s)).map(|subscription| McastChannel {
+            reg_type: RegType::GCKS_GDOI,
+            role: subscription.role,
+            group: subscription.group.clone(),
+            channel: None,
+            lifetime: Lifetime::at_most(self.registration_lifetime),
+            status: ChannelStatus::GRANTED,
+        });
+        RegistrationRequest {
+            reg_type: RegType::GCKS_GDOI,
+            lifetime: self.registration_lifetime,
+            channels: channels.collect(),
+        }
+    }
+
+    /// Renews every registration.
+    pub(crate) fn renew(&mut self, now: Time) {
+        let request = RegistrationRequest {
+            reg_type: RegType::GCKS_GDOI,
+            lifetime: self.registration_lifetime,
+            channels: Vec::new(),
+        };
+        if self.hip.request(now, self.server, request).is_err() {
+            self.registration = Registration::None;
+            self.register(now);
+        }
+    }
+
+    pub(crate) fn handle_hip_event(&mut self, now: Time, event: HipEvent) {
+        match event {
+            HipEvent::Established { .. } => self.registration = Registration::Associated,
+            HipEvent::Registered { answer, .. } => self.registered(now, &answer),
+            HipEvent::Revoked { channels, .. } if channels.is_empty() => self.evicted_from_all(),
+            HipEvent::Revoked { channels, .. } => {
+                for channel in channels {
+                    self.evicted(channel.group);
+                }
+            }
+            HipEvent::Closed { by_peer, .. } => self.closed(by_peer),
+            HipEvent::Failed { reason, .. } => self.registration_failed(now, reason.to_string()),
+            HipEvent::Lost { .. } => {
+                if self.subscriptions.is_empty() {
+                    self.events.push_back(Event::Closed);
+                } else {
+                    self.registration_failed(now, "the key server stopped answering".to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn registered(&mut self, now: Time, answer: &RegistrationAnswer) {
+        self.registration = Registration::Associated;
+        self.failed_attempts = 0;
+        let sa = self.hip.registration_sa(&self.server, RegType::GCKS_GDOI);
+        if let Some(sa) = sa
+            && self.cookies != Some(sa.cookies)
+        {
+            // Exchanges under the earlier keys end with them.
+            self.subscriptions.values_mut().for_each(|subscription| subscription.pulling = None);
+            if let Some(earlier) = self.cookies.replace(sa.cookies) {
+                self.gdoi.remove_registration(&earlier);
+            }
+            if self.gdoi.add_registration(now, sa).is_err() {
+                self.cookies = None;
+            }
+        }
+        let renewed = answer.channels.is_empty().then_some(answer.granted).flatten();
+        if let Some(lifetime) = renewed {
+            for subscription in self.subscriptions.values_mut().filter(|s| s.granted_until.is_some()) {
+                subscription.granted_until = Some(now + lifetime);
+            }
+        }
+        for channel in &answer.channels {
+            self.channel_answered(now, channel);
+        }
+        let refused = answer.channels.is_empty() && answer.granted.is_none();
+        let granted_before = self.subscriptions.values().any(|s| s.granted_until.is_some());
+        if refused && granted_before {
+            // A renewal came too late. Who asks for each group by name gets it back, or a reason.
+            self.subscriptions.values_mut().for_each(|subscription| subscription.granted_until = None);
+            self.asks_more = true;
+        } else if refused {
+            for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
+                self.refused(group, Refusal::NoService);
+            }
+        }
+        let first_end = self.subscriptions.values().filter_map(|s| s.granted_until).min();
+        self.renew_at = first_end.map(|end| now + (end.since(now) * 2 / 3).max(RENEW_PAUSE_MIN));
+        self.tell_left(now);
+        if std::mem::take(&mut self.asks_more)
+            && self.subscriptions.values().any(|s| s.granted_until.is_none())
+        {
+            self.register(now);
+        }
+    }
+
+    /// Takes the server's word on one group. Groups that were not asked for are ignored (binding section 5).
+    fn channel_answered(&mut self, now: Time, channel: &McastChannel) {
+        let Some(subscription) = self.subscriptions.get_mut(&channel.group) else { return };
+        match channel.status {
+            ChannelStatus::GRANTED if channel.lifetime != Lifetime::CANCEL => {
+                subscription.granted_until = Some(now + channel.lifetime.duration());
+                let (group, role) = (channel.group.clone(), channel.role);
+                self.events.push_back(Event::Registered { group: group.clone(), role });
+                self.pull(now, &group);
+            }
+            // Confirms that an earlier subscription was left.
+            ChannelStatus::GRANTED => {}
+            status => self.refused(channel.group.clone(), refusal(status)),
+        }
+    }
+
+    /// Forgets a group; its keys go with it, and only a ledger, if one was asked for, remains.
+    pub(crate) fn keep_ledger(&mut self, group: GroupId, subscription: Subscription) {
+        if let Some(ledger) = subscription.ledger {
+            self.ledgers.insert(group, ledger);
+        }
+    }
+
+    pub(crate) fn refused(&mut self, group: GroupId, refusal: Refusal) {
+        if let Some(subscription) = self.subscriptions.remove(&group) {
+            self.keep_ledger(group.clone(), subscription);
+        }
+        self.events.push_back(Event::Refused { group, refusal });
+    }
+
+    fn evicted(&mut self, group: GroupId) {
+        if let Some(subscription) = self.subscriptions.remove(&group) {
+            self.keep_ledger(group.clone(), subscription);
+            self.events.push_back(Event::Evicted { group });
+        }
+    }
+
+    /// The association ended in good order: by the server it means eviction from every group.
+    fn closed(&mut self, by_server: bool) {
+        // Who came back meanwhile is asking anew.
+        if by_server || self.registration != Registration::Asking {
+            self.registration = Registration::None;
+        }
+        self.renew_at = None;
+        if let Some(cookies) = self.cookies.take() {
+            self.gdoi.remove_registration(&cookies);
+        }
+        if by_server {
+            self.evicted_from_all();
+        }
+        self.events.push_back(Event::Closed);
+    }
+
+    fn evicted_from_all(&mut self) {
+        for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
+            self.evicted(group);
+        }
+    }
+
+    fn registration_failed(&mut self, now: Time, reason: String) {
+        self.failed_attempts += 1;
+        let attempts = self.failed_attempts;
+        let pause = REGISTER_PAUSE_MAX.min(REGISTER_PAUSE_MIN * 2u32.saturating_pow(attempts.min(8) - 1));
+        self.registration = Registration::Pausing { until: now + pause };
+        self.events.push_back(Event::Unreachable { attempts, reason });
+    }
+}
+
+fn refusal(status: ChannelStatus) -> Refusal {
+    match status {
+        ChannelStatus::NOT_AUTHORISED | ChannelStatus::GROUP_UNKNOWN => Refusal::NotAuthorised,
+        ChannelStatus::ROLE_NOT_AUTHORISED => Refusal::NotForRole,
+        ChannelStatus::GROUP_FULL => Refusal::GroupFull,
+        ChannelStatus::SERVED_ELSEWHERE => Refusal::Elsewhere,
+        ChannelStatus(status) => Refusal::Status(status),
+    }
+}

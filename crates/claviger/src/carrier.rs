@@ -68,11 +68,10 @@ impl Carrier {
     }
 
     /// Reads a UDP socket and sends by it what goes by this carriage.
-    pub(crate) fn carry_udp(&mut self, carriage: Carriage, socket: UdpSocket) -> Arc<UdpSocket> {
+    pub(crate) fn carry_udp(&mut self, carriage: Carriage, socket: UdpSocket) {
         let socket = Arc::new(socket);
         self.outlets.push((carriage, Outlet::Udp(socket.clone())));
-        self.listen_udp(Inlet::Control(carriage), socket.clone());
-        socket
+        self.listen_udp(Inlet::Control(carriage), socket);
     }
 
     /// Reads a raw socket and sends by it what goes by this carriage.

@@ -1,7 +1,9 @@
-//! Tells a daemon to stop in good order.
+//! What wakes a daemon's loop beside packets and calls: signals and timers.
 
 use std::io;
 
+use claviger_net::Clock;
+use claviger_sansio::Time;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT.
@@ -22,5 +24,13 @@ impl Stop {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// Waits until a time, or for ever if nothing is due.
+pub(crate) async fn sleep_until(clock: &Clock, time: Option<Time>) {
+    match time {
+        Some(time) => clock.sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -9,8 +9,11 @@ use claviger_net::{
 };
 use claviger_sansio::Time;
 
-use super::{TunSettings, is_link_local};
-use crate::exit::Failure;
+use super::TunSettings;
+use crate::{
+    exit::Failure,
+    route::{is_link_local, unspecified},
+};
 
 /// What ESP adds at most to a packet: outer header, SPI, number, IV, padding, trailer, ICV, rounded up.
 const ESP_OVERHEAD: u32 = 100;
@@ -46,7 +49,7 @@ impl IpPlane {
         tun.add_route(group, if group.is_ipv4() { 32 } else { 128 }, source)?;
         let mut raw = RawOptions::new("--tun");
         raw.foreign_source = true;
-        let any = crate::route::unspecified(places.channel.group());
+        let any = unspecified(places.channel.group());
         let socket = RawSocket::bind(Protocol::Esp, any, &raw)?;
         socket.set_multicast_interface(interface)?;
         socket.set_multicast_hops(DATA_HOPS)?;

@@ -19,7 +19,7 @@ use std::{
 
 use claviger_api::Call;
 use claviger_crypto::{SystemRandom, provider};
-use claviger_group::{GroupId, Role};
+use claviger_group::{GroupId, Role, channel::is_source_specific};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
@@ -32,7 +32,7 @@ use crate::{
     exit::{Exit, Failure},
     hip_offers::{self, Ciphers, DhGroups},
     route::{address_towards, unspecified},
-    signal::Stop,
+    signal::{Stop, sleep_until},
 };
 use ip_plane::IpPlane;
 use streams::Receivers;
@@ -349,13 +349,6 @@ impl MemberDaemon {
     }
 }
 
-async fn sleep_until(clock: &Clock, time: Option<Time>) {
-    match time {
-        Some(time) => clock.sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
 fn config(options: &MemberOptions) -> Result<MemberConfig, Failure> {
     let mut hip = HostConfig::new(options.identity.clone(), provider());
     hip_offers::choose(&mut hip, &options.dh_groups, &Ciphers::default());
@@ -388,12 +381,4 @@ fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::ev
         }
         other => Failure::new(Exit::Refused, format!("refused: {other}")),
     }
-}
-
-fn is_source_specific(group: IpAddr) -> bool {
-    claviger_net::multicast::is_source_specific(group)
-}
-
-fn is_link_local(address: &IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

@@ -20,8 +20,8 @@ use claviger_member::{event::Places, subscription::Subscription};
 use claviger_net::{BindError, Interface, MulticastSocket, UdpOptions, UdpSocket};
 use claviger_sansio::Time;
 
-use super::{gaps::Origin, is_link_local, streams::Delivery};
-use crate::{cli::send::APPLICATION_PORT_DEFAULT, exit::Failure};
+use super::{gaps::Origin, streams::Delivery};
+use crate::{cli::send::APPLICATION_PORT_DEFAULT, exit::Failure, route::is_link_local};
 
 /// The next header of UDP.
 const UDP: u8 = 17;

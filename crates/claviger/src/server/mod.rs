@@ -29,7 +29,7 @@ use crate::{
     exit::Failure,
     hip_offers::{self, Ciphers, DhGroups},
     route::{address_towards, is_link_local},
-    signal::Stop,
+    signal::{Stop, sleep_until},
 };
 
 /// Packets and calls that share one commit at most: beyond them latency would pay for throughput.
@@ -236,13 +236,6 @@ impl<S: Store> Server<S> {
 
 /// The hops that a GROUPKEY-PUSH may travel: group addresses limit their own scope (RFC 2365), routers the rest.
 const PUSH_HOPS: u8 = 32;
-
-async fn sleep_until(clock: &Clock, time: Option<Time>) {
-    match time {
-        Some(time) => clock.sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
 
 /// Finds the interface that multicast leaves by: the one named, or that of the one address listened on.
 fn push_interface(options: &ServerOptions) -> Result<Option<Interface>, Failure> {

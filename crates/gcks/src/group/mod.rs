@@ -19,7 +19,9 @@ use claviger_crypto::{
     CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, random, sign::SigningKey,
 };
 use claviger_gdoi::server::PullId;
-use claviger_group::{CookiePair, GroupId, GroupPolicy, Role, Spi, Tek, policy::PolicyError, tek::TekKeys};
+use claviger_group::{
+    CookiePair, GroupId, GroupPolicy, KekManagement, Role, Spi, Tek, policy::PolicyError, tek::TekKeys,
+};
 use claviger_identity::Hit;
 use claviger_keytree::{Degree, KeyLength, KeyTree, Leaf, LkhIds, capacity_16_bit};
 use claviger_sansio::Time;
@@ -277,11 +279,25 @@ impl From<CryptoError> for NewError {
     }
 }
 
+/// The most members that a tree with 32-bit ids numbers: a level has 27 bits of them.
+const CAPACITY_32_BIT: u32 = 1 << 27;
+
 /// Checks a policy and returns the tree's degree.
 pub(crate) fn degree(policy: &GroupPolicy) -> Result<Degree, PolicyError> {
     let degree = Degree::new(policy.degree).map_err(|_| PolicyError::Degree)?;
-    policy.check(capacity_16_bit(degree))?;
+    let limit = match policy.kek_management {
+        KekManagement::Lkh => capacity_16_bit(degree),
+        KekManagement::Lkh32 => CAPACITY_32_BIT,
+    };
+    policy.check(limit)?;
     Ok(degree)
+}
+
+/// Chooses the KEK management that everybody knows if it holds as many members as the policy admits, and otherwise
+/// the one that does.
+pub fn kek_management_for(policy: &GroupPolicy) -> KekManagement {
+    let limit = Degree::new(policy.degree).map_or(u32::MAX, capacity_16_bit);
+    if policy.members_max <= limit { KekManagement::Lkh } else { KekManagement::Lkh32 }
 }
 
 /// What a group needs of its server for a step.

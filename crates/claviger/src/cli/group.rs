@@ -246,7 +246,10 @@ fn policy_text(policy: &PolicyView) -> String {
         ("transform", policy.transform.name().to_owned()),
         ("encapsulation", format!("{}, port {}", policy.encapsulation.name(), policy.port)),
         ("rekey messages", format!("{}, {push_port}", policy.push_address)),
-        ("signed", format!("each {}, by {}", policy.push_authentication.name(), policy.push_signature.name())),
+        (
+            "signed",
+            format!("each {}, by {}", policy.push_authentication.name(), policy.push_signature.name()),
+        ),
         ("KEK cipher", policy.kek_cipher.name().to_owned()),
         ("KEK management", policy.kek_management.name().to_owned()),
         ("tree degree", policy.degree.to_string()),

@@ -4,8 +4,8 @@ use claviger_crypto::CryptoError;
 
 use crate::{
     job::{CbcEncrypted, CbcJob, Job, Task, Wrapped},
-    portable,
     shape::{Jobs, Operation, Shape, Verdicts},
+    vector,
 };
 
 /// A way to do many jobs at once. All of them yield the same octets.
@@ -36,10 +36,7 @@ impl Engine {
 
     /// Says whether this CPU can run the engine. In place of one that it cannot run, [`Engine::Portable`] works.
     pub fn is_available(self) -> bool {
-        match self {
-            Self::Vaes | Self::AesNi => false,
-            Self::Portable => true,
-        }
+        vector::is_available(self)
     }
 
     /// Names the engine, for logs and tables.
@@ -181,7 +178,7 @@ impl Engine {
         }
         let mut verdicts = Vec::with_capacity(if operation.has_verdict() { count } else { 0 });
         let mut source = Jobs::new(shape, first, jobs);
-        portable::run(&shape, &mut source, out, &mut verdicts)?;
+        vector::run(self, &shape, count, &mut source, out, &mut verdicts)?;
         if source.is_exhausted() { Ok(verdicts) } else { Err(CryptoError::Length) }
     }
 }

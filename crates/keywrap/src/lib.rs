@@ -40,6 +40,7 @@ mod kdf;
 mod one;
 mod portable;
 mod shape;
+mod vector;
 
 pub use engine::Engine;
 pub use job::{CbcEncrypted, CbcJob, Job, Wrapped, padded_len, wrapped_len};

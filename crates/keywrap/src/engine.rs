@@ -2,10 +2,13 @@
 
 use claviger_crypto::CryptoError;
 
+#[cfg(not(target_arch = "x86_64"))]
+use crate::portable;
+#[cfg(target_arch = "x86_64")]
+use crate::vector;
 use crate::{
     job::{CbcEncrypted, CbcJob, Job, Task, Wrapped},
     shape::{Jobs, Operation, Shape, Verdicts},
-    vector,
 };
 
 /// A way to do many jobs at once. All of them yield the same octets.
@@ -36,7 +39,13 @@ impl Engine {
 
     /// Says whether this CPU can run the engine. In place of one that it cannot run, [`Engine::Portable`] works.
     pub fn is_available(self) -> bool {
-        vector::is_available(self)
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Vaes | Self::AesNi => vector::is_available(self),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Vaes | Self::AesNi => false,
+        }
     }
 
     /// Names the engine, for logs and tables.
@@ -178,7 +187,10 @@ impl Engine {
         }
         let mut verdicts = Vec::with_capacity(if operation.has_verdict() { count } else { 0 });
         let mut source = Jobs::new(shape, first, jobs);
+        #[cfg(target_arch = "x86_64")]
         vector::run(self, &shape, count, &mut source, out, &mut verdicts)?;
+        #[cfg(not(target_arch = "x86_64"))]
+        portable::run(&shape, &mut source, out, &mut verdicts)?;
         if source.is_exhausted() { Ok(verdicts) } else { Err(CryptoError::Length) }
     }
 }

@@ -40,6 +40,7 @@ mod kdf;
 mod one;
 mod portable;
 mod shape;
+#[cfg(target_arch = "x86_64")]
 mod vector;
 
 pub use engine::Engine;

@@ -105,11 +105,11 @@ impl Lanes for AesNi {
     }
 
     #[inline(always)]
-    fn running_xor(self, register: __m128i) -> __m128i {
+    fn running_xor(self, register: __m128i, with: __m128i) -> __m128i {
         // SAFETY: `self` proves the features.
         unsafe {
             let pairs = _mm_xor_si128(register, _mm_bslli_si128::<4>(register));
-            _mm_xor_si128(pairs, _mm_bslli_si128::<8>(pairs))
+            _mm_xor_si128(_mm_xor_si128(pairs, _mm_bslli_si128::<8>(pairs)), with)
         }
     }
 

@@ -1,7 +1,7 @@
 //! The jobs that one set of registers does side by side: their octets in, their octets out.
 
 use crate::{
-    job::{BLOCK_LEN, Task},
+    job::{BLOCK_LEN, HALF_LEN, Task},
     shape::Shape,
     vector::lanes::{Block, Lanes},
 };
@@ -65,9 +65,12 @@ impl<'a, const R: usize> Batch<'a, R> {
         let length = (stride - offset).min(BLOCK_LEN);
         self.each(lanes, registers, |job, block| {
             let to = &mut out[job * stride + offset..][..length];
-            match to.first_chunk_mut() {
-                Some(to) => *to = *block,
-                None => to.copy_from_slice(&block[..length]),
+            if let Some(to) = to.as_mut_array() {
+                *to = *block;
+            } else if let (Some(to), Some(half)) = (to.as_mut_array::<HALF_LEN>(), block.first_chunk()) {
+                *to = *half;
+            } else {
+                to.copy_from_slice(&block[..length]);
             }
         });
     }

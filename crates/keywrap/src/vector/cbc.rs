@@ -6,20 +6,21 @@ use crate::{
         batch::Batch,
         lanes::{Kernel, Lanes},
         schedule::{block_of, decrypt, encrypt, expand, invert},
+        scratch::Room,
     },
 };
 
 /// Encrypts a batch.
 pub(super) struct EncryptCbc<'a, V: Lanes, const R: usize> {
     pub(super) batch: Batch<'a, R>,
-    pub(super) round_keys: &'a mut [[V::Register; R]],
+    pub(super) room: Room<'a, V, R>,
     pub(super) out: &'a mut [u8],
 }
 
 impl<V: Lanes, const R: usize> Kernel<V> for EncryptCbc<'_, V, R> {
     #[inline(always)]
     fn run(self, lanes: V) {
-        let Self { batch, round_keys, out } = self;
+        let Self { batch, room: Room { round_keys, .. }, out } = self;
         expand(lanes, &batch, round_keys);
         let mut previous = batch.gather(lanes, |task| *task.iv);
         for block in 0..batch.shape.input_len / BLOCK_LEN {
@@ -36,14 +37,14 @@ impl<V: Lanes, const R: usize> Kernel<V> for EncryptCbc<'_, V, R> {
 /// Decrypts a batch.
 pub(super) struct DecryptCbc<'a, V: Lanes, const R: usize> {
     pub(super) batch: Batch<'a, R>,
-    pub(super) round_keys: &'a mut [[V::Register; R]],
+    pub(super) room: Room<'a, V, R>,
     pub(super) out: &'a mut [u8],
 }
 
 impl<V: Lanes, const R: usize> Kernel<V> for DecryptCbc<'_, V, R> {
     #[inline(always)]
     fn run(self, lanes: V) {
-        let Self { batch, round_keys, out } = self;
+        let Self { batch, room: Room { round_keys, .. }, out } = self;
         expand(lanes, &batch, round_keys);
         invert(lanes, round_keys);
         let mut previous = batch.gather(lanes, |task| *task.iv);

@@ -7,13 +7,14 @@ use crate::{
         batch::Batch,
         lanes::{Kernel, Lanes},
         schedule::{encrypt, expand},
+        scratch::Room,
     },
 };
 
 /// Derives as much as the outputs hold from each key of a batch.
 pub(super) struct Derive<'a, V: Lanes, const R: usize> {
     pub(super) batch: Batch<'a, R>,
-    pub(super) round_keys: &'a mut [[V::Register; R]],
+    pub(super) room: Room<'a, V, R>,
     pub(super) label: &'static [u8; 7],
     pub(super) out: &'a mut [u8],
 }
@@ -22,7 +23,7 @@ impl<V: Lanes, const R: usize> Kernel<V> for Derive<'_, V, R> {
     /// RFC 4493 §2.4 over each message of the derivation, which are whole blocks.
     #[inline(always)]
     fn run(self, lanes: V) {
-        let Self { batch, round_keys, label, out } = self;
+        let Self { batch, room: Room { round_keys, .. }, label, out } = self;
         expand(lanes, &batch, round_keys);
         let mut subkey = encrypt(lanes, round_keys, [lanes.zero(); R]);
         for register in &mut subkey {

@@ -8,14 +8,14 @@ use crate::{
         batch::Batch,
         lanes::{Kernel, Lanes},
         schedule::{block_of, decrypt, encrypt, expand, invert},
+        scratch::Room,
     },
 };
 
 /// Wraps a batch.
 pub(super) struct Wrap<'a, V: Lanes, const R: usize> {
     pub(super) batch: Batch<'a, R>,
-    pub(super) round_keys: &'a mut [[V::Register; R]],
-    pub(super) halves: &'a mut [[V::Register; R]],
+    pub(super) room: Room<'a, V, R>,
     pub(super) out: &'a mut [u8],
 }
 
@@ -23,15 +23,15 @@ impl<V: Lanes, const R: usize> Kernel<V> for Wrap<'_, V, R> {
     /// RFC 3394 §2.2.1, index based, and RFC 5649 §4.1.
     #[inline(always)]
     fn run(self, lanes: V) {
-        let Self { batch, round_keys, halves, out } = self;
+        let Self { batch, room: Room { round_keys, halves }, out } = self;
         expand(lanes, &batch, round_keys);
-        for pair in 0..halves.len().div_ceil(2) {
-            let blocks = batch.gather(lanes, |task| block_of(task.input, pair));
+        for (pair, block) in halves.chunks_mut(2).zip(0..) {
+            let both = batch.gather(lanes, |task| block_of(task.input, block));
             for r in 0..R {
-                halves[2 * pair][r] = lanes.first_twice(blocks[r]);
+                pair[0][r] = lanes.first_twice(both[r]);
             }
-            if let Some(second) = halves.get_mut(2 * pair + 1) {
-                *second = blocks;
+            if let Some(second) = pair.get_mut(1) {
+                *second = both;
             }
         }
         let mut value = [lanes.number(initial_value(batch.shape)); R];
@@ -68,8 +68,7 @@ impl<V: Lanes, const R: usize> Kernel<V> for Wrap<'_, V, R> {
 /// Unwraps a batch.
 pub(super) struct Unwrap<'a, V: Lanes, const R: usize> {
     pub(super) batch: Batch<'a, R>,
-    pub(super) round_keys: &'a mut [[V::Register; R]],
-    pub(super) halves: &'a mut [[V::Register; R]],
+    pub(super) room: Room<'a, V, R>,
     pub(super) out: &'a mut [u8],
     pub(super) verdicts: &'a mut Verdicts,
 }
@@ -78,15 +77,18 @@ impl<V: Lanes, const R: usize> Kernel<V> for Unwrap<'_, V, R> {
     /// RFC 3394 §2.2.2, index based, and RFC 5649 §4.2.
     #[inline(always)]
     fn run(self, lanes: V) {
-        let Self { batch, round_keys, halves, out, verdicts } = self;
+        let Self { batch, room: Room { round_keys, halves }, out, verdicts } = self;
         expand(lanes, &batch, round_keys);
         invert(lanes, round_keys);
         let mut value = batch.gather(lanes, |task| block_of(task.input, 0));
-        for (index, half) in halves.iter_mut().enumerate() {
-            // A half is wanted in the second place. It is there in every other block of the input.
-            let blocks = batch.gather(lanes, |task| block_of(task.input, (index + 1) / 2));
+        halves[0] = value;
+        for (pair, block) in halves[1..].chunks_mut(2).zip(1..) {
+            let both = batch.gather(lanes, |task| block_of(task.input, block));
             for r in 0..R {
-                half[r] = if index % 2 == 0 { blocks[r] } else { lanes.first_twice(blocks[r]) };
+                pair[0][r] = lanes.first_twice(both[r]);
+            }
+            if let Some(second) = pair.get_mut(1) {
+                *second = both;
             }
         }
         if let [half] = halves {

@@ -51,8 +51,8 @@ pub(super) trait Lanes: Copy {
     /// The last word, its first octet moved to its end (RotWord of FIPS 197 §5.2), four times.
     fn last_word_rotated(self, register: Self::Register) -> Self::Register;
 
-    /// Each word the exclusive or of itself and all before it.
-    fn running_xor(self, register: Self::Register) -> Self::Register;
+    /// Each word the exclusive or of itself, all before it and the one that `with` has in its place.
+    fn running_xor(self, register: Self::Register, with: Self::Register) -> Self::Register;
 
     /// The block times x in GF(2^128), as RFC 4493 §2.3 numbers the bits.
     fn double(self, register: Self::Register) -> Self::Register;

@@ -101,10 +101,11 @@ fn with<'a, V: Lanes>(
     out: &mut [u8],
     verdicts: &mut Verdicts,
 ) -> Result<(), CryptoError> {
-    if count <= V::LANES {
-        Call::<V, 1>::new(lanes, shape).run(source, out, verdicts)
-    } else {
-        Call::<V, REGISTERS>::new(lanes, shape).run(source, out, verdicts)
+    match count.div_ceil(V::LANES) {
+        0 | 1 => Call::<V, 1>::new(lanes, shape).run(source, out, verdicts),
+        2 => Call::<V, 2>::new(lanes, shape).run(source, out, verdicts),
+        3 | 4 => Call::<V, 4>::new(lanes, shape).run(source, out, verdicts),
+        _ => Call::<V, REGISTERS>::new(lanes, shape).run(source, out, verdicts),
     }
 }
 
@@ -127,16 +128,13 @@ impl<'s, V: Lanes, const R: usize> Call<'s, V, R> {
         mut out: &mut [u8],
         verdicts: &mut Verdicts,
     ) -> Result<(), CryptoError> {
-        const { assert!(GROUP.is_multiple_of(REGISTERS * V::LANES), "a group is whole batches") }
+        const { assert!(REGISTERS * V::LANES <= GROUP, "a group fills the registers") }
         let mut group = Group::new();
         while !out.is_empty() {
-            let tasks = source.fill(&mut group)?;
+            let tasks = source.fill(&mut group, R * V::LANES)?;
             let now;
             (now, out) = self.shape.take(out, tasks.len())?;
-            let batches = tasks.chunks(R * V::LANES);
-            for (tasks, out) in batches.zip(now.chunks_mut(R * V::LANES * self.shape.output_len)) {
-                self.batch(tasks, out, verdicts);
-            }
+            self.batch(tasks, now, verdicts);
         }
         Ok(())
     }
@@ -155,20 +153,20 @@ impl<'s, V: Lanes, const R: usize> Call<'s, V, R> {
     fn batch_in<const N: usize>(&mut self, tasks: &[Task<'_>], out: &mut [u8], verdicts: &mut Verdicts) {
         let (lanes, shape) = (self.lanes, self.shape);
         let batch = Batch::<N>::new(shape, tasks);
-        let (round_keys, halves) = self.scratch.lend::<N>();
+        let room = self.scratch.lend();
         match shape.operation {
             Operation::Wrap | Operation::WrapPadded => {
-                lanes.enter(Wrap { batch, round_keys, halves, out });
+                lanes.enter(Wrap { batch, room, out });
             }
             Operation::Unwrap | Operation::UnwrapPadded => {
-                lanes.enter(Unwrap { batch, round_keys, halves, out, verdicts });
+                lanes.enter(Unwrap { batch, room, out, verdicts });
             }
-            Operation::EncryptCbc => lanes.enter(EncryptCbc { batch, round_keys, out }),
-            Operation::DecryptCbc => lanes.enter(DecryptCbc { batch, round_keys, out }),
+            Operation::EncryptCbc => lanes.enter(EncryptCbc { batch, room, out }),
+            Operation::DecryptCbc => lanes.enter(DecryptCbc { batch, room, out }),
             Operation::Advance => {
-                lanes.enter(Derive { batch, round_keys, label: kdf::ADVANCE, out });
+                lanes.enter(Derive { batch, room, label: kdf::ADVANCE, out });
             }
-            Operation::DeriveIv => lanes.enter(Derive { batch, round_keys, label: kdf::IV, out }),
+            Operation::DeriveIv => lanes.enter(Derive { batch, room, label: kdf::IV, out }),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! `R` registers are in hand at once, each with the keys of as many jobs as it has lanes.
 
 use crate::{
-    job::BLOCK_LEN,
+    job::{BLOCK_LEN, HALF_LEN},
     vector::{batch::Batch, lanes::Lanes},
 };
 
@@ -40,7 +40,7 @@ pub(super) fn expand<V: Lanes, const R: usize>(
             let word = if is_rotated { lanes.last_word_rotated(last[r]) } else { lanes.last_word(last[r]) };
             // The last round of encryption is SubWord here: ShiftRows changes nothing where all words are equal.
             let word = lanes.encrypt_last(word, constant);
-            now[0][r] = lanes.xor(lanes.running_xor(same[r]), word);
+            now[0][r] = lanes.running_xor(same[r], word);
         }
     }
 }
@@ -111,6 +111,9 @@ pub(super) fn block_of(octets: &[u8], index: usize) -> [u8; BLOCK_LEN] {
         return *block;
     }
     let mut block = [0; BLOCK_LEN];
-    block[..rest.len()].copy_from_slice(rest);
+    match rest.as_array::<HALF_LEN>() {
+        Some(half) => block[..HALF_LEN].copy_from_slice(half),
+        None => block[..rest.len()].copy_from_slice(rest),
+    }
     block
 }

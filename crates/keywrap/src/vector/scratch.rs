@@ -31,32 +31,37 @@ impl<V: Lanes, const R: usize> Scratch<V, R> {
         }
     }
 
-    /// Lends the round keys and the halves, for as many registers as are wanted, but at most `R`.
-    pub(super) fn lend<const N: usize>(&mut self) -> (&mut [[V::Register; N]], &mut [[V::Register; N]]) {
+    /// Lends the memory to as many registers as are wanted, at most `R`.
+    pub(super) fn lend<const N: usize>(&mut self) -> Room<'_, V, N> {
         let (round_keys, halves) = self.used;
-        let round_keys_of_all = self.round_keys.as_flattened_mut().as_chunks_mut().0;
-        let halves_of_all = self.halves.as_flattened_mut().as_chunks_mut().0;
-        (&mut round_keys_of_all[..round_keys], &mut halves_of_all[..halves])
+        Room {
+            round_keys: &mut self.round_keys.as_flattened_mut().as_chunks_mut().0[..round_keys],
+            halves: &mut self.halves.as_flattened_mut().as_chunks_mut().0[..halves],
+        }
     }
 }
 
 impl<V: Lanes, const R: usize> Drop for Scratch<V, R> {
     fn drop(&mut self) {
         let lanes = self.lanes;
-        let (round_keys, halves) = self.lend::<R>();
-        lanes.enter(Erase { round_keys, halves });
+        lanes.enter(Erase(self.lend::<R>()));
     }
 }
 
-struct Erase<'a, V: Lanes, const R: usize> {
-    round_keys: &'a mut [[V::Register; R]],
-    halves: &'a mut [[V::Register; R]],
+/// The memory of one batch in `N` registers.
+pub(super) struct Room<'a, V: Lanes, const N: usize> {
+    /// As many as a key has.
+    pub(super) round_keys: &'a mut [[V::Register; N]],
+    /// As many as are wrapped, or none.
+    pub(super) halves: &'a mut [[V::Register; N]],
 }
 
-impl<V: Lanes, const R: usize> Kernel<V> for Erase<'_, V, R> {
+struct Erase<'a, V: Lanes, const N: usize>(Room<'a, V, N>);
+
+impl<V: Lanes, const N: usize> Kernel<V> for Erase<'_, V, N> {
     #[inline(always)]
     fn run(self, _lanes: V) {
-        for registers in [self.round_keys, self.halves] {
+        for registers in [self.0.round_keys, self.0.halves] {
             registers.as_flattened_mut().iter_mut().for_each(Zeroize::zeroize);
         }
     }

@@ -7,8 +7,8 @@ use std::arch::x86_64::{
     _mm512_aesenc_epi128, _mm512_aesenclast_epi128, _mm512_broadcast_i32x4, _mm512_bslli_epi128,
     _mm512_castsi128_si512, _mm512_extracti32x4_epi32, _mm512_inserti32x4, _mm512_mask_blend_epi64,
     _mm512_mul_epu32, _mm512_set_epi64, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8,
-    _mm512_shuffle_epi32, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
-    _mm512_xor_si512,
+    _mm512_shuffle_epi32, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_ternarylogic_epi64,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use crate::vector::lanes::{Block, Kernel, Lanes};
@@ -121,11 +121,12 @@ impl Lanes for Vaes {
     }
 
     #[inline(always)]
-    fn running_xor(self, register: __m512i) -> __m512i {
+    fn running_xor(self, register: __m512i, with: __m512i) -> __m512i {
         // SAFETY: `self` proves the features.
         unsafe {
             let pairs = _mm512_xor_si512(register, _mm512_bslli_epi128::<4>(register));
-            _mm512_xor_si512(pairs, _mm512_bslli_epi128::<8>(pairs))
+            // 0x96 is the truth table of an exclusive or of three.
+            _mm512_ternarylogic_epi64::<0x96>(pairs, _mm512_bslli_epi128::<8>(pairs), with)
         }
     }
 

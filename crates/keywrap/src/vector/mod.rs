@@ -12,7 +12,7 @@
 //! | [`schedule`] | key schedules, and blocks encrypted under them |
 //! | [`scratch`] | where they live until the call returns |
 //! | [`batch`] | the jobs of a set of registers: their octets in, their octets out |
-//! | [`key_wrap`], [`cbc`], [`derive`] | the operations |
+//! | [`key_wrap`], [`cbc`], [`mod@derive`] | the operations |
 
 use claviger_crypto::CryptoError;
 

@@ -48,15 +48,25 @@ pub(super) fn expand<V: Lanes, const R: usize>(
 /// Turns round keys for encryption to those of the equivalent inverse cipher (FIPS 197 §5.3.5).
 #[inline(always)]
 pub(super) fn invert<V: Lanes, const R: usize>(lanes: V, round_keys: &mut [[V::Register; R]]) {
-    round_keys.reverse();
     let last = round_keys.len() - 1;
-    for round_key in &mut round_keys[1..last] {
-        for register in round_key {
-            // There is no InvMixColumns alone for wide registers: a round of decryption after one of encryption
-            // without MixColumns undoes all but that.
-            *register = lanes.decrypt(lanes.encrypt_last(*register, lanes.zero()), lanes.zero());
+    // Both ends at once, through registers: a reversal in memory would be compiled for any CPU.
+    for at in 0..=last / 2 {
+        let (mut early, mut late) = (round_keys[at], round_keys[last - at]);
+        if at > 0 {
+            for r in 0..R {
+                early[r] = inverse_mix_columns(lanes, early[r]);
+                late[r] = inverse_mix_columns(lanes, late[r]);
+            }
         }
+        (round_keys[at], round_keys[last - at]) = (late, early);
     }
+}
+
+/// InvMixColumns (FIPS 197 §5.3.3). No wide instruction does that alone, but a round of decryption after one of
+/// encryption without MixColumns undoes all else.
+#[inline(always)]
+fn inverse_mix_columns<V: Lanes>(lanes: V, round_key: V::Register) -> V::Register {
+    lanes.decrypt(lanes.encrypt_last(round_key, lanes.zero()), lanes.zero())
 }
 
 /// Encrypts the block of each job.

@@ -66,3 +66,35 @@ impl<V: Lanes, const N: usize> Kernel<V> for Erase<'_, V, N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vector::aes_ni::AesNi;
+
+    #[test]
+    fn what_was_used_is_erased() {
+        let Some(lanes) = AesNi::detect() else {
+            println!("this CPU has no AES-NI");
+            return;
+        };
+        let mut scratch = Scratch::<AesNi, 4>::new(lanes, 11, 3);
+        let octets = |scratch: &mut Scratch<AesNi, 4>| {
+            let Room { round_keys, halves } = scratch.lend::<2>();
+            assert_eq!((round_keys.len(), halves.len()), (11, 3));
+            let mut sum = 0;
+            for register in round_keys.as_flattened().iter().chain(halves.as_flattened()) {
+                lanes.scatter(*register, |_, block| {
+                    sum += block.iter().map(|octet| u32::from(*octet)).sum::<u32>()
+                });
+            }
+            sum
+        };
+        let Room { round_keys, halves } = scratch.lend::<2>();
+        round_keys.fill([lanes.splat(&[1; 16]); 2]);
+        halves.fill([lanes.splat(&[1; 16]); 2]);
+        assert_eq!(octets(&mut scratch), 16 * 2 * (11 + 3));
+        lanes.enter(Erase(scratch.lend::<4>()));
+        assert_eq!(octets(&mut scratch), 0);
+    }
+}

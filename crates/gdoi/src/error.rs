@@ -113,6 +113,8 @@ pub enum ApiMisuse {
     DownloadMismatch,
     /// The message would exceed 65,507 octets, or a part of it its length field.
     MessageTooLong,
+    /// The messages are not consecutive ones of one rekey SA, 1 to 65,535 of them.
+    NotOneBatch,
     /// Too many exchanges are in progress under this registration.
     TooManyExchanges,
     /// No exchange has this identifier.
@@ -199,6 +201,7 @@ impl ApiMisuse {
             Self::Cookies => "cookies_in_use",
             Self::DownloadMismatch => "download_mismatch",
             Self::MessageTooLong => "message_too_long",
+            Self::NotOneBatch => "not_one_batch",
             Self::TooManyExchanges => "too_many_own_exchanges",
             Self::UnknownPull => "unknown_pull",
             Self::UnknownRegistration => "unknown_registration",
@@ -266,6 +269,7 @@ impl fmt::Display for ApiMisuse {
             Self::Cookies => "cookies are in use or zero",
             Self::DownloadMismatch => "keys do not fit the policy that was offered",
             Self::MessageTooLong => "message exceeds its length field or 65507 octets",
+            Self::NotOneBatch => "messages are not consecutive ones of one rekey SA",
             Self::TooManyExchanges => "too many exchanges in progress under this registration",
             Self::UnknownPull => "no exchange has this identifier",
             Self::UnknownRegistration => "no registration has these cookies",

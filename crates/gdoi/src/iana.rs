@@ -122,6 +122,14 @@ pub mod kek {
     pub const SIG_ECDSA_384: u16 = 5;
     /// SIG_ALGORITHM, private use: Ed25519, which hashes for itself.
     pub const SIG_ED25519: u16 = 128;
+    /// SIG_ALGORITHM, private use: RSA with EMSA-PKCS1-v1_5 over the root of a batch.
+    pub const SIG_BATCH_RSA: u16 = 129;
+    /// SIG_ALGORITHM, private use: ECDSA on P-256 with SHA-256 over the root of a batch.
+    pub const SIG_BATCH_ECDSA_256: u16 = 132;
+    /// SIG_ALGORITHM, private use: ECDSA on P-384 with SHA-384 over the root of a batch.
+    pub const SIG_BATCH_ECDSA_384: u16 = 133;
+    /// SIG_ALGORITHM, private use: Ed25519 over the root of a batch.
+    pub const SIG_BATCH_ED25519: u16 = 134;
 }
 
 // https://www.iana.org/assignments/gdoi-payloads/gdoi-payloads.xhtml#gap-payload-policy-attributes

@@ -14,8 +14,8 @@ use claviger_gdoi::{
     iana::{NotifyType, PayloadType},
     wire::{
         AddressPreservation, KekDownload, LkhDownload, LkhDownloadArray, LkhKey, LkhUpdateArray,
-        Notification, SaDirection, SenderIds, delete, identification, nonce, payload::Chain, public_key,
-        sequence_number,
+        Notification, SaDirection, SenderIds, SignatureForm, delete, identification, nonce, payload::Chain,
+        public_key, sequence_number,
     },
 };
 use claviger_group::{
@@ -64,11 +64,13 @@ fn sa_keks() -> impl Strategy<Value = SaKek> {
     let kinds =
         vec![KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa];
     let identities = (option::of(addresses()), addresses(), any::<u16>());
-    (identities, cookies(), option::of(any::<u16>()), ciphers(), seconds(), select(kinds)).prop_map(
-        |((source, destination, port), spi, management, cipher, lifetime, signature)| {
+    let forms = select(vec![SignatureForm::Message, SignatureForm::Batch]);
+    let signatures = (select(kinds), forms);
+    (identities, cookies(), option::of(any::<u16>()), ciphers(), seconds(), signatures).prop_map(
+        |((source, destination, port), spi, management, cipher, lifetime, (signature, form))| {
             let parse = |text: &str| text.parse::<IpAddr>().unwrap();
             let (source, destination) = (source.map(parse), (parse(destination), port));
-            SaKek { source, destination, spi, management, cipher, lifetime, signature }
+            SaKek { source, destination, spi, management, cipher, lifetime, signature, form }
         },
     )
 }

@@ -79,6 +79,7 @@ impl Group {
             cipher: self.policy.kek_cipher,
             lifetime: Self::remaining(self.policy.kek_lifetime, issued, context.now),
             signature: self.policy.push_signature,
+            form: claviger_gdoi::wire::SignatureForm::Message,
         }
     }
 

@@ -14,6 +14,7 @@
 //! | [`sequence_number`] | SEQ |
 //! | [`key_download`] | KD: the keys |
 //! | [`lkh`] | the arrays of LKH keys inside a KD |
+//! | [`batch_signature`] | SIG of a message that shares its signature |
 //! | [`public_key`] | the group's verification key inside a KD |
 //! | [`delete`] | D |
 //! | [`notification`] | N |
@@ -26,6 +27,7 @@ use claviger_wire::Writer;
 use crate::error::{ApiMisuse, Error};
 
 pub mod attribute;
+pub mod batch_signature;
 pub mod delete;
 pub mod group_associated_policy;
 pub mod header;
@@ -47,7 +49,7 @@ pub use header::Header;
 pub use key_download::{KekDownload, KeyDownload, LkhDownload, SenderIds};
 pub use lkh::{LkhDownloadArray, LkhKey, LkhUpdateArray};
 pub use notification::Notification;
-pub use sa_kek::SaKek;
+pub use sa_kek::{SaKek, SignatureForm};
 pub use sa_tek::{AddressPreservation, SaDirection, SaTek};
 pub use security_association::SaPayload;
 

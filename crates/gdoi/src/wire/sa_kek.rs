@@ -52,6 +52,18 @@ pub struct SaKek {
     pub lifetime: Duration,
     /// The kind of the key that signs the messages.
     pub signature: KeyAlgorithm,
+    /// What a signature is over.
+    pub form: SignatureForm,
+}
+
+/// What the signature in a GROUPKEY-PUSH is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum SignatureForm {
+    /// The message (RFC 6407 section 4).
+    #[default]
+    Message,
+    /// The root of a Merkle tree of messages (private use; docs/hip-gdoi-binding.md section 7.4).
+    Batch,
 }
 
 /// IPPROTO_UDP, the protocol of a GROUPKEY-PUSH.
@@ -86,6 +98,7 @@ impl SaKek {
         let spi = CookiePair(r.array("KEK SPI")?);
         r.zeros(RESERVED2_LEN, "KEK RESERVED2")?;
         let attributes = KekAttributes::decode(&mut r)?;
+        let (signature, form) = attributes.signature()?;
         Ok(Self {
             source,
             destination: (destination, destination_port),
@@ -93,7 +106,8 @@ impl SaKek {
             management: attributes.management,
             cipher: attributes.cipher()?,
             lifetime: attributes.lifetime.map_or(LIFETIME_UNSTATED, |secs| Duration::from_secs(secs.into())),
-            signature: attributes.signature()?,
+            signature,
+            form,
         })
     }
 
@@ -123,7 +137,7 @@ impl SaKek {
             w.u32(lifetime);
             Ok(())
         })?;
-        let (algorithm, hash) = signature_codes(self.signature)?;
+        let (algorithm, hash) = signature_codes(self.signature, self.form)?;
         if let Some(hash) = hash {
             basic(w, kek::SIG_HASH_ALGORITHM, hash);
         }
@@ -150,15 +164,29 @@ pub fn signature_algorithm(key: KeyAlgorithm) -> SignatureAlgorithm {
     }
 }
 
+/// How SIG_ALGORITHM names each kind of key in each form, and the hash function that belongs to it.
+const SIGNATURES: [(u16, KeyAlgorithm, SignatureForm, Option<u16>); 8] = {
+    use KeyAlgorithm as K;
+    use SignatureForm::{Batch, Message};
+    const SHA256: Option<u16> = Some(kek::SIG_HASH_SHA256);
+    const SHA384: Option<u16> = Some(kek::SIG_HASH_SHA384);
+    [
+        (kek::SIG_RSA, K::Rsa, Message, SHA256),
+        (kek::SIG_ECDSA_256, K::EcdsaP256, Message, SHA256),
+        (kek::SIG_ECDSA_384, K::EcdsaP384, Message, SHA384),
+        (kek::SIG_ED25519, K::Ed25519, Message, None),
+        (kek::SIG_BATCH_RSA, K::Rsa, Batch, SHA256),
+        (kek::SIG_BATCH_ECDSA_256, K::EcdsaP256, Batch, SHA256),
+        (kek::SIG_BATCH_ECDSA_384, K::EcdsaP384, Batch, SHA384),
+        (kek::SIG_BATCH_ED25519, K::Ed25519, Batch, None),
+    ]
+};
+
 /// SIG_ALGORITHM, and SIG_HASH_ALGORITHM where it is not implicit.
-fn signature_codes(key: KeyAlgorithm) -> Result<(u16, Option<u16>), Error> {
-    match key {
-        KeyAlgorithm::EcdsaP256 => Ok((kek::SIG_ECDSA_256, None)),
-        KeyAlgorithm::EcdsaP384 => Ok((kek::SIG_ECDSA_384, None)),
-        KeyAlgorithm::Ed25519 => Ok((kek::SIG_ED25519, None)),
-        KeyAlgorithm::Rsa => Ok((kek::SIG_RSA, Some(kek::SIG_HASH_SHA256))),
-        _ => Err(crate::ApiMisuse::UnsupportedAlgorithm.into()),
-    }
+fn signature_codes(key: KeyAlgorithm, form: SignatureForm) -> Result<(u16, Option<u16>), Error> {
+    let found = SIGNATURES.iter().find(|(_, kind, known, _)| (*kind, *known) == (key, form));
+    let (code, _, _, hash) = found.ok_or(crate::ApiMisuse::UnsupportedAlgorithm)?;
+    Ok((*code, hash.filter(|_| key == KeyAlgorithm::Rsa)))
 }
 
 #[derive(Default)]
@@ -217,21 +245,16 @@ impl KekAttributes {
         }
     }
 
-    fn signature(&self) -> Result<KeyAlgorithm, Error> {
+    fn signature(&self) -> Result<(KeyAlgorithm, SignatureForm), Error> {
         let algorithm = self.sig_algorithm.ok_or(DecodeError::Missing { what: "SIG_ALGORITHM" })?;
-        let (key, hash) = match algorithm {
-            kek::SIG_RSA => (KeyAlgorithm::Rsa, Some(kek::SIG_HASH_SHA256)),
-            kek::SIG_ECDSA_256 => (KeyAlgorithm::EcdsaP256, Some(kek::SIG_HASH_SHA256)),
-            kek::SIG_ECDSA_384 => (KeyAlgorithm::EcdsaP384, Some(kek::SIG_HASH_SHA384)),
-            kek::SIG_ED25519 => (KeyAlgorithm::Ed25519, None),
-            _ => return Err(incompatible("SIG_ALGORITHM", algorithm)),
-        };
+        let found = SIGNATURES.iter().find(|(code, ..)| *code == algorithm);
+        let &(_, key, form, hash) = found.ok_or(incompatible("SIG_ALGORITHM", algorithm))?;
         match self.sig_hash {
-            None if algorithm == kek::SIG_RSA => {
+            None if key == KeyAlgorithm::Rsa => {
                 Err(DecodeError::Missing { what: "SIG_HASH_ALGORITHM" }.into())
             }
             Some(found) if Some(found) != hash => Err(incompatible("SIG_HASH_ALGORITHM", found)),
-            _ => Ok(key),
+            _ => Ok((key, form)),
         }
     }
 }
@@ -293,6 +316,7 @@ pub(crate) mod tests {
             cipher: CipherAlgorithm::Aes128Cbc,
             lifetime: Duration::from_secs(86_400),
             signature: KeyAlgorithm::EcdsaP256,
+            form: SignatureForm::Message,
         }
     }
 
@@ -310,9 +334,18 @@ pub(crate) mod tests {
             for source in [None, Some("2001:db8::1".parse().unwrap())] {
                 let destination = ("ff3e::8000:1".parse().unwrap(), 10_848);
                 let cipher = CipherAlgorithm::Aes256Cbc;
-                let policy =
-                    SaKek { source, destination, cipher, signature, management: Some(1), ..sample() };
-                assert_eq!(SaKek::decode(&octets_of(|w| policy.encode(w))), Ok(policy));
+                for form in [SignatureForm::Message, SignatureForm::Batch] {
+                    let policy = SaKek {
+                        source,
+                        destination,
+                        cipher,
+                        signature,
+                        form,
+                        management: Some(1),
+                        ..sample()
+                    };
+                    assert_eq!(SaKek::decode(&octets_of(|w| policy.encode(w))), Ok(policy));
+                }
             }
         }
     }

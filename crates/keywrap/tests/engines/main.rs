@@ -1,0 +1,8 @@
+//! Every engine that this CPU can run, beside aws-lc and beside each other, on random input.
+
+mod agree;
+mod misuse;
+mod reference;
+mod refuse;
+mod sample;
+mod vectors;

@@ -121,6 +121,7 @@ pub fn kd() -> KeyDownload {
             updates: vec![],
             signing_key: Some(SIGNER.public().clone()),
         }),
+        lkh_32: None,
         kek: None,
         sender_ids: Some(SenderIds { bits: 16, values: vec![7] }),
     }

@@ -72,7 +72,9 @@ impl Node {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashTree {
     /// The leaves, then each level above; the last has one node.
-    levels: Vec<Vec<Node>>,
+    nodes: Vec<Node>,
+    /// How many leaves there are.
+    count: usize,
 }
 
 impl HashTree {
@@ -81,40 +83,53 @@ impl HashTree {
     /// # Errors
     ///
     /// [`CryptoError::Length`] for none, or more.
-    pub fn new(leaves: Vec<Node>) -> Result<Self, CryptoError> {
-        if leaves.is_empty() || leaves.len() > LEAVES_MAX {
+    pub fn new(
+        leaves: impl IntoIterator<Item = Node, IntoIter: ExactSizeIterator>,
+    ) -> Result<Self, CryptoError> {
+        let leaves = leaves.into_iter();
+        let count = leaves.len();
+        if count == 0 || count > LEAVES_MAX {
             return Err(CryptoError::Length);
         }
-        let mut levels = vec![leaves];
-        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
-            let above = below
-                .chunks(2)
-                .map(|pair| match pair {
-                    [left, right] => Node::inner(left, right),
+        let mut nodes = Vec::with_capacity(2 * count + BRANCH_MAX);
+        nodes.extend(leaves);
+        let mut below = 0..count;
+        while below.len() > 1 {
+            for left in below.clone().step_by(2) {
+                let node = match nodes.get(left + 1).filter(|_| left + 1 < below.end) {
+                    Some(right) => Node::inner(&nodes[left], right),
                     // RFC 9162 splits at the largest power of two: a node without sibling stands a level higher.
-                    alone => alone[0],
-                })
-                .collect();
-            levels.push(above);
+                    None => nodes[left],
+                };
+                nodes.push(node);
+            }
+            below = below.end..nodes.len();
         }
-        Ok(Self { levels })
+        Ok(Self { nodes, count })
     }
 
     /// Says how many leaves there are.
     pub fn count(&self) -> usize {
-        self.levels[0].len()
+        self.count
     }
 
     /// Shows the root.
     pub fn root(&self) -> Node {
-        self.levels[self.levels.len() - 1][0]
+        self.nodes[self.nodes.len() - 1]
     }
 
     /// Goes through the branch of the leaf at `index`: its sibling first. A leaf that does not exist has none.
     pub fn branch(&self, index: usize) -> impl Iterator<Item = &Node> {
-        let exists = index < self.count();
-        let levels = self.levels.iter().enumerate().filter(move |_| exists);
-        levels.filter_map(move |(level, nodes)| nodes.get((index >> level) ^ 1))
+        let mut level = if index < self.count { &self.nodes[..] } else { &[] };
+        let (mut index, mut width) = (index, self.count);
+        std::iter::from_fn(move || {
+            let nodes = level.get(..width)?;
+            level = if width > 1 { &level[width..] } else { &[] };
+            let sibling = nodes.get(index ^ 1);
+            (index, width) = (index >> 1, width.div_ceil(2));
+            Some(sibling)
+        })
+        .flatten()
     }
 }
 
@@ -209,7 +224,7 @@ mod tests {
     }
 
     fn reference(count: usize) -> HashTree {
-        HashTree::new(CONTENTS[..count].iter().map(|content| Node::leaf(&[content])).collect()).unwrap()
+        HashTree::new(CONTENTS[..count].iter().map(|content| Node::leaf(&[content]))).unwrap()
     }
 
     /// Leaves that all differ.
@@ -303,7 +318,7 @@ mod tests {
 
     #[test]
     fn sizes_are_limited() {
-        assert_eq!(HashTree::new(vec![]), Err(CryptoError::Length));
+        assert_eq!(HashTree::new([]), Err(CryptoError::Length));
         let leaf = Node::leaf(&[]);
         assert!(HashTree::new(vec![leaf; LEAVES_MAX + 1]).is_err());
         let tree = HashTree::new(vec![leaf; LEAVES_MAX]).unwrap();

@@ -30,6 +30,9 @@ pub const SA_TEKS_MAX: usize = 64;
 /// may be less balanced.
 pub const LKH_KEYS_MAX: usize = 64;
 
+/// The most keys of a path in a tree with 32-bit node ids: it has 32 levels.
+pub const LKH_32_PATH_MAX: usize = 32;
+
 /// The most LKH update arrays of a message: no datagram holds more of the smallest (56 octets each).
 pub const LKH_UPDATES_MAX: usize = MESSAGE_LEN_MAX / 56;
 

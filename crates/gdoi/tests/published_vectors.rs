@@ -213,6 +213,7 @@ impl Scenario {
         KeyDownload {
             teks: vec![(self.tek.spi, self.tek.keys.clone())],
             kek: None,
+            lkh_32: None,
             lkh: Some(LkhDownload {
                 spi: self.kek_spi,
                 download: Some(lkh::download_array(&self.path)),

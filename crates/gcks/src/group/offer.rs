@@ -59,6 +59,7 @@ impl Group {
         KeyDownload {
             teks: named.map(|issued| (issued.tek.spi, issued.tek.keys.clone())).collect(),
             kek: None,
+            lkh_32: None,
             lkh: Some(LkhDownload {
                 spi: self.kek.spi,
                 download: Some(lkh::download_array(&keys)),

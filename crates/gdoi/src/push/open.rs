@@ -18,8 +18,9 @@ use super::{
     window::Window,
 };
 use crate::{
-    error::{AuthError, Error, PeerMisbehaved, incompatible},
-    iana::{ExchangeType, PayloadType, kek},
+    error::{AuthError, Error, PeerMisbehaved},
+    extensions::Extensions,
+    iana::{ExchangeType, PayloadType},
     limits::BATCHES_REMEMBERED_MAX,
     rules,
     wire::{
@@ -43,6 +44,7 @@ pub struct RekeySa {
     /// The last ciphertext block of the last message.
     last_block: Option<[u8; BLOCK_LEN]>,
     dialect: Dialect,
+    extensions: Extensions,
 }
 
 /// A message whose signature verifies. Only [`RekeySa::open`] makes it.
@@ -129,12 +131,18 @@ impl RekeySa {
             batches: VecDeque::new(),
             last_block: None,
             dialect: Dialect::RFC,
+            extensions: Extensions::ALL,
         })
     }
 
     /// Expects signatures of another form: what the SA KEK asserts.
     pub fn with_form(self, form: SignatureForm) -> Self {
         Self { form, ..self }
+    }
+
+    /// Accepts no private extensions of a successor but these.
+    pub fn with_extensions(self, extensions: Extensions) -> Self {
+        Self { extensions, ..self }
     }
 
     /// Tolerates the peculiarities of another implementation.
@@ -305,7 +313,7 @@ impl RekeySa {
             deletes.extend(delete::decode(payload.body)?);
         }
         let sa = rules::body_of(&chain.payloads, PayloadType::SA)
-            .map(|body| SaPayload::decode(body, self.dialect))
+            .map(|body| SaPayload::decode(body, rules::Exchange::Push, self.dialect))
             .transpose()?;
         let kd = rules::body_of(&chain.payloads, PayloadType::KEY_DOWNLOAD)
             .map(KeyDownload::decode)
@@ -322,10 +330,8 @@ impl RekeySa {
     }
 
     fn check_assertions(&self, sa: &SaPayload, kd: &KeyDownload) -> Result<(), Error> {
-        if let Some(management) = sa.kek.as_ref().and_then(|kek| kek.management)
-            && management != kek::MANAGEMENT_LKH
-        {
-            return Err(incompatible("KEK_MANAGEMENT_ALGORITHM", management));
+        if let Some(policy) = &sa.kek {
+            self.extensions.check(policy)?;
         }
         if self.dialect.keys_do_not_fit_policy {
             return Ok(());

@@ -122,7 +122,7 @@ pub fn seal_batch(
         })
         .collect::<Result<Vec<_>, _>>()?;
     let leaves = unsigned.iter().map(|message| Node::prefixed_leaf(&message.signed(&[LEAF_PREFIX])));
-    let tree = HashTree::new(leaves.collect::<Result<_, _>>()?)?;
+    let tree = HashTree::new(leaves.collect::<Result<Vec<_>, _>>()?)?;
     let statement = Statement { spi: first.kek.spi, first: first.sequence, count, root: tree.root() };
     let signature = statement.sign(signer)?;
 
@@ -151,7 +151,7 @@ pub fn room(
     count: usize,
 ) -> Result<Option<usize>, Error> {
     let mut policy = Writer::new();
-    sa.encode(&mut policy)?;
+    sa.encode(rules::Exchange::Push, &mut policy)?;
     let sig_len = match form {
         SignatureForm::Message => Some(signature_len(signing_key)?),
         // No branch is longer than that of the first message.
@@ -187,7 +187,7 @@ fn write_payloads(push: &Push<'_>) -> Result<ChainWriter, Error> {
     }
     match (push.sa, push.kd) {
         (Some(sa), Some(kd)) if rules::check_keys(rules::Exchange::Push, sa, kd).is_ok() => {
-            payloads.payload(PayloadType::SA, |w| sa.encode(w))?;
+            payloads.payload(PayloadType::SA, |w| sa.encode(rules::Exchange::Push, w))?;
             payloads.payload(PayloadType::KEY_DOWNLOAD, |w| kd.encode(w))?;
         }
         (None, None) => {}

@@ -122,6 +122,7 @@ pub(crate) fn kd(signer: &SigningKey) -> KeyDownload {
             updates: vec![],
             signing_key: Some(signer.public().clone()),
         }),
+        lkh_32: None,
         kek: None,
         sender_ids: Some(SenderIds { bits: 16, values: vec![7] }),
     }

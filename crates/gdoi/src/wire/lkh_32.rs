@@ -146,6 +146,12 @@ const UPDATE_HEAD_LEN: usize = 16;
 /// The octets that name a target.
 const TARGET_LEN: usize = 4;
 
+/// Number of Key Packets and RESERVED2.
+const KD_HEAD_LEN: usize = 4;
+
+/// KD Type, RESERVED, KD Length, SPI Size and the SPI.
+const PACKET_HEAD_LEN: usize = 5 + 16;
+
 impl PathArray {
     /// Reads the value of the attribute.
     ///
@@ -378,6 +384,10 @@ impl UpdateHead {
 }
 
 impl Lkh32 {
+    /// The octets of a KD payload's body that holds only a key packet of this kind without signing key, besides the
+    /// attribute.
+    pub const OVERHEAD: usize = KD_HEAD_LEN + PACKET_HEAD_LEN;
+
     /// Writes the attributes of the key packet.
     pub(super) fn encode(&self, w: &mut Writer) -> Result<(), Error> {
         if let Some(path) = &self.path {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 pub(crate) mod rogue;
+pub(crate) mod tree;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -103,6 +103,7 @@ pub fn sa() -> SaPayload {
             cipher: CipherAlgorithm::Aes128Cbc,
             lifetime: Duration::from_secs(86_400),
             signature: KeyAlgorithm::Ed25519,
+            form: claviger_gdoi::wire::SignatureForm::Message,
         }),
         gap: Some(Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: None }),
         teks: vec![SaTek::from(&tek())],
@@ -120,6 +121,7 @@ pub fn kd() -> KeyDownload {
             updates: vec![],
             signing_key: Some(SIGNER.public().clone()),
         }),
+        lkh_32: None,
         kek: None,
         sender_ids: Some(SenderIds { bits: 16, values: vec![7] }),
     }

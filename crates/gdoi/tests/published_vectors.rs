@@ -213,6 +213,7 @@ impl Scenario {
         KeyDownload {
             teks: vec![(self.tek.spi, self.tek.keys.clone())],
             kek: None,
+            lkh_32: None,
             lkh: Some(LkhDownload {
                 spi: self.kek_spi,
                 download: Some(lkh::download_array(&self.path)),
@@ -273,6 +274,7 @@ fn sa_kek(spi: CookiePair) -> SaKek {
         cipher: CipherAlgorithm::Aes128Cbc,
         lifetime: Duration::from_secs(86_400),
         signature: KeyAlgorithm::EcdsaP256,
+        form: claviger_gdoi::wire::SignatureForm::Message,
     }
 }
 

@@ -59,6 +59,7 @@ impl Group {
         KeyDownload {
             teks: named.map(|issued| (issued.tek.spi, issued.tek.keys.clone())).collect(),
             kek: None,
+            lkh_32: None,
             lkh: Some(LkhDownload {
                 spi: self.kek.spi,
                 download: Some(lkh::download_array(&keys)),
@@ -79,6 +80,7 @@ impl Group {
             cipher: self.policy.kek_cipher,
             lifetime: Self::remaining(self.policy.kek_lifetime, issued, context.now),
             signature: self.policy.push_signature,
+            form: claviger_gdoi::wire::SignatureForm::Message,
         }
     }
 

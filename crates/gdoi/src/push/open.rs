@@ -1,173 +1,50 @@
-//! GROUPKEY-PUSH: sealing by the key server, opening by a member (RFC 6407 section 4).
-//!
-//! ```text
-//! HDR*, SEQ, [D...,] [SA, KD,] SIG        * encrypted under the KEK
-//! ```
-//!
-//! The signature is over "rekey" | HDR | the payloads before SIG. RFC 6407 leaves open which HDR: it is the one
-//! that is sent, the Encryption flag set, but with the Length that the message has before the padding of
-//! encryption; so other implementations do it too.
+//! Opening, by a member.
 
-use std::fmt;
+use std::{collections::VecDeque, fmt};
 
 use claviger_crypto::{
     CryptoProvider, SecretBytes,
-    cipher::{BLOCK_LEN, CipherAlgorithm, CipherKey},
-    sign::{KeyAlgorithm, PublicKey, SigningKey},
+    cipher::{BLOCK_LEN, CipherKey},
+    hash_tree::Node,
+    sign::{KeyAlgorithm, PublicKey},
 };
 use claviger_group::CookiePair;
-use claviger_wire::{DecodeError, Encode, Writer};
+use claviger_wire::DecodeError;
 
+use super::{
+    KekMaterial, SIGNED_PREFIX,
+    batch::{self, BatchPlace, VerifiedBatch},
+    prepare,
+    window::Window,
+};
 use crate::{
-    error::{ApiMisuse, AuthError, Error, PeerMisbehaved, incompatible},
-    iana::{ExchangeType, PayloadType, kek},
-    limits::{DELETES_MAX, MESSAGE_LEN_MAX},
+    error::{AuthError, Error, PeerMisbehaved},
+    extensions::Extensions,
+    iana::{ExchangeType, PayloadType},
+    limits::BATCHES_REMEMBERED_MAX,
     rules,
     wire::{
-        Delete, Dialect, Header, KeyDownload, SaPayload, delete, header,
-        payload::{Chain, ChainWriter, RawPayload},
+        Delete, Dialect, Header, KeyDownload, SaPayload, SignatureForm, delete,
+        payload::{Chain, RawPayload},
         sa_kek::signature_algorithm,
         sequence_number,
     },
 };
-
-/// What encrypts the messages of a rekey SA.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KekMaterial {
-    /// The cookies in the header of its messages.
-    pub spi: CookiePair,
-    /// The cipher.
-    pub cipher: CipherAlgorithm,
-    /// The IV of every message.
-    pub iv: [u8; BLOCK_LEN],
-    /// The KEK.
-    pub key: SecretBytes,
-}
-
-impl KekMaterial {
-    /// Takes a KEK of the cipher's key length.
-    pub fn new(spi: CookiePair, cipher: CipherAlgorithm, iv: [u8; BLOCK_LEN], key: &[u8]) -> Self {
-        Self { spi, cipher, iv, key: SecretBytes::copy_of(key) }
-    }
-}
-
-/// A message to seal. SA and KD stand together or not at all.
-#[derive(Debug, Clone)]
-pub struct Push<'a> {
-    /// The rekey SA that it goes out under.
-    pub kek: &'a KekMaterial,
-    /// Its number under that SA: the first is 1.
-    pub sequence: u32,
-    /// Which SAs are no more. Neighbours of one protocol share a payload; there are at most 8.
-    pub deletes: &'a [Delete],
-    /// The policy of new SAs.
-    pub sa: Option<&'a SaPayload>,
-    /// Their keys.
-    pub kd: Option<&'a KeyDownload>,
-}
-
-/// What precedes the header under the signature.
-//= rfc6407#section-4
-//# The HASH is taken over the string 'rekey', the
-//# GROUPKEY-PUSH HDR, followed by all payloads preceding the SIG
-//# payload.
-const SIGNED_PREFIX: &[u8] = b"rekey";
-
-/// Signs and encrypts a message.
-///
-/// # Errors
-///
-/// [`ApiMisuse::MessageTooLong`] if it exceeds 65,507 octets, [`ApiMisuse::DownloadMismatch`] if the keys do not fit
-/// the policy, [`ApiMisuse::UnsupportedAlgorithm`] if a key does not fit its algorithm.
-pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &SigningKey) -> Result<Vec<u8>, Error> {
-    let payloads = write_payloads(push)?;
-    let algorithm = signature_algorithm(signer.public().algorithm());
-    let signature_len = signature_len(signer.public())?;
-    let unpadded = Header::LEN + payloads.octets().len() + 4 + signature_len;
-    let length = Header::LEN + (unpadded - Header::LEN).next_multiple_of(BLOCK_LEN);
-    if length > MESSAGE_LEN_MAX {
-        return Err(ApiMisuse::MessageTooLong.into());
-    }
-    let mut header = Header {
-        cookies: push.kek.spi,
-        next_payload: payloads.first(),
-        exchange: ExchangeType::GROUPKEY_PUSH,
-        message_id: 0,
-        length: unpadded as u32,
-    };
-    let mut payloads = payloads;
-    payloads.announce(PayloadType::SIG);
-    let signed = [SIGNED_PREFIX, &header.to_octets(), payloads.octets()].concat();
-    let signature = signer.sign(algorithm, &signed).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
-    payloads.payload(PayloadType::SIG, |w| {
-        w.slice(&signature);
-        Ok(())
-    })?;
-
-    header.length = length as u32;
-    let mut w = Writer::new();
-    header.encode(&mut w);
-    w.slice(payloads.octets());
-    w.pad_to(Header::LEN, BLOCK_LEN);
-    let mut octets = w.into_octets();
-    prepare(provider, push.kek)?.encrypt(&push.kek.iv, &mut octets[Header::LEN..])?;
-    Ok(octets)
-}
-
-fn write_payloads(push: &Push<'_>) -> Result<ChainWriter, Error> {
-    let mut payloads = ChainWriter::new();
-    payloads.payload(PayloadType::SEQUENCE_NUMBER, |w| {
-        w.u32(push.sequence);
-        Ok(())
-    })?;
-    let alike: Vec<_> = push.deletes.chunk_by(Delete::is_alike).collect();
-    if alike.len() > DELETES_MAX {
-        return Err(ApiMisuse::MessageTooLong.into());
-    }
-    for deletes in alike {
-        payloads.payload(PayloadType::DELETE, |w| delete::encode(deletes, w))?;
-    }
-    match (push.sa, push.kd) {
-        (Some(sa), Some(kd)) if rules::check_keys(rules::Exchange::Push, sa, kd).is_ok() => {
-            payloads.payload(PayloadType::SA, |w| sa.encode(w))?;
-            payloads.payload(PayloadType::KEY_DOWNLOAD, |w| kd.encode(w))?;
-        }
-        (None, None) => {}
-        _ => return Err(ApiMisuse::DownloadMismatch.into()),
-    }
-    Ok(payloads)
-}
-
-/// Says how long the signatures of a key are; all kinds here have one length.
-fn signature_len(key: &PublicKey) -> Result<usize, ApiMisuse> {
-    match key {
-        PublicKey::EcdsaP256(point) | PublicKey::EcdsaP384(point) => Ok(point.len()),
-        PublicKey::Ed25519(_) => Ok(64),
-        PublicKey::Rsa { modulus, .. } => Ok(modulus.len()),
-        _ => Err(ApiMisuse::UnsupportedAlgorithm),
-    }
-}
-
-fn prepare(provider: &CryptoProvider, kek: &KekMaterial) -> Result<Box<dyn CipherKey>, ApiMisuse> {
-    let cipher = provider.cipher(kek.cipher).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
-    cipher.key(kek.key.expose()).map_err(|_| ApiMisuse::UnsupportedAlgorithm)
-}
-
-/// Finds the rekey SA that a datagram belongs to; `None` if it is no GROUPKEY-PUSH.
-pub fn cookies(datagram: &[u8]) -> Option<CookiePair> {
-    let (exchange, cookies) = header::peek(datagram)?;
-    (exchange == ExchangeType::GROUPKEY_PUSH).then_some(cookies)
-}
 
 /// A member's rekey SA: what opens its messages and says who may have signed them.
 pub struct RekeySa {
     kek: KekMaterial,
     cipher: Box<dyn CipherKey>,
     signing_key: PublicKey,
-    sequence: u32,
+    form: SignatureForm,
+    /// The last number, and those before it that may still come.
+    window: Window,
+    /// Batches whose signature was verified, the latest last.
+    batches: VecDeque<VerifiedBatch>,
     /// The last ciphertext block of the last message.
     last_block: Option<[u8; BLOCK_LEN]>,
     dialect: Dialect,
+    extensions: Extensions,
 }
 
 /// A message whose signature verifies. Only [`RekeySa::open`] makes it.
@@ -179,6 +56,8 @@ pub struct VerifiedRekey {
     sequence: u32,
     /// How many numbers between the last message and this one were skipped.
     gap: u32,
+    /// Where it stands among those that share its signature.
+    batch: Option<(BatchPlace, VerifiedBatch)>,
     deletes: Vec<Delete>,
     sa: Option<SaPayload>,
     kd: Option<KeyDownload>,
@@ -197,9 +76,15 @@ impl VerifiedRekey {
         self.sequence
     }
 
-    /// Says how many numbers between the last message and this one were skipped: messages that were lost.
+    /// Says how many numbers between the last message and this one were skipped: messages that were lost. Of a batch
+    /// nobody needs all messages, so that only numbers between batches count.
     pub fn gap(&self) -> u32 {
         self.gap
+    }
+
+    /// Shows where the message stands among those that share its signature, if they do.
+    pub fn batch(&self) -> Option<BatchPlace> {
+        self.batch.as_ref().map(|(place, _)| *place)
     }
 
     /// Shows which SAs are no more.
@@ -237,7 +122,27 @@ impl RekeySa {
             return Err(PeerMisbehaved::SigningKeyKind.into());
         }
         let cipher = prepare(provider, &kek)?;
-        Ok(Self { kek, cipher, signing_key, sequence, last_block: None, dialect: Dialect::RFC })
+        Ok(Self {
+            kek,
+            cipher,
+            signing_key,
+            form: SignatureForm::Message,
+            window: Window::after(sequence),
+            batches: VecDeque::new(),
+            last_block: None,
+            dialect: Dialect::RFC,
+            extensions: Extensions::ALL,
+        })
+    }
+
+    /// Expects signatures of another form: what the SA KEK asserts.
+    pub fn with_form(self, form: SignatureForm) -> Self {
+        Self { form, ..self }
+    }
+
+    /// Accepts no private extensions of a successor but these.
+    pub fn with_extensions(self, extensions: Extensions) -> Self {
+        Self { extensions, ..self }
     }
 
     /// Tolerates the peculiarities of another implementation.
@@ -274,24 +179,46 @@ impl RekeySa {
         //# group member will discard sequence numbers associated with the
         //# current KEK SPI that have the same or lower value as the most
         //# recently received replay number.
-        if sequence <= self.sequence {
+        let is_new = match self.form {
+            SignatureForm::Message => sequence > self.sequence(),
+            // Messages of a batch come in any order.
+            SignatureForm::Batch => self.window.is_fresh(sequence),
+        };
+        if !is_new {
             return Err(Error::Replayed);
         }
-        self.verify(datagram, plaintext.expose(), &chain)?;
-        self.interpret(sequence, last_block, &chain)
+        let batch = self.verify(datagram, plaintext.expose(), &chain, sequence)?;
+        self.interpret(sequence, batch, last_block, &chain)
     }
 
     /// Advances to a message of this SA: it and what was sent before it are not accepted again.
     pub fn commit(&mut self, rekey: &VerifiedRekey) {
-        if rekey.spi == self.kek.spi && rekey.sequence > self.sequence {
-            self.sequence = rekey.sequence;
-            self.last_block = Some(rekey.last_block);
+        if rekey.spi != self.kek.spi {
+            return;
+        }
+        match &rekey.batch {
+            None if rekey.sequence <= self.sequence() => return,
+            None => self.window.raise(rekey.sequence),
+            Some((place, batch)) => {
+                self.window.take(rekey.sequence, place.last());
+                self.remember(batch);
+            }
+        }
+        self.last_block = Some(rekey.last_block);
+    }
+
+    fn remember(&mut self, batch: &VerifiedBatch) {
+        if !self.batches.contains(batch) {
+            if self.batches.len() == BATCHES_REMEMBERED_MAX {
+                self.batches.pop_front();
+            }
+            self.batches.push_back(batch.clone());
         }
     }
 
     /// Raises the last number to what a GROUPKEY-PULL said. A lower one is stale and ignored (RFC 6407 section 3.3).
     pub fn raise_sequence(&mut self, sequence: u32) {
-        self.sequence = self.sequence.max(sequence);
+        self.window.raise(sequence);
     }
 
     /// Shows what encrypts the messages.
@@ -309,9 +236,14 @@ impl RekeySa {
         &self.signing_key
     }
 
-    /// Shows the number of the last message.
+    /// Shows the number of the last message; of a batch's last one, whichever of its messages came.
     pub fn sequence(&self) -> u32 {
-        self.sequence
+        self.window.highest()
+    }
+
+    /// Shows which form the signatures have.
+    pub fn form(&self) -> SignatureForm {
+        self.form
     }
 
     fn check_header(&self, header: &Header) -> Result<(), Error> {
@@ -341,23 +273,38 @@ impl RekeySa {
         Ok(plaintext)
     }
 
-    fn verify(&self, datagram: &[u8], plaintext: &[u8], chain: &Chain<'_>) -> Result<(), Error> {
-        let Some(RawPayload { kind: PayloadType::SIG, body: signature, start }) = chain.payloads.last()
-        else {
+    fn verify(
+        &self,
+        datagram: &[u8],
+        plaintext: &[u8],
+        chain: &Chain<'_>,
+        sequence: u32,
+    ) -> Result<Option<(BatchPlace, VerifiedBatch)>, Error> {
+        let Some(RawPayload { kind: PayloadType::SIG, body: sig, start }) = chain.payloads.last() else {
             return Err(DecodeError::Missing { what: "SIG" }.into());
         };
-        let unpadded = (Header::LEN + chain.length) as u32;
-        let signed =
-            [SIGNED_PREFIX, &datagram[..Header::LENGTH_AT], &unpadded.to_be_bytes(), &plaintext[..*start]]
-                .concat();
-        self.signing_key
-            .verify(signature_algorithm(self.signing_key.algorithm()), &signed, signature)
-            .map_err(|_| Error::Auth(AuthError::Signature))
+        let unpadded = ((Header::LEN + chain.length) as u32).to_be_bytes();
+        let signed = [SIGNED_PREFIX, &datagram[..Header::LENGTH_AT], &unpadded, &plaintext[..*start]];
+        match self.form {
+            SignatureForm::Message => {
+                let algorithm = signature_algorithm(self.signing_key.algorithm());
+                self.signing_key
+                    .verify(algorithm, &signed.concat(), sig)
+                    .map_err(|_| Error::Auth(AuthError::Signature))?;
+                Ok(None)
+            }
+            SignatureForm::Batch => {
+                let known = &self.batches;
+                batch::verify(self.kek.spi, sequence, Node::leaf(&signed), sig, &self.signing_key, known)
+                    .map(Some)
+            }
+        }
     }
 
     fn interpret(
         &self,
         sequence: u32,
+        batch: Option<(BatchPlace, VerifiedBatch)>,
         last_block: [u8; BLOCK_LEN],
         chain: &Chain<'_>,
     ) -> Result<VerifiedRekey, Error> {
@@ -366,7 +313,7 @@ impl RekeySa {
             deletes.extend(delete::decode(payload.body)?);
         }
         let sa = rules::body_of(&chain.payloads, PayloadType::SA)
-            .map(|body| SaPayload::decode(body, self.dialect))
+            .map(|body| SaPayload::decode(body, rules::Exchange::Push, self.dialect))
             .transpose()?;
         let kd = rules::body_of(&chain.payloads, PayloadType::KEY_DOWNLOAD)
             .map(KeyDownload::decode)
@@ -377,15 +324,14 @@ impl RekeySa {
             (Some(_), None) => return Err(DecodeError::Missing { what: "KD" }.into()),
             (None, Some(_)) => return Err(DecodeError::Missing { what: "SA" }.into()),
         }
-        let gap = sequence - self.sequence - 1;
-        Ok(VerifiedRekey { spi: self.kek.spi, sequence, gap, deletes, sa, kd, last_block })
+        let first = batch.as_ref().map_or(sequence, |(place, _)| place.first);
+        let gap = first.saturating_sub(self.sequence()).saturating_sub(1);
+        Ok(VerifiedRekey { spi: self.kek.spi, sequence, gap, batch, deletes, sa, kd, last_block })
     }
 
     fn check_assertions(&self, sa: &SaPayload, kd: &KeyDownload) -> Result<(), Error> {
-        if let Some(management) = sa.kek.as_ref().and_then(|kek| kek.management)
-            && management != kek::MANAGEMENT_LKH
-        {
-            return Err(incompatible("KEK_MANAGEMENT_ALGORITHM", management));
+        if let Some(policy) = &sa.kek {
+            self.extensions.check(policy)?;
         }
         if self.dialect.keys_do_not_fit_policy {
             return Ok(());
@@ -397,7 +343,7 @@ impl RekeySa {
 
 impl fmt::Debug for RekeySa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RekeySa({}, after {})", self.kek.spi, self.sequence)
+        write!(f, "RekeySa({}, after {})", self.kek.spi, self.sequence())
     }
 }
 

@@ -3,9 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
-use claviger_group::{
-    Channel, Encapsulation, EspTransform, GroupPolicy, KekManagement, PushAuthentication,
-};
+use claviger_group::{Channel, Encapsulation, EspTransform, GroupPolicy, KekManagement, PushAuthentication};
 use serde::{Deserialize, Serialize};
 
 use crate::{ApiError, name};
@@ -234,7 +232,8 @@ pub fn member_needs(policy: &GroupPolicy) -> Vec<String> {
     }
     if policy.kek_management == KekManagement::Lkh32 {
         needs.push(
-            "KEK management LKH-32, a private extension: members of other makers will refuse the group".to_owned(),
+            "KEK management LKH-32, a private extension: members of other makers will refuse the group"
+                .to_owned(),
         );
     }
     if policy.push_authentication == PushAuthentication::Batch {

@@ -230,6 +230,7 @@ impl Server {
             server_address: SERVER.into(),
             carriage: Carriage::HipUdp,
             gdoi_port: 848,
+            extensions: Default::default(),
             plane: PlaneKind::Any,
             registration_lifetime: Duration::from_secs(86_400),
             retransmit: RetransmitPolicy::default(),

@@ -273,11 +273,11 @@ fn the_judge_finds_a_later_key_in_the_hands_of_the_evicted() {
     let history = scripted(false);
     let (stayer, evicted) = (&history.network.members[0], &history.network.members[1]);
     let held = stayer.member.ledger(&history.group).unwrap();
-    let betrayed = Ledger { teks: held.teks.last().cloned().into_iter().collect(), rekeys: Vec::new() };
+    let betrayed = Ledger { teks: held.teks.last().cloned().into_iter().collect(), ..Ledger::default() };
     let verdict = judge(&history.network, &history.group, &[(evicted.hit(), betrayed)]);
     assert!(verdict.complaints.iter().any(|complaint| complaint.contains("opens data")), "{verdict:?}");
     // A later KEK does as well: what it opens is closed over.
-    let betrayed = Ledger { teks: Vec::new(), rekeys: held.rekeys.last().cloned().into_iter().collect() };
+    let betrayed = Ledger { rekeys: held.rekeys.last().cloned().into_iter().collect(), ..Ledger::default() };
     let verdict = judge(&history.network, &history.group, &[(evicted.hit(), betrayed)]);
     assert!(verdict.complaints.iter().any(|complaint| complaint.contains("opens data")), "{verdict:?}");
 }

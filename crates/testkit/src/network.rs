@@ -284,6 +284,7 @@ impl Network {
             server_address: (SERVER, HIP_PORT).into(),
             carriage: Carriage::HipUdp,
             gdoi_port: GDOI_PORT,
+            extensions: Default::default(),
             plane: PlaneKind::Udp,
             registration_lifetime: Duration::from_secs(86_400),
             retransmit: RetransmitPolicy::default(),

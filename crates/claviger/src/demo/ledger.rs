@@ -9,7 +9,7 @@ use claviger_crypto::{SecretBytes, cipher::CipherAlgorithm, sign::PublicKey};
 use claviger_gdoi::{
     lkh::{self, KeyArray},
     push::KekMaterial,
-    wire::LkhDownloadArray,
+    wire::{LkhDownloadArray, SignatureForm},
 };
 use claviger_group::{Channel, CookiePair, Encapsulation, EspTransform, Spi, Tek, tek::TekKeys};
 use claviger_member::{Ledger, ledger::LedgerRekey};
@@ -39,6 +39,9 @@ fn write_rekey(w: &mut Writer, rekey: &LedgerRekey) -> Outcome {
     let PublicKey::EcdsaP256(point) = &rekey.signing_key else {
         return Err(Failure::new(Exit::Failed, "the demonstration's group signs with ECDSA P-256"));
     };
+    if rekey.form != SignatureForm::Message {
+        return Err(Failure::new(Exit::Failed, "the demonstration's group signs each message"));
+    }
     w.slice(&rekey.kek.spi.0);
     w.slice(&rekey.kek.iv);
     w.nested_u16(|w| w.slice(rekey.kek.key.expose()));
@@ -106,7 +109,8 @@ fn read_rekey(r: &mut Reader<'_>) -> Result<LedgerRekey, DecodeError> {
             Some(KeyArray::new(&array, cipher).map_err(|_| malformed)?)
         }
     };
-    Ok(LedgerRekey { kek: KekMaterial { spi, cipher, iv, key }, signing_key, lkh })
+    let form = SignatureForm::Message;
+    Ok(LedgerRekey { kek: KekMaterial { spi, cipher, iv, key }, signing_key, form, lkh })
 }
 
 fn nested<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a [u8], DecodeError> {

@@ -19,4 +19,4 @@ pub mod path;
 
 pub use name::{Degree, Handle, NodeId};
 pub use pack::{Wrap, pack};
-pub use path::{Gathering, KeyPath, StagedPath};
+pub use path::{Gathering, HeldKey, KeyPath, StagedPath, kek_material};

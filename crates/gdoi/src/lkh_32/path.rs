@@ -166,6 +166,28 @@ impl KeyPath {
     }
 }
 
+impl HeldKey {
+    /// Computes the key that a handle names: this one, or one that it becomes by advances; none otherwise.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: a key that a path holds has 16 or 32 octets.
+    pub fn advanced_to(&self, handle: Handle) -> Result<Option<Self>, Error> {
+        let Some(advances) = self.handle.advances_to(handle) else { return Ok(None) };
+        Ok(Some(Self { handle, key: advance(&self.key, advances)? }))
+    }
+
+    /// Unwraps what is wrapped under this key.
+    ///
+    /// # Errors
+    ///
+    /// [`PeerMisbehaved::UpdateArrayContent`] if it is wrapped under another key, or is none.
+    pub fn unwrap(&self, wrapped: &[u8]) -> Result<SecretBytes, Error> {
+        let wrapped = Wrapped { under: self.key.expose(), ciphertext: wrapped };
+        Ok(Engine::best().unwrap_one(wrapped).map_err(|_| PeerMisbehaved::UpdateArrayContent)?)
+    }
+}
+
 impl StagedPath {
     /// Shows the path.
     pub fn path(&self) -> &KeyPath {

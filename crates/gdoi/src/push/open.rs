@@ -145,6 +145,11 @@ impl RekeySa {
         Self { extensions, ..self }
     }
 
+    /// Shows which private extensions a successor may have.
+    pub fn extensions(&self) -> Extensions {
+        self.extensions
+    }
+
     /// Tolerates the peculiarities of another implementation.
     pub fn with_dialect(self, dialect: Dialect) -> Self {
         Self { dialect, ..self }

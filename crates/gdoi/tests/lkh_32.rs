@@ -338,7 +338,7 @@ fn no_key_is_packed_twice_and_none_is_lost() {
     assert_eq!(pack(rekey.head, shuffled, 600), pack(rekey.head, wraps(), 600), "in any order");
     use claviger_gdoi::ApiMisuse;
     assert_eq!(pack(rekey.head, wraps().chain(wraps().take(1)), 600), Err(ApiMisuse::KeyTree), "twice");
-    assert_eq!(pack(rekey.head, wraps(), 100), Err(ApiMisuse::MessageTooLong));
+    assert_eq!(pack(rekey.head, wraps(), 60), Err(ApiMisuse::MessageTooLong));
     assert_eq!(pack(rekey.head, wraps(), 10), Err(ApiMisuse::MessageTooLong));
     let stranger = |wrap: Wrap<'static>| pack(rekey.head, [wrap], 600);
     let id = |level, index| NodeId::new(level, index).unwrap();

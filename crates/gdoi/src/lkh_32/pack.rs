@@ -1,11 +1,14 @@
 //! The key server's wrapped keys in as many messages as it takes, so that a member needs few of them.
 //!
 //! A member needs one entry of each new key on its path, from the first one upward. Messages are therefore filled with
-//! whole pieces of the tree: from the leaves upward, a node joins the piece of its children as long as that fits a
-//! message and leaves their members with no more messages than they need anyway; where it does not fit, it begins a
-//! piece of its own. With `n` entries in all and `m` in a message, a member needs about log(n) / log(m) messages, where
-//! the order of levels would cost it one for almost every level. Pieces that do not fill a message share it, a piece
-//! with the one above it if that is possible.
+//! whole pieces of the tree of entries, where the parent of an entry is the one whose new key is wrapped under the
+//! former's: from the leaves upward, an entry joins the pieces below it as long as that fits a message and leaves their
+//! members with no more messages than they need anyway; where it does not fit, it begins a piece of its own. With `n`
+//! entries in all and `m` in a message, a member needs about log(n) / log(m) messages, where the order of levels would
+//! cost it one for almost every level. Pieces that do not fill a message share it, a piece with the one above it if
+//! that is possible.
+
+use std::ops::Range;
 
 use super::{Handle, NodeId};
 use crate::{
@@ -36,8 +39,8 @@ const OPEN_MAX: usize = 16;
 ///
 /// # Errors
 ///
-/// [`ApiMisuse::KeyTree`] if a wrap does not fit the tree or is there twice, [`ApiMisuse::MessageTooLong`] if a node's
-/// wrapped keys do not fit an update.
+/// [`ApiMisuse::KeyTree`] if a wrap does not fit the tree or is there twice, [`ApiMisuse::MessageTooLong`] if
+/// one does not fit an update.
 pub fn pack<'a>(
     head: UpdateHead,
     wraps: impl IntoIterator<Item = Wrap<'a>>,
@@ -49,21 +52,19 @@ pub fn pack<'a>(
         return Ok(vec![empty]);
     }
     let room = room.checked_sub(Update::OVERHEAD).ok_or(ApiMisuse::MessageTooLong)?;
-    let mut targets = targets(&head, &entries);
-    if targets.iter().any(|target| target.len > room) {
+    let mut pieces: Vec<_> = entries.iter().map(|(entry, _)| Piece::new(&head, entry)).collect();
+    if pieces.iter().any(|piece| Update::TARGET_LEN + piece.len > room) {
         return Err(ApiMisuse::MessageTooLong);
     }
-    link(&head, &mut targets);
-    join(&mut targets, room);
+    link(&head, &entries, &mut pieces);
+    join(&mut pieces, room);
 
-    let messages = fill(&targets, room);
+    let messages = fill(&entries, &pieces, room);
     let mut updates = Vec::with_capacity(messages.len());
     for message in messages {
         let mut update = empty.clone();
-        for target in message {
-            for (entry, wrapped) in &entries[targets[target].entries.clone()] {
-                update.push(*entry, wrapped)?;
-            }
+        for (entry, wrapped) in message.into_iter().map(|place| &entries[place]) {
+            update.push(*entry, wrapped)?;
         }
         updates.push(update);
     }
@@ -90,143 +91,130 @@ fn sorted_entries<'a>(
     Ok(entries)
 }
 
-/// A node with a new key.
-struct Target {
-    id: NodeId,
-    entries: std::ops::Range<usize>,
-    /// The octets of its entries.
+/// An entry, and the piece that it is the top of.
+struct Piece {
+    /// The octets of the entry and of what it has joined, less those that name the entry's own target.
     len: usize,
-    /// The target above it, if that has a new key too.
-    parent: Option<usize>,
     /// How many messages a member below it needs for the keys up to this one, if each piece has its own.
     height: u32,
-    /// The octets of the piece that it is the top of, or part of, with all that is below in the same piece.
-    piece_len: usize,
+    /// The entry above it: the one whose new key is wrapped under this one's.
+    parent: Option<usize>,
+    /// The entries below it, which stand side by side: the wraps of the key that this one's is under.
+    children: Range<usize>,
     /// Whether it is in the piece of its parent.
     joins_parent: bool,
 }
 
-fn targets(head: &UpdateHead, entries: &[Wrapped<'_>]) -> Vec<Target> {
-    let mut start = 0;
-    entries
-        .chunk_by(|(a, _), (b, _)| a.target == b.target)
-        .map(|chunk| {
-            let range = start..start + chunk.len();
-            start = range.end;
-            let wrapped: usize = chunk.iter().map(|(entry, _)| head.entry_len(entry.handle)).sum();
-            let len = Update::TARGET_LEN + wrapped;
-            let id = chunk[0].0.target;
-            Target { id, entries: range, len, parent: None, height: 1, piece_len: len, joins_parent: false }
-        })
-        .collect()
+impl Piece {
+    fn new(head: &UpdateHead, entry: &Entry) -> Self {
+        let len = head.entry_len(entry.handle);
+        Self { len, height: 1, parent: None, children: 0..0, joins_parent: false }
+    }
 }
 
-/// Finds each target's parent. Parents of ascending ids ascend, so that one walk finds them all.
-fn link(head: &UpdateHead, targets: &mut [Target]) {
+/// Finds parents and children. Parents of ascending entries ascend, so that one walk finds them all.
+fn link(head: &UpdateHead, entries: &[Wrapped<'_>], pieces: &mut [Piece]) {
     let mut above = 0;
-    for place in 0..targets.len() {
-        let Some(parent) = targets[place].id.parent(head.degree) else { continue };
-        while targets.get(above).is_some_and(|target| target.id < parent) {
+    let mut start = 0;
+    for siblings in entries.chunk_by(|(a, _), (b, _)| a.target == b.target) {
+        let children = start..start + siblings.len();
+        start = children.end;
+        let target = siblings[0].0.target;
+        let Some(parent) = target.parent(head.degree) else { continue };
+        let key = (parent, Under::Child(target.place(head.degree)));
+        while entries.get(above).is_some_and(|(entry, _)| (entry.target, entry.under) < key) {
             above += 1;
         }
-        targets[place].parent =
-            Some(above).filter(|&above| targets.get(above).is_some_and(|t| t.id == parent));
+        if entries.get(above).is_some_and(|(entry, _)| (entry.target, entry.under) == key) {
+            pieces[children.clone()].iter_mut().for_each(|piece| piece.parent = Some(above));
+            pieces[above].children = children;
+        }
     }
 }
 
-/// Joins targets to pieces, so that no member needs more pieces than it must: a node joins those of its children from
-/// which members need the most messages, all or none.
-fn join(targets: &mut [Target], room: usize) {
-    /// What the children of a target come to.
-    #[derive(Clone, Copy, Default)]
-    struct Below {
-        height: u32,
-        /// The octets of the pieces of the children of that height.
-        len: usize,
-    }
-    let mut below = vec![Below::default(); targets.len()];
-    for place in 0..targets.len() {
-        let Below { height, len } = below[place];
-        let target = &mut targets[place];
-        if height > 0 {
-            if target.len + len <= room {
-                target.piece_len = target.len + len;
-                target.height = height;
-            } else {
-                target.height = height + 1;
-            }
+/// Joins entries to pieces, so that no member needs more pieces than it must: an entry joins those below it from which
+/// members need the most messages, all or none.
+fn join(pieces: &mut [Piece], room: usize) {
+    // Entries stand before those above them.
+    for place in 0..pieces.len() {
+        let children = pieces[place].children.clone();
+        let below = &pieces[children.clone()];
+        let Some(height) = below.iter().map(|child| child.height).max() else { continue };
+        let highest = below.iter().filter(|child| child.height == height);
+        let len = pieces[place].len + Update::TARGET_LEN + highest.map(|child| child.len).sum::<usize>();
+        if Update::TARGET_LEN + len > room {
+            pieces[place].height = height + 1;
+            continue;
         }
-        let (height, piece_len) = (target.height, target.piece_len);
-        let Some(parent) = target.parent else { continue };
-        match &mut below[parent] {
-            above if height > above.height => *above = Below { height, len: piece_len },
-            above if height == above.height => above.len += piece_len,
-            _ => {}
+        for child in &mut pieces[children] {
+            child.joins_parent = child.height == height;
         }
-    }
-    for place in 0..targets.len() {
-        let Some(parent) = targets[place].parent else { continue };
-        // A parent that is no higher than its highest children has joined them.
-        targets[place].joins_parent = targets[parent].height == targets[place].height;
+        (pieces[place].len, pieces[place].height) = (len, height);
     }
 }
 
-/// Puts the pieces into messages, and returns the targets of each, from the leaves upward.
-fn fill(targets: &[Target], room: usize) -> Vec<Vec<usize>> {
-    /// A message that is being filled.
-    struct Message {
-        targets: Vec<usize>,
-        left: usize,
-    }
+/// A message that is being filled.
+struct Message {
+    entries: Vec<usize>,
+    /// The targets of its pieces' tops: what names them stands once.
+    targets: Vec<NodeId>,
+    left: usize,
+}
+
+/// Puts the pieces into messages, and returns the entries of each, from the leaves upward.
+fn fill(entries: &[Wrapped<'_>], pieces: &[Piece], room: usize) -> Vec<Vec<usize>> {
     let mut messages: Vec<Message> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
-    let mut message_of = vec![0; targets.len()];
-    for place in top_down(targets) {
-        let target = &targets[place];
-        let parents = target.parent.map(|parent| message_of[parent]);
-        let message = match parents {
-            Some(message) if target.joins_parent => message,
-            // The piece above, else the fullest one that has room.
-            _ => {
-                let fits = |message: &usize| messages[*message].left >= target.piece_len;
-                let fullest = || open.iter().copied().filter(fits).min_by_key(|m| messages[*m].left);
-                let message = parents.filter(fits).or_else(fullest).unwrap_or(messages.len());
-                if message == messages.len() {
-                    messages.push(Message { targets: Vec::new(), left: room });
-                    if open.len() == OPEN_MAX {
-                        open.remove(0);
-                    }
-                    open.push(message);
-                }
-                messages[message].left -= target.piece_len;
-                message
-            }
-        };
-        messages[message].targets.push(place);
-        message_of[place] = message;
-    }
-    let mut filled: Vec<_> = messages.into_iter().map(|message| message.targets).collect();
-    filled.iter_mut().for_each(|targets| targets.sort_unstable());
-    filled.sort_unstable_by_key(|targets| targets[0]);
-    filled
-}
-
-/// Goes through the targets from the root downward, each subtree as a whole, so that neighbours come one after the other.
-fn top_down(targets: &[Target]) -> Vec<usize> {
-    // The children of a target stand side by side.
-    let mut children = vec![0..0; targets.len()];
+    let mut message_of = vec![0; pieces.len()];
+    let mut tops: Vec<usize> =
+        (0..pieces.len()).rev().filter(|&place| pieces[place].parent.is_none()).collect();
     let mut stack = Vec::new();
-    for (place, target) in targets.iter().enumerate() {
-        match target.parent {
-            None => stack.push(place),
-            Some(parent) if children[parent].is_empty() => children[parent] = place..place + 1,
-            Some(parent) => children[parent].end = place + 1,
+    loop {
+        // Small pieces first: they serve as many members as large ones.
+        tops.sort_by_key(|&place| pieces[place].len);
+        for place in tops.drain(..) {
+            let (piece, target) = (&pieces[place], entries[place].0.target);
+            let fits = |messages: &[Message], message: usize| {
+                let Message { targets, left, .. } = &messages[message];
+                let named = if targets.contains(&target) { 0 } else { Update::TARGET_LEN };
+                *left >= piece.len + named
+            };
+            // The piece above, else the fullest message that has room.
+            let above = piece.parent.map(|parent| message_of[parent]).filter(|m| fits(&messages, *m));
+            let fullest =
+                || open.iter().copied().filter(|m| fits(&messages, *m)).min_by_key(|m| messages[*m].left);
+            let message = above.or_else(fullest).unwrap_or_else(|| {
+                messages.push(Message { entries: Vec::new(), targets: Vec::new(), left: room });
+                if open.len() == OPEN_MAX {
+                    open.remove(0);
+                }
+                open.push(messages.len() - 1);
+                messages.len() - 1
+            });
+            message_of[place] = message;
+            let message = &mut messages[message];
+            if !message.targets.contains(&target) {
+                message.targets.push(target);
+                message.left -= Update::TARGET_LEN;
+            }
+            message.left -= piece.len;
+            stack.push(place);
+        }
+        // Each subtree as a whole, so that neighbours come one after the other.
+        let Some(place) = stack.pop() else { break };
+        let message = message_of[place];
+        messages[message].entries.push(place);
+        for child in pieces[place].children.clone() {
+            if pieces[child].joins_parent {
+                message_of[child] = message;
+                stack.push(child);
+            } else {
+                tops.push(child);
+            }
         }
     }
-    let mut order = Vec::with_capacity(targets.len());
-    while let Some(place) = stack.pop() {
-        order.push(place);
-        stack.extend(children[place].clone().rev());
-    }
-    order
+    let mut filled: Vec<_> = messages.into_iter().map(|message| message.entries).collect();
+    filled.iter_mut().for_each(|entries| entries.sort_unstable());
+    filled.sort_unstable_by_key(|entries| entries[0]);
+    filled
 }

@@ -181,7 +181,11 @@ mod tests {
         for (datagrams, size, blocks) in
             [(0, 8, 1), (1, 8, 0), (1, 8, 2), (256, 8, 1), (300, 8, 257), (9, 7, 1), (9, 0, 1), (9, 9220, 1)]
         {
-            assert_eq!(Shape::stated(datagrams, size, blocks), Err(Error::OtherShape), "{datagrams} {size} {blocks}");
+            assert_eq!(
+                Shape::stated(datagrams, size, blocks),
+                Err(Error::OtherShape),
+                "{datagrams} {size} {blocks}"
+            );
         }
     }
 }

@@ -119,7 +119,8 @@ mod tests {
     fn repair_symbols_alone_bring_the_datagrams_back() {
         for count in [1, 2, 9, 10, 11, 32, 100] {
             let (shape, datagrams) = batch(count);
-            let repairs: Vec<_> = BlockEncoder::new(&shape, 0, &datagrams).repair(0, count as u32 + 4).collect();
+            let repairs: Vec<_> =
+                BlockEncoder::new(&shape, 0, &datagrams).repair(0, count as u32 + 4).collect();
             assert_eq!(repairs[0].0, count as u32, "repair symbols are numbered after the source symbols");
             let repairs = repairs.iter().map(|(id, octets)| (*id, &octets[..]));
             let decoded = decode_block(&shape, 0, [].into_iter(), repairs).unwrap();

@@ -242,7 +242,8 @@ impl Store {
     }
 
     fn drop_repairs(&mut self, block: u8) {
-        let dropped: Vec<_> = self.repairs.range((block, 0)..=(block, u32::MAX)).map(|(key, _)| *key).collect();
+        let dropped: Vec<_> =
+            self.repairs.range((block, 0)..=(block, u32::MAX)).map(|(key, _)| *key).collect();
         for key in dropped {
             self.octets -= self.repairs.remove(&key).map_or(0, |octets| octets.len());
         }

@@ -79,9 +79,13 @@ enum Stage {
     /// A round is being sent.
     Sending,
     /// A round was sent; reports about it are welcome.
-    Collecting { until: Time },
+    Collecting {
+        until: Time,
+    },
     /// Who reports is served alone.
-    Unicast { until: Time },
+    Unicast {
+        until: Time,
+    },
     Ended,
 }
 
@@ -259,7 +263,7 @@ impl Sender {
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Time, seal: &mut dyn Seal) {
         match self.stage {
-            Stage::Ended => return,
+            Stage::Ended => {}
             _ if now >= self.deadline => self.end(),
             Stage::Sending if self.queue.is_empty() => {
                 self.sent_after.push(self.traffic.datagrams + self.traffic.repairs);
@@ -287,9 +291,10 @@ impl Sender {
         if now < self.next_due {
             return None;
         }
-        let outgoing = self.queue.pop_front().or_else(|| {
-            self.unicast.next().map(|(to, index)| Outgoing::Unicast { to, index })
-        })?;
+        let outgoing = self
+            .queue
+            .pop_front()
+            .or_else(|| self.unicast.next().map(|(to, index)| Outgoing::Unicast { to, index }))?;
         // Who comes late may catch up with one datagram, not with a burst.
         self.next_due = self.next_due.max(now - self.config.pace) + self.config.pace;
         match &outgoing {
@@ -366,7 +371,7 @@ impl Sender {
         for block in self.shape.block_numbers() {
             let sources = if self.round == 1 { self.shape.symbols(block).into() } else { 0 };
             let total = sources + repairs[usize::from(block)];
-            let place = |number: u32| ((u64::from(number) * 2 + 1 << 32) / (u64::from(total) * 2), block);
+            let place = |number: u32| (((u64::from(number) * 2 + 1) << 32) / (u64::from(total) * 2), block);
             for symbol in 0..sources {
                 let index = self.shape.first(block) + symbol as u16;
                 places.push((place(symbol), Outgoing::Datagram { index }));
@@ -384,7 +389,8 @@ impl Sender {
         }
         places.retain(|(_, outgoing)| !matches!(outgoing, Outgoing::Sealed(octets) if octets.is_empty()));
         places.sort_by_key(|(place, _)| *place);
-        self.traffic.repairs += places.iter().filter(|(_, o)| matches!(o, Outgoing::Sealed(_))).count() as u64;
+        self.traffic.repairs +=
+            places.iter().filter(|(_, o)| matches!(o, Outgoing::Sealed(_))).count() as u64;
         self.queue.extend(places.into_iter().map(|(_, outgoing)| outgoing));
         self.stage = Stage::Sending;
     }

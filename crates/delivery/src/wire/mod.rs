@@ -128,7 +128,10 @@ pub(crate) mod test {
     pub(crate) const BATCH: BatchId = BatchId { spi: [7; 16], first_sequence: 0x0102_0304 };
 
     /// Encodes and decodes the value, refuses it cut at every length, and survives every flipped bit.
-    pub(crate) fn survives<T: Encode + for<'a> Decode<'a> + PartialEq + Debug>(value: &T, may_be_cut_at: &[usize]) {
+    pub(crate) fn survives<T: Encode + for<'a> Decode<'a> + PartialEq + Debug>(
+        value: &T,
+        may_be_cut_at: &[usize],
+    ) {
         let octets = value.to_octets();
         assert_eq!(T::from_octets(&octets).as_ref(), Ok(value));
         for length in 0..octets.len() {

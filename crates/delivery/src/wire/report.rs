@@ -98,7 +98,8 @@ mod tests {
     use crate::wire::test::{BATCH, survives};
 
     fn report(entries: &[[u8; 4]]) -> Report {
-        let entries = entries.iter().map(|&[block, first, last, missing]| Entry { block, first, last, missing });
+        let entries =
+            entries.iter().map(|&[block, first, last, missing]| Entry { block, first, last, missing });
         Report { batch: BATCH, round: 1, received: 500, entries: entries.collect() }
     }
 

@@ -70,6 +70,7 @@ fn main() {
     cores();
     data();
     keytree();
+    delivery();
     api();
     capture();
 }
@@ -352,6 +353,46 @@ fn keytree() {
         octets.extend_from_slice(&key.handle.to_be_bytes());
     }
     seed("keytree_restore", "five-members", &octets);
+}
+
+fn delivery() {
+    use claviger_delivery::{
+        BatchId, Shape,
+        code::BlockEncoder,
+        wire::{Announcement, Entry, Heard, Repair, Report},
+    };
+    let batch = BatchId { spi: [0; 16], first_sequence: 0 };
+    let datagrams: Vec<Vec<u8>> = (0..7).map(|index| vec![index + 1; 20]).collect();
+    let shape = Shape::divide(7, 20, 7).expect("the batch is small");
+    let heard = vec![Heard { block: 0, missing: 2 }];
+    let announcement =
+        Announcement { batch, round: 1, last: false, shape, window_ms: 500, receivers: 100, heard };
+    let mut script = Vec::new();
+    for (index, datagram) in (0u16..6).zip(&datagrams) {
+        let octets = [&index.to_be_bytes()[..], &7u16.to_be_bytes(), datagram].concat();
+        script.extend(piece(1, &octets));
+    }
+    script.extend(piece(2, &[0, 6, 0, 6]));
+    script.extend(piece(0, &announcement.to_octets()));
+    script.extend(piece(4, &[]));
+    for (symbol_id, symbol) in BlockEncoder::new(&shape, 0, &datagrams).repair(0, 3) {
+        let repair = Repair { batch, round: 2, shape, block: 0, symbol_id, symbol };
+        script.extend(piece(0, &repair.to_octets()));
+    }
+    script.extend(piece(3, &[0, 6]));
+    seed("delivery_receiver", "one-lost", &script);
+
+    let report = |round, block| {
+        let entries = vec![
+            Entry { block, first: 0, last: 1, missing: 3 },
+            Entry { block, first: 4, last: 4, missing: 3 },
+        ];
+        Report { batch, round, received: 10, entries }.to_octets()
+    };
+    let script = [piece(1, &report(1, 0)), piece(2, &report(1, 2)), piece(4, &[]), piece(4, &[])].concat();
+    let script =
+        [script, piece(1, &report(2, 0)), piece(4, &[]), piece(1, &report(2, 0)), piece(4, &[])].concat();
+    seed("delivery_report", "two-rounds", &script);
 }
 
 fn api() {

@@ -4,11 +4,15 @@
 //! |---|---|
 //! | [`offer`] | what a PULL announces and downloads |
 //! | [`rekey`] | one change of keys and the messages that tell it |
+//! | [`update`] | the new keys of a tree, as either KEK management sends them |
+//! | [`link`] | nodes and keys as GDOI names them |
 //! | [`change`] | what of it is stored |
 
 pub(crate) mod change;
+pub(crate) mod link;
 pub(crate) mod offer;
 pub(crate) mod rekey;
+pub(crate) mod update;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +27,7 @@ use claviger_group::{
     CookiePair, GroupId, GroupPolicy, KekManagement, Role, Spi, Tek, policy::PolicyError, tek::TekKeys,
 };
 use claviger_identity::Hit;
-use claviger_keytree::{Degree, KeyLength, KeyTree, Leaf, LkhIds, capacity_16_bit};
+use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit};
 use claviger_sansio::Time;
 
 /// One group as the key server keeps it.
@@ -125,11 +129,19 @@ impl Group {
         now: Time,
     ) -> Result<Self, NewError> {
         let degree = degree(&policy)?;
-        let key_length = match policy.kek_cipher {
-            CipherAlgorithm::Aes256Cbc => KeyLength::Octets32,
-            _ => KeyLength::Octets16,
+        let config = TreeConfig {
+            degree,
+            key_length: match policy.kek_cipher {
+                CipherAlgorithm::Aes256Cbc => KeyLength::Octets32,
+                _ => KeyLength::Octets16,
+            },
+            capacity: policy.members_max,
+            joining: match policy.kek_management {
+                KekManagement::Lkh => Joining::Replace,
+                KekManagement::Lkh32 => Joining::Advance,
+            },
         };
-        let tree = KeyTree::new(degree, key_length, policy.members_max, random);
+        let tree = KeyTree::new(config, random);
         let signing_key = SigningKey::generate(policy.push_signature)?;
         let first = Announced::draw(random);
         let mut group = Self {

@@ -19,6 +19,7 @@ use claviger_crypto::{
     cipher::{BLOCK_LEN, CipherAlgorithm},
 };
 use claviger_group::CookiePair;
+use claviger_keywrap::{CbcJob, Engine};
 
 use crate::{
     error::{ApiMisuse, Error, PeerMisbehaved},
@@ -283,6 +284,102 @@ pub fn update_array(start: &Link, chain: &[Link], cache: &mut WrapCache) -> Resu
     Ok(LkhUpdateArray { id: start.id, handle: start.handle, keys })
 }
 
+/// A new key, and where it stands among the new keys of one change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// The key.
+    pub link: Link,
+    /// The new key of the node above, by its place in the list; none for the root's.
+    pub parent: Option<usize>,
+}
+
+/// Where an array begins: a key that did not change, and that members hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The key.
+    pub held: Link,
+    /// The new key of the node above, by its place in the list.
+    pub first: usize,
+}
+
+/// How many keys one change of the tree takes.
+///
+/// RFC 6407's arrays each lead up to the group KEK, so that the keys on the upper levels stand in many of them. The tree
+/// itself needs each only once: kd - 1 for a departure from a full tree of degree k and depth d.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Keys that were encrypted: what the tree needs.
+    pub tree_keys: usize,
+    /// Keys in the arrays: what this encoding makes of it.
+    pub array_keys: usize,
+}
+
+/// Makes the arrays of one change of the tree. Every link is encrypted once, all of them together, and its ciphertext is
+/// repeated in each array that passes there.
+///
+/// # Errors
+///
+/// [`ApiMisuse::KeyTree`] if a place is beyond the list, or parents do not lead to a root within 64 keys;
+/// [`ApiMisuse::UnsupportedAlgorithm`] if a new key is not of `cipher`, or a key of none.
+pub fn update_arrays(
+    new_keys: &[NewKey],
+    starts: &[Start],
+    cipher: CipherAlgorithm,
+) -> Result<(Vec<LkhUpdateArray>, Figures), Error> {
+    if new_keys.iter().any(|new| new.link.key.len() != cipher.key_len()) {
+        return Err(ApiMisuse::UnsupportedAlgorithm.into());
+    }
+    let data: Vec<SecretBytes> = new_keys.iter().map(|new| new.link.data()).collect();
+    let data_of = |place: usize| data.get(place).ok_or(ApiMisuse::KeyTree);
+    // First the links between new keys, by the place of the lower one; then the first links of the arrays.
+    let inner = new_keys.iter().filter_map(|new| Some((&new.link, new.parent?)));
+    let first = starts.iter().map(|start| (&start.held, start.first));
+    let links = inner.chain(first).map(|(under, place)| Ok((under, data_of(place)?)));
+    let links = links.collect::<Result<Vec<_>, ApiMisuse>>()?;
+    let ciphertexts = encrypt(&links, BLOCK_LEN + cipher.key_len())?;
+    let mut ciphertexts = ciphertexts.iter();
+    let above: Vec<_> = new_keys.iter().map(|new| new.parent.and_then(|_| ciphertexts.next())).collect();
+
+    let mut arrays = Vec::with_capacity(starts.len());
+    for (start, ciphertext) in starts.iter().zip(ciphertexts) {
+        let mut keys = Vec::new();
+        let mut step = Some((start.first, ciphertext));
+        while let Some((place, ciphertext)) = step {
+            if keys.len() == LKH_KEYS_MAX {
+                return Err(ApiMisuse::KeyTree.into());
+            }
+            keys.push(new_keys[place].link.to_wire(ciphertext.clone()));
+            step = new_keys[place].parent.zip(above[place]);
+        }
+        arrays.push(LkhUpdateArray { id: start.held.id, handle: start.held.handle, keys });
+    }
+    let array_keys = arrays.iter().map(|array| array.keys.len()).sum();
+    Ok((arrays, Figures { tree_keys: links.len(), array_keys }))
+}
+
+/// Encrypts each text under its link's key and IV. One call of the engine takes keys of one length, and there may be two:
+/// members can hold shorter or longer keys than the new ones.
+fn encrypt(links: &[(&Link, &SecretBytes)], length: usize) -> Result<Vec<SecretBytes>, Error> {
+    let mut ciphertexts: Vec<Option<SecretBytes>> = vec![None; links.len()];
+    for cipher in [CipherAlgorithm::Aes128Cbc, CipherAlgorithm::Aes256Cbc] {
+        let is_its = |place: &usize| links[*place].0.key.len() == cipher.key_len();
+        let places: Vec<usize> = (0..links.len()).filter(is_its).collect();
+        let jobs = places.iter().map(|&place| {
+            let (under, data) = links[place];
+            CbcJob { under: under.key.expose(), iv: &under.iv, plaintext: data.expose() }
+        });
+        let mut out = vec![0; places.len() * length];
+        Engine::best().encrypt_cbc(jobs, &mut out)?;
+        for (place, ciphertext) in places.into_iter().zip(out.chunks(length)) {
+            ciphertexts[place] = Some(SecretBytes::copy_of(ciphertext));
+        }
+    }
+    ciphertexts
+        .into_iter()
+        .map(|ciphertext| ciphertext.ok_or(ApiMisuse::UnsupportedAlgorithm.into()))
+        .collect()
+}
+
 /// Makes the array that gives a member its keys: the leaf's first, the root's last.
 pub fn download_array(keys: &[Link]) -> LkhDownloadArray {
     LkhDownloadArray { keys: keys.iter().map(|key| key.to_wire(key.data())).collect() }
@@ -342,6 +439,47 @@ mod tests {
             assert_eq!(staged.keys()[1..], chain);
             assert_eq!(staged.kek(CookiePair([1; 16])).key, chain[2].key);
         }
+    }
+
+    /// Leaves 4 to 11 under 2 to 5 (of ids 20 and up), those under 40 and 41, those under the root; leaf 4 departs.
+    #[test]
+    fn all_arrays_at_once_are_those_made_one_by_one() {
+        for (cipher, length) in [(CipherAlgorithm::Aes128Cbc, 16), (CipherAlgorithm::Aes256Cbc, 32)] {
+            let fresh = |id: u16, parent| {
+                let link = Link::new(id, 2, [id as u8; 16], &vec![id as u8 ^ 0x33; length]);
+                NewKey { link, parent }
+            };
+            let new_keys = [fresh(20, Some(1)), fresh(40, Some(2)), fresh(0, None)];
+            let starts = [(node(5, 1), 0), (node(21, 1), 1), (node(41, 1), 2)]
+                .map(|(held, first)| Start { held, first });
+            let (arrays, figures) = update_arrays(&new_keys, &starts, cipher).unwrap();
+            let mut cache = WrapCache::new(provider(), cipher);
+            let chain: Vec<_> = new_keys.iter().map(|new| new.link.clone()).collect();
+            let one_by_one: Vec<_> = starts
+                .iter()
+                .map(|start| update_array(&start.held, &chain[start.first..], &mut cache).unwrap())
+                .collect();
+            assert_eq!(arrays, one_by_one);
+            // Degree 2, depth 3: kd - 1 keys for the tree, 3 + 2 + 1 in the arrays.
+            assert_eq!(figures, Figures { tree_keys: 5, array_keys: 6 });
+            assert_eq!(cache.encryptions(), figures.tree_keys);
+        }
+        assert_eq!(update_arrays(&[], &[], CIPHER), Ok((vec![], Figures::default())));
+    }
+
+    #[test]
+    fn arrays_need_a_tree() {
+        let new = |id, parent| NewKey { link: node(id, 2), parent };
+        let start = |first| [Start { held: node(9, 1), first }];
+        let refused =
+            |new_keys: &[NewKey], starts: &[Start]| update_arrays(new_keys, starts, CIPHER).unwrap_err();
+        assert_eq!(refused(&[new(0, None)], &start(1)), ApiMisuse::KeyTree.into());
+        assert_eq!(refused(&[new(0, Some(1))], &start(0)), ApiMisuse::KeyTree.into());
+        assert_eq!(refused(&[new(0, Some(0))], &start(0)), ApiMisuse::KeyTree.into(), "round and round");
+        let long = NewKey { link: Link::new(0, 2, [0; 16], &[0; 32]), parent: None };
+        assert_eq!(refused(&[long], &start(0)), ApiMisuse::UnsupportedAlgorithm.into());
+        let odd = [Start { held: Link::new(9, 1, [0; 16], &[0; 24]), first: 0 }];
+        assert_eq!(refused(&[new(0, None)], &odd), ApiMisuse::UnsupportedAlgorithm.into());
     }
 
     #[test]

@@ -22,14 +22,14 @@ fn sent(proactivity: u32, config: SenderConfig) -> (Sender, Vec<Vec<u8>>, Vec<Ou
     let octets = datagrams(COUNT, &mut SeededRandom::new(1));
     let seal = &mut unsealed;
     let mut now = START;
-    let mut sender =
-        Sender::new(config, batch(&octets, 10), Proactivity::uniform(proactivity), now, seal).unwrap();
+    let mut sender = Sender::new(config, batch(&octets, 10), Proactivity::uniform(proactivity), now, seal)
+        .expect("the batch is sound");
     let mut sent = Vec::new();
     let announced = |outgoing: &Outgoing| matches!(outgoing, Outgoing::Sealed(octets) if octets[1] == 2);
     while !sent.last().is_some_and(announced) {
         match sender.poll_transmit(now) {
             Some(outgoing) => sent.push(outgoing),
-            None => now = sender.poll_timeout().unwrap(),
+            None => now = sender.poll_timeout().expect("the sender has not ended"),
         }
         sender.handle_timeout(now, seal);
     }

@@ -17,6 +17,9 @@ use crate::{
 
 use store::Store;
 
+/// How long a receiver waits for the answer to a report at most, in windows. A sender lingers longer.
+pub const PATIENCE_MAX: u32 = 8;
+
 /// How a receiver behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceiverConfig {
@@ -34,14 +37,14 @@ pub struct ReceiverConfig {
 }
 
 impl Default for ReceiverConfig {
-    /// 16 MiB, one second of quiet, windows of half a second, 100,000 receivers, six reports.
+    /// 16 MiB, one second of quiet, windows of half a second, 100,000 receivers, eight reports.
     fn default() -> Self {
         Self {
             buffer_octets_max: 16 << 20,
             quiet: Duration::from_secs(1),
             window: Duration::from_millis(500),
             receivers: 100_000,
-            attempts: 6,
+            attempts: 8,
         }
     }
 }
@@ -327,8 +330,8 @@ impl Receiver {
         self.reports.push_back(report.to_octets());
         self.reported = self.round;
         self.attempts += 1;
-        // Two windows: what others say is collected, then the answer is sent. Patience doubles.
-        let patience = self.window * 2 * (1 << self.attempts.min(8) >> 1);
+        // Two windows: what others say is collected, then the answer is sent. Patience doubles up to PATIENCE_MAX.
+        let patience = self.window * (1u32 << self.attempts.min(31)).min(PATIENCE_MAX);
         self.timer = Timer::Quiet(now + patience);
     }
 

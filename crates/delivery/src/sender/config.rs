@@ -31,30 +31,33 @@ pub struct SenderConfig {
     pub rounds: u8,
     /// The time between two datagrams: the rate.
     pub pace: Duration,
-    /// The time for reports after each round, a round trip at least; up to 65 s.
+    /// The time over which receivers spread their reports after each round, a few round trips; up to 65 s.
     pub window: Duration,
+    /// How long a datagram and its answer travel at most: so much longer reports are waited for.
+    pub round_trip: Duration,
     /// Which of a block's reports decides how much repair is sent, in permille: 1000 is the worst. Less leaves
     /// the worst receivers to unicast.
     pub quantile_permille: u16,
     /// How often one receiver is served by unicast.
     pub unicast_attempts: u8,
-    /// How long the sender stays after the last receiver was served. Receivers report with growing patience;
-    /// several windows.
+    /// How long the sender stays after the last receiver was served: longer than the patience of receivers, which
+    /// is [`PATIENCE_MAX`](crate::receiver::PATIENCE_MAX) windows.
     pub linger: Duration,
     /// How long the whole may take, whatever happens. Who has not got the keys by then registers again.
     pub deadline: Duration,
 }
 
 impl Default for SenderConfig {
-    /// Blocks of 32 datagrams, two rounds, 10,000 datagrams a second, half a second for reports, one minute in all.
+    /// Blocks of 64 datagrams, two rounds, 10,000 datagrams a second, half a second for reports, one minute in all.
     fn default() -> Self {
         Self {
-            block_symbols: 32,
+            block_symbols: 64,
             rounds: 2,
             pace: Duration::from_micros(100),
             window: Duration::from_millis(500),
+            round_trip: Duration::from_millis(200),
             quantile_permille: 1_000,
-            unicast_attempts: 5,
+            unicast_attempts: 8,
             linger: Duration::from_secs(8),
             deadline: Duration::from_secs(60),
         }

@@ -272,7 +272,8 @@ impl Sender {
                     self.begin_unicast(now, seal);
                 } else {
                     self.announce(false, seal);
-                    self.stage = Stage::Collecting { until: now + self.config.window };
+                    self.stage =
+                        Stage::Collecting { until: now + self.config.window + self.config.round_trip };
                 }
             }
             Stage::Sending => {}

@@ -23,8 +23,8 @@ pub struct Ledger {
     pub teks: Vec<Tek>,
     /// Rekey keys with the paths of the key tree that they came with.
     pub rekeys: Vec<LedgerRekey>,
-    /// Keys of a tree with 32-bit node ids.
-    pub nodes: BTreeMap<(NodeId, Handle), HeldKey>,
+    /// Keys of a tree with 32-bit node ids. A sound key server gives no name to two keys.
+    pub nodes: BTreeMap<(NodeId, Handle), Vec<HeldKey>>,
 }
 
 /// A rekey SA that was held.
@@ -68,13 +68,23 @@ impl Ledger {
         }
     }
 
+    /// Enters a key of a node, once, and says whether it is new.
+    pub fn enter_node(&mut self, node: NodeId, key: HeldKey) -> bool {
+        let named = self.nodes.entry((node, key.handle)).or_default();
+        let is_new = !named.contains(&key);
+        if is_new {
+            named.push(key);
+        }
+        is_new
+    }
+
     /// Enters the keys of a path.
     pub(crate) fn enter_path(&mut self, path: &KeyPath) {
         let array = path.to_array();
         let mut node = Some(array.first);
         for (handle, key) in array.keys {
             let Some(id) = node else { return };
-            self.nodes.insert((id, handle), HeldKey { handle, key });
+            self.enter_node(id, HeldKey { handle, key });
             node = id.parent(array.degree);
         }
     }

@@ -28,7 +28,11 @@ impl Member {
         };
         match standing {
             Standing::InForce => {}
-            Standing::Late => return subscription.follow_late(datagram.payload),
+            Standing::Late => {
+                return subscription.follow_late(now, &mut self.random, datagram.payload);
+            }
+            // Its copies come again.
+            Standing::Announced => return Err(Error::RekeySaIncomplete),
             Standing::Superseded => return Ok(()),
         }
         let brought = subscription.follow(now, self.provider, &mut self.random, datagram.payload)?;

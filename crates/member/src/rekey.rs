@@ -34,8 +34,12 @@ impl Subscription {
         let keys = self.keys.as_ref()?;
         if keys.rekey.as_ref().is_some_and(|rekey| rekey.sa.kek().spi == *cookies) {
             Some(Standing::InForce)
-        } else if keys.incoming.as_ref().is_some_and(|incoming| incoming.comes_under(cookies)) {
+        } else if let Some(incoming) = &keys.incoming
+            && incoming.comes_under(cookies)
+        {
             Some(Standing::Late)
+        } else if keys.incoming.as_ref().is_some_and(|incoming| incoming.leads_to(*cookies)) {
+            Some(Standing::Announced)
         } else if keys.retired.contains(cookies) {
             Some(Standing::Superseded)
         } else {
@@ -91,10 +95,16 @@ impl Subscription {
 
 impl Subscription {
     /// Takes in a message of a rekey whose KEK is in force already: it may bring keys of the levels below.
-    pub(crate) fn follow_late(&mut self, datagram: &[u8]) -> Result<(), Error> {
+    pub(crate) fn follow_late(
+        &mut self,
+        now: Time,
+        random: &mut dyn Random,
+        datagram: &[u8],
+    ) -> Result<(), Error> {
         let Some(keys) = &mut self.keys else { return Ok(()) };
         let (Some(incoming), Some(rekey)) = (&mut keys.incoming, &mut keys.rekey) else { return Ok(()) };
         let Some(message) = incoming.open_late(datagram)? else { return Ok(()) };
+        self.repull.still_coming(now, random);
         let Some((policy, update)) = update_of(&message).filter(|(policy, _)| incoming.leads_to(policy.spi))
         else {
             return Ok(());
@@ -125,6 +135,8 @@ pub(crate) enum Standing {
     InForce,
     /// Superseded by one of whose rekey further messages may come.
     Late,
+    /// Announced, and not all of what leads to its KEK has come.
+    Announced,
     Superseded,
 }
 

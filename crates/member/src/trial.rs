@@ -28,7 +28,8 @@ use crate::{Ledger, ledger::LedgerRekey};
 /// Adds to a ledger every key that its keys open in the recorded rekey messages.
 pub fn close(ledger: &mut Ledger, provider: &CryptoProvider, pushes: &[&[u8]]) {
     loop {
-        let count = |ledger: &Ledger| (ledger.teks.len(), ledger.rekeys.len(), ledger.nodes.len());
+        let nodes = |ledger: &Ledger| ledger.nodes.values().map(Vec::len).sum::<usize>();
+        let count = |ledger: &Ledger| (ledger.teks.len(), ledger.rekeys.len(), nodes(ledger));
         let before = count(ledger);
         for push in pushes {
             for message in opened(ledger, provider, push) {
@@ -108,28 +109,28 @@ fn learn_nodes(ledger: &mut Ledger, kek: &SaKek, update: &Update) {
                 Under::Itself => Some(entry.target),
                 Under::Child(place) => entry.target.child(head.degree, place),
             };
-            let opened = under.and_then(|under| reach(ledger, under, entry.handle)?.unwrap(wrapped).ok());
-            if let (Some(key), Some(handle)) = (opened, fresh) {
-                let known = ledger.nodes.insert((entry.target, handle), HeldKey { handle, key });
-                more |= known.is_none();
+            let (Some(under), Some(handle)) = (under, fresh) else { continue };
+            for key in reach(ledger, under, entry.handle).iter().filter_map(|held| held.unwrap(wrapped).ok())
+            {
+                more |= ledger.enter_node(entry.target, HeldKey { handle, key });
             }
         }
     }
-    let Some(root) = reach(ledger, head.root, head.root_handle) else { return };
-    let (Ok(kek_material), Some(rekey)) = (kek_material(kek.spi, &root.key), ledger.rekeys.first()) else {
-        return;
-    };
-    let is_known = |held: &LedgerRekey| held.kek.spi == kek.spi && held.kek.key == kek_material.key;
-    if !ledger.rekeys.iter().any(is_known) {
-        let signing_key = rekey.signing_key.clone();
-        ledger.rekeys.push(LedgerRekey { kek: kek_material, signing_key, form: kek.form, lkh: None });
+    let Some(signing_key) = ledger.rekeys.first().map(|rekey| rekey.signing_key.clone()) else { return };
+    for root in reach(ledger, head.root, head.root_handle) {
+        let Ok(material) = kek_material(kek.spi, &root.key) else { continue };
+        let is_known = |held: &LedgerRekey| held.kek.spi == kek.spi && held.kek.key == material.key;
+        if !ledger.rekeys.iter().any(is_known) {
+            let signing_key = signing_key.clone();
+            ledger.rekeys.push(LedgerRekey { kek: material, signing_key, form: kek.form, lkh: None });
+        }
     }
 }
 
-/// Finds the key of a node that a handle names, or one that advances lead from to it.
-fn reach(ledger: &Ledger, node: NodeId, handle: Handle) -> Option<HeldKey> {
-    let held = ledger.nodes.range((node, Handle(0))..=(node, handle)).map(|(_, key)| key);
-    held.rev().find_map(|key| key.advanced_to(handle).ok()?)
+/// Finds the keys of a node that a handle names, and those that advances lead from to it.
+fn reach(ledger: &Ledger, node: NodeId, handle: Handle) -> Vec<HeldKey> {
+    let held = ledger.nodes.range((node, Handle(0))..=(node, handle)).flat_map(|(_, keys)| keys);
+    held.filter_map(|key| key.advanced_to(handle).ok()?).collect()
 }
 
 /// Enters a rekey SA, once for each path of keys that leads to it.

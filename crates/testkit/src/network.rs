@@ -214,7 +214,12 @@ fn hip_config(identity: Arc<HostIdentity>) -> HostConfig {
     hip
 }
 
-fn new_identity() -> Arc<HostIdentity> {
+/// Makes a host identity.
+///
+/// # Panics
+///
+/// If the system has no randomness.
+pub fn new_identity() -> Arc<HostIdentity> {
     Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("keys can be made"))
 }
 

@@ -5,12 +5,20 @@
 
 use std::{fs, path::Path};
 
-use claviger_crypto::{SeededRandom, sign::KeyAlgorithm};
+use claviger_crypto::{
+    SeededRandom,
+    hash_tree::{NODE_LEN, Node},
+    sign::KeyAlgorithm,
+};
 use claviger_fuzz::{group, hip, isakmp, script::piece};
 use claviger_gdoi::{
-    Gap, SaPayload,
-    iana::{NotifyType, PayloadType},
-    wire::{Delete, Notification, delete, identification, public_key},
+    Gap, KeyDownload, SaPayload,
+    iana::{NotifyType, PayloadType, kek::MANAGEMENT_LKH_32},
+    rules::Exchange,
+    wire::{
+        Delete, Lkh32, Notification, SignatureForm, batch_signature::BatchSignature, delete, identification,
+        public_key,
+    },
 };
 use claviger_group::Role;
 use claviger_hip::{
@@ -216,7 +224,7 @@ fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
 }
 
 fn sa(sa: &SaPayload) -> Vec<u8> {
-    written(|w| sa.encode(w).expect("the policy is sound"))
+    written(|w| sa.encode(Exchange::Push, w).expect("the policy is sound"))
 }
 
 fn kd() -> Vec<u8> {
@@ -241,7 +249,27 @@ fn gdoi_payloads() {
         seed("gdoi_payload", name, &[&[choice][..], body].concat());
     }
     seed("gdoi_sa", "kek-gap-tek", &sa(&group::sa()));
+    let mut private = group::sa();
+    let policy = private.kek.as_mut().expect("the policy has a KEK");
+    (policy.management, policy.form) = (Some(MANAGEMENT_LKH_32), SignatureForm::Batch);
+    seed(
+        "gdoi_sa",
+        "extensions",
+        &written(|w| private.encode(Exchange::Pull, w).expect("the policy is sound")),
+    );
     seed("gdoi_key_download", "download", &kd());
+    let path = written(|w| group::path_32().encode(w).expect("the path is sound"));
+    seed("gdoi_lkh_32", "path", &path);
+    let updates = group::updates_32();
+    let updates = updates.iter().map(|update| written(|w| update.encode(w).expect("the update is sound")));
+    let updates: Vec<_> = updates.collect();
+    seed("gdoi_lkh_32", "update", &updates[0]);
+    seed("gdoi_lkh_32", "rekey", &[piece(0, &updates[1]), piece(0, &updates[0])].concat());
+    let [update, _] = group::updates_32();
+    let lkh_32 =
+        Lkh32 { spi: group::KEK_SPI, path: Some(group::path_32()), update: Some(update), signing_key: None };
+    let keys = KeyDownload { lkh_32: Some(lkh_32), ..KeyDownload::default() };
+    seed("gdoi_key_download", "lkh-32", &written(|w| keys.encode(w).expect("the keys are sound")));
     let chain = isakmp::chain(&message_1());
     seed("gdoi_message", "chain", &[&[chain.first().0][..], chain.octets()].concat());
     let message = isakmp::Exchange::new(1).seal(claviger_gdoi::iana::ExchangeType::GROUPKEY_PULL, &chain);
@@ -313,10 +341,14 @@ fn gdoi_endpoints() {
     seed("gdoi_member", "refused", &piece(INFORMATIONAL, &notification));
 
     seed("gdoi_push", "delete", &push_of_delete());
+    seed("gdoi_batch", "delete", &push_of_delete());
+    let node = Node([7; NODE_LEN]);
+    let proof = BatchSignature { index: 1, count: 2, branch: vec![node], signature: &[8; 64] };
+    seed("gdoi_batch", "proof", &written(|w| proof.encode(w)));
     let sequence = piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 7]);
     let policy = SaPayload { kek: None, ..group::sa() };
     let tek = group::tek();
-    let keys = claviger_gdoi::KeyDownload { teks: vec![(tek.spi, tek.keys)], ..Default::default() };
+    let keys = KeyDownload { teks: vec![(tek.spi, tek.keys)], ..Default::default() };
     let keys = written(|w| keys.encode(w).expect("the keys are sound"));
     let policy = piece(PayloadType::SA.0, &sa(&policy));
     seed("gdoi_push", "tek", &[sequence, policy, piece(PayloadType::KEY_DOWNLOAD.0, &keys)].concat());

@@ -463,3 +463,225 @@ fn decode_handle(r: &mut Reader<'_>, found: u8, epoch: u32) -> Result<Handle, De
     }
     Ok(handle)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::octets_of;
+
+    fn head(epoch: u32) -> UpdateHead {
+        UpdateHead {
+            degree: Degree::new(4).unwrap(),
+            key_len: 32,
+            epoch,
+            root: NodeId::new(5, 0).unwrap(),
+            root_handle: Handle::new(epoch, 0).unwrap(),
+        }
+    }
+
+    fn entry(level: u8, index: u32, under: Under, epoch: u32, advances: u8) -> Entry {
+        let target = NodeId::new(level, index).unwrap();
+        Entry { target, under, handle: Handle::new(epoch, advances).unwrap() }
+    }
+
+    /// Two targets, every form of a handle.
+    fn sample() -> Update {
+        let mut update = Update::new(head(0x20_0000)).unwrap();
+        for (octet, entry) in (1u8..).zip([
+            entry(1, 7, Under::Child(0), 0x20_0000, 0),
+            entry(1, 7, Under::Child(1), 0x20_0000, 3),
+            entry(1, 7, Under::Child(3), 0x1f_f001, 15),
+            entry(1, 7, Under::Itself, 0x1f_f000, 0),
+            entry(5, 0, Under::Child(2), 0x10_0001, 1),
+            entry(5, 0, Under::Child(3), 0x10_0000, 1),
+        ]) {
+            update.push(entry, &[octet; 40]).unwrap();
+        }
+        update
+    }
+
+    fn written(update: &Update) -> Vec<u8> {
+        octets_of(|w| update.encode(w))
+    }
+
+    #[test]
+    fn an_update_is_written_as_documented() {
+        let octets = written(&sample());
+        assert_eq!(octets.len() + 4, sample().encoded_len());
+        assert_eq!(octets[..4], [1, 4, 32, 0]);
+        assert_eq!(octets[4..16], [0, 0x20, 0, 0, 0x28, 0, 0, 0, 2, 0, 0, 0]);
+        let wrapped = |octet: u8| vec![octet; 40];
+        let expected: Vec<Vec<u8>> = vec![
+            vec![0x08, 0, 0, 7],
+            vec![0x00],
+            wrapped(1),
+            vec![0x21, 0x00, 0x03],
+            wrapped(2),
+            vec![0x23, 0xff, 0xff],
+            wrapped(3),
+            vec![0xdf, 0x01, 0x00, 0x00],
+            wrapped(4),
+            vec![0x28, 0, 0, 0],
+            vec![0x42, 0xff, 0xff, 0xf1],
+            wrapped(5),
+            vec![0xe3, 0x01, 0x00, 0x00, 0x01],
+            wrapped(6),
+        ];
+        assert_eq!(octets[16..], expected.concat());
+    }
+
+    #[test]
+    fn an_update_survives_and_is_cut_between_targets_only() {
+        let (update, octets) = (sample(), written(&sample()));
+        assert_eq!(Update::decode(&octets), Ok(update.clone()));
+        let root = octets.windows(4).rposition(|octets| octets == [0x28, 0, 0, 0]).unwrap();
+        for length in 0..octets.len() {
+            match Update::decode(&octets[..length]) {
+                Ok(cut) => {
+                    assert!([16, root].contains(&length), "cut at {length}");
+                    assert!(cut.entries().len() < update.entries().len());
+                }
+                Err(error) => assert_eq!(error.reason(), "malformed", "cut at {length}"),
+            }
+        }
+        assert!(Update::decode(&[&octets[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_handle_is_written_in_one_way() {
+        let with = |first: &[u8]| {
+            let mut octets = written(&Update::new(head(0x20_0000)).unwrap());
+            octets.extend_from_slice(&[0x08, 0, 0, 7]);
+            octets.extend_from_slice(first);
+            octets.extend_from_slice(&[0; 40]);
+            Update::decode(&octets).map_err(|error| error.reason())
+        };
+        for good in [
+            &[0x80][..],
+            &[0xa0, 0, 1],
+            &[0xa0, 0, 0x10],
+            &[0xc0, 1, 0, 0],
+            &[0xe0, 0, 0, 0, 0x10],
+            &[0xff, 1, 0, 0, 0],
+        ] {
+            assert_eq!(with(good).map(|update| update.entries().len()), Ok(1), "{good:x?}");
+        }
+        for bad in [
+            &[0xa0, 0, 0][..],               // no advances, no age: there is a shorter form
+            &[0xc0, 0, 0xff, 0xff],          // the form before would do
+            &[0xe0, 0x01, 0xff, 0xff, 0xf0], // younger than the form is for
+            &[0xe0, 0, 0, 0, 0],             // no handle
+            &[0xe0, 0, 0, 0, 0x0f],          // of no epoch
+            &[0xe0, 0xff, 0xff, 0xff, 0xff], // of an epoch to come
+        ] {
+            assert_eq!(with(bad), Err("malformed"), "{bad:x?}");
+        }
+    }
+
+    #[test]
+    fn refuses_targets_and_unders_that_the_tree_has_not() {
+        let update = Update::new(head(9)).unwrap();
+        let refused = |entry: Entry| {
+            let pushed = update.clone().push(entry, &[0; 40]);
+            // What is not written is not read either.
+            let mut octets = written(&update);
+            octets.extend_from_slice(&entry.target.0.to_be_bytes());
+            let under = match entry.under {
+                Under::Child(place) => place,
+                Under::Itself => ITSELF,
+            };
+            let (form, length) = form(9, entry.handle);
+            octets.push(LAST | form << FORM_SHIFT | under);
+            let number = if entry.handle.epoch() > 9 { 0 } else { handle_number(form, 9, entry.handle) };
+            octets.extend_from_slice(&number.to_be_bytes()[4 - length..]);
+            octets.extend_from_slice(&[0; 40]);
+            let read = Update::decode(&octets);
+            assert_eq!(pushed.is_ok(), read.is_ok(), "{entry:?}");
+            pushed.is_err()
+        };
+        assert!(!refused(entry(5, 0, Under::Child(3), 9, 0)));
+        assert!(!refused(entry(0, 7, Under::Itself, 8, 0)));
+        assert!(refused(entry(5, 0, Under::Child(4), 9, 0)), "beyond the degree");
+        assert!(refused(entry(5, 0, Under::Child(30), 9, 0)), "beyond every degree");
+        assert!(refused(entry(0, 7, Under::Child(0), 9, 0)), "below a leaf");
+        assert!(refused(entry(6, 0, Under::Child(0), 9, 0)), "above the root");
+        assert!(refused(entry(5, 1, Under::Child(0), 9, 0)), "beside the root");
+        assert!(refused(entry(1, 1 << 26, Under::Child(0), 9, 0)), "beyond the last index");
+        let mut update = update.clone();
+        update.push(entry(1, 7, Under::Child(1), 8, 0), &[0; 40]).unwrap();
+        for (wrong, length) in [
+            (entry(1, 7, Under::Child(1), 8, 0), 40),  // twice
+            (entry(1, 7, Under::Child(0), 8, 0), 40),  // out of order
+            (entry(1, 8, Under::Child(0), 10, 0), 40), // from the future
+            (entry(1, 8, Under::Child(0), 8, 0), 24),  // of another length
+        ] {
+            assert_eq!(update.push(wrong, &vec![0; length]), Err(ApiMisuse::KeyTree), "{wrong:?}");
+        }
+        let mut octets = written(&update);
+        octets.extend_from_slice(&written(&update)[16..]);
+        assert_eq!(
+            Update::decode(&octets),
+            Err(DecodeError::Unexpected { what: "second record of an LKH-32 target" }.into())
+        );
+    }
+
+    #[test]
+    fn a_head_is_of_a_tree() {
+        let good = written(&sample());
+        let with = |at: usize, octets: &[u8]| {
+            let mut changed = good.clone();
+            changed[at..at + octets.len()].copy_from_slice(octets);
+            Update::decode(&changed).unwrap_err().reason()
+        };
+        assert_eq!(with(0, &[2]), "unsupported", "another version");
+        for (at, octets, what) in [
+            (1, &[1][..], "degree 1"),
+            (1, &[9], "degree 9"),
+            (2, &[24], "24 octets of key"),
+            (3, &[1], "RESERVED"),
+            (4, &[0, 0, 0, 0], "no epoch"),
+            (4, &[0x10, 0, 0, 0], "an epoch beyond the last"),
+            (8, &[0x28, 0, 0, 1], "a root that is not the only node of its level"),
+            (12, &[0, 0, 0, 15], "no root handle"),
+            (12, &[2, 0, 0, 0x10], "a root handle of an epoch to come"),
+        ] {
+            assert_eq!(with(at, octets), "malformed", "{what}");
+        }
+        for wrong in [
+            UpdateHead { key_len: 24, ..head(9) },
+            UpdateHead { epoch: 0, ..head(9) },
+            UpdateHead { root: NodeId::new(5, 1).unwrap(), ..head(9) },
+            UpdateHead { root_handle: Handle::new(10, 0).unwrap(), ..head(9) },
+        ] {
+            assert_eq!(Update::new(wrong), Err(ApiMisuse::KeyTree), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_survives_and_is_cut_between_keys_only() {
+        for length in [16, 32] {
+            let keys =
+                (1..=3u8).map(|n| (Handle::new(n.into(), n).unwrap(), vec![n; length].into())).collect();
+            let first = NodeId::new(0, 9).unwrap();
+            let path = PathArray { degree: Degree::new(3).unwrap(), first, keys };
+            let octets = octets_of(|w| path.encode(w));
+            assert_eq!(octets[..12], [1, 3, length as u8, 0, 0, 0, 0, 9, 0, 0, 0, 0x11]);
+            assert_eq!(PathArray::decode(&octets), Ok(path.clone()));
+            for cut in 0..octets.len() {
+                let between = cut > 8 && (cut - 8) % (4 + length) == 0;
+                assert_eq!(PathArray::decode(&octets[..cut]).is_ok(), between, "cut at {cut}");
+            }
+            let mut long = path.clone();
+            long.keys = vec![path.keys[0].clone(); LKH_32_PATH_MAX + 1];
+            let mut mixed = path.clone();
+            mixed.keys[1].1 = vec![0; 48 - length].into();
+            let mut none = path;
+            none.keys.clear();
+            for wrong in [&long, &mixed, &none] {
+                assert_eq!(wrong.encode(&mut Writer::new()), Err(ApiMisuse::KeyTree.into()));
+            }
+            let endless = [&octets[..8], &octets[8..12 + length].repeat(LKH_32_PATH_MAX + 1)].concat();
+            assert_eq!(PathArray::decode(&endless).unwrap_err().reason(), "malformed");
+        }
+    }
+}

@@ -129,7 +129,7 @@ fn whoever_keeps_to_the_standard_is_told_what_the_group_needs() {
         network.join(place, &group, Role::Receiver);
         network.pass(5 * SECOND);
         let refusal = network.members[place].last(|event| match event {
-            MemberEvent::Refused { refusal, .. } => Some(refusal.clone()),
+            MemberEvent::Refused { refusal, .. } => Some(*refusal),
             _ => None,
         });
         assert_eq!(refusal, Some(Refusal::Incompatible(PeerIncompatible { field, value })));

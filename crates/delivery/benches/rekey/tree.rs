@@ -1,7 +1,7 @@
 //! The one place that knows the key tree: a group, and a batch of departures from it.
 
 use claviger_crypto::SeededRandom;
-use claviger_keytree::{Degree, KeyLength, KeyTree, Leaf};
+use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, TreeConfig};
 
 /// A node of the tree: its level, counted from the leaves, and its index within that level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +23,13 @@ pub(crate) struct Batch {
 /// Fills a tree with `members`, and lets `departures` of them, spread at random, leave in one batch.
 pub(crate) fn batch(degree: u8, members: u32, departures: u32) -> Batch {
     let random = &mut SeededRandom::new(1);
-    let k = Degree::new(degree).expect("the degree is 2 to 8");
-    let mut tree = KeyTree::new(k, KeyLength::Octets32, members, random);
+    let config = TreeConfig {
+        degree: Degree::new(degree).expect("the degree is 2 to 8"),
+        key_length: KeyLength::Octets32,
+        capacity: members,
+        joining: Joining::Replace,
+    };
+    let mut tree = KeyTree::new(config, random);
     tree.batch(members as usize, &[], random).expect("the tree has room");
     let mut draw = super::loss::Dice::new(1);
     let mut leaves = std::collections::BTreeSet::new();

@@ -35,9 +35,10 @@ fn repack(update: &Update) {
         handle: entry.handle,
         wrapped,
     });
+    let wraps: Vec<_> = wraps.collect();
     for room in [80, 500] {
         // A target may stand in two records; then a key may be there twice, which a key server does not send.
-        let Ok(packed) = pack(head, wraps.clone(), room) else { continue };
+        let Ok(packed) = pack(head, wraps.iter().copied(), room) else { continue };
         assert!(packed.iter().all(|update| update.encoded_len() <= room));
         assert_eq!(packed.iter().map(|update| update.entries().len()).sum::<usize>(), update.entries().len());
     }

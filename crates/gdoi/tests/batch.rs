@@ -13,6 +13,7 @@ use claviger_gdoi::{
     ApiMisuse, Delete, Error, KeyDownload, SaPayload, SaTek,
     error::AuthError,
     iana::PayloadType,
+    limits::BATCHES_REMEMBERED_MAX,
     push::{self, BatchPlace, Push, RekeySa},
     wire::{
         Header, SignatureForm,
@@ -173,6 +174,21 @@ fn batches_come_mixed_and_after_a_pull_not_at_all() {
     member.raise_sequence(7);
     assert_eq!(member.open(&first[0]), Err(Error::Replayed), "a pull brought what it would bring");
     assert!(member.open(&second[1]).is_ok());
+}
+
+#[test]
+fn batches_that_are_forgotten_prove_themselves_again() {
+    let signer = signing_key();
+    let mut member = member(&signer, 0);
+    let batches: Vec<_> =
+        (0..BATCHES_REMEMBERED_MAX as u32 + 4).map(|n| batch(&signer, 1 + 2 * n, 2)).collect();
+    for place in [0, 1] {
+        for messages in &batches {
+            let rekey = member.open(&messages[place]).unwrap();
+            member.commit(&rekey);
+        }
+    }
+    assert!(batches.iter().flatten().all(|message| member.open(message) == Err(Error::Replayed)));
 }
 
 #[test]

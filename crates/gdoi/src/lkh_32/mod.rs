@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`name`] | ids of nodes, handles of keys |
 //! | [`path`] | the member's keys, and how new ones are gathered |
-//! | [`pack`] | the key server's wrapped keys in as many messages as it takes |
+//! | [`mod@pack`] | the key server's wrapped keys in as many messages as it takes |
 //!
 //! The keys' octets on the wire are in [`crate::wire::lkh_32`]. docs/hip-gdoi-binding.md section 7.5 specifies it.
 

@@ -120,7 +120,7 @@ impl KeyPath {
             waiting: BTreeMap::new(),
             staged: None,
         };
-        let staged = gathering.take(update)?;
+        let staged = gathering.take_ours(update)?;
         Ok((gathering, staged))
     }
 
@@ -220,8 +220,13 @@ impl Gathering {
         if *update.head() != self.head {
             return Err(PeerMisbehaved::UpdateHeadDiffers.into());
         }
+        // Most messages of a large rekey are for others.
+        if update.entries().any(|(entry, _)| self.is_ours(entry)) { self.take_ours(update) } else { Ok(None) }
+    }
+
+    fn take_ours(&mut self, update: &Update) -> Result<Option<StagedPath>, Error> {
         let mut next = self.clone();
-        for (entry, wrapped) in update.entries() {
+        for (entry, wrapped) in update.entries().filter(|(entry, _)| self.is_ours(entry)) {
             next.note(entry, wrapped)?;
         }
         next.unwrap_waiting()?;
@@ -240,18 +245,23 @@ impl Gathering {
         self.staged.is_some()
     }
 
-    /// Keeps an entry if it concerns the path: its target is on it, and what it is under too.
-    fn note(&mut self, entry: &Entry, wrapped: &[u8]) -> Result<(), Error> {
+    /// Says whether an entry concerns the path: its target is on it, and what it is under too.
+    fn is_ours(&self, entry: &Entry) -> bool {
         let level = entry.target.level();
-        let is_ours = match entry.under {
+        match entry.under {
             _ if self.held.node(level.into()) != Some(entry.target) => false,
             Under::Itself => true,
             Under::Child(place) => {
                 let child = level.checked_sub(1).and_then(|below| self.held.node(below.into()));
                 child.is_some_and(|child| child.place(self.held.degree) == place)
             }
-        };
-        if !is_ours || self.fresh.contains_key(&level) {
+        }
+    }
+
+    /// Keeps an entry of the path, unless the key is known already.
+    fn note(&mut self, entry: &Entry, wrapped: &[u8]) -> Result<(), Error> {
+        let level = entry.target.level();
+        if self.fresh.contains_key(&level) {
             return Ok(());
         }
         let waiting = Waiting { handle: entry.handle, wrapped: wrapped.to_vec() };

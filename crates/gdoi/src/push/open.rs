@@ -110,7 +110,7 @@ impl RekeySa {
     /// # Errors
     ///
     /// [`PeerMisbehaved::SigningKeyKind`] if `signing_key` is of another kind,
-    /// [`ApiMisuse::UnsupportedAlgorithm`] if the KEK does not fit its cipher.
+    /// [`crate::ApiMisuse::UnsupportedAlgorithm`] if the KEK does not fit its cipher.
     pub fn new(
         provider: &CryptoProvider,
         kek: KekMaterial,

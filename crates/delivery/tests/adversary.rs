@@ -199,6 +199,22 @@ fn who_asks_for_ever_is_given_up() {
 }
 
 #[test]
+fn who_cannot_say_what_it_misses_is_served_by_the_callers_knowledge() {
+    let (mut sender, _, _, mut now) = sent(0, SenderConfig { rounds: 1, ..SenderConfig::default() });
+    let from = ReceiverId(9);
+    assert_eq!(sender.handle_report(now, from, &report(1, &[])), Ok(()));
+    assert_eq!(sender.poll_event(), Some(Event::Lost(from)));
+    // An index beyond the batch is no reason to refuse the others.
+    assert_eq!(sender.serve(now, from, [5, 19, 20]), Ok(()));
+    let mut served = Vec::new();
+    while served.len() < 2 {
+        now = sender.poll_timeout().unwrap();
+        served.extend(sender.poll_transmit(now));
+    }
+    assert_eq!(served, [5, 19].map(|index| Outgoing::Unicast { to: from, index }));
+}
+
+#[test]
 fn impossible_batches_and_configurations_are_refused() {
     let octets = datagrams(3, &mut SeededRandom::new(1));
     let new = |config, batch| Sender::new(config, batch, Proactivity::default(), START, &mut unsealed).err();

@@ -302,6 +302,9 @@ fn row(loss: f64, name: &str, outcome: &Outcome, octets: usize, hashing: Duratio
         outcome.decoded,
         outcome.sample,
     );
+    if all as f64 != members {
+        println!("{:>26}{} members without their keys", "", members - all as f64);
+    }
 }
 
 /// What the batch sent three times, without report or repair, comes to.

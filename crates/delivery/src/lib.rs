@@ -18,6 +18,10 @@
 //! need reported, an early change to unicast. The code is RaptorQ, so there is no limit on repair symbols, and
 //! reports are suppressed by timers and by what the sender announces, as in NORM (RFC 5401).
 //!
+//! A receiver that hears nothing at all of a batch does not know of it. What tells it is the layer above: a gap in the
+//! sequence numbers of the next batch, or traffic under a key that it does not have. It asks by a report without
+//! entries, or registers again.
+//!
 //! Both ends are machines without socket, clock or randomness of their own. Neither proves where octets come
 //! from: see [`seal`].
 //!

@@ -160,6 +160,36 @@ fn a_receiver_that_exaggerates_costs_a_bounded_round() {
 }
 
 #[test]
+fn a_later_round_sends_symbols_that_no_earlier_one_sent() {
+    let (mut sender, _, mut all, mut now) = sent(200, SenderConfig { rounds: 3, ..SenderConfig::default() });
+    let seal = &mut unsealed;
+    for round in 1..3 {
+        let first = all.len();
+        sender.handle_report(now, ReceiverId(1), &report(round, &[[0, 0, 0, 3]])).unwrap();
+        while all.len() == first || sender.round() == round {
+            now = sender.poll_timeout().unwrap();
+            sender.handle_timeout(now, seal);
+            all.extend(sender.poll_transmit(now));
+        }
+        while !matches!(all.last(), Some(Outgoing::Sealed(octets)) if octets[1..3] == [2, round + 1]) {
+            now = sender.poll_timeout().unwrap();
+            sender.handle_timeout(now, seal);
+            all.extend(sender.poll_transmit(now));
+        }
+    }
+    let repairs = all.iter().filter_map(|outgoing| match outgoing {
+        Outgoing::Sealed(octets) => Repair::from_octets(octets).ok(),
+        _ => None,
+    });
+    let mut ids: Vec<_> = repairs.map(|repair| (repair.block, repair.symbol_id)).collect();
+    let total = ids.len();
+    assert!(total > 10, "{total} repairs");
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), total);
+}
+
+#[test]
 fn reports_that_do_not_fit_the_batch_are_refused() {
     let (mut sender, _, _, now) = sent(0, SenderConfig::default());
     let from = ReceiverId(1);
@@ -196,6 +226,22 @@ fn who_asks_for_ever_is_given_up() {
     sender.handle_report(now, from, &report(1, &[[0, 0, 19, 1]])).unwrap();
     assert_eq!(sender.poll_event(), Some(Event::GaveUp(from)));
     assert_eq!(sender.handle_report(now, from, &report(1, &[[0, 0, 19, 1]])), Err(Error::Ended));
+}
+
+#[test]
+fn who_cannot_say_what_it_misses_is_served_by_the_callers_knowledge() {
+    let (mut sender, _, _, mut now) = sent(0, SenderConfig { rounds: 1, ..SenderConfig::default() });
+    let from = ReceiverId(9);
+    assert_eq!(sender.handle_report(now, from, &report(1, &[])), Ok(()));
+    assert_eq!(sender.poll_event(), Some(Event::Lost(from)));
+    // An index beyond the batch is no reason to refuse the others.
+    assert_eq!(sender.serve(now, from, [5, 19, 20]), Ok(()));
+    let mut served = Vec::new();
+    while served.len() < 2 {
+        now = sender.poll_timeout().unwrap();
+        served.extend(sender.poll_transmit(now));
+    }
+    assert_eq!(served, [5, 19].map(|index| Outgoing::Unicast { to: from, index }));
 }
 
 #[test]

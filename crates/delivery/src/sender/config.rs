@@ -36,7 +36,7 @@ pub struct SenderConfig {
     /// How long a datagram and its answer travel at most: so much longer reports are waited for.
     pub round_trip: Duration,
     /// Which of a block's reports decides how much repair is sent, in permille: 1000 is the worst. Less leaves
-    /// the worst receivers to unicast.
+    /// the worst receivers to unicast; as reports are suppressed, those that are made are rather the worse ones.
     pub quantile_permille: u16,
     /// How often one receiver is served by unicast.
     pub unicast_attempts: u8,

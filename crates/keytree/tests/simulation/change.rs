@@ -40,7 +40,7 @@ impl Change {
             (Name { node, handle: key.handle }, Engines::octets(key.key))
         };
         let entry = |wrap| {
-            let (node, held) = rekey.under(wrap).unwrap();
+            let (node, held) = rekey.under(wrap);
             let (target, key) = new(wrap.target);
             let pair = Pair { under: Engines::octets(held.key), key };
             Entry { target, under: Name { node, handle: held.handle }, pair }

@@ -1,6 +1,6 @@
 //! Seeded joins, departures, moves, batches and refreshes.
 
-use claviger_crypto::{Random, SeededRandom, random};
+use claviger_crypto::{SeededRandom, random};
 use claviger_keytree::{Degree, Joining, KeyLength, TreeConfig};
 
 use crate::{group::Group, knowledge::Violation};

@@ -37,6 +37,10 @@ pub enum TreeError {
     },
     /// What was stored does not make a tree.
     Inconsistent(Inconsistency),
+    /// A batch wants to seat a joiner at a leaf that has a member who stays.
+    Occupied(Leaf),
+    /// A batch names a leaf beyond the tree's capacity.
+    Outside(Leaf),
     /// A batch names a leaf without a member.
     UnknownLeaf(Leaf),
 }
@@ -50,6 +54,8 @@ impl fmt::Display for TreeError {
             Self::Inconsistent(inconsistency) => {
                 write!(f, "stored key tree is inconsistent: {inconsistency}")
             }
+            Self::Occupied(leaf) => write!(f, "leaf {leaf} has a member already"),
+            Self::Outside(leaf) => write!(f, "leaf {leaf} is beyond the capacity of the key tree"),
             Self::UnknownLeaf(leaf) => write!(f, "leaf {leaf} has no member"),
         }
     }
@@ -78,7 +84,7 @@ pub enum Inconsistency {
     Duplicate(NodeId),
     /// A node above the leaves has no child.
     Empty(NodeId),
-    /// A node's key handle is 0 or later than the header's epoch.
+    /// A node's key handle is of no past epoch, or counts more advances than there can have been.
     Handle(NodeId),
     /// The stored header cannot be read, or states a depth that its capacity never needs.
     Header,
@@ -103,7 +109,7 @@ impl fmt::Display for Inconsistency {
             Self::Depth { stated, needed } => write!(f, "depth is {stated}, its leaves need {needed}"),
             Self::Duplicate(node) => write!(f, "node {node} is there twice"),
             Self::Empty(node) => write!(f, "node {node} has no child"),
-            Self::Handle(node) => write!(f, "node {node} has a key handle of no past epoch"),
+            Self::Handle(node) => write!(f, "node {node} has a key handle that no past epoch gave"),
             Self::Header => f.write_str("header is malformed"),
             Self::KeyLength(node) => write!(f, "node {node} has a key of another length"),
             Self::Members { stated, found } => write!(f, "{found} leaves where there should be {stated}"),

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use claviger_crypto::SecretBytes;
+use claviger_crypto::{SecretBytes, secret::ct_eq};
 
-/// The initialization vector that belongs to a key, in octets: one AES block.
-pub const IV_LEN: usize = 16;
+use crate::Handle;
 
 /// The length of every key of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,59 +23,37 @@ impl KeyLength {
             Self::Octets32 => 32,
         }
     }
-
-    /// Returns the length in octets of a key with its initialization vector.
-    pub const fn material_len(self) -> usize {
-        IV_LEN + self.octets()
-    }
 }
 
-/// One key of a node, with the initialization vector that is used with it.
-///
-/// RFC 6407 §5.6.3.1 puts the vector into the Key Data field, before the key. Both are as unpredictable as each
-/// other; what a key encrypts here is always another [`NodeKey::material`], whose first block is itself random,
-/// so that one vector may serve for several encryptions.
+/// One key of a node, in its holder's custody. It is the bare key: what goes with it on the wire, such as the
+/// initialization vector of RFC 6407 §5.6.3.1, is derived from it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeKey {
-    /// Tells the successive keys of one node apart: the epoch in which the key was made, never 0 and never used
-    /// twice for a node.
-    pub handle: u32,
-    material: SecretBytes,
+    /// Tells the successive keys of one node apart.
+    pub handle: Handle,
+    key: SecretBytes,
 }
 
 impl NodeKey {
-    /// Takes a key into custody: `material` is the initialization vector of 16 octets, then the key of 16 or 32.
-    /// Returns nothing for any other length.
-    pub fn new(handle: u32, material: SecretBytes) -> Option<Self> {
+    /// Takes a key of 16 or 32 octets into custody. Returns nothing for any other length.
+    pub fn new(handle: Handle, key: SecretBytes) -> Option<Self> {
         let lengths = [KeyLength::Octets16, KeyLength::Octets32];
-        lengths
-            .iter()
-            .any(|length| length.material_len() == material.len())
-            .then_some(Self { handle, material })
+        lengths.iter().any(|length| length.octets() == key.len()).then_some(Self { handle, key })
     }
 
-    /// Returns the length of the key without its initialization vector.
+    /// Returns the length of the key.
     pub fn length(&self) -> KeyLength {
-        if self.material.len() == KeyLength::Octets16.material_len() {
-            KeyLength::Octets16
-        } else {
-            KeyLength::Octets32
-        }
-    }
-
-    /// Shows the initialization vector.
-    pub fn iv(&self) -> &[u8; IV_LEN] {
-        self.material.expose().first_chunk().expect("the constructor asks for an initialization vector")
+        if self.key.len() == KeyLength::Octets16.octets() { KeyLength::Octets16 } else { KeyLength::Octets32 }
     }
 
     /// Shows the key.
     pub fn key(&self) -> &[u8] {
-        &self.material.expose()[IV_LEN..]
+        self.key.expose()
     }
 
-    /// Shows the initialization vector and the key after it: the plaintext of a Key Data field.
-    pub fn material(&self) -> &[u8] {
-        self.material.expose()
+    /// Lends the key with its handle.
+    pub fn as_ref(&self) -> KeyRef<'_> {
+        KeyRef { handle: self.handle, key: self.key.expose() }
     }
 }
 
@@ -86,32 +63,64 @@ impl fmt::Debug for NodeKey {
     }
 }
 
+/// One key of a node, as its keeper lends it.
+#[derive(Clone, Copy)]
+pub struct KeyRef<'a> {
+    /// Tells the successive keys of one node apart.
+    pub handle: Handle,
+    /// The bare key, 16 or 32 octets.
+    pub key: &'a [u8],
+}
+
+impl KeyRef<'_> {
+    /// Copies the key into custody.
+    pub fn to_owned(self) -> NodeKey {
+        NodeKey { handle: self.handle, key: SecretBytes::copy_of(self.key) }
+    }
+}
+
+impl PartialEq for KeyRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.handle == other.handle && ct_eq(self.key, other.key)
+    }
+}
+
+impl Eq for KeyRef<'_> {}
+
+impl PartialEq<KeyRef<'_>> for NodeKey {
+    fn eq(&self, other: &KeyRef<'_>) -> bool {
+        self.as_ref() == *other
+    }
+}
+
+impl fmt::Debug for KeyRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRef").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn splits_into_vector_and_key() {
-        let octets: Vec<u8> = (0..48).collect();
-        let key = NodeKey::new(7, SecretBytes::copy_of(&octets)).unwrap();
-        assert_eq!(
-            (key.iv().as_slice(), key.key(), key.material()),
-            (&octets[..16], &octets[16..], &octets[..])
-        );
-        assert_eq!(key.length(), KeyLength::Octets32);
-        assert_eq!(NodeKey::new(7, SecretBytes::new(vec![0; 32])).unwrap().length(), KeyLength::Octets16);
-    }
+    const HANDLE: Handle = Handle::from_u32(0x70);
 
     #[test]
-    fn refuses_other_lengths() {
-        for length in (0..64).filter(|length| ![32, 48].contains(length)) {
-            assert_eq!(NodeKey::new(1, SecretBytes::new(vec![0; length])), None, "{length}");
+    fn has_16_or_32_octets() {
+        for length in 0..64 {
+            let key = NodeKey::new(HANDLE, SecretBytes::new(vec![3; length]));
+            assert_eq!(key.is_some(), [16, 32].contains(&length), "{length}");
+            if let Some(key) = key {
+                assert_eq!((key.length().octets(), key.key()), (length, &[3; 64][..length]));
+                assert_eq!(key.as_ref().to_owned(), key);
+            }
         }
     }
 
     #[test]
     fn is_never_printed() {
-        let key = NodeKey::new(7, SecretBytes::new(vec![0xab; 32])).unwrap();
-        assert_eq!(format!("{key:?}"), "NodeKey { handle: 7, .. }");
+        let key = NodeKey::new(HANDLE, SecretBytes::new(vec![0xab; 32])).unwrap();
+        assert_eq!(format!("{key:?}"), "NodeKey { handle: Handle(112), .. }");
+        assert_eq!(format!("{:?}", key.as_ref()), "KeyRef { handle: Handle(112), .. }");
     }
 }

@@ -18,47 +18,67 @@
 //!
 //! ```
 //! use claviger_crypto::SeededRandom;
-//! use claviger_keytree::{Degree, KeyLength, KeyTree};
+//! use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, TreeConfig};
+//! use claviger_keywrap::{Engine, wrapped_len};
 //!
+//! let config = TreeConfig {
+//!     degree: Degree::new(2)?,
+//!     key_length: KeyLength::Octets32,
+//!     capacity: 1000,
+//!     joining: Joining::Advance,
+//! };
 //! let random = &mut SeededRandom::new(1);
-//! let mut tree = KeyTree::new(Degree::new(2)?, KeyLength::Octets16, 1000, random);
+//! let mut tree = KeyTree::new(config, random);
 //! let joined = tree.batch(8, &[], random)?.joined;
 //! let leave = tree.batch(0, &joined[5..6], random)?;
 //! assert_eq!(leave.wraps.len(), 2 * 3 - 1); // kd - 1
-//! assert_eq!(leave.starts.len(), 3); // (k - 1)d
+//! assert_eq!(leave.starts().count(), 3); // (k - 1)d
+//!
+//! let mut wrapped = vec![0; leave.wraps.len() * wrapped_len(32)];
+//! Engine::best().wrap(leave.jobs(), &mut wrapped)?;
+//!
+//! let join = tree.batch(1, &[], random)?;
+//! assert!(join.wraps.is_empty() && join.advanced.len() == 3); // members compute their keys by themselves
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! | module | what |
 //! |---|---|
-//! | [`degree`] | how many children a node has |
+//! | [`config`], [`degree`] | what a tree is made to be |
 //! | [`node`] | the names of nodes and leaves |
-//! | [`key`] | one key of a node |
+//! | [`key`], [`handle`] | one key of a node, and its name |
 //! | [`tree`] | the tree, and what can be asked of it |
 //! | [`rekey`] | what a change of the tree means for the members |
+//! | [`place`] | subtrees that follow places |
 //! | [`header`] | the few figures that are stored beside the nodes |
-//! | [`lkh_id`] | the 16-bit node identifiers of RFC 6407 |
+//! | [`lkh_id`] | the node identifiers of protocols |
 //! | [`error`] | why the tree refuses |
 
+pub mod config;
 pub mod degree;
 pub mod error;
+pub mod handle;
 pub mod header;
 pub mod key;
 pub mod lkh_id;
 pub mod node;
+pub mod place;
 pub mod rekey;
 pub mod tree;
 
 mod batch;
-mod level;
+mod keys;
+mod nodes;
 mod plan;
 mod restore;
 
+pub use config::{Joining, TreeConfig};
 pub use degree::Degree;
 pub use error::{ConfigError, Inconsistency, TreeError};
+pub use handle::Handle;
 pub use header::Header;
-pub use key::{KeyLength, NodeKey};
-pub use lkh_id::{LkhIds, capacity_16_bit};
+pub use key::{KeyLength, KeyRef, NodeKey};
+pub use lkh_id::{LkhIds, capacity_16_bit, id_32, node_32};
 pub use node::{Leaf, NodeId};
 pub use rekey::{Chain, Rekey, Start, UnderKey, Wrap};
 pub use tree::KeyTree;

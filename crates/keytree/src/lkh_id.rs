@@ -1,15 +1,34 @@
-//! The 16-bit node identifiers of RFC 6407.
+//! The node identifiers of protocols: the 16-bit ones of RFC 6407, and 32-bit ones.
 //!
 //! An LKH ID has two octets (RFC 6407 §5.6.3.1), and the key server is free to choose it. Each level of the tree
 //! gets a fixed range, laid out for the largest group that 65,536 identifiers can number, so that an identifier
 //! never changes while the tree grows.
+//!
+//! An identifier of 32 bits holds the level and the index as they are, so that a member knows every parent.
 
 use crate::{Degree, NodeId};
 
 /// The identifiers that 16 bits can tell apart.
 const IDS: u64 = 1 << 16;
 
-/// The layout of identifiers for trees of one degree.
+/// The bits of a 32-bit identifier that hold the index. The five above them hold the level.
+const INDEX_BITS: u32 = 27;
+
+/// Returns the 32-bit identifier of a node, `level << 27 | index`; none for a level above 31 or an index of 2^27 or
+/// more.
+pub const fn id_32(node: NodeId) -> Option<u32> {
+    if node.level() as u32 >= 1 << (u32::BITS - INDEX_BITS) || node.index() >= 1 << INDEX_BITS {
+        return None;
+    }
+    Some((node.level() as u32) << INDEX_BITS | node.index())
+}
+
+/// Returns the node that a 32-bit identifier names.
+pub const fn node_32(id: u32) -> NodeId {
+    NodeId::new((id >> INDEX_BITS) as u8, id & ((1 << INDEX_BITS) - 1))
+}
+
+/// The layout of 16-bit identifiers for trees of one degree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LkhIds {
     /// The first identifier of each level, and the one after the last level's range.
@@ -88,6 +107,19 @@ mod tests {
             assert!(nodes(capacity) <= IDS && nodes(capacity + 1) > IDS, "{degree:?} {capacity}");
         }
         assert_eq!(capacity_16_bit(Degree::new(2).unwrap()), 32_768);
+    }
+
+    #[test]
+    fn identifiers_of_32_bits_hold_level_and_index() {
+        assert_eq!(id_32(NodeId::new(0, 0)), Some(0));
+        assert_eq!(id_32(NodeId::new(3, 5)), Some(0x1800_0005));
+        for (level, index) in [(0, 0x07ff_ffff), (31, 0), (31, 0x07ff_ffff), (10, 12_345)] {
+            let node = NodeId::new(level, index);
+            assert_eq!(node_32(id_32(node).unwrap()), node);
+        }
+        for (level, index) in [(32, 0), (0, 0x0800_0000), (5, u32::MAX)] {
+            assert_eq!(id_32(NodeId::new(level, index)), None);
+        }
     }
 
     #[test]

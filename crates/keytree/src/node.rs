@@ -41,7 +41,7 @@ impl NodeId {
     }
 
     /// Returns the child in `place`, counted from 0; none below a leaf, beyond the degree, or beyond the last index.
-    pub(crate) fn child(self, degree: Degree, place: u8) -> Option<Self> {
+    pub fn child(self, degree: Degree, place: u8) -> Option<Self> {
         if place >= degree.k() {
             return None;
         }

@@ -3,7 +3,9 @@
 //! Every node on the way from a changed leaf to the root is marked once, level by level, however many changes
 //! meet in it. Nothing of the tree changes here, so that a refusal or a failing random source leaves it whole.
 
-use crate::{KeyTree, Leaf, NodeId, TreeError};
+use std::ops::Range;
+
+use crate::{Handle, Joining, KeyTree, Leaf, NodeId, TreeError};
 
 /// What a batch will do.
 pub(crate) struct Plan {
@@ -15,141 +17,252 @@ pub(crate) struct Plan {
     pub(crate) extent: u32,
     /// The tree's depth afterwards.
     pub(crate) depth: u8,
-    /// The nodes above the leaves that get a new key, bottom up.
-    pub(crate) replaced: Vec<Replaced>,
-    /// The nodes that vanish, bottom up.
-    pub(crate) removed: Vec<NodeId>,
+    /// What else there will be how many of.
+    pub(crate) counts: Counts,
+    /// The marked nodes, bottom up.
+    marks: Vec<Mark>,
+    /// Where in `marks` each level ends.
+    ends: Vec<usize>,
 }
 
-/// A node above the leaves that gets a new key. A set bit i stands for child i.
+/// How many of what a batch will yield.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) changed: u32,
+    pub(crate) advanced: u32,
+    pub(crate) wraps: usize,
+    pub(crate) held: usize,
+}
+
+/// A node at or above a changed leaf. In the masks, a set bit i stands for child i.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Replaced {
-    pub(crate) node: NodeId,
+pub(crate) struct Mark {
+    pub(crate) index: u32,
+    /// The place of its key among those drawn, or among those advanced.
+    pub(crate) position: u32,
     /// The children with remaining members below them: those who must receive the new key. Joiners need not,
     /// because they get their whole path by other means.
     pub(crate) heirs: u8,
-    /// The heirs that get a new key themselves.
+    /// The heirs that are marked themselves.
     pub(crate) renewed: u8,
-    /// Whether the new key goes under the node's own previous key, rather than under each heir's key.
-    pub(crate) under_previous: bool,
-}
-
-/// A marked node, as its parent sees it.
-struct Mark {
-    index: u32,
+    /// The number of marked children.
+    pub(crate) children: u8,
+    pub(crate) fate: Fate,
     /// A member departed below.
     left: bool,
-    /// The node exists after the batch.
-    alive: bool,
-    /// A member that was there before remains below.
-    heir: bool,
+}
+
+/// What becomes of a marked node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Its key goes through the one-way advance.
+    Advanced,
+    /// It vanishes.
+    Removed,
+    /// It gets a new key, which its heirs receive under their own keys.
+    Replaced,
+    /// It gets a new key, which its heirs receive under its previous one.
+    UnderPrevious,
+}
+
+impl Mark {
+    fn is_there(&self) -> bool {
+        self.fate != Fate::Removed
+    }
 }
 
 impl Plan {
-    /// Plans a batch.
+    /// Plans a batch whose joiners take the lowest vacant leaves.
     ///
     /// # Errors
     ///
     /// [`TreeError::UnknownLeaf`], [`TreeError::DuplicateLeaf`] or [`TreeError::Full`].
-    pub(crate) fn new(tree: &KeyTree, joins: usize, leaves: &[Leaf]) -> Result<Self, TreeError> {
+    pub(crate) fn lowest(tree: &KeyTree, joins: usize, leaves: &[Leaf]) -> Result<Self, TreeError> {
         let departed = departures(tree, leaves)?;
         let remaining = tree.len() - departed.len();
-        if joins > tree.capacity as usize - remaining {
-            return Err(TreeError::Full { capacity: tree.capacity });
+        if joins > tree.capacity() as usize - remaining {
+            return Err(TreeError::Full { capacity: tree.capacity() });
         }
-        let joined = vacancies(tree, &departed, joins);
-        let extent = extent_after(tree, &departed, &joined);
-        let depth = tree.degree.depth_for(extent);
-        let mut plan = Self { joined, departed, extent, depth, replaced: Vec::new(), removed: Vec::new() };
-        plan.mark(tree);
-        Ok(plan)
+        let joined = lowest_vacancies(tree, &departed, joins);
+        Ok(Self::marked(tree, joined, departed))
+    }
+
+    /// Plans a batch whose joiners take named leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::UnknownLeaf`], [`TreeError::DuplicateLeaf`], [`TreeError::Outside`] or [`TreeError::Occupied`].
+    pub(crate) fn at(tree: &KeyTree, joined: &[Leaf], leaves: &[Leaf]) -> Result<Self, TreeError> {
+        let departed = departures(tree, leaves)?;
+        let joined = sorted(joined)?;
+        if let Some(last) = joined.last().filter(|last| **last >= tree.capacity()) {
+            return Err(TreeError::Outside(Leaf::new(*last)));
+        }
+        let stays = |leaf: &&u32| tree.contains(Leaf::new(**leaf)) && departed.binary_search(leaf).is_err();
+        if let Some(taken) = joined.iter().find(stays) {
+            return Err(TreeError::Occupied(Leaf::new(*taken)));
+        }
+        Ok(Self::marked(tree, joined, departed))
     }
 
     /// Plans a new root key alone.
     pub(crate) fn refresh(tree: &KeyTree) -> Self {
-        let mut plan = Self {
-            joined: Vec::new(),
-            departed: Vec::new(),
-            extent: tree.extent,
-            depth: tree.depth,
-            replaced: Vec::new(),
-            removed: Vec::new(),
-        };
-        let (mut root, _) = plan.look_below(tree, tree.root_id(), &[]);
-        root.under_previous = root.heirs != 0;
-        plan.replaced.push(root);
+        let mut plan = Self::unmarked(tree, Vec::new(), Vec::new(), tree.extent);
+        let heirs = tree.nodes.children(tree.root_id());
+        let fate = if heirs == 0 { Fate::Replaced } else { Fate::UnderPrevious };
+        plan.ends.resize(usize::from(tree.depth), 0);
+        plan.push(Mark { index: 0, position: 0, heirs, renewed: 0, children: 0, fate, left: false });
+        plan.ends.push(1);
         plan
     }
 
-    /// Marks each level from the marks of the one below.
-    fn mark(&mut self, tree: &KeyTree) {
-        let mut marks = self.leaf_marks();
-        for level in 1..=self.depth.max(tree.depth) {
-            let k = u32::from(tree.degree.k());
-            let mut above = Vec::new();
-            // When the top of the tree was dropped, the new root may have no change below it, and yet the group's
-            // key must be new.
-            if level == self.depth && marks.first().is_none_or(|mark| mark.index >= k) {
-                above.push(self.mark_node(tree, NodeId::new(level, 0), &[]));
-            }
-            for siblings in marks.chunk_by(|one, next| one.index / k == next.index / k) {
-                above.push(self.mark_node(tree, NodeId::new(level, siblings[0].index / k), siblings));
-            }
-            marks = above;
-        }
-        self.removed.sort_unstable();
+    fn unmarked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, extent: u32) -> Self {
+        let depth = tree.degree().depth_for(extent);
+        let changes = joined.len() + departed.len();
+        // Above the changed leaves there are at most as many nodes on each level, and mostly far fewer.
+        let marks = Vec::with_capacity(changes * 4);
+        Self { joined, departed, extent, depth, counts: Counts::default(), marks, ends: Vec::new() }
     }
 
-    fn leaf_marks(&mut self) -> Vec<Mark> {
-        let mut marks = Vec::with_capacity(self.joined.len() + self.departed.len());
-        let mut departed = self.departed.iter().copied().peekable();
-        for &index in &self.joined {
-            while let Some(gone) = departed.next_if(|gone| *gone < index) {
-                marks.push(Mark { index: gone, left: true, alive: false, heir: false });
-            }
-            let left = departed.next_if_eq(&index).is_some();
-            marks.push(Mark { index, left, alive: true, heir: false });
+    /// Marks the leaves, and then each level from the marks of the one below.
+    fn marked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>) -> Self {
+        let extent = extent_after(tree, &departed, &joined);
+        let mut plan = Self::unmarked(tree, joined, departed, extent);
+        plan.mark_leaves();
+        for level in 1..=plan.depth.max(tree.depth) {
+            plan.mark_level(tree, level);
         }
-        marks.extend(departed.map(|index| Mark { index, left: true, alive: false, heir: false }));
-        self.removed.extend(marks.iter().filter(|mark| !mark.alive).map(|mark| NodeId::new(0, mark.index)));
-        marks
+        plan
     }
 
-    /// Marks a node, given the marks of its marked children.
-    fn mark_node(&mut self, tree: &KeyTree, node: NodeId, marked: &[Mark]) -> Mark {
-        let (mut replaced, has_child) = self.look_below(tree, node, marked);
-        let existed = tree.is_occupied(node);
-        let is_root = node == NodeId::new(self.depth, 0);
-        let alive = node.level() <= self.depth && (has_child || is_root);
-        let left = marked.iter().any(|mark| mark.left);
-        if alive {
-            // Whoever departed from below knows the previous key. With a single heir, its key does as well, and
-            // it saves the heir a second start.
-            replaced.under_previous = existed && !left && replaced.heirs.count_ones() > 1;
-            self.replaced.push(replaced);
-        } else if existed {
-            self.removed.push(node);
-        }
-        Mark { index: node.index(), left, alive, heir: replaced.heirs != 0 }
-    }
-
-    /// Finds the children of a node that matter, and says whether it has any child after the batch.
-    fn look_below(&self, tree: &KeyTree, node: NodeId, marked: &[Mark]) -> (Replaced, bool) {
-        let mut replaced = Replaced { node, heirs: 0, renewed: 0, under_previous: false };
-        let mut has_child = false;
-        let mut marked = marked.iter().peekable();
-        for place in 0..tree.degree.k() {
-            let Some(child) = node.child(tree.degree, place) else { break };
-            if let Some(mark) = marked.next_if(|mark| mark.index == child.index()) {
-                has_child |= mark.alive;
-                replaced.heirs |= u8::from(mark.heir) << place;
-                replaced.renewed |= u8::from(mark.heir) << place;
-            } else if tree.is_occupied(child) {
-                has_child = true;
-                replaced.heirs |= 1 << place;
+    fn mark_leaves(&mut self) {
+        let mark =
+            |index, fate, left| Mark { index, position: 0, heirs: 0, renewed: 0, children: 0, fate, left };
+        let (mut next, mut gone) = (0, 0);
+        loop {
+            let (joined, departed) = (self.joined.get(next), self.departed.get(gone));
+            match (joined.copied(), departed.copied()) {
+                (Some(joined), departed) if departed.is_none_or(|departed| joined <= departed) => {
+                    let left = departed == Some(joined);
+                    next += 1;
+                    gone += usize::from(left);
+                    self.push(mark(joined, Fate::Replaced, left));
+                }
+                (_, Some(departed)) => {
+                    gone += 1;
+                    self.push(mark(departed, Fate::Removed, true));
+                }
+                (_, None) => break,
             }
         }
-        (replaced, has_child)
+        self.ends.push(self.marks.len());
+    }
+
+    fn mark_level(&mut self, tree: &KeyTree, level: u8) {
+        let k = u32::from(tree.degree().k());
+        let mut children = self.range(level - 1);
+        // When the top of the tree was dropped, the new root may have no change below it, and yet the group's
+        // key must be new.
+        if level == self.depth && self.marks[children.clone()].first().is_none_or(|mark| mark.index >= k) {
+            self.mark_node(tree, NodeId::new(level, 0), 0..0);
+        }
+        while let Some(first) = self.marks[children.clone()].first() {
+            let parent = NodeId::new(level - 1, first.index).parent(tree.degree());
+            let behind = u64::from(parent.index() + 1) * u64::from(k);
+            // A family is small: its end is near.
+            let family = self.marks[children.clone()].iter().take(k as usize);
+            let count = family.take_while(|mark| u64::from(mark.index) < behind).count();
+            self.mark_node(tree, parent, children.start..children.start + count);
+            children.start += count;
+        }
+        self.ends.push(self.marks.len());
+    }
+
+    /// Marks a node, given where the marks of its marked children are.
+    fn mark_node(&mut self, tree: &KeyTree, node: NodeId, marked: Range<usize>) {
+        let before = tree.nodes.children(node);
+        let (mut there, mut heirs, mut renewed, mut left) = (before, before, 0, false);
+        let first_child = node.index() * u32::from(tree.degree().k());
+        for child in &self.marks[marked.clone()] {
+            let bit = 1 << (child.index - first_child);
+            there = there & !bit | if child.is_there() { bit } else { 0 };
+            heirs &= !bit;
+            renewed |= if child.heirs != 0 { bit } else { 0 };
+            left |= child.left;
+        }
+        heirs |= renewed;
+        let existed = before != 0 || node == tree.root_id();
+        let stays = node.level() <= self.depth && (there != 0 || node == NodeId::new(self.depth, 0));
+        let children = marked.len() as u8;
+        let only_joins = existed && !left && heirs != 0 && children != 0;
+        let fate = if !stays {
+            Fate::Removed
+        } else if only_joins && tree.config.joining == Joining::Advance {
+            // Whoever departed from below knows the previous key; but nobody did.
+            if tree.can_advance(node) { Fate::Advanced } else { Fate::UnderPrevious }
+        } else if existed && !left && heirs.count_ones() > 1 {
+            // With a single heir, its key does as well, and it saves the heir a second start.
+            Fate::UnderPrevious
+        } else {
+            Fate::Replaced
+        };
+        debug_assert!(stays || existed, "a node that is marked was there or will be");
+        self.push(Mark { index: node.index(), position: 0, heirs, renewed, children, fate, left });
+    }
+
+    /// Adds a mark, and numbers and counts what it stands for.
+    fn push(&mut self, mut mark: Mark) {
+        let counts = &mut self.counts;
+        match mark.fate {
+            Fate::Advanced => {
+                mark.position = counts.advanced;
+                counts.advanced += 1;
+            }
+            Fate::Removed => {}
+            Fate::Replaced | Fate::UnderPrevious => {
+                mark.position = counts.changed;
+                counts.changed += 1;
+            }
+        }
+        match mark.fate {
+            Fate::Advanced | Fate::Removed => {}
+            Fate::Replaced => {
+                counts.wraps += mark.heirs.count_ones() as usize;
+                counts.held += (mark.heirs & !mark.renewed).count_ones() as usize;
+            }
+            Fate::UnderPrevious => {
+                counts.wraps += 1;
+                counts.held += 1;
+            }
+        }
+        self.marks.push(mark);
+    }
+
+    /// Returns the marks of a level; none above the last.
+    pub(crate) fn level(&self, level: u8) -> &[Mark] {
+        &self.marks[self.range(level)]
+    }
+
+    /// Goes through all marks and their levels, bottom up.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (u8, &Mark)> {
+        (0..self.levels()).flat_map(|level| self.level(level).iter().map(move |mark| (level, mark)))
+    }
+
+    /// Returns the number of levels with marks.
+    pub(crate) fn levels(&self) -> u8 {
+        self.ends.len() as u8
+    }
+
+    fn range(&self, level: u8) -> Range<usize> {
+        let start = usize::from(level).checked_sub(1).map_or(0, |below| self.ends[below]);
+        start..self.ends[usize::from(level)]
+    }
+}
+
+impl KeyTree {
+    /// Says whether the key of a node may be advanced once more.
+    fn can_advance(&self, node: NodeId) -> bool {
+        self.key(node).is_some_and(|key| key.handle.advances() < Handle::ADVANCES_MAX)
     }
 }
 
@@ -158,44 +271,42 @@ fn departures(tree: &KeyTree, leaves: &[Leaf]) -> Result<Vec<u32>, TreeError> {
     if let Some(unknown) = leaves.iter().find(|leaf| !tree.contains(**leaf)) {
         return Err(TreeError::UnknownLeaf(*unknown));
     }
-    let mut departed: Vec<u32> = leaves.iter().map(|leaf| leaf.index()).collect();
-    departed.sort_unstable();
-    match departed.windows(2).find(|pair| pair[0] == pair[1]) {
+    sorted(leaves)
+}
+
+/// Sorts leaves and checks that each is named once.
+fn sorted(leaves: &[Leaf]) -> Result<Vec<u32>, TreeError> {
+    let mut sorted: Vec<u32> = leaves.iter().map(|leaf| leaf.index()).collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(TreeError::DuplicateLeaf(Leaf::new(pair[0]))),
-        None => Ok(departed),
+        None => Ok(sorted),
     }
 }
 
-/// Chooses leaves for the joiners: the lowest vacant ones, those just left among them, then new ones.
-fn vacancies(tree: &KeyTree, departed: &[u32], joins: usize) -> Vec<u32> {
+/// Chooses leaves for the joiners: the lowest vacant ones, those just left among them.
+fn lowest_vacancies(tree: &KeyTree, departed: &[u32], joins: usize) -> Vec<u32> {
     let mut joined = Vec::with_capacity(joins);
-    let mut holes = tree.holes.iter().copied().peekable();
+    let mut vacant = tree.vacancies_from(Leaf::new(0)).map(Leaf::index).peekable();
     let mut left = departed.iter().copied().peekable();
     while joined.len() < joins {
-        let lowest = match (holes.peek(), left.peek()) {
-            (Some(hole), Some(gone)) if hole < gone => holes.next(),
+        let lowest = match (vacant.peek(), left.peek()) {
+            (Some(hole), Some(gone)) if hole < gone => vacant.next(),
             (_, Some(_)) => left.next(),
-            (_, None) => holes.next(),
+            (_, None) => vacant.next(),
         };
-        let Some(lowest) = lowest else { break };
-        joined.push(lowest);
+        joined.push(lowest.expect("the tree has room for the joiners"));
     }
-    let new = (joins - joined.len()) as u32;
-    joined.extend(tree.extent..tree.extent + new);
     joined
 }
 
 /// Finds one more than the highest leaf that is occupied after the batch.
 fn extent_after(tree: &KeyTree, departed: &[u32], joined: &[u32]) -> u32 {
-    let joined_extent = joined.last().map_or(0, |last| last + 1);
-    let mut extent = tree.extent;
-    let mut departed = departed.iter().rev().copied().peekable();
-    while extent > joined_extent {
-        let last = extent - 1;
-        if departed.next_if_eq(&last).is_none() && !tree.holes.contains(&last) {
-            break;
+    let kept = match departed.last() {
+        Some(last) if last + 1 == tree.extent => {
+            tree.nodes.last_leaf_but(departed).map_or(0, |last| last + 1)
         }
-        extent = last;
-    }
-    extent.max(joined_extent)
+        _ => tree.extent,
+    };
+    joined.last().map_or(0, |last| last + 1).max(kept)
 }

@@ -5,74 +5,187 @@
 //! [`Rekey::starts`] serves encodings that send whole paths, such as RFC 6407's LKH_UPDATE_ARRAY, which
 //! culminates in the group's key: (k - 1)d messages of several keys each.
 
-use crate::{Degree, Leaf, NodeId, NodeKey};
+use claviger_keywrap::Job;
+
+use crate::{Degree, Handle, KeyLength, KeyRef, Leaf, NodeId, keys::Keys};
 
 /// One change of the tree: what to store, and what to send. It holds all keys that sending needs, and so does not
 /// depend on the tree's later changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rekey {
-    /// The epoch that this change began; the handle of each new key.
+    /// The epoch that this change began: that of the handle of each key it drew.
     pub epoch: u32,
     /// The root after the change.
     pub root: NodeId,
     /// The leaves of the members that joined, in the order of the joins asked for.
     pub joined: Vec<Leaf>,
-    /// The nodes whose key is new, bottom up: to be stored.
+    /// The nodes whose key was drawn anew, bottom up: to be stored.
     pub changed: Vec<NodeId>,
+    /// The nodes whose key went through the one-way advance, bottom up: to be stored. Members who hold the key
+    /// before compute the one after by themselves.
+    pub advanced: Vec<NodeId>,
     /// The nodes that exist no more, bottom up: to be erased from the store.
     pub removed: Vec<NodeId>,
     /// The encryptions that bring the new keys to the remaining members, bottom up: a member that goes through
     /// them in this order has each key that it needs before it needs it.
     pub wraps: Vec<Wrap>,
-    /// The keys that remaining members hold already, from which the new keys up to the root can be reached.
-    pub starts: Vec<Start>,
-    keys: Vec<(NodeId, NodeKey)>,
+    degree: Degree,
+    /// The handle of each key of `changed`.
+    drawn: Handle,
+    /// The keys of `changed`, in its order.
+    new: Keys,
+    /// The handles and keys of `advanced`, in its order.
+    advanced_handles: Vec<Handle>,
+    advanced_keys: Keys,
+    /// Keys that members hold already, in the order of the wraps under them.
+    pub(crate) held: Held,
+}
+
+/// Keys that members hold already: each that of a child of the wrap's target, or the target's own previous one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The child's place, or [`ITSELF`].
+    places: Vec<u8>,
+    handles: Vec<Handle>,
+    keys: Keys,
+}
+
+/// What stands for the target in place of a child.
+const ITSELF: u8 = u8::MAX;
+
+impl Held {
+    /// Makes room for `count` keys.
+    pub(crate) fn with_capacity(count: usize, key_length: KeyLength) -> Self {
+        Self {
+            places: Vec::with_capacity(count),
+            handles: Vec::with_capacity(count),
+            keys: Keys::with_capacity(count, key_length),
+        }
+    }
+
+    /// Adds the key of a child, and returns what a wrap under it says.
+    pub(crate) fn push_child(&mut self, place: u8, key: KeyRef<'_>) -> UnderKey {
+        let number = self.places.len() as u32;
+        self.places.push(place);
+        self.handles.push(key.handle);
+        self.keys.push(key.key);
+        UnderKey::Held(number)
+    }
+
+    /// Adds the previous key of the target itself.
+    pub(crate) fn push_previous(&mut self, key: KeyRef<'_>) -> UnderKey {
+        self.push_child(ITSELF, key)
+    }
 }
 
 impl Rekey {
-    pub(crate) fn new(epoch: u32, root: NodeId) -> Self {
+    /// Describes a change that does nothing.
+    pub(crate) fn none(epoch: u32, root: NodeId, degree: Degree, key_length: KeyLength) -> Self {
         Self {
             epoch,
             root,
             joined: Vec::new(),
             changed: Vec::new(),
+            advanced: Vec::new(),
             removed: Vec::new(),
             wraps: Vec::new(),
-            starts: Vec::new(),
-            keys: Vec::new(),
+            degree,
+            drawn: Handle::from_u32(0),
+            new: Keys::with_capacity(0, key_length),
+            advanced_handles: Vec::new(),
+            advanced_keys: Keys::with_capacity(0, key_length),
+            held: Held::with_capacity(0, key_length),
         }
     }
 
-    /// Adds a new key. Nodes come bottom up.
-    pub(crate) fn push_key(&mut self, node: NodeId, key: NodeKey) {
-        self.changed.push(node);
-        self.keys.push((node, key));
+    /// Describes a change that draws the keys `new` under the handle `drawn` and computes others.
+    pub(crate) fn with_keys(self, drawn: Handle, new: Keys, handles: Vec<Handle>, advanced: Keys) -> Self {
+        Self { drawn, new, advanced_handles: handles, advanced_keys: advanced, ..self }
     }
 
-    /// Adds a key that remaining members hold, and the encryption of `first` under it.
-    pub(crate) fn push_start(&mut self, node: NodeId, key: NodeKey, chain: Chain) {
-        self.wraps.push(Wrap { target: chain.first, under: UnderKey::Held(self.starts.len()) });
-        self.starts.push(Start { node, key, chain });
+    /// Shows the key that a node of [`Rekey::changed`] or [`Rekey::advanced`] has after the change.
+    pub fn key(&self, node: NodeId) -> Option<KeyRef<'_>> {
+        if let Ok(place) = self.changed.binary_search(&node) {
+            return Some(self.new_key(place));
+        }
+        Some(self.advanced_key(self.advanced.binary_search(&node).ok()?))
     }
 
-    /// Shows the new key of a node of [`Rekey::changed`].
-    pub fn key(&self, node: NodeId) -> Option<&NodeKey> {
-        let place = self.keys.binary_search_by_key(&node, |(node, _)| *node).ok()?;
-        Some(&self.keys[place].1)
-    }
-
-    /// Shows the key under which `wrap` encrypts, and the node that it belongs to. Returns nothing for a wrap of
-    /// another rekey.
-    pub fn under(&self, wrap: &Wrap) -> Option<(NodeId, &NodeKey)> {
+    /// Shows the key under which `wrap` encrypts, and the node that it belongs to.
+    ///
+    /// # Panics
+    ///
+    /// Perhaps, if the wrap is of another rekey.
+    pub fn under(&self, wrap: &Wrap) -> (NodeId, KeyRef<'_>) {
         match wrap.under {
-            UnderKey::New(node) => Some((node, self.key(node)?)),
-            UnderKey::Held(place) => self.starts.get(place).map(|start| (start.node, &start.key)),
+            UnderKey::Advanced(place) => (self.advanced[place as usize], self.advanced_key(place as usize)),
+            UnderKey::Held(place) => {
+                let node = match self.held.places[place as usize] {
+                    ITSELF => wrap.target,
+                    child => wrap.target.child(self.degree, child).expect("a child holds the key"),
+                };
+                let handle = self.held.handles[place as usize];
+                (node, KeyRef { handle, key: self.held.keys.key(place as usize) })
+            }
+            UnderKey::New(place) => (self.changed[place as usize], self.new_key(place as usize)),
         }
+    }
+
+    /// Goes through the encryptions in the order of [`Rekey::wraps`]: each the bare new key of the target under the
+    /// bare key that [`Rekey::under`] shows.
+    pub fn jobs(&self) -> impl ExactSizeIterator<Item = Job<'_>> {
+        let mut target = 0;
+        self.wraps.iter().map(move |wrap| {
+            while self.changed[target] != wrap.target {
+                target += 1;
+            }
+            let under = match wrap.under {
+                UnderKey::Advanced(place) => self.advanced_keys.key(place as usize),
+                UnderKey::Held(place) => self.held.keys.key(place as usize),
+                UnderKey::New(place) => self.new.key(place as usize),
+            };
+            Job { under, plaintext: self.new.key(target) }
+        })
+    }
+
+    /// Goes through the keys that remaining members have without any message, each with the new keys that they
+    /// reach from it.
+    pub fn starts(&self) -> impl Iterator<Item = Start<'_>> {
+        let known = self.wraps.iter().filter(|wrap| !matches!(wrap.under, UnderKey::New(_)));
+        known.map(|wrap| {
+            let (node, key) = self.under(wrap);
+            Start { node, key, chain: self.chain(wrap.target) }
+        })
+    }
+
+    /// Follows the replaced nodes from `first` upward.
+    fn chain(&self, first: NodeId) -> Chain {
+        let mut last = first;
+        if self.advanced.is_empty() {
+            // Then every node on the way to the root is replaced too.
+            last = self.root;
+        }
+        while last != self.root {
+            let parent = last.parent(self.degree);
+            if self.changed.binary_search(&parent).is_err() {
+                break;
+            }
+            last = parent;
+        }
+        Chain { first, last, degree: self.degree }
     }
 
     /// Says whether no key changed.
     pub fn is_empty(&self) -> bool {
-        self.changed.is_empty()
+        self.changed.is_empty() && self.advanced.is_empty()
+    }
+
+    pub(crate) fn new_key(&self, place: usize) -> KeyRef<'_> {
+        KeyRef { handle: self.drawn, key: self.new.key(place) }
+    }
+
+    pub(crate) fn advanced_key(&self, place: usize) -> KeyRef<'_> {
+        KeyRef { handle: self.advanced_handles[place], key: self.advanced_keys.key(place) }
     }
 }
 
@@ -88,47 +201,47 @@ pub struct Wrap {
 /// The key under which a new one is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnderKey {
-    /// The new key of a child.
-    New(NodeId),
-    /// A key that remaining members hold already: that of the [`Start`] at this place in [`Rekey::starts`].
-    Held(usize),
+    /// The key of a child after its one-way advance: that of the node at this place in [`Rekey::advanced`].
+    Advanced(u32),
+    /// A key that remaining members hold already, of an untouched child or the target's own previous one: the one
+    /// with this number, counted along the wraps.
+    Held(u32),
+    /// The new key of a child: that of the node at this place in [`Rekey::changed`].
+    New(u32),
 }
 
-/// A key that remaining members hold already, and the new keys that they reach from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
-    /// The node that the key belongs to: an unreplaced child of a replaced node, or a replaced node itself.
+/// A key that remaining members have without any message, and the new keys that they reach from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start<'a> {
+    /// The node that the key belongs to: a child of a replaced node that is not itself replaced, or a replaced node
+    /// itself.
     pub node: NodeId,
-    /// The key that the members hold: the child's own, or the node's previous one.
-    pub key: NodeKey,
+    /// The key that the members have: the child's own, advanced where it was, or the node's previous one.
+    pub key: KeyRef<'a>,
     /// The replaced nodes whose new keys follow, each encrypted under the one before it, the first under
     /// [`Start::key`].
     pub chain: Chain,
 }
 
-/// The replaced nodes from a first one up to the root.
+/// The replaced nodes from a first one upward: to the root, or to below a node that was only advanced, whose members
+/// need nothing more. In a tree that replaces at joins every chain ends at the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chain {
     first: NodeId,
-    root: NodeId,
+    last: NodeId,
     degree: Degree,
 }
 
 impl Chain {
-    pub(crate) const fn new(first: NodeId, root: NodeId, degree: Degree) -> Self {
-        Self { first, root, degree }
-    }
-
-    /// Goes through the nodes in order; the last is the root.
+    /// Goes through the nodes in order.
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
-        let levels = usize::from(self.root.level() - self.first.level()) + 1;
-        std::iter::successors(Some(self.first), move |node| Some(node.parent(self.degree))).take(levels)
+        std::iter::successors(Some(self.first), move |node| Some(node.parent(self.degree))).take(self.len())
     }
 
     /// Returns the number of nodes, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a chain always has its first node")]
     pub fn len(self) -> usize {
-        usize::from(self.root.level() - self.first.level()) + 1
+        usize::from(self.last.level() - self.first.level()) + 1
     }
 }
 
@@ -137,8 +250,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chain_climbs_to_the_root() {
-        let chain = Chain::new(NodeId::new(1, 7), NodeId::new(4, 0), Degree::new(2).unwrap());
+    fn a_chain_climbs_to_its_last_node() {
+        let (first, last) = (NodeId::new(1, 7), NodeId::new(4, 0));
+        let chain = Chain { first, last, degree: Degree::new(2).unwrap() };
         let nodes = [(1, 7), (2, 3), (3, 1), (4, 0)].map(|(level, index)| NodeId::new(level, index));
         assert_eq!(chain.iter().collect::<Vec<_>>(), nodes);
         assert_eq!(chain.len(), 4);

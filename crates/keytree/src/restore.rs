@@ -1,6 +1,6 @@
 //! A tree from what was stored of it.
 
-use crate::{Header, Inconsistency, KeyTree, NodeId, NodeKey, TreeError};
+use crate::{Handle, Header, Inconsistency, Joining, KeyTree, NodeId, NodeKey, TreeError};
 
 impl KeyTree {
     /// Makes the tree anew whose [`KeyTree::header`] and [`KeyTree::nodes`] were stored. The nodes may come in
@@ -13,7 +13,8 @@ impl KeyTree {
         header: Header,
         nodes: impl IntoIterator<Item = (NodeId, NodeKey)>,
     ) -> Result<Self, TreeError> {
-        if header.depth == 0 || header.depth > header.degree.depth_for(header.capacity) {
+        let deepest = header.config.degree.depth_for(header.config.capacity);
+        if header.depth == 0 || header.depth > deepest || header.epoch > Handle::EPOCH_MAX {
             return Err(Inconsistency::Header.into());
         }
         let mut tree = Self::vacant(header);
@@ -26,39 +27,43 @@ impl KeyTree {
     }
 
     fn accept(&mut self, node: NodeId, key: &NodeKey) -> Result<(), Inconsistency> {
+        let capacity = self.config.capacity;
         if node.level() > self.depth
-            || node.is_leaf() && node.index() >= self.capacity
-            || !node.is_leaf() && node.index() > self.capacity / u32::from(self.degree.k())
+            || node.is_leaf() && node.index() >= capacity
+            || !node.is_leaf() && node.index() > capacity / u32::from(self.degree().k())
         {
             return Err(Inconsistency::Outside(node));
         }
-        if key.length() != self.key_length {
+        if key.length() != self.config.key_length {
             return Err(Inconsistency::KeyLength(node));
         }
-        if key.handle == 0 || key.handle > self.epoch {
+        if !self.gave(key.handle) {
             return Err(Inconsistency::Handle(node));
         }
-        if self.is_occupied(node) {
+        if self.nodes.is_occupied(node) {
             return Err(Inconsistency::Duplicate(node));
         }
-        self.set_key(node, key.handle, key.material());
+        self.nodes.set(node, key.handle, key.key());
         Ok(())
     }
 
-    /// Works out the number of members, the extent and the holes.
+    /// Says whether a past epoch can have given this handle: each advance took one, and only advancing trees advance.
+    fn gave(&self, handle: Handle) -> bool {
+        let most = match self.config.joining {
+            Joining::Replace => 0,
+            Joining::Advance => self.epoch.saturating_sub(handle.epoch()),
+        };
+        handle.epoch() != 0 && handle.epoch() <= self.epoch && u32::from(handle.advances()) <= most
+    }
+
+    /// Works out the number of members and the extent.
     fn number_leaves(&mut self, header: Header) -> Result<(), Inconsistency> {
-        let extent = self.levels[0].last().map_or(0, |last| last + 1);
-        let mut next = 0;
-        for index in self.levels[0].indices() {
-            self.holes.extend(next..index);
-            next = index + 1;
-            self.members += 1;
-        }
-        self.extent = extent;
+        self.extent = self.nodes.last_leaf_but(&[]).map_or(0, |last| last + 1);
+        self.members = self.leaves().map(|_| 1).sum();
         if self.members != header.members {
             return Err(Inconsistency::Members { stated: header.members, found: self.members });
         }
-        let needed = self.degree.depth_for(extent);
+        let needed = self.degree().depth_for(self.extent);
         if self.depth != needed {
             return Err(Inconsistency::Depth { stated: self.depth, needed });
         }
@@ -68,19 +73,18 @@ impl KeyTree {
     /// Checks that each node has a parent, and each but the leaves and the root a child.
     fn check_shape(&self) -> Result<(), Inconsistency> {
         let root = self.root_id();
-        if !self.is_occupied(root) {
+        if !self.nodes.is_occupied(root) {
             return Err(Inconsistency::Orphan(root));
         }
-        for (level, nodes) in (0u8..).zip(&self.levels) {
-            for node in nodes.indices().map(|index| NodeId::new(level, index)) {
+        for level in 0..=self.depth {
+            for node in self.nodes.indices_from(level, 0).map(|index| NodeId::new(level, index)) {
                 if node == root {
                     continue;
                 }
-                if !self.is_occupied(node.parent(self.degree)) {
+                if !self.nodes.is_occupied(node.parent(self.degree())) {
                     return Err(Inconsistency::Orphan(node));
                 }
-                let mut children = (0..self.degree.k()).filter_map(|place| node.child(self.degree, place));
-                if !node.is_leaf() && !children.any(|child| self.is_occupied(child)) {
+                if !node.is_leaf() && self.nodes.children(node) == 0 {
                     return Err(Inconsistency::Empty(node));
                 }
             }

@@ -1,0 +1,467 @@
+//! The keys of all nodes.
+//!
+//! Each level is cut into segments of up to 64 neighbouring nodes. While a segment is well occupied, its rows lie
+//! side by side, the i-th node's in the i-th row; as it empties, they are packed in order into ever smaller blocks,
+//! and the larger block serves another segment. So memory follows the nodes wherever they are, a change touches the
+//! rows of one segment at most, and nothing is ever copied as a whole.
+//!
+//! | module | what |
+//! |---|---|
+//! | `directory` | which nodes of a level there are, and in which block |
+//! | `pool` | blocks of one size, without gaps, in slabs that come and go |
+//! | `memory` | where slabs lie |
+
+mod directory;
+mod memory;
+mod pool;
+
+use zeroize::Zeroize;
+
+use self::{
+    directory::{Directory, Segment},
+    pool::{HANDLE_LEN, Owner, Pool},
+};
+use crate::{Degree, Handle, KeyLength, KeyRef, NodeId};
+
+/// The rows of a packed block, by class. One more class follows, with a row for each node of a segment.
+const PACKED_ROWS: [usize; 9] = [4, 8, 12, 16, 20, 24, 28, 32, 40];
+/// The class of blocks with a row for each node.
+const DIRECT: u8 = PACKED_ROWS.len() as u8;
+/// A direct block is packed when this many nodes are left in it: fewer than the largest packed block holds, so that a
+/// segment that swings about either number is not packed and unpacked each time.
+const DIRECT_NODES_MIN: u32 = 32;
+
+/// The keys of all nodes of a tree.
+pub(crate) struct Nodes {
+    key_len: usize,
+    cut: Cut,
+    levels: Vec<Directory>,
+    pools: Vec<Pool>,
+}
+
+/// How a level is cut into segments of whole families.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    k: u32,
+    /// The families of a segment.
+    families: u32,
+    /// The bits of k and of `families`, where both are powers of two: dividing by shifts takes a fraction of the time.
+    logs: Option<(u32, u32)>,
+}
+
+impl Cut {
+    fn new(degree: Degree) -> Self {
+        let k = u32::from(degree.k());
+        let families = 64 / k;
+        Self { k, families, logs: k.is_power_of_two().then(|| (k.ilog2(), families.ilog2())) }
+    }
+
+    fn nodes(self) -> u32 {
+        self.k * self.families
+    }
+
+    /// Finds a node: segment, and place in it.
+    fn node(self, index: u32) -> (u32, u32) {
+        match self.logs {
+            Some((k, families)) => (index >> (k + families), index & ((1 << (k + families)) - 1)),
+            None => (index / self.nodes(), index % self.nodes()),
+        }
+    }
+
+    /// Finds the children of a node: segment, and the first one's place in it.
+    fn family(self, parent: u32) -> (u32, u32) {
+        match self.logs {
+            Some((k, families)) => (parent >> families, (parent & ((1 << families) - 1)) << k),
+            None => (parent / self.families, parent % self.families * self.k),
+        }
+    }
+
+    fn is_full(self, occupied: u64) -> bool {
+        occupied == u64::MAX >> (64 - self.nodes())
+    }
+}
+
+/// The children of one node, and their rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Family<'a> {
+    /// A set bit i stands for a child in place i.
+    pub(crate) occupied: u8,
+    direct: bool,
+    handles: &'a [u8],
+    keys: &'a [u8],
+}
+
+impl<'a> Family<'a> {
+    const NONE: Self = Self { occupied: 0, direct: true, handles: &[], keys: &[] };
+
+    /// Shows the key of the child in `place`, which is there.
+    pub(crate) fn key(&self, place: u32, key_len: usize) -> KeyRef<'a> {
+        let row =
+            if self.direct { place } else { (self.occupied & ((1 << place) - 1)).count_ones() } as usize;
+        row_of(self.handles, self.keys, row, key_len)
+    }
+}
+
+fn row_of<'a>(handles: &'a [u8], keys: &'a [u8], row: usize, key_len: usize) -> KeyRef<'a> {
+    let handle = handles[row * HANDLE_LEN..].first_chunk().expect("each row has a handle");
+    KeyRef {
+        handle: Handle::from_u32(u32::from_ne_bytes(*handle)),
+        key: &keys[row * key_len..(row + 1) * key_len],
+    }
+}
+
+/// Counts the nodes of a segment before `place`.
+fn rank(occupied: u64, place: u32) -> usize {
+    (occupied & ((1 << place) - 1)).count_ones() as usize
+}
+
+fn row(segment: Segment, place: u32) -> usize {
+    if segment.class == DIRECT { place as usize } else { rank(segment.occupied, place) }
+}
+
+impl Nodes {
+    /// Makes `levels` levels without nodes.
+    pub(crate) fn new(degree: Degree, key_length: KeyLength, levels: usize) -> Self {
+        let (cut, key_len) = (Cut::new(degree), key_length.octets());
+        let rows = PACKED_ROWS.into_iter().chain([cut.nodes() as usize]);
+        let pools = rows.map(|rows| Pool::new(rows, key_len)).collect();
+        let mut nodes = Self { key_len, cut, levels: Vec::new(), pools };
+        nodes.set_levels(levels);
+        nodes
+    }
+
+    /// Adds levels at the top, or takes away such as have no nodes.
+    pub(crate) fn set_levels(&mut self, levels: usize) {
+        self.levels.resize_with(levels, Directory::default);
+    }
+
+    /// Returns the number of levels.
+    pub(crate) fn levels(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// Says whether a node is there.
+    pub(crate) fn is_occupied(&self, node: NodeId) -> bool {
+        let Some(directory) = self.levels.get(usize::from(node.level())) else { return false };
+        let (number, place) = self.cut.node(node.index());
+        directory.segment(number).occupied >> place & 1 == 1
+    }
+
+    /// Shows the key of a node.
+    pub(crate) fn key(&self, node: NodeId) -> Option<KeyRef<'_>> {
+        let (number, place) = self.cut.node(node.index());
+        let segment = self.levels.get(usize::from(node.level()))?.segment(number);
+        if segment.occupied >> place & 1 == 0 {
+            return None;
+        }
+        let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.block);
+        Some(row_of(handles, keys, row(segment, place), self.key_len))
+    }
+
+    /// Says which children of a node there are. A set bit i stands for a child in place i.
+    pub(crate) fn children(&self, parent: NodeId) -> u8 {
+        let level = usize::from(parent.level()).checked_sub(1);
+        let Some(directory) = level.and_then(|level| self.levels.get(level)) else { return 0 };
+        let (number, first) = self.cut.family(parent.index());
+        (directory.segment(number).occupied >> first) as u8 & self.family_mask()
+    }
+
+    /// Shows the children of a node.
+    pub(crate) fn family(&self, parent: NodeId) -> Family<'_> {
+        let level = usize::from(parent.level()).checked_sub(1);
+        let Some(directory) = level.and_then(|level| self.levels.get(level)) else { return Family::NONE };
+        let (number, first) = self.cut.family(parent.index());
+        let segment = directory.segment(number);
+        let occupied = (segment.occupied >> first) as u8 & self.family_mask();
+        if occupied == 0 {
+            return Family::NONE;
+        }
+        let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.block);
+        let first_row = row(segment, first);
+        Family {
+            occupied,
+            direct: segment.class == DIRECT,
+            handles: &handles[first_row * HANDLE_LEN..],
+            keys: &keys[first_row * self.key_len..],
+        }
+    }
+
+    fn family_mask(&self) -> u8 {
+        u8::MAX >> (8 - self.cut.k)
+    }
+
+    /// Sets the key of a node, and brings the node into being if it is not there. Its level is there, `handle` is of
+    /// some epoch, and `key` has the length of all keys.
+    pub(crate) fn set(&mut self, node: NodeId, handle: Handle, key: &[u8]) {
+        debug_assert_ne!(handle.epoch(), 0, "epochs count from 1");
+        let (number, place) = self.cut.node(node.index());
+        let mut segment = self.levels[usize::from(node.level())].segment(number);
+        if segment.occupied >> place & 1 == 0 {
+            segment = self.insert(node.level(), number, segment, place);
+        }
+        let row = row(segment, place);
+        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.block);
+        handles[row * HANDLE_LEN..][..HANDLE_LEN].copy_from_slice(&handle.as_u32().to_ne_bytes());
+        keys[row * self.key_len..][..self.key_len].copy_from_slice(key);
+    }
+
+    /// Makes room for a row.
+    fn insert(&mut self, level: u8, number: u32, mut segment: Segment, place: u32) -> Segment {
+        let count = segment.occupied.count_ones() as usize;
+        let class = class_for(count + 1);
+        if count == 0 {
+            segment.class = class;
+            segment.block = self.pools[usize::from(class)].take(Owner { level, segment: number });
+        } else if segment.class != DIRECT && count == self.pools[usize::from(segment.class)].rows() {
+            segment = self.rebuild(level, number, segment, class);
+        }
+        if segment.class != DIRECT {
+            let row = rank(segment.occupied, place);
+            let key_len = self.key_len;
+            let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.block);
+            handles.copy_within(row * HANDLE_LEN..count * HANDLE_LEN, (row + 1) * HANDLE_LEN);
+            keys.copy_within(row * key_len..count * key_len, (row + 1) * key_len);
+        }
+        segment.occupied |= 1 << place;
+        let full = self.cut.is_full(segment.occupied);
+        self.levels[usize::from(level)].set(number, segment, full);
+        segment
+    }
+
+    /// Erases a node.
+    pub(crate) fn remove(&mut self, node: NodeId) {
+        let (number, place) = self.cut.node(node.index());
+        let Some(directory) = self.levels.get(usize::from(node.level())) else { return };
+        let mut segment = directory.segment(number);
+        if segment.occupied >> place & 1 == 0 {
+            return;
+        }
+        let (count, key_len) = (segment.occupied.count_ones() as usize, self.key_len);
+        let mut row = row(segment, place);
+        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.block);
+        if segment.class != DIRECT {
+            handles.copy_within((row + 1) * HANDLE_LEN..count * HANDLE_LEN, row * HANDLE_LEN);
+            keys.copy_within((row + 1) * key_len..count * key_len, row * key_len);
+            row = count - 1;
+        }
+        handles[row * HANDLE_LEN..][..HANDLE_LEN].fill(0);
+        keys[row * key_len..][..key_len].zeroize();
+        segment.occupied &= !(1 << place);
+        if segment.occupied == 0 {
+            self.give_back(segment);
+            segment = Segment::VACANT;
+        }
+        self.levels[usize::from(node.level())].set(number, segment, false);
+        let class = class_left(segment.class, segment.occupied.count_ones());
+        if segment.occupied != 0 && class < segment.class {
+            segment = self.rebuild(node.level(), number, segment, class);
+            self.levels[usize::from(node.level())].set(number, segment, false);
+        }
+    }
+
+    /// Moves the rows of a segment into a block of another class.
+    fn rebuild(&mut self, level: u8, number: u32, segment: Segment, class: u8) -> Segment {
+        let block = self.pools[usize::from(class)].take(Owner { level, segment: number });
+        let [new, old] = self
+            .pools
+            .get_disjoint_mut([usize::from(class), usize::from(segment.class)])
+            .expect("the classes differ, and each has its pool");
+        let after = Segment { class, block, ..segment };
+        for place in places(segment.occupied) {
+            new.copy_row((block, row(after, place)), (old, segment.block, row(segment, place)));
+        }
+        self.levels[usize::from(level)].set(number, after, false);
+        self.give_back(segment);
+        after
+    }
+
+    fn give_back(&mut self, segment: Segment) {
+        if let Some(moved) = self.pools[usize::from(segment.class)].give_back(segment.block) {
+            self.levels[usize::from(moved.level)].relocate(moved.segment, segment.block);
+        }
+    }
+
+    /// Returns the highest leaf that is there, but for those in `except`, which is ascending.
+    pub(crate) fn last_leaf_but(&self, except: &[u32]) -> Option<u32> {
+        let mut except = except.iter().rev().copied().peekable();
+        self.levels[0].iter().rev().find_map(|(number, segment)| {
+            let first = number * self.cut.nodes();
+            let mut occupied = segment.occupied;
+            while let Some(index) = except.next_if(|index| *index >= first) {
+                if let Some(bit) = 1_u64.checked_shl(index - first) {
+                    occupied &= !bit;
+                }
+            }
+            occupied.checked_ilog2().map(|place| first + place)
+        })
+    }
+
+    /// Returns the lowest leaf from `from` on that is not there. It may be beyond every leaf.
+    pub(crate) fn next_vacant_leaf(&self, from: u32) -> u64 {
+        let (mut number, mut place) = self.cut.node(from);
+        loop {
+            let vacant = !self.levels[0].segment(number).occupied & (u64::MAX << place);
+            let first = vacant.trailing_zeros();
+            if first < self.cut.nodes() {
+                return u64::from(number) * u64::from(self.cut.nodes()) + u64::from(first);
+            }
+            number = self.levels[0].next_with_vacancy(number + 1);
+            place = 0;
+        }
+    }
+
+    /// Goes through the indices of a level from `from` on, in order.
+    pub(crate) fn indices_from(&self, level: u8, from: u32) -> impl Iterator<Item = u32> {
+        let (first_segment, _) = self.cut.node(from);
+        let segments = self.levels.get(usize::from(level)).into_iter();
+        segments
+            .flat_map(move |directory| directory.iter_from(first_segment))
+            .flat_map(|(number, segment)| {
+                let first = number * self.cut.nodes();
+                places(segment.occupied).map(move |place| first + place)
+            })
+            .skip_while(move |index| *index < from)
+    }
+
+    /// Goes through the nodes of a level and their keys, in the order of their indices.
+    pub(crate) fn iter(&self, level: u8) -> impl Iterator<Item = (u32, KeyRef<'_>)> {
+        let segments = self.levels.get(usize::from(level)).into_iter().flat_map(Directory::iter);
+        segments.flat_map(move |(number, segment)| {
+            let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.block);
+            places(segment.occupied).map(move |place| {
+                let key = row_of(handles, keys, row(segment, place), self.key_len);
+                (number * self.cut.nodes() + place, key)
+            })
+        })
+    }
+}
+
+/// Goes through the set bits of a word.
+fn places(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let place = word.checked_ilog2().map(|_| word.trailing_zeros())?;
+        word &= word - 1;
+        Some(place)
+    })
+}
+
+/// Returns the class of the smallest block for a segment that has grown to `count` nodes.
+fn class_for(count: usize) -> u8 {
+    PACKED_ROWS.partition_point(|rows| *rows < count) as u8
+}
+
+/// Returns the class of block for a segment of `class` in which `count` nodes are left. A smaller block is taken only
+/// with a little room to spare.
+fn class_left(class: u8, count: u32) -> u8 {
+    if class == DIRECT && count > DIRECT_NODES_MIN {
+        return class;
+    }
+    class_for((count + count / 8 + 1) as usize).min(class)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use claviger_crypto::{Random, SeededRandom, random};
+
+    use super::*;
+
+    fn nodes(k: u8) -> Nodes {
+        Nodes::new(Degree::new(k).unwrap(), KeyLength::Octets16, 3)
+    }
+
+    fn handle(number: u32) -> Handle {
+        Handle::drawn(number).unwrap()
+    }
+
+    #[test]
+    fn keep_what_was_set_and_forget_what_was_removed() {
+        for k in 2..=8 {
+            let (mut nodes, mut model) = (nodes(k), BTreeMap::new());
+            let dice = &mut SeededRandom::new(u64::from(k));
+            let mut below = |bound: u32| u32::from_be_bytes(random::array(dice)) % bound;
+            for step in 1..30_000_u32 {
+                // The occupancy swings, so that segments go through all classes.
+                let growing = step / 3000 % 2 == 0;
+                let node = NodeId::new(below(2) as u8, below(700));
+                if below(8) < if growing { 7 } else { 1 } {
+                    let key: [u8; 16] = [step.to_be_bytes(); 4].concat().try_into().unwrap();
+                    nodes.set(node, handle(step), &key);
+                    model.insert(node, (handle(step), key));
+                } else {
+                    nodes.remove(node);
+                    model.remove(&node);
+                }
+                let held = nodes.key(node).map(|key| (key.handle, key.key.try_into().unwrap()));
+                assert_eq!(held, model.get(&node).copied());
+                assert_eq!(nodes.is_occupied(node), held.is_some());
+                if step % 1000 == 0 {
+                    check(&nodes, &model, k);
+                }
+            }
+            for node in model.keys() {
+                nodes.remove(*node);
+            }
+            assert!(nodes.pools.iter().all(|pool| pool.block_count() == 0), "k = {k}");
+        }
+    }
+
+    fn check(nodes: &Nodes, model: &BTreeMap<NodeId, (Handle, [u8; 16])>, k: u8) {
+        for level in 0..2 {
+            let expected = model.iter().filter(|(node, _)| node.level() == level);
+            let found = nodes.iter(level).map(|(index, key)| (index, key.handle, key.key.to_vec()));
+            assert!(found.eq(expected.map(|(node, (handle, key))| (node.index(), *handle, key.to_vec()))));
+        }
+        let degree = Degree::new(k).unwrap();
+        for parent in (0..90).map(|index| NodeId::new(1, index)) {
+            let family = nodes.family(parent);
+            assert_eq!(family.occupied, nodes.children(parent));
+            for place in 0..k {
+                let child = parent.child(degree, place).unwrap();
+                let found = (family.occupied >> place & 1 == 1).then(|| family.key(u32::from(place), 16));
+                assert_eq!(found, nodes.key(child), "{child}");
+            }
+        }
+        let leaves: Vec<u32> = nodes.indices_from(0, 0).collect();
+        assert_eq!(nodes.last_leaf_but(&[]), leaves.last().copied());
+        let (kept, except) = leaves.split_at(leaves.len() / 3);
+        assert_eq!(nodes.last_leaf_but(except), kept.last().copied());
+        for from in [0, 63, 350, 699, 5000] {
+            let vacant = (from..).find(|index| !leaves.contains(index)).unwrap();
+            assert_eq!(nodes.next_vacant_leaf(from), u64::from(vacant));
+            assert!(nodes.indices_from(0, from).eq(leaves.iter().copied().filter(|index| *index >= from)));
+        }
+    }
+
+    #[test]
+    fn a_removed_key_is_erased() {
+        let mut nodes = nodes(4);
+        for index in 0..64 {
+            nodes.set(NodeId::new(0, index), handle(1), &[0xaa; 16]);
+        }
+        let rows = |nodes: &Nodes| {
+            let segment = nodes.levels[0].segment(0);
+            let (handles, keys) = nodes.pools[usize::from(segment.class)].block(segment.block);
+            (segment.class, handles.chunks(4).filter(|handle| **handle != [0; 4]).count(), keys.to_vec())
+        };
+        for index in 0..60 {
+            nodes.remove(NodeId::new(0, index));
+            let (class, handles, keys) = rows(&nodes);
+            assert_eq!(class == DIRECT, index < 31);
+            let left = 63 - index as usize;
+            assert_eq!((handles, keys.iter().filter(|octet| **octet == 0xaa).count()), (left, 16 * left));
+        }
+    }
+
+    #[test]
+    fn the_last_indices_are_places_too() {
+        let mut nodes = nodes(3);
+        for index in [u32::MAX, u32::MAX - 1] {
+            let node = NodeId::new(0, index);
+            nodes.set(node, handle(5), &[1; 16]);
+            assert!(nodes.is_occupied(node));
+        }
+        assert_eq!(nodes.last_leaf_but(&[u32::MAX]), Some(u32::MAX - 1));
+    }
+}

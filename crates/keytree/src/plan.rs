@@ -191,7 +191,7 @@ impl Plan {
             left |= child.left;
         }
         heirs |= renewed;
-        let existed = before != 0 || node == tree.root_id();
+        let existed = node.level() <= tree.depth && (before != 0 || node == tree.root_id());
         let stays = node.level() <= self.depth && (there != 0 || node == NodeId::new(self.depth, 0));
         let children = marked.len() as u8;
         let only_joins = existed && !left && heirs != 0 && children != 0;
@@ -206,7 +206,9 @@ impl Plan {
         } else {
             Fate::Replaced
         };
-        debug_assert!(stays || existed, "a node that is marked was there or will be");
+        if !stays && !existed {
+            return;
+        }
         self.push(Mark { index: node.index(), position: 0, heirs, renewed, children, fate, left });
     }
 

@@ -5,19 +5,26 @@
 //! 5.1), which are added and removed here.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
-use claviger_net::{BindError, RawSocket, UdpSocket};
+use claviger_net::{BindError, RawSocket, Received, UdpSocket};
 use claviger_sansio::{Carriage, Datagram, Transmit};
 use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::drops::Drops;
 
 /// Packets that wait for the loop; beyond them the sockets' own buffers fill, whose losses the kernel counts.
 const QUEUE_LEN: usize = 1024;
 
 /// What marks HIP on UDP apart from ESP (RFC 5770 section 5.1).
 const HIP_MARKER: [u8; 4] = [0; 4];
+
+/// How long a socket that fails is left alone: an interface that goes down and comes up again heals it.
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a packet came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,50 +57,68 @@ impl Packet {
 
 /// The sockets of a daemon.
 pub(crate) struct Carrier {
-    outlets: Vec<(Carriage, Outlet)>,
+    outlets: Vec<(Carriage, Socket)>,
     packets: mpsc::Sender<Packet>,
     tasks: Vec<JoinHandle<()>>,
+    drops: Drops,
 }
 
-enum Outlet {
+#[derive(Clone)]
+enum Socket {
     Raw(Arc<RawSocket>),
     Udp(Arc<UdpSocket>),
 }
 
 impl Carrier {
-    /// Makes a carrier without sockets, and the end that the loop takes packets from.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Packet>) {
+    /// Makes a carrier without sockets, and the end that the loop takes packets from. What is lost on the way between
+    /// network and loop is counted in `drops`.
+    pub(crate) fn new(drops: Drops) -> (Self, mpsc::Receiver<Packet>) {
         let (packets, receiver) = mpsc::channel(QUEUE_LEN);
-        (Self { outlets: Vec::new(), packets, tasks: Vec::new() }, receiver)
+        (Self { outlets: Vec::new(), packets, tasks: Vec::new(), drops }, receiver)
     }
 
     /// Reads a UDP socket and sends by it what goes by this carriage.
     pub(crate) fn carry_udp(&mut self, carriage: Carriage, socket: UdpSocket) {
-        let socket = Arc::new(socket);
-        self.outlets.push((carriage, Outlet::Udp(socket.clone())));
-        self.listen_udp(Inlet::Control(carriage), socket);
+        self.carry(carriage, Socket::Udp(Arc::new(socket)));
     }
 
     /// Reads a raw socket and sends by it what goes by this carriage.
     pub(crate) fn carry_raw(&mut self, carriage: Carriage, socket: RawSocket) {
-        let socket = Arc::new(socket);
-        self.outlets.push((carriage, Outlet::Raw(socket.clone())));
-        self.listen_raw(Inlet::Control(carriage), socket);
+        self.carry(carriage, Socket::Raw(Arc::new(socket)));
     }
 
     /// Reads a UDP socket only.
     pub(crate) fn listen_udp(&mut self, inlet: Inlet, socket: Arc<UdpSocket>) {
-        let packets = self.packets.clone();
+        self.listen(inlet, Socket::Udp(socket));
+    }
+
+    /// Reads a raw socket only.
+    pub(crate) fn listen_raw(&mut self, inlet: Inlet, socket: Arc<RawSocket>) {
+        self.listen(inlet, Socket::Raw(socket));
+    }
+
+    fn carry(&mut self, carriage: Carriage, socket: Socket) {
+        self.outlets.push((carriage, socket.clone()));
+        self.listen(Inlet::Control(carriage), socket);
+    }
+
+    fn listen(&mut self, inlet: Inlet, socket: Socket) {
+        let (packets, drops) = (self.packets.clone(), self.drops.clone());
         self.tasks.push(tokio::spawn(async move {
             let mut buffer = vec![0; claviger_net::udp::MAX_DATAGRAM];
-            while let Ok(received) = socket.recv(&mut buffer).await {
-                let octets = &buffer[..received.length];
-                let octets = match inlet {
-                    Inlet::Control(Carriage::HipUdp) => match octets.strip_prefix(&HIP_MARKER) {
-                        Some(octets) => octets,
-                        None => continue,
-                    },
-                    _ => octets,
+            loop {
+                let received = match socket.recv(&mut buffer).await {
+                    Ok(received) => received,
+                    Err(error) => {
+                        tracing::warn!(%error, "a socket cannot be read");
+                        drops.count("receive_failed");
+                        tokio::time::sleep(FAILURE_PAUSE).await;
+                        continue;
+                    }
+                };
+                let Some(octets) = unmarked(inlet, &buffer[..received.length]) else {
+                    drops.count("hip_without_marker");
+                    continue;
                 };
                 let packet = Packet {
                     inlet,
@@ -109,28 +134,8 @@ impl Carrier {
         }));
     }
 
-    /// Reads a raw socket only.
-    pub(crate) fn listen_raw(&mut self, inlet: Inlet, socket: Arc<RawSocket>) {
-        let packets = self.packets.clone();
-        self.tasks.push(tokio::spawn(async move {
-            let mut buffer = vec![0; claviger_net::udp::MAX_DATAGRAM];
-            while let Ok(received) = socket.recv(&mut buffer).await {
-                let packet = Packet {
-                    inlet,
-                    source: received.source,
-                    destination: received.destination,
-                    octets: buffer[..received.length].to_vec(),
-                    dropped: received.dropped,
-                };
-                if packets.send(packet).await.is_err() {
-                    break;
-                }
-            }
-        }));
-    }
-
-    /// Sends what a machine wants sent. A failure is logged: the network may lose any datagram, and what matters is
-    /// sent again.
+    /// Sends what a machine wants sent. A failure is counted and logged: the network may lose any datagram, and what
+    /// matters is sent again.
     pub(crate) async fn send(&self, transmit: &Transmit) {
         let family = transmit.destination.is_ipv4();
         let outlet = self.outlets.iter().find(|(carriage, outlet)| {
@@ -139,22 +144,27 @@ impl Carrier {
         let source = transmit.source.map(|source| source.ip());
         let sent = match outlet {
             None => {
+                self.drops.count("no_socket_of_family");
                 return tracing::debug!(destination = %transmit.destination, "no socket of this address family");
             }
-            Some((Carriage::HipUdp, Outlet::Udp(socket))) => {
+            Some((Carriage::HipUdp, socket)) => {
                 let marked = [&HIP_MARKER[..], &transmit.payload].concat();
                 socket.send(&marked, transmit.destination, source).await
             }
-            Some((_, Outlet::Udp(socket))) => {
-                socket.send(&transmit.payload, transmit.destination, source).await
-            }
-            Some((_, Outlet::Raw(socket))) => {
-                socket.send(&transmit.payload, transmit.destination, source).await
-            }
+            Some((_, socket)) => socket.send(&transmit.payload, transmit.destination, source).await,
         };
         if let Err(error) = sent {
+            self.drops.count("send_failed");
             tracing::debug!(destination = %transmit.destination, %error, "not sent");
         }
+    }
+}
+
+/// Takes HIP's marker off; nothing remains of HIP on UDP that has none.
+fn unmarked(inlet: Inlet, octets: &[u8]) -> Option<&[u8]> {
+    match inlet {
+        Inlet::Control(Carriage::HipUdp) => octets.strip_prefix(&HIP_MARKER),
+        _ => Some(octets),
     }
 }
 
@@ -166,7 +176,21 @@ impl Drop for Carrier {
     }
 }
 
-impl Outlet {
+impl Socket {
+    async fn recv(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        match self {
+            Self::Raw(socket) => socket.recv(buffer).await,
+            Self::Udp(socket) => socket.recv(buffer).await,
+        }
+    }
+
+    async fn send(&self, octets: &[u8], destination: SocketAddr, source: Option<IpAddr>) -> io::Result<()> {
+        match self {
+            Self::Raw(socket) => socket.send(octets, destination, source).await,
+            Self::Udp(socket) => socket.send(octets, destination, source).await,
+        }
+    }
+
     fn local_ip(&self) -> IpAddr {
         match self {
             Self::Raw(socket) => socket.local_address(),

@@ -8,7 +8,7 @@
 //! | `member` | the member daemon around its core |
 //! | `pipe` | `send` and `recv` |
 //! | `demo` | the demonstration |
-//! | `carrier`, `signal`, `logging` | sockets, signals, logs |
+//! | `carrier`, `drops`, `signal`, `logging` | sockets, what they lose, signals, logs |
 //! | [`hip_offers`] | which algorithms HIP offers, as people write them |
 //! | `output`, [`exit`], `refusals` | what people and programs are told |
 
@@ -16,6 +16,7 @@ mod carrier;
 mod cli;
 mod config;
 mod demo;
+mod drops;
 pub mod exit;
 pub mod hip_offers;
 mod identity_file;

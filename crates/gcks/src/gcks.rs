@@ -19,6 +19,7 @@ use crate::{
     error::{CommandError, Error},
     event::{Departure, Event, Refusal, Rekeyed},
     group::{self, Context, Group, NewError, rekey::Outcome},
+    groups::Groups,
     pull::Pulls,
     push_queue::PushQueue,
     record,
@@ -34,7 +35,7 @@ pub struct Gcks {
     pub(crate) random: Box<dyn Random>,
     pub(crate) hip: hip::Host,
     pub(crate) gdoi: claviger_gdoi::server::Server,
-    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) groups: Groups,
     pub(crate) grants: Grants,
     pub(crate) cookies: BTreeMap<Hit, CookiePair>,
     pub(crate) refused: VecDeque<Refusal>,
@@ -79,7 +80,7 @@ impl Gcks {
             hip: hip::Host::new(config.hip, fork(&mut random), now)?,
             gdoi: claviger_gdoi::server::Server::new(config.provider, fork(&mut random)),
             random,
-            groups: BTreeMap::new(),
+            groups: Groups::default(),
             grants: Grants::default(),
             cookies: BTreeMap::new(),
             refused: VecDeque::new(),
@@ -116,7 +117,7 @@ impl Gcks {
         })?;
         self.changes.push(group.record());
         self.changes.extend(group.tree_records());
-        self.groups.insert(id, group);
+        self.groups.insert(group);
         Ok(())
     }
 
@@ -139,9 +140,10 @@ impl Gcks {
     ///
     /// A grant that exceeds the role is narrowed to it; if nothing is left of the grant, the host is put out.
     pub fn allow(&mut self, now: Time, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
-        let group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
+        let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
         group.access.insert(hit, role);
         self.changes.push(group.access_record(&hit));
+        drop(group);
         self.refused.retain(|refusal| refusal.hit != hit || refusal.group != *id);
         self.narrow_grant(now, &hit, id, role);
         self.settle(now);
@@ -153,9 +155,10 @@ impl Gcks {
     /// Returns the instant from which it is deaf: when every sender that heard one copy of the last message has
     /// changed over. A host that held no keys is deaf at once.
     pub fn evict(&mut self, now: Time, id: &GroupId, hit: Hit) -> Result<Time, CommandError> {
-        let group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
+        let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
         let listed = group.access.remove(&hit).is_some();
         self.changes.push(group.access_record(&hit));
+        drop(group);
         let granted = self.withdraw_grant(now, &hit, id);
         let member = self.groups.get(id).is_some_and(|group| group.members.contains_key(&hit));
         if !listed && !granted && !member {
@@ -167,7 +170,7 @@ impl Gcks {
             self.settle(now);
             return Ok(now);
         }
-        if let Some(group) = self.groups.get_mut(id) {
+        if let Some(mut group) = self.groups.get_mut(id) {
             group.waiting.due = Some(now);
         }
         self.settle(now);
@@ -249,16 +252,15 @@ impl Gcks {
 
     /// Says when [`Gcks::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let groups = self.groups.values().filter_map(Group::poll_timeout);
         [
             self.hip.poll_timeout(),
             self.gdoi.poll_timeout(),
             self.push_queue.poll_timeout(),
             self.grants.next_expiry(),
+            self.groups.poll_timeout(),
         ]
         .into_iter()
         .flatten()
-        .chain(groups)
         .min()
     }
 
@@ -300,7 +302,7 @@ impl Gcks {
         id: &GroupId,
         step: impl FnOnce(&mut Group, &mut Context<'_>) -> T,
     ) -> Result<T, CommandError> {
-        let group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
+        let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
         let push_source =
             if group.policy.push_destination().is_ipv4() { self.push_source_v4 } else { self.push_source_v6 };
         let mut context = Context {
@@ -310,17 +312,13 @@ impl Gcks {
             gdoi_port: self.gdoi_port,
             push_source,
         };
-        Ok(step(group, &mut context))
+        Ok(step(&mut group, &mut context))
     }
 
     /// Carries out the changes of membership whose time has come. Says whether there were any.
     fn rekey_due(&mut self, now: Time) -> bool {
-        let due: Vec<GroupId> = self
-            .groups
-            .values()
-            .filter(|group| group.waiting.due.is_some_and(|due| due <= now))
-            .map(|group| group.id.clone())
-            .collect();
+        let mut due = self.groups.due(now);
+        due.retain(|id| self.groups[id].waiting.due.is_some_and(|due| due <= now));
         for id in &due {
             if let Ok(Some(outcome)) =
                 self.with_group(now, id, |group, context| group.rekey_membership(context))
@@ -333,13 +331,12 @@ impl Gcks {
 
     /// Replaces the KEKs and TEKs whose time has come, in groups that have members.
     fn rekey_timed(&mut self, now: Time) {
-        let populated = self.groups.values().filter(|group| !group.members.is_empty());
-        let due: Vec<(GroupId, bool, bool)> = populated
-            .map(|group| (group.id.clone(), group.kek_due() <= now, group.tek_due() <= now))
-            .filter(|(_, kek, tek)| *kek || *tek)
-            .collect();
-        for (id, kek, tek) in due {
-            let whats = [(kek, RekeyWhat::Kek), (tek, RekeyWhat::Tek)];
+        for id in self.groups.due(now) {
+            let group = &self.groups[&id];
+            if group.members.is_empty() {
+                continue;
+            }
+            let whats = [(group.kek_due() <= now, RekeyWhat::Kek), (group.tek_due() <= now, RekeyWhat::Tek)];
             for (_, what) in whats.into_iter().filter(|(due, _)| *due) {
                 // The group was found a moment ago.
                 let _ = self.rekey(now, &id, what);
@@ -350,7 +347,7 @@ impl Gcks {
     /// Lets the outcome of a rekey take effect: stored, announced, downloaded, reported.
     pub(crate) fn apply(&mut self, now: Time, id: &GroupId, outcome: Outcome) {
         self.changes.extend(outcome.changes);
-        if let Some(group) = self.groups.get_mut(id)
+        if let Some(mut group) = self.groups.get_mut(id)
             && !outcome.pushes.is_empty()
         {
             let start = group.quiet_at.max(now);

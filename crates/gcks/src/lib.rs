@@ -19,6 +19,7 @@
 //! | [`gcks`] | the machine: input, output, commands |
 //! | `registration` | who may register to which group (HIP side) |
 //! | `pull` | offers and downloads (GDOI side) |
+//! | `groups` | all groups, and when each has something to do |
 //! | `group` | one group: members, key tree, epochs, rekeys |
 //! | `push_queue` | which GROUPKEY-PUSH is sent when, and how often |
 //! | `record` | the octets of everything that is stored |
@@ -34,6 +35,7 @@ pub mod restore;
 pub mod view;
 
 mod group;
+mod groups;
 mod pull;
 mod push_queue;
 mod record;

@@ -85,7 +85,7 @@ impl Gcks {
     }
 
     fn confirm_join(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
-        let group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
+        let group = &self.groups[&offer.group];
         if group.next.kek != offer.kek || group.members.contains_key(&offer.hit) {
             // Another rekey took the announced epoch between messages 2 and 3; the member begins anew.
             return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
@@ -94,20 +94,23 @@ impl Gcks {
             return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
         }
         let join = WaitingJoin { pull, hit: offer.hit, role, sender_ids };
+        let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         group.waiting.joins.retain(|waiting| waiting.hit != offer.hit);
         group.waiting.joins.push(join);
         group.schedule_rekey(now);
     }
 
     fn confirm_member(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
-        let group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
+        let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         let stale = group.kek.spi != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
         let Some(member) = group.members.get_mut(&offer.hit).filter(|_| !stale) else {
+            drop(group);
             return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
         };
         member.role = role;
         member.last_pull = now;
         let leaf = member.leaf;
+        drop(group);
         let Some(sender_ids) = self.sender_ids(now, &offer.group, offer.hit, role, sender_ids) else {
             return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
         };
@@ -146,7 +149,7 @@ impl Gcks {
         role: Role,
         count: u16,
     ) -> Option<Option<Vec<u32>>> {
-        let group = self.groups.get_mut(id)?;
+        let mut group = self.groups.get_mut(id)?;
         if !role.sends() || !group.policy.transform.is_counter_mode() {
             self.changes.push(group.member_record(&hit));
             return Some(None);
@@ -159,6 +162,7 @@ impl Gcks {
             self.changes.push(group.member_record(&hit));
             return Some(Some(values));
         }
+        drop(group);
         if let Ok(outcome) = self.with_group(now, id, |group, context| group.start_over(context)) {
             self.apply(now, id, outcome);
         }

@@ -40,7 +40,8 @@ pub(crate) fn offers_256_bits(hip: &HostConfig) -> bool {
 /// The grants of all hosts, and when they end.
 #[derive(Default)]
 pub(crate) struct Grants {
-    by_host: BTreeMap<Hit, BTreeMap<GroupId, Grant>>,
+    /// Nearly every host has one, so that a list is smaller than a map.
+    by_host: BTreeMap<Hit, Vec<(GroupId, Grant)>>,
     by_expiry: BTreeSet<(Time, Hit, GroupId)>,
 }
 
@@ -48,12 +49,15 @@ impl Grants {
     pub(crate) fn insert(&mut self, hit: Hit, group: GroupId, grant: Grant) {
         self.remove(&hit, &group);
         self.by_expiry.insert((grant.expires, hit, group.clone()));
-        self.by_host.entry(hit).or_default().insert(group, grant);
+        let groups = self.by_host.entry(hit).or_default();
+        groups.reserve_exact(1);
+        groups.push((group, grant));
     }
 
     pub(crate) fn remove(&mut self, hit: &Hit, group: &GroupId) -> Option<Grant> {
         let groups = self.by_host.get_mut(hit)?;
-        let grant = groups.remove(group)?;
+        let place = groups.iter().position(|(granted, _)| granted == group)?;
+        let (_, grant) = groups.swap_remove(place);
         if groups.is_empty() {
             self.by_host.remove(hit);
         }
@@ -62,16 +66,16 @@ impl Grants {
     }
 
     pub(crate) fn find(&self, hit: &Hit, group: &GroupId) -> Option<&Grant> {
-        self.by_host.get(hit)?.get(group)
+        self.by_host.get(hit)?.iter().find(|(granted, _)| granted == group).map(|(_, grant)| grant)
     }
 
     pub(crate) fn groups_of(&self, hit: &Hit) -> Vec<GroupId> {
-        self.by_host.get(hit).map(|groups| groups.keys().cloned().collect()).unwrap_or_default()
+        self.by_host.get(hit).into_iter().flatten().map(|(group, _)| group.clone()).collect()
     }
 
     pub(crate) fn hosts_of(&self, group: &GroupId) -> Vec<Hit> {
-        let hosts = self.by_host.iter().filter(|(_, groups)| groups.contains_key(group));
-        hosts.map(|(hit, _)| *hit).collect()
+        let granted = |groups: &[(GroupId, Grant)]| groups.iter().any(|(granted, _)| granted == group);
+        self.by_host.iter().filter(|(_, groups)| granted(groups)).map(|(hit, _)| *hit).collect()
     }
 
     pub(crate) fn next_expiry(&self) -> Option<Time> {
@@ -92,22 +96,36 @@ impl Grants {
 /// Counts the joins of each host to each group.
 #[derive(Default)]
 pub(crate) struct JoinLimiter {
-    joins: BTreeMap<(Hit, GroupId), VecDeque<Time>>,
+    /// How many of the recent joins are whose.
+    counts: BTreeMap<(Hit, GroupId), usize>,
+    /// The joins of the last period, the oldest first.
+    recent: VecDeque<(Time, (Hit, GroupId))>,
 }
 
 impl JoinLimiter {
     /// Counts one join, unless there were too many of late.
     fn admit(&mut self, now: Time, hit: Hit, group: &GroupId) -> bool {
-        self.joins.retain(|_, times| times.back().is_some_and(|last| *last + JOIN_PERIOD > now));
-        let times = self.joins.entry((hit, group.clone())).or_default();
-        while times.front().is_some_and(|first| *first + JOIN_PERIOD <= now) {
-            times.pop_front();
+        self.forget(now);
+        let who = (hit, group.clone());
+        let count = self.counts.entry(who.clone()).or_default();
+        if *count >= JOINS_MAX {
+            return false;
         }
-        let admitted = times.len() < JOINS_MAX;
-        if admitted {
-            times.push_back(now);
+        *count += 1;
+        self.recent.push_back((now, who));
+        true
+    }
+
+    /// Forgets the joins that are a period old.
+    fn forget(&mut self, now: Time) {
+        while let Some((_, who)) = self.recent.pop_front_if(|(at, _)| *at + JOIN_PERIOD <= now) {
+            if let Some(count) = self.counts.get_mut(&who) {
+                *count -= 1;
+                if *count == 0 {
+                    self.counts.remove(&who);
+                }
+            }
         }
-        admitted
     }
 }
 
@@ -146,9 +164,9 @@ impl Gcks {
         match Role::from_bits(grant.role.bits() & allowed.bits()) {
             Some(role) => {
                 self.store_grant(*hit, group.clone(), Grant { role, ..grant });
-                let waiting = self.groups.get_mut(group).map(|state| &mut state.waiting.joins);
-                for join in waiting.into_iter().flatten().filter(|join| join.hit == *hit) {
-                    join.role = role;
+                if let Some(mut state) = self.groups.get_mut(group) {
+                    let joins = state.waiting.joins.iter_mut();
+                    joins.filter(|join| join.hit == *hit).for_each(|join| join.role = role);
                 }
             }
             None => {
@@ -177,7 +195,7 @@ impl Gcks {
 
     /// Plans the departure of a member; who never completed a PULL changes nothing.
     pub(crate) fn depart(&mut self, now: Time, group: &GroupId, hit: Hit, departure: Departure) {
-        let Some(state) = self.groups.get_mut(group) else { return };
+        let Some(mut state) = self.groups.get_mut(group) else { return };
         state.waiting.joins.retain(|join| join.hit != hit);
         if state.members.contains_key(&hit) {
             state.waiting.departures.insert(hit);
@@ -188,7 +206,7 @@ impl Gcks {
 
     /// Takes back a departure that has not been rekeyed yet: the host is there again, and authorised.
     fn stay(&mut self, hit: &Hit, group: &GroupId) {
-        if let Some(state) = self.groups.get_mut(group)
+        if let Some(mut state) = self.groups.get_mut(group)
             && state.waiting.departures.remove(hit)
         {
             self.departures.remove(&(group.clone(), *hit));

@@ -16,6 +16,7 @@ use crate::{
     Gcks, GcksConfig, RestoreError,
     event::Departure,
     group::Group,
+    groups::GroupMut,
     push_queue::QueuedPush,
     record::{self, TABLES},
     registration::services,
@@ -83,7 +84,7 @@ impl Gcks {
             let tree = KeyTree::restore(stored.tree, nodes.remove(&key.scope[..]).unwrap_or_default())
                 .map_err(|_| RestoreError::Inconsistent { table: record::NODE.name() })?;
             let group = Group::restore(id.clone(), stored, tree, &mut self.random, now);
-            self.groups.insert(id, group);
+            self.groups.insert(group);
         }
         for (key, value) in table(records, record::ACCESS) {
             let (group, hit) = host(record::ACCESS, key)?;
@@ -93,7 +94,7 @@ impl Gcks {
         for (key, value) in table(records, record::MEMBER) {
             let (group, hit) = host(record::MEMBER, key)?;
             let member = decode(record::MEMBER, record::member::decode_member(value))?;
-            let group = self.restored_group(record::MEMBER, &group)?;
+            let mut group = self.restored_group(record::MEMBER, &group)?;
             if !group.tree.contains(member.leaf) {
                 return Err(RestoreError::Inconsistent { table: record::MEMBER.name() });
             }
@@ -131,7 +132,7 @@ impl Gcks {
         }
     }
 
-    fn restored_group(&mut self, table: Table, id: &GroupId) -> Result<&mut Group, RestoreError> {
+    fn restored_group(&mut self, table: Table, id: &GroupId) -> Result<GroupMut<'_>, RestoreError> {
         self.groups.get_mut(id).ok_or(RestoreError::Inconsistent { table: table.name() })
     }
 }

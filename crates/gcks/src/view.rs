@@ -72,7 +72,7 @@ pub struct HostView {
 impl Gcks {
     /// Shows all groups.
     pub fn groups(&self, now: Time) -> Vec<GroupView> {
-        self.groups.keys().filter_map(|id| self.group(now, id)).collect()
+        self.groups.iter().filter_map(|(id, _)| self.group(now, id)).collect()
     }
 
     /// Shows one group.

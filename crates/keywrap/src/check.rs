@@ -1,7 +1,6 @@
 //! The check values of key wrap, and the verdict on what was unwrapped.
 
 use claviger_crypto::CryptoError;
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq, ConstantTimeLess};
 use zeroize::Zeroize;
 
 use crate::{
@@ -28,31 +27,30 @@ pub(crate) fn initial_value(shape: &Shape) -> u64 {
 
 /// Says how many octets at the front of `output` are the plaintext, given the `value` that stood before it.
 ///
-/// An output whose check value is wrong is erased.
+/// An output that is refused is erased. Nothing is decided before all checks have been made.
 pub(crate) fn judge(shape: &Shape, value: u64, output: &mut [u8]) -> Result<usize, CryptoError> {
-    let (is_right, length) = match shape.operation {
+    let (wrong, length) = match shape.operation {
         Operation::UnwrapPadded => padded(value, output),
-        _ => (value.ct_eq(&INITIAL_VALUE), output.len()),
+        _ => (value ^ INITIAL_VALUE, output.len()),
     };
-    if bool::from(is_right) {
+    if wrong == 0 {
         return Ok(length);
     }
     output.zeroize();
     Err(CryptoError::Authentication)
 }
 
-/// The three checks of RFC 5649 §3, without a branch between them.
-fn padded(value: u64, output: &[u8]) -> (Choice, usize) {
-    let upper = (value >> 32) as u32;
-    let length = value as u32;
-    let room = u32::try_from(output.len()).unwrap_or(u32::MAX);
-    let padding = room.wrapping_sub(length);
-    let mut is_right =
-        upper.ct_eq(&ALTERNATIVE_VALUE) & padding.ct_lt(&(HALF_LEN as u32)) & !length.ct_eq(&0);
-    // At most the last seven octets are padding; which of them is secret until the whole has been found right.
-    for (octet, from_end) in output.iter().rev().zip(0..HALF_LEN as u32) {
-        let must_be_zero = from_end.ct_lt(&padding);
-        is_right &= u8::conditional_select(&0, octet, must_be_zero).ct_eq(&0);
-    }
-    (is_right, length as usize)
+/// Makes the three checks of RFC 5649 §3 by arithmetic, without a branch, and yields 0 if all is right, and the length
+/// of the plaintext.
+fn padded(value: u64, output: &[u8]) -> (u64, usize) {
+    let last = output.last_chunk().expect("what was unwrapped is one half or more");
+    let length = value & u64::from(u32::MAX);
+    // Wraps around if the length exceeds what there is, and is then far more than a padding may have.
+    let padding = (output.len() as u64).wrapping_sub(length);
+    let wrong_value = (value >> 32) ^ u64::from(ALTERNATIVE_VALUE);
+    let wrong_length = padding & !(HALF_LEN as u64 - 1);
+    // At most seven octets of eight, so that the shift is in range whatever the padding is.
+    let padding_mask = (1 << (8 * (padding % HALF_LEN as u64))) - 1;
+    let wrong_padding = u64::from_be_bytes(*last) & padding_mask;
+    (wrong_value | wrong_length | wrong_padding, length as usize)
 }

@@ -2,9 +2,12 @@
 
 use claviger_crypto::CryptoError;
 
+#[cfg(not(target_arch = "x86_64"))]
+use crate::portable;
+#[cfg(target_arch = "x86_64")]
+use crate::vector;
 use crate::{
     job::{CbcEncrypted, CbcJob, Job, Task, Wrapped},
-    portable,
     shape::{Jobs, Operation, Shape, Verdicts},
 };
 
@@ -37,8 +40,11 @@ impl Engine {
     /// Says whether this CPU can run the engine. In place of one that it cannot run, [`Engine::Portable`] works.
     pub fn is_available(self) -> bool {
         match self {
-            Self::Vaes | Self::AesNi => false,
             Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Vaes | Self::AesNi => vector::is_available(self),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Vaes | Self::AesNi => false,
         }
     }
 
@@ -181,6 +187,9 @@ impl Engine {
         }
         let mut verdicts = Vec::with_capacity(if operation.has_verdict() { count } else { 0 });
         let mut source = Jobs::new(shape, first, jobs);
+        #[cfg(target_arch = "x86_64")]
+        vector::run(self, &shape, count, &mut source, out, &mut verdicts)?;
+        #[cfg(not(target_arch = "x86_64"))]
         portable::run(&shape, &mut source, out, &mut verdicts)?;
         if source.is_exhausted() { Ok(verdicts) } else { Err(CryptoError::Length) }
     }

@@ -1,4 +1,6 @@
 //! What is asked of an engine: one key or text under one key.
+//!
+//! None of these types can be printed, since they borrow secrets.
 
 /// The block of AES, in octets.
 pub const BLOCK_LEN: usize = 16;

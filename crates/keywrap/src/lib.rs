@@ -40,6 +40,8 @@ mod kdf;
 mod one;
 mod portable;
 mod shape;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 
 pub use engine::Engine;
 pub use job::{CbcEncrypted, CbcJob, Job, Wrapped, padded_len, wrapped_len};

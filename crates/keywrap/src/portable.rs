@@ -2,16 +2,19 @@
 
 use aes::{
     Aes128Dec, Aes128Enc, Aes256Dec, Aes256Enc,
-    cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit, consts::U16},
+    cipher::{
+        BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherDecrypt, BlockCipherEncBackend,
+        BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, KeyInit, array::Array, consts::U16,
+    },
 };
 use claviger_crypto::CryptoError;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{
     check::{initial_value, judge},
     job::{BLOCK_LEN, HALF_LEN, Task},
     kdf,
-    shape::{Group, Operation, Shape, Source, Verdicts},
+    shape::{GROUP, Group, Operation, Shape, Source, Verdicts},
 };
 
 /// Does every job of `source`.
@@ -23,7 +26,7 @@ pub(crate) fn run<'a>(
 ) -> Result<(), CryptoError> {
     let mut group = Group::new();
     while !out.is_empty() {
-        let tasks = source.fill(&mut group)?;
+        let tasks = source.fill(&mut group, GROUP)?;
         let now;
         (now, out) = shape.take(out, tasks.len())?;
         for (task, output) in tasks.iter().zip(now.chunks_exact_mut(shape.output_len)) {
@@ -36,114 +39,194 @@ pub(crate) fn run<'a>(
 fn one(shape: &Shape, task: &Task<'_>, output: &mut [u8], verdicts: &mut Verdicts) {
     use Operation::{DecryptCbc, Unwrap, UnwrapPadded};
     match (shape.operation, shape.key_len) {
-        (Unwrap | UnwrapPadded, 16) => verdicts.push(unwrap::<Aes128Dec>(shape, task, output)),
-        (Unwrap | UnwrapPadded, _) => verdicts.push(unwrap::<Aes256Dec>(shape, task, output)),
-        (DecryptCbc, 16) => decrypt_cbc::<Aes128Dec>(task, output),
-        (DecryptCbc, _) => decrypt_cbc::<Aes256Dec>(task, output),
-        (_, 16) => forward::<Aes128Enc>(shape, task, output),
-        (..) => forward::<Aes256Enc>(shape, task, output),
+        (Unwrap | UnwrapPadded | DecryptCbc, 16) => decrypt::<Aes128Dec>(shape, task, output, verdicts),
+        (Unwrap | UnwrapPadded | DecryptCbc, _) => decrypt::<Aes256Dec>(shape, task, output, verdicts),
+        (_, 16) => encrypt::<Aes128Enc>(shape, task, output),
+        (..) => encrypt::<Aes256Enc>(shape, task, output),
     }
 }
 
-/// Does an operation that only encrypts blocks.
-fn forward<C: Encrypt>(shape: &Shape, task: &Task<'_>, output: &mut [u8]) {
-    match shape.operation {
-        Operation::Wrap | Operation::WrapPadded => wrap::<C>(shape, task, output),
-        Operation::EncryptCbc => encrypt_cbc::<C>(task, output),
-        Operation::Advance => derive::<C>(task.key, kdf::ADVANCE, output),
-        Operation::DeriveIv => derive::<C>(task.key, kdf::IV, output),
-        Operation::Unwrap | Operation::UnwrapPadded | Operation::DecryptCbc => {
-            unreachable!("these decrypt blocks")
+/// Does an operation that encrypts blocks.
+fn encrypt<C: KeyInit + BlockCipherEncrypt<BlockSize = U16>>(
+    shape: &Shape,
+    task: &Task<'_>,
+    output: &mut [u8],
+) {
+    key::<C>(task.key).encrypt_with_backend(Encryption { shape, task, output });
+}
+
+/// Does an operation that decrypts blocks.
+fn decrypt<C: KeyInit + BlockCipherDecrypt<BlockSize = U16>>(
+    shape: &Shape,
+    task: &Task<'_>,
+    output: &mut [u8],
+    verdicts: &mut Verdicts,
+) {
+    key::<C>(task.key).decrypt_with_backend(Decryption { shape, task, output, verdicts });
+}
+
+fn key<C: KeyInit>(octets: &[u8]) -> C {
+    C::new_from_slice(octets).expect("the key has the length of the shape, and so of the cipher")
+}
+
+/// What the cipher runs where it has found out what the CPU can do, which it need not do again for each block.
+struct Encryption<'a> {
+    shape: &'a Shape,
+    task: &'a Task<'a>,
+    output: &'a mut [u8],
+}
+
+impl BlockSizeUser for Encryption<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Encryption<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        let Self { shape, task, output } = self;
+        let permute = |block: &mut Block| backend.encrypt_block(<&mut Array<u8, U16>>::from(block).into());
+        match shape.operation {
+            Operation::Wrap | Operation::WrapPadded => wrap(shape, task, output, permute),
+            Operation::EncryptCbc => encrypt_cbc(task, output, permute),
+            Operation::Advance => derive(kdf::ADVANCE, output, permute),
+            Operation::DeriveIv => derive(kdf::IV, output, permute),
+            Operation::Unwrap | Operation::UnwrapPadded | Operation::DecryptCbc => {
+                unreachable!("these decrypt blocks")
+            }
         }
     }
 }
 
+/// As [`Encryption`].
+struct Decryption<'a> {
+    shape: &'a Shape,
+    task: &'a Task<'a>,
+    output: &'a mut [u8],
+    verdicts: &'a mut Verdicts,
+}
+
+impl BlockSizeUser for Decryption<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherDecClosure for Decryption<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherDecBackend<BlockSize = U16>>(self, backend: &B) {
+        let Self { shape, task, output, verdicts } = self;
+        let permute = |block: &mut Block| backend.decrypt_block(<&mut Array<u8, U16>>::from(block).into());
+        if shape.operation == Operation::DecryptCbc {
+            decrypt_cbc(task, output, permute);
+        } else {
+            verdicts.push(unwrap(shape, task, output, permute));
+        }
+    }
+}
+
+type Block = [u8; BLOCK_LEN];
+
 /// RFC 3394 §2.2.1, index based, and RFC 5649 §4.1.
-fn wrap<C: Encrypt>(shape: &Shape, task: &Task<'_>, output: &mut [u8]) {
-    let cipher = key::<C>(task.key);
-    let (value, halves) = output.split_at_mut(HALF_LEN);
-    value.copy_from_slice(&initial_value(shape).to_be_bytes());
+#[inline(always)]
+fn wrap(shape: &Shape, task: &Task<'_>, output: &mut [u8], encrypt: impl Fn(&mut Block)) {
+    let (value_out, halves) = output.split_at_mut(HALF_LEN);
     let (text, padding) = halves.split_at_mut(task.input.len());
     text.copy_from_slice(task.input);
     padding.fill(0);
-    // RFC 5649 §4.1: a single half is encrypted with its initial value, without further ado.
-    if halves.len() == HALF_LEN {
-        return in_place(output, |state| cipher.encrypt_block(state.into()));
-    }
-    let mut state = Zeroizing::new(Block::default());
-    let mut step = 0_u64;
-    for _ in 0..6 {
-        for half in halves.chunks_exact_mut(HALF_LEN) {
-            step += 1;
-            state[..HALF_LEN].copy_from_slice(value);
-            state[HALF_LEN..].copy_from_slice(half);
-            cipher.encrypt_block((&mut *state).into());
-            value.copy_from_slice(&state[..HALF_LEN]);
-            half.copy_from_slice(&state[HALF_LEN..]);
-            xor(value, &step.to_be_bytes());
+    let (halves, _) = halves.as_chunks_mut();
+    let mut value = initial_value(shape);
+    let mut state = Zeroizing::new([0; BLOCK_LEN]);
+    if let [half] = halves {
+        *state = join(value, half);
+        encrypt(&mut state);
+        (value, *half) = split(&state);
+    } else {
+        let mut step = 0;
+        for _ in 0..6 {
+            for half in &mut *halves {
+                step += 1;
+                *state = join(value, half);
+                encrypt(&mut state);
+                (value, *half) = split(&state);
+                value ^= step;
+            }
         }
     }
+    value_out.copy_from_slice(&value.to_be_bytes());
 }
 
 /// RFC 3394 §2.2.2, index based, and RFC 5649 §4.2.
-fn unwrap<C: Decrypt>(shape: &Shape, task: &Task<'_>, output: &mut [u8]) -> Result<usize, CryptoError> {
-    let cipher = key::<C>(task.key);
-    let mut state = Zeroizing::new(Block::default());
-    let (value, halves) = task.input.split_at(HALF_LEN);
-    output.copy_from_slice(halves);
-    state[..HALF_LEN].copy_from_slice(value);
-    if output.len() == HALF_LEN {
-        state[HALF_LEN..].copy_from_slice(output);
-        cipher.decrypt_block((&mut *state).into());
-        output.copy_from_slice(&state[HALF_LEN..]);
+#[inline(always)]
+fn unwrap(
+    shape: &Shape,
+    task: &Task<'_>,
+    output: &mut [u8],
+    decrypt: impl Fn(&mut Block),
+) -> Result<usize, CryptoError> {
+    let (value, text) = task.input.split_first_chunk().expect("the shape's input is longer than a half");
+    let mut value = u64::from_be_bytes(*value);
+    output.copy_from_slice(text);
+    let (halves, _) = output.as_chunks_mut();
+    let mut state = Zeroizing::new([0; BLOCK_LEN]);
+    if let [half] = halves {
+        *state = join(value, half);
+        decrypt(&mut state);
+        (value, *half) = split(&state);
     } else {
-        let mut step = 6 * (output.len() / HALF_LEN) as u64;
+        let mut step = 6 * halves.len() as u64;
         for _ in 0..6 {
-            for half in output.chunks_exact_mut(HALF_LEN).rev() {
-                xor(&mut state[..HALF_LEN], &step.to_be_bytes());
-                state[HALF_LEN..].copy_from_slice(half);
-                cipher.decrypt_block((&mut *state).into());
-                half.copy_from_slice(&state[HALF_LEN..]);
+            for half in halves.iter_mut().rev() {
+                *state = join(value ^ step, half);
+                decrypt(&mut state);
+                (value, *half) = split(&state);
                 step -= 1;
             }
         }
     }
-    let value = state.first_chunk().expect("a block is longer than a half");
-    judge(shape, u64::from_be_bytes(*value), output)
+    judge(shape, value, output)
 }
 
-fn encrypt_cbc<C: Encrypt>(task: &Task<'_>, output: &mut [u8]) {
-    let cipher = key::<C>(task.key);
-    let mut previous: &[u8] = task.iv;
+#[inline(always)]
+fn join(value: u64, half: &[u8; HALF_LEN]) -> Block {
+    (u128::from(value) << 64 | u128::from(u64::from_be_bytes(*half))).to_be_bytes()
+}
+
+#[inline(always)]
+fn split(block: &Block) -> (u64, [u8; HALF_LEN]) {
+    let block = u128::from_be_bytes(*block);
+    ((block >> 64) as u64, (block as u64).to_be_bytes())
+}
+
+#[inline(always)]
+fn encrypt_cbc(task: &Task<'_>, output: &mut [u8], encrypt: impl Fn(&mut Block)) {
+    let mut previous = task.iv;
     output.copy_from_slice(task.input);
-    for block in output.chunks_exact_mut(BLOCK_LEN) {
+    for block in output.as_chunks_mut().0 {
         xor(block, previous);
-        in_place(block, |state| cipher.encrypt_block(state.into()));
+        encrypt(block);
         previous = block;
     }
 }
 
-fn decrypt_cbc<C: Decrypt>(task: &Task<'_>, output: &mut [u8]) {
-    let cipher = key::<C>(task.key);
+#[inline(always)]
+fn decrypt_cbc(task: &Task<'_>, output: &mut [u8], decrypt: impl Fn(&mut Block)) {
     output.copy_from_slice(task.input);
-    let previous = std::iter::once(&task.iv[..]).chain(task.input.chunks_exact(BLOCK_LEN));
-    for (block, previous) in output.chunks_exact_mut(BLOCK_LEN).zip(previous) {
-        in_place(block, |state| cipher.decrypt_block(state.into()));
+    let previous = std::iter::once(task.iv).chain(task.input.as_chunks().0);
+    for (block, previous) in output.as_chunks_mut().0.iter_mut().zip(previous) {
+        decrypt(block);
         xor(block, previous);
     }
 }
 
 /// RFC 4493 §2.4 over each message of the derivation, which are whole blocks.
-fn derive<C: Encrypt>(under: &[u8], label: &[u8; 7], output: &mut [u8]) {
-    let cipher = key::<C>(under);
-    let mut subkey = Zeroizing::new(Block::default());
-    cipher.encrypt_block((&mut *subkey).into());
+#[inline(always)]
+fn derive(label: &[u8; 7], output: &mut [u8], encrypt: impl Fn(&mut Block)) {
+    let mut subkey = Zeroizing::new([0; BLOCK_LEN]);
+    encrypt(&mut subkey);
     double(&mut subkey);
     let length = output.len();
-    for (block, counter) in output.chunks_exact_mut(BLOCK_LEN).zip(1..) {
-        block.copy_from_slice(&kdf::message(counter, label, length));
-        xor(block, &subkey[..]);
-        in_place(block, |state| cipher.encrypt_block(state.into()));
+    for (block, counter) in output.as_chunks_mut().0.iter_mut().zip(1..) {
+        *block = kdf::message(counter, label, length);
+        xor(block, &subkey);
+        encrypt(block);
     }
 }
 
@@ -154,27 +237,8 @@ fn double(block: &mut Block) {
     *block = ((value << 1) ^ overflow).to_be_bytes();
 }
 
-type Block = [u8; BLOCK_LEN];
-
-trait Encrypt: KeyInit + BlockCipherEncrypt<BlockSize = U16> {}
-impl<C: KeyInit + BlockCipherEncrypt<BlockSize = U16>> Encrypt for C {}
-
-trait Decrypt: KeyInit + BlockCipherDecrypt<BlockSize = U16> {}
-impl<C: KeyInit + BlockCipherDecrypt<BlockSize = U16>> Decrypt for C {}
-
-fn key<C: KeyInit>(octets: &[u8]) -> C {
-    C::new_from_slice(octets).expect("the key has the length of the shape, and so of the cipher")
-}
-
-fn in_place(octets: &mut [u8], permute: impl FnOnce(&mut Block)) {
-    let mut state = Block::try_from(&octets[..]).expect("the octets are one block");
-    permute(&mut state);
-    octets.copy_from_slice(&state);
-    state.zeroize();
-}
-
-fn xor(octets: &mut [u8], mask: &[u8]) {
-    for (octet, mask) in octets.iter_mut().zip(mask) {
+fn xor(block: &mut Block, mask: &Block) {
+    for (octet, mask) in block.iter_mut().zip(mask) {
         *octet ^= mask;
     }
 }
@@ -198,7 +262,7 @@ mod tests {
             output_len: ciphertext.len(),
         };
         let mut output = vec![0; ciphertext.len()];
-        wrap::<Aes192Enc>(&shape, &Task { input: plaintext, ..Task::of_key(key) }, &mut output);
+        encrypt::<Aes192Enc>(&shape, &Task { input: plaintext, ..Task::of_key(key) }, &mut output);
         assert_eq!(output, ciphertext);
 
         let shape = Shape {
@@ -209,8 +273,10 @@ mod tests {
         };
         output.truncate(shape.output_len);
         let task = Task { input: ciphertext, ..Task::of_key(key) };
-        let length = unwrap::<Aes192Dec>(&shape, &task, &mut output).unwrap();
-        assert_eq!(output[..length], *plaintext);
+        let mut verdicts = Vec::new();
+        decrypt::<Aes192Dec>(&shape, &task, &mut output, &mut verdicts);
+        assert_eq!(verdicts, [Ok(plaintext.len())]);
+        assert_eq!(output[..plaintext.len()], *plaintext);
     }
 
     #[test]

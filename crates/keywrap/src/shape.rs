@@ -104,8 +104,8 @@ impl Group<'_> {
 
 /// Where an engine gets its jobs from. Engines are compiled once, not for each iterator.
 pub(crate) trait Source<'a> {
-    /// Lends the next jobs: at most [`GROUP`], all of one shape, and none at the end only.
-    fn fill<'g>(&mut self, group: &'g mut Group<'a>) -> Result<&'g [Task<'a>], CryptoError>;
+    /// Lends the next jobs: at most `limit` or [`GROUP`], all of one shape, and none at the end only.
+    fn fill<'g>(&mut self, group: &'g mut Group<'a>, limit: usize) -> Result<&'g [Task<'a>], CryptoError>;
 }
 
 /// The first job of an iterator, already looked at, and those after it.
@@ -129,13 +129,13 @@ impl<I: Iterator> Jobs<'_, I> {
 }
 
 impl<'a, I: Iterator<Item: Into<Task<'a>>>> Source<'a> for Jobs<'a, I> {
-    fn fill<'g>(&mut self, group: &'g mut Group<'a>) -> Result<&'g [Task<'a>], CryptoError> {
+    fn fill<'g>(&mut self, group: &'g mut Group<'a>, limit: usize) -> Result<&'g [Task<'a>], CryptoError> {
         let mut count = 0;
         if let Some(first) = self.first.take() {
             group.0[0] = first;
             count = 1;
         }
-        for slot in &mut group.0[count..] {
+        for slot in &mut group.0[count..limit.min(GROUP)] {
             let Some(task) = self.rest.next().map(Into::into) else { break };
             self.shape.admit(&task)?;
             *slot = task;

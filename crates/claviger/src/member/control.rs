@@ -9,8 +9,8 @@ impl MemberDaemon {
     pub(super) fn take_call(&mut self, call: Call) {
         match call {
             Call::Status(reply) => {
-                let status =
-                    self.view.status(&self.core, &self.options, self.places.as_ref(), self.clock.now());
+                let (places, now) = (self.places.as_ref(), self.clock.now());
+                let status = self.view.status(&self.core, &self.options, places, &self.drops, now);
                 reply.send(Ok(StatusView::Member(Box::new(status))));
             }
             Call::Send(stream) => match self.refusal(&stream.group, true) {

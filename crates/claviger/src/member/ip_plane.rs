@@ -9,7 +9,7 @@ use claviger_net::{
 };
 use claviger_sansio::Time;
 
-use super::TunSettings;
+use super::{TunSettings, dropped::Dropped};
 use crate::{
     exit::Failure,
     route::{is_link_local, unspecified},
@@ -89,27 +89,19 @@ impl IpPlane {
         subscription: &mut Subscription,
         places: &Places,
         octets: &[u8],
-    ) {
-        let Ok(packet) = IpPacket::parse(octets) else { return };
+    ) -> Result<(), Dropped> {
+        let packet = IpPacket::parse(octets)?;
         if packet.header.destination != places.channel.group() {
-            return;
+            return Err(Dropped::OtherDestination);
         }
-        let sealed = Mode::from(places.encapsulation)
-            .inside(octets, &packet)
-            .map_err(|error| tracing::debug!(%error, "packet cannot be protected"))
-            .and_then(|(next_header, inside)| {
-                subscription
-                    .seal(now, next_header, &[inside])
-                    .map_err(|error| tracing::debug!(%error, "packet not sealed"))
-            });
-        let Ok(esp) = sealed else { return };
+        let (next_header, inside) = Mode::from(places.encapsulation).inside(octets, &packet)?;
+        let esp = subscription.seal(now, next_header, &[inside])?;
         let destination = (packet.header.destination, 0).into();
-        if let Err(error) = self.socket.send(&esp, destination, Some(packet.header.source)).await {
-            tracing::debug!(%error, "ESP packet not sent");
-        }
+        self.socket.send(&esp, destination, Some(packet.header.source)).await.map_err(Dropped::NotSent)
     }
 
-    /// Opens a packet of the group and gives what was inside to the programs of this host.
+    /// Opens a packet of the group and gives what was inside to the programs of this host. This member's own packets
+    /// are none of their business.
     pub(super) async fn take(
         &self,
         now: Time,
@@ -118,23 +110,14 @@ impl IpPlane {
         source: IpAddr,
         destination: IpAddr,
         esp: &[u8],
-    ) {
-        let opened = match subscription.open(now, source, esp) {
-            Ok(opened) => opened,
-            Err(error) => return tracing::trace!(reason = error.reason(), "ESP packet dropped"),
-        };
+    ) -> Result<(), Dropped> {
+        let opened = subscription.open(now, source, esp)?;
         if subscription.is_own(&opened.sender) {
-            return;
+            return Ok(());
         }
         let outer = IpHeader::new(source, destination);
-        match mode::unwrap_bare(&outer, Mode::from(places.encapsulation), &opened) {
-            Ok(packet) => {
-                if let Err(error) = self.tun.send(&packet).await {
-                    tracing::debug!(%error, "packet not delivered");
-                }
-            }
-            Err(error) => tracing::debug!(%error, "packet dropped"),
-        }
+        let packet = mode::unwrap_bare(&outer, Mode::from(places.encapsulation), &opened)?;
+        self.tun.send(&packet).await.map_err(Dropped::NotDelivered)
     }
 }
 

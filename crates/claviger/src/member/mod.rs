@@ -5,6 +5,7 @@
 //! raw sockets, its packets from and to a TUN device.
 
 mod control;
+mod dropped;
 mod gaps;
 mod ip_plane;
 mod streams;
@@ -29,11 +30,13 @@ use tokio::sync::mpsc;
 
 use crate::{
     carrier::{Carrier, Inlet, Packet, bind_udp},
+    drops::Drops,
     exit::{Exit, Failure},
     hip_offers::{self, Ciphers, DhGroups},
     route::{address_towards, unspecified},
     signal::{Stop, sleep_until},
 };
+use dropped::Dropped;
 use ip_plane::IpPlane;
 use streams::Receivers;
 use udp_plane::UdpPlane;
@@ -88,6 +91,7 @@ pub(crate) struct MemberDaemon {
     receivers: Receivers,
     streams: streams::Senders,
     view: view::Observed,
+    drops: Drops,
     /// Set once the association is being closed.
     closing: Option<Time>,
     leave_replies: Vec<claviger_api::Reply<claviger_api::LeftView>>,
@@ -104,7 +108,8 @@ impl MemberDaemon {
     pub(crate) fn start(options: MemberOptions) -> Result<Self, Failure> {
         let clock = Clock::starting_at(Time::EPOCH);
         let now = clock.now();
-        let (mut carrier, packets) = Carrier::new();
+        let drops = Drops::default();
+        let (mut carrier, packets) = Carrier::new(drops.clone());
         let any = unspecified(options.server_address.ip());
         if options.raw {
             let raw = RawSocket::bind(Protocol::Hip, any, &RawOptions::new("--raw"))?;
@@ -118,6 +123,7 @@ impl MemberDaemon {
         core.join(now, options.group.clone(), options.role);
         Ok(Self {
             view: view::Observed::new(now),
+            drops,
             core,
             clock,
             carrier,
@@ -298,23 +304,38 @@ impl MemberDaemon {
     async fn take_esp(&mut self, packet: &Packet) {
         let now = self.clock.now();
         self.view.kernel_drops(packet.dropped);
-        let Some(places) = self.places else { return };
-        let Some(subscription) = self.core.subscription_mut(&self.options.group) else { return };
+        if let Err(dropped) = self.open_esp(now, packet).await {
+            self.note_drop(&dropped);
+        }
+        self.core.attend(now);
+    }
+
+    async fn open_esp(&mut self, now: Time, packet: &Packet) -> Result<(), Dropped> {
+        let subscription = self.core.subscription_mut(&self.options.group);
+        let (Some(places), Some(subscription)) = (self.places, subscription) else {
+            return Err(Dropped::NotKeyed);
+        };
         let (source, destination) = (packet.source.ip(), packet.destination.ip());
         match &self.plane {
             Some(Plane::Udp(plane)) => {
-                if let Some(delivery) =
-                    plane.take(now, subscription, &places, source, destination, &packet.octets)
-                {
-                    self.receivers.deliver(delivery);
+                let taken = plane.take(now, subscription, &places, source, destination, &packet.octets)?;
+                if let Some(delivery) = taken {
+                    self.receivers.deliver(delivery, &self.drops);
                 }
+                Ok(())
             }
             Some(Plane::Ip(plane)) => {
-                plane.take(now, subscription, &places, source, destination, &packet.octets).await;
+                plane.take(now, subscription, &places, source, destination, &packet.octets).await
             }
-            None => {}
+            None => Err(Dropped::NotKeyed),
         }
-        self.core.attend(now);
+    }
+
+    fn note_drop(&self, dropped: &Dropped) {
+        if let Some(reason) = dropped.uncounted() {
+            self.drops.count(reason);
+        }
+        tracing::trace!(%dropped, "packet dropped");
     }
 
     async fn tun_packet(plane: &Option<Plane>) -> Vec<u8> {
@@ -326,8 +347,12 @@ impl MemberDaemon {
 
     async fn send_tun_packet(&mut self, packet: Vec<u8>) {
         let (Some(Plane::Ip(plane)), Some(places)) = (&self.plane, self.places) else { return };
-        if let Some(subscription) = self.core.subscription_mut(&self.options.group) {
-            plane.seal(self.clock.now(), subscription, &places, &packet).await;
+        let sealed = match self.core.subscription_mut(&self.options.group) {
+            Some(subscription) => plane.seal(self.clock.now(), subscription, &places, &packet).await,
+            None => Err(Dropped::NotKeyed),
+        };
+        if let Err(dropped) = sealed {
+            self.note_drop(&dropped);
         }
     }
 
@@ -341,8 +366,8 @@ impl MemberDaemon {
         };
         match plane.send(self.clock.now(), subscription, &places, piece.port, &piece.payload).await {
             Ok(()) => self.streams.sent(&piece),
-            Err(error) => {
-                tracing::debug!(%error, "payload not sent");
+            Err(dropped) => {
+                self.note_drop(&dropped);
                 self.streams.failed(&piece);
             }
         }

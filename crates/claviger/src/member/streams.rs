@@ -7,6 +7,7 @@ use claviger_api::{ReceiveStream, Record, Reply, SendStream, SendSummary};
 use tokio::sync::mpsc;
 
 use super::gaps::{Gaps, Origin};
+use crate::drops::Drops;
 
 /// Payloads that wait for the loop: the streams behind them wait.
 const QUEUE_LEN: usize = 64;
@@ -37,7 +38,7 @@ impl Receivers {
     }
 
     /// Hands a payload to every stream. A stream that is too slow loses payloads and is told how many.
-    pub(super) fn deliver(&mut self, delivery: Delivery) {
+    pub(super) fn deliver(&mut self, delivery: Delivery, drops: &Drops) {
         self.streams.retain_mut(|receiver| {
             let lost = receiver.overrun + receiver.gaps.note(&delivery.origin);
             if lost > 0 && receiver.records.try_send(Record::Lost(lost)).is_ok() {
@@ -49,6 +50,7 @@ impl Receivers {
                 Ok(()) => true,
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     receiver.overrun += 1;
+                    drops.count("receiver_too_slow");
                     true
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => false,

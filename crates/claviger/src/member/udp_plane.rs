@@ -20,7 +20,7 @@ use claviger_member::{event::Places, subscription::Subscription};
 use claviger_net::{BindError, Interface, MulticastSocket, UdpOptions, UdpSocket};
 use claviger_sansio::Time;
 
-use super::{gaps::Origin, streams::Delivery};
+use super::{dropped::Dropped, gaps::Origin, streams::Delivery};
 use crate::{cli::send::APPLICATION_PORT_DEFAULT, exit::Failure, route::is_link_local};
 
 /// The next header of UDP.
@@ -76,7 +76,7 @@ impl UdpPlane {
         places: &Places,
         port: Option<u16>,
         payload: &[u8],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Dropped> {
         let group = places.channel.group();
         let port = port
             .or(Some(places.application_port).filter(|port| *port != 0))
@@ -91,11 +91,11 @@ impl UdpPlane {
                 subscription.seal(now, next_header, &[&inner])?
             }
         };
-        self.socket.send(&esp, SocketAddr::new(group, places.encapsulation_port), None).await?;
-        Ok(())
+        let destination = SocketAddr::new(group, places.encapsulation_port);
+        self.socket.send(&esp, destination, None).await.map_err(Dropped::NotSent)
     }
 
-    /// Opens a datagram of the group; nothing comes of one that is not genuine, not for the application, or our own.
+    /// Opens a datagram of the group. It brings nothing if it is this member's own, or a NAT-keepalive.
     pub(super) fn take(
         &self,
         now: Time,
@@ -104,24 +104,27 @@ impl UdpPlane {
         source: IpAddr,
         destination: IpAddr,
         datagram: &[u8],
-    ) -> Option<Delivery> {
-        let Framed::Esp(esp) = framing::read(datagram) else { return None };
-        let opened = subscription
-            .open(now, source, esp)
-            .inspect_err(|error| tracing::trace!(reason = error.reason(), "ESP packet dropped"))
-            .ok()?;
+    ) -> Result<Option<Delivery>, Dropped> {
+        let esp = match framing::read(datagram) {
+            Framed::Esp(esp) => esp,
+            Framed::Keepalive => return Ok(None),
+            framed => return Err(Dropped::Framing(framed.reason().expect("what is no ESP has its reason"))),
+        };
+        let opened = subscription.open(now, source, esp)?;
         if subscription.is_own(&opened.sender) {
-            return None;
+            return Ok(None);
         }
-        let packet =
-            mode::unwrap_bare(&IpHeader::new(source, destination), places.encapsulation.into(), &opened)
-                .ok()?;
-        let packet = IpPacket::parse(&packet).ok().filter(|packet| packet.next_header == UDP)?;
-        let inside = UdpDatagram::parse(source, destination, packet.payload).ok()?;
+        let outer = IpHeader::new(source, destination);
+        let packet = mode::unwrap_bare(&outer, places.encapsulation.into(), &opened)?;
+        let packet = IpPacket::parse(&packet)?;
+        if packet.next_header != UDP {
+            return Err(Dropped::OtherProtocol(packet.next_header));
+        }
+        let inside = UdpDatagram::parse(source, destination, packet.payload)?;
         if places.application_port != 0 && inside.destination_port != places.application_port {
-            return None;
+            return Err(Dropped::OtherPort(inside.destination_port));
         }
-        let origin = Origin::of(esp, opened.sender)?;
-        Some(Delivery { origin, payload: Bytes::copy_from_slice(inside.data) })
+        let origin = Origin::of(esp, opened.sender).expect("a packet that was opened has SPI and number");
+        Ok(Some(Delivery { origin, payload: Bytes::copy_from_slice(inside.data) }))
     }
 }

@@ -11,6 +11,7 @@ use claviger_member::{Event, Member, event::Places, subscription::Subscription};
 use claviger_sansio::Time;
 
 use super::MemberOptions;
+use crate::drops::{self, Drops};
 
 /// What the daemon has seen happen.
 pub(super) struct Observed {
@@ -55,14 +56,16 @@ impl Observed {
         core: &Member,
         options: &MemberOptions,
         places: Option<&Places>,
+        outside: &Drops,
         now: Time,
     ) -> MemberStatus {
         let subscription = core.subscription(&options.group);
-        let mut drops: BTreeMap<String, u64> =
-            core.drops().iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+        let mut drops = BTreeMap::new();
+        outside.add_to(&mut drops);
+        drops::add(&mut drops, core.drops());
         let mut counters = self.counters.clone();
         if let Some(plane) = subscription.and_then(Subscription::counters) {
-            drops.extend(plane.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)));
+            drops::add(&mut drops, &plane.drops);
             counters.insert("sealed".to_owned(), plane.sealed);
             counters.insert("opened".to_owned(), plane.opened);
         }

@@ -46,7 +46,7 @@ impl<S: Store> Server<S> {
             }
             Call::Status(reply) => {
                 let last = |group: &GroupId| self.last_rekeys.get(group).map(|rekeyed| rekeyed.at);
-                let status = view::status(&self.core, &self.about, self.started, now, last);
+                let status = view::status(&self.core, &self.about, &self.drops, self.started, now, last);
                 reply.send(Ok(StatusView::Server(status)));
             }
             other => other.not_served("key server"),

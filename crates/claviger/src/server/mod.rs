@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     carrier::{Carrier, Packet, bind_udp},
+    drops::Drops,
     exit::Failure,
     hip_offers::{self, Ciphers, DhGroups},
     route::{address_towards, is_link_local},
@@ -87,6 +88,7 @@ struct Server<S> {
     clock: Clock,
     carrier: Carrier,
     packets: mpsc::Receiver<Packet>,
+    drops: Drops,
     started: Time,
     about: view::About,
     /// What is answered once it is durable.
@@ -113,7 +115,8 @@ impl<S: Store> Server<S> {
         let core = Gcks::restore(config, Box::new(SystemRandom::new()?), now, &records)?;
         drop(records);
 
-        let (mut carrier, packets) = Carrier::new();
+        let drops = Drops::default();
+        let (mut carrier, packets) = Carrier::new(drops.clone());
         let mut listens = Vec::new();
         for address in &options.listen {
             let hip = bind_udp(SocketAddr::new(*address, options.hip_port), "--hip-port")?;
@@ -138,6 +141,7 @@ impl<S: Store> Server<S> {
             clock,
             carrier,
             packets,
+            drops,
             started: now,
             about: view::About {
                 hit: options.identity.hit(),

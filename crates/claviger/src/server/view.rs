@@ -1,6 +1,6 @@
 //! What the control interface shows of the key server.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use claviger_api::{
     GroupView, MemberView, PolicyView, RefusedView, ServerStatus, command,
@@ -14,6 +14,8 @@ use claviger_gcks::{
 };
 use claviger_identity::Hit;
 use claviger_sansio::Time;
+
+use crate::drops::{self, Drops};
 
 /// What a server says of itself that its core does not know.
 pub(super) struct About {
@@ -45,11 +47,15 @@ impl About {
 pub(super) fn status(
     core: &Gcks,
     about: &About,
+    outside: &Drops,
     started: Time,
     now: Time,
     last_rekey: impl Fn(&claviger_group::GroupId) -> Option<Time>,
 ) -> ServerStatus {
     let groups = core.groups(now);
+    let mut drops = BTreeMap::new();
+    outside.add_to(&mut drops);
+    drops::add(&mut drops, core.drops());
     ServerStatus {
         hit: about.hit,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -70,7 +76,7 @@ pub(super) fn status(
                 next_rekey_at_us: group.next_rekey,
             })
             .collect(),
-        drops: core.drops().iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+        drops,
         counters: core.counters().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
     }
 }

@@ -172,8 +172,8 @@ impl<'a> Bench<'a> {
     /// Wraps the path of a joiner under the joiner's own key, as a registration does under its session's key.
     fn wrap_path(&mut self, leaf: Leaf) {
         let path = self.tree.path(leaf).expect("the joiner is there");
-        let own = path[0].1.key();
-        let jobs = path[1..].iter().map(|(_, key)| Job { under: own, plaintext: key.key() });
+        let own = path[0].1.key;
+        let jobs = path[1..].iter().map(|(_, key)| Job { under: own, plaintext: key.key });
         self.out.resize((path.len() - 1) * wrapped_len(own.len()), 0);
         self.limits.engine.wrap(jobs, &mut self.out).expect("the keys have one length");
         black_box(&self.out);
@@ -282,7 +282,12 @@ impl Row {
                 if (members, degree.k(), limits.key_length.octets()) == BATCH_GOAL {
                     goals.note("1 % leave / (keys x bulk wrap)", place(), Aim::AtMost(1.3), over);
                     let aim = if limits.engine == Engine::Vaes { Aim::AtLeast(10.0) } else { Aim::Shown };
-                    goals.note("keys one by one with aws-lc / 1 % leave", place(), aim, self.one_by_one(limits));
+                    goals.note(
+                        "keys one by one with aws-lc / 1 % leave",
+                        place(),
+                        aim,
+                        self.one_by_one(limits),
+                    );
                 }
             }
             Least::Batch { .. } | Least::Join => {}

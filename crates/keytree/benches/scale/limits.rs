@@ -44,7 +44,8 @@ impl Limits {
         };
         let mut keys = vec![0; 2 * KEYS * key_length.octets()];
         SeededRandom::new(1).fill(&mut keys);
-        let pairs = || keys.chunks_exact(2 * key_length.octets()).map(|pair| pair.split_at(key_length.octets()));
+        let pairs =
+            || keys.chunks_exact(2 * key_length.octets()).map(|pair| pair.split_at(key_length.octets()));
         let mut wrapped = vec![0; KEYS * wrapped_len(key_length.octets())];
         let bulk = clock::median_of(101, || {
             let jobs = pairs().map(|(under, plaintext)| Job { under, plaintext });
@@ -106,13 +107,16 @@ fn wrap_one_by_one<'a>(
 fn cpu_model() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
-        let line = info.lines().find(|line| line.split(':').next().is_some_and(|field| field.trim() == name))?;
+        let line =
+            info.lines().find(|line| line.split(':').next().is_some_and(|field| field.trim() == name))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     };
     let model = field("model name").unwrap_or_else(|| "unknown".to_owned());
     let number = |name| field(name).unwrap_or_else(|| "?".to_owned());
     let flags = field("flags").unwrap_or_default();
-    let has: Vec<_> =
-        ["aes", "vaes", "avx512f"].into_iter().filter(|flag| flags.split(' ').any(|known| known == *flag)).collect();
+    let has: Vec<_> = ["aes", "vaes", "avx512f"]
+        .into_iter()
+        .filter(|flag| flags.split(' ').any(|known| known == *flag))
+        .collect();
     format!("{model}, family {} model {} ({})", number("cpu family"), number("model"), has.join(" "))
 }

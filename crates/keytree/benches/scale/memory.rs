@@ -29,16 +29,30 @@ pub(crate) fn run(options: &Options, goals: &mut Goals) {
         println!("\nmemory is measured from {} members on", report::number(MEMBERS_LEAST));
         return;
     }
-    println!("\nresident memory of trees; keys: n keylen k/(k-1); limit: {KEYS_FACTOR} keys + {OCTETS_A_NODE} a node");
+    println!(
+        "\nresident memory of trees; keys: n keylen k/(k-1); limit: {KEYS_FACTOR} keys + {OCTETS_A_NODE} a node"
+    );
     println!(
         "  {:>10} {:>2} {:>10} {:>10} {:>10} {:>6} {:>9} {:>10} {:>6} {:>13} {:>9}",
-        "members", "k", "occupied", "keys", "limit", "ratio", "a member", "a quarter", "ratio", "longest batch", "median"
+        "members",
+        "k",
+        "occupied",
+        "keys",
+        "limit",
+        "ratio",
+        "a member",
+        "a quarter",
+        "ratio",
+        "longest batch",
+        "median"
     );
     for &members in members {
         for degree in options.degrees() {
             match occupied(members, degree, options.key_length()) {
                 Ok(occupied) => occupied.print(members, degree, options.key_length(), goals),
-                Err(error) => println!("  {:>10} {:>2} not measured: {error}", report::number(members), degree.k()),
+                Err(error) => {
+                    println!("  {:>10} {:>2} not measured: {error}", report::number(members), degree.k())
+                }
             }
         }
     }
@@ -73,7 +87,12 @@ impl Occupied {
             report::time(self.median),
         );
         let place = format!("{} members, k = {}", report::number(members), degree.k());
-        goals.note("resident memory of a full tree / limit", place.clone(), Aim::AtMost(1.0), self.full / limit);
+        goals.note(
+            "resident memory of a full tree / limit",
+            place.clone(),
+            Aim::AtMost(1.0),
+            self.full / limit,
+        );
         goals.note("a quarter of the members / the full tree", place, Aim::Shown, self.quarter / self.full);
     }
 }
@@ -126,8 +145,11 @@ pub(crate) fn measure(members: u32, degree: Degree, key_length: KeyLength) {
 
 /// Returns the resident memory of this process in octets.
 fn resident() -> u64 {
-    let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("Linux tells a process what it occupies");
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).expect("the resident memory is told");
-    let kibioctets: u64 = line.trim().trim_end_matches(" kB").parse().expect("the resident memory is a number");
+    let rollup =
+        fs::read_to_string("/proc/self/smaps_rollup").expect("Linux tells a process what it occupies");
+    let line =
+        rollup.lines().find_map(|line| line.strip_prefix("Rss:")).expect("the resident memory is told");
+    let kibioctets: u64 =
+        line.trim().trim_end_matches(" kB").parse().expect("the resident memory is a number");
     kibioctets * 1024
 }

@@ -7,7 +7,10 @@
 //!
 //! What MLS does besides (no server, healing after a compromise) has its price and is not compared.
 
-use std::{collections::{BTreeSet, VecDeque}, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use claviger_keytree::Degree;
 use mls_rs::{
@@ -35,7 +38,9 @@ const REPETITIONS: usize = 5;
 
 /// Compares one departure, from groups of those sizes that the options ask for.
 pub(crate) fn run(options: &Options, limits: &Limits, goals: &mut Goals) {
-    println!("\none departure in mls-rs 0.57 (mls-rs-crypto-rustcrypto 0.23, suite CURVE25519_AES128, without rayon),");
+    println!(
+        "\none departure in mls-rs 0.57 (mls-rs-crypto-rustcrypto 0.23, suite CURVE25519_AES128, without rayon),"
+    );
     println!("and here (k = 4, one signature)");
     for &members in options.members().iter().filter(|members| MEMBERS.contains(members)) {
         let ours = changes::leave_signed(members, Degree::default(), limits);

@@ -83,7 +83,9 @@ impl Options {
     pub(crate) fn degrees(&self) -> Vec<Degree> {
         match (self.quick, self.degree.is_empty()) {
             (true, _) => vec![Degree::default()],
-            (false, true) => DEGREES.map(|k| Degree::new(k).expect("the degrees of a run are 2 to 8")).to_vec(),
+            (false, true) => {
+                DEGREES.map(|k| Degree::new(k).expect("the degrees of a run are 2 to 8")).to_vec()
+            }
             (false, false) => self.degree.clone(),
         }
     }

@@ -45,8 +45,7 @@ impl Change {
             let pair = Pair { under: Engines::octets(held.key), key };
             Entry { target, under: Name { node, handle: held.handle }, pair }
         };
-        let mut keys: Vec<_> =
-            rekey.changed.iter().chain(&rekey.advanced).map(|node| new(*node)).collect();
+        let mut keys: Vec<_> = rekey.changed.iter().chain(&rekey.advanced).map(|node| new(*node)).collect();
         keys.sort_by_key(|(name, _)| name.node);
         Self {
             epoch: rekey.epoch,

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use claviger_crypto::SeededRandom;
-use claviger_keytree::{KeyTree, Leaf, NodeId, Rekey, TreeConfig};
+use claviger_keytree::{
+    KeyTree, Leaf, NodeId, Rekey, TreeConfig,
+    place::{Place, Places},
+};
 
 use crate::{
     change::{Change, Name},
@@ -59,6 +62,22 @@ impl Group {
         let departing: Vec<Leaf> = leaves.iter().copied().map(Leaf::new).collect();
         let rekey = self.tree.batch(joins, &departing, &mut self.random).unwrap();
         self.carry_out(&rekey, leaves)
+    }
+
+    /// Lets members join at places, move to others, and depart.
+    pub(crate) fn batch_at_places(
+        &mut self,
+        places: &mut Places,
+        joins: &[Place],
+        moves: &[(u32, Place)],
+        leaves: &[u32],
+    ) -> Result<(), Violation> {
+        let departing: Vec<Leaf> = leaves.iter().copied().map(Leaf::new).collect();
+        let moving: Vec<(Leaf, Place)> =
+            moves.iter().map(|(leaf, place)| (Leaf::new(*leaf), *place)).collect();
+        let placed = places.batch(&mut self.tree, joins, &moving, &departing, &mut self.random).unwrap();
+        let left: Vec<u32> = moves.iter().map(|(leaf, _)| *leaf).chain(leaves.iter().copied()).collect();
+        self.carry_out(&placed.rekey, &left)
     }
 
     /// Lets members join at the vacant leaves `joined`, and those at `leaves` depart.

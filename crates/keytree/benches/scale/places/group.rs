@@ -88,8 +88,12 @@ impl Group {
             random,
         };
         // Sites come up one after the other, so that those of a region are neighbours in the tree; then members.
-        group.change(&Change { joins: (0..SITES as Site).collect(), ..Change::default() }, &mut Traffic::new());
-        let mut seats: Vec<Site> = (SITES as u32..members).map(|seat| (seat % SITES as u32) as Site).collect();
+        group.change(
+            &Change { joins: (0..SITES as Site).collect(), ..Change::default() },
+            &mut Traffic::new(),
+        );
+        let mut seats: Vec<Site> =
+            (SITES as u32..members).map(|seat| (seat % SITES as u32) as Site).collect();
         for last in (1..seats.len()).rev() {
             seats.swap(last, dice.below(last as u32 + 1) as usize);
         }
@@ -127,7 +131,8 @@ impl Group {
         let bound = placed.expect("the tree has room").rekey;
 
         let departed: Vec<Leaf> = moved.iter().chain(&gone).map(|person| person.blind).collect();
-        let blind = self.blind.batch(newcomers.len(), &departed, &mut self.random).expect("the tree has room");
+        let blind =
+            self.blind.batch(newcomers.len(), &departed, &mut self.random).expect("the tree has room");
 
         self.count(&bound, &blind, &departed, &newcomers, traffic);
         self.note(change, &newcomers, &bound.joined, &blind.joined);

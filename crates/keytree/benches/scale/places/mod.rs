@@ -86,7 +86,8 @@ const HISTORIES: [History; 4] = [
         goal: "octets on all links, one move: blind / bound",
         changes: SINGLE_CHANGES,
         next: |group, dice| {
-            let moves = group.pick(1, dice).into_iter().map(|number| (number, dice.below(SITES as u32) as Site));
+            let moves =
+                group.pick(1, dice).into_iter().map(|number| (number, dice.below(SITES as u32) as Site));
             Change { moves: moves.collect(), ..Change::default() }
         },
     },

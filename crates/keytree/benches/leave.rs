@@ -1,96 +1,138 @@
-//! What a departure from a group of 1,000 costs: the tree's work with all of its encryptions, beside the bare
-//! encryptions in the same run, as a ratio.
+//! What a departure costs, and a batch of them: the tree's work with all of its wraps, beside the bare wraps in the
+//! same run, as a ratio.
 
-use std::{cell::Cell, hint::black_box, time::Duration};
+use std::{hint::black_box, time::Duration};
 
-use claviger_crypto::{
-    SeededRandom,
-    cipher::{Cipher, CipherAlgorithm},
-    provider,
-};
-use claviger_keytree::{Degree, KeyLength, KeyTree, Leaf, Rekey};
+use claviger_crypto::{Random, SeededRandom, random};
+use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, Rekey, TreeConfig};
+use claviger_keywrap::{Engine, Job, wrapped_len};
 use criterion::{
     Criterion, criterion_group, criterion_main,
     measurement::{Measurement, WallTime},
 };
 
-const MEMBERS: u32 = 1000;
+/// The length of a key and of what wraps it, in octets.
+const KEY_LEN: usize = KeyLength::Octets32.octets();
+const WRAPPED_LEN: usize = wrapped_len(KEY_LEN);
 
-/// Encrypts each new key as the wraps of `rekey` say, and returns the ciphertexts.
-fn encrypt(rekey: &Rekey, cipher: &dyn Cipher) -> Vec<Vec<u8>> {
-    let wrap = |wrap| {
-        let (_, under) = rekey.under(wrap).expect("the wrap belongs to the rekey");
-        let mut octets = rekey.key(wrap.target).expect("the target has a new key").material().to_vec();
-        let key = cipher.key(under.key()).expect("the key has the cipher's length");
-        key.encrypt(under.iv(), &mut octets).expect("the material is whole blocks");
-        octets
-    };
-    rekey.wraps.iter().map(wrap).collect()
+/// A full tree, and one batch size to try on it.
+struct Case {
+    members: u32,
+    k: u8,
+    leaving: u32,
 }
 
-/// Encrypts as much under as many keys, with neither tree nor bookkeeping.
-fn encrypt_bare(count: usize, key: &[u8], material: &mut [u8], cipher: &dyn Cipher) {
-    for _ in 0..count {
-        let key = cipher.key(black_box(key)).expect("the key has the cipher's length");
-        key.encrypt(&[0; 16], black_box(material)).expect("the material is whole blocks");
+const CASES: [Case; 5] = [
+    Case { members: 1 << 10, k: 2, leaving: 1 },
+    Case { members: 1 << 10, k: 4, leaving: 1 },
+    Case { members: 1 << 20, k: 4, leaving: 1 },
+    Case { members: 1 << 20, k: 4, leaving: 10_000 },
+    Case { members: 1 << 20, k: 2, leaving: 10_000 },
+];
+
+/// Time spent, how often, and the wraps made in it.
+#[derive(Default)]
+struct Total {
+    spent: Duration,
+    times: u32,
+    wraps: usize,
+}
+
+impl Total {
+    fn per_wrap(&self) -> f64 {
+        self.spent.as_secs_f64() * 1e9 / self.wraps.max(1) as f64
     }
 }
 
-fn leave(criterion: &mut Criterion) {
-    let cipher = provider().cipher(CipherAlgorithm::Aes256Cbc).expect("the provider has AES-256-CBC");
-    for k in [2, 4, 8] {
-        let random = &mut SeededRandom::new(1);
-        let degree = Degree::new(k).expect("the degree is 2 to 8");
-        let mut tree = KeyTree::new(degree, KeyLength::Octets32, MEMBERS, random);
-        tree.batch(MEMBERS as usize, &[], random).expect("the tree has room");
-        let mut next = 0;
-        let mut one_leave = |only_tree: bool| {
-            // A stride that is prime to the number of members visits every leaf.
-            next = (next + 617) % MEMBERS;
-            let begin = WallTime.start();
-            let rekey = tree.batch(0, &[Leaf::new(next)], random).expect("the leaf has a member");
-            if !only_tree {
-                black_box(encrypt(&rekey, cipher));
-            }
-            let spent = WallTime.end(begin);
-            tree.batch(1, &[], random).expect("the tree has room");
-            (spent, rekey.wraps.len())
-        };
-        let wraps = (0..MEMBERS).map(|_| one_leave(true).1).sum::<usize>() / MEMBERS as usize;
+fn full_tree(case: &Case) -> KeyTree {
+    let degree = Degree::new(case.k).expect("the degree is 2 to 8");
+    let (key_length, joining) = (KeyLength::Octets32, Joining::Advance);
+    let config = TreeConfig { degree, key_length, capacity: case.members, joining };
+    let random = &mut SeededRandom::new(1);
+    let mut tree = KeyTree::new(config, random);
+    tree.batch(case.members as usize, &[], random).expect("the tree has room");
+    tree
+}
 
-        let mut group = criterion.benchmark_group(format!("leave/{MEMBERS}/k{k}"));
-        let totals = [const { Cell::new((Duration::ZERO, 0)) }; 3];
-        let count = |total: &Cell<(Duration, u64)>, spent: Duration, iterations: u64| {
-            let (before, already) = total.get();
-            total.set((before + spent, already + iterations));
+/// Picks members, each once.
+fn pick(count: u32, members: u32, dice: &mut dyn Random) -> Vec<Leaf> {
+    let mut picked = std::collections::BTreeSet::new();
+    while picked.len() < count as usize {
+        picked.insert(u32::from_be_bytes(random::array(dice)) % members);
+    }
+    // Departures come in no order.
+    let mut picked: Vec<Leaf> = picked.into_iter().map(Leaf::new).collect();
+    for place in (1..picked.len()).rev() {
+        picked.swap(place, u32::from_be_bytes(random::array(dice)) as usize % (place + 1));
+    }
+    picked
+}
+
+/// Wraps as many keys under as many others, one after the other in memory, with neither tree nor bookkeeping.
+fn wrap_bare(keys: &[u8], out: &mut [u8]) {
+    let jobs = keys.chunks_exact(2 * KEY_LEN).map(|pair| {
+        let (under, plaintext) = pair.split_at(KEY_LEN);
+        Job { under, plaintext }
+    });
+    Engine::best().wrap(jobs, out).expect("all keys have one length");
+}
+
+fn departures(criterion: &mut Criterion) {
+    for case in &CASES {
+        let mut tree = full_tree(case);
+        let (dice, random) = (&mut SeededRandom::new(2), &mut SeededRandom::new(3));
+        let mut out = vec![0; 1 << 24];
+        let mut run = |wrap: bool, n: u64, total: &mut Total| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..n {
+                let leaves = pick(case.leaving, case.members, dice);
+                let begin = WallTime.start();
+                let rekey: Rekey = tree.batch(0, &leaves, random).expect("the leaves have members");
+                let octets = rekey.wraps.len() * WRAPPED_LEN;
+                if wrap {
+                    let out = &mut out[..octets];
+                    Engine::best().wrap(rekey.jobs(), out).expect("all keys have one length");
+                }
+                spent += WallTime.end(begin);
+                black_box(&out);
+                total.wraps += rekey.wraps.len();
+                tree.batch(leaves.len(), &[], random).expect("the tree has room");
+            }
+            total.spent += spent;
+            total.times += n as u32;
             spent
         };
-        group.bench_function("tree", |bench| {
-            bench.iter_custom(|n| count(&totals[0], (0..n).map(|_| one_leave(true).0).sum(), n));
-        });
-        group.bench_function("tree and wraps", |bench| {
-            bench.iter_custom(|n| count(&totals[1], (0..n).map(|_| one_leave(false).0).sum(), n));
-        });
-        let mut material = [0; KeyLength::Octets32.material_len()];
+        let Case { members, k, leaving } = case;
+        let mut group = criterion.benchmark_group(format!("leave/{members}/k{k}/{leaving}"));
+        let [mut alone, mut with_wraps, mut bare] =
+            [const { Total { spent: Duration::ZERO, times: 0, wraps: 0 } }; 3];
+        group.bench_function("tree", |bench| bench.iter_custom(|n| run(false, n, &mut alone)));
+        group.bench_function("tree and wraps", |bench| bench.iter_custom(|n| run(true, n, &mut with_wraps)));
+        let wraps = (alone.wraps / (alone.times as usize).max(1)).max(1);
+        let mut keys = vec![0; wraps * 2 * KEY_LEN];
+        random.fill(&mut keys);
         group.bench_function("bare wraps", |bench| {
             bench.iter_custom(|n| {
                 let begin = WallTime.start();
                 for _ in 0..n {
-                    encrypt_bare(wraps, &[7; 32], &mut material, cipher);
+                    wrap_bare(black_box(&keys), black_box(&mut out[..wraps * WRAPPED_LEN]));
                 }
-                count(&totals[2], WallTime.end(begin), n)
+                let spent = WallTime.end(begin);
+                bare.spent += spent;
+                bare.wraps += wraps * n as usize;
+                spent
             });
         });
         group.finish();
-        let [tree_alone, with_wraps, bare] = totals.map(|total| {
-            let (spent, iterations) = total.get();
-            spent.div_f64(iterations.max(1) as f64)
-        });
-        if !bare.is_zero() {
+        if bare.wraps > 0 {
             println!(
-                "leave of {MEMBERS}, k = {k}: {wraps} wraps, {with_wraps:?} with the tree, {bare:?} bare: \
-                 {:.2} times the bare wraps (tree alone {tree_alone:?})\n",
-                with_wraps.div_duration_f64(bare),
+                "{leaving} leave {members}, k = {k}, {}: {wraps} wraps; tree {:.1} ns a wrap, with wraps {:.1}, bare {:.1}: \
+                 {:.2} times the bare wraps\n",
+                Engine::best().name(),
+                alone.per_wrap(),
+                with_wraps.per_wrap(),
+                bare.per_wrap(),
+                with_wraps.per_wrap() / bare.per_wrap(),
             );
         }
     }
@@ -100,6 +142,6 @@ criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1))
         .warm_up_time(Duration::from_millis(300));
-    targets = leave
+    targets = departures
 }
 criterion_main!(benches);

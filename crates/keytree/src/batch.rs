@@ -114,6 +114,7 @@ impl KeyTree {
         rekey.advanced.reserve_exact(plan.counts.advanced as usize);
         for (level, mark) in plan.marks() {
             let nodes = match mark.fate {
+                Fate::Absent => continue,
                 Fate::Advanced => &mut rekey.advanced,
                 Fate::Removed => &mut rekey.removed,
                 Fate::Replaced | Fate::UnderPrevious => &mut rekey.changed,
@@ -156,6 +157,7 @@ impl KeyTree {
     fn change(&mut self, target: NodeId, mark: &Mark, marked: &[Mark], rekey: &mut Rekey) {
         let position = mark.position as usize;
         match mark.fate {
+            Fate::Absent => {}
             Fate::Advanced => {
                 let key = rekey.advanced_key(position);
                 self.nodes.set(target, key.handle, key.key);

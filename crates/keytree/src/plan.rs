@@ -55,6 +55,8 @@ pub(crate) struct Mark {
 /// What becomes of a marked node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
+    /// It was not there and will not be: it lies between a root that vanishes and one far above it.
+    Absent,
     /// Its key goes through the one-way advance.
     Advanced,
     /// It vanishes.
@@ -67,7 +69,7 @@ pub(crate) enum Fate {
 
 impl Mark {
     fn is_there(&self) -> bool {
-        self.fate != Fate::Removed
+        !matches!(self.fate, Fate::Absent | Fate::Removed)
     }
 }
 
@@ -161,9 +163,11 @@ impl Plan {
     fn mark_level(&mut self, tree: &KeyTree, level: u8) {
         let k = u32::from(tree.degree().k());
         let mut children = self.range(level - 1);
-        // When the top of the tree was dropped, the new root may have no change below it, and yet the group's
-        // key must be new.
-        if level == self.depth && self.marks[children.clone()].first().is_none_or(|mark| mark.index >= k) {
+        // When the top of the tree is dropped, the new root may have no change below it, and yet the group's key must be
+        // new. When a top is added, the old root must hang from it, wherever the joiners sit. And the root of a tree
+        // without members may be left without a child.
+        let top_changes = level >= self.depth || level > tree.depth || level == tree.depth && tree.is_empty();
+        if top_changes && self.marks[children.clone()].first().is_none_or(|mark| mark.index >= k) {
             self.mark_node(tree, NodeId::new(level, 0), 0..0);
         }
         while let Some(first) = self.marks[children.clone()].first() {
@@ -191,12 +195,13 @@ impl Plan {
             left |= child.left;
         }
         heirs |= renewed;
+        // Every node up to the root is there while it has a child, and the root always.
         let existed = node.level() <= tree.depth && (before != 0 || node == tree.root_id());
         let stays = node.level() <= self.depth && (there != 0 || node == NodeId::new(self.depth, 0));
         let children = marked.len() as u8;
         let only_joins = existed && !left && heirs != 0 && children != 0;
         let fate = if !stays {
-            Fate::Removed
+            if existed { Fate::Removed } else { Fate::Absent }
         } else if only_joins && tree.config.joining == Joining::Advance {
             // Whoever departed from below knows the previous key; but nobody did.
             if tree.can_advance(node) { Fate::Advanced } else { Fate::UnderPrevious }
@@ -206,9 +211,6 @@ impl Plan {
         } else {
             Fate::Replaced
         };
-        if !stays && !existed {
-            return;
-        }
         self.push(Mark { index: node.index(), position: 0, heirs, renewed, children, fate, left });
     }
 
@@ -220,14 +222,14 @@ impl Plan {
                 mark.position = counts.advanced;
                 counts.advanced += 1;
             }
-            Fate::Removed => {}
+            Fate::Absent | Fate::Removed => {}
             Fate::Replaced | Fate::UnderPrevious => {
                 mark.position = counts.changed;
                 counts.changed += 1;
             }
         }
         match mark.fate {
-            Fate::Advanced | Fate::Removed => {}
+            Fate::Absent | Fate::Advanced | Fate::Removed => {}
             Fate::Replaced => {
                 counts.wraps += mark.heirs.count_ones() as usize;
                 counts.held += (mark.heirs & !mark.renewed).count_ones() as usize;

@@ -3,13 +3,27 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use claviger_crypto::{Random, SeededRandom};
-use claviger_keytree::{Degree, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError, UnderKey};
+use claviger_keytree::{
+    Degree, Handle, Joining, KeyLength, KeyTree, Leaf, NodeId, NodeKey, Rekey, TreeConfig, TreeError,
+    UnderKey,
+};
+use claviger_keywrap::Engine;
 
 fn tree(k: u8, members: usize) -> KeyTree {
+    tree_joining(k, members, Joining::Replace)
+}
+
+fn tree_joining(k: u8, members: usize, joining: Joining) -> KeyTree {
     let random = &mut SeededRandom::new(1);
-    let mut tree = KeyTree::new(Degree::new(k).unwrap(), KeyLength::Octets16, 100, random);
+    let degree = Degree::new(k).unwrap();
+    let config = TreeConfig { degree, key_length: KeyLength::Octets16, capacity: 100, joining };
+    let mut tree = KeyTree::new(config, random);
     tree.batch(members, &[], random).unwrap();
     tree
+}
+
+fn owned(tree: &KeyTree) -> Vec<(NodeId, NodeKey)> {
+    tree.nodes().map(|(node, key)| (node, key.to_owned())).collect()
 }
 
 fn batch(tree: &mut KeyTree, joins: usize, leaves: &[u32]) -> Result<Rekey, TreeError> {
@@ -24,9 +38,13 @@ fn ids<const N: usize>(ids: [(u8, u32); N]) -> [NodeId; N] {
 
 /// Lists the wraps as (target, under), with an underlying key that is new marked.
 fn wraps(rekey: &Rekey) -> Vec<(String, String)> {
-    let under = |wrap| match rekey.under(wrap).unwrap() {
-        (node, _) if matches!(wrap.under, UnderKey::New(_)) => format!("{node} new"),
-        (node, _) => format!("{node}"),
+    let under = |wrap: &claviger_keytree::Wrap| {
+        let (node, _) = rekey.under(wrap);
+        match wrap.under {
+            UnderKey::Advanced(_) => format!("{node} advanced"),
+            UnderKey::Held(_) => format!("{node}"),
+            UnderKey::New(_) => format!("{node} new"),
+        }
     };
     rekey.wraps.iter().map(|wrap| (wrap.target.to_string(), under(wrap))).collect()
 }
@@ -40,7 +58,7 @@ fn a_new_tree_has_a_root_and_nobody() {
     let tree = tree(4, 0);
     assert!(tree.is_empty());
     assert_eq!((tree.depth(), tree.epoch()), (1, 1));
-    assert_eq!(tree.nodes().collect::<Vec<_>>(), [tree.root()]);
+    assert!(tree.nodes().eq([tree.root()]));
     assert_eq!(tree.path(Leaf::new(0)), None);
 }
 
@@ -49,7 +67,7 @@ fn first_members_need_no_message() {
     let mut tree = tree(2, 0);
     let rekey = batch(&mut tree, 3, &[]).unwrap();
     assert_eq!(rekey.joined, [0, 1, 2].map(Leaf::new));
-    assert!(rekey.wraps.is_empty() && rekey.starts.is_empty());
+    assert!(rekey.wraps.is_empty() && rekey.starts().next().is_none());
     assert_eq!(rekey.changed, ids([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0)]));
     assert_eq!(rekey.root, NodeId::new(2, 0));
 }
@@ -57,13 +75,14 @@ fn first_members_need_no_message() {
 #[test]
 fn a_join_below_capacity_goes_under_previous_keys() {
     let mut tree = tree(3, 5);
-    let previous = tree.root();
+    let (root, previous) = (tree.root().0, tree.root().1.to_owned());
     let rekey = batch(&mut tree, 1, &[]).unwrap();
     assert_eq!(rekey.joined, [Leaf::new(5)]);
     assert_eq!(wraps(&rekey), pairs([("(1,1)", "(1,1)"), ("(2,0)", "(2,0)")]));
-    assert_eq!((rekey.starts[1].node, rekey.starts[1].key.clone()), previous);
-    assert_eq!(rekey.starts[0].chain.iter().collect::<Vec<_>>(), ids([(1, 1), (2, 0)]));
-    assert_eq!(rekey.key(rekey.root), Some(&tree.root().1));
+    let starts: Vec<_> = rekey.starts().collect();
+    assert_eq!((starts[1].node, starts[1].key), (root, previous.as_ref()));
+    assert_eq!(starts[0].chain.iter().collect::<Vec<_>>(), ids([(1, 1), (2, 0)]));
+    assert_eq!(rekey.key(rekey.root), Some(tree.root().1));
 }
 
 #[test]
@@ -76,11 +95,11 @@ fn a_join_beside_a_single_member_goes_under_its_key() {
 #[test]
 fn growth_puts_the_old_root_below_a_new_one() {
     let mut tree = tree(2, 4);
-    let old = tree.root();
+    let (old, old_key) = (tree.root().0, tree.root().1.to_owned());
     let rekey = batch(&mut tree, 1, &[]).unwrap();
     assert_eq!(rekey.joined, [Leaf::new(4)]);
     assert_eq!(wraps(&rekey), pairs([("(3,0)", "(2,0)")]));
-    assert_eq!(tree.key(old.0), Some(old.1));
+    assert_eq!(tree.key(old), Some(old_key.as_ref()));
     assert_eq!(rekey.changed, ids([(0, 4), (1, 2), (2, 1), (3, 0)]));
 }
 
@@ -93,7 +112,7 @@ fn growth_by_several_levels_at_once() {
         wraps(&rekey),
         pairs([("(2,0)", "(1,0)"), ("(3,0)", "(2,0) new"), ("(4,0)", "(3,0) new"), ("(5,0)", "(4,0) new")])
     );
-    assert_eq!(rekey.starts.len(), 1);
+    assert_eq!(rekey.starts().count(), 1);
 }
 
 #[test]
@@ -131,12 +150,13 @@ fn holes_are_filled_lowest_first_and_just_left_leaves_among_them() {
 #[test]
 fn a_leaf_that_changes_hands_gets_another_key() {
     let mut tree = tree(2, 4);
-    let before = tree.path(Leaf::new(1)).unwrap();
+    let before: Vec<_> =
+        tree.path(Leaf::new(1)).unwrap().into_iter().map(|(node, key)| (node, key.to_owned())).collect();
     let rekey = batch(&mut tree, 1, &[1]).unwrap();
     assert_eq!(rekey.joined, [Leaf::new(1)]);
     for ((node, old), (same, new)) in before.iter().zip(tree.path(Leaf::new(1)).unwrap()) {
         assert_eq!(*node, same);
-        assert!(old.handle < new.handle && old.iv() != new.iv() && old.key() != new.key());
+        assert!(old.handle < new.handle && old.key() != new.key);
     }
     assert_eq!(wraps(&rekey), pairs([("(1,0)", "(0,0)"), ("(2,0)", "(1,0) new"), ("(2,0)", "(1,1)")]));
 }
@@ -144,25 +164,25 @@ fn a_leaf_that_changes_hands_gets_another_key() {
 #[test]
 fn the_top_goes_when_the_first_subtree_holds_everyone() {
     let mut tree = tree(2, 5);
-    let kept = tree.key(NodeId::new(1, 0)).unwrap();
+    let kept = tree.key(NodeId::new(1, 0)).unwrap().to_owned();
     let rekey = batch(&mut tree, 0, &[4]).unwrap();
     assert_eq!((tree.depth(), rekey.root), (2, NodeId::new(2, 0)));
     assert_eq!(rekey.removed, ids([(0, 4), (1, 2), (2, 1), (3, 0)]));
     // The new root was known to nobody who departed, and yet the group's key is a new one.
     assert_eq!(rekey.changed, ids([(2, 0)]));
     assert_eq!(wraps(&rekey), pairs([("(2,0)", "(2,0)")]));
-    assert_eq!(tree.key(NodeId::new(1, 0)), Some(kept));
+    assert_eq!(tree.key(NodeId::new(1, 0)), Some(kept.as_ref()));
 }
 
 #[test]
 fn the_last_departure_leaves_a_root_that_nobody_has() {
     let mut tree = tree(2, 3);
-    let before = tree.root();
+    let before = tree.root().1.to_owned();
     let rekey = batch(&mut tree, 0, &[2, 0, 1]).unwrap();
-    assert!(rekey.wraps.is_empty() && rekey.starts.is_empty() && tree.is_empty());
+    assert!(rekey.wraps.is_empty() && rekey.starts().next().is_none() && tree.is_empty());
     assert_eq!(rekey.changed, ids([(1, 0)]));
     assert_eq!(rekey.removed, ids([(0, 0), (0, 1), (0, 2), (1, 1), (2, 0)]));
-    assert_ne!(tree.root(), before);
+    assert_ne!(before, tree.root().1);
     assert_eq!(tree.nodes().count(), 1);
 }
 
@@ -170,12 +190,12 @@ fn the_last_departure_leaves_a_root_that_nobody_has() {
 fn a_refresh_replaces_the_root_under_itself() {
     let random = &mut SeededRandom::new(8);
     let mut tree = tree(4, 7);
-    let (root, previous) = tree.root();
+    let (root, previous) = (tree.root().0, tree.root().1.to_owned());
     let rekey = tree.refresh(random).unwrap();
     assert_eq!(rekey.changed, [root]);
     assert_eq!(wraps(&rekey), pairs([("(2,0)", "(2,0)")]));
-    assert_eq!(rekey.starts[0].key, previous);
-    assert_ne!(tree.root().1.key(), previous.key());
+    assert_eq!(rekey.starts().next().unwrap().key, previous.as_ref());
+    assert_ne!(tree.root().1.key, previous.key());
 
     batch(&mut tree, 0, &[0, 1, 2, 3, 4, 5, 6]).unwrap();
     let rekey = tree.refresh(random).unwrap();
@@ -185,7 +205,7 @@ fn a_refresh_replaces_the_root_under_itself() {
 #[test]
 fn refusals_change_nothing() {
     let mut tree = tree(3, 98);
-    let state = |tree: &KeyTree| (tree.header(), tree.nodes().collect::<Vec<_>>());
+    let state = |tree: &KeyTree| (tree.header(), owned(tree));
     let before = state(&tree);
     assert_eq!(batch(&mut tree, 3, &[]), Err(TreeError::Full { capacity: 100 }));
     assert_eq!(batch(&mut tree, usize::MAX, &[5]), Err(TreeError::Full { capacity: 100 }));
@@ -203,13 +223,15 @@ fn refusals_change_nothing() {
 fn no_handle_is_used_after_the_last_epoch() {
     let tree = tree(2, 3);
     let mut header = tree.header();
-    header.epoch = u32::MAX - 1;
-    let mut tree = KeyTree::restore(header, tree.nodes()).unwrap();
-    assert_eq!(batch(&mut tree, 1, &[0]).unwrap().epoch, u32::MAX);
-    let before = tree.root();
+    header.epoch = Handle::EPOCH_MAX - 1;
+    let mut tree = KeyTree::restore(header, owned(&tree)).unwrap();
+    assert_eq!(batch(&mut tree, 1, &[0]).unwrap().epoch, Handle::EPOCH_MAX);
+    let before = tree.root().1.to_owned();
     assert_eq!(batch(&mut tree, 1, &[0]), Err(TreeError::EpochsExhausted));
     assert_eq!(tree.refresh(&mut SeededRandom::new(1)), Err(TreeError::EpochsExhausted));
-    assert_eq!(tree.root(), before);
+    assert_eq!(before, tree.root().1);
+    header.epoch = Handle::EPOCH_MAX + 1;
+    assert!(KeyTree::restore(header, owned(&tree)).is_err());
 }
 
 /// A source that fails its health check.
@@ -224,10 +246,136 @@ impl Random for Broken {
 #[test]
 fn a_failing_random_source_changes_nothing() {
     let mut tree = tree(2, 5);
-    let before: Vec<_> = tree.nodes().collect();
+    let before = owned(&tree);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _ = tree.batch(1, &[Leaf::new(2)], &mut Broken);
     }));
     assert!(outcome.is_err());
-    assert!(tree.nodes().eq(before) && tree.epoch() == 2);
+    assert!(owned(&tree) == before && tree.epoch() == 2);
+}
+
+#[test]
+fn joins_advance_keys_and_need_no_message() {
+    let mut tree = tree_joining(3, 5, Joining::Advance);
+    let before: Vec<_> = ids([(1, 1), (2, 0)]).map(|node| tree.key(node).unwrap().to_owned()).to_vec();
+    let rekey = batch(&mut tree, 1, &[]).unwrap();
+    assert_eq!(rekey.joined, [Leaf::new(5)]);
+    assert_eq!((&rekey.changed[..], &rekey.advanced[..]), (&ids([(0, 5)])[..], &ids([(1, 1), (2, 0)])[..]));
+    assert!(rekey.wraps.is_empty() && !rekey.is_empty());
+    for (before, node) in before.iter().zip(&rekey.advanced) {
+        let after = tree.key(*node).unwrap();
+        assert_eq!(before.handle.advances_to(after.handle), Some(1));
+        assert_eq!(rekey.key(*node), Some(after));
+        let mut expected = [0; 16];
+        Engine::Portable.advance([before.key()], &mut expected).unwrap();
+        assert_eq!(after.key, expected);
+    }
+}
+
+#[test]
+fn a_replaced_parent_goes_under_the_advanced_key_of_its_child() {
+    let mut tree = tree_joining(3, 8, Joining::Advance);
+    // Leaf 0 is left; leaf 8 is new, and the node above it only gains.
+    let seats = [Leaf::new(8)];
+    let rekey = tree.batch_at(&seats, &[Leaf::new(0)], &mut SeededRandom::new(2)).unwrap();
+    assert_eq!(rekey.advanced, ids([(1, 2)]));
+    assert_eq!(
+        wraps(&rekey),
+        pairs([
+            ("(1,0)", "(0,1)"),
+            ("(1,0)", "(0,2)"),
+            ("(2,0)", "(1,0) new"),
+            ("(2,0)", "(1,1)"),
+            ("(2,0)", "(1,2) advanced")
+        ])
+    );
+    assert_eq!(rekey.under(&rekey.wraps[4]), (NodeId::new(1, 2), tree.key(NodeId::new(1, 2)).unwrap()));
+    let starts: Vec<_> = rekey.starts().map(|start| (start.node, start.chain.len())).collect();
+    assert_eq!(
+        starts,
+        [((0, 1), 2), ((0, 2), 2), ((1, 1), 1), ((1, 2), 1)].map(|((l, i), n)| (NodeId::new(l, i), n))
+    );
+}
+
+#[test]
+fn the_sixteenth_advance_is_a_replacement_under_the_previous_key() {
+    let mut tree = tree_joining(4, 2, Joining::Advance);
+    for advances in 1..=15 {
+        let rekey = batch(&mut tree, 1, &[]).unwrap();
+        assert!(rekey.wraps.is_empty());
+        assert_eq!(tree.key(NodeId::new(1, 0)).unwrap().handle.advances(), advances);
+        let joined = rekey.joined[0].index();
+        // Its departure would replace everything: leaves are emptied in another tree.
+        tree = KeyTree::restore(
+            claviger_keytree::Header { members: 2, ..tree.header() },
+            owned(&tree).into_iter().filter(|(node, _)| *node != NodeId::new(0, joined)),
+        )
+        .unwrap();
+    }
+    let previous = tree.root().1.to_owned();
+    let rekey = batch(&mut tree, 1, &[]).unwrap();
+    assert!(rekey.advanced.is_empty());
+    assert_eq!(wraps(&rekey), pairs([("(1,0)", "(1,0)")]));
+    assert_eq!(rekey.under(&rekey.wraps[0]).1, previous.as_ref());
+    assert_eq!(tree.root().1.handle, Handle::drawn(tree.epoch()).unwrap());
+    assert!(batch(&mut tree, 1, &[]).unwrap().wraps.is_empty());
+}
+
+#[test]
+fn a_chain_ends_below_a_node_that_is_only_advanced() {
+    let mut tree = tree_joining(2, 5, Joining::Advance);
+    // (1,2) has gone through every advance, its parents through fewer: leaf 5 joins below them all.
+    let mut nodes = owned(&tree);
+    let mut header = tree.header();
+    header.epoch = 100;
+    for (node, key) in &mut nodes {
+        if *node == NodeId::new(1, 2) {
+            key.handle = Handle::from_u32(1 << 4 | 15);
+        }
+    }
+    tree = KeyTree::restore(header, nodes).unwrap();
+    let rekey = batch(&mut tree, 1, &[]).unwrap();
+    assert_eq!(wraps(&rekey), pairs([("(1,2)", "(1,2)")]));
+    assert_eq!(rekey.advanced, ids([(2, 1), (3, 0)]));
+    assert_eq!(rekey.starts().map(|start| start.chain.len()).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn joiners_sit_where_they_are_put() {
+    let mut tree = tree(3, 5);
+    let random = &mut SeededRandom::new(3);
+    let seats = [70, 3, 6].map(Leaf::new);
+    let rekey = tree.batch_at(&seats, &[Leaf::new(3)], random).unwrap();
+    assert_eq!(rekey.joined, seats);
+    assert_eq!(tree.leaves().map(Leaf::index).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 6, 70]);
+    assert_eq!(tree.depth(), 4);
+    let before = owned(&tree);
+    let mut refused = |joined: &[u32], leaves: &[u32]| {
+        let [joined, leaves] = [joined, leaves].map(|l| l.iter().copied().map(Leaf::new).collect::<Vec<_>>());
+        tree.batch_at(&joined, &leaves, random).unwrap_err()
+    };
+    assert_eq!(refused(&[5, 4], &[3]), TreeError::Occupied(Leaf::new(4)));
+    assert_eq!(refused(&[5, 100], &[]), TreeError::Outside(Leaf::new(100)));
+    assert_eq!(refused(&[5, 8, 5], &[]), TreeError::DuplicateLeaf(Leaf::new(5)));
+    assert_eq!(refused(&[5], &[8]), TreeError::UnknownLeaf(Leaf::new(8)));
+    assert_eq!(refused(&[], &[4, 4]), TreeError::DuplicateLeaf(Leaf::new(4)));
+    assert!(tree.batch_at(&[], &[], random).unwrap().is_empty());
+    assert_eq!(owned(&tree), before);
+}
+
+#[test]
+fn jobs_are_the_wraps_in_order() {
+    let mut tree = tree_joining(4, 60, Joining::Advance);
+    let rekey = batch(&mut tree, 9, &[0, 7, 8, 31]).unwrap();
+    let jobs: Vec<_> = rekey.jobs().collect();
+    assert_eq!(jobs.len(), rekey.wraps.len());
+    assert!(jobs.len() > 20 && rekey.wraps.iter().any(|wrap| matches!(wrap.under, UnderKey::Advanced(_))));
+    for (wrap, job) in rekey.wraps.iter().zip(&jobs) {
+        assert_eq!(job.plaintext, tree.key(wrap.target).unwrap().key);
+        let (node, under) = rekey.under(wrap);
+        assert_eq!(job.under, under.key);
+        if !matches!(wrap.under, UnderKey::Held(_)) {
+            assert_eq!(Some(under), tree.key(node));
+        }
+    }
 }

@@ -92,8 +92,7 @@ impl Directory {
     /// Finds the first segment from `number` on that has a vacant place. There always is one, if only behind the last.
     pub(super) fn next_with_vacancy(&self, number: u32) -> u32 {
         let (mut chapter, mut place) = (number as usize / CHAPTER, number as usize % CHAPTER);
-        loop {
-            let Some(Some(here)) = self.chapters.get(chapter) else { break };
+        while let Some(Some(here)) = self.chapters.get(chapter) {
             let vacant = !here.full & (u64::MAX << place);
             if vacant != 0 {
                 place = vacant.trailing_zeros() as usize;

@@ -363,7 +363,7 @@ fn class_left(class: u8, count: u32) -> u8 {
 mod tests {
     use std::collections::BTreeMap;
 
-    use claviger_crypto::{Random, SeededRandom, random};
+    use claviger_crypto::{SeededRandom, random};
 
     use super::*;
 

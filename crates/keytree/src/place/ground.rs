@@ -125,7 +125,7 @@ impl Ground {
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::{Random, SeededRandom, random};
+    use claviger_crypto::{SeededRandom, random};
 
     use super::*;
 

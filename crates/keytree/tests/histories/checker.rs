@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use claviger_keytree::NodeId;
 
-use crate::group::{Group, KeyName, Person, cipher_of, open};
+use crate::group::{Group, KeyName, Person, advance, open_by_aws_lc};
 
 /// What the checker found wrong.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,12 +15,13 @@ pub(crate) enum Violation {
     Readable { epoch: usize },
 }
 
-/// Checks that each present member has exactly the keys of its path, and knows its root.
+/// Checks that each present member has exactly the keys of its path, or such as lead to them by the one-way advance,
+/// and knows its root.
 pub(crate) fn everyone_inside_reads(group: &Group) -> Result<(), Violation> {
     for person in group.members() {
         let path = group.tree.path(person.leaf).expect("a present member has a leaf");
         for (node, key) in &path {
-            if person.keys.get(node) != Some(key) {
+            if person.key((*node, key.handle)).as_deref() != Some(key.key) {
                 return Err(Violation::Deaf { leaf: person.leaf.index(), node: *node });
             }
         }
@@ -42,14 +43,16 @@ pub(crate) enum Trial {
 /// together reach any key of the tree in that epoch, though they pool every key that they ever had and every
 /// message that was ever sent.
 ///
-/// Each message opens with one key. What a coalition reaches is therefore found by following messages from all of
-/// its keys, and each key has a first epoch in which the departed reach it, and a last in which later joiners do.
+/// Each message opens with one key, and each key leads to one other by the one-way advance. What a coalition reaches is
+/// therefore found by following both from all of its keys, and each key has a first epoch in which the departed reach
+/// it, and a last in which later joiners do.
 pub(crate) fn nobody_outside_reads(group: &Group, trial: Trial) -> Result<(), Violation> {
     let keys = Keys::of(group);
     let opened = match trial {
         Trial::EveryKey => keys.try_every_key(group),
         Trial::NamedKey => keys.try_named_keys(group),
     };
+    let opened = keys.with_advances(opened);
     let mut departed: Vec<_> =
         group.people.iter().filter_map(|person| Some((person.until?, keys.held(person)))).collect();
     departed.sort();
@@ -111,17 +114,16 @@ impl Keys {
     /// For each key, lists the keys that it brings out of some message.
     fn try_every_key(&self, group: &Group) -> Vec<Vec<usize>> {
         let mut opened = vec![Vec::new(); self.numbers.len()];
-        for (material, number) in &self.numbers {
-            let (iv, key) = material.split_first_chunk().unwrap();
-            let cipher = cipher_of(key);
+        for (key, number) in &self.numbers {
             opened[*number] = group
                 .recording
                 .iter()
-                .filter_map(|message| self.numbers.get(&open(&*cipher, iv, &message.ciphertext)).copied())
+                .filter_map(|message| open_by_aws_lc(key, &message.ciphertext))
+                .map(|target| self.numbers[&target])
                 .collect();
         }
         let openings: usize = opened.iter().map(Vec::len).sum();
-        assert!(openings >= group.recording.len(), "every message can be opened by some key");
+        assert_eq!(openings, group.recording.len(), "every message is opened by one key");
         opened
     }
 
@@ -129,10 +131,17 @@ impl Keys {
     fn try_named_keys(&self, group: &Group) -> Vec<Vec<usize>> {
         let mut opened = vec![Vec::new(); self.numbers.len()];
         for message in &group.recording {
-            let material = &self.names[&message.under];
-            let (iv, key) = material.split_first_chunk().unwrap();
-            let target = open(&*cipher_of(key), iv, &message.ciphertext);
-            opened[self.numbers[material]].push(self.numbers[&target]);
+            let key = &self.names[&message.under];
+            let target = open_by_aws_lc(key, &message.ciphertext).expect("the key that is named opens it");
+            opened[self.numbers[key]].push(self.numbers[&target]);
+        }
+        opened
+    }
+
+    /// Adds to what each key opens the key that follows it by the one-way advance, if the tree ever had that one.
+    fn with_advances(&self, mut opened: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
+        for (key, number) in &self.numbers {
+            opened[*number].extend(self.numbers.get(&advance(key)));
         }
         opened
     }

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use claviger_crypto::{
-    SecretBytes, SeededRandom,
-    cipher::{CipherAlgorithm, CipherKey},
-    provider,
-};
+use aws_lc_rs::key_wrap::{AES_128, AES_256, AesKek, KeyWrap};
+use claviger_crypto::{SecretBytes, SeededRandom};
 use claviger_keytree::{
-    Degree, Header, KeyLength, KeyTree, Leaf, NodeId, NodeKey, Rekey, TreeError, UnderKey,
+    Degree, Handle, Header, KeyRef, KeyTree, Leaf, NodeId, NodeKey, Rekey, TreeConfig, TreeError, UnderKey,
+    place::{Place, PlaceError, Places},
 };
+use claviger_keywrap::{Engine, Job, Wrapped, wrapped_len};
 
 /// How a rekey is sent: the tree's own encryptions, or whole paths as in RFC 6407's LKH_UPDATE_ARRAY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub(crate) enum Encoding {
 }
 
 /// Names one key: its node and its handle.
-pub(crate) type KeyName = (NodeId, u32);
+pub(crate) type KeyName = (NodeId, Handle);
 
 /// One encrypted key as it is sent.
 #[derive(Debug, Clone)]
@@ -29,7 +28,8 @@ pub(crate) struct Message {
     pub(crate) ciphertext: Vec<u8>,
 }
 
-/// One who is or was in the group. What it has comes from its path at the join and from messages, nothing else.
+/// One who is or was in the group. What it has comes from its path at the join, from messages and from the one-way
+/// advance, nothing else.
 pub(crate) struct Person {
     pub(crate) leaf: Leaf,
     /// The keys it has now, one for each node.
@@ -50,6 +50,9 @@ pub(crate) struct Epoch {
 
 pub(crate) struct Group {
     pub(crate) tree: KeyTree,
+    pub(crate) places: Places,
+    /// The places that the last batch named as changed.
+    pub(crate) rebound: BTreeSet<Place>,
     pub(crate) encoding: Encoding,
     pub(crate) people: Vec<Person>,
     pub(crate) epochs: Vec<Epoch>,
@@ -57,58 +60,95 @@ pub(crate) struct Group {
     random: SeededRandom,
 }
 
+/// How a tree may be faulty: it forgets one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forgotten(pub(crate) NodeId);
+
 impl Group {
-    pub(crate) fn new(
-        degree: u8,
-        key_length: KeyLength,
-        capacity: u32,
-        encoding: Encoding,
-        seed: u64,
-    ) -> Self {
+    pub(crate) fn new(config: TreeConfig, encoding: Encoding, seed: u64) -> Self {
         let mut random = SeededRandom::new(seed);
-        let tree = KeyTree::new(Degree::new(degree).unwrap(), key_length, capacity, &mut random);
-        let mut group =
-            Self { tree, encoding, people: Vec::new(), epochs: Vec::new(), recording: Vec::new(), random };
+        let tree = KeyTree::new(config, &mut random);
+        let mut group = Self {
+            tree,
+            places: Places::new(config),
+            rebound: BTreeSet::new(),
+            encoding,
+            people: Vec::new(),
+            epochs: Vec::new(),
+            recording: Vec::new(),
+            random,
+        };
         group.begin_epoch();
         group
     }
 
     pub(crate) fn batch(&mut self, joins: usize, leaves: &[Leaf]) -> Result<Rekey, TreeError> {
         let rekey = self.tree.batch(joins, leaves, &mut self.random)?;
-        let messages = send(&rekey, self.encoding, None);
-        self.follow(&rekey, leaves, messages);
+        self.send_and_follow(&rekey, leaves);
+        Ok(rekey)
+    }
+
+    pub(crate) fn batch_at(&mut self, joined: &[Leaf], leaves: &[Leaf]) -> Result<Rekey, TreeError> {
+        let rekey = self.tree.batch_at(joined, leaves, &mut self.random)?;
+        self.send_and_follow(&rekey, leaves);
+        Ok(rekey)
+    }
+
+    /// Changes members at places. Each wrap goes only to the places that need it, and every member there has to manage
+    /// with that.
+    pub(crate) fn batch_in_places(
+        &mut self,
+        joins: &[Place],
+        moves: &[(Leaf, Place)],
+        leaves: &[Leaf],
+    ) -> Result<Rekey, PlaceError> {
+        let placed = self.places.batch(&mut self.tree, joins, moves, leaves, &mut self.random)?;
+        let departed: Vec<Leaf> = moves.iter().map(|(leaf, _)| *leaf).chain(leaves.iter().copied()).collect();
+        let rekey = placed.rekey;
+        self.rebound = placed.rebound;
+        let messages = send(&rekey, self.tree.degree(), self.encoding, None);
+        let audiences: Vec<BTreeSet<Place>> =
+            messages.iter().map(|message| self.places.places_below(message.under.0)).collect();
+        self.follow(&rekey, &departed, messages, |places, leaf, message| {
+            audiences[message].contains(&places.place_of(leaf).expect("a member is at a place"))
+        });
         Ok(rekey)
     }
 
     pub(crate) fn refresh(&mut self) -> Rekey {
         let rekey = self.tree.refresh(&mut self.random).unwrap();
-        let messages = send(&rekey, self.encoding, None);
-        self.follow(&rekey, &[], messages);
+        self.send_and_follow(&rekey, &[]);
         rekey
     }
 
-    /// Does what a tree would do that forgot to replace the key of `skipped`.
-    pub(crate) fn batch_skipping(&mut self, joins: usize, leaves: &[Leaf], skipped: NodeId) -> Rekey {
-        let old = self.tree.key(skipped).unwrap();
+    fn send_and_follow(&mut self, rekey: &Rekey, leaves: &[Leaf]) {
+        let messages = send(rekey, self.tree.degree(), self.encoding, None);
+        self.follow(rekey, leaves, messages, |_, _, _| true);
+    }
+
+    /// Does what a tree would do that forgot to change the key of one node.
+    pub(crate) fn batch_forgetting(&mut self, joins: usize, leaves: &[Leaf], forgotten: Forgotten) -> Rekey {
+        let Forgotten(skipped) = forgotten;
+        let old = self.tree.key(skipped).unwrap().to_owned();
         let rekey = self.tree.batch(joins, leaves, &mut self.random).unwrap();
-        assert!(rekey.changed.contains(&skipped), "{skipped} was to be replaced");
+        assert!(rekey.key(skipped).is_some(), "{skipped} was to be changed");
         let nodes: Vec<_> = self
-            .tree
-            .nodes()
+            .snapshot()
+            .1
+            .into_iter()
             .map(|(node, key)| (node, if node == skipped { old.clone() } else { key }))
             .collect();
         self.tree = KeyTree::restore(self.tree.header(), nodes).unwrap();
-        let messages = send(&rekey, self.encoding, Some((skipped, &old)));
-        self.follow(&rekey, leaves, messages);
+        let messages = send(&rekey, self.tree.degree(), self.encoding, Some((skipped, &old)));
+        self.follow(&rekey, leaves, messages, |_, _, _| true);
         rekey
     }
 
     /// Lets members depart, and one message of the rekey reach nobody.
     pub(crate) fn batch_losing(&mut self, leaves: &[Leaf], lost: usize) {
         let rekey = self.tree.batch(0, leaves, &mut self.random).unwrap();
-        let mut messages = send(&rekey, self.encoding, None);
-        messages.remove(lost);
-        self.follow(&rekey, leaves, messages);
+        let messages = send(&rekey, self.tree.degree(), self.encoding, None);
+        self.follow(&rekey, leaves, messages, |_, _, message| message != lost);
     }
 
     /// Goes through the present members.
@@ -117,93 +157,125 @@ impl Group {
     }
 
     pub(crate) fn snapshot(&self) -> (Header, Vec<(NodeId, NodeKey)>) {
-        (self.tree.header(), self.tree.nodes().collect())
+        let nodes = self.tree.nodes().map(|(node, key)| (node, key.to_owned()));
+        (self.tree.header(), nodes.collect())
     }
 
-    fn follow(&mut self, rekey: &Rekey, leaves: &[Leaf], messages: Vec<Message>) {
+    /// Lets members depart, those who stay receive what `arrives` lets through, and newcomers join.
+    fn follow(
+        &mut self,
+        rekey: &Rekey,
+        leaves: &[Leaf],
+        messages: Vec<Message>,
+        arrives: impl Fn(&Places, Leaf, usize) -> bool,
+    ) {
         let now = self.epochs.len();
         for person in self.people.iter_mut().filter(|person| person.until.is_none()) {
             if leaves.contains(&person.leaf) {
                 person.until = Some(now);
             } else {
-                person.receive(&messages);
+                for (number, message) in messages.iter().enumerate() {
+                    if arrives(&self.places, person.leaf, number) {
+                        person.receive(message);
+                    }
+                }
                 person.root = rekey.root;
             }
         }
         self.recording.extend(messages);
         for leaf in &rekey.joined {
-            let keys: BTreeMap<_, _> = self.tree.path(*leaf).unwrap().into_iter().collect();
-            let held = keys.values().map(|key| key.material().to_vec()).collect();
+            let path = self.tree.path(*leaf).unwrap();
+            let keys: BTreeMap<_, _> = path.into_iter().map(|(node, key)| (node, key.to_owned())).collect();
+            let held = keys.values().map(|key| key.key().to_vec()).collect();
             self.people.push(Person { leaf: *leaf, keys, root: rekey.root, held, since: now, until: None });
         }
         self.begin_epoch();
     }
 
     fn begin_epoch(&mut self) {
-        let keys =
-            self.tree.nodes().map(|(node, key)| ((node, key.handle), key.material().to_vec())).collect();
+        let keys = self.tree.nodes().map(|(node, key)| ((node, key.handle), key.key.to_vec())).collect();
         self.epochs.push(Epoch { keys });
     }
 }
 
 impl Person {
-    /// Takes from `messages`, in one pass, every key that one at hand opens.
-    pub(crate) fn receive(&mut self, messages: &[Message]) {
-        for message in messages {
-            let (node, handle) = message.under;
-            let Some(key) = self.keys.get(&node).filter(|key| key.handle == handle) else { continue };
-            let material = open(&*cipher_of(key.key()), key.iv(), &message.ciphertext);
-            self.held.insert(material.clone());
-            let (node, handle) = message.target;
-            self.keys.insert(node, NodeKey::new(handle, SecretBytes::new(material)).unwrap());
-        }
+    /// Takes from a message the key that it brings, if one at hand opens it.
+    fn receive(&mut self, message: &Message) {
+        let Some(under) = self.key(message.under) else { return };
+        let target = open(&under, &message.ciphertext).expect("a key that is named opens the message");
+        let (node, handle) = message.target;
+        self.held.extend([under, target.clone()]);
+        self.keys.insert(node, NodeKey::new(handle, SecretBytes::new(target)).unwrap());
+    }
+
+    /// Returns the key of this name: the one at hand, or one that it leads to by one-way advances.
+    pub(crate) fn key(&self, (node, handle): KeyName) -> Option<Vec<u8>> {
+        let held = self.keys.get(&node)?;
+        let advances = held.handle.advances_to(handle)?;
+        Some((0..advances).fold(held.key().to_vec(), |key, _| advance(&key)))
     }
 }
 
 /// Encrypts a rekey. A faulty tree's `kept` key stands in for the new key of its node.
-fn send(rekey: &Rekey, encoding: Encoding, kept: Option<(NodeId, &NodeKey)>) -> Vec<Message> {
-    let new = |node| match kept {
-        Some((skipped, old)) if skipped == node => (node, old),
+fn send(rekey: &Rekey, degree: Degree, encoding: Encoding, kept: Option<(NodeId, &NodeKey)>) -> Vec<Message> {
+    let after = |node| match kept {
+        Some((skipped, old)) if skipped == node => (node, old.as_ref()),
         _ => (node, rekey.key(node).unwrap()),
     };
+    let known = |(node, key)| if rekey.advanced.contains(&node) { after(node) } else { (node, key) };
     let mut messages = Vec::new();
     match encoding {
         Encoding::Wraps => {
             for wrap in &rekey.wraps {
-                let under = match wrap.under {
-                    UnderKey::New(child) => new(child),
-                    UnderKey::Held(_) => rekey.under(wrap).unwrap(),
-                };
-                messages.push(encrypt(under, new(wrap.target)));
+                let under = rekey.under(wrap);
+                let under =
+                    if matches!(wrap.under, UnderKey::New(_)) { after(under.0) } else { known(under) };
+                messages.push(encrypt(under, after(wrap.target)));
             }
         }
         Encoding::Starts => {
-            for start in &rekey.starts {
-                let mut under = (start.node, &start.key);
+            for start in rekey.starts() {
+                let mut under = known((start.node, start.key));
                 for node in start.chain.iter() {
-                    messages.push(encrypt(under, new(node)));
-                    under = new(node);
+                    messages.push(encrypt(under, after(node)));
+                    under = after(node);
                 }
-                assert_eq!(under.0, rekey.root, "a chain culminates in the group's key");
+                let ends = under.0 == rekey.root || rekey.advanced.contains(&under.0.parent(degree));
+                assert!(ends, "a chain leads to the group's key, or to below one that was only advanced");
             }
         }
     }
     messages
 }
 
-fn encrypt(under: (NodeId, &NodeKey), target: (NodeId, &NodeKey)) -> Message {
-    let mut ciphertext = target.1.material().to_vec();
-    cipher_of(under.1.key()).encrypt(under.1.iv(), &mut ciphertext).unwrap();
+fn encrypt(under: (NodeId, KeyRef<'_>), target: (NodeId, KeyRef<'_>)) -> Message {
+    let mut ciphertext = vec![0; wrapped_len(target.1.key.len())];
+    let job = Job { under: under.1.key, plaintext: target.1.key };
+    Engine::best().wrap([job], &mut ciphertext).unwrap();
     Message { under: (under.0, under.1.handle), target: (target.0, target.1.handle), ciphertext }
 }
 
-pub(crate) fn cipher_of(key: &[u8]) -> Box<dyn CipherKey> {
-    let algorithm = if key.len() == 16 { CipherAlgorithm::Aes128Cbc } else { CipherAlgorithm::Aes256Cbc };
-    provider().cipher(algorithm).unwrap().key(key).unwrap()
+/// Opens a message, if this is the key for it, by both our engine and aws-lc.
+pub(crate) fn open(under: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
+    let target = Engine::best().unwrap_one(Wrapped { under, ciphertext }).ok();
+    let target = target.map(|target| target.expose().to_vec());
+    assert_eq!(target, open_by_aws_lc(under, ciphertext));
+    target
 }
 
-pub(crate) fn open(key: &dyn CipherKey, iv: &[u8; 16], ciphertext: &[u8]) -> Vec<u8> {
-    let mut material = ciphertext.to_vec();
-    key.decrypt(iv, &mut material).unwrap();
-    material
+/// Opens a message by aws-lc alone, which is fast in a debug build too.
+pub(crate) fn open_by_aws_lc(under: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
+    let mut target = [0; 40];
+    let target = match under.len() {
+        16 => AesKek::new(&AES_128, under).unwrap().unwrap(ciphertext, &mut target),
+        _ => AesKek::new(&AES_256, under).unwrap().unwrap(ciphertext, &mut target),
+    };
+    Some(target.ok()?.to_vec())
+}
+
+/// Computes the one-way advance.
+pub(crate) fn advance(key: &[u8]) -> Vec<u8> {
+    let mut next = vec![0; key.len()];
+    Engine::best().advance([key], &mut next).unwrap();
+    next
 }

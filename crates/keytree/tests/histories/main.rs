@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `group` | a tree, the people who are or were in its group, and a recording of all that was sent |
-//! | `history` | arbitrary joins, departures, batches and refreshes |
+//! | `history` | arbitrary joins, departures, moves, batches and refreshes |
 //! | `checker` | judges by the recording alone who can reach which key |
 //! | `secrecy` | members read, nobody else does; the checker fails on faulty trees |
 //! | `restore` | stored trees continue identically |

@@ -2,16 +2,17 @@
 //! together. And the checker that says so is itself shown to fail on faulty trees.
 
 use claviger_crypto::{Random, SeededRandom, random};
-use claviger_keytree::{KeyLength, Leaf, NodeId};
+use claviger_keytree::{Degree, Joining, KeyLength, Leaf, NodeId, TreeConfig};
 use proptest::prelude::*;
 
 use crate::{
     checker::{Trial, Violation, everyone_inside_reads, nobody_outside_reads},
-    group::{Encoding, Group},
-    history::histories,
+    group::{Encoding, Forgotten, Group},
+    history::{histories, places_histories},
 };
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Wraps, Encoding::Starts];
+const JOININGS: [Joining; 2] = [Joining::Replace, Joining::Advance];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
@@ -25,13 +26,23 @@ proptest! {
         }
         prop_assert_eq!(nobody_outside_reads(&group, Trial::EveryKey), Ok(()));
     }
+
+    #[test]
+    fn only_members_read_wherever_they_move(history in places_histories(20)) {
+        let mut group = history.group();
+        for step in &history.steps {
+            step.act(&mut group);
+            prop_assert_eq!(everyone_inside_reads(&group), Ok(()));
+        }
+        prop_assert_eq!(nobody_outside_reads(&group, Trial::EveryKey), Ok(()));
+    }
 }
 
 #[test]
 fn only_members_read_in_a_long_history() {
-    for (encoding, k) in ENCODINGS.into_iter().zip([4, 3]) {
+    for ((encoding, joining), k) in ENCODINGS.into_iter().zip(JOININGS).zip([4, 3]) {
         let dice = &mut SeededRandom::new(2627);
-        let mut group = Group::new(k, KeyLength::Octets16, 300, encoding, 5);
+        let mut group = group(k, KeyLength::Octets16, 300, joining, encoding);
         let mut depths = Vec::new();
         for step in 0..400 {
             // The group's size swings between nobody and everybody.
@@ -55,23 +66,27 @@ fn below(dice: &mut dyn Random, bound: u32) -> u32 {
     u32::from_be_bytes(random::array(dice)) % bound
 }
 
+fn group(k: u8, key_length: KeyLength, capacity: u32, joining: Joining, encoding: Encoding) -> Group {
+    Group::new(TreeConfig { degree: Degree::new(k).unwrap(), key_length, capacity, joining }, encoding, 9)
+}
+
 /// A group of `k` to the power of 3 members that is full.
-fn full(k: u8, encoding: Encoding) -> Group {
+fn full(k: u8, joining: Joining, encoding: Encoding) -> Group {
     let members = u32::from(k).pow(3);
-    let mut group = Group::new(k, KeyLength::Octets32, members, encoding, 9);
+    let mut group = group(k, KeyLength::Octets32, members, joining, encoding);
     group.batch(members as usize, &[]).unwrap();
     group
 }
 
 #[test]
 fn checker_finds_a_departure_that_skips_any_key_of_the_path() {
-    for encoding in ENCODINGS {
+    for (encoding, joining) in ENCODINGS.into_iter().flat_map(|e| JOININGS.map(|j| (e, j))) {
         for level in 1..=3 {
             for trial in [Trial::EveryKey, Trial::NamedKey] {
-                let mut group = full(3, encoding);
+                let mut group = full(3, joining, encoding);
                 let departing = Leaf::new(14);
                 let skipped = NodeId::new(level, 14 / 3_u32.pow(u32::from(level)));
-                group.batch_skipping(0, &[departing], skipped);
+                group.batch_forgetting(0, &[departing], Forgotten(skipped));
                 assert_eq!(everyone_inside_reads(&group), Ok(()), "those inside notice nothing");
                 assert_eq!(
                     nobody_outside_reads(&group, trial),
@@ -85,13 +100,14 @@ fn checker_finds_a_departure_that_skips_any_key_of_the_path() {
 
 #[test]
 fn checker_finds_a_join_that_skips_any_key_of_the_path() {
-    for encoding in ENCODINGS {
+    for (encoding, joining) in ENCODINGS.into_iter().flat_map(|e| JOININGS.map(|j| (e, j))) {
         for level in 1..=3 {
-            let mut group = full(3, encoding);
+            let mut group = full(3, joining, encoding);
             group.batch(0, &[Leaf::new(14)]).unwrap();
             assert_eq!(nobody_outside_reads(&group, Trial::EveryKey), Ok(()));
             let skipped = NodeId::new(level, 14 / 3_u32.pow(u32::from(level)));
-            group.batch_skipping(1, &[], skipped);
+            let rekey = group.batch_forgetting(1, &[], Forgotten(skipped));
+            assert_eq!(rekey.advanced.contains(&skipped), joining == Joining::Advance);
             assert_eq!(everyone_inside_reads(&group), Ok(()));
             assert_eq!(
                 nobody_outside_reads(&group, Trial::EveryKey),
@@ -106,7 +122,7 @@ fn checker_finds_a_join_that_skips_any_key_of_the_path() {
 fn every_encryption_of_a_departure_is_needed() {
     for k in [2, 4] {
         for lost in 0..usize::from(k) * 3 - 1 {
-            let mut group = full(k, Encoding::Wraps);
+            let mut group = full(k, Joining::Advance, Encoding::Wraps);
             group.batch_losing(&[Leaf::new(5)], lost);
             assert!(matches!(everyone_inside_reads(&group), Err(Violation::Deaf { .. })), "wrap {lost}");
         }

@@ -16,6 +16,8 @@ use crate::{
 
 /// Repetitions of a single leave or join.
 const SINGLE_REPETITIONS: usize = 301;
+/// Joins in one batch while a tree is built.
+const JOINS_AT_ONCE: u32 = 1 << 16;
 /// Keys that the repetitions of a batch wrap together at most, so that large groups do not take long.
 const BATCH_KEYS: usize = 2_000_000;
 /// The goals of a batch hold for this size of group, degree and key.
@@ -24,9 +26,10 @@ const BATCH_GOAL: (u32, u8, usize) = (1_000_000, 4, 32);
 /// Measures changes of every size and degree that the options ask for.
 pub(crate) fn run(options: &Options, limits: &Limits, goals: &mut Goals) {
     println!(
-        "\nkeys: what is sent to the group, mean; to joiners: the keys of their paths, each to one; least: the fewest\n\
-         keys; octets: the wrapped keys alone; limit: the wrapped keys in bulk, and the signature if there is one;\n\
-         one by one: the same keys wrapped singly by aws-lc, / time"
+        "\nkeys: what is sent to the group, mean; to joiners: the keys of their paths, each to one; theory: the keys of a\n\
+         leave from a full tree (RFC 2627), of a joiner's path, of L leaves at once; octets: the wrapped keys alone;\n\
+         limit: the same keys wrapped in bulk, with the signature if there is one; one by one: the same keys wrapped\n\
+         singly by aws-lc / time"
     );
     for &members in options.members() {
         for degree in options.degrees() {
@@ -38,7 +41,7 @@ pub(crate) fn run(options: &Options, limits: &Limits, goals: &mut Goals) {
                 "change",
                 "keys",
                 "to joiners",
-                "least",
+                "theory",
                 "",
                 "octets",
                 "time",
@@ -59,9 +62,9 @@ pub(crate) fn leave_signed(members: u32, degree: Degree, limits: &Limits) -> Dur
     Bench::new(members, degree, Joining::Advance, limits).leave(true).time
 }
 
-/// What the least cost of a change is.
+/// What a change should cost in theory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Least {
+enum Theory {
     /// kd - 1 (RFC 2627 §5.4.1), which a leave may not exceed.
     Leave,
     /// d + 1, the path of a joiner.
@@ -73,7 +76,7 @@ enum Least {
 /// What one kind of change costs.
 struct Row {
     what: &'static str,
-    least: Least,
+    theory: Theory,
     depth: u8,
     /// The keys that are sent to the group: the mean, and the most.
     keys: f64,
@@ -98,7 +101,7 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn new(members: u32, degree: Degree, joining: Joining, limits: &'a Limits) -> Self {
         let mut random = SeededRandom::new(1);
-        let tree = trees::grown(members, degree, limits.key_length, joining, &mut random);
+        let tree = trees::grown(members, JOINS_AT_ONCE, degree, limits.key_length, joining, &mut random);
         Self { tree, members, limits, random, dice: Dice::new(2), out: Vec::new() }
     }
 
@@ -128,7 +131,7 @@ impl<'a> Bench<'a> {
             self.tree.batch(1, &[], &mut self.random).expect("the tree has room");
         }
         let what = if signed { "leave, signed" } else { "leave" };
-        Row { signed, ..count.row(what, Least::Leave, &self.tree) }
+        Row { signed, ..count.row(what, Theory::Leave, &self.tree) }
     }
 
     fn join(&mut self, what: &'static str) -> Row {
@@ -145,7 +148,7 @@ impl<'a> Bench<'a> {
             count.add(spent, &rekey);
         }
         let path = f64::from(self.tree.depth());
-        Row { joiner_keys: path + 1.0, joiner_keys_timed: path, ..count.row(what, Least::Join, &self.tree) }
+        Row { joiner_keys: path + 1.0, joiner_keys_timed: path, ..count.row(what, Theory::Join, &self.tree) }
     }
 
     /// Lets `leaves` % of the members depart and `joins` % join in one change; then the group is filled again.
@@ -166,7 +169,7 @@ impl<'a> Bench<'a> {
             refilled.expect("as many join as departed");
         }
         let joiner_keys = f64::from(joins) * (f64::from(self.tree.depth()) + 1.0);
-        Row { joiner_keys, ..count.row(what, Least::Batch { leaves }, &self.tree) }
+        Row { joiner_keys, ..count.row(what, Theory::Batch { leaves }, &self.tree) }
     }
 
     /// Wraps the path of a joiner under the joiner's own key, as a registration does under its session's key.
@@ -202,10 +205,10 @@ impl Count {
         self.keys_most = self.keys_most.max(rekey.wraps.len());
     }
 
-    fn row(mut self, what: &'static str, least: Least, tree: &KeyTree) -> Row {
+    fn row(mut self, what: &'static str, theory: Theory, tree: &KeyTree) -> Row {
         Row {
             what,
-            least,
+            theory,
             depth: tree.depth(),
             keys: self.keys as f64 / self.times.len() as f64,
             keys_most: self.keys_most,
@@ -218,13 +221,13 @@ impl Count {
 }
 
 impl Row {
-    /// Returns the fewest keys that the change could send.
-    fn least_keys(&self, members: u32, degree: Degree) -> f64 {
+    /// Returns the keys that the change should send.
+    fn keys_in_theory(&self, members: u32, degree: Degree) -> f64 {
         let (k, d) = (f64::from(degree.k()), f64::from(self.depth));
-        match self.least {
-            Least::Leave => k * d - 1.0,
-            Least::Join => d + 1.0,
-            Least::Batch { leaves } => {
+        match self.theory {
+            Theory::Leave => k * d - 1.0,
+            Theory::Join => d + 1.0,
+            Theory::Batch { leaves } => {
                 let leaves = f64::from(leaves);
                 leaves * k * (f64::from(members) / leaves).log(k)
             }
@@ -244,10 +247,10 @@ impl Row {
     }
 
     fn print(&self, members: u32, degree: Degree, limits: &Limits, goals: &mut Goals) {
-        let name = match self.least {
-            Least::Leave => "kd-1",
-            Least::Join => "d+1",
-            Least::Batch { .. } => "Lk log_k n/L",
+        let name = match self.theory {
+            Theory::Leave => "kd-1",
+            Theory::Join => "d+1",
+            Theory::Batch { .. } => "Lk log_k n/L",
         };
         let octets = (self.keys + self.joiner_keys) * wrapped_len(limits.key_length.octets()) as f64;
         let least_time = self.least_time(limits);
@@ -256,7 +259,7 @@ impl Row {
             self.what,
             report::mean(self.keys),
             report::mean(self.joiner_keys),
-            report::mean(self.least_keys(members, degree)),
+            report::mean(self.keys_in_theory(members, degree)),
             report::octets(octets),
             report::time(self.time),
             report::time(least_time),
@@ -270,18 +273,19 @@ impl Row {
     fn note(&self, members: u32, degree: Degree, limits: &Limits, goals: &mut Goals) {
         let place = || format!("{} members, k = {}", report::number(members), degree.k());
         let over = self.time.div_duration_f64(self.least_time(limits));
-        match self.least {
-            Least::Leave => {
-                let ratio = self.keys_most as f64 / self.least_keys(members, degree);
+        match self.theory {
+            Theory::Leave => {
+                let ratio = self.keys_most as f64 / self.keys_in_theory(members, degree);
                 goals.note("keys of the costliest leave / (kd-1)", place(), Aim::AtMost(1.0), ratio);
                 if self.signed {
                     goals.note("leave with signature / (wraps + signature)", place(), Aim::AtMost(1.3), over);
                 }
             }
-            Least::Batch { .. } if self.joiner_keys == 0.0 => {
+            Theory::Batch { .. } if self.joiner_keys == 0.0 => {
                 if (members, degree.k(), limits.key_length.octets()) == BATCH_GOAL {
                     goals.note("1 % leave / (keys x bulk wrap)", place(), Aim::AtMost(1.3), over);
-                    let aim = if limits.engine == Engine::Vaes { Aim::AtLeast(10.0) } else { Aim::Shown };
+                    let aim =
+                        if limits.engine == Engine::Vaes { Aim::AtLeast(10.0) } else { Aim::ShownLeast };
                     goals.note(
                         "keys one by one with aws-lc / 1 % leave",
                         place(),
@@ -290,7 +294,7 @@ impl Row {
                     );
                 }
             }
-            Least::Batch { .. } | Least::Join => {}
+            Theory::Batch { .. } | Theory::Join => {}
         }
     }
 }

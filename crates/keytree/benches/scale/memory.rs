@@ -5,7 +5,7 @@
 use std::{env, fs, process::Command, time::Duration};
 
 use claviger_crypto::SeededRandom;
-use claviger_keytree::{Degree, Joining, KeyLength, Leaf};
+use claviger_keytree::{Degree, Joining, KeyLength};
 
 use crate::{
     clock,
@@ -16,11 +16,13 @@ use crate::{
 
 /// The fewest members whose tree is told from what a process occupies anyhow.
 const MEMBERS_LEAST: u32 = 100_000;
+/// The fewest members for which the limit is a goal: below, single pages and what the allocator keeps weigh.
+const LIMITED_MEMBERS_LEAST: u32 = 1_000_000;
 /// What a tree may occupy: so many times its keys, and so many octets for each node.
 const KEYS_FACTOR: f64 = 1.1;
 const OCTETS_A_NODE: f64 = 4.0;
-/// The departures of which a tree shrinks, as parts of its members.
-const SHRINKING_BATCHES: u32 = 100;
+/// Joins and departures in one batch: few, so that what a batch itself takes is not taken for the tree's.
+const AT_ONCE: u32 = 1000;
 
 /// Prints what trees occupy.
 pub(crate) fn run(options: &Options, goals: &mut Goals) {
@@ -30,19 +32,21 @@ pub(crate) fn run(options: &Options, goals: &mut Goals) {
         return;
     }
     println!(
-        "\nresident memory of trees; keys: n keylen k/(k-1); limit: {KEYS_FACTOR} keys + {OCTETS_A_NODE} a node"
+        "\nresident memory of trees, full and once three quarters of the members have left at random; keys: n keylen\n\
+         k/(k-1); limit: {KEYS_FACTOR} keys + {OCTETS_A_NODE} octets a node; batch: {AT_ONCE} departures while it shrinks"
     );
     println!(
-        "  {:>10} {:>2} {:>10} {:>10} {:>10} {:>6} {:>9} {:>10} {:>6} {:>13} {:>9}",
+        "  {:>10} {:>2} {:>10} {:>10} {:>10} {:>6} {:>9} {:>10} {:>10} {:>10} {:>13} {:>9}",
         "members",
         "k",
-        "occupied",
+        "full",
         "keys",
         "limit",
         "ratio",
         "a member",
         "a quarter",
-        "ratio",
+        "keys left",
+        "given back",
         "longest batch",
         "median"
     );
@@ -62,6 +66,7 @@ pub(crate) fn run(options: &Options, goals: &mut Goals) {
 struct Occupied {
     full: f64,
     quarter: f64,
+    nodes_left: f64,
     longest: Duration,
     median: Duration,
 }
@@ -69,31 +74,33 @@ struct Occupied {
 impl Occupied {
     fn print(&self, members: u32, degree: Degree, key_length: KeyLength, goals: &mut Goals) {
         let (n, k) = (f64::from(members), f64::from(degree.k()));
+        let key_len = key_length.octets() as f64;
         let nodes = n * k / (k - 1.0);
-        let keys = nodes * key_length.octets() as f64;
-        let limit = KEYS_FACTOR * keys + OCTETS_A_NODE * nodes;
+        let limit = KEYS_FACTOR * nodes * key_len + OCTETS_A_NODE * nodes;
+        let ratio = self.full / limit;
         println!(
-            "  {:>10} {:>2} {:>10} {:>10} {:>10} {:>6.3} {:>9} {:>10} {:>6.3} {:>13} {:>9}",
+            "  {:>10} {:>2} {:>10} {:>10} {:>10} {:>6.3} {:>9} {:>10} {:>10} {:>10} {:>13} {:>9}",
             report::number(members),
             degree.k(),
             report::octets(self.full),
-            report::octets(keys),
+            report::octets(nodes * key_len),
             report::octets(limit),
-            self.full / limit,
+            ratio,
             report::octets(self.full / n),
             report::octets(self.quarter),
-            self.quarter / self.full,
+            report::octets(self.nodes_left * key_len),
+            format!("{:.0} %", 100.0 * (1.0 - self.quarter / self.full)),
             report::time(self.longest),
             report::time(self.median),
         );
-        let place = format!("{} members, k = {}", report::number(members), degree.k());
-        goals.note(
-            "resident memory of a full tree / limit",
-            place.clone(),
-            Aim::AtMost(1.0),
-            self.full / limit,
-        );
-        goals.note("a quarter of the members / the full tree", place, Aim::Shown, self.quarter / self.full);
+        let place = || format!("{} members, k = {}", report::number(members), degree.k());
+        if members >= LIMITED_MEMBERS_LEAST {
+            goals.note("resident memory of a full tree / limit", place(), Aim::AtMost(1.0), ratio);
+        }
+        let left = self.quarter / (self.nodes_left * key_len);
+        goals.note("resident memory of a quarter / its keys", place(), Aim::ShownMost, left);
+        let stall = self.longest.div_duration_f64(self.median);
+        goals.note("longest / median batch while a tree shrinks", place(), Aim::ShownMost, stall);
     }
 }
 
@@ -108,39 +115,38 @@ fn occupied(members: u32, degree: Degree, key_length: KeyLength) -> Result<Occup
     let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
     let figures: Vec<u64> = text.split_whitespace().filter_map(|figure| figure.parse().ok()).collect();
-    let [full, quarter, longest, median] = figures[..] else {
+    let [full, quarter, nodes_left, longest, median] = figures[..] else {
         return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
     };
     Ok(Occupied {
         full: full as f64,
         quarter: quarter as f64,
+        nodes_left: nodes_left as f64,
         longest: Duration::from_nanos(longest),
         median: Duration::from_nanos(median),
     })
 }
 
-/// Builds a tree and shrinks it to a quarter. Prints what it occupied then and then, in octets, and what the longest
-/// and the median batch of departures took, in nanoseconds.
+/// Builds a tree and shrinks it to a quarter. Prints what it occupied then and then, in octets, the nodes left, and
+/// what the longest and the median batch of departures took, in nanoseconds.
 pub(crate) fn measure(members: u32, degree: Degree, key_length: KeyLength) {
     let mut random = SeededRandom::new(1);
-    // What the process and its allocator occupy at the least is there before.
-    drop(trees::grown(1000, degree, key_length, Joining::Advance, &mut random));
-    let before = resident();
-    let mut tree = trees::grown(members, degree, key_length, Joining::Advance, &mut random);
-    let full = resident().saturating_sub(before);
-
     let order = Dice::new(3).leaves(members - members / 4, members);
-    let held = resident();
-    let mut times = Vec::new();
-    for departing in order.chunks((members / SHRINKING_BATCHES) as usize) {
-        let departing: Vec<Leaf> = departing.to_vec();
-        let (spent, rekey) = clock::timed(|| tree.batch(0, &departing, &mut random));
+    let mut times = Vec::with_capacity(members as usize / AT_ONCE as usize + 1);
+    // What the process and its allocator occupy at the least is there before.
+    drop(trees::grown(10 * AT_ONCE, AT_ONCE, degree, key_length, Joining::Advance, &mut random));
+    let before = resident();
+    let mut tree = trees::grown(members, AT_ONCE, degree, key_length, Joining::Advance, &mut random);
+    let full = resident().saturating_sub(before);
+    for departing in order.chunks(AT_ONCE as usize) {
+        let (spent, rekey) = clock::timed(|| tree.batch(0, departing, &mut random));
         rekey.expect("the leaves have members");
         times.push(spent);
     }
-    let quarter = (resident() + full).saturating_sub(held);
+    let quarter = resident().saturating_sub(before);
     let longest = times.iter().max().map_or(0, Duration::as_nanos);
-    println!("{full} {quarter} {longest} {}", clock::median(&mut times).as_nanos());
+    let nodes_left = tree.nodes().count();
+    println!("{full} {quarter} {nodes_left} {longest} {}", clock::median(&mut times).as_nanos());
 }
 
 /// Returns the resident memory of this process in octets.

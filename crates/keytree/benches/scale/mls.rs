@@ -86,7 +86,7 @@ struct MlsGroup<C: MlsConfig> {
 }
 
 /// Makes a group of `members`, all added by one commit.
-fn group(members: u32) -> MlsGroup<impl MlsConfig + Clone> {
+fn group(members: u32) -> MlsGroup<impl MlsConfig> {
     let mut first = client(0)
         .create_group(Default::default(), Default::default(), None)
         .expect("a group of one can be made");
@@ -104,7 +104,7 @@ fn group(members: u32) -> MlsGroup<impl MlsConfig + Clone> {
     MlsGroup { first, others, welcome, removed: members / 2 + 3 }
 }
 
-impl<C: MlsConfig + Clone> MlsGroup<C> {
+impl<C: MlsConfig> MlsGroup<C> {
     /// Measures how the first member removes another, and goes on in the new epoch.
     fn removal(&self) -> Removal {
         let mut octets = 0;

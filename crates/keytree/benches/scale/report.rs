@@ -46,8 +46,10 @@ pub(crate) fn octets(octets: f64) -> String {
 pub(crate) enum Aim {
     AtLeast(f64),
     AtMost(f64),
-    /// There is no goal on this machine; the figure is printed.
-    Shown,
+    /// There is no goal, or none on this CPU. Of several figures the least is printed.
+    ShownLeast,
+    /// There is no goal. Of several figures the greatest is printed.
+    ShownMost,
 }
 
 /// The goals, in the order in which they were measured.
@@ -83,7 +85,7 @@ impl Goals {
             let (verdict, limit) = match aim {
                 Aim::AtLeast(limit) => (verdict(ratio >= limit), format!("at least {limit}")),
                 Aim::AtMost(limit) => (verdict(ratio <= limit), format!("at most {limit}")),
-                Aim::Shown => ("----", "no goal on this CPU".to_owned()),
+                Aim::ShownLeast | Aim::ShownMost => ("    ", "no goal".to_owned()),
             };
             println!("  {verdict}  {ratio:>8.2}  {limit:<14} {what} ({place})");
         }
@@ -97,8 +99,8 @@ fn verdict(met: bool) -> &'static str {
 impl Goal {
     fn is_worse_than(&self, other: &Self) -> bool {
         match self.aim {
-            Aim::AtLeast(_) | Aim::Shown => self.ratio < other.ratio,
-            Aim::AtMost(_) => self.ratio > other.ratio,
+            Aim::AtLeast(_) | Aim::ShownLeast => self.ratio < other.ratio,
+            Aim::AtMost(_) | Aim::ShownMost => self.ratio > other.ratio,
         }
     }
 }

@@ -3,12 +3,10 @@
 use claviger_crypto::{Random, SeededRandom, random};
 use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, TreeConfig};
 
-/// Joins in one batch while a tree is built.
-const JOINS_AT_ONCE: u32 = 1 << 16;
-
-/// Builds a tree with members at the first leaves.
+/// Builds a tree with members at the first leaves, who join so many at once.
 pub(crate) fn grown(
     members: u32,
+    at_once: u32,
     degree: Degree,
     key_length: KeyLength,
     joining: Joining,
@@ -18,7 +16,7 @@ pub(crate) fn grown(
     let mut tree = KeyTree::new(config, random);
     let mut left = members;
     while left > 0 {
-        let joins = left.min(JOINS_AT_ONCE);
+        let joins = left.min(at_once);
         tree.batch(joins as usize, &[], random).expect("the tree has room");
         left -= joins;
     }
@@ -36,7 +34,7 @@ impl Dice {
     /// Returns a number below `bound`.
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         let wide = u64::from(u32::from_be_bytes(random::array(&mut self.0)));
-        (wide * u64::from(bound) >> 32) as u32
+        ((wide * u64::from(bound)) >> 32) as u32
     }
 
     /// Picks `count` of the first `members` leaves, in no order.

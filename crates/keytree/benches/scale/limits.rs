@@ -42,17 +42,10 @@ impl Limits {
             signature: Duration::ZERO,
             signing_key,
         };
-        let mut keys = vec![0; 2 * KEYS * key_length.octets()];
-        SeededRandom::new(1).fill(&mut keys);
-        let pairs =
-            || keys.chunks_exact(2 * key_length.octets()).map(|pair| pair.split_at(key_length.octets()));
+        let keys = Pairs::new(KEYS, key_length);
+        limits.bulk_wrap = limits.bulk_wrap_of(&keys, 101) / KEYS as u32;
         let mut wrapped = vec![0; KEYS * wrapped_len(key_length.octets())];
-        let bulk = clock::median_of(101, || {
-            let jobs = pairs().map(|(under, plaintext)| Job { under, plaintext });
-            limits.engine.wrap(jobs, black_box(&mut wrapped)).expect("the keys have one length");
-        });
-        let single = clock::median_of(21, || wrap_one_by_one(key_length, pairs(), &mut wrapped));
-        limits.bulk_wrap = bulk / KEYS as u32;
+        let single = clock::median_of(21, || wrap_one_by_one(key_length, keys.iter(), &mut wrapped));
         limits.single_wrap = single / KEYS as u32;
         limits.signature = clock::median_of(501, || {
             black_box(limits.sign(&[7; SIGNED]));
@@ -72,6 +65,20 @@ impl Limits {
         self.bulk_wrap.mul_f64(keys)
     }
 
+    /// Returns the time of wrapping `count` keys at once that lie in memory as they are needed: more keys than the cache
+    /// holds take longer.
+    pub(crate) fn bulk_wraps_from_memory(&self, count: usize) -> Duration {
+        self.bulk_wrap_of(&Pairs::new(count, self.key_length), 11)
+    }
+
+    fn bulk_wrap_of(&self, pairs: &Pairs, repetitions: usize) -> Duration {
+        let mut wrapped = vec![0; pairs.iter().len() * wrapped_len(self.key_length.octets())];
+        clock::median_of(repetitions, || {
+            let jobs = pairs.iter().map(|(under, plaintext)| Job { under, plaintext });
+            self.engine.wrap(jobs, black_box(&mut wrapped)).expect("the keys have one length");
+        })
+    }
+
     /// Returns the time of wrapping `keys` keys one by one with aws-lc.
     pub(crate) fn single_wraps(&self, keys: f64) -> Duration {
         self.single_wrap.mul_f64(keys)
@@ -88,6 +95,25 @@ impl Limits {
             self.single_wrap.div_duration_f64(self.bulk_wrap),
             report::time(self.signature),
         );
+    }
+}
+
+/// Keys in the order in which they are wrapped, each after the one that it goes under.
+struct Pairs {
+    key_len: usize,
+    octets: Vec<u8>,
+}
+
+impl Pairs {
+    fn new(count: usize, key_length: KeyLength) -> Self {
+        let key_len = key_length.octets();
+        let mut octets = vec![0; count * 2 * key_len];
+        SeededRandom::new(1).fill(&mut octets);
+        Self { key_len, octets }
+    }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        self.octets.chunks_exact(2 * self.key_len).map(|pair| pair.split_at(self.key_len))
     }
 }
 

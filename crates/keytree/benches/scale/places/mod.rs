@@ -2,8 +2,8 @@
 //!
 //! Both trees live through the same history. A wrap counts once on each link that leads to a site where a member
 //! needs it: the best that routing could do. That takes a way to send to some sites only; without one, a wrap crosses
-//! every link, which is shown as well. A move is a departure and a join in both trees, as one where keys follow places
-//! demands; a blind tree that leaves movers their keys would send nothing for it. The headers of datagrams, which hold several wraps each, are not counted.
+//! every link, which is shown as well. The headers of datagrams, which hold several wraps each, are not counted. A move
+//! is a departure and a join in both trees; a blind tree that left movers their keys would send nothing for it.
 //!
 //! | module | what |
 //! |---|---|

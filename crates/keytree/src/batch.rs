@@ -6,8 +6,9 @@ use claviger_crypto::Random;
 use claviger_keywrap::Engine;
 
 use crate::{
-    Handle, KeyTree, Leaf, NodeId, Rekey, TreeError, UnderKey, Wrap,
+    Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError, UnderKey, Wrap,
     keys::Keys,
+    nodes::FamilyMut,
     plan::{Fate, Mark, Plan},
     rekey::Held,
 };
@@ -37,9 +38,8 @@ impl KeyTree {
             return Ok(self.no_rekey());
         }
         let plan = Plan::lowest(self, joins, leaves)?;
-        let mut rekey = self.carry_out(&plan, random)?;
-        rekey.joined = plan.joined.into_iter().map(Leaf::new).collect();
-        Ok(rekey)
+        let joined = plan.joined.iter().copied().map(Leaf::new).collect();
+        Ok(Rekey { joined, ..self.carry_out(plan, random)? })
     }
 
     /// Lets members join at the leaves `joined`, and those at `leaves` depart, as [`KeyTree::batch`] does. A joiner's
@@ -59,9 +59,7 @@ impl KeyTree {
             return Ok(self.no_rekey());
         }
         let plan = Plan::at(self, joined, leaves)?;
-        let mut rekey = self.carry_out(&plan, random)?;
-        rekey.joined = joined.to_vec();
-        Ok(rekey)
+        Ok(Rekey { joined: joined.to_vec(), ..self.carry_out(plan, random)? })
     }
 
     /// Replaces the root's key alone, under the previous one: a rekey that time demands, not a departure.
@@ -71,32 +69,24 @@ impl KeyTree {
     /// [`TreeError::EpochsExhausted`], with nothing changed.
     pub fn refresh(&mut self, random: &mut dyn Random) -> Result<Rekey, TreeError> {
         let plan = Plan::refresh(self);
-        self.carry_out(&plan, random)
+        self.carry_out(plan, random)
     }
 
     fn no_rekey(&self) -> Rekey {
         Rekey::none(self.epoch, self.root_id(), self.config.degree, self.config.key_length)
     }
 
-    fn carry_out(&mut self, plan: &Plan, random: &mut dyn Random) -> Result<Rekey, TreeError> {
+    fn carry_out(&mut self, mut plan: Plan, random: &mut dyn Random) -> Result<Rekey, TreeError> {
         //= rfc6407#section-5.6.3.1
         //# Each new key distributed by the GCKS for this node will have a key handle identity distinct from
         //# previous or successive key handles specified for this node.
         let drawn = Handle::drawn(self.epoch + 1).ok_or(TreeError::EpochsExhausted)?;
-        let mut rekey = self.draw(plan, drawn, random);
+        let mut rekey = self.draw(&mut plan, drawn, random);
         // From here on nothing fails.
-        let levels = self.nodes.levels().max(usize::from(plan.depth) + 1);
-        self.nodes.set_levels(levels);
-        for leaf in plan.level(0) {
-            self.change_leaf(leaf, &rekey);
-        }
-        for level in 1..plan.levels() {
-            let mut children = plan.level(level - 1);
-            for mark in plan.level(level) {
-                let (family, others) = children.split_at(usize::from(mark.children));
-                children = others;
-                self.change(NodeId::new(level, mark.index), mark, family, &mut rekey);
-            }
+        self.nodes.set_levels(self.nodes.levels().max(usize::from(plan.depth) + 1));
+        match self.config.key_length {
+            KeyLength::Octets16 => self.change::<16>(&plan, &mut rekey),
+            KeyLength::Octets32 => self.change::<32>(&plan, &mut rekey),
         }
         self.nodes.set_levels(usize::from(plan.depth) + 1);
         self.epoch = rekey.epoch;
@@ -107,99 +97,142 @@ impl KeyTree {
     }
 
     /// Makes all keys of a rekey, and lists the nodes that they are for.
-    fn draw(&self, plan: &Plan, drawn: Handle, random: &mut dyn Random) -> Rekey {
+    fn draw(&self, plan: &mut Plan, drawn: Handle, random: &mut dyn Random) -> Rekey {
         let length = self.config.key_length;
-        let mut rekey = Rekey::none(drawn.epoch(), NodeId::new(plan.depth, 0), self.config.degree, length);
-        rekey.changed.reserve_exact(plan.counts.changed as usize);
-        rekey.advanced.reserve_exact(plan.counts.advanced as usize);
-        for (level, mark) in plan.marks() {
-            let nodes = match mark.fate {
-                Fate::Absent => continue,
-                Fate::Advanced => &mut rekey.advanced,
-                Fate::Removed => &mut rekey.removed,
-                Fate::Replaced | Fate::UnderPrevious => &mut rekey.changed,
-            };
-            nodes.push(NodeId::new(level, mark.index));
-        }
-        let Ok(new) = Keys::filled(rekey.changed.len(), length, |octets| {
+        let Ok(new) = Keys::filled(plan.changed.len(), length, |octets| {
             random.fill(octets);
             Ok::<_, Infallible>(())
         });
         let before = |node: &NodeId| self.key(*node).expect("an advanced node was there");
-        let advanced = Keys::filled(rekey.advanced.len(), length, |octets| {
-            Engine::best().advance(rekey.advanced.iter().map(|node| before(node).key), octets)
+        let advanced_keys = Keys::filled(plan.advanced.len(), length, |octets| {
+            Engine::best().advance(plan.advanced.iter().map(|node| before(node).key), octets)
         });
-        let advanced = advanced.expect("the keys of a tree have one length, and so have their successors");
-        let handles = rekey.advanced.iter().map(|node| {
+        let handles = plan.advanced.iter().map(|node| {
             before(node)
                 .handle
                 .advanced()
                 .expect("a key that has been advanced as often as can be is replaced")
         });
-        let handles = handles.collect();
-        rekey.wraps.reserve_exact(plan.counts.wraps);
-        rekey.held = Held::with_capacity(plan.counts.held, length);
-        rekey.with_keys(drawn, new, handles, advanced)
-    }
-
-    fn change_leaf(&mut self, mark: &Mark, rekey: &Rekey) {
-        let node = NodeId::new(0, mark.index);
-        match mark.fate {
-            Fate::Removed => self.nodes.remove(node),
-            _ => {
-                let key = rekey.new_key(mark.position as usize);
-                self.nodes.set(node, key.handle, key.key);
-            }
+        Rekey {
+            advanced_handles: handles.collect(),
+            advanced_keys: advanced_keys
+                .expect("the keys of a tree have one length, and so have their successors"),
+            changed: std::mem::take(&mut plan.changed),
+            advanced: std::mem::take(&mut plan.advanced),
+            removed: std::mem::take(&mut plan.removed),
+            wraps: Vec::with_capacity(plan.wraps),
+            drawn,
+            new,
+            held: Held::with_capacity(plan.held, length),
+            ..Rekey::none(drawn.epoch(), NodeId::new(plan.depth, 0), self.config.degree, length)
         }
     }
 
-    /// Changes a node above the leaves, and says under which keys its new key goes. Nodes come bottom up.
-    fn change(&mut self, target: NodeId, mark: &Mark, marked: &[Mark], rekey: &mut Rekey) {
-        let position = mark.position as usize;
-        match mark.fate {
-            Fate::Absent => {}
-            Fate::Advanced => {
-                let key = rekey.advanced_key(position);
-                self.nodes.set(target, key.handle, key.key);
-            }
-            Fate::Removed => self.nodes.remove(target),
-            Fate::Replaced => {
-                self.deliver(target, mark, marked, rekey);
-                let key = rekey.new_key(position);
-                self.nodes.set(target, key.handle, key.key);
-            }
-            Fate::UnderPrevious => {
-                // The key that the members hold is copied before it is overwritten.
-                let previous = self.key(target).expect("a node with a previous key is in the tree");
-                let under = rekey.held.push_previous(previous);
-                rekey.wraps.push(Wrap { target, under });
-                let key = rekey.new_key(position);
-                self.nodes.set(target, key.handle, key.key);
-            }
-        }
-    }
-
-    /// Says under which keys of its children the new key of a node goes.
-    fn deliver(&self, target: NodeId, mark: &Mark, marked: &[Mark], rekey: &mut Rekey) {
-        let family = self.nodes.family(target);
-        let key_len = self.config.key_length.octets();
-        let first_child = target.index() * u32::from(self.config.degree.k());
-        let mut marked = marked.iter();
-        let mut heirs = mark.heirs;
-        while heirs != 0 {
-            let place = heirs.trailing_zeros();
-            heirs &= heirs - 1;
-            let under = if mark.renewed >> place & 1 == 1 {
-                let child = marked.find(|child| child.index == first_child + place);
-                let child = child.expect("an heir with a changed key is marked");
-                match child.fate {
-                    Fate::Advanced => UnderKey::Advanced(child.position),
-                    _ => UnderKey::New(child.position),
+    /// Changes the nodes and says what is wrapped under what, level by level. Keys have `L` octets.
+    fn change<const L: usize>(&mut self, plan: &Plan, rekey: &mut Rekey) {
+        for level in 0..plan.levels() {
+            let marks = plan.level(level);
+            self.come_and_go(level, marks, rekey);
+            if level + 1 == plan.levels() {
+                // The top has no parent whose family it could be changed with.
+                for mark in marks {
+                    if let Some((handle, key)) = key_after::<L>(mark, rekey) {
+                        self.nodes.set(NodeId::new(level, mark.index), handle, key);
+                    }
                 }
-            } else {
-                rekey.held.push_child(place as u8, family.key(place, key_len))
-            };
+                break;
+            }
+            let mut children = marks;
+            for mark in plan.level(level + 1) {
+                let (family, others) = children.split_at(usize::from(mark.children));
+                children = others;
+                self.change_family::<L>(NodeId::new(level + 1, mark.index), mark, family, rekey);
+            }
+        }
+    }
+
+    /// Removes the nodes of a level that vanish, and brings new ones into being.
+    fn come_and_go(&mut self, level: u8, marks: &[Mark], rekey: &Rekey) {
+        for mark in marks {
+            let node = NodeId::new(level, mark.index);
+            match mark.fate {
+                Fate::Created => self.nodes.set(node, rekey.drawn, rekey.new.key(mark.position as usize)),
+                Fate::Removed => self.nodes.remove(node),
+                _ => {}
+            }
+        }
+    }
+
+    /// Changes the keys of the marked children of a node, and says under which keys the node's own new key goes. Its
+    /// own key changes later, with its siblings': so the rows of a family are visited once.
+    #[inline]
+    fn change_family<const L: usize>(
+        &mut self,
+        target: NodeId,
+        mark: &Mark,
+        marked: &[Mark],
+        rekey: &mut Rekey,
+    ) {
+        if mark.fate == Fate::UnderPrevious {
+            let previous = self.key(target).expect("a node with a previous key is in the tree");
+            let key = previous.key.first_chunk::<L>().expect("keys have one length");
+            let under = rekey.held.push_previous(previous.handle, key);
             rekey.wraps.push(Wrap { target, under });
         }
+        let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced) && mark.heirs != 0;
+        if !delivers && marked.iter().all(|child| matches!(child.fate, Fate::Absent | Fate::Removed)) {
+            return;
+        }
+        let first_child = target.index() * u32::from(self.config.degree.k());
+        let mut family: FamilyMut<'_, L> = self.nodes.family_mut(target);
+        for child in marked {
+            if let Some((handle, key)) = key_after::<L>(child, rekey) {
+                family.set(child.index - first_child, handle, key);
+            }
+        }
+        if delivers {
+            deliver(target, mark, marked, &family, rekey);
+        }
+    }
+}
+
+/// Finds the handle and the key that a node has after the change; none if it is not there.
+#[inline]
+fn key_after<'a, const L: usize>(mark: &Mark, rekey: &'a Rekey) -> Option<(Handle, &'a [u8; L])> {
+    let position = mark.position as usize;
+    match mark.fate {
+        Fate::Absent | Fate::Removed => None,
+        Fate::Advanced => Some((rekey.advanced_handles[position], &rekey.advanced_keys.all()[position])),
+        Fate::Created | Fate::Replaced | Fate::UnderPrevious => {
+            Some((rekey.drawn, &rekey.new.all()[position]))
+        }
+    }
+}
+
+/// Says under which keys of its children the new key of a node goes.
+#[inline]
+fn deliver<const L: usize>(
+    target: NodeId,
+    mark: &Mark,
+    marked: &[Mark],
+    family: &FamilyMut<'_, L>,
+    rekey: &mut Rekey,
+) {
+    let mut renewed = marked.iter().filter(|child| child.heirs != 0);
+    let mut heirs = mark.heirs;
+    while heirs != 0 {
+        let place = heirs.trailing_zeros();
+        heirs &= heirs - 1;
+        let under = if mark.renewed >> place & 1 == 1 {
+            let child = renewed.next().expect("an heir with a changed key is marked");
+            match child.fate {
+                Fate::Advanced => UnderKey::Advanced(child.position),
+                _ => UnderKey::New(child.position),
+            }
+        } else {
+            let (handle, key) = family.key(place);
+            rekey.held.push_child(place as u8, handle, key)
+        };
+        rekey.wraps.push(Wrap { target, under });
     }
 }

@@ -34,10 +34,18 @@ impl Keys {
         Ok(Self { key_len, octets })
     }
 
-    /// Adds a key, for which there is room.
-    pub(crate) fn push(&mut self, key: &[u8]) {
-        debug_assert!(self.octets.len() + key.len() <= self.octets.capacity(), "there is room for the key");
+    /// Adds a key, for which there is room. Keys have `L` octets.
+    #[inline]
+    pub(crate) fn push<const L: usize>(&mut self, key: &[u8; L]) {
+        debug_assert_eq!(L, self.key_len, "keys have one length");
+        debug_assert!(self.octets.len() + L <= self.octets.capacity(), "there is room for the key");
         self.octets.extend_from_slice(key);
+    }
+
+    /// Shows all keys, of `L` octets.
+    pub(crate) fn all<const L: usize>(&self) -> &[[u8; L]] {
+        debug_assert_eq!(L, self.key_len, "keys have one length");
+        self.octets.as_chunks().0
     }
 
     /// Shows a key.

@@ -17,21 +17,17 @@ pub(crate) struct Plan {
     pub(crate) extent: u32,
     /// The tree's depth afterwards.
     pub(crate) depth: u8,
-    /// What else there will be how many of.
-    pub(crate) counts: Counts,
+    /// The nodes that get new keys, those whose keys are advanced, and those that vanish; each bottom up.
+    pub(crate) changed: Vec<NodeId>,
+    pub(crate) advanced: Vec<NodeId>,
+    pub(crate) removed: Vec<NodeId>,
+    /// How many wraps there will be, and how many of them under keys that members hold.
+    pub(crate) wraps: usize,
+    pub(crate) held: usize,
     /// The marked nodes, bottom up.
     marks: Vec<Mark>,
     /// Where in `marks` each level ends.
     ends: Vec<usize>,
-}
-
-/// How many of what a batch will yield.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counts {
-    pub(crate) changed: u32,
-    pub(crate) advanced: u32,
-    pub(crate) wraps: usize,
-    pub(crate) held: usize,
 }
 
 /// A node at or above a changed leaf. In the masks, a set bit i stands for child i.
@@ -59,6 +55,8 @@ pub(crate) enum Fate {
     Absent,
     /// Its key goes through the one-way advance.
     Advanced,
+    /// It was not there; its heirs receive its first key under their own keys.
+    Created,
     /// It vanishes.
     Removed,
     /// It gets a new key, which its heirs receive under their own keys.
@@ -113,17 +111,31 @@ impl Plan {
         let heirs = tree.nodes.children(tree.root_id());
         let fate = if heirs == 0 { Fate::Replaced } else { Fate::UnderPrevious };
         plan.ends.resize(usize::from(tree.depth), 0);
-        plan.push(Mark { index: 0, position: 0, heirs, renewed: 0, children: 0, fate, left: false });
+        plan.push(
+            tree.depth,
+            Mark { index: 0, position: 0, heirs, renewed: 0, children: 0, fate, left: false },
+        );
         plan.ends.push(1);
         plan
     }
 
     fn unmarked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, extent: u32) -> Self {
         let depth = tree.degree().depth_for(extent);
-        let changes = joined.len() + departed.len();
         // Above the changed leaves there are at most as many nodes on each level, and mostly far fewer.
-        let marks = Vec::with_capacity(changes * 4);
-        Self { joined, departed, extent, depth, counts: Counts::default(), marks, ends: Vec::new() }
+        let room = (joined.len() + departed.len()) * 4;
+        Self {
+            joined,
+            departed,
+            extent,
+            depth,
+            changed: Vec::with_capacity(room),
+            advanced: Vec::new(),
+            removed: Vec::new(),
+            wraps: 0,
+            held: 0,
+            marks: Vec::with_capacity(room),
+            ends: Vec::new(),
+        }
     }
 
     /// Marks the leaves, and then each level from the marks of the one below.
@@ -148,11 +160,12 @@ impl Plan {
                     let left = departed == Some(joined);
                     next += 1;
                     gone += usize::from(left);
-                    self.push(mark(joined, Fate::Replaced, left));
+                    let fate = if left { Fate::Replaced } else { Fate::Created };
+                    self.push(0, mark(joined, fate, left));
                 }
                 (_, Some(departed)) => {
                     gone += 1;
-                    self.push(mark(departed, Fate::Removed, true));
+                    self.push(0, mark(departed, Fate::Removed, true));
                 }
                 (_, None) => break,
             }
@@ -161,82 +174,86 @@ impl Plan {
     }
 
     fn mark_level(&mut self, tree: &KeyTree, level: u8) {
-        let k = u32::from(tree.degree().k());
-        let mut children = self.range(level - 1);
+        let range = self.range(level - 1);
         // When the top of the tree is dropped, the new root may have no change below it, and yet the group's key must be
         // new. When a top is added, the old root must hang from it, wherever the joiners sit. And the root of a tree
         // without members may be left without a child.
         let top_changes = level >= self.depth || level > tree.depth || level == tree.depth && tree.is_empty();
-        if top_changes && self.marks[children.clone()].first().is_none_or(|mark| mark.index >= k) {
-            self.mark_node(tree, NodeId::new(level, 0), 0..0);
+        let k = u32::from(tree.degree().k());
+        if top_changes && self.marks[range.clone()].first().is_none_or(|mark| mark.index >= k) {
+            self.mark_family(tree, NodeId::new(level, 0), 0..0);
         }
-        while let Some(first) = self.marks[children.clone()].first() {
-            let parent = NodeId::new(level - 1, first.index).parent(tree.degree());
-            let behind = u64::from(parent.index() + 1) * u64::from(k);
-            // A family is small: its end is near.
-            let family = self.marks[children.clone()].iter().take(k as usize);
-            let count = family.take_while(|mark| u64::from(mark.index) < behind).count();
-            self.mark_node(tree, parent, children.start..children.start + count);
-            children.start += count;
+        let mut next = range.start;
+        while next < range.end {
+            let parent = NodeId::new(level, tree.degree().parent_index(self.marks[next].index));
+            next += self.mark_family(tree, parent, next..range.end);
         }
         self.ends.push(self.marks.len());
     }
 
-    /// Marks a node, given where the marks of its marked children are.
-    fn mark_node(&mut self, tree: &KeyTree, node: NodeId, marked: Range<usize>) {
+    /// Marks a node whose marked children, if it has any, come first in `marked`. Returns how many it has.
+    fn mark_family(&mut self, tree: &KeyTree, node: NodeId, marked: Range<usize>) -> usize {
         let before = tree.nodes.children(node);
         let (mut there, mut heirs, mut renewed, mut left) = (before, before, 0, false);
-        let first_child = node.index() * u32::from(tree.degree().k());
-        for child in &self.marks[marked.clone()] {
-            let bit = 1 << (child.index - first_child);
+        let k = u32::from(tree.degree().k());
+        let first_child = node.index() * k;
+        let mut children = 0;
+        for child in &self.marks[marked] {
+            let place = child.index - first_child;
+            if place >= k {
+                break;
+            }
+            let bit = 1 << place;
             there = there & !bit | if child.is_there() { bit } else { 0 };
             heirs &= !bit;
             renewed |= if child.heirs != 0 { bit } else { 0 };
             left |= child.left;
+            children += 1;
         }
         heirs |= renewed;
         // Every node up to the root is there while it has a child, and the root always.
         let existed = node.level() <= tree.depth && (before != 0 || node == tree.root_id());
         let stays = node.level() <= self.depth && (there != 0 || node == NodeId::new(self.depth, 0));
-        let children = marked.len() as u8;
-        let only_joins = existed && !left && heirs != 0 && children != 0;
-        let fate = if !stays {
-            if existed { Fate::Removed } else { Fate::Absent }
-        } else if only_joins && tree.config.joining == Joining::Advance {
-            // Whoever departed from below knows the previous key; but nobody did.
-            if tree.can_advance(node) { Fate::Advanced } else { Fate::UnderPrevious }
-        } else if existed && !left && heirs.count_ones() > 1 {
+        let fate = match (existed, stays) {
+            (false, false) => Fate::Absent,
+            (false, true) => Fate::Created,
+            (true, false) => Fate::Removed,
+            // Whoever departed from below knows the previous key.
+            (true, true) if left || heirs == 0 => Fate::Replaced,
+            (true, true) if children != 0 && tree.config.joining == Joining::Advance => {
+                if tree.can_advance(node) { Fate::Advanced } else { Fate::UnderPrevious }
+            }
             // With a single heir, its key does as well, and it saves the heir a second start.
-            Fate::UnderPrevious
-        } else {
-            Fate::Replaced
+            (true, true) if heirs.is_power_of_two() => Fate::Replaced,
+            (true, true) => Fate::UnderPrevious,
         };
-        self.push(Mark { index: node.index(), position: 0, heirs, renewed, children, fate, left });
+        let mark = Mark { index: node.index(), position: 0, heirs, renewed, children, fate, left };
+        self.push(node.level(), mark);
+        usize::from(children)
     }
 
-    /// Adds a mark, and numbers and counts what it stands for.
-    fn push(&mut self, mut mark: Mark) {
-        let counts = &mut self.counts;
+    /// Adds a mark, and lists and counts what it stands for.
+    #[inline]
+    fn push(&mut self, level: u8, mut mark: Mark) {
+        let node = NodeId::new(level, mark.index);
         match mark.fate {
+            Fate::Absent => {}
             Fate::Advanced => {
-                mark.position = counts.advanced;
-                counts.advanced += 1;
+                mark.position = self.advanced.len() as u32;
+                self.advanced.push(node);
             }
-            Fate::Absent | Fate::Removed => {}
-            Fate::Replaced | Fate::UnderPrevious => {
-                mark.position = counts.changed;
-                counts.changed += 1;
-            }
-        }
-        match mark.fate {
-            Fate::Absent | Fate::Advanced | Fate::Removed => {}
-            Fate::Replaced => {
-                counts.wraps += mark.heirs.count_ones() as usize;
-                counts.held += (mark.heirs & !mark.renewed).count_ones() as usize;
+            Fate::Removed => self.removed.push(node),
+            Fate::Created | Fate::Replaced => {
+                mark.position = self.changed.len() as u32;
+                self.changed.push(node);
+                self.wraps += mark.heirs.count_ones() as usize;
+                self.held += (mark.heirs & !mark.renewed).count_ones() as usize;
             }
             Fate::UnderPrevious => {
-                counts.wraps += 1;
-                counts.held += 1;
+                mark.position = self.changed.len() as u32;
+                self.changed.push(node);
+                self.wraps += 1;
+                self.held += 1;
             }
         }
         self.marks.push(mark);
@@ -245,11 +262,6 @@ impl Plan {
     /// Returns the marks of a level; none above the last.
     pub(crate) fn level(&self, level: u8) -> &[Mark] {
         &self.marks[self.range(level)]
-    }
-
-    /// Goes through all marks and their levels, bottom up.
-    pub(crate) fn marks(&self) -> impl Iterator<Item = (u8, &Mark)> {
-        (0..self.levels()).flat_map(|level| self.level(level).iter().map(move |mark| (level, mark)))
     }
 
     /// Returns the number of levels with marks.

@@ -29,14 +29,14 @@ pub struct Rekey {
     /// The encryptions that bring the new keys to the remaining members, bottom up: a member that goes through
     /// them in this order has each key that it needs before it needs it.
     pub wraps: Vec<Wrap>,
-    degree: Degree,
+    pub(crate) degree: Degree,
     /// The handle of each key of `changed`.
-    drawn: Handle,
+    pub(crate) drawn: Handle,
     /// The keys of `changed`, in its order.
-    new: Keys,
+    pub(crate) new: Keys,
     /// The handles and keys of `advanced`, in its order.
-    advanced_handles: Vec<Handle>,
-    advanced_keys: Keys,
+    pub(crate) advanced_handles: Vec<Handle>,
+    pub(crate) advanced_keys: Keys,
     /// Keys that members hold already, in the order of the wraps under them.
     pub(crate) held: Held,
 }
@@ -64,17 +64,23 @@ impl Held {
     }
 
     /// Adds the key of a child, and returns what a wrap under it says.
-    pub(crate) fn push_child(&mut self, place: u8, key: KeyRef<'_>) -> UnderKey {
+    #[inline]
+    pub(crate) fn push_child<const L: usize>(
+        &mut self,
+        place: u8,
+        handle: Handle,
+        key: &[u8; L],
+    ) -> UnderKey {
         let number = self.places.len() as u32;
         self.places.push(place);
-        self.handles.push(key.handle);
-        self.keys.push(key.key);
+        self.handles.push(handle);
+        self.keys.push(key);
         UnderKey::Held(number)
     }
 
     /// Adds the previous key of the target itself.
-    pub(crate) fn push_previous(&mut self, key: KeyRef<'_>) -> UnderKey {
-        self.push_child(ITSELF, key)
+    pub(crate) fn push_previous<const L: usize>(&mut self, handle: Handle, key: &[u8; L]) -> UnderKey {
+        self.push_child(ITSELF, handle, key)
     }
 }
 
@@ -96,11 +102,6 @@ impl Rekey {
             advanced_keys: Keys::with_capacity(0, key_length),
             held: Held::with_capacity(0, key_length),
         }
-    }
-
-    /// Describes a change that draws the keys `new` under the handle `drawn` and computes others.
-    pub(crate) fn with_keys(self, drawn: Handle, new: Keys, handles: Vec<Handle>, advanced: Keys) -> Self {
-        Self { drawn, new, advanced_handles: handles, advanced_keys: advanced, ..self }
     }
 
     /// Shows the key that a node of [`Rekey::changed`] or [`Rekey::advanced`] has after the change.
@@ -180,11 +181,11 @@ impl Rekey {
         self.changed.is_empty() && self.advanced.is_empty()
     }
 
-    pub(crate) fn new_key(&self, place: usize) -> KeyRef<'_> {
+    fn new_key(&self, place: usize) -> KeyRef<'_> {
         KeyRef { handle: self.drawn, key: self.new.key(place) }
     }
 
-    pub(crate) fn advanced_key(&self, place: usize) -> KeyRef<'_> {
+    fn advanced_key(&self, place: usize) -> KeyRef<'_> {
         KeyRef { handle: self.advanced_handles[place], key: self.advanced_keys.key(place) }
     }
 }

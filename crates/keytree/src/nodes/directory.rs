@@ -4,6 +4,8 @@
 //! chapter. Each has a word of 64 bits that says which of its parts are occupied, and each chapter another that says
 //! which are full, so that the next vacant or occupied place is found by looking at a few words.
 
+use super::pool::Spot;
+
 /// The segments of a chapter.
 const CHAPTER: usize = 64;
 
@@ -13,14 +15,26 @@ pub(super) struct Segment {
     /// A set bit i stands for the i-th node.
     pub(super) occupied: u64,
     /// The block with the rows, in the pool of `class`.
-    pub(super) block: u32,
+    slab: u32,
+    place: u16,
     /// The size of the block.
     pub(super) class: u8,
 }
 
 impl Segment {
     /// A segment without nodes and without block.
-    pub(super) const VACANT: Self = Self { occupied: 0, block: 0, class: 0 };
+    pub(super) const VACANT: Self = Self { occupied: 0, slab: 0, place: 0, class: 0 };
+
+    /// Describes a segment whose rows lie in a block.
+    pub(super) fn new(occupied: u64, class: u8, spot: Spot) -> Self {
+        Self { occupied, slab: spot.slab, place: spot.place, class }
+    }
+
+    /// Returns where the rows lie.
+    #[inline]
+    pub(super) fn spot(&self) -> Spot {
+        Spot { slab: self.slab, place: self.place }
+    }
 }
 
 struct Chapter {
@@ -41,6 +55,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Returns a segment.
+    #[inline]
     pub(super) fn segment(&self, number: u32) -> Segment {
         match self.chapter(number) {
             Some(chapter) => chapter.segments[number as usize % CHAPTER],
@@ -49,10 +64,24 @@ impl Directory {
     }
 
     /// Says where the rows of a segment with nodes lie now.
-    pub(super) fn relocate(&mut self, number: u32, block: u32) {
+    pub(super) fn relocate(&mut self, number: u32, spot: Spot) {
         let chapter = self.chapters[number as usize / CHAPTER].as_mut();
-        chapter.expect("a segment with a block has its chapter").segments[number as usize % CHAPTER].block =
-            block;
+        let chapter = chapter.expect("a segment with a block has its chapter");
+        let segment = &mut chapter.segments[number as usize % CHAPTER];
+        *segment = Segment::new(segment.occupied, segment.class, spot);
+    }
+
+    /// Takes a node from a segment, which keeps others. Returns the segment as it is then.
+    #[inline]
+    pub(super) fn vacate(&mut self, number: u32, place: u32) -> Segment {
+        let (chapter_number, segment_place) = (number as usize / CHAPTER, number as usize % CHAPTER);
+        let chapter = self.chapters[chapter_number].as_mut().expect("a segment with nodes has its chapter");
+        let segment = &mut chapter.segments[segment_place];
+        segment.occupied &= !(1 << place);
+        debug_assert_ne!(segment.occupied, 0, "the segment keeps other nodes");
+        chapter.full &= !(1 << segment_place);
+        self.full[chapter_number / 64] &= !(1 << (chapter_number % 64));
+        *segment
     }
 
     /// Changes a segment. `full` says whether it has no vacant place.
@@ -136,6 +165,7 @@ impl Directory {
         )
     }
 
+    #[inline]
     fn chapter(&self, number: u32) -> Option<&Chapter> {
         self.chapters.get(number as usize / CHAPTER)?.as_deref()
     }
@@ -155,7 +185,7 @@ fn set_bit(word: &mut u64, place: usize, value: bool) {
 mod tests {
     use super::*;
 
-    const SOME: Segment = Segment { occupied: 5, block: 9, class: 2 };
+    const SOME: Segment = Segment { occupied: 5, slab: 9, place: 1, class: 2 };
 
     #[test]
     fn finds_vacancies_behind_full_chapters() {
@@ -190,8 +220,11 @@ mod tests {
         directory.set(3, SOME, false);
         assert_eq!(directory.iter().map(|(number, _)| number).collect::<Vec<_>>(), [3, 1_000_000]);
         assert_eq!(directory.iter_from(64).rev().collect::<Vec<_>>(), [(1_000_000, SOME)]);
-        directory.relocate(3, 77);
-        assert_eq!(directory.segment(3).block, 77);
+        let elsewhere = Spot { slab: 77, place: 7 };
+        directory.relocate(3, elsewhere);
+        assert_eq!(directory.segment(3), Segment::new(SOME.occupied, SOME.class, elsewhere));
+        assert_eq!(directory.vacate(3, 2).occupied, 1);
+        assert_eq!((directory.segment(3).occupied, directory.next_with_vacancy(3)), (1, 3));
         directory.set(1_000_000, Segment::VACANT, false);
         assert!(directory.chapters.len() == 1 && directory.chapters.capacity() <= 2);
         assert_eq!((directory.segment(1_000_000), directory.segment(4)), (Segment::VACANT, Segment::VACANT));

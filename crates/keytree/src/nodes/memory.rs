@@ -21,6 +21,10 @@ impl Memory {
         if length >= MAPPED_LEN_MIN
             && let Ok(mapped) = MmapMut::map_anon(length)
         {
+            #[cfg(target_os = "linux")]
+            if length >= 2 << 20 {
+                let _ = mapped.advise(memmap2::Advice::HugePage);
+            }
             return Self::Mapped(mapped);
         }
         // A system that maps nothing more may still have room in the allocator, which aborts if not.

@@ -7,17 +7,23 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `cut` | how a level is cut into segments |
 //! | `directory` | which nodes of a level there are, and in which block |
+//! | `family` | the rows of siblings |
 //! | `pool` | blocks of one size, without gaps, in slabs that come and go |
 //! | `memory` | where slabs lie |
 
+mod cut;
 mod directory;
+mod family;
 mod memory;
 mod pool;
 
 use zeroize::Zeroize;
 
+pub(crate) use self::family::FamilyMut;
 use self::{
+    cut::Cut,
     directory::{Directory, Segment},
     pool::{HANDLE_LEN, Owner, Pool},
 };
@@ -39,69 +45,8 @@ pub(crate) struct Nodes {
     pools: Vec<Pool>,
 }
 
-/// How a level is cut into segments of whole families.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    k: u32,
-    /// The families of a segment.
-    families: u32,
-    /// The bits of k and of `families`, where both are powers of two: dividing by shifts takes a fraction of the time.
-    logs: Option<(u32, u32)>,
-}
-
-impl Cut {
-    fn new(degree: Degree) -> Self {
-        let k = u32::from(degree.k());
-        let families = 64 / k;
-        Self { k, families, logs: k.is_power_of_two().then(|| (k.ilog2(), families.ilog2())) }
-    }
-
-    fn nodes(self) -> u32 {
-        self.k * self.families
-    }
-
-    /// Finds a node: segment, and place in it.
-    fn node(self, index: u32) -> (u32, u32) {
-        match self.logs {
-            Some((k, families)) => (index >> (k + families), index & ((1 << (k + families)) - 1)),
-            None => (index / self.nodes(), index % self.nodes()),
-        }
-    }
-
-    /// Finds the children of a node: segment, and the first one's place in it.
-    fn family(self, parent: u32) -> (u32, u32) {
-        match self.logs {
-            Some((k, families)) => (parent >> families, (parent & ((1 << families) - 1)) << k),
-            None => (parent / self.families, parent % self.families * self.k),
-        }
-    }
-
-    fn is_full(self, occupied: u64) -> bool {
-        occupied == u64::MAX >> (64 - self.nodes())
-    }
-}
-
-/// The children of one node, and their rows.
-#[derive(Clone, Copy)]
-pub(crate) struct Family<'a> {
-    /// A set bit i stands for a child in place i.
-    pub(crate) occupied: u8,
-    direct: bool,
-    handles: &'a [u8],
-    keys: &'a [u8],
-}
-
-impl<'a> Family<'a> {
-    const NONE: Self = Self { occupied: 0, direct: true, handles: &[], keys: &[] };
-
-    /// Shows the key of the child in `place`, which is there.
-    pub(crate) fn key(&self, place: u32, key_len: usize) -> KeyRef<'a> {
-        let row =
-            if self.direct { place } else { (self.occupied & ((1 << place) - 1)).count_ones() } as usize;
-        row_of(self.handles, self.keys, row, key_len)
-    }
-}
-
+/// Reads one row.
+#[inline]
 fn row_of<'a>(handles: &'a [u8], keys: &'a [u8], row: usize, key_len: usize) -> KeyRef<'a> {
     let handle = handles[row * HANDLE_LEN..].first_chunk().expect("each row has a handle");
     KeyRef {
@@ -115,6 +60,7 @@ fn rank(occupied: u64, place: u32) -> usize {
     (occupied & ((1 << place) - 1)).count_ones() as usize
 }
 
+#[inline]
 fn row(segment: Segment, place: u32) -> usize {
     if segment.class == DIRECT { place as usize } else { rank(segment.occupied, place) }
 }
@@ -154,7 +100,7 @@ impl Nodes {
         if segment.occupied >> place & 1 == 0 {
             return None;
         }
-        let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.block);
+        let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.spot());
         Some(row_of(handles, keys, row(segment, place), self.key_len))
     }
 
@@ -163,31 +109,23 @@ impl Nodes {
         let level = usize::from(parent.level()).checked_sub(1);
         let Some(directory) = level.and_then(|level| self.levels.get(level)) else { return 0 };
         let (number, first) = self.cut.family(parent.index());
-        (directory.segment(number).occupied >> first) as u8 & self.family_mask()
+        self.cut.family_bits(directory.segment(number).occupied >> first)
     }
 
-    /// Shows the children of a node.
-    pub(crate) fn family(&self, parent: NodeId) -> Family<'_> {
-        let level = usize::from(parent.level()).checked_sub(1);
-        let Some(directory) = level.and_then(|level| self.levels.get(level)) else { return Family::NONE };
+    /// Shows the children of a node, of which there is at least one, to be changed. Keys have `L` octets.
+    #[inline]
+    pub(crate) fn family_mut<const L: usize>(&mut self, parent: NodeId) -> FamilyMut<'_, L> {
         let (number, first) = self.cut.family(parent.index());
-        let segment = directory.segment(number);
-        let occupied = (segment.occupied >> first) as u8 & self.family_mask();
-        if occupied == 0 {
-            return Family::NONE;
-        }
-        let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.block);
+        let segment = self.levels[usize::from(parent.level()) - 1].segment(number);
+        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.spot());
+        let (handles, keys) = (handles.as_chunks_mut().0, keys.as_chunks_mut().0);
         let first_row = row(segment, first);
-        Family {
-            occupied,
+        FamilyMut {
+            occupied: self.cut.family_bits(segment.occupied >> first),
             direct: segment.class == DIRECT,
-            handles: &handles[first_row * HANDLE_LEN..],
-            keys: &keys[first_row * self.key_len..],
+            handles: &mut handles[first_row..],
+            keys: &mut keys[first_row..],
         }
-    }
-
-    fn family_mask(&self) -> u8 {
-        u8::MAX >> (8 - self.cut.k)
     }
 
     /// Sets the key of a node, and brings the node into being if it is not there. Its level is there, `handle` is of
@@ -200,7 +138,7 @@ impl Nodes {
             segment = self.insert(node.level(), number, segment, place);
         }
         let row = row(segment, place);
-        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.block);
+        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.spot());
         handles[row * HANDLE_LEN..][..HANDLE_LEN].copy_from_slice(&handle.as_u32().to_ne_bytes());
         keys[row * self.key_len..][..self.key_len].copy_from_slice(key);
     }
@@ -210,15 +148,15 @@ impl Nodes {
         let count = segment.occupied.count_ones() as usize;
         let class = class_for(count + 1);
         if count == 0 {
-            segment.class = class;
-            segment.block = self.pools[usize::from(class)].take(Owner { level, segment: number });
+            let spot = self.pools[usize::from(class)].take(Owner { level, segment: number });
+            segment = Segment::new(0, class, spot);
         } else if segment.class != DIRECT && count == self.pools[usize::from(segment.class)].rows() {
             segment = self.rebuild(level, number, segment, class);
         }
         if segment.class != DIRECT {
             let row = rank(segment.occupied, place);
             let key_len = self.key_len;
-            let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.block);
+            let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.spot());
             handles.copy_within(row * HANDLE_LEN..count * HANDLE_LEN, (row + 1) * HANDLE_LEN);
             keys.copy_within(row * key_len..count * key_len, (row + 1) * key_len);
         }
@@ -231,14 +169,15 @@ impl Nodes {
     /// Erases a node.
     pub(crate) fn remove(&mut self, node: NodeId) {
         let (number, place) = self.cut.node(node.index());
-        let Some(directory) = self.levels.get(usize::from(node.level())) else { return };
-        let mut segment = directory.segment(number);
-        if segment.occupied >> place & 1 == 0 {
+        let Some(directory) = self.levels.get_mut(usize::from(node.level())) else { return };
+        let segment = directory.segment(number);
+        let left = segment.occupied & !(1 << place);
+        if left == segment.occupied {
             return;
         }
         let (count, key_len) = (segment.occupied.count_ones() as usize, self.key_len);
         let mut row = row(segment, place);
-        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.block);
+        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.spot());
         if segment.class != DIRECT {
             handles.copy_within((row + 1) * HANDLE_LEN..count * HANDLE_LEN, row * HANDLE_LEN);
             keys.copy_within((row + 1) * key_len..count * key_len, row * key_len);
@@ -246,38 +185,38 @@ impl Nodes {
         }
         handles[row * HANDLE_LEN..][..HANDLE_LEN].fill(0);
         keys[row * key_len..][..key_len].zeroize();
-        segment.occupied &= !(1 << place);
-        if segment.occupied == 0 {
+        if left == 0 {
+            directory.set(number, Segment::VACANT, false);
             self.give_back(segment);
-            segment = Segment::VACANT;
+            return;
         }
-        self.levels[usize::from(node.level())].set(number, segment, false);
-        let class = class_left(segment.class, segment.occupied.count_ones());
-        if segment.occupied != 0 && class < segment.class {
-            segment = self.rebuild(node.level(), number, segment, class);
-            self.levels[usize::from(node.level())].set(number, segment, false);
+        let segment = directory.vacate(number, place);
+        let class = class_left(segment.class, left.count_ones());
+        if class < segment.class {
+            self.rebuild(node.level(), number, segment, class);
         }
     }
 
     /// Moves the rows of a segment into a block of another class.
     fn rebuild(&mut self, level: u8, number: u32, segment: Segment, class: u8) -> Segment {
-        let block = self.pools[usize::from(class)].take(Owner { level, segment: number });
+        let spot = self.pools[usize::from(class)].take(Owner { level, segment: number });
         let [new, old] = self
             .pools
             .get_disjoint_mut([usize::from(class), usize::from(segment.class)])
             .expect("the classes differ, and each has its pool");
-        let after = Segment { class, block, ..segment };
+        let after = Segment::new(segment.occupied, class, spot);
         for place in places(segment.occupied) {
-            new.copy_row((block, row(after, place)), (old, segment.block, row(segment, place)));
+            new.copy_row((spot, row(after, place)), (old, segment.spot(), row(segment, place)));
         }
         self.levels[usize::from(level)].set(number, after, false);
         self.give_back(segment);
         after
     }
 
+    /// Gives back the block of a segment that has none any more.
     fn give_back(&mut self, segment: Segment) {
-        if let Some(moved) = self.pools[usize::from(segment.class)].give_back(segment.block) {
-            self.levels[usize::from(moved.level)].relocate(moved.segment, segment.block);
+        if let Some(moved) = self.pools[usize::from(segment.class)].give_back(segment.spot()) {
+            self.levels[usize::from(moved.level)].relocate(moved.segment, segment.spot());
         }
     }
 
@@ -327,7 +266,7 @@ impl Nodes {
     pub(crate) fn iter(&self, level: u8) -> impl Iterator<Item = (u32, KeyRef<'_>)> {
         let segments = self.levels.get(usize::from(level)).into_iter().flat_map(Directory::iter);
         segments.flat_map(move |(number, segment)| {
-            let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.block);
+            let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.spot());
             places(segment.occupied).map(move |place| {
                 let key = row_of(handles, keys, row(segment, place), self.key_len);
                 (number * self.cut.nodes() + place, key)
@@ -397,17 +336,17 @@ mod tests {
                 assert_eq!(held, model.get(&node).copied());
                 assert_eq!(nodes.is_occupied(node), held.is_some());
                 if step % 1000 == 0 {
-                    check(&nodes, &model, k);
+                    check(&mut nodes, &model, k);
                 }
             }
             for node in model.keys() {
                 nodes.remove(*node);
             }
-            assert!(nodes.pools.iter().all(|pool| pool.block_count() == 0), "k = {k}");
+            assert!(nodes.pools.iter().all(Pool::is_bare), "k = {k}");
         }
     }
 
-    fn check(nodes: &Nodes, model: &BTreeMap<NodeId, (Handle, [u8; 16])>, k: u8) {
+    fn check(nodes: &mut Nodes, model: &BTreeMap<NodeId, (Handle, [u8; 16])>, k: u8) {
         for level in 0..2 {
             let expected = model.iter().filter(|(node, _)| node.level() == level);
             let found = nodes.iter(level).map(|(index, key)| (index, key.handle, key.key.to_vec()));
@@ -415,12 +354,14 @@ mod tests {
         }
         let degree = Degree::new(k).unwrap();
         for parent in (0..90).map(|index| NodeId::new(1, index)) {
-            let family = nodes.family(parent);
-            assert_eq!(family.occupied, nodes.children(parent));
-            for place in 0..k {
-                let child = parent.child(degree, place).unwrap();
-                let found = (family.occupied >> place & 1 == 1).then(|| family.key(u32::from(place), 16));
-                assert_eq!(found, nodes.key(child), "{child}");
+            let children: Vec<_> = (0..k).map(|place| parent.child(degree, place).unwrap()).collect();
+            let there = children.iter().enumerate().filter(|(_, child)| nodes.is_occupied(**child));
+            let bits = there.map(|(place, _)| 1 << place).sum::<u8>();
+            assert_eq!(nodes.children(parent), bits);
+            for place in (0..k).filter(|place| bits >> place & 1 == 1) {
+                let expected = model[&children[usize::from(place)]];
+                let family = nodes.family_mut::<16>(parent);
+                assert_eq!(family.key(u32::from(place)), (expected.0, &expected.1));
             }
         }
         let leaves: Vec<u32> = nodes.indices_from(0, 0).collect();
@@ -442,7 +383,7 @@ mod tests {
         }
         let rows = |nodes: &Nodes| {
             let segment = nodes.levels[0].segment(0);
-            let (handles, keys) = nodes.pools[usize::from(segment.class)].block(segment.block);
+            let (handles, keys) = nodes.pools[usize::from(segment.class)].block(segment.spot());
             (segment.class, handles.chunks(4).filter(|handle| **handle != [0; 4]).count(), keys.to_vec())
         };
         for index in 0..60 {

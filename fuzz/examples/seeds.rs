@@ -16,8 +16,7 @@ use claviger_gdoi::{
     iana::{NotifyType, PayloadType, kek::MANAGEMENT_LKH_32},
     rules::Exchange,
     wire::{
-        Delete, Lkh32, Notification, SignatureForm, batch_signature::BatchSignature, delete, identification,
-        public_key,
+        Delete, Lkh32, Notification, batch_signature::BatchSignature, delete, identification, public_key,
     },
 };
 use claviger_group::Role;
@@ -251,7 +250,7 @@ fn gdoi_payloads() {
     seed("gdoi_sa", "kek-gap-tek", &sa(&group::sa()));
     let mut private = group::sa();
     let policy = private.kek.as_mut().expect("the policy has a KEK");
-    (policy.management, policy.form) = (Some(MANAGEMENT_LKH_32), SignatureForm::Batch);
+    (policy.management, policy.form) = (Some(MANAGEMENT_LKH_32), PushAuthentication::Batch);
     seed(
         "gdoi_sa",
         "extensions",

@@ -146,7 +146,7 @@ pub fn sa() -> SaPayload {
             cipher: CipherAlgorithm::Aes128Cbc,
             lifetime: Duration::from_secs(86_400),
             signature: KeyAlgorithm::Ed25519,
-            form: claviger_gdoi::wire::SignatureForm::Message,
+            form: claviger_group::PushAuthentication::Message,
         }),
         gap: Some(Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: None }),
         teks: vec![SaTek::from(&tek())],

@@ -4,10 +4,8 @@
 
 use claviger_crypto::provider;
 use claviger_fuzz::{group, isakmp};
-use claviger_gdoi::{
-    push::RekeySa,
-    wire::{SignatureForm, batch_signature::BatchSignature},
-};
+use claviger_gdoi::{push::RekeySa, wire::batch_signature::BatchSignature};
+use claviger_group::PushAuthentication;
 use claviger_wire::Writer;
 use libfuzzer_sys::fuzz_target;
 
@@ -29,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
     let kind = signing_key.algorithm();
     let sa = RekeySa::new(provider(), group::kek(), signing_key, kind, LAST_SEQUENCE);
     let mut sa =
-        sa.expect("the key is of its kind, and the provider has AES").with_form(SignatureForm::Batch);
+        sa.expect("the key is of its kind, and the provider has AES").with_form(PushAuthentication::Batch);
     assert!(sa.open(input).is_err(), "nobody forges a signature");
 
     // The SIG payload is the fuzzer's.

@@ -23,11 +23,11 @@ use claviger_gdoi::{
     lkh_32::{Degree, Handle, NodeId, Wrap, pack},
     push::{self, KekMaterial, Push, RekeySa},
     wire::{
-        Lkh32, SaKek, SignatureForm,
+        Lkh32, SaKek,
         lkh_32::{Under, Update, UpdateHead},
     },
 };
-use claviger_group::CookiePair;
+use claviger_group::{CookiePair, PushAuthentication};
 
 /// The octets of an IPv6 packet that every path carries, less IPv6 and UDP headers.
 const UDP_LEN: usize = 1280 - 40 - 8;
@@ -208,7 +208,7 @@ fn main() {
             .iter()
             .map(|&(target, under, handle)| Wrap { target, under, handle, wrapped: &wrapped })
             .collect();
-        for form in [SignatureForm::Batch, SignatureForm::Message] {
+        for form in [PushAuthentication::Batch, PushAuthentication::Message] {
             let policy = SaKek {
                 source: Some("2001:db8::1".parse().expect("an address")),
                 destination,
@@ -248,7 +248,7 @@ fn main() {
                 100.0 * octets as f64 / (updates.len() * (room - Update::OVERHEAD)) as f64,
                 packing.as_secs_f64() * 1e3
             );
-            if form == SignatureForm::Batch {
+            if form == PushAuthentication::Batch {
                 seal_and_open(&sa, updates, &signer, is_test);
             }
         }
@@ -293,7 +293,8 @@ fn seal_and_open(sa: &SaPayload, updates: Vec<Update>, signer: &SigningKey, is_t
         }
         begin.elapsed()
     };
-    let (opened, opened_alone) = (open(&sealed, SignatureForm::Batch), open(&each, SignatureForm::Message));
+    let (opened, opened_alone) =
+        (open(&sealed, PushAuthentication::Batch), open(&each, PushAuthentication::Message));
     let micros = |time: Duration| time.as_secs_f64() * 1e6 / sealed.len() as f64;
     if !is_test {
         println!(

@@ -6,8 +6,9 @@
 use crate::{
     error::{Error, incompatible},
     iana::kek,
-    wire::{SaKek, SignatureForm},
+    wire::SaKek,
 };
+use claviger_group::PushAuthentication;
 
 /// The private extensions that a member accepts when a key server offers them; all, unless it is told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +37,7 @@ impl Extensions {
             Some(kek::MANAGEMENT_LKH_32) if self.lkh_32 => {}
             Some(other) => return Err(incompatible("KEK_MANAGEMENT_ALGORITHM", other)),
         }
-        if policy.form == SignatureForm::Batch && !self.batch_signatures {
+        if policy.form == PushAuthentication::Batch && !self.batch_signatures {
             return Err(incompatible("SIG_ALGORITHM", policy.signature_code()?));
         }
         Ok(())

@@ -16,12 +16,12 @@ use claviger_gdoi::{
     limits::BATCHES_REMEMBERED_MAX,
     push::{self, BatchPlace, Push, RekeySa},
     wire::{
-        Header, SignatureForm,
+        Header,
         batch_signature::BatchSignature,
         payload::{Chain, ChainWriter},
     },
 };
-use claviger_group::CookiePair;
+use claviger_group::{CookiePair, PushAuthentication};
 use claviger_wire::{DecodeError, Encode, Writer};
 use common::*;
 
@@ -30,7 +30,7 @@ const FORGED: Error = Error::Auth(AuthError::Signature);
 fn member(signer: &SigningKey, sequence: u32) -> RekeySa {
     let kind = signer.public().algorithm();
     let sa = RekeySa::new(provider(), kek(), signer.public().clone(), kind, sequence).unwrap();
-    sa.with_form(SignatureForm::Batch)
+    sa.with_form(PushAuthentication::Batch)
 }
 
 /// `count` messages from a number on, each with a TEK of its own.
@@ -200,7 +200,7 @@ fn the_forms_do_not_pass_for_each_other() {
     let own = push::seal(provider(), &push, &signer).unwrap();
     let shared = push::seal_batch(provider(), &[push], &signer).unwrap().remove(0);
     let batch_member = member(&signer, 0);
-    let each_member = member(&signer, 0).with_form(SignatureForm::Message);
+    let each_member = member(&signer, 0).with_form(PushAuthentication::Message);
     assert!(each_member.open(&own).is_ok() && batch_member.open(&shared).is_ok());
     assert_eq!(each_member.open(&shared), Err(FORGED));
     assert!(matches!(batch_member.open(&own), Err(FORGED | Error::Decode(_))));
@@ -447,14 +447,14 @@ fn what_fits_is_what_was_promised() {
         let kd = KeyDownload { teks: vec![(tek.spi, tek.keys)], ..KeyDownload::default() };
         let kd_len = rogue::octets(|w| kd.encode(w)).len();
         for (form, count) in
-            [(SignatureForm::Message, 1), (SignatureForm::Batch, 1), (SignatureForm::Batch, 6)]
+            [(PushAuthentication::Message, 1), (PushAuthentication::Batch, 1), (PushAuthentication::Batch, 6)]
         {
             let pushes: Vec<_> = (1..=count)
                 .map(|sequence| Push { kek: &kek, sequence, deletes: &[], sa: Some(&sa), kd: Some(&kd) })
                 .collect();
             let longest = match form {
-                SignatureForm::Message => push::seal(provider(), &pushes[0], &signer).unwrap().len(),
-                SignatureForm::Batch => {
+                PushAuthentication::Message => push::seal(provider(), &pushes[0], &signer).unwrap().len(),
+                PushAuthentication::Batch => {
                     let sealed = push::seal_batch(provider(), &pushes, &signer).unwrap();
                     sealed.iter().map(Vec::len).max().unwrap()
                 }

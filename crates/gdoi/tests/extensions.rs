@@ -14,9 +14,9 @@ use claviger_gdoi::{
     push::{self, KekMaterial, Push, RekeySa},
     rules::{self, Exchange},
     server,
-    wire::{Lkh32, SaKek, SignatureForm, lkh_32::Update},
+    wire::{Lkh32, SaKek, lkh_32::Update},
 };
-use claviger_group::CookiePair;
+use claviger_group::{CookiePair, PushAuthentication};
 use common::{
     tree::{Rekey, Tree},
     *,
@@ -32,7 +32,7 @@ fn tree() -> Tree {
 }
 
 fn policy_32(spi: CookiePair) -> SaKek {
-    SaKek { management: Some(MANAGEMENT_LKH_32), form: SignatureForm::Batch, ..sa_kek(spi) }
+    SaKek { management: Some(MANAGEMENT_LKH_32), form: PushAuthentication::Batch, ..sa_kek(spi) }
 }
 
 fn sa_32() -> SaPayload {
@@ -128,7 +128,8 @@ impl KeyServer {
         self.spi += 1;
         let spi = CookiePair([self.spi; 16]);
         let sa = SaPayload { kek: Some(policy_32(spi)), gap: None, teks: vec![] };
-        let room = push::room(UDP_LEN, &sa, SignatureForm::Batch, signer.public(), 1024).unwrap().unwrap();
+        let room =
+            push::room(UDP_LEN, &sa, PushAuthentication::Batch, signer.public(), 1024).unwrap().unwrap();
         let updates = rekey.updates(room - Lkh32::OVERHEAD);
         let kds: Vec<_> = updates.into_iter().map(|update| kd_of(spi, update)).collect();
         let pushes: Vec<_> = (self.sequence + 1..)
@@ -215,8 +216,9 @@ fn a_tree_with_32_bit_ids_from_pull_to_push() {
 #[test]
 fn a_member_that_refuses_an_extension_ends_the_pull_before_it_asks_for_keys() {
     let lkh_32 =
-        SaPayload { kek: Some(SaKek { form: SignatureForm::Message, ..policy_32(KEK_SPI) }), ..sa() };
-    let batches = SaPayload { kek: Some(SaKek { form: SignatureForm::Batch, ..sa_kek(KEK_SPI) }), ..sa() };
+        SaPayload { kek: Some(SaKek { form: PushAuthentication::Message, ..policy_32(KEK_SPI) }), ..sa() };
+    let batches =
+        SaPayload { kek: Some(SaKek { form: PushAuthentication::Batch, ..sa_kek(KEK_SPI) }), ..sa() };
     for (offered, extensions, field, value) in [
         (&lkh_32, Extensions { lkh_32: false, ..Extensions::ALL }, "KEK_MANAGEMENT_ALGORITHM", 128),
         (&batches, Extensions { batch_signatures: false, ..Extensions::ALL }, "SIG_ALGORITHM", 132),
@@ -305,7 +307,7 @@ fn a_push_that_leads_to_a_refused_extension_is_refused() {
         push::seal(provider(), &push, &signer).unwrap()
     };
     let kd = kd_of(spi, rekey.updates(60_000).remove(0));
-    let lkh_32 = sealed(SaKek { form: SignatureForm::Message, ..policy_32(spi) }, &kd);
+    let lkh_32 = sealed(SaKek { form: PushAuthentication::Message, ..policy_32(spi) }, &kd);
     assert!(member().open(&lkh_32).is_ok());
     let refused = |extensions, message: &[u8]| member().with_extensions(extensions).open(message).err();
     let named = |field, value| Some(Error::PeerIncompatible(PeerIncompatible { field, value }));

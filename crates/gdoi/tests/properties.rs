@@ -16,7 +16,7 @@ use claviger_gdoi::{
     rules::Exchange,
     wire::{
         AddressPreservation, KekDownload, Lkh32, LkhDownload, LkhDownloadArray, LkhKey, LkhUpdateArray,
-        Notification, SaDirection, SenderIds, SignatureForm,
+        Notification, SaDirection, SenderIds,
         batch_signature::BatchSignature,
         delete, identification,
         lkh_32::{Entry, PathArray, Under, Update, UpdateHead},
@@ -26,7 +26,8 @@ use claviger_gdoi::{
     },
 };
 use claviger_group::{
-    Channel, CookiePair, Encapsulation, EspTransform, GroupId, Spi, id::IdType, tek::TekKeys,
+    Channel, CookiePair, Encapsulation, EspTransform, GroupId, PushAuthentication, Spi, id::IdType,
+    tek::TekKeys,
 };
 use claviger_wire::Writer;
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -71,7 +72,7 @@ fn sa_keks() -> impl Strategy<Value = SaKek> {
     let kinds =
         vec![KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa];
     let identities = (option::of(addresses()), addresses(), any::<u16>());
-    let forms = select(vec![SignatureForm::Message, SignatureForm::Batch]);
+    let forms = select(vec![PushAuthentication::Message, PushAuthentication::Batch]);
     let signatures = (select(kinds), forms);
     (identities, cookies(), option::of(any::<u16>()), ciphers(), seconds(), signatures).prop_map(
         |((source, destination, port), spi, management, cipher, lifetime, (signature, form))| {

@@ -274,7 +274,7 @@ fn sa_kek(spi: CookiePair) -> SaKek {
         cipher: CipherAlgorithm::Aes128Cbc,
         lifetime: Duration::from_secs(86_400),
         signature: KeyAlgorithm::EcdsaP256,
-        form: claviger_gdoi::wire::SignatureForm::Message,
+        form: claviger_group::PushAuthentication::Message,
     }
 }
 

@@ -10,9 +10,8 @@ use claviger_gdoi::{
     lkh::KeyArray,
     lkh_32::{Handle, HeldKey, KeyPath, NodeId},
     push::{KekMaterial, RekeySa},
-    wire::SignatureForm,
 };
-use claviger_group::Tek;
+use claviger_group::{PushAuthentication, Tek};
 
 use crate::tree_keys::TreeKeys;
 
@@ -35,7 +34,7 @@ pub struct LedgerRekey {
     /// Whose signature they bear.
     pub signing_key: PublicKey,
     /// What their signatures are over.
-    pub form: SignatureForm,
+    pub form: PushAuthentication,
     /// The path from the member's leaf to the root, at that time, of a tree as RFC 6407 has it.
     pub lkh: Option<KeyArray>,
 }

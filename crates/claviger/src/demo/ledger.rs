@@ -9,9 +9,11 @@ use claviger_crypto::{SecretBytes, cipher::CipherAlgorithm, sign::PublicKey};
 use claviger_gdoi::{
     lkh::{self, KeyArray},
     push::KekMaterial,
-    wire::{LkhDownloadArray, SignatureForm},
+    wire::LkhDownloadArray,
 };
-use claviger_group::{Channel, CookiePair, Encapsulation, EspTransform, Spi, Tek, tek::TekKeys};
+use claviger_group::{
+    Channel, CookiePair, Encapsulation, EspTransform, PushAuthentication, Spi, Tek, tek::TekKeys,
+};
 use claviger_member::{Ledger, ledger::LedgerRekey};
 use claviger_wire::{DecodeError, Reader, Writer};
 
@@ -39,7 +41,7 @@ fn write_rekey(w: &mut Writer, rekey: &LedgerRekey) -> Outcome {
     let PublicKey::EcdsaP256(point) = &rekey.signing_key else {
         return Err(Failure::new(Exit::Failed, "the demonstration's group signs with ECDSA P-256"));
     };
-    if rekey.form != SignatureForm::Message {
+    if rekey.form != PushAuthentication::Message {
         return Err(Failure::new(Exit::Failed, "the demonstration's group signs each message"));
     }
     w.slice(&rekey.kek.spi.0);
@@ -109,7 +111,7 @@ fn read_rekey(r: &mut Reader<'_>) -> Result<LedgerRekey, DecodeError> {
             Some(KeyArray::new(&array, cipher).map_err(|_| malformed)?)
         }
     };
-    let form = SignatureForm::Message;
+    let form = PushAuthentication::Message;
     Ok(LedgerRekey { kek: KekMaterial { spi, cipher, iv, key }, signing_key, form, lkh })
 }
 

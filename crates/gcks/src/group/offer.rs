@@ -5,9 +5,9 @@ use std::time::Duration;
 use claviger_gdoi::{
     iana::kek::MANAGEMENT_LKH_32,
     lkh,
-    wire::{Gap, KeyDownload, Lkh32, LkhDownload, SaKek, SaPayload, SaTek, SenderIds, SignatureForm},
+    wire::{Gap, KeyDownload, Lkh32, LkhDownload, SaKek, SaPayload, SaTek, SenderIds},
 };
-use claviger_group::{CookiePair, KekManagement, PushAuthentication, Spi};
+use claviger_group::{CookiePair, KekManagement, Spi};
 use claviger_keytree::Leaf;
 use claviger_sansio::Time;
 
@@ -87,10 +87,7 @@ impl Group {
             cipher: self.policy.kek_cipher,
             lifetime: Self::remaining(self.policy.kek_lifetime, issued, context.now),
             signature: self.policy.push_signature,
-            form: match self.policy.push_authentication {
-                PushAuthentication::Message => SignatureForm::Message,
-                PushAuthentication::Batch => SignatureForm::Batch,
-            },
+            form: self.policy.push_authentication,
         }
     }
 

@@ -3,7 +3,7 @@
 use claviger_gdoi::{
     lkh, lkh_32, push,
     wire::{
-        KeyDownload, Lkh32, LkhDownload, LkhUpdateArray, SaPayload, SignatureForm,
+        KeyDownload, Lkh32, LkhDownload, LkhUpdateArray, SaPayload,
         lkh_32::{Update, UpdateHead},
     },
 };
@@ -111,10 +111,7 @@ impl Group {
             let (target, under) = (node_id(wrap.target), node_id(under));
             lkh_32::Wrap { target, under, handle: handle(key), wrapped }
         });
-        let form = match self.policy.push_authentication {
-            claviger_group::PushAuthentication::Message => SignatureForm::Message,
-            claviger_group::PushAuthentication::Batch => SignatureForm::Batch,
-        };
+        let form = self.policy.push_authentication;
         let room = push::room(UDP_LEN, sa, form, self.signing_key.public(), BATCH_LEN_MAX)
             .expect("the group's own policy can be written")
             .expect("a rekey SA and a signature leave room for keys");

@@ -8,7 +8,7 @@ use claviger_crypto::{
     hash_tree::Node,
     sign::{KeyAlgorithm, PublicKey},
 };
-use claviger_group::CookiePair;
+use claviger_group::{CookiePair, PushAuthentication};
 use claviger_wire::DecodeError;
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
     limits::BATCHES_REMEMBERED_MAX,
     rules,
     wire::{
-        Delete, Dialect, Header, KeyDownload, SaPayload, SignatureForm, delete,
+        Delete, Dialect, Header, KeyDownload, SaPayload, delete,
         payload::{Chain, RawPayload},
         sa_kek::signature_algorithm,
         sequence_number,
@@ -36,7 +36,7 @@ pub struct RekeySa {
     kek: KekMaterial,
     cipher: Box<dyn CipherKey>,
     signing_key: PublicKey,
-    form: SignatureForm,
+    form: PushAuthentication,
     /// The last number, and those before it that may still come.
     window: Window,
     /// Batches whose signature was verified, the latest last.
@@ -126,7 +126,7 @@ impl RekeySa {
             kek,
             cipher,
             signing_key,
-            form: SignatureForm::Message,
+            form: PushAuthentication::Message,
             window: Window::after(sequence),
             batches: VecDeque::new(),
             last_block: None,
@@ -136,7 +136,7 @@ impl RekeySa {
     }
 
     /// Expects signatures of another form: what the SA KEK asserts.
-    pub fn with_form(self, form: SignatureForm) -> Self {
+    pub fn with_form(self, form: PushAuthentication) -> Self {
         Self { form, ..self }
     }
 
@@ -185,9 +185,9 @@ impl RekeySa {
         //# current KEK SPI that have the same or lower value as the most
         //# recently received replay number.
         let is_new = match self.form {
-            SignatureForm::Message => sequence > self.sequence(),
+            PushAuthentication::Message => sequence > self.sequence(),
             // Messages of a batch come in any order.
-            SignatureForm::Batch => self.window.is_fresh(sequence),
+            PushAuthentication::Batch => self.window.is_fresh(sequence),
         };
         if !is_new {
             return Err(Error::Replayed);
@@ -247,7 +247,7 @@ impl RekeySa {
     }
 
     /// Shows which form the signatures have.
-    pub fn form(&self) -> SignatureForm {
+    pub fn form(&self) -> PushAuthentication {
         self.form
     }
 
@@ -291,14 +291,14 @@ impl RekeySa {
         let unpadded = ((Header::LEN + chain.length) as u32).to_be_bytes();
         let signed = [SIGNED_PREFIX, &datagram[..Header::LENGTH_AT], &unpadded, &plaintext[..*start]];
         match self.form {
-            SignatureForm::Message => {
+            PushAuthentication::Message => {
                 let algorithm = signature_algorithm(self.signing_key.algorithm());
                 self.signing_key
                     .verify(algorithm, &signed.concat(), sig)
                     .map_err(|_| Error::Auth(AuthError::Signature))?;
                 Ok(None)
             }
-            SignatureForm::Batch => {
+            PushAuthentication::Batch => {
                 let known = &self.batches;
                 batch::verify(self.kek.spi, sequence, Node::leaf(&signed), sig, &self.signing_key, known)
                     .map(Some)

@@ -6,6 +6,7 @@ use claviger_crypto::{
     hash_tree::{HashTree, LEAF_PREFIX, Node},
     sign::{PublicKey, SigningKey},
 };
+use claviger_group::PushAuthentication;
 use claviger_wire::{Encode, Writer};
 
 use super::{Push, SIGNED_PREFIX, batch::Statement, prepare};
@@ -15,7 +16,7 @@ use crate::{
     limits::{DELETES_MAX, MESSAGE_LEN_MAX},
     rules,
     wire::{
-        Delete, Header, SaPayload, SignatureForm,
+        Delete, Header, SaPayload,
         batch_signature::BatchSignature,
         delete,
         payload::{ChainWriter, GENERIC_LEN},
@@ -146,16 +147,16 @@ pub fn seal_batch(
 pub fn room(
     udp_len: usize,
     sa: &SaPayload,
-    form: SignatureForm,
+    form: PushAuthentication,
     signing_key: &PublicKey,
     count: usize,
 ) -> Result<Option<usize>, Error> {
     let mut policy = Writer::new();
     sa.encode(rules::Exchange::Push, &mut policy)?;
     let sig_len = match form {
-        SignatureForm::Message => Some(signature_len(signing_key)?),
+        PushAuthentication::Message => Some(signature_len(signing_key)?),
         // No branch is longer than that of the first message.
-        SignatureForm::Batch => BatchSignature::encoded_len(0, count, signature_len(signing_key)?),
+        PushAuthentication::Batch => BatchSignature::encoded_len(0, count, signature_len(signing_key)?),
     };
     let sig_len = sig_len.ok_or(ApiMisuse::NotOneBatch)?;
     let bodies = SEQUENCE_LEN + policy.len() + sig_len;

@@ -52,7 +52,7 @@ pub use key_download::{KekDownload, KeyDownload, LkhDownload, SenderIds};
 pub use lkh::{LkhDownloadArray, LkhKey, LkhUpdateArray};
 pub use lkh_32::Lkh32;
 pub use notification::Notification;
-pub use sa_kek::{SaKek, SignatureForm};
+pub use sa_kek::SaKek;
 pub use sa_tek::{AddressPreservation, SaDirection, SaTek};
 pub use security_association::SaPayload;
 

@@ -26,7 +26,10 @@ use claviger_crypto::{
     cipher::CipherAlgorithm,
     sign::{KeyAlgorithm, SignatureAlgorithm},
 };
-use claviger_group::{CookiePair, id::IdType};
+use claviger_group::{
+    PushAuthentication,
+    {CookiePair, id::IdType},
+};
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use crate::{
@@ -55,17 +58,7 @@ pub struct SaKek {
     /// The kind of the key that signs the messages.
     pub signature: KeyAlgorithm,
     /// What a signature is over.
-    pub form: SignatureForm,
-}
-
-/// What the signature in a GROUPKEY-PUSH is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum SignatureForm {
-    /// The message (RFC 6407 section 4).
-    #[default]
-    Message,
-    /// The root of a Merkle tree of messages (private use; docs/hip-gdoi-binding.md section 7.4).
-    Batch,
+    pub form: PushAuthentication,
 }
 
 /// IPPROTO_UDP, the protocol of a GROUPKEY-PUSH.
@@ -191,9 +184,9 @@ pub fn signature_algorithm(key: KeyAlgorithm) -> SignatureAlgorithm {
 }
 
 /// How SIG_ALGORITHM names each kind of key in each form, and the hash function that belongs to it.
-const SIGNATURES: [(u16, KeyAlgorithm, SignatureForm, Option<u16>); 8] = {
+const SIGNATURES: [(u16, KeyAlgorithm, PushAuthentication, Option<u16>); 8] = {
     use KeyAlgorithm as K;
-    use SignatureForm::{Batch, Message};
+    use PushAuthentication::{Batch, Message};
     const SHA256: Option<u16> = Some(kek::SIG_HASH_SHA256);
     const SHA384: Option<u16> = Some(kek::SIG_HASH_SHA384);
     [
@@ -209,7 +202,7 @@ const SIGNATURES: [(u16, KeyAlgorithm, SignatureForm, Option<u16>); 8] = {
 };
 
 /// SIG_ALGORITHM, and SIG_HASH_ALGORITHM where it is not implicit.
-fn signature_codes(key: KeyAlgorithm, form: SignatureForm) -> Result<(u16, Option<u16>), Error> {
+fn signature_codes(key: KeyAlgorithm, form: PushAuthentication) -> Result<(u16, Option<u16>), Error> {
     let found = SIGNATURES.iter().find(|(_, kind, known, _)| (*kind, *known) == (key, form));
     let (code, _, _, hash) = found.ok_or(crate::ApiMisuse::UnsupportedAlgorithm)?;
     Ok((*code, hash.filter(|_| key == KeyAlgorithm::Rsa)))
@@ -281,7 +274,7 @@ impl KekAttributes {
         }
     }
 
-    fn signature(&self) -> Result<(KeyAlgorithm, SignatureForm), Error> {
+    fn signature(&self) -> Result<(KeyAlgorithm, PushAuthentication), Error> {
         let algorithm = self.sig_algorithm.ok_or(DecodeError::Missing { what: "SIG_ALGORITHM" })?;
         let found = SIGNATURES.iter().find(|(code, ..)| *code == algorithm);
         let &(_, key, form, hash) = found.ok_or(incompatible("SIG_ALGORITHM", algorithm))?;
@@ -352,7 +345,7 @@ pub(crate) mod tests {
             cipher: CipherAlgorithm::Aes128Cbc,
             lifetime: Duration::from_secs(86_400),
             signature: KeyAlgorithm::EcdsaP256,
-            form: SignatureForm::Message,
+            form: PushAuthentication::Message,
         }
     }
 
@@ -372,7 +365,7 @@ pub(crate) mod tests {
             for source in [None, Some("2001:db8::1".parse().unwrap())] {
                 let destination = ("ff3e::8000:1".parse().unwrap(), 10_848);
                 let cipher = CipherAlgorithm::Aes256Cbc;
-                for form in [SignatureForm::Message, SignatureForm::Batch] {
+                for form in [PushAuthentication::Message, PushAuthentication::Batch] {
                     let policy = SaKek {
                         source,
                         destination,

@@ -12,8 +12,6 @@
 //!
 //! Key and IV of a node travel together; what a key encrypts, it encrypts with its own IV.
 
-use std::collections::BTreeMap;
-
 use claviger_crypto::{
     CryptoError, CryptoProvider, SecretBytes,
     cipher::{BLOCK_LEN, CipherAlgorithm},
@@ -211,79 +209,6 @@ fn unwrap(provider: &CryptoProvider, wrapping: &Link, wrapped: &LkhKey) -> Resul
     Link::from_wire(wrapped, data.expose())
 }
 
-/// Ciphertexts of links between two new keys, which are the same in every array that passes there.
-///
-/// A cache belongs to one change of the tree: it is dropped when the arrays of that change are made.
-pub struct WrapCache {
-    provider: &'static CryptoProvider,
-    cipher: CipherAlgorithm,
-    links: BTreeMap<(Place, Place), SecretBytes>,
-    encryptions: usize,
-}
-
-/// LKH ID and Key Handle.
-type Place = (u16, u32);
-
-impl WrapCache {
-    /// Starts with nothing computed; `cipher` is that of the new keys.
-    pub fn new(provider: &'static CryptoProvider, cipher: CipherAlgorithm) -> Self {
-        Self { provider, cipher, links: BTreeMap::new(), encryptions: 0 }
-    }
-
-    /// Says how many keys were encrypted, those that the cache saved not counted.
-    pub fn encryptions(&self) -> usize {
-        self.encryptions
-    }
-
-    fn wrap(&mut self, wrapping: &Link, wrapped: &Link) -> Result<SecretBytes, Error> {
-        let key = self.provider.cipher(cipher_of(wrapping)?)?.key(wrapping.key.expose())?;
-        let plaintext = wrapped.data();
-        let mut result = Ok(());
-        let data = SecretBytes::with(plaintext.len(), |octets| {
-            octets.copy_from_slice(plaintext.expose());
-            result = key.encrypt(&wrapping.iv, octets);
-        });
-        result?;
-        self.encryptions += 1;
-        Ok(data)
-    }
-}
-
-/// Makes the array that leads from a node whose key did not change up to the root.
-///
-/// `start` is that node's key; `chain` are the new keys above it, the root's last. Links inside the chain are
-/// encrypted once and taken from the cache afterwards.
-///
-/// # Errors
-///
-/// [`ApiMisuse`] if the chain is empty or longer than 64, or a key does not fit the cipher.
-pub fn update_array(start: &Link, chain: &[Link], cache: &mut WrapCache) -> Result<LkhUpdateArray, Error> {
-    if chain.is_empty() || chain.len() > LKH_KEYS_MAX {
-        return Err(ApiMisuse::MessageTooLong.into());
-    }
-    if chain.iter().any(|key| key.key.len() != cache.cipher.key_len()) {
-        return Err(ApiMisuse::UnsupportedAlgorithm.into());
-    }
-    let mut keys = Vec::with_capacity(chain.len());
-    let mut wrapping = start;
-    for (position, wrapped) in chain.iter().enumerate() {
-        let link = ((wrapping.id, wrapping.handle), (wrapped.id, wrapped.handle));
-        let data = match cache.links.get(&link) {
-            Some(data) if position > 0 => data.clone(),
-            _ => {
-                let data = cache.wrap(wrapping, wrapped)?;
-                if position > 0 {
-                    cache.links.insert(link, data.clone());
-                }
-                data
-            }
-        };
-        keys.push(wrapped.to_wire(data));
-        wrapping = wrapped;
-    }
-    Ok(LkhUpdateArray { id: start.id, handle: start.handle, keys })
-}
-
 /// A new key, and where it stands among the new keys of one change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
@@ -357,6 +282,21 @@ pub fn update_arrays(
     Ok((arrays, Figures { tree_keys: links.len(), array_keys }))
 }
 
+/// Makes one array by itself: it leads from a node whose key did not change up to the root.
+///
+/// `start` is that node's key; `chain` are the new keys above it, the root's last.
+///
+/// # Errors
+///
+/// [`ApiMisuse`] if the chain is empty or longer than 64, or a key does not fit the cipher.
+pub fn update_array(start: &Link, chain: &[Link], cipher: CipherAlgorithm) -> Result<LkhUpdateArray, Error> {
+    let above = |place: usize| Some(place + 1).filter(|above| *above < chain.len());
+    let new_key = |(place, link): (usize, &Link)| NewKey { link: link.clone(), parent: above(place) };
+    let new_keys: Vec<_> = chain.iter().enumerate().map(new_key).collect();
+    let (mut arrays, _) = update_arrays(&new_keys, &[Start { held: start.clone(), first: 0 }], cipher)?;
+    Ok(arrays.remove(0))
+}
+
 /// Encrypts each text under its link's key and IV. One call of the engine takes keys of one length, and there may be two:
 /// members can hold shorter or longer keys than the new ones.
 fn encrypt(links: &[(&Link, &SecretBytes)], length: usize) -> Result<Vec<SecretBytes>, Error> {
@@ -408,10 +348,9 @@ mod tests {
         let (l4, l5, l6) = (|| node(4, 1), || node(5, 1), || node(6, 1));
         let (n2, n3, n1) = (|| node(2, 1), || node(3, 1), || node(1, 1));
         let (new2, new1) = (|| node(2, 2), || node(1, 2));
-        let mut cache = WrapCache::new(provider(), CIPHER);
         let updates = [
-            update_array(&l4(), &[new2(), new1()], &mut cache).unwrap(),
-            update_array(&n3(), &[new1()], &mut cache).unwrap(),
+            update_array(&l4(), &[new2(), new1()], CIPHER).unwrap(),
+            update_array(&n3(), &[new1()], CIPHER).unwrap(),
         ];
         let mut four = array(&[l4(), n2(), n1()]);
         four.commit(four.apply(&updates, provider(), CIPHER).unwrap());
@@ -428,10 +367,12 @@ mod tests {
     fn links_between_new_keys_are_encrypted_once() {
         let leaves: Vec<_> = (8..12).map(|id| node(id, 1)).collect();
         let chain = [node(2, 9), node(1, 9), node(0, 9)];
-        let mut cache = WrapCache::new(provider(), CIPHER);
-        let arrays: Vec<_> =
-            leaves.iter().map(|leaf| update_array(leaf, &chain, &mut cache).unwrap()).collect();
-        assert_eq!(cache.encryptions(), 4 + 2);
+        let parents = [Some(1), Some(2), None];
+        let new_keys: Vec<_> =
+            chain.iter().zip(parents).map(|(link, parent)| NewKey { link: link.clone(), parent }).collect();
+        let starts: Vec<_> = leaves.iter().map(|leaf| Start { held: leaf.clone(), first: 0 }).collect();
+        let (arrays, figures) = update_arrays(&new_keys, &starts, CIPHER).unwrap();
+        assert_eq!(figures, Figures { tree_keys: 4 + 2, array_keys: 4 * 3 });
         assert!(arrays.iter().all(|array| array.keys[1..] == arrays[0].keys[1..]));
         for leaf in &leaves {
             let held = array(&[leaf.clone(), node(2, 8), node(1, 8), node(0, 8)]);
@@ -453,16 +394,14 @@ mod tests {
             let starts = [(node(5, 1), 0), (node(21, 1), 1), (node(41, 1), 2)]
                 .map(|(held, first)| Start { held, first });
             let (arrays, figures) = update_arrays(&new_keys, &starts, cipher).unwrap();
-            let mut cache = WrapCache::new(provider(), cipher);
             let chain: Vec<_> = new_keys.iter().map(|new| new.link.clone()).collect();
             let one_by_one: Vec<_> = starts
                 .iter()
-                .map(|start| update_array(&start.held, &chain[start.first..], &mut cache).unwrap())
+                .map(|start| update_array(&start.held, &chain[start.first..], cipher).unwrap())
                 .collect();
             assert_eq!(arrays, one_by_one);
             // Degree 2, depth 3: kd - 1 keys for the tree, 3 + 2 + 1 in the arrays.
             assert_eq!(figures, Figures { tree_keys: 5, array_keys: 6 });
-            assert_eq!(cache.encryptions(), figures.tree_keys);
         }
         assert_eq!(update_arrays(&[], &[], CIPHER), Ok((vec![], Figures::default())));
     }
@@ -485,12 +424,11 @@ mod tests {
     #[test]
     fn a_path_grows_and_shrinks_with_its_tree() {
         let (leaf, between) = (node(9, 1), node(4, 1));
-        let mut cache = WrapCache::new(provider(), CIPHER);
-        let grown = [update_array(&leaf, &[between, node(0, 2)], &mut cache).unwrap()];
+        let grown = [update_array(&leaf, &[between, node(0, 2)], CIPHER).unwrap()];
         let mut member = array(&[leaf.clone(), node(0, 1)]);
         member.commit(member.apply(&grown, provider(), CIPHER).unwrap());
         assert_eq!(member.keys().len(), 3);
-        let shrunk = [update_array(&leaf, &[node(0, 3)], &mut cache).unwrap()];
+        let shrunk = [update_array(&leaf, &[node(0, 3)], CIPHER).unwrap()];
         member.commit(member.apply(&shrunk, provider(), CIPHER).unwrap());
         assert_eq!(member.keys(), [leaf, node(0, 3)]);
     }
@@ -499,8 +437,7 @@ mod tests {
     fn keys_can_become_longer() {
         let leaf = node(9, 1);
         let long = |id| Link::new(id, 2, [id as u8; 16], &[id as u8; 32]);
-        let mut cache = WrapCache::new(provider(), CipherAlgorithm::Aes256Cbc);
-        let update = update_array(&leaf, &[long(4), long(0)], &mut cache).unwrap();
+        let update = update_array(&leaf, &[long(4), long(0)], CipherAlgorithm::Aes256Cbc).unwrap();
         let member = array(&[leaf, node(0, 1)]);
         let staged = member.apply(&[update], provider(), CipherAlgorithm::Aes256Cbc).unwrap();
         assert_eq!(staged.keys()[1..], [long(4), long(0)]);
@@ -511,8 +448,7 @@ mod tests {
     fn refuses_keys_of_another_kind_and_endless_arrays() {
         let leaf = node(9, 1);
         let member = array(&[leaf.clone(), node(0, 1)]);
-        let mut cache = WrapCache::new(provider(), CIPHER);
-        let good = update_array(&leaf, &[node(0, 2)], &mut cache).unwrap();
+        let good = update_array(&leaf, &[node(0, 2)], CIPHER).unwrap();
         let mut other_type = good.clone();
         other_type.keys[0].key_type = 2;
         let refused = |update: LkhUpdateArray| member.apply(&[update], provider(), CIPHER).unwrap_err();
@@ -524,6 +460,6 @@ mod tests {
             member.apply(&[good], provider(), CipherAlgorithm::Aes256Cbc),
             Err(PeerMisbehaved::KeyLength.into())
         );
-        assert!(update_array(&leaf, &[], &mut cache).is_err());
+        assert!(update_array(&leaf, &[], CIPHER).is_err());
     }
 }

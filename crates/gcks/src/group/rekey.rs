@@ -157,7 +157,7 @@ impl Group {
         let mut sa_kek = self.sa_kek(context, spi, context.now);
         sa_kek.management.get_or_insert(MANAGEMENT_LKH);
         let sa = SaPayload { kek: Some(sa_kek), gap: None, teks: Vec::new() };
-        let update = self.kek_update(context, &sa, spi, rekey);
+        let update = self.kek_update(&sa, spi, rekey);
         outcome.report.message_keys += update.keys;
         let message = |kd| Message { deletes: &[], sa: Some(&sa), kd: Some(kd) };
         let messages: Vec<_> = update.downloads.iter().map(message).collect();

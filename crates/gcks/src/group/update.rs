@@ -8,11 +8,11 @@ use claviger_gdoi::{
     },
 };
 use claviger_group::{CookiePair, KekManagement};
-use claviger_keytree::Rekey;
+use claviger_keytree::{NodeId, Rekey, Start};
 use claviger_keywrap::{Engine, wrapped_len};
 
 use super::{
-    Context, Group,
+    Group,
     link::{handle, node_id},
 };
 
@@ -34,17 +34,10 @@ pub(super) struct KekUpdate {
 
 impl Group {
     /// Encodes a rekey of the tree that leads to the KEK with this SPI.
-    pub(super) fn kek_update(
-        &self,
-        context: &Context<'_>,
-        sa: &SaPayload,
-        spi: CookiePair,
-        rekey: &Rekey,
-    ) -> KekUpdate {
+    pub(super) fn kek_update(&self, sa: &SaPayload, spi: CookiePair, rekey: &Rekey) -> KekUpdate {
         match self.policy.kek_management {
             KekManagement::Lkh => {
-                let messages = self.update_arrays(context, rekey);
-                let keys = messages.iter().flatten().map(|array| array.keys.len()).sum();
+                let (messages, keys) = self.update_arrays(rekey);
                 let download = |updates| {
                     let lkh = LkhDownload { spi, download: None, updates, signing_key: None };
                     KeyDownload { lkh: Some(lkh), ..KeyDownload::default() }
@@ -62,21 +55,28 @@ impl Group {
         }
     }
 
-    /// Encodes a rekey as RFC 6407's update arrays, gathered into messages.
-    fn update_arrays(&self, context: &Context<'_>, rekey: &Rekey) -> Vec<Vec<LkhUpdateArray>> {
-        let mut cache = lkh::WrapCache::new(context.provider, self.policy.kek_cipher);
-        let new = |node| (node, rekey.key(node).expect("a changed node has its new key in the rekey"));
-        let fresh = self.links(&rekey.changed.iter().copied().map(new).collect::<Vec<_>>());
-        let starts: Vec<_> = rekey.starts().collect();
-        let held = self.links(&starts.iter().map(|start| (start.node, start.key)).collect::<Vec<_>>());
+    /// Encodes a rekey as RFC 6407's update arrays, gathered into messages. Returns how many keys are in them too.
+    fn update_arrays(&self, rekey: &Rekey) -> (Vec<Vec<LkhUpdateArray>>, usize) {
+        let place = |node| rekey.changed.binary_search(&node).ok();
+        let keys: Vec<_> = rekey.changed.iter().filter_map(|node| Some((*node, rekey.key(*node)?))).collect();
+        let links = self.links(&keys).into_iter().zip(&keys);
+        let above = |node: NodeId| place(node.parent(self.tree.degree())).filter(|_| node != rekey.root);
+        let new_keys: Vec<_> =
+            links.map(|(link, (node, _))| lkh::NewKey { link, parent: above(*node) }).collect();
+        let known: Vec<_> = rekey.starts().collect();
+        let held = self.links(&known.iter().map(|start| (start.node, start.key)).collect::<Vec<_>>());
+        let first = |start: &Start<'_>| start.chain.iter().next().and_then(place);
+        let starts: Vec<_> = held
+            .into_iter()
+            .zip(&known)
+            .filter_map(|(held, start)| Some(lkh::Start { held, first: first(start)? }))
+            .collect();
+        let (arrays, figures) = lkh::update_arrays(&new_keys, &starts, self.policy.kek_cipher)
+            .expect("a chain leads from a child to the root, with keys of the policy's cipher");
 
         let mut messages: Vec<Vec<LkhUpdateArray>> = Vec::new();
         let mut octets = UPDATE_OCTETS_MAX;
-        for (start, held) in starts.iter().zip(&held) {
-            let replaced = |node| rekey.changed.binary_search(&node).expect("a chain is of changed nodes");
-            let chain: Vec<_> = start.chain.iter().map(|node| fresh[replaced(node)].clone()).collect();
-            let array = lkh::update_array(held, &chain, &mut cache)
-                .expect("a chain leads from a child to the root, with keys of the policy's cipher");
+        for array in arrays {
             let length = array.encoded_len();
             match messages.last_mut() {
                 Some(message) if octets + length <= UPDATE_OCTETS_MAX => {
@@ -89,7 +89,7 @@ impl Group {
                 }
             }
         }
-        messages
+        (messages, figures.array_keys)
     }
 
     /// Encodes a rekey as LKH-32 has it: each key once, members needing few messages.

@@ -9,6 +9,7 @@
 
 use claviger_gdoi::{
     iana::kek::MANAGEMENT_LKH,
+    limits::BATCH_LEN,
     push::{self, KekMaterial, Push},
     wire::{Delete, KeyDownload, SaPayload},
 };
@@ -17,9 +18,7 @@ use claviger_identity::Hit;
 use claviger_keytree::Rekey;
 use claviger_sansio::{Carriage, Transmit, durable::Change};
 
-use super::{
-    Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek, update::BATCH_LEN_MAX,
-};
+use super::{Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek};
 use crate::{event::Rekeyed, push_queue::QueuedPush, record};
 
 /// What one GROUPKEY-PUSH says.
@@ -198,7 +197,7 @@ impl Group {
                 numbered.iter().map(|push| push::seal(context.provider, push, &self.signing_key)).collect()
             }
             PushAuthentication::Batch => {
-                let batches = numbered.chunks(BATCH_LEN_MAX);
+                let batches = numbered.chunks(BATCH_LEN);
                 let sealed =
                     batches.map(|batch| push::seal_batch(context.provider, batch, &self.signing_key));
                 sealed.collect::<Result<Vec<_>, _>>().map(|batches| batches.into_iter().flatten().collect())

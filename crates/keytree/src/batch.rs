@@ -1,16 +1,12 @@
 //! Joins, departures and refreshes: the changes of a tree.
 
-use std::convert::Infallible;
-
 use claviger_crypto::Random;
 use claviger_keywrap::Engine;
 
 use crate::{
     Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError, UnderKey, Wrap,
-    keys::Keys,
     nodes::FamilyMut,
     plan::{Fate, Mark, Plan},
-    rekey::Held,
 };
 
 impl KeyTree {
@@ -37,9 +33,9 @@ impl KeyTree {
         if joins == 0 && leaves.is_empty() {
             return Ok(self.no_rekey());
         }
-        let plan = Plan::lowest(self, joins, leaves)?;
-        let joined = plan.joined.iter().copied().map(Leaf::new).collect();
-        Ok(Rekey { joined, ..self.carry_out(plan, random)? })
+        let spare = self.spare();
+        let plan = Plan::lowest(self, joins, leaves, spare)?;
+        self.carry_out(plan, None, random)
     }
 
     /// Lets members join at the leaves `joined`, and those at `leaves` depart, as [`KeyTree::batch`] does. A joiner's
@@ -58,8 +54,9 @@ impl KeyTree {
         if joined.is_empty() && leaves.is_empty() {
             return Ok(self.no_rekey());
         }
-        let plan = Plan::at(self, joined, leaves)?;
-        Ok(Rekey { joined: joined.to_vec(), ..self.carry_out(plan, random)? })
+        let spare = self.spare();
+        let plan = Plan::at(self, joined, leaves, spare)?;
+        self.carry_out(plan, Some(joined), random)
     }
 
     /// Replaces the root's key alone, under the previous one: a rekey that time demands, not a departure.
@@ -68,26 +65,58 @@ impl KeyTree {
     ///
     /// [`TreeError::EpochsExhausted`], with nothing changed.
     pub fn refresh(&mut self, random: &mut dyn Random) -> Result<Rekey, TreeError> {
-        let plan = Plan::refresh(self);
-        self.carry_out(plan, random)
+        let spare = self.spare();
+        let plan = Plan::refresh(self, spare);
+        self.carry_out(plan, None, random)
+    }
+
+    /// Takes back a rekey that is done with. Its keys are erased, and the next change takes its memory: where rekeys are
+    /// large and follow each other, half of their time would else go into memory that is given back and taken again.
+    pub fn recycle(&mut self, mut rekey: Rekey) {
+        rekey.clear();
+        self.spare = Some(rekey);
     }
 
     fn no_rekey(&self) -> Rekey {
         Rekey::none(self.epoch, self.root_id(), self.config.degree, self.config.key_length)
     }
 
-    fn carry_out(&mut self, mut plan: Plan, random: &mut dyn Random) -> Result<Rekey, TreeError> {
+    fn spare(&mut self) -> Rekey {
+        let spare = self.spare.take();
+        spare.filter(|spare| spare.fits(self.config)).unwrap_or_else(|| self.no_rekey())
+    }
+
+    /// Carries out a plan. The joiners' leaves are told in the order of `joined`, or else lowest first.
+    fn carry_out(
+        &mut self,
+        mut plan: Plan,
+        joined: Option<&[Leaf]>,
+        random: &mut dyn Random,
+    ) -> Result<Rekey, TreeError> {
         //= rfc6407#section-5.6.3.1
         //# Each new key distributed by the GCKS for this node will have a key handle identity distinct from
         //# previous or successive key handles specified for this node.
         let drawn = Handle::drawn(self.epoch + 1).ok_or(TreeError::EpochsExhausted)?;
-        let mut rekey = self.draw(&mut plan, drawn, random);
+        let mut rekey = self.no_rekey();
+        std::mem::swap(&mut rekey, &mut plan.rekey);
+        rekey.epoch = drawn.epoch();
+        rekey.root = NodeId::new(plan.depth, 0);
+        rekey.drawn = drawn;
+        match joined {
+            Some(joined) => rekey.joined.extend_from_slice(joined),
+            None => rekey.joined.extend(plan.joined.iter().copied().map(Leaf::new)),
+        }
+        rekey.wraps.reserve_exact(plan.wraps);
+        rekey.held.renew(plan.held);
+        self.draw(&mut rekey, random);
         // From here on nothing fails.
         self.nodes.set_levels(self.nodes.levels().max(usize::from(plan.depth) + 1));
+        let marks = std::mem::take(&mut rekey.scratch.0);
         match self.config.key_length {
-            KeyLength::Octets16 => self.change::<16>(&plan, &mut rekey),
-            KeyLength::Octets32 => self.change::<32>(&plan, &mut rekey),
+            KeyLength::Octets16 => self.change::<16>(&plan, &marks, &mut rekey),
+            KeyLength::Octets32 => self.change::<32>(&plan, &marks, &mut rekey),
         }
+        rekey.scratch.0 = marks;
         self.nodes.set_levels(usize::from(plan.depth) + 1);
         self.epoch = rekey.epoch;
         self.depth = plan.depth;
@@ -96,54 +125,39 @@ impl KeyTree {
         Ok(rekey)
     }
 
-    /// Makes all keys of a rekey, and lists the nodes that they are for.
-    fn draw(&self, plan: &mut Plan, drawn: Handle, random: &mut dyn Random) -> Rekey {
-        let length = self.config.key_length;
-        let Ok(new) = Keys::filled(plan.changed.len(), length, |octets| {
-            random.fill(octets);
-            Ok::<_, Infallible>(())
-        });
+    /// Makes the keys of a rekey: those that it draws, and those that follow from others.
+    fn draw(&self, rekey: &mut Rekey, random: &mut dyn Random) {
+        random.fill(rekey.new.draw(rekey.changed.len()));
         let before = |node: &NodeId| self.key(*node).expect("an advanced node was there");
-        let advanced_keys = Keys::filled(plan.advanced.len(), length, |octets| {
-            Engine::best().advance(plan.advanced.iter().map(|node| before(node).key), octets)
-        });
-        let handles = plan.advanced.iter().map(|node| {
+        let Rekey { advanced, advanced_handles, advanced_keys, .. } = rekey;
+        let octets = advanced_keys.draw(advanced.len());
+        Engine::best()
+            .advance(advanced.iter().map(|node| before(node).key), octets)
+            .expect("the keys of a tree have one length, and so have their successors");
+        advanced_handles.extend(advanced.iter().map(|node| {
             before(node)
                 .handle
                 .advanced()
                 .expect("a key that has been advanced as often as can be is replaced")
-        });
-        Rekey {
-            advanced_handles: handles.collect(),
-            advanced_keys: advanced_keys
-                .expect("the keys of a tree have one length, and so have their successors"),
-            changed: std::mem::take(&mut plan.changed),
-            advanced: std::mem::take(&mut plan.advanced),
-            removed: std::mem::take(&mut plan.removed),
-            wraps: Vec::with_capacity(plan.wraps),
-            drawn,
-            new,
-            held: Held::with_capacity(plan.held, length),
-            ..Rekey::none(drawn.epoch(), NodeId::new(plan.depth, 0), self.config.degree, length)
-        }
+        }));
     }
 
     /// Changes the nodes and says what is wrapped under what, level by level. Keys have `L` octets.
-    fn change<const L: usize>(&mut self, plan: &Plan, rekey: &mut Rekey) {
+    fn change<const L: usize>(&mut self, plan: &Plan, marks: &[Mark], rekey: &mut Rekey) {
         for level in 0..plan.levels() {
-            let marks = plan.level(level);
-            self.come_and_go(level, marks, rekey);
+            let marked = plan.level(marks, level);
+            self.come_and_go(level, marked, rekey);
             if level + 1 == plan.levels() {
                 // The top has no parent whose family it could be changed with.
-                for mark in marks {
+                for mark in marked {
                     if let Some((handle, key)) = key_after::<L>(mark, rekey) {
                         self.nodes.set(NodeId::new(level, mark.index), handle, key);
                     }
                 }
                 break;
             }
-            let mut children = marks;
-            for mark in plan.level(level + 1) {
+            let mut children = marked;
+            for mark in plan.level(marks, level + 1) {
                 let (family, others) = children.split_at(usize::from(mark.children));
                 children = others;
                 self.change_family::<L>(NodeId::new(level + 1, mark.index), mark, family, rekey);

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use claviger_crypto::secret::ct_eq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::KeyLength;
 
-/// Many keys of one length, erased when dropped. They never grow beyond their first room, so that no copy stays
+/// Many keys of one length, erased when dropped. They never outgrow the room made for them, so that no copy stays
 /// behind.
 #[derive(Clone)]
 pub(crate) struct Keys {
@@ -16,22 +16,27 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Makes room for `count` keys.
-    pub(crate) fn with_capacity(count: usize, key_length: KeyLength) -> Self {
-        let key_len = key_length.octets();
-        Self { key_len, octets: Zeroizing::new(Vec::with_capacity(count * key_len)) }
+    /// Holds no keys.
+    pub(crate) fn none(key_length: KeyLength) -> Self {
+        Self { key_len: key_length.octets(), octets: Zeroizing::new(Vec::new()) }
     }
 
-    /// Makes `count` keys that `fill` writes in place, and hands on its error.
-    pub(crate) fn filled<E>(
-        count: usize,
-        key_length: KeyLength,
-        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
-    ) -> Result<Self, E> {
-        let key_len = key_length.octets();
-        let mut octets = Zeroizing::new(vec![0; count * key_len]);
-        fill(&mut octets)?;
-        Ok(Self { key_len, octets })
+    /// Returns the length of each key in octets.
+    pub(crate) fn key_len(&self) -> usize {
+        self.key_len
+    }
+
+    /// Erases the keys, and makes room for `count` others.
+    pub(crate) fn renew(&mut self, count: usize) {
+        self.octets.zeroize();
+        self.octets.reserve_exact(count * self.key_len);
+    }
+
+    /// Makes `count` keys in the place of those there were, and lends them to be written.
+    pub(crate) fn draw(&mut self, count: usize) -> &mut [u8] {
+        self.renew(count);
+        self.octets.resize(count * self.key_len, 0);
+        &mut self.octets
     }
 
     /// Adds a key, for which there is room. Keys have `L` octets.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::{Handle, Joining, KeyTree, Leaf, NodeId, TreeError};
+use crate::{Handle, Joining, KeyTree, Leaf, NodeId, Rekey, TreeError};
 
 /// What a batch will do.
 pub(crate) struct Plan {
@@ -17,16 +17,12 @@ pub(crate) struct Plan {
     pub(crate) extent: u32,
     /// The tree's depth afterwards.
     pub(crate) depth: u8,
-    /// The nodes that get new keys, those whose keys are advanced, and those that vanish; each bottom up.
-    pub(crate) changed: Vec<NodeId>,
-    pub(crate) advanced: Vec<NodeId>,
-    pub(crate) removed: Vec<NodeId>,
     /// How many wraps there will be, and how many of them under keys that members hold.
     pub(crate) wraps: usize,
     pub(crate) held: usize,
-    /// The marked nodes, bottom up.
-    marks: Vec<Mark>,
-    /// Where in `marks` each level ends.
+    /// The rekey in the making, with the nodes that change, and the marked nodes, bottom up, as its scratch.
+    pub(crate) rekey: Rekey,
+    /// Where among the marks each level ends.
     ends: Vec<usize>,
 }
 
@@ -77,14 +73,19 @@ impl Plan {
     /// # Errors
     ///
     /// [`TreeError::UnknownLeaf`], [`TreeError::DuplicateLeaf`] or [`TreeError::Full`].
-    pub(crate) fn lowest(tree: &KeyTree, joins: usize, leaves: &[Leaf]) -> Result<Self, TreeError> {
+    pub(crate) fn lowest(
+        tree: &KeyTree,
+        joins: usize,
+        leaves: &[Leaf],
+        spare: Rekey,
+    ) -> Result<Self, TreeError> {
         let departed = departures(tree, leaves)?;
         let remaining = tree.len() - departed.len();
         if joins > tree.capacity() as usize - remaining {
             return Err(TreeError::Full { capacity: tree.capacity() });
         }
         let joined = lowest_vacancies(tree, &departed, joins);
-        Ok(Self::marked(tree, joined, departed))
+        Ok(Self::marked(tree, joined, departed, spare))
     }
 
     /// Plans a batch whose joiners take named leaves.
@@ -92,7 +93,12 @@ impl Plan {
     /// # Errors
     ///
     /// [`TreeError::UnknownLeaf`], [`TreeError::DuplicateLeaf`], [`TreeError::Outside`] or [`TreeError::Occupied`].
-    pub(crate) fn at(tree: &KeyTree, joined: &[Leaf], leaves: &[Leaf]) -> Result<Self, TreeError> {
+    pub(crate) fn at(
+        tree: &KeyTree,
+        joined: &[Leaf],
+        leaves: &[Leaf],
+        spare: Rekey,
+    ) -> Result<Self, TreeError> {
         let departed = departures(tree, leaves)?;
         let joined = sorted(joined)?;
         if let Some(last) = joined.last().filter(|last| **last >= tree.capacity()) {
@@ -102,12 +108,12 @@ impl Plan {
         if let Some(taken) = joined.iter().find(stays) {
             return Err(TreeError::Occupied(Leaf::new(*taken)));
         }
-        Ok(Self::marked(tree, joined, departed))
+        Ok(Self::marked(tree, joined, departed, spare))
     }
 
     /// Plans a new root key alone.
-    pub(crate) fn refresh(tree: &KeyTree) -> Self {
-        let mut plan = Self::unmarked(tree, Vec::new(), Vec::new(), tree.extent);
+    pub(crate) fn refresh(tree: &KeyTree, spare: Rekey) -> Self {
+        let mut plan = Self::unmarked(tree, Vec::new(), Vec::new(), tree.extent, spare);
         let heirs = tree.nodes.children(tree.root_id());
         let fate = if heirs == 0 { Fate::Replaced } else { Fate::UnderPrevious };
         plan.ends.resize(usize::from(tree.depth), 0);
@@ -119,29 +125,21 @@ impl Plan {
         plan
     }
 
-    fn unmarked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, extent: u32) -> Self {
+    fn unmarked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, extent: u32, spare: Rekey) -> Self {
         let depth = tree.degree().depth_for(extent);
-        // Above the changed leaves there are at most as many nodes on each level, and mostly far fewer.
-        let room = (joined.len() + departed.len()) * 4;
-        Self {
-            joined,
-            departed,
-            extent,
-            depth,
-            changed: Vec::with_capacity(room),
-            advanced: Vec::new(),
-            removed: Vec::new(),
-            wraps: 0,
-            held: 0,
-            marks: Vec::with_capacity(room),
-            ends: Vec::new(),
-        }
+        let mut plan =
+            Self { joined, departed, extent, depth, wraps: 0, held: 0, rekey: spare, ends: Vec::new() };
+        // On each level above the changed leaves there are at most as many nodes, and mostly far fewer.
+        let room = (plan.joined.len() + plan.departed.len()) * 4;
+        plan.rekey.scratch.0.reserve(room);
+        plan.rekey.changed.reserve(room);
+        plan
     }
 
     /// Marks the leaves, and then each level from the marks of the one below.
-    fn marked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>) -> Self {
+    fn marked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, spare: Rekey) -> Self {
         let extent = extent_after(tree, &departed, &joined);
-        let mut plan = Self::unmarked(tree, joined, departed, extent);
+        let mut plan = Self::unmarked(tree, joined, departed, extent, spare);
         plan.mark_leaves();
         for level in 1..=plan.depth.max(tree.depth) {
             plan.mark_level(tree, level);
@@ -170,7 +168,7 @@ impl Plan {
                 (_, None) => break,
             }
         }
-        self.ends.push(self.marks.len());
+        self.ends.push(self.rekey.scratch.0.len());
     }
 
     fn mark_level(&mut self, tree: &KeyTree, level: u8) {
@@ -180,15 +178,15 @@ impl Plan {
         // without members may be left without a child.
         let top_changes = level >= self.depth || level > tree.depth || level == tree.depth && tree.is_empty();
         let k = u32::from(tree.degree().k());
-        if top_changes && self.marks[range.clone()].first().is_none_or(|mark| mark.index >= k) {
+        if top_changes && self.rekey.scratch.0[range.clone()].first().is_none_or(|mark| mark.index >= k) {
             self.mark_family(tree, NodeId::new(level, 0), 0..0);
         }
         let mut next = range.start;
         while next < range.end {
-            let parent = NodeId::new(level, tree.degree().parent_index(self.marks[next].index));
+            let parent = NodeId::new(level, tree.degree().parent_index(self.rekey.scratch.0[next].index));
             next += self.mark_family(tree, parent, next..range.end);
         }
-        self.ends.push(self.marks.len());
+        self.ends.push(self.rekey.scratch.0.len());
     }
 
     /// Marks a node whose marked children, if it has any, come first in `marked`. Returns how many it has.
@@ -198,7 +196,7 @@ impl Plan {
         let k = u32::from(tree.degree().k());
         let first_child = node.index() * k;
         let mut children = 0;
-        for child in &self.marks[marked] {
+        for child in &self.rekey.scratch.0[marked] {
             let place = child.index - first_child;
             if place >= k {
                 break;
@@ -239,29 +237,29 @@ impl Plan {
         match mark.fate {
             Fate::Absent => {}
             Fate::Advanced => {
-                mark.position = self.advanced.len() as u32;
-                self.advanced.push(node);
+                mark.position = self.rekey.advanced.len() as u32;
+                self.rekey.advanced.push(node);
             }
-            Fate::Removed => self.removed.push(node),
+            Fate::Removed => self.rekey.removed.push(node),
             Fate::Created | Fate::Replaced => {
-                mark.position = self.changed.len() as u32;
-                self.changed.push(node);
+                mark.position = self.rekey.changed.len() as u32;
+                self.rekey.changed.push(node);
                 self.wraps += mark.heirs.count_ones() as usize;
                 self.held += (mark.heirs & !mark.renewed).count_ones() as usize;
             }
             Fate::UnderPrevious => {
-                mark.position = self.changed.len() as u32;
-                self.changed.push(node);
+                mark.position = self.rekey.changed.len() as u32;
+                self.rekey.changed.push(node);
                 self.wraps += 1;
                 self.held += 1;
             }
         }
-        self.marks.push(mark);
+        self.rekey.scratch.0.push(mark);
     }
 
-    /// Returns the marks of a level; none above the last.
-    pub(crate) fn level(&self, level: u8) -> &[Mark] {
-        &self.marks[self.range(level)]
+    /// Returns the marks of a level, out of all.
+    pub(crate) fn level<'a>(&self, marks: &'a [Mark], level: u8) -> &'a [Mark] {
+        &marks[self.range(level)]
     }
 
     /// Returns the number of levels with marks.

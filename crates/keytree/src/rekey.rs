@@ -7,7 +7,7 @@
 
 use claviger_keywrap::Job;
 
-use crate::{Degree, Handle, KeyLength, KeyRef, Leaf, NodeId, keys::Keys};
+use crate::{Degree, Handle, KeyLength, KeyRef, Leaf, NodeId, TreeConfig, keys::Keys, plan::Mark};
 
 /// One change of the tree: what to store, and what to send. It holds all keys that sending needs, and so does not
 /// depend on the tree's later changes.
@@ -39,7 +39,26 @@ pub struct Rekey {
     pub(crate) advanced_keys: Keys,
     /// Keys that members hold already, in the order of the wraps under them.
     pub(crate) held: Held,
+    pub(crate) scratch: Scratch,
 }
+
+/// Memory in which the change was planned. It is no part of what a rekey says, and no copy needs it.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(pub(crate) Vec<Mark>);
+
+impl Clone for Scratch {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Scratch {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Scratch {}
 
 /// Keys that members hold already: each that of a child of the wrap's target, or the target's own previous one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,13 +73,18 @@ pub(crate) struct Held {
 const ITSELF: u8 = u8::MAX;
 
 impl Held {
-    /// Makes room for `count` keys.
-    pub(crate) fn with_capacity(count: usize, key_length: KeyLength) -> Self {
-        Self {
-            places: Vec::with_capacity(count),
-            handles: Vec::with_capacity(count),
-            keys: Keys::with_capacity(count, key_length),
-        }
+    /// Holds no keys.
+    fn none(key_length: KeyLength) -> Self {
+        Self { places: Vec::new(), handles: Vec::new(), keys: Keys::none(key_length) }
+    }
+
+    /// Erases the keys, and makes room for `count` others.
+    pub(crate) fn renew(&mut self, count: usize) {
+        self.places.clear();
+        self.places.reserve_exact(count);
+        self.handles.clear();
+        self.handles.reserve_exact(count);
+        self.keys.renew(count);
     }
 
     /// Adds the key of a child, and returns what a wrap under it says.
@@ -97,11 +121,31 @@ impl Rekey {
             wraps: Vec::new(),
             degree,
             drawn: Handle::from_u32(0),
-            new: Keys::with_capacity(0, key_length),
+            new: Keys::none(key_length),
             advanced_handles: Vec::new(),
-            advanced_keys: Keys::with_capacity(0, key_length),
-            held: Held::with_capacity(0, key_length),
+            advanced_keys: Keys::none(key_length),
+            held: Held::none(key_length),
+            scratch: Scratch::default(),
         }
+    }
+
+    /// Says whether its memory serves a tree of this kind.
+    pub(crate) fn fits(&self, config: TreeConfig) -> bool {
+        self.degree == config.degree && self.new.key_len() == config.key_length.octets()
+    }
+
+    /// Erases all keys, and everything else but the memory that it takes.
+    pub(crate) fn clear(&mut self) {
+        self.joined.clear();
+        self.changed.clear();
+        self.advanced.clear();
+        self.removed.clear();
+        self.wraps.clear();
+        self.new.renew(0);
+        self.advanced_handles.clear();
+        self.advanced_keys.renew(0);
+        self.held.renew(0);
+        self.scratch.0.clear();
     }
 
     /// Shows the key that a node of [`Rekey::changed`] or [`Rekey::advanced`] has after the change.

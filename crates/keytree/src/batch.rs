@@ -4,10 +4,15 @@ use claviger_crypto::Random;
 use claviger_keywrap::Engine;
 
 use crate::{
-    Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError, UnderKey, Wrap,
+    Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError,
+    deliver::Delivery,
     nodes::FamilyMut,
     plan::{Fate, Mark, Plan},
 };
+
+/// Families whose rows are fetched from memory at once, before any of them is changed: enough to keep the memory
+/// busy, and few enough to stay in the nearest cache. One by one, each would be waited for.
+const VISITED_TOGETHER: usize = 32;
 
 impl KeyTree {
     /// Lets `joins` members join and the members at `leaves` depart, in one rekey.
@@ -106,15 +111,14 @@ impl KeyTree {
             Some(joined) => rekey.joined.extend_from_slice(joined),
             None => rekey.joined.extend(plan.joined.iter().copied().map(Leaf::new)),
         }
-        rekey.wraps.reserve_exact(plan.wraps);
-        rekey.held.renew(plan.held);
+        rekey.make_room(plan.wraps, plan.held);
         self.draw(&mut rekey, random);
         // From here on nothing fails.
         self.nodes.set_levels(self.nodes.levels().max(usize::from(plan.depth) + 1));
         let marks = std::mem::take(&mut rekey.scratch.0);
         match self.config.key_length {
-            KeyLength::Octets16 => self.change::<16>(&plan, &marks, &mut rekey),
-            KeyLength::Octets32 => self.change::<32>(&plan, &marks, &mut rekey),
+            KeyLength::Octets16 => self.change(&plan, &marks, Delivery::<16>::new(&mut rekey)),
+            KeyLength::Octets32 => self.change(&plan, &marks, Delivery::<32>::new(&mut rekey)),
         }
         rekey.scratch.0 = marks;
         self.nodes.set_levels(usize::from(plan.depth) + 1);
@@ -127,50 +131,58 @@ impl KeyTree {
 
     /// Makes the keys of a rekey: those that it draws, and those that follow from others.
     fn draw(&self, rekey: &mut Rekey, random: &mut dyn Random) {
-        random.fill(rekey.new.draw(rekey.changed.len()));
+        let Rekey { changed, advanced, keys, handles, .. } = rekey;
+        let (new, others) = keys.octets_mut(changed.len());
+        random.fill(new);
         let before = |node: &NodeId| self.key(*node).expect("an advanced node was there");
-        let Rekey { advanced, advanced_handles, advanced_keys, .. } = rekey;
-        let octets = advanced_keys.draw(advanced.len());
+        let length = advanced.len() * self.config.key_length.octets();
         Engine::best()
-            .advance(advanced.iter().map(|node| before(node).key), octets)
+            .advance(advanced.iter().map(|node| before(node).key), &mut others[..length])
             .expect("the keys of a tree have one length, and so have their successors");
-        advanced_handles.extend(advanced.iter().map(|node| {
-            before(node)
-                .handle
-                .advanced()
-                .expect("a key that has been advanced as often as can be is replaced")
-        }));
+        for (node, handle) in advanced.iter().zip(handles) {
+            let after = before(node).handle.advanced();
+            *handle = after.expect("a key that has been advanced as often as can be is replaced");
+        }
     }
 
     /// Changes the nodes and says what is wrapped under what, level by level. Keys have `L` octets.
-    fn change<const L: usize>(&mut self, plan: &Plan, marks: &[Mark], rekey: &mut Rekey) {
+    fn change<const L: usize>(&mut self, plan: &Plan, marks: &[Mark], mut delivery: Delivery<'_, L>) {
         for level in 0..plan.levels() {
-            let marked = plan.level(marks, level);
-            self.come_and_go(level, marked, rekey);
+            let mut children = plan.level(marks, level);
             if level + 1 == plan.levels() {
                 // The top has no parent whose family it could be changed with.
-                for mark in marked {
-                    if let Some((handle, key)) = key_after::<L>(mark, rekey) {
+                self.come_and_go(level, children, &delivery);
+                for mark in children {
+                    if let Some((handle, key)) = delivery.key_after(mark) {
                         self.nodes.set(NodeId::new(level, mark.index), handle, key);
                     }
                 }
                 break;
             }
-            let mut children = marked;
-            for mark in plan.level(marks, level + 1) {
-                let (family, others) = children.split_at(usize::from(mark.children));
+            for parents in plan.level(marks, level + 1).chunks(VISITED_TOGETHER) {
+                let count = parents.iter().map(Mark::children).sum();
+                let (mut families, others) = children.split_at(count);
                 children = others;
-                self.change_family::<L>(NodeId::new(level + 1, mark.index), mark, family, rekey);
+                self.nodes.fetch(level + 1, parents.iter().map(|parent| parent.index));
+                self.come_and_go(level, families, &delivery);
+                for parent in parents {
+                    let (family, others) = families.split_at(parent.children());
+                    families = others;
+                    self.change_family(NodeId::new(level + 1, parent.index), parent, family, &mut delivery);
+                }
             }
         }
     }
 
     /// Removes the nodes of a level that vanish, and brings new ones into being.
-    fn come_and_go(&mut self, level: u8, marks: &[Mark], rekey: &Rekey) {
+    fn come_and_go<const L: usize>(&mut self, level: u8, marks: &[Mark], delivery: &Delivery<'_, L>) {
         for mark in marks {
             let node = NodeId::new(level, mark.index);
             match mark.fate {
-                Fate::Created => self.nodes.set(node, rekey.drawn, rekey.new.key(mark.position as usize)),
+                Fate::Created => {
+                    let (handle, key) = delivery.key_after(mark).expect("a new node has a key");
+                    self.nodes.set(node, handle, key);
+                }
                 Fate::Removed => self.nodes.remove(node),
                 _ => {}
             }
@@ -185,13 +197,12 @@ impl KeyTree {
         target: NodeId,
         mark: &Mark,
         marked: &[Mark],
-        rekey: &mut Rekey,
+        delivery: &mut Delivery<'_, L>,
     ) {
         if mark.fate == Fate::UnderPrevious {
             let previous = self.key(target).expect("a node with a previous key is in the tree");
-            let key = previous.key.first_chunk::<L>().expect("keys have one length");
-            let under = rekey.held.push_previous(previous.handle, key);
-            rekey.wraps.push(Wrap { target, under });
+            let key = previous.key.first_chunk().expect("keys have one length");
+            delivery.under_previous(mark, previous.handle, key);
         }
         let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced) && mark.heirs != 0;
         if !delivers && marked.iter().all(|child| matches!(child.fate, Fate::Absent | Fate::Removed)) {
@@ -200,53 +211,12 @@ impl KeyTree {
         let first_child = target.index() * u32::from(self.config.degree.k());
         let mut family: FamilyMut<'_, L> = self.nodes.family_mut(target);
         for child in marked {
-            if let Some((handle, key)) = key_after::<L>(child, rekey) {
+            if let Some((handle, key)) = delivery.key_after(child) {
                 family.set(child.index - first_child, handle, key);
             }
         }
         if delivers {
-            deliver(target, mark, marked, &family, rekey);
+            delivery.to_heirs(mark, marked, &family);
         }
-    }
-}
-
-/// Finds the handle and the key that a node has after the change; none if it is not there.
-#[inline]
-fn key_after<'a, const L: usize>(mark: &Mark, rekey: &'a Rekey) -> Option<(Handle, &'a [u8; L])> {
-    let position = mark.position as usize;
-    match mark.fate {
-        Fate::Absent | Fate::Removed => None,
-        Fate::Advanced => Some((rekey.advanced_handles[position], &rekey.advanced_keys.all()[position])),
-        Fate::Created | Fate::Replaced | Fate::UnderPrevious => {
-            Some((rekey.drawn, &rekey.new.all()[position]))
-        }
-    }
-}
-
-/// Says under which keys of its children the new key of a node goes.
-#[inline]
-fn deliver<const L: usize>(
-    target: NodeId,
-    mark: &Mark,
-    marked: &[Mark],
-    family: &FamilyMut<'_, L>,
-    rekey: &mut Rekey,
-) {
-    let mut renewed = marked.iter().filter(|child| child.heirs != 0);
-    let mut heirs = mark.heirs;
-    while heirs != 0 {
-        let place = heirs.trailing_zeros();
-        heirs &= heirs - 1;
-        let under = if mark.renewed >> place & 1 == 1 {
-            let child = renewed.next().expect("an heir with a changed key is marked");
-            match child.fate {
-                Fate::Advanced => UnderKey::Advanced(child.position),
-                _ => UnderKey::New(child.position),
-            }
-        } else {
-            let (handle, key) = family.key(place);
-            rekey.held.push_child(place as u8, handle, key)
-        };
-        rekey.wraps.push(Wrap { target, under });
     }
 }

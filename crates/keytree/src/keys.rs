@@ -26,36 +26,36 @@ impl Keys {
         self.key_len
     }
 
-    /// Erases the keys, and makes room for `count` others.
+    /// Erases the keys.
+    pub(crate) fn clear(&mut self) {
+        self.octets.as_mut_slice().zeroize();
+    }
+
+    /// Makes room for `count` keys, in the place of those that [`Keys::clear`] erased, to be written.
     pub(crate) fn renew(&mut self, count: usize) {
-        self.octets.zeroize();
-        self.octets.reserve_exact(count * self.key_len);
-    }
-
-    /// Makes `count` keys in the place of those there were, and lends them to be written.
-    pub(crate) fn draw(&mut self, count: usize) -> &mut [u8] {
-        self.renew(count);
-        self.octets.resize(count * self.key_len, 0);
-        &mut self.octets
-    }
-
-    /// Adds a key, for which there is room. Keys have `L` octets.
-    #[inline]
-    pub(crate) fn push<const L: usize>(&mut self, key: &[u8; L]) {
-        debug_assert_eq!(L, self.key_len, "keys have one length");
-        debug_assert!(self.octets.len() + L <= self.octets.capacity(), "there is room for the key");
-        self.octets.extend_from_slice(key);
-    }
-
-    /// Shows all keys, of `L` octets.
-    pub(crate) fn all<const L: usize>(&self) -> &[[u8; L]] {
-        debug_assert_eq!(L, self.key_len, "keys have one length");
-        self.octets.as_chunks().0
+        let length = count * self.key_len;
+        if length > self.octets.capacity() {
+            self.octets = Zeroizing::new(vec![0; length]);
+        }
+        // Nothing of what is cut off or added is more than zeros.
+        self.octets.resize(length, 0);
     }
 
     /// Shows a key.
+    #[inline]
     pub(crate) fn key(&self, number: usize) -> &[u8] {
         &self.octets[number * self.key_len..(number + 1) * self.key_len]
+    }
+
+    /// Shows the first `count` keys, and the others.
+    pub(crate) fn octets_mut(&mut self, count: usize) -> (&mut [u8], &mut [u8]) {
+        self.octets.split_at_mut(count * self.key_len)
+    }
+
+    /// Shows all keys, of `L` octets each.
+    pub(crate) fn all_mut<const L: usize>(&mut self) -> &mut [[u8; L]] {
+        debug_assert_eq!(L, self.key_len, "keys have one length");
+        self.octets.as_chunks_mut().0
     }
 }
 

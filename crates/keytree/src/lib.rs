@@ -67,6 +67,7 @@ pub mod rekey;
 pub mod tree;
 
 mod batch;
+mod deliver;
 mod keys;
 mod nodes;
 mod plan;

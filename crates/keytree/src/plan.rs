@@ -35,10 +35,8 @@ pub(crate) struct Mark {
     /// The children with remaining members below them: those who must receive the new key. Joiners need not,
     /// because they get their whole path by other means.
     pub(crate) heirs: u8,
-    /// The heirs that are marked themselves.
-    pub(crate) renewed: u8,
-    /// The number of marked children.
-    pub(crate) children: u8,
+    /// The children that are marked themselves.
+    pub(crate) marked: u8,
     pub(crate) fate: Fate,
     /// A member departed below.
     left: bool,
@@ -62,6 +60,12 @@ pub(crate) enum Fate {
 }
 
 impl Mark {
+    /// Returns the number of marked children.
+    #[inline]
+    pub(crate) fn children(&self) -> usize {
+        self.marked.count_ones() as usize
+    }
+
     fn is_there(&self) -> bool {
         !matches!(self.fate, Fate::Absent | Fate::Removed)
     }
@@ -117,10 +121,7 @@ impl Plan {
         let heirs = tree.nodes.children(tree.root_id());
         let fate = if heirs == 0 { Fate::Replaced } else { Fate::UnderPrevious };
         plan.ends.resize(usize::from(tree.depth), 0);
-        plan.push(
-            tree.depth,
-            Mark { index: 0, position: 0, heirs, renewed: 0, children: 0, fate, left: false },
-        );
+        plan.push(tree.depth, Mark { index: 0, position: 0, heirs, marked: 0, fate, left: false });
         plan.ends.push(1);
         plan
     }
@@ -148,8 +149,7 @@ impl Plan {
     }
 
     fn mark_leaves(&mut self) {
-        let mark =
-            |index, fate, left| Mark { index, position: 0, heirs: 0, renewed: 0, children: 0, fate, left };
+        let mark = |index, fate, left| Mark { index, position: 0, heirs: 0, marked: 0, fate, left };
         let (mut next, mut gone) = (0, 0);
         loop {
             let (joined, departed) = (self.joined.get(next), self.departed.get(gone));
@@ -192,23 +192,20 @@ impl Plan {
     /// Marks a node whose marked children, if it has any, come first in `marked`. Returns how many it has.
     fn mark_family(&mut self, tree: &KeyTree, node: NodeId, marked: Range<usize>) -> usize {
         let before = tree.nodes.children(node);
-        let (mut there, mut heirs, mut renewed, mut left) = (before, before, 0, false);
+        let (mut there, mut heirs, mut marks, mut left) = (before, before, 0, false);
         let k = u32::from(tree.degree().k());
         let first_child = node.index() * k;
-        let mut children = 0;
         for child in &self.rekey.scratch.0[marked] {
             let place = child.index - first_child;
             if place >= k {
                 break;
             }
             let bit = 1 << place;
+            marks |= bit;
             there = there & !bit | if child.is_there() { bit } else { 0 };
-            heirs &= !bit;
-            renewed |= if child.heirs != 0 { bit } else { 0 };
+            heirs = heirs & !bit | if child.heirs != 0 { bit } else { 0 };
             left |= child.left;
-            children += 1;
         }
-        heirs |= renewed;
         // Every node up to the root is there while it has a child, and the root always.
         let existed = node.level() <= tree.depth && (before != 0 || node == tree.root_id());
         let stays = node.level() <= self.depth && (there != 0 || node == NodeId::new(self.depth, 0));
@@ -218,16 +215,16 @@ impl Plan {
             (true, false) => Fate::Removed,
             // Whoever departed from below knows the previous key.
             (true, true) if left || heirs == 0 => Fate::Replaced,
-            (true, true) if children != 0 && tree.config.joining == Joining::Advance => {
+            (true, true) if marks != 0 && tree.config.joining == Joining::Advance => {
                 if tree.can_advance(node) { Fate::Advanced } else { Fate::UnderPrevious }
             }
             // With a single heir, its key does as well, and it saves the heir a second start.
             (true, true) if heirs.is_power_of_two() => Fate::Replaced,
             (true, true) => Fate::UnderPrevious,
         };
-        let mark = Mark { index: node.index(), position: 0, heirs, renewed, children, fate, left };
+        let mark = Mark { index: node.index(), position: 0, heirs, marked: marks, fate, left };
         self.push(node.level(), mark);
-        usize::from(children)
+        mark.children()
     }
 
     /// Adds a mark, and lists and counts what it stands for.
@@ -245,7 +242,7 @@ impl Plan {
                 mark.position = self.rekey.changed.len() as u32;
                 self.rekey.changed.push(node);
                 self.wraps += mark.heirs.count_ones() as usize;
-                self.held += (mark.heirs & !mark.renewed).count_ones() as usize;
+                self.held += (mark.heirs & !mark.marked).count_ones() as usize;
             }
             Fate::UnderPrevious => {
                 mark.position = self.rekey.changed.len() as u32;

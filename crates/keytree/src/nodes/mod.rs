@@ -37,6 +37,9 @@ const DIRECT: u8 = PACKED_ROWS.len() as u8;
 /// segment that swings about either number is not packed and unpacked each time.
 const DIRECT_NODES_MIN: u32 = 32;
 
+/// What a CPU fetches at once, in octets, on most machines.
+const CACHE_LINE: usize = 64;
+
 /// The keys of all nodes of a tree.
 pub(crate) struct Nodes {
     key_len: usize,
@@ -126,6 +129,28 @@ impl Nodes {
             handles: &mut handles[first_row..],
             keys: &mut keys[first_row..],
         }
+    }
+
+    /// Reads a little of the rows of the children of each node of `parents`, so that they are in the cache when they are
+    /// changed.
+    pub(crate) fn fetch(&self, level: u8, parents: impl Iterator<Item = u32>) {
+        let Some(directory) = self.levels.get(usize::from(level) - 1) else { return };
+        let mut read = 0;
+        for parent in parents {
+            let (number, first) = self.cut.family(parent);
+            let segment = directory.segment(number);
+            if segment.occupied == 0 {
+                continue;
+            }
+            let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.spot());
+            let first = row(segment, first);
+            read ^= handles.get(first * HANDLE_LEN).copied().unwrap_or(0);
+            let rows = first * self.key_len..(first + self.cut.k() as usize) * self.key_len;
+            for octet in rows.step_by(CACHE_LINE) {
+                read ^= keys.get(octet).copied().unwrap_or(0);
+            }
+        }
+        std::hint::black_box(read);
     }
 
     /// Sets the key of a node, and brings the node into being if it is not there. Its level is there, `handle` is of

@@ -6,7 +6,6 @@ use claviger_keywrap::Engine;
 use crate::{
     Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError,
     deliver::Delivery,
-    nodes::FamilyMut,
     plan::{Fate, Mark, Plan},
 };
 
@@ -115,12 +114,13 @@ impl KeyTree {
         self.draw(&mut rekey, random);
         // From here on nothing fails.
         self.nodes.set_levels(self.nodes.levels().max(usize::from(plan.depth) + 1));
-        let marks = std::mem::take(&mut rekey.scratch.0);
+        let marks = std::mem::take(&mut rekey.marks);
         match self.config.key_length {
             KeyLength::Octets16 => self.change(&plan, &marks, Delivery::<16>::new(&mut rekey)),
             KeyLength::Octets32 => self.change(&plan, &marks, Delivery::<32>::new(&mut rekey)),
         }
-        rekey.scratch.0 = marks;
+        rekey.marks = marks;
+        rekey.trim(plan.wraps, plan.held);
         self.nodes.set_levels(usize::from(plan.depth) + 1);
         self.epoch = rekey.epoch;
         self.depth = plan.depth;
@@ -163,7 +163,7 @@ impl KeyTree {
                 let count = parents.iter().map(Mark::children).sum();
                 let (mut families, others) = children.split_at(count);
                 children = others;
-                self.nodes.fetch(level + 1, parents.iter().map(|parent| parent.index));
+                self.nodes.fetch::<VISITED_TOGETHER>(level + 1, parents.iter().map(|parent| parent.index));
                 self.come_and_go(level, families, &delivery);
                 for parent in parents {
                     let (family, others) = families.split_at(parent.children());
@@ -208,15 +208,7 @@ impl KeyTree {
         if !delivers && marked.iter().all(|child| matches!(child.fate, Fate::Absent | Fate::Removed)) {
             return;
         }
-        let first_child = target.index() * u32::from(self.config.degree.k());
-        let mut family: FamilyMut<'_, L> = self.nodes.family_mut(target);
-        for child in marked {
-            if let Some((handle, key)) = delivery.key_after(child) {
-                family.set(child.index - first_child, handle, key);
-            }
-        }
-        if delivers {
-            delivery.to_heirs(mark, marked, &family);
-        }
+        let heirs = if delivers { mark.heirs } else { 0 };
+        delivery.visit(mark, heirs, marked, self.nodes.family_mut(target));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Handle, Rekey, Wrap,
-    nodes::FamilyMut,
+    nodes::{FamilyMut, HANDLE_LEN},
     plan::{Fate, Mark},
     rekey::ITSELF,
 };
@@ -53,27 +53,79 @@ impl<'a, const L: usize> Delivery<'a, L> {
         }
     }
 
-    /// Gives the new key of a node to its heirs under their keys.
+    /// Sets the keys that the children of a node have after the change, and gives the node's own new key to those of
+    /// them that are `heirs`.
     #[inline]
-    pub(crate) fn to_heirs(&mut self, target: &Mark, marked: &[Mark], family: &FamilyMut<'_, L>) {
+    pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
+        match family.into_rows() {
+            Ok((handles, keys)) => self.visit_rows(target, heirs, marked, handles, keys),
+            Err(family) => self.visit_packed(target, heirs, marked, family),
+        }
+    }
+
+    /// Visits a family whose children have a row each, whether they are there or not. Which of them are marked or heirs
+    /// nobody can foretell, least of all a CPU: so everything is written for every child, and counted only where it is
+    /// wanted.
+    #[inline]
+    fn visit_rows(
+        &mut self,
+        target: &Mark,
+        heirs: u8,
+        marked: &[Mark],
+        handles: &mut [[u8; HANDLE_LEN]],
+        keys: &mut [[u8; L]],
+    ) {
+        let mut next_marked = 0;
+        for (place, (row_handle, row_key)) in (0..).zip(handles.iter_mut().zip(keys)) {
+            let [is_marked, is_heir] = [target.marked, heirs].map(|mask| mask >> place & 1);
+            let child = marked.get(next_marked).unwrap_or(target);
+            next_marked += usize::from(is_marked);
+
+            let changes = is_marked == 1 && child.is_there();
+            let is_advanced = child.fate == Fate::Advanced;
+            let new = child.position as usize + if is_advanced { self.changed } else { 0 };
+            let drawn = self.drawn.as_u32();
+            let advanced_handle =
+                self.handles.get(child.position as usize).map_or(drawn, |handle| handle.as_u32());
+            let new_handle = if is_advanced { advanced_handle } else { drawn };
+
+            let held_handle = u32::from_ne_bytes(*row_handle);
+            let held = self.next_key;
+            self.keys[held] = *row_key;
+            self.handles[held - self.changed] = Handle::from_u32(held_handle);
+            self.places[held - self.known] = place;
+            self.next_key += usize::from(is_heir & !is_marked);
+
+            let under = if is_marked == 1 { new } else { held };
+            self.wraps[self.next_wrap] = Wrap { target: target.position, under: under as u32 };
+            self.next_wrap += usize::from(is_heir);
+
+            // A child that does not change gets what it had.
+            let after = if changes { new } else { held };
+            *row_key = self.keys[after];
+            *row_handle = if changes { new_handle } else { held_handle }.to_ne_bytes();
+        }
+    }
+
+    /// Visits a family whose children have rows only where they are there.
+    fn visit_packed(&mut self, target: &Mark, heirs: u8, marked: &[Mark], mut family: FamilyMut<'_, L>) {
         let mut marked = marked.iter();
-        let mut children = target.heirs | target.marked;
-        while children != 0 {
-            let place = children.trailing_zeros();
-            children &= children - 1;
+        for place in 0..u8::BITS {
             let child = if target.marked >> place & 1 == 1 { marked.next() } else { None };
-            if target.heirs >> place & 1 == 0 {
-                continue;
+            if let Some((handle, key)) = child.and_then(|child| self.key_after(child)) {
+                family.set(place, handle, key);
             }
-            let under = match child {
-                Some(child) if child.fate == Fate::Advanced => self.changed as u32 + child.position,
-                Some(child) => child.position,
-                None => {
-                    let (handle, key) = family.key(place);
-                    self.hold(place as u8, handle, key)
-                }
-            };
-            self.push(Wrap { target: target.position, under });
+            if heirs >> place & 1 == 1 {
+                let under = match child {
+                    Some(child) if child.fate == Fate::Advanced => self.changed as u32 + child.position,
+                    Some(child) => child.position,
+                    None => {
+                        let (handle, key) = family.key(place);
+                        self.hold(place as u8, handle, key)
+                    }
+                };
+                self.push(Wrap { target: target.position, under });
+            }
         }
     }
 

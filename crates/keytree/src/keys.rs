@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use claviger_crypto::secret::ct_eq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::KeyLength;
 
-/// Many keys of one length, erased when dropped. They never outgrow the room made for them, so that no copy stays
-/// behind.
+/// Room for many keys of one length, erased when dropped.
 #[derive(Clone)]
 pub(crate) struct Keys {
     key_len: usize,
@@ -26,19 +24,19 @@ impl Keys {
         self.key_len
     }
 
-    /// Erases the keys.
-    pub(crate) fn clear(&mut self) {
-        self.octets.as_mut_slice().zeroize();
+    /// Erases the keys from the one numbered `first` on. Their room stays.
+    pub(crate) fn erase(&mut self, first: usize) {
+        self.octets[first * self.key_len..].zeroize();
     }
 
-    /// Makes room for `count` keys, in the place of those that [`Keys::clear`] erased, to be written.
-    pub(crate) fn renew(&mut self, count: usize) {
+    /// Makes room for `count` keys in the place of those there are, which are erased.
+    pub(crate) fn make_room(&mut self, count: usize) {
         let length = count * self.key_len;
         if length > self.octets.capacity() {
             self.octets = Zeroizing::new(vec![0; length]);
+        } else if length > self.octets.len() {
+            self.octets.resize(length, 0);
         }
-        // Nothing of what is cut off or added is more than zeros.
-        self.octets.resize(length, 0);
     }
 
     /// Shows a key.
@@ -58,14 +56,6 @@ impl Keys {
         self.octets.as_chunks_mut().0
     }
 }
-
-impl PartialEq for Keys {
-    fn eq(&self, other: &Self) -> bool {
-        ct_eq(&self.octets, &other.octets)
-    }
-}
-
-impl Eq for Keys {}
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::{Handle, Joining, KeyTree, Leaf, NodeId, Rekey, TreeError};
+use crate::{Handle, Joining, KeyTree, Leaf, NodeId, Rekey, TreeError, bits::count, sort::sort};
 
 /// What a batch will do.
 pub(crate) struct Plan {
@@ -63,10 +63,11 @@ impl Mark {
     /// Returns the number of marked children.
     #[inline]
     pub(crate) fn children(&self) -> usize {
-        self.marked.count_ones() as usize
+        count(self.marked)
     }
 
-    fn is_there(&self) -> bool {
+    #[inline]
+    pub(crate) fn is_there(&self) -> bool {
         !matches!(self.fate, Fate::Absent | Fate::Removed)
     }
 }
@@ -132,7 +133,7 @@ impl Plan {
             Self { joined, departed, extent, depth, wraps: 0, held: 0, rekey: spare, ends: Vec::new() };
         // On each level above the changed leaves there are at most as many nodes, and mostly far fewer.
         let room = (plan.joined.len() + plan.departed.len()) * 4;
-        plan.rekey.scratch.0.reserve(room);
+        plan.rekey.marks.reserve(room);
         plan.rekey.changed.reserve(room);
         plan
     }
@@ -168,7 +169,7 @@ impl Plan {
                 (_, None) => break,
             }
         }
-        self.ends.push(self.rekey.scratch.0.len());
+        self.ends.push(self.rekey.marks.len());
     }
 
     fn mark_level(&mut self, tree: &KeyTree, level: u8) {
@@ -178,15 +179,15 @@ impl Plan {
         // without members may be left without a child.
         let top_changes = level >= self.depth || level > tree.depth || level == tree.depth && tree.is_empty();
         let k = u32::from(tree.degree().k());
-        if top_changes && self.rekey.scratch.0[range.clone()].first().is_none_or(|mark| mark.index >= k) {
+        if top_changes && self.rekey.marks[range.clone()].first().is_none_or(|mark| mark.index >= k) {
             self.mark_family(tree, NodeId::new(level, 0), 0..0);
         }
         let mut next = range.start;
         while next < range.end {
-            let parent = NodeId::new(level, tree.degree().parent_index(self.rekey.scratch.0[next].index));
+            let parent = NodeId::new(level, tree.degree().parent_index(self.rekey.marks[next].index));
             next += self.mark_family(tree, parent, next..range.end);
         }
-        self.ends.push(self.rekey.scratch.0.len());
+        self.ends.push(self.rekey.marks.len());
     }
 
     /// Marks a node whose marked children, if it has any, come first in `marked`. Returns how many it has.
@@ -195,7 +196,7 @@ impl Plan {
         let (mut there, mut heirs, mut marks, mut left) = (before, before, 0, false);
         let k = u32::from(tree.degree().k());
         let first_child = node.index() * k;
-        for child in &self.rekey.scratch.0[marked] {
+        for child in &self.rekey.marks[marked] {
             let place = child.index - first_child;
             if place >= k {
                 break;
@@ -241,8 +242,8 @@ impl Plan {
             Fate::Created | Fate::Replaced => {
                 mark.position = self.rekey.changed.len() as u32;
                 self.rekey.changed.push(node);
-                self.wraps += mark.heirs.count_ones() as usize;
-                self.held += (mark.heirs & !mark.marked).count_ones() as usize;
+                self.wraps += count(mark.heirs);
+                self.held += count(mark.heirs & !mark.marked);
             }
             Fate::UnderPrevious => {
                 mark.position = self.rekey.changed.len() as u32;
@@ -251,7 +252,7 @@ impl Plan {
                 self.held += 1;
             }
         }
-        self.rekey.scratch.0.push(mark);
+        self.rekey.marks.push(mark);
     }
 
     /// Returns the marks of a level, out of all.
@@ -279,18 +280,19 @@ impl KeyTree {
 
 /// Sorts the departing leaves and checks that each has a member and is named once.
 fn departures(tree: &KeyTree, leaves: &[Leaf]) -> Result<Vec<u32>, TreeError> {
-    if let Some(unknown) = leaves.iter().find(|leaf| !tree.contains(**leaf)) {
-        return Err(TreeError::UnknownLeaf(*unknown));
+    let departed = sorted(leaves)?;
+    match departed.iter().find(|leaf| !tree.contains(Leaf::new(**leaf))) {
+        Some(unknown) => Err(TreeError::UnknownLeaf(Leaf::new(*unknown))),
+        None => Ok(departed),
     }
-    sorted(leaves)
 }
 
 /// Sorts leaves and checks that each is named once.
 fn sorted(leaves: &[Leaf]) -> Result<Vec<u32>, TreeError> {
     let mut sorted: Vec<u32> = leaves.iter().map(|leaf| leaf.index()).collect();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(TreeError::DuplicateLeaf(Leaf::new(pair[0]))),
+    sort(&mut sorted);
+    match sorted.array_windows().find(|[one, next]| one == next) {
+        Some([twice, _]) => Err(TreeError::DuplicateLeaf(Leaf::new(*twice))),
         None => Ok(sorted),
     }
 }

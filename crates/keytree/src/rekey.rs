@@ -11,7 +11,7 @@ use crate::{Degree, Handle, KeyLength, KeyRef, Leaf, NodeId, TreeConfig, keys::K
 
 /// One change of the tree: what to store, and what to send. It holds all keys that sending needs, and so does not
 /// depend on the tree's later changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Rekey {
     /// The epoch that this change began: that of the handle of each key it drew.
     pub epoch: u32,
@@ -33,35 +33,34 @@ pub struct Rekey {
     /// The handle of each key of `changed`.
     pub(crate) drawn: Handle,
     /// The keys of `changed`; those of `advanced`; and those that members hold already, in the order of the wraps
-    /// under them, each that of a child of the wrap's target or the target's own previous one.
+    /// under them, each that of a child of the wrap's target or the target's own previous one. Behind these, zeros.
     pub(crate) keys: Keys,
-    /// The handles of all these but the first.
+    /// The handles of all these but the first. There may be more behind.
     pub(crate) handles: Vec<Handle>,
-    /// For each key that members hold already, the child's place, or [`ITSELF`].
+    /// For each key that members hold already, the child's place, or [`ITSELF`]. There may be more behind.
     pub(crate) places: Vec<u8>,
-    pub(crate) scratch: Scratch,
+    /// Memory in which the change was planned. It is no part of what a rekey says.
+    pub(crate) marks: Vec<Mark>,
 }
 
 /// What stands for the target in place of a child.
 pub(crate) const ITSELF: u8 = u8::MAX;
 
-/// Memory in which the change was planned. It is no part of what a rekey says, and no copy needs it.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch(pub(crate) Vec<Mark>);
-
-impl Clone for Scratch {
-    fn clone(&self) -> Self {
-        Self::default()
+impl PartialEq for Rekey {
+    /// Compares what two changes did, with which keys.
+    fn eq(&self, other: &Self) -> bool {
+        let [one, other_keys] = [self, other].map(|rekey| {
+            let nodes = rekey.changed.iter().chain(&rekey.advanced).map(|node| rekey.key(*node));
+            nodes.chain(rekey.wraps.iter().map(|wrap| Some(rekey.under(wrap).1)))
+        });
+        (self.epoch, self.root, self.degree) == (other.epoch, other.root, other.degree)
+            && (&self.joined, &self.removed) == (&other.joined, &other.removed)
+            && (&self.changed, &self.advanced, &self.wraps) == (&other.changed, &other.advanced, &other.wraps)
+            && one.eq(other_keys)
     }
 }
 
-impl PartialEq for Scratch {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Scratch {}
+impl Eq for Rekey {}
 
 impl Rekey {
     /// Describes a change that does nothing.
@@ -79,7 +78,7 @@ impl Rekey {
             keys: Keys::none(key_length),
             handles: Vec::new(),
             places: Vec::new(),
-            scratch: Scratch::default(),
+            marks: Vec::new(),
         }
     }
 
@@ -94,19 +93,26 @@ impl Rekey {
         self.changed.clear();
         self.advanced.clear();
         self.removed.clear();
-        self.scratch.0.clear();
-        self.keys.clear();
-        // The lengths stay: a change overwrites what it needs of these.
+        self.marks.clear();
+        self.keys.erase(0);
+        // The lengths of the others stay: a change overwrites what it needs of them.
     }
 
-    /// Makes room for what a change of so many wraps writes, under so many keys that members hold.
+    /// Makes room for what a change of so many wraps writes, under so many keys that members hold: one more of each, for
+    /// what is written before it is known whether it is wanted.
     pub(crate) fn make_room(&mut self, wraps: usize, held: usize) {
         let known = self.changed.len() + self.advanced.len();
-        let blank = Wrap { target: 0, under: 0 };
-        resize(&mut self.wraps, wraps, blank);
-        resize(&mut self.handles, self.advanced.len() + held, Handle::from_u32(0));
-        resize(&mut self.places, held, 0);
-        self.keys.renew(known + held);
+        grow(&mut self.wraps, wraps + 1, Wrap { target: 0, under: 0 });
+        grow(&mut self.handles, self.advanced.len() + held + 1, Handle::from_u32(0));
+        grow(&mut self.places, held + 1, 0);
+        self.keys.make_room(known + held + 1);
+    }
+
+    /// Cuts off what was not needed of the room for `wraps` wraps under `held` keys that members hold.
+    pub(crate) fn trim(&mut self, wraps: usize, held: usize) {
+        let known = self.changed.len() + self.advanced.len();
+        self.wraps.truncate(wraps);
+        self.keys.erase(known + held);
     }
 
     /// Shows the key that a node of [`Rekey::changed`] or [`Rekey::advanced`] has after the change.
@@ -204,11 +210,11 @@ impl Rekey {
     }
 }
 
-/// Resizes a vector whose contents do not matter, without copying them.
-fn resize<T: Copy>(vector: &mut Vec<T>, length: usize, blank: T) {
+/// Grows a vector to at least `length`. What it holds does not matter, and is not copied.
+fn grow<T: Copy>(vector: &mut Vec<T>, length: usize, blank: T) {
     if length > vector.capacity() {
         *vector = vec![blank; length];
-    } else {
+    } else if length > vector.len() {
         vector.resize(length, blank);
     }
 }

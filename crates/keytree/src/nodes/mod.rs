@@ -21,12 +21,12 @@ mod pool;
 
 use zeroize::Zeroize;
 
-pub(crate) use self::family::FamilyMut;
 use self::{
     cut::Cut,
     directory::{Directory, Segment},
-    pool::{HANDLE_LEN, Owner, Pool},
+    pool::{Owner, Pool},
 };
+pub(crate) use self::{family::FamilyMut, pool::HANDLE_LEN};
 use crate::{Degree, Handle, KeyLength, KeyRef, NodeId};
 
 /// The rows of a packed block, by class. One more class follows, with a row for each node of a segment.
@@ -122,32 +122,41 @@ impl Nodes {
         let segment = self.levels[usize::from(parent.level()) - 1].segment(number);
         let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.spot());
         let (handles, keys) = (handles.as_chunks_mut().0, keys.as_chunks_mut().0);
-        let first_row = row(segment, first);
+        let occupied = self.cut.family_bits(segment.occupied >> first);
+        let first = row(segment, first);
+        let rows = first..(first + self.cut.k() as usize).min(handles.len());
         FamilyMut {
-            occupied: self.cut.family_bits(segment.occupied >> first),
+            occupied,
             direct: segment.class == DIRECT,
-            handles: &mut handles[first_row..],
-            keys: &mut keys[first_row..],
+            handles: &mut handles[rows.clone()],
+            keys: &mut keys[rows],
         }
     }
 
     /// Reads a little of the rows of the children of each node of `parents`, so that they are in the cache when they are
     /// changed.
-    pub(crate) fn fetch(&self, level: u8, parents: impl Iterator<Item = u32>) {
+    pub(crate) fn fetch<const N: usize>(&self, level: u8, parents: impl Iterator<Item = u32>) {
         let Some(directory) = self.levels.get(usize::from(level) - 1) else { return };
-        let mut read = 0;
-        for parent in parents {
+        // First where they are, and then nothing but reading: so the CPU has as many reads under way as it can.
+        let mut lines: [&[u8]; N] = [&[]; N];
+        let mut handles: [&[u8]; N] = [&[]; N];
+        for ((parent, line), handle) in parents.zip(&mut lines).zip(&mut handles) {
             let (number, first) = self.cut.family(parent);
             let segment = directory.segment(number);
-            if segment.occupied == 0 {
-                continue;
+            if segment.occupied != 0 {
+                let (block_handles, keys) = self.pools[usize::from(segment.class)].block(segment.spot());
+                let first = row(segment, first);
+                *handle = &block_handles[first * HANDLE_LEN..];
+                *line = &keys[first * self.key_len..];
             }
-            let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.spot());
-            let first = row(segment, first);
-            read ^= handles.get(first * HANDLE_LEN).copied().unwrap_or(0);
-            let rows = first * self.key_len..(first + self.cut.k() as usize) * self.key_len;
-            for octet in rows.step_by(CACHE_LINE) {
-                read ^= keys.get(octet).copied().unwrap_or(0);
+        }
+        let mut read = 0;
+        for handle in handles {
+            read ^= handle.first().copied().unwrap_or(0);
+        }
+        for start in (0..self.cut.k() as usize * self.key_len).step_by(CACHE_LINE) {
+            for line in lines {
+                read ^= line.get(start).copied().unwrap_or(0);
             }
         }
         std::hint::black_box(read);

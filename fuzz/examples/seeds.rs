@@ -5,12 +5,19 @@
 
 use std::{fs, path::Path};
 
-use claviger_crypto::{SeededRandom, sign::KeyAlgorithm};
+use claviger_crypto::{
+    SeededRandom,
+    hash_tree::{NODE_LEN, Node},
+    sign::KeyAlgorithm,
+};
 use claviger_fuzz::{group, hip, isakmp, script::piece};
 use claviger_gdoi::{
-    Gap, SaPayload,
-    iana::{NotifyType, PayloadType},
-    wire::{Delete, Notification, delete, identification, public_key},
+    Gap, KeyDownload, SaPayload,
+    iana::{NotifyType, PayloadType, kek::MANAGEMENT_LKH_32},
+    rules::Exchange,
+    wire::{
+        Delete, Lkh32, Notification, batch_signature::BatchSignature, delete, identification, public_key,
+    },
 };
 use claviger_group::Role;
 use claviger_hip::{
@@ -70,6 +77,7 @@ fn main() {
     cores();
     data();
     keytree();
+    delivery();
     api();
     capture();
 }
@@ -215,7 +223,7 @@ fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
 }
 
 fn sa(sa: &SaPayload) -> Vec<u8> {
-    written(|w| sa.encode(w).expect("the policy is sound"))
+    written(|w| sa.encode(Exchange::Push, w).expect("the policy is sound"))
 }
 
 fn kd() -> Vec<u8> {
@@ -240,7 +248,27 @@ fn gdoi_payloads() {
         seed("gdoi_payload", name, &[&[choice][..], body].concat());
     }
     seed("gdoi_sa", "kek-gap-tek", &sa(&group::sa()));
+    let mut private = group::sa();
+    let policy = private.kek.as_mut().expect("the policy has a KEK");
+    (policy.management, policy.form) = (Some(MANAGEMENT_LKH_32), PushAuthentication::Batch);
+    seed(
+        "gdoi_sa",
+        "extensions",
+        &written(|w| private.encode(Exchange::Pull, w).expect("the policy is sound")),
+    );
     seed("gdoi_key_download", "download", &kd());
+    let path = written(|w| group::path_32().encode(w).expect("the path is sound"));
+    seed("gdoi_lkh_32", "path", &path);
+    let updates = group::updates_32();
+    let updates = updates.iter().map(|update| written(|w| update.encode(w).expect("the update is sound")));
+    let updates: Vec<_> = updates.collect();
+    seed("gdoi_lkh_32", "update", &updates[0]);
+    seed("gdoi_lkh_32", "rekey", &[piece(0, &updates[1]), piece(0, &updates[0])].concat());
+    let [update, _] = group::updates_32();
+    let lkh_32 =
+        Lkh32 { spi: group::KEK_SPI, path: Some(group::path_32()), update: Some(update), signing_key: None };
+    let keys = KeyDownload { lkh_32: Some(lkh_32), ..KeyDownload::default() };
+    seed("gdoi_key_download", "lkh-32", &written(|w| keys.encode(w).expect("the keys are sound")));
     let chain = isakmp::chain(&message_1());
     seed("gdoi_message", "chain", &[&[chain.first().0][..], chain.octets()].concat());
     let message = isakmp::Exchange::new(1).seal(claviger_gdoi::iana::ExchangeType::GROUPKEY_PULL, &chain);
@@ -312,10 +340,14 @@ fn gdoi_endpoints() {
     seed("gdoi_member", "refused", &piece(INFORMATIONAL, &notification));
 
     seed("gdoi_push", "delete", &push_of_delete());
+    seed("gdoi_batch", "delete", &push_of_delete());
+    let node = Node([7; NODE_LEN]);
+    let proof = BatchSignature { index: 1, count: 2, branch: vec![node], signature: &[8; 64] };
+    seed("gdoi_batch", "proof", &written(|w| proof.encode(w)));
     let sequence = piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 7]);
     let policy = SaPayload { kek: None, ..group::sa() };
     let tek = group::tek();
-    let keys = claviger_gdoi::KeyDownload { teks: vec![(tek.spi, tek.keys)], ..Default::default() };
+    let keys = KeyDownload { teks: vec![(tek.spi, tek.keys)], ..Default::default() };
     let keys = written(|w| keys.encode(w).expect("the keys are sound"));
     let policy = piece(PayloadType::SA.0, &sa(&policy));
     seed("gdoi_push", "tek", &[sequence, policy, piece(PayloadType::KEY_DOWNLOAD.0, &keys)].concat());
@@ -352,6 +384,46 @@ fn keytree() {
         octets.extend_from_slice(&key.handle.to_be_bytes());
     }
     seed("keytree_restore", "five-members", &octets);
+}
+
+fn delivery() {
+    use claviger_delivery::{
+        BatchId, Shape,
+        code::BlockEncoder,
+        wire::{Announcement, Entry, Heard, Repair, Report},
+    };
+    let batch = BatchId { spi: [0; 16], first_sequence: 0 };
+    let datagrams: Vec<Vec<u8>> = (0..7).map(|index| vec![index + 1; 20]).collect();
+    let shape = Shape::divide(7, 20, 7).expect("the batch is small");
+    let heard = vec![Heard { block: 0, missing: 2 }];
+    let announcement =
+        Announcement { batch, round: 1, last: false, shape, window_ms: 500, receivers: 100, heard };
+    let mut script = Vec::new();
+    for (index, datagram) in (0u16..6).zip(&datagrams) {
+        let octets = [&index.to_be_bytes()[..], &7u16.to_be_bytes(), datagram].concat();
+        script.extend(piece(1, &octets));
+    }
+    script.extend(piece(2, &[0, 6, 0, 6]));
+    script.extend(piece(0, &announcement.to_octets()));
+    script.extend(piece(4, &[]));
+    for (symbol_id, symbol) in BlockEncoder::new(&shape, 0, &datagrams).repair(0, 3) {
+        let repair = Repair { batch, round: 2, shape, block: 0, symbol_id, symbol };
+        script.extend(piece(0, &repair.to_octets()));
+    }
+    script.extend(piece(3, &[0, 6]));
+    seed("delivery_receiver", "one-lost", &script);
+
+    let report = |round, block| {
+        let entries = vec![
+            Entry { block, first: 0, last: 1, missing: 3 },
+            Entry { block, first: 4, last: 4, missing: 3 },
+        ];
+        Report { batch, round, received: 10, entries }.to_octets()
+    };
+    let script = [piece(1, &report(1, 0)), piece(2, &report(1, 2)), piece(4, &[]), piece(4, &[])].concat();
+    let script =
+        [script, piece(1, &report(2, 0)), piece(4, &[]), piece(1, &report(2, 0)), piece(4, &[])].concat();
+    seed("delivery_report", "two-rounds", &script);
 }
 
 fn api() {

@@ -11,14 +11,19 @@ use claviger_crypto::{
 use claviger_gdoi::{
     Gap, KeyDownload, SaKek, SaPayload, SaTek,
     lkh::{self, KeyArray, Link},
+    lkh_32::{Degree, Handle, NodeId},
     push::KekMaterial,
-    wire::{LkhDownload, SenderIds},
+    wire::{
+        LkhDownload, SenderIds,
+        lkh_32::{Entry, PathArray, Under, Update, UpdateHead},
+    },
 };
 use claviger_group::{
     Channel, CookiePair, Encapsulation, EspTransform, GroupId, RegistrationSa, Spi, Tek,
     registration::PeerIdentity, tek::TekKeys,
 };
 use claviger_identity::Hit;
+use claviger_keywrap::{Engine, Job};
 use claviger_sansio::Time;
 
 /// When everything happens.
@@ -86,6 +91,44 @@ pub fn path() -> [Link; 3] {
     [4, 2, 1].map(|id| Link::new(id, 1, [id as u8; 16], &[0x40 | id as u8; 16]))
 }
 
+/// The keys of leaf 5 in a tree of degree 2 with 32-bit node ids: its own, two above it, the root's.
+pub fn path_32() -> PathArray {
+    let key = |level: u8| {
+        let handle = Handle::new(1, level).expect("epochs begin with 1");
+        (handle, SecretBytes::new(vec![0x60 | level; 16]))
+    };
+    let degree = Degree::new(2).expect("2 is a degree");
+    let first = NodeId::new(0, 5).expect("the index is small");
+    PathArray { degree, first, keys: (0..4).map(key).collect() }
+}
+
+/// What the members of that tree learn when leaf 7 departs, and a key that leaf 5 needs.
+pub fn updates_32() -> [Update; 2] {
+    let node = |level, index| NodeId::new(level, index).expect("the index is small");
+    let handle = |epoch, advances| Handle::new(epoch, advances).expect("epochs begin with 1");
+    let head = UpdateHead {
+        degree: Degree::new(2).expect("2 is a degree"),
+        key_len: 16,
+        epoch: 2,
+        root: node(3, 0),
+        root_handle: handle(2, 0),
+    };
+    let [mut lower, mut upper] = [0, 1].map(|_| Update::new(head).expect("the head is sound"));
+    let wrap = |under: &[u8], key: u8| {
+        Engine::Portable.wrap_one(Job { under, plaintext: &[key; 16] }).expect("the keys have 16 octets")
+    };
+    let held = path_32();
+    let under = held.keys[1].1.expose();
+    for (update, target, place, handle, wrapped) in [
+        (&mut lower, node(2, 1), 0, handle(1, 1), wrap(under, 0x72)),
+        (&mut upper, node(3, 0), 1, handle(2, 0), wrap(&[0x72; 16], 0x73)),
+    ] {
+        let entry = Entry { target, under: Under::Child(place), handle };
+        update.push(entry, &wrapped).expect("the entry is sound");
+    }
+    [lower, upper]
+}
+
 /// The group's KEK: what [`path`] ends in.
 pub fn kek() -> KekMaterial {
     let keys = KeyArray::new(&lkh::download_array(&path()), CipherAlgorithm::Aes128Cbc);
@@ -103,6 +146,7 @@ pub fn sa() -> SaPayload {
             cipher: CipherAlgorithm::Aes128Cbc,
             lifetime: Duration::from_secs(86_400),
             signature: KeyAlgorithm::Ed25519,
+            form: claviger_group::PushAuthentication::Message,
         }),
         gap: Some(Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: None }),
         teks: vec![SaTek::from(&tek())],
@@ -120,6 +164,7 @@ pub fn kd() -> KeyDownload {
             updates: vec![],
             signing_key: Some(SIGNER.public().clone()),
         }),
+        lkh_32: None,
         kek: None,
         sender_ids: Some(SenderIds { bits: 16, values: vec![7] }),
     }

@@ -2,6 +2,7 @@
 
 use claviger_crypto::{
     cipher::{BLOCK_LEN, CipherKey},
+    hash_tree::{HashTree, NODE_LEN, Node},
     provider,
 };
 use claviger_gdoi::{
@@ -10,13 +11,14 @@ use claviger_gdoi::{
     push::KekMaterial,
     wire::{
         Header,
+        batch_signature::BatchSignature,
         payload::{Chain, ChainWriter},
         sa_kek::signature_algorithm,
     },
 };
 use claviger_group::{CookiePair, RegistrationSa};
 use claviger_sansio::{Carriage, Datagram};
-use claviger_wire::{Decode, Encode, Reader};
+use claviger_wire::{Decode, Encode, Reader, Writer};
 
 use crate::{group, script};
 
@@ -139,18 +141,64 @@ pub fn message_id(octets: &[u8]) -> u32 {
     Header::decode(&mut Reader::new(octets)).expect("an endpoint sends messages").message_id
 }
 
+/// The octets of the group's signatures.
+const SIGNATURE_LEN: usize = 64;
+
 /// Signs and seals a GROUPKEY-PUSH of made-up payloads.
-pub fn push(kek: &KekMaterial, mut payloads: ChainWriter) -> Vec<u8> {
-    const SIGNATURE_LEN: usize = 64;
-    append(&mut payloads, PayloadType::SIG, &[0; SIGNATURE_LEN]);
+pub fn push(kek: &KekMaterial, payloads: ChainWriter) -> Vec<u8> {
+    sealed(kek, payloads, SIGNATURE_LEN, sign)
+}
+
+/// Seals a GROUPKEY-PUSH of made-up payloads with a made-up SIG payload.
+pub fn push_with_sig(kek: &KekMaterial, payloads: ChainWriter, sig: &[u8]) -> Vec<u8> {
+    sealed(kek, payloads, sig.len(), |_| sig.to_vec())
+}
+
+/// Signs and seals a GROUPKEY-PUSH of made-up payloads as one of a batch of two; none if it has no number, or one from
+/// which the batch cannot be.
+///
+/// # Panics
+///
+/// If the index is above 1.
+pub fn push_in_batch(kek: &KekMaterial, payloads: ChainWriter, index: u16) -> Option<Vec<u8>> {
+    const COUNT: u16 = 2;
+    let chain = Chain::parse(payloads.first(), payloads.octets()).ok()?;
+    let sequence = chain.payloads.iter().find(|payload| payload.kind == PayloadType::SEQUENCE_NUMBER)?;
+    let sequence = u32::from_be_bytes(sequence.body.try_into().ok()?);
+    let first = sequence.checked_sub(index.into())?;
+    let spi = kek.spi;
+    Some(sealed(kek, payloads, 4 + NODE_LEN + SIGNATURE_LEN, |signed| {
+        let mut leaves = [Node([9; NODE_LEN]); COUNT as usize];
+        leaves[usize::from(index)] = Node::leaf(&[signed]);
+        let tree = HashTree::new(leaves).expect("two are a tree");
+        let statement =
+            [&b"batch"[..], &spi.0, &first.to_be_bytes(), &COUNT.to_be_bytes(), &tree.root().0].concat();
+        let branch = tree.branch(index.into()).copied().collect();
+        let mut w = Writer::new();
+        BatchSignature { index, count: COUNT, branch, signature: &sign(&statement) }.encode(&mut w);
+        w.into_octets()
+    }))
+}
+
+fn sign(octets: &[u8]) -> Vec<u8> {
+    let algorithm = signature_algorithm(group::SIGNER.public().algorithm());
+    group::SIGNER.sign(algorithm, octets).expect("the key signs in its own way")
+}
+
+/// Seals a GROUPKEY-PUSH whose SIG payload `sig` makes of the octets that are signed.
+fn sealed(
+    kek: &KekMaterial,
+    mut payloads: ChainWriter,
+    sig_len: usize,
+    sig: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> Vec<u8> {
+    append(&mut payloads, PayloadType::SIG, &vec![0; sig_len]);
     let mut header = header_of(kek.spi, payloads.first());
     let mut plaintext = payloads.into_octets();
     header.length = (Header::LEN + plaintext.len()) as u32;
-    let unsigned = plaintext.len() - SIGNATURE_LEN;
+    let unsigned = plaintext.len() - sig_len;
     let signed = [&b"rekey"[..], &header.to_octets(), &plaintext[..unsigned - 4]].concat();
-    let algorithm = signature_algorithm(group::SIGNER.public().algorithm());
-    let signature = group::SIGNER.sign(algorithm, &signed).expect("the key signs in its own way");
-    plaintext[unsigned..].copy_from_slice(&signature);
+    plaintext[unsigned..].copy_from_slice(&sig(&signed));
     let cipher = provider().cipher(kek.cipher).and_then(|cipher| cipher.key(kek.key.expose()));
     encrypt(header, plaintext, &*cipher.expect("the key has its cipher's length"), &kek.iv)
 }

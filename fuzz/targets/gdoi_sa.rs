@@ -2,21 +2,27 @@
 #![no_main]
 
 use claviger_fuzz::{claim, group};
-use claviger_gdoi::{Dialect, SaPayload};
+use claviger_gdoi::{Dialect, Extensions, SaPayload, rules::Exchange};
 use claviger_wire::Writer;
 use libfuzzer_sys::fuzz_target;
 
-fn encode(sa: &SaPayload) -> Vec<u8> {
+fn encode(exchange: Exchange, sa: &SaPayload) -> Vec<u8> {
     let mut w = Writer::new();
-    sa.encode(&mut w).expect("a payload that was read can be written");
+    sa.encode(exchange, &mut w).expect("a payload that was read can be written");
     w.into_octets()
 }
 
 fuzz_target!(|input: &[u8]| {
-    let Ok(sa) = SaPayload::decode(input, Dialect::RFC) else { return };
-    claim::survives(&sa, encode, |octets| SaPayload::decode(octets, Dialect::RFC));
-    let _ = sa.supported();
-    for tek in &sa.teks {
-        let _ = tek.to_tek(&group::tek().keys);
+    for exchange in [Exchange::Pull, Exchange::Push] {
+        let decode = |octets: &[u8]| SaPayload::decode(octets, exchange, Dialect::RFC);
+        let Ok(sa) = decode(input) else { continue };
+        claim::survives(&sa, |sa| encode(exchange, sa), decode);
+        let _ = sa.supported();
+        if let Some(kek) = &sa.kek {
+            let _ = Extensions::NONE.check(kek);
+        }
+        for tek in &sa.teks {
+            let _ = tek.to_tek(&group::tek().keys);
+        }
     }
 });

@@ -28,6 +28,7 @@ fn config() -> MemberConfig {
         server_address: hip::datagram(&[]).source,
         carriage: Carriage::HipUdp,
         gdoi_port: 848,
+        extensions: Default::default(),
         plane: PlaneKind::Any,
         registration_lifetime: Duration::from_secs(600),
         retransmit: RetransmitPolicy::default(),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
-use claviger_group::{Encapsulation, EspTransform, Role};
+use claviger_group::{Encapsulation, EspTransform, KekManagement, PushAuthentication, Role};
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 /// A choice whose every value has a name.
@@ -73,6 +73,16 @@ impl Name for EspTransform {
         ("aes128-cbc-sha256", Self::Aes128CbcHmacSha256),
         ("aes256-cbc-sha256", Self::Aes256CbcHmacSha256),
     ];
+}
+
+impl Name for KekManagement {
+    const WHAT: &'static str = "a KEK management";
+    const NAMES: &'static [(&'static str, Self)] = &[("lkh", Self::Lkh), ("lkh-32", Self::Lkh32)];
+}
+
+impl Name for PushAuthentication {
+    const WHAT: &'static str = "what is signed";
+    const NAMES: &'static [(&'static str, Self)] = &[("message", Self::Message), ("batch", Self::Batch)];
 }
 
 impl Name for CipherAlgorithm {

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
-use claviger_group::{Channel, Encapsulation, EspTransform, GroupPolicy};
+use claviger_group::{Channel, Encapsulation, EspTransform, GroupPolicy, KekManagement, PushAuthentication};
 use serde::{Deserialize, Serialize};
 
 use crate::{ApiError, name};
@@ -37,6 +37,12 @@ pub struct GroupPolicyOptions {
     /// The kind of the group's signing key.
     #[serde(with = "name::option")]
     pub push_signature: Option<KeyAlgorithm>,
+    /// What a signature of GROUPKEY-PUSH messages is over; the batch with LKH-32, each message otherwise.
+    #[serde(with = "name::option")]
+    pub push_authentication: Option<PushAuthentication>,
+    /// How the keys of the tree travel; where it is left out, the key server takes what holds the members.
+    #[serde(with = "name::option")]
+    pub kek_management: Option<KekManagement>,
     /// The degree of the key tree, 2 to 8.
     pub degree: Option<u8>,
     /// The most members that the group admits.
@@ -81,6 +87,9 @@ impl GroupPolicyOptions {
         choose(&mut policy.transform, self.transform);
         choose(&mut policy.kek_cipher, self.kek_cipher.or(Some(matching_kek(policy.transform))));
         choose(&mut policy.push_signature, self.push_signature);
+        choose(&mut policy.kek_management, self.kek_management);
+        let authentication = matching_authentication(policy.kek_management);
+        choose(&mut policy.push_authentication, self.push_authentication.or(Some(authentication)));
         choose(&mut policy.degree, self.degree);
         choose(&mut policy.members_max, self.members_max);
         choose(&mut policy.sender_id_bits, self.sender_id_bits);
@@ -117,6 +126,14 @@ fn matching_kek(transform: EspTransform) -> CipherAlgorithm {
     if transform.key_bits() > 128 { CipherAlgorithm::Aes256Cbc } else { CipherAlgorithm::Aes128Cbc }
 }
 
+/// Whoever sends LKH-32 speaks the private extensions anyway.
+fn matching_authentication(management: KekManagement) -> PushAuthentication {
+    match management {
+        KekManagement::Lkh => PushAuthentication::Message,
+        KekManagement::Lkh32 => PushAuthentication::Batch,
+    }
+}
+
 /// The whole policy of a group, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyView {
@@ -144,6 +161,12 @@ pub struct PolicyView {
     /// The kind of the group's signing key.
     #[serde(with = "name")]
     pub push_signature: KeyAlgorithm,
+    /// What a signature of GROUPKEY-PUSH messages is over.
+    #[serde(with = "name")]
+    pub push_authentication: PushAuthentication,
+    /// How the keys of the tree travel.
+    #[serde(with = "name")]
+    pub kek_management: KekManagement,
     /// The degree of the key tree.
     pub degree: u8,
     /// The most members that the group admits.
@@ -181,6 +204,8 @@ impl From<&GroupPolicy> for PolicyView {
             push_port: policy.push_port,
             kek_cipher: policy.kek_cipher,
             push_signature: policy.push_signature,
+            push_authentication: policy.push_authentication,
+            kek_management: policy.kek_management,
             degree: policy.degree,
             members_max: policy.members_max,
             sender_id_bits: policy.sender_id_bits,
@@ -202,6 +227,18 @@ pub fn member_needs(policy: &GroupPolicy) -> Vec<String> {
     if policy.transform.key_bits() > 128 || policy.kek_cipher == CipherAlgorithm::Aes256Cbc {
         needs.push(
             "256-bit keys: registrations must use AES-256-CBC and DH group 8 or 9 (join --dh-groups 8,9)"
+                .to_owned(),
+        );
+    }
+    if policy.kek_management == KekManagement::Lkh32 {
+        needs.push(
+            "KEK management LKH-32, a private extension: members of other makers will refuse the group"
+                .to_owned(),
+        );
+    }
+    if policy.push_authentication == PushAuthentication::Batch {
+        needs.push(
+            "signatures over whole rekeys, a private extension: members of other makers will refuse the group"
                 .to_owned(),
         );
     }
@@ -267,13 +304,16 @@ mod tests {
             source: Some("192.0.2.1".parse().unwrap()),
             encapsulation: Some(Encapsulation::Transport),
             transform: Some(EspTransform::Aes256Gcm16),
+            kek_management: Some(KekManagement::Lkh32),
             ..Default::default()
         });
+        assert_eq!(policy.push_authentication, PushAuthentication::Batch);
         let needs = member_needs(&policy);
-        assert_eq!(needs.len(), 3);
-        assert!(needs[0].contains("AES-256-CBC"));
-        assert!(needs[1].contains("CAP_NET_RAW"));
-        assert!(needs[2].contains("192.0.2.1"));
+        let expected = ["AES-256-CBC", "LKH-32", "signatures over whole rekeys", "CAP_NET_RAW", "192.0.2.1"];
+        assert_eq!(needs.len(), expected.len());
+        for (need, words) in needs.iter().zip(expected) {
+            assert!(need.contains(words), "{need}");
+        }
     }
 
     #[test]
@@ -289,6 +329,8 @@ mod tests {
             push_port: Some(1848),
             kek_cipher: Some(CipherAlgorithm::Aes256Cbc),
             push_signature: Some(KeyAlgorithm::Ed25519),
+            push_authentication: Some(PushAuthentication::Message),
+            kek_management: Some(KekManagement::Lkh32),
             degree: Some(3),
             members_max: Some(9),
             sender_id_bits: Some(8),

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use claviger_api::{Call, ControlSocket};
+use claviger_gdoi::Extensions;
 use claviger_group::{GroupId, Role};
 use claviger_identity::HostIdentity;
 use tokio::sync::mpsc;
@@ -136,6 +137,7 @@ fn member_options(
         role,
         interface: registration.interface.clone(),
         dh_groups: registration.dh_groups.clone().unwrap_or_default(),
+        extensions: if registration.standard_only { Extensions::NONE } else { Extensions::ALL },
         tun,
         keep_keys: false,
     }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`secret`] | octets that are zeroized, compared in constant time and never printed |
 //! | [`hash`], [`prf`], [`hkdf`] | digests, keyed digests, key derivation |
+//! | [`hash_tree`] | Merkle trees: one signature for many messages |
 //! | [`cipher`], [`aead`] | AES-CBC; AES-GCM |
 //! | [`kx`] | Diffie-Hellman over ECP and MODP groups |
 //! | [`sign`] | RSA, ECDSA, Ed25519 |
@@ -17,6 +18,7 @@ pub mod aead;
 pub mod cipher;
 pub mod error;
 pub mod hash;
+pub mod hash_tree;
 pub mod hkdf;
 pub mod kx;
 pub mod prf;

@@ -86,6 +86,7 @@ impl World {
             server_address: SERVER.into(),
             carriage: Carriage::HipUdp,
             gdoi_port: 848,
+            extensions: Default::default(),
             plane: PlaneKind::Any,
             registration_lifetime: Duration::from_secs(86_400),
             retransmit: RetransmitPolicy::default(),

@@ -127,7 +127,7 @@ impl Gcks {
         let group = self.groups.remove(id).expect("the group was just found");
         self.push_queue.forget(&record::scope(id));
         self.departures.retain(|(left, _), _| left != id);
-        self.push_queue.schedule(now, outcome.pushes);
+        self.push_queue.schedule(now, group.policy.push_authentication, outcome.pushes);
         self.changes.extend(group.removal());
         for hit in self.grants.hosts_of(id) {
             self.withdraw_grant(now, &hit, id);
@@ -351,7 +351,8 @@ impl Gcks {
             && !outcome.pushes.is_empty()
         {
             let start = group.quiet_at.max(now);
-            group.quiet_at = self.push_queue.schedule(start, outcome.pushes);
+            let authentication = group.policy.push_authentication;
+            group.quiet_at = self.push_queue.schedule(start, authentication, outcome.pushes);
         }
         for join in &outcome.joined {
             self.download_to_joiner(now, id, join);

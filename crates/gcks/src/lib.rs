@@ -45,4 +45,5 @@ pub use config::GcksConfig;
 pub use error::{CommandError, Error, RestoreError};
 pub use event::Event;
 pub use gcks::{Gcks, RekeyWhat};
+pub use group::kek_management_for;
 pub use restore::Record;

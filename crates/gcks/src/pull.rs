@@ -40,6 +40,11 @@ impl Gcks {
                 self.offer(now, pull, hit, group);
             }
             GdoiEvent::PullConfirmed { pull, sender_ids, .. } => self.confirm(now, pull, sender_ids),
+            GdoiEvent::PullDeclined { pull, .. } => {
+                // It cannot follow the policy, and says so before message 3: nothing was made for it.
+                self.pulls.offers.remove(&pull);
+                *self.counters.entry("pulls_declined").or_default() += 1;
+            }
             _ => {}
         }
     }

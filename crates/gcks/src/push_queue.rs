@@ -1,14 +1,17 @@
 //! Which GROUPKEY-PUSH is sent when, and how often.
 //!
 //! Each message is sent three times, the same octets under the same number (RFC 6407 section 7.3.4 lets members
-//! drop the copies), spaced so that a burst of loss does not take all of them. All copies of one number precede
-//! the first of the next: a member accepts only rising numbers, so a late copy behind its successor were lost.
+//! drop the copies), spaced so that a burst of loss does not take all of them. Where each message has its own
+//! signature, all copies of one number precede the first of the next: a member accepts only rising numbers, so a late
+//! copy behind its successor were lost. Messages that share signatures are accepted in any order, and go out in three
+//! rounds: nobody waits for copies of what it has, and losses in a row take different messages in each round.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
+use claviger_group::PushAuthentication;
 use claviger_sansio::{
     Time, Transmit,
     durable::{Change, RecordKey},
@@ -25,7 +28,12 @@ const SPACING_MAX: Duration = Duration::from_millis(50);
 /// The time within which all copies of one rekey leave, where the widest space would exceed it.
 const REKEY_SPREAD_MAX: Duration = Duration::from_millis(600);
 
+/// The narrowest space, which goes before: 2,000 messages a second are some 20 megabits, and no receive buffer of the
+/// usual size overflows.
+const SPACING_MIN: Duration = Duration::from_micros(500);
+
 /// A message that is to be sent, with the name of its record.
+#[derive(Clone)]
 pub(crate) struct QueuedPush {
     pub(crate) key: RecordKey,
     pub(crate) transmit: Transmit,
@@ -45,20 +53,31 @@ struct Copy {
 }
 
 impl PushQueue {
-    /// Plans all copies of the messages of one rekey, in their order, from `start` on. Returns when the last leaves.
-    pub(crate) fn schedule(&mut self, start: Time, pushes: Vec<QueuedPush>) -> Time {
+    /// Plans all copies of the messages of one rekey from `start` on. Returns when the last leaves.
+    pub(crate) fn schedule(
+        &mut self,
+        start: Time,
+        authentication: PushAuthentication,
+        pushes: Vec<QueuedPush>,
+    ) -> Time {
         let slots = pushes.len() as u32 * COPIES;
-        let spacing = if slots == 0 { SPACING_MAX } else { SPACING_MAX.min(REKEY_SPREAD_MAX / slots) };
-        let mut at = start;
-        let mut last = start;
-        for push in pushes {
-            for copy in 1..=COPIES {
-                let (key, transmit) = (push.key.clone(), push.transmit.clone());
-                self.copies.insert((at, self.serial), Copy { key, transmit, last: copy == COPIES });
-                self.serial += 1;
-                last = at;
-                at = at + spacing;
+        let spacing = (REKEY_SPREAD_MAX / slots.max(1)).clamp(SPACING_MIN, SPACING_MAX);
+        let numbers = 0..pushes.len();
+        let order: Vec<(usize, u32)> = match authentication {
+            PushAuthentication::Message => {
+                numbers.flat_map(|number| (1..=COPIES).map(move |copy| (number, copy))).collect()
             }
+            PushAuthentication::Batch => {
+                (1..=COPIES).flat_map(|copy| numbers.clone().map(move |number| (number, copy))).collect()
+            }
+        };
+        let (mut at, mut last) = (start, start);
+        for (number, copy) in order {
+            let QueuedPush { key, transmit } = pushes[number].clone();
+            self.copies.insert((at, self.serial), Copy { key, transmit, last: copy == COPIES });
+            self.serial += 1;
+            last = at;
+            at = at + spacing;
         }
         last
     }

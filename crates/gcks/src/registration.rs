@@ -40,7 +40,8 @@ pub(crate) fn offers_256_bits(hip: &HostConfig) -> bool {
 /// The grants of all hosts, and when they end.
 #[derive(Default)]
 pub(crate) struct Grants {
-    by_host: BTreeMap<Hit, BTreeMap<GroupId, Grant>>,
+    /// Nearly every host has one, so that a list is smaller than a map.
+    by_host: BTreeMap<Hit, Vec<(GroupId, Grant)>>,
     by_expiry: BTreeSet<(Time, Hit, GroupId)>,
 }
 
@@ -48,12 +49,15 @@ impl Grants {
     pub(crate) fn insert(&mut self, hit: Hit, group: GroupId, grant: Grant) {
         self.remove(&hit, &group);
         self.by_expiry.insert((grant.expires, hit, group.clone()));
-        self.by_host.entry(hit).or_default().insert(group, grant);
+        let groups = self.by_host.entry(hit).or_default();
+        groups.reserve_exact(1);
+        groups.push((group, grant));
     }
 
     pub(crate) fn remove(&mut self, hit: &Hit, group: &GroupId) -> Option<Grant> {
         let groups = self.by_host.get_mut(hit)?;
-        let grant = groups.remove(group)?;
+        let place = groups.iter().position(|(granted, _)| granted == group)?;
+        let (_, grant) = groups.swap_remove(place);
         if groups.is_empty() {
             self.by_host.remove(hit);
         }
@@ -62,16 +66,16 @@ impl Grants {
     }
 
     pub(crate) fn find(&self, hit: &Hit, group: &GroupId) -> Option<&Grant> {
-        self.by_host.get(hit)?.get(group)
+        self.by_host.get(hit)?.iter().find(|(granted, _)| granted == group).map(|(_, grant)| grant)
     }
 
     pub(crate) fn groups_of(&self, hit: &Hit) -> Vec<GroupId> {
-        self.by_host.get(hit).map(|groups| groups.keys().cloned().collect()).unwrap_or_default()
+        self.by_host.get(hit).into_iter().flatten().map(|(group, _)| group.clone()).collect()
     }
 
     pub(crate) fn hosts_of(&self, group: &GroupId) -> Vec<Hit> {
-        let hosts = self.by_host.iter().filter(|(_, groups)| groups.contains_key(group));
-        hosts.map(|(hit, _)| *hit).collect()
+        let granted = |groups: &[(GroupId, Grant)]| groups.iter().any(|(granted, _)| granted == group);
+        self.by_host.iter().filter(|(_, groups)| granted(groups)).map(|(hit, _)| *hit).collect()
     }
 
     pub(crate) fn next_expiry(&self) -> Option<Time> {

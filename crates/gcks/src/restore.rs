@@ -113,7 +113,8 @@ impl Gcks {
         }
         for (id, queued) in pushes {
             let queued = queued.into_values().map(|(key, transmit)| QueuedPush { key, transmit }).collect();
-            let quiet_at = self.push_queue.schedule(now, queued);
+            let authentication = self.restored_group(record::PUSH, &id)?.policy.push_authentication;
+            let quiet_at = self.push_queue.schedule(now, authentication, queued);
             self.restored_group(record::PUSH, &id)?.quiet_at = quiet_at;
         }
         Ok(())

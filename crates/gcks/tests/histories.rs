@@ -12,7 +12,7 @@ use std::{
 };
 
 use claviger_gcks::RekeyWhat;
-use claviger_group::{GroupId, Role};
+use claviger_group::{GroupId, KekManagement, PushAuthentication, Role};
 use claviger_member::Ledger;
 use claviger_sansio::durable::Change;
 use claviger_testkit::{
@@ -59,18 +59,46 @@ struct World {
     degree: u8,
     batch: bool,
     short_lives: bool,
+    kek_management: KekManagement,
+    push_authentication: PushAuthentication,
     loss_permille: u32,
     jitter_ms: u64,
 }
 
+impl World {
+    /// An honest network, and either all of the private extensions or none.
+    fn plain(seed: u64, degree: u8, extended: bool) -> Self {
+        Self {
+            seed,
+            degree,
+            batch: false,
+            short_lives: false,
+            kek_management: if extended { KekManagement::Lkh32 } else { KekManagement::Lkh },
+            push_authentication: if extended {
+                PushAuthentication::Batch
+            } else {
+                PushAuthentication::Message
+            },
+            loss_permille: 0,
+            jitter_ms: 1,
+        }
+    }
+}
+
 fn world() -> impl Strategy<Value = World> {
     let loss = prop_oneof![Just(0u32), Just(50), Just(200)];
-    (any::<u64>(), 2u8..=4, any::<bool>(), any::<bool>(), loss, 1u64..40).prop_map(
-        |(seed, degree, batch, short_lives, loss_permille, jitter_ms)| World {
+    let extensions = (
+        prop_oneof![Just(KekManagement::Lkh), Just(KekManagement::Lkh32)],
+        prop_oneof![Just(PushAuthentication::Message), Just(PushAuthentication::Batch)],
+    );
+    (any::<u64>(), 2u8..=4, any::<bool>(), any::<bool>(), extensions, loss, 1u64..40).prop_map(
+        |(seed, degree, batch, short_lives, extensions, loss_permille, jitter_ms)| World {
             seed,
             degree,
             batch,
             short_lives,
+            kek_management: extensions.0,
+            push_authentication: extensions.1,
             loss_permille,
             jitter_ms,
         },
@@ -91,6 +119,8 @@ impl History {
         let group = group_id("history");
         let mut policy = policy(1);
         policy.degree = world.degree;
+        policy.kek_management = world.kek_management;
+        policy.push_authentication = world.push_authentication;
         if world.batch {
             policy.batch_interval = Duration::from_millis(1500);
         }
@@ -227,10 +257,8 @@ proptest! {
 }
 
 /// Nine members, one of whom is put out; the key server restarts; a tenth comes.
-fn scripted(tamper: bool) -> History {
-    let world =
-        World { seed: 7, degree: 4, batch: false, short_lives: false, loss_permille: 0, jitter_ms: 1 };
-    let mut history = History::begin(world);
+fn scripted(tamper: bool, extended: bool) -> History {
+    let mut history = History::begin(World::plain(7, 4, extended));
     for _ in 0..9 {
         history.step(Step::Join(true));
         history.wait(SECOND);
@@ -261,40 +289,47 @@ fn scripted(tamper: bool) -> History {
 
 #[test]
 fn the_judge_finds_nothing_in_an_honest_history() {
-    let history = scripted(false);
-    assert!(laggards(&history.network, &history.group).is_empty());
-    let verdict = judge(&history.network, &history.group, &[]);
-    verdict.acquit();
-    assert!(verdict.opened > verdict.tried.0, "members read something");
+    for extended in [false, true] {
+        let history = scripted(false, extended);
+        assert!(laggards(&history.network, &history.group).is_empty());
+        let verdict = judge(&history.network, &history.group, &[]);
+        verdict.acquit();
+        assert!(verdict.opened > verdict.tried.0, "members read something");
+    }
 }
 
 #[test]
 fn the_judge_finds_a_later_key_in_the_hands_of_the_evicted() {
-    let history = scripted(false);
-    let (stayer, evicted) = (&history.network.members[0], &history.network.members[1]);
-    let held = stayer.member.ledger(&history.group).unwrap();
-    let betrayed = Ledger { teks: held.teks.last().cloned().into_iter().collect(), rekeys: Vec::new() };
-    let verdict = judge(&history.network, &history.group, &[(evicted.hit(), betrayed)]);
-    assert!(verdict.complaints.iter().any(|complaint| complaint.contains("opens data")), "{verdict:?}");
-    // A later KEK does as well: what it opens is closed over.
-    let betrayed = Ledger { teks: Vec::new(), rekeys: held.rekeys.last().cloned().into_iter().collect() };
-    let verdict = judge(&history.network, &history.group, &[(evicted.hit(), betrayed)]);
-    assert!(verdict.complaints.iter().any(|complaint| complaint.contains("opens data")), "{verdict:?}");
+    for extended in [false, true] {
+        let history = scripted(false, extended);
+        let (stayer, evicted) = (&history.network.members[0], &history.network.members[1]);
+        let held = stayer.member.ledger(&history.group).unwrap();
+        let finds = |betrayed: Ledger| {
+            let verdict = judge(&history.network, &history.group, &[(evicted.hit(), betrayed)]);
+            assert!(
+                verdict.complaints.iter().any(|complaint| complaint.contains("opens data")),
+                "{verdict:?}"
+            );
+        };
+        finds(Ledger { teks: held.teks.last().cloned().into_iter().collect(), ..Ledger::default() });
+        // A later KEK does as well: what it opens is closed over.
+        finds(Ledger { rekeys: held.rekeys.last().cloned().into_iter().collect(), ..Ledger::default() });
+    }
 }
 
 #[test]
 fn the_judge_finds_a_store_that_forgets_one_node() {
-    let history = scripted(true);
-    let verdict = judge(&history.network, &history.group, &[]);
-    let evicted = history.network.members[1].hit().to_string();
-    assert!(verdict.complaints.iter().any(|complaint| complaint.starts_with(&evicted)), "{verdict:?}");
+    for extended in [false, true] {
+        let history = scripted(true, extended);
+        let verdict = judge(&history.network, &history.group, &[]);
+        let evicted = history.network.members[1].hit().to_string();
+        assert!(verdict.complaints.iter().any(|complaint| complaint.starts_with(&evicted)), "{verdict:?}");
+    }
 }
 
 #[test]
 fn the_judge_finds_a_store_that_forgets_its_last_commit() {
-    let world =
-        World { seed: 8, degree: 2, batch: false, short_lives: false, loss_permille: 0, jitter_ms: 1 };
-    let mut history = History::begin(world);
+    let mut history = History::begin(World::plain(8, 2, false));
     for _ in 0..3 {
         history.step(Step::Join(true));
         history.wait(SECOND);

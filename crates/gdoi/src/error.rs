@@ -81,10 +81,18 @@ pub enum PeerMisbehaved {
     KeyMissing,
     /// A key packet names an SPI that was not asserted.
     KeyWithoutPolicy,
+    /// A key is wrapped under one that its node had before the key that is held.
+    HandleWentBack,
     /// An LKH key is of another type than the KEK.
     LkhKeyType,
+    /// The keys are not of the kind that the KEK management algorithm announces.
+    ManagementMismatch,
     /// The message does not fit the state of its exchange.
     OutOfState,
+    /// The path of a member does not lead to a root.
+    PathContent,
+    /// A rekey announces a root key that is no successor of the one that is held.
+    RootNotNewer,
     /// A message that needs a SEQ payload has none.
     SequenceMissing,
     /// A SEQ payload stands where no KEK is asserted (RFC 6407 section 3.2).
@@ -97,6 +105,8 @@ pub enum PeerMisbehaved {
     SigningKeyKind,
     /// A GROUPKEY-PULL carries an LKH_UPDATE_ARRAY.
     UpdateArrayInPull,
+    /// A message is of another rekey than those before it.
+    UpdateHeadDiffers,
     /// No LKH_UPDATE_ARRAY starts at a key that this member holds: the member is excluded.
     UpdateArrayNotForUs,
     /// An LKH_UPDATE_ARRAY does not decrypt to keys.
@@ -111,8 +121,12 @@ pub enum ApiMisuse {
     Cookies,
     /// The keys to download do not fit the policy that was offered.
     DownloadMismatch,
+    /// A node, handle or key does not fit the key tree.
+    KeyTree,
     /// The message would exceed 65,507 octets, or a part of it its length field.
     MessageTooLong,
+    /// The messages are not consecutive ones of one rekey SA, 1 to 65,535 of them.
+    NotOneBatch,
     /// Too many exchanges are in progress under this registration.
     TooManyExchanges,
     /// No exchange has this identifier.
@@ -153,6 +167,8 @@ impl Error {
                 | PeerMisbehaved::KeyMissing
                 | PeerMisbehaved::KeyWithoutPolicy
                 | PeerMisbehaved::LkhKeyType
+                | PeerMisbehaved::ManagementMismatch
+                | PeerMisbehaved::PathContent
                 | PeerMisbehaved::SigningKeyKind,
             ) => Some(NotifyType::INVALID_KEY_INFORMATION),
             Self::PeerMisbehaved(_) => Some(NotifyType::INVALID_PAYLOAD_TYPE),
@@ -179,14 +195,19 @@ impl PeerMisbehaved {
             Self::KeyLength => "key_length",
             Self::KeyMissing => "key_missing",
             Self::KeyWithoutPolicy => "key_without_policy",
+            Self::HandleWentBack => "handle_went_back",
             Self::LkhKeyType => "lkh_key_type",
+            Self::ManagementMismatch => "management_mismatch",
             Self::OutOfState => "out_of_state",
+            Self::PathContent => "path_content",
+            Self::RootNotNewer => "root_not_newer",
             Self::SequenceMissing => "sequence_missing",
             Self::SequenceWithoutKek => "sequence_without_kek",
             Self::SenderIdsInPush => "sender_ids_in_push",
             Self::SenderIdRequestByServer => "sender_id_request_by_server",
             Self::SigningKeyKind => "signing_key_kind",
             Self::UpdateArrayInPull => "update_array_in_pull",
+            Self::UpdateHeadDiffers => "update_head_differs",
             Self::UpdateArrayNotForUs => "update_array_not_for_us",
             Self::UpdateArrayContent => "update_array_content",
         }
@@ -198,7 +219,9 @@ impl ApiMisuse {
         match self {
             Self::Cookies => "cookies_in_use",
             Self::DownloadMismatch => "download_mismatch",
+            Self::KeyTree => "key_tree",
             Self::MessageTooLong => "message_too_long",
+            Self::NotOneBatch => "not_one_batch",
             Self::TooManyExchanges => "too_many_own_exchanges",
             Self::UnknownPull => "unknown_pull",
             Self::UnknownRegistration => "unknown_registration",
@@ -246,14 +269,19 @@ impl fmt::Display for PeerMisbehaved {
             Self::KeyLength => "key has not the length of its algorithm",
             Self::KeyMissing => "asserted security association gets no key",
             Self::KeyWithoutPolicy => "key packet names an SPI that was not asserted",
+            Self::HandleWentBack => "key is wrapped under one that precedes the one held",
             Self::LkhKeyType => "LKH key is of another type than the KEK",
+            Self::ManagementMismatch => "keys are not of the announced KEK management algorithm",
             Self::OutOfState => "message does not fit the state of its exchange",
+            Self::PathContent => "path does not lead to a root",
+            Self::RootNotNewer => "announced root key is no successor of the one held",
             Self::SequenceMissing => "SEQ payload is missing although a KEK is asserted",
             Self::SequenceWithoutKek => "SEQ payload although no KEK is asserted",
             Self::SenderIdsInPush => "sender ids in a GROUPKEY-PUSH",
             Self::SenderIdRequestByServer => "key server requests sender ids",
             Self::SigningKeyKind => "signing key is of another kind than asserted",
             Self::UpdateArrayInPull => "LKH update array in a GROUPKEY-PULL",
+            Self::UpdateHeadDiffers => "message is of another rekey than those before it",
             Self::UpdateArrayNotForUs => "no LKH update array starts at a key that is held here",
             Self::UpdateArrayContent => "LKH update array does not decrypt to keys",
         })
@@ -265,7 +293,9 @@ impl fmt::Display for ApiMisuse {
         f.write_str(match self {
             Self::Cookies => "cookies are in use or zero",
             Self::DownloadMismatch => "keys do not fit the policy that was offered",
+            Self::KeyTree => "node, handle or key does not fit the key tree",
             Self::MessageTooLong => "message exceeds its length field or 65507 octets",
+            Self::NotOneBatch => "messages are not consecutive ones of one rekey SA",
             Self::TooManyExchanges => "too many exchanges in progress under this registration",
             Self::UnknownPull => "no exchange has this identifier",
             Self::UnknownRegistration => "no registration has these cookies",

@@ -105,9 +105,16 @@ pub mod kek {
     pub const SIG_ALGORITHM: u16 = 6;
     /// SIG_KEY_LENGTH, in bits.
     pub const SIG_KEY_LENGTH: u16 = 7;
+    /// Private use: a KEK management algorithm of private use, in a GROUPKEY-PULL, where KEK_MANAGEMENT_ALGORITHM
+    /// must not stand.
+    pub const PULL_MANAGEMENT_ALGORITHM: u16 = 128;
 
     /// KEK_MANAGEMENT_ALGORITHM: LKH.
     pub const MANAGEMENT_LKH: u16 = 1;
+    /// KEK_MANAGEMENT_ALGORITHM, private use: LKH with 32-bit node ids ([`crate::lkh_32`]).
+    pub const MANAGEMENT_LKH_32: u16 = 128;
+    /// KEK_MANAGEMENT_ALGORITHM: the first and the last of private use.
+    pub const MANAGEMENT_PRIVATE: std::ops::RangeInclusive<u16> = 128..=255;
     /// KEK_ALGORITHM: AES in CBC mode; also the Key Type of an LKH key.
     pub const ALGORITHM_AES: u16 = 3;
     /// SIG_HASH_ALGORITHM: SHA-256.
@@ -122,6 +129,14 @@ pub mod kek {
     pub const SIG_ECDSA_384: u16 = 5;
     /// SIG_ALGORITHM, private use: Ed25519, which hashes for itself.
     pub const SIG_ED25519: u16 = 128;
+    /// SIG_ALGORITHM, private use: RSA with EMSA-PKCS1-v1_5 over the root of a batch.
+    pub const SIG_BATCH_RSA: u16 = 129;
+    /// SIG_ALGORITHM, private use: ECDSA on P-256 with SHA-256 over the root of a batch.
+    pub const SIG_BATCH_ECDSA_256: u16 = 132;
+    /// SIG_ALGORITHM, private use: ECDSA on P-384 with SHA-384 over the root of a batch.
+    pub const SIG_BATCH_ECDSA_384: u16 = 133;
+    /// SIG_ALGORITHM, private use: Ed25519 over the root of a batch.
+    pub const SIG_BATCH_ED25519: u16 = 134;
 }
 
 // https://www.iana.org/assignments/gdoi-payloads/gdoi-payloads.xhtml#gap-payload-policy-attributes
@@ -207,6 +222,10 @@ pub mod kd {
     pub const LKH_UPDATE_ARRAY: u16 = 2;
     /// SIG_ALGORITHM_KEY of an LKH packet.
     pub const LKH_SIG_ALGORITHM_KEY: u16 = 3;
+    /// Private use: the path of a member in a tree with 32-bit node ids.
+    pub const LKH_32_PATH: u16 = 128;
+    /// Private use: new keys of a tree with 32-bit node ids.
+    pub const LKH_32_UPDATE: u16 = 129;
 
     /// NUMBER_OF_SID_BITS.
     pub const NUMBER_OF_SID_BITS: u16 = 1;

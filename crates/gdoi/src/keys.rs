@@ -2,7 +2,7 @@
 
 use claviger_crypto::{
     CryptoError, CryptoProvider, SecretBytes,
-    cipher::{BLOCK_LEN, CipherKey},
+    cipher::{BLOCK_LEN, Cipher, CipherKey},
     hash::{Digest, Hash},
     prf::Prf,
 };
@@ -15,7 +15,9 @@ pub struct ExchangeKeys {
     phase1_iv: [u8; BLOCK_LEN],
     prf: &'static dyn Prf,
     hash: &'static dyn Hash,
-    cipher: Box<dyn CipherKey>,
+    cipher: &'static dyn Cipher,
+    /// Expanded when a message comes or goes: a server has a registration for each member, and few of them pull.
+    encryption_key: SecretBytes,
 }
 
 impl ExchangeKeys {
@@ -26,14 +28,15 @@ impl ExchangeKeys {
     /// [`CryptoError::Unsupported`] if the provider lacks one of its algorithms.
     pub fn new(provider: &CryptoProvider, sa: &RegistrationSa) -> Result<Self, CryptoError> {
         let prf = provider.prf(sa.hash)?;
-        let key = encryption_key(prf, &sa.skeyid_e, sa.cipher.key_len());
+        let encryption_key = encryption_key(prf, &sa.skeyid_e, sa.cipher.key_len());
         Ok(Self {
             cookies: sa.cookies,
             skeyid_a: sa.skeyid_a.clone(),
             phase1_iv: sa.phase1_iv,
             prf,
             hash: provider.hash(sa.hash)?,
-            cipher: provider.cipher(sa.cipher)?.key(key.expose())?,
+            cipher: provider.cipher(sa.cipher)?,
+            encryption_key,
         })
     }
 
@@ -62,9 +65,9 @@ impl ExchangeKeys {
         *digest.first_chunk().expect("every hash function here has at least 20 octets")
     }
 
-    /// Shows the cipher.
-    pub(crate) fn cipher(&self) -> &dyn CipherKey {
-        &*self.cipher
+    /// Prepares the cipher.
+    pub(crate) fn cipher(&self) -> Result<Box<dyn CipherKey>, CryptoError> {
+        self.cipher.key(self.encryption_key.expose())
     }
 }
 

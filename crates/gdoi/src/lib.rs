@@ -15,6 +15,8 @@
 //! | [`server`] | sans-IO endpoint, key server side |
 //! | [`push`] | GROUPKEY-PUSH: sealing and opening |
 //! | [`lkh`] | the member's array of tree keys, and the arrays that replace them |
+//! | [`lkh_32`] | the same for trees with 32-bit node ids, for private use |
+//! | [`extensions`] | which private extensions a member accepts |
 //! | [`limits`] | how much of anything is held |
 //! | [`error`] | what can go wrong, and whose fault it is |
 //!
@@ -33,14 +35,17 @@
 //! assert_eq!(reader(b"junk"), "nobody");
 //! ```
 //!
-//! Documents: RFC 6407; RFC 2407, 2408 and 2409 for what it builds on; RFC 2627 section 5.4 for LKH.
+//! Documents: RFC 6407; RFC 2407, 2408 and 2409 for what it builds on; RFC 2627 section 5.4 for LKH; docs/hip-gdoi-binding.md for
+//! what is of private use.
 
 pub mod error;
 pub mod exchange;
+pub mod extensions;
 pub mod iana;
 pub mod keys;
 pub mod limits;
 pub mod lkh;
+pub mod lkh_32;
 pub mod member;
 pub mod push;
 pub mod rules;
@@ -49,6 +54,7 @@ pub mod wire;
 
 pub use error::{ApiMisuse, Error};
 pub use exchange::PullId;
+pub use extensions::Extensions;
 pub use iana::NotifyType;
 pub use member::Member;
 pub use server::Server;

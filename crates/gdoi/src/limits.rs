@@ -13,6 +13,13 @@ pub const PAYLOADS_MAX: usize = 32;
 /// The most Delete payloads of a GROUPKEY-PUSH: each may name many SPIs of one protocol, and there are two.
 pub const DELETES_MAX: usize = 8;
 
+/// How many messages share a signature where nothing else is said: the signature costs a few hundredths of the hashing
+/// then, and a branch 320 octets. Twice as many would spend 32 more of each datagram to save the half of that.
+pub const BATCH_LEN: usize = 1024;
+
+/// The most batches of which a member remembers that their signature is good: the batches of one rekey may come mixed.
+pub const BATCHES_REMEMBERED_MAX: usize = 16;
+
 /// The most SPIs of a Delete payload: an old set of TEKs for each SA TEK that a message can hold.
 pub const DELETE_SPIS_MAX: usize = 256;
 
@@ -22,6 +29,9 @@ pub const SA_TEKS_MAX: usize = 64;
 /// The most keys of one LKH array: 16-bit identifiers make a binary tree at most 16 levels deep; foreign trees
 /// may be less balanced.
 pub const LKH_KEYS_MAX: usize = 64;
+
+/// The most keys of a path in a tree with 32-bit node ids: it has 32 levels.
+pub const LKH_32_PATH_MAX: usize = 32;
 
 /// The most LKH update arrays of a message: no datagram holds more of the smallest (56 octets each).
 pub const LKH_UPDATES_MAX: usize = MESSAGE_LEN_MAX / 56;

@@ -12,13 +12,12 @@
 //!
 //! Key and IV of a node travel together; what a key encrypts, it encrypts with its own IV.
 
-use std::collections::BTreeMap;
-
 use claviger_crypto::{
     CryptoError, CryptoProvider, SecretBytes,
     cipher::{BLOCK_LEN, CipherAlgorithm},
 };
 use claviger_group::CookiePair;
+use claviger_keywrap::{CbcJob, Engine};
 
 use crate::{
     error::{ApiMisuse, Error, PeerMisbehaved},
@@ -210,77 +209,115 @@ fn unwrap(provider: &CryptoProvider, wrapping: &Link, wrapped: &LkhKey) -> Resul
     Link::from_wire(wrapped, data.expose())
 }
 
-/// Ciphertexts of links between two new keys, which are the same in every array that passes there.
+/// A new key, and where it stands among the new keys of one change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// The key.
+    pub link: Link,
+    /// The new key of the node above, by its place in the list; none for the root's.
+    pub parent: Option<usize>,
+}
+
+/// Where an array begins: a key that did not change, and that members hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The key.
+    pub held: Link,
+    /// The new key of the node above, by its place in the list.
+    pub first: usize,
+}
+
+/// How many keys one change of the tree takes.
 ///
-/// A cache belongs to one change of the tree: it is dropped when the arrays of that change are made.
-pub struct WrapCache {
-    provider: &'static CryptoProvider,
+/// RFC 6407's arrays each lead up to the group KEK, so that the keys on the upper levels stand in many of them. The tree
+/// itself needs each only once: kd - 1 for a departure from a full tree of degree k and depth d.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Keys that were encrypted: what the tree needs.
+    pub tree_keys: usize,
+    /// Keys in the arrays: what this encoding makes of it.
+    pub array_keys: usize,
+}
+
+/// Makes the arrays of one change of the tree. Every link is encrypted once, all of them together, and its ciphertext is
+/// repeated in each array that passes there.
+///
+/// # Errors
+///
+/// [`ApiMisuse::KeyTree`] if a place is beyond the list, or parents do not lead to a root within 64 keys;
+/// [`ApiMisuse::UnsupportedAlgorithm`] if a new key is not of `cipher`, or a key of none.
+pub fn update_arrays(
+    new_keys: &[NewKey],
+    starts: &[Start],
     cipher: CipherAlgorithm,
-    links: BTreeMap<(Place, Place), SecretBytes>,
-    encryptions: usize,
+) -> Result<(Vec<LkhUpdateArray>, Figures), Error> {
+    if new_keys.iter().any(|new| new.link.key.len() != cipher.key_len()) {
+        return Err(ApiMisuse::UnsupportedAlgorithm.into());
+    }
+    let data: Vec<SecretBytes> = new_keys.iter().map(|new| new.link.data()).collect();
+    let data_of = |place: usize| data.get(place).ok_or(ApiMisuse::KeyTree);
+    // First the links between new keys, by the place of the lower one; then the first links of the arrays.
+    let inner = new_keys.iter().filter_map(|new| Some((&new.link, new.parent?)));
+    let first = starts.iter().map(|start| (&start.held, start.first));
+    let links = inner.chain(first).map(|(under, place)| Ok((under, data_of(place)?)));
+    let links = links.collect::<Result<Vec<_>, ApiMisuse>>()?;
+    let ciphertexts = encrypt(&links, BLOCK_LEN + cipher.key_len())?;
+    let mut ciphertexts = ciphertexts.iter();
+    let above: Vec<_> = new_keys.iter().map(|new| new.parent.and_then(|_| ciphertexts.next())).collect();
+
+    let mut arrays = Vec::with_capacity(starts.len());
+    for (start, ciphertext) in starts.iter().zip(ciphertexts) {
+        let mut keys = Vec::new();
+        let mut step = Some((start.first, ciphertext));
+        while let Some((place, ciphertext)) = step {
+            if keys.len() == LKH_KEYS_MAX {
+                return Err(ApiMisuse::KeyTree.into());
+            }
+            keys.push(new_keys[place].link.to_wire(ciphertext.clone()));
+            step = new_keys[place].parent.zip(above[place]);
+        }
+        arrays.push(LkhUpdateArray { id: start.held.id, handle: start.held.handle, keys });
+    }
+    let array_keys = arrays.iter().map(|array| array.keys.len()).sum();
+    Ok((arrays, Figures { tree_keys: links.len(), array_keys }))
 }
 
-/// LKH ID and Key Handle.
-type Place = (u16, u32);
-
-impl WrapCache {
-    /// Starts with nothing computed; `cipher` is that of the new keys.
-    pub fn new(provider: &'static CryptoProvider, cipher: CipherAlgorithm) -> Self {
-        Self { provider, cipher, links: BTreeMap::new(), encryptions: 0 }
-    }
-
-    /// Says how many keys were encrypted, those that the cache saved not counted.
-    pub fn encryptions(&self) -> usize {
-        self.encryptions
-    }
-
-    fn wrap(&mut self, wrapping: &Link, wrapped: &Link) -> Result<SecretBytes, Error> {
-        let key = self.provider.cipher(cipher_of(wrapping)?)?.key(wrapping.key.expose())?;
-        let plaintext = wrapped.data();
-        let mut result = Ok(());
-        let data = SecretBytes::with(plaintext.len(), |octets| {
-            octets.copy_from_slice(plaintext.expose());
-            result = key.encrypt(&wrapping.iv, octets);
-        });
-        result?;
-        self.encryptions += 1;
-        Ok(data)
-    }
-}
-
-/// Makes the array that leads from a node whose key did not change up to the root.
+/// Makes one array by itself: it leads from a node whose key did not change up to the root.
 ///
-/// `start` is that node's key; `chain` are the new keys above it, the root's last. Links inside the chain are
-/// encrypted once and taken from the cache afterwards.
+/// `start` is that node's key; `chain` are the new keys above it, the root's last.
 ///
 /// # Errors
 ///
 /// [`ApiMisuse`] if the chain is empty or longer than 64, or a key does not fit the cipher.
-pub fn update_array(start: &Link, chain: &[Link], cache: &mut WrapCache) -> Result<LkhUpdateArray, Error> {
-    if chain.is_empty() || chain.len() > LKH_KEYS_MAX {
-        return Err(ApiMisuse::MessageTooLong.into());
+pub fn update_array(start: &Link, chain: &[Link], cipher: CipherAlgorithm) -> Result<LkhUpdateArray, Error> {
+    let above = |place: usize| Some(place + 1).filter(|above| *above < chain.len());
+    let new_key = |(place, link): (usize, &Link)| NewKey { link: link.clone(), parent: above(place) };
+    let new_keys: Vec<_> = chain.iter().enumerate().map(new_key).collect();
+    let (mut arrays, _) = update_arrays(&new_keys, &[Start { held: start.clone(), first: 0 }], cipher)?;
+    Ok(arrays.remove(0))
+}
+
+/// Encrypts each text under its link's key and IV. One call of the engine takes keys of one length, and there may be two:
+/// members can hold shorter or longer keys than the new ones.
+fn encrypt(links: &[(&Link, &SecretBytes)], length: usize) -> Result<Vec<SecretBytes>, Error> {
+    let mut ciphertexts: Vec<Option<SecretBytes>> = vec![None; links.len()];
+    for cipher in [CipherAlgorithm::Aes128Cbc, CipherAlgorithm::Aes256Cbc] {
+        let is_its = |place: &usize| links[*place].0.key.len() == cipher.key_len();
+        let places: Vec<usize> = (0..links.len()).filter(is_its).collect();
+        let jobs = places.iter().map(|&place| {
+            let (under, data) = links[place];
+            CbcJob { under: under.key.expose(), iv: &under.iv, plaintext: data.expose() }
+        });
+        let mut out = vec![0; places.len() * length];
+        Engine::best().encrypt_cbc(jobs, &mut out)?;
+        for (place, ciphertext) in places.into_iter().zip(out.chunks(length)) {
+            ciphertexts[place] = Some(SecretBytes::copy_of(ciphertext));
+        }
     }
-    if chain.iter().any(|key| key.key.len() != cache.cipher.key_len()) {
-        return Err(ApiMisuse::UnsupportedAlgorithm.into());
-    }
-    let mut keys = Vec::with_capacity(chain.len());
-    let mut wrapping = start;
-    for (position, wrapped) in chain.iter().enumerate() {
-        let link = ((wrapping.id, wrapping.handle), (wrapped.id, wrapped.handle));
-        let data = match cache.links.get(&link) {
-            Some(data) if position > 0 => data.clone(),
-            _ => {
-                let data = cache.wrap(wrapping, wrapped)?;
-                if position > 0 {
-                    cache.links.insert(link, data.clone());
-                }
-                data
-            }
-        };
-        keys.push(wrapped.to_wire(data));
-        wrapping = wrapped;
-    }
-    Ok(LkhUpdateArray { id: start.id, handle: start.handle, keys })
+    ciphertexts
+        .into_iter()
+        .map(|ciphertext| ciphertext.ok_or(ApiMisuse::UnsupportedAlgorithm.into()))
+        .collect()
 }
 
 /// Makes the array that gives a member its keys: the leaf's first, the root's last.
@@ -311,10 +348,9 @@ mod tests {
         let (l4, l5, l6) = (|| node(4, 1), || node(5, 1), || node(6, 1));
         let (n2, n3, n1) = (|| node(2, 1), || node(3, 1), || node(1, 1));
         let (new2, new1) = (|| node(2, 2), || node(1, 2));
-        let mut cache = WrapCache::new(provider(), CIPHER);
         let updates = [
-            update_array(&l4(), &[new2(), new1()], &mut cache).unwrap(),
-            update_array(&n3(), &[new1()], &mut cache).unwrap(),
+            update_array(&l4(), &[new2(), new1()], CIPHER).unwrap(),
+            update_array(&n3(), &[new1()], CIPHER).unwrap(),
         ];
         let mut four = array(&[l4(), n2(), n1()]);
         four.commit(four.apply(&updates, provider(), CIPHER).unwrap());
@@ -331,10 +367,12 @@ mod tests {
     fn links_between_new_keys_are_encrypted_once() {
         let leaves: Vec<_> = (8..12).map(|id| node(id, 1)).collect();
         let chain = [node(2, 9), node(1, 9), node(0, 9)];
-        let mut cache = WrapCache::new(provider(), CIPHER);
-        let arrays: Vec<_> =
-            leaves.iter().map(|leaf| update_array(leaf, &chain, &mut cache).unwrap()).collect();
-        assert_eq!(cache.encryptions(), 4 + 2);
+        let parents = [Some(1), Some(2), None];
+        let new_keys: Vec<_> =
+            chain.iter().zip(parents).map(|(link, parent)| NewKey { link: link.clone(), parent }).collect();
+        let starts: Vec<_> = leaves.iter().map(|leaf| Start { held: leaf.clone(), first: 0 }).collect();
+        let (arrays, figures) = update_arrays(&new_keys, &starts, CIPHER).unwrap();
+        assert_eq!(figures, Figures { tree_keys: 4 + 2, array_keys: 4 * 3 });
         assert!(arrays.iter().all(|array| array.keys[1..] == arrays[0].keys[1..]));
         for leaf in &leaves {
             let held = array(&[leaf.clone(), node(2, 8), node(1, 8), node(0, 8)]);
@@ -344,15 +382,53 @@ mod tests {
         }
     }
 
+    /// Leaves 4 to 11 under 2 to 5 (of ids 20 and up), those under 40 and 41, those under the root; leaf 4 departs.
+    #[test]
+    fn all_arrays_at_once_are_those_made_one_by_one() {
+        for (cipher, length) in [(CipherAlgorithm::Aes128Cbc, 16), (CipherAlgorithm::Aes256Cbc, 32)] {
+            let fresh = |id: u16, parent| {
+                let link = Link::new(id, 2, [id as u8; 16], &vec![id as u8 ^ 0x33; length]);
+                NewKey { link, parent }
+            };
+            let new_keys = [fresh(20, Some(1)), fresh(40, Some(2)), fresh(0, None)];
+            let starts = [(node(5, 1), 0), (node(21, 1), 1), (node(41, 1), 2)]
+                .map(|(held, first)| Start { held, first });
+            let (arrays, figures) = update_arrays(&new_keys, &starts, cipher).unwrap();
+            let chain: Vec<_> = new_keys.iter().map(|new| new.link.clone()).collect();
+            let one_by_one: Vec<_> = starts
+                .iter()
+                .map(|start| update_array(&start.held, &chain[start.first..], cipher).unwrap())
+                .collect();
+            assert_eq!(arrays, one_by_one);
+            // Degree 2, depth 3: kd - 1 keys for the tree, 3 + 2 + 1 in the arrays.
+            assert_eq!(figures, Figures { tree_keys: 5, array_keys: 6 });
+        }
+        assert_eq!(update_arrays(&[], &[], CIPHER), Ok((vec![], Figures::default())));
+    }
+
+    #[test]
+    fn arrays_need_a_tree() {
+        let new = |id, parent| NewKey { link: node(id, 2), parent };
+        let start = |first| [Start { held: node(9, 1), first }];
+        let refused =
+            |new_keys: &[NewKey], starts: &[Start]| update_arrays(new_keys, starts, CIPHER).unwrap_err();
+        assert_eq!(refused(&[new(0, None)], &start(1)), ApiMisuse::KeyTree.into());
+        assert_eq!(refused(&[new(0, Some(1))], &start(0)), ApiMisuse::KeyTree.into());
+        assert_eq!(refused(&[new(0, Some(0))], &start(0)), ApiMisuse::KeyTree.into(), "round and round");
+        let long = NewKey { link: Link::new(0, 2, [0; 16], &[0; 32]), parent: None };
+        assert_eq!(refused(&[long], &start(0)), ApiMisuse::UnsupportedAlgorithm.into());
+        let odd = [Start { held: Link::new(9, 1, [0; 16], &[0; 24]), first: 0 }];
+        assert_eq!(refused(&[new(0, None)], &odd), ApiMisuse::UnsupportedAlgorithm.into());
+    }
+
     #[test]
     fn a_path_grows_and_shrinks_with_its_tree() {
         let (leaf, between) = (node(9, 1), node(4, 1));
-        let mut cache = WrapCache::new(provider(), CIPHER);
-        let grown = [update_array(&leaf, &[between, node(0, 2)], &mut cache).unwrap()];
+        let grown = [update_array(&leaf, &[between, node(0, 2)], CIPHER).unwrap()];
         let mut member = array(&[leaf.clone(), node(0, 1)]);
         member.commit(member.apply(&grown, provider(), CIPHER).unwrap());
         assert_eq!(member.keys().len(), 3);
-        let shrunk = [update_array(&leaf, &[node(0, 3)], &mut cache).unwrap()];
+        let shrunk = [update_array(&leaf, &[node(0, 3)], CIPHER).unwrap()];
         member.commit(member.apply(&shrunk, provider(), CIPHER).unwrap());
         assert_eq!(member.keys(), [leaf, node(0, 3)]);
     }
@@ -361,8 +437,7 @@ mod tests {
     fn keys_can_become_longer() {
         let leaf = node(9, 1);
         let long = |id| Link::new(id, 2, [id as u8; 16], &[id as u8; 32]);
-        let mut cache = WrapCache::new(provider(), CipherAlgorithm::Aes256Cbc);
-        let update = update_array(&leaf, &[long(4), long(0)], &mut cache).unwrap();
+        let update = update_array(&leaf, &[long(4), long(0)], CipherAlgorithm::Aes256Cbc).unwrap();
         let member = array(&[leaf, node(0, 1)]);
         let staged = member.apply(&[update], provider(), CipherAlgorithm::Aes256Cbc).unwrap();
         assert_eq!(staged.keys()[1..], [long(4), long(0)]);
@@ -373,8 +448,7 @@ mod tests {
     fn refuses_keys_of_another_kind_and_endless_arrays() {
         let leaf = node(9, 1);
         let member = array(&[leaf.clone(), node(0, 1)]);
-        let mut cache = WrapCache::new(provider(), CIPHER);
-        let good = update_array(&leaf, &[node(0, 2)], &mut cache).unwrap();
+        let good = update_array(&leaf, &[node(0, 2)], CIPHER).unwrap();
         let mut other_type = good.clone();
         other_type.keys[0].key_type = 2;
         let refused = |update: LkhUpdateArray| member.apply(&[update], provider(), CIPHER).unwrap_err();
@@ -386,6 +460,6 @@ mod tests {
             member.apply(&[good], provider(), CipherAlgorithm::Aes256Cbc),
             Err(PeerMisbehaved::KeyLength.into())
         );
-        assert!(update_array(&leaf, &[], &mut cache).is_err());
+        assert!(update_array(&leaf, &[], CIPHER).is_err());
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         pull_member::{ExpectAcceptance, ExpectDownload, ExpectOffer},
         registration::{Registration, check_not_zero},
     },
+    extensions::Extensions,
     iana::{ExchangeType, NotifyType},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX},
     wire::{Header, KeyDownload, SaPayload},
@@ -28,6 +29,7 @@ pub struct Member {
     provider: &'static CryptoProvider,
     random: Box<dyn Random>,
     retransmit: RetransmitPolicy,
+    extensions: Extensions,
     registrations: BTreeMap<CookiePair, Registration>,
     removals: BTreeSet<(Time, CookiePair)>,
     pulls: BTreeMap<PullId, Pull>,
@@ -132,6 +134,7 @@ impl Member {
             provider,
             random,
             retransmit,
+            extensions: Extensions::ALL,
             registrations: BTreeMap::new(),
             removals: BTreeSet::new(),
             pulls: BTreeMap::new(),
@@ -139,6 +142,11 @@ impl Member {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// Accepts no private extensions but these.
+    pub fn with_extensions(self, extensions: Extensions) -> Self {
+        Self { extensions, ..self }
     }
 
     /// Takes a registration SA into use.
@@ -277,6 +285,7 @@ impl Member {
         ciphertext: &[u8],
         octets: &[u8],
     ) -> Result<(), Error> {
+        let extensions = self.extensions;
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
         let (&id, pull) = self
             .pulls
@@ -286,7 +295,9 @@ impl Member {
         match &pull.state {
             State::ExpectOffer(state, _) => {
                 let offer = state.with_context(|context| {
-                    registration.open(now, context, header, ciphertext, |message| ExpectOffer::read(&message))
+                    registration.open(now, context, header, ciphertext, |message| {
+                        ExpectOffer::read(&message, extensions)
+                    })
                 })?;
                 match offer {
                     Ok(offer) => self.offered(id, offer, octets),

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, PeerMisbehaved},
     iana::{PayloadType, kek},
     limits::DELETES_MAX,
-    wire::{KeyDownload, LkhKey, SaKek, SaPayload, payload::RawPayload},
+    wire::{KeyDownload, Lkh32, LkhKey, SaKek, SaPayload, lkh_32::PathArray, payload::RawPayload},
 };
 
 /// One row of a message's table.
@@ -121,15 +121,21 @@ fn check_place(exchange: Exchange, sa: &SaPayload, kd: &KeyDownload) -> Result<(
     if sa.gap.is_some_and(|gap| gap.sender_id_request.is_some()) {
         return Err(PeerMisbehaved::SenderIdRequestByServer.into());
     }
-    let lkh = kd.lkh.as_ref();
+    let (lkh, lkh_32) = (kd.lkh.as_ref(), kd.lkh_32.as_ref());
     match exchange {
-        Exchange::Pull if lkh.is_some_and(|lkh| !lkh.updates.is_empty()) => {
+        Exchange::Pull
+            if lkh.is_some_and(|lkh| !lkh.updates.is_empty())
+                || lkh_32.is_some_and(|lkh| lkh.update.is_some()) =>
+        {
             Err(PeerMisbehaved::UpdateArrayInPull.into())
         }
         //= rfc6407#section-5.6.3.1
         //# It MUST NOT be included in a GROUPKEY-PUSH message KD payload if the
         //# GROUPKEY-PUSH is sent to more than the group member.
-        Exchange::Push if lkh.is_some_and(|lkh| lkh.download.is_some()) => {
+        Exchange::Push
+            if lkh.is_some_and(|lkh| lkh.download.is_some())
+                || lkh_32.is_some_and(|lkh| lkh.path.is_some()) =>
+        {
             Err(PeerMisbehaved::DownloadArrayInPush.into())
         }
         //= rfc6407#section-5.6.4.4
@@ -154,14 +160,15 @@ fn check_kek(exchange: Exchange, sak: Option<&SaKek>, kd: &KeyDownload) -> Resul
     //# If the SA defines the use of a single KEK or an LKH KEK array, KD
     //# MUST contain a corresponding KEK or KEK array for a new Rekey SA,
     //# which has a new cookie pair.
-    match (&kd.kek, &kd.lkh) {
-        (None, None) => return Err(PeerMisbehaved::KeyMissing.into()),
-        (Some(kek), None) if kek.spi == sak.spi => {
+    match (&kd.kek, &kd.lkh, &kd.lkh_32) {
+        (None, None, None) => return Err(PeerMisbehaved::KeyMissing.into()),
+        (Some(kek), None, None) if kek.spi == sak.spi => {
             if kek.key.len() != sak.cipher.key_len() {
                 return Err(PeerMisbehaved::KeyLength.into());
             }
         }
-        (None, Some(lkh)) if lkh.spi == sak.spi => {
+        (None, None, Some(lkh)) if lkh.spi == sak.spi => check_lkh_32(exchange, sak, lkh)?,
+        (None, Some(lkh), None) if lkh.spi == sak.spi => {
             let keys = lkh.download.iter().flat_map(|array| &array.keys);
             let updates = lkh.updates.iter().flat_map(|array| &array.keys);
             keys.chain(updates).try_for_each(|key| check_lkh_key(sak.cipher, key))?;
@@ -171,9 +178,27 @@ fn check_kek(exchange: Exchange, sak: Option<&SaKek>, kd: &KeyDownload) -> Resul
         }
         _ => return Err(PeerMisbehaved::KeyWithoutPolicy.into()),
     }
+    // What tells the one kind of tree from the other is in both exchanges.
+    if (sak.management == Some(kek::MANAGEMENT_LKH_32)) != kd.lkh_32.is_some() {
+        return Err(PeerMisbehaved::ManagementMismatch.into());
+    }
     match kd.signing_key() {
         Some(key) if key.algorithm() != sak.signature => Err(PeerMisbehaved::SigningKeyKind.into()),
         _ => Ok(()),
+    }
+}
+
+fn check_lkh_32(exchange: Exchange, sak: &SaKek, lkh: &Lkh32) -> Result<(), PeerMisbehaved> {
+    let path = lkh.path.as_ref().map(PathArray::key_len);
+    let update = lkh.update.as_ref().map(|update| usize::from(update.head().key_len));
+    let needed = match exchange {
+        Exchange::Pull => path,
+        Exchange::Push => update,
+    };
+    match needed {
+        None => Err(PeerMisbehaved::KeyMissing),
+        Some(length) if length != sak.cipher.key_len() => Err(PeerMisbehaved::KeyLength),
+        Some(_) => Ok(()),
     }
 }
 

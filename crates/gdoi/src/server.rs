@@ -155,7 +155,8 @@ impl Server {
         }
     }
 
-    /// Answers message 1 with the group's policy: message 2. KEK_MANAGEMENT_ALGORITHM is left out of it.
+    /// Answers message 1 with the group's policy: message 2. Of its KEK management algorithm only one of private use is
+    /// told.
     ///
     /// # Errors
     ///

@@ -18,6 +18,7 @@ use claviger_gdoi::{
     limits::{DECRYPTION_INTERVAL, DECRYPTIONS_BURST, EXCHANGE_LIFETIME},
     member::{self, PullFailure},
     push::{self, KekMaterial, Push, RekeySa},
+    rules::Exchange,
     server,
     wire::{Header, KekDownload, LkhUpdateArray, Notification, SenderIds},
 };
@@ -296,7 +297,7 @@ fn nonce(rogue: &Rogue, message: &[u8], iv: [u8; 16]) -> Vec<u8> {
 }
 
 fn sa_octets(sa: &SaPayload) -> Body {
-    (PayloadType::SA, octets(|w| sa.encode(w)))
+    (PayloadType::SA, octets(|w| sa.encode(Exchange::Push, w)))
 }
 
 fn kd_octets(kd: &KeyDownload) -> Body {

@@ -16,7 +16,7 @@ use claviger_gdoi::{
     ApiMisuse, Delete, Error, KeyDownload, NotifyType, SaPayload, SaTek,
     error::{Limit, PeerMisbehaved},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, MESSAGE_IDS_MAX, RESENDS_MAX},
-    lkh::{self, KeyArray, Link, WrapCache},
+    lkh::{self, KeyArray, Link},
     member::{self, PullFailure},
     push::{self, Push, RekeySa},
     server,
@@ -328,8 +328,7 @@ fn a_push_replaces_the_kek_through_the_tree() {
     let held = KeyArray::new(&lkh::download_array(&path()), CipherAlgorithm::Aes128Cbc).unwrap();
     // leaf 5 departs: nodes 2 and 1 get new keys
     let new = [2, 1].map(|id| Link::new(id, 2, [0x20 | id as u8; 16], &[0x30 | id as u8; 16]));
-    let mut cache = WrapCache::new(provider(), CipherAlgorithm::Aes128Cbc);
-    let update = lkh::update_array(&path()[0], &new, &mut cache).unwrap();
+    let update = lkh::update_array(&path()[0], &new, CipherAlgorithm::Aes128Cbc).unwrap();
     let spi = CookiePair([0x77; 16]);
     let policy = SaPayload { kek: Some(sa_kek(spi)), gap: None, teks: vec![] };
     let lkh = LkhDownload { spi, download: None, updates: vec![update], signing_key: None };

@@ -12,14 +12,22 @@ use claviger_crypto::{
 use claviger_gdoi::{
     Delete, Dialect, Error, Gap, KeyDownload, SaKek, SaPayload, SaTek,
     iana::{NotifyType, PayloadType},
+    lkh_32::{Degree, Handle, NodeId},
+    rules::Exchange,
     wire::{
-        AddressPreservation, KekDownload, LkhDownload, LkhDownloadArray, LkhKey, LkhUpdateArray,
-        Notification, SaDirection, SenderIds, delete, identification, nonce, payload::Chain, public_key,
-        sequence_number,
+        AddressPreservation, KekDownload, Lkh32, LkhDownload, LkhDownloadArray, LkhKey, LkhUpdateArray,
+        Notification, SaDirection, SenderIds,
+        batch_signature::BatchSignature,
+        delete, identification,
+        lkh_32::{Entry, PathArray, Under, Update, UpdateHead},
+        nonce,
+        payload::Chain,
+        public_key, sequence_number,
     },
 };
 use claviger_group::{
-    Channel, CookiePair, Encapsulation, EspTransform, GroupId, Spi, id::IdType, tek::TekKeys,
+    Channel, CookiePair, Encapsulation, EspTransform, GroupId, PushAuthentication, Spi, id::IdType,
+    tek::TekKeys,
 };
 use claviger_wire::Writer;
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -64,11 +72,13 @@ fn sa_keks() -> impl Strategy<Value = SaKek> {
     let kinds =
         vec![KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa];
     let identities = (option::of(addresses()), addresses(), any::<u16>());
-    (identities, cookies(), option::of(any::<u16>()), ciphers(), seconds(), select(kinds)).prop_map(
-        |((source, destination, port), spi, management, cipher, lifetime, signature)| {
+    let forms = select(vec![PushAuthentication::Message, PushAuthentication::Batch]);
+    let signatures = (select(kinds), forms);
+    (identities, cookies(), option::of(any::<u16>()), ciphers(), seconds(), signatures).prop_map(
+        |((source, destination, port), spi, management, cipher, lifetime, (signature, form))| {
             let parse = |text: &str| text.parse::<IpAddr>().unwrap();
             let (source, destination) = (source.map(parse), (parse(destination), port));
-            SaKek { source, destination, spi, management, cipher, lifetime, signature }
+            SaKek { source, destination, spi, management, cipher, lifetime, signature, form }
         },
     )
 }
@@ -160,6 +170,58 @@ fn lkh_downloads() -> impl Strategy<Value = LkhDownload> {
         .prop_filter("an array", |lkh| lkh.download.is_some() || !lkh.updates.is_empty())
 }
 
+fn degrees() -> impl Strategy<Value = Degree> {
+    (2..=Degree::MAX).prop_map(|k| Degree::new(k).unwrap())
+}
+
+/// Handles of any age at `epoch`, each written in another form.
+fn handles(epoch: u32) -> impl Strategy<Value = Handle> {
+    let ages = prop_oneof![Just(0), 0..epoch.min(0x1000), 0..epoch.min(0x10_0000), 0..epoch];
+    (ages, 0u8..16).prop_map(move |(age, advances)| Handle::new(epoch - age, advances).unwrap())
+}
+
+fn path_arrays() -> impl Strategy<Value = PathArray> {
+    let keys = |length| {
+        vec(((1u32..1 << 28), 0u8..16, any::<u8>()), 1..=32).prop_map(move |keys| {
+            let key = |(epoch, advances, octet)| {
+                (Handle::new(epoch, advances).unwrap(), SecretBytes::new(vec![octet; length]))
+            };
+            keys.into_iter().map(key).collect()
+        })
+    };
+    (degrees(), any::<u32>().prop_map(NodeId), prop_oneof![keys(16), keys(32)])
+        .prop_map(|(degree, first, keys)| PathArray { degree, first, keys })
+}
+
+fn updates() -> impl Strategy<Value = Update> {
+    let epochs = prop_oneof![1u32..40, 1u32..1 << 28];
+    (degrees(), select(vec![16u8, 32]), epochs, 1u8..=26).prop_flat_map(|(degree, key_len, epoch, level)| {
+        let unders = proptest::collection::btree_map(0u8..=degree.k(), (handles(epoch), any::<u8>()), 1..=9);
+        let targets = proptest::collection::btree_map((1..level + 1, 0u32..2000), unders, 0..12);
+        (targets, handles(epoch)).prop_map(move |(targets, root_handle)| {
+            let root = NodeId::new(level, 0).unwrap();
+            let head = UpdateHead { degree, key_len, epoch, root, root_handle };
+            let mut update = Update::new(head).unwrap();
+            for ((at, index), unders) in targets {
+                let target = if at == level { root } else { NodeId::new(at, index).unwrap() };
+                for (place, (handle, octet)) in unders {
+                    let under = if place == degree.k() { Under::Itself } else { Under::Child(place) };
+                    // Two indices at the root's level are one target; its keys stand once.
+                    let _ =
+                        update.push(Entry { target, under, handle }, &vec![octet; usize::from(key_len) + 8]);
+                }
+            }
+            update
+        })
+    })
+}
+
+fn lkh_32s() -> impl Strategy<Value = Lkh32> {
+    (cookies(), option::of(path_arrays()), option::of(updates()), option::of(public_keys()))
+        .prop_map(|(spi, path, update, signing_key)| Lkh32 { spi, path, update, signing_key })
+        .prop_filter("something is there", |lkh| lkh.path.is_some() || lkh.update.is_some())
+}
+
 fn kek_downloads() -> impl Strategy<Value = KekDownload> {
     (cookies(), any::<[u8; 16]>(), secrets(vec![16, 32]), option::of(public_keys()))
         .prop_map(|(spi, iv, key, signing_key)| KekDownload { spi, iv, key, signing_key })
@@ -178,22 +240,32 @@ fn kds() -> impl Strategy<Value = KeyDownload> {
         .prop_map(|(encryption, integrity)| TekKeys { encryption, integrity });
     let teks = proptest::collection::btree_map(spis(), keys, 0..4)
         .prop_map(|teks| teks.into_iter().collect::<Vec<_>>());
-    (teks, option::of(lkh_downloads()), option::of(kek_downloads()), option::of(sender_ids()))
-        .prop_map(|(teks, lkh, kek, sender_ids)| KeyDownload { teks, lkh, kek, sender_ids })
+    // A KD has a tree of one kind or the other.
+    let trees = prop_oneof![
+        Just((None, None)),
+        lkh_downloads().prop_map(|lkh| (Some(lkh), None)),
+        lkh_32s().prop_map(|lkh| (None, Some(lkh))),
+    ];
+    (teks, trees, option::of(kek_downloads()), option::of(sender_ids()))
+        .prop_map(|(teks, (lkh, lkh_32), kek, sender_ids)| KeyDownload { teks, lkh, lkh_32, kek, sender_ids })
 }
 
 /// Puts octets to every decoder; only a panic would fail.
 fn feed_every_decoder(octets: &[u8]) {
     let lenient =
         Dialect { tek_addresses_reversed: true, key_length_zero: true, keys_do_not_fit_policy: true };
-    let _ = SaPayload::decode(octets, Dialect::RFC);
-    let _ = SaPayload::decode(octets, lenient);
-    let _ = SaKek::decode(octets);
+    let _ = SaPayload::decode(octets, Exchange::Push, Dialect::RFC);
+    let _ = SaPayload::decode(octets, Exchange::Pull, lenient);
+    let _ = SaKek::decode(octets, Exchange::Push);
+    let _ = SaKek::decode(octets, Exchange::Pull);
     let _ = SaTek::decode(octets, Dialect::RFC);
     let _ = Gap::decode(octets);
     let _ = KeyDownload::decode(octets);
     let _ = LkhDownloadArray::decode(octets);
     let _ = LkhUpdateArray::decode(octets);
+    let _ = PathArray::decode(octets);
+    let _ = Update::decode(octets);
+    let _ = BatchSignature::decode(octets);
     let _ = delete::decode(octets);
     let _ = Notification::decode(octets);
     let _ = identification::decode(octets);
@@ -211,12 +283,34 @@ fn feed_every_decoder(octets: &[u8]) {
 proptest! {
     #[test]
     fn an_sa_payload_survives(sa in sas()) {
-        prop_assert_eq!(SaPayload::decode(&octets(|w| sa.encode(w)), Dialect::RFC), Ok(sa));
+        prop_assert_eq!(SaPayload::decode(&octets(|w| sa.encode(Exchange::Push, w)), Exchange::Push, Dialect::RFC), Ok(sa));
     }
 
     #[test]
     fn a_key_download_survives(kd in kds()) {
         prop_assert_eq!(KeyDownload::decode(&octets(|w| kd.encode(w))), Ok(kd));
+    }
+
+    #[test]
+    fn an_lkh_32_path_survives(path in path_arrays()) {
+        prop_assert_eq!(PathArray::decode(&octets(|w| path.encode(w))), Ok(path));
+    }
+
+    #[test]
+    fn an_lkh_32_update_survives(update in updates()) {
+        let written = octets(|w| update.encode(w));
+        prop_assert_eq!(written.len() + 4, update.encoded_len());
+        prop_assert_eq!(Update::decode(&written), Ok(update));
+    }
+
+    #[test]
+    fn an_sa_payload_survives_a_pull(mut sa in sas()) {
+        let read = SaPayload::decode(&octets(|w| sa.encode(Exchange::Pull, w)), Exchange::Pull, Dialect::RFC);
+        // Of the management algorithms only those of private use are told.
+        if let Some(kek) = &mut sa.kek {
+            kek.management = kek.management.filter(|value| (128..=255).contains(value));
+        }
+        prop_assert_eq!(read, Ok(sa));
     }
 
     #[test]
@@ -253,7 +347,7 @@ proptest! {
     fn no_damage_to_a_payload_makes_a_decoder_panic(
         sa in sas(), kd in kds(), at in any::<proptest::sample::Index>(), octet in any::<u8>(), cut in any::<bool>(),
     ) {
-        for mut damaged in [octets(|w| sa.encode(w)), octets(|w| kd.encode(w))] {
+        for mut damaged in [octets(|w| sa.encode(Exchange::Push, w)), octets(|w| kd.encode(w))] {
             let at = at.index(damaged.len());
             damaged[at] = octet;
             if cut {

@@ -20,7 +20,7 @@ use claviger_gdoi::{
     Delete, Gap, KeyDownload, Member, SaKek, SaPayload, SaTek, Server,
     iana::{ExchangeType, PayloadType},
     keys::ExchangeKeys,
-    lkh::{self, KeyArray, Link, WrapCache},
+    lkh::{self, KeyArray, Link},
     member,
     push::{self, KekMaterial, Push, RekeySa},
     server,
@@ -213,6 +213,7 @@ impl Scenario {
         KeyDownload {
             teks: vec![(self.tek.spi, self.tek.keys.clone())],
             kek: None,
+            lkh_32: None,
             lkh: Some(LkhDownload {
                 spi: self.kek_spi,
                 download: Some(lkh::download_array(&self.path)),
@@ -225,11 +226,10 @@ impl Scenario {
 
     /// Leaf 7 departs: node 3 and the root are replaced, under leaf 6 and node 2.
     fn push_kek(&self, signer: &SigningKey) -> Vec<u8> {
-        let mut cache = WrapCache::new(provider(), CipherAlgorithm::Aes128Cbc);
         let chain = [self.new_node_3.clone(), self.new_root.clone()];
         let updates = vec![
-            lkh::update_array(&self.path[1], &chain[1..], &mut cache).unwrap(),
-            lkh::update_array(&self.leaf_6, &chain, &mut cache).unwrap(),
+            lkh::update_array(&self.path[1], &chain[1..], CipherAlgorithm::Aes128Cbc).unwrap(),
+            lkh::update_array(&self.leaf_6, &chain, CipherAlgorithm::Aes128Cbc).unwrap(),
         ];
         let kek = Some(SaKek { management: Some(1), ..sa_kek(self.new_kek_spi) });
         let sa = SaPayload { kek, gap: None, teks: vec![] };
@@ -273,6 +273,7 @@ fn sa_kek(spi: CookiePair) -> SaKek {
         cipher: CipherAlgorithm::Aes128Cbc,
         lifetime: Duration::from_secs(86_400),
         signature: KeyAlgorithm::EcdsaP256,
+        form: claviger_group::PushAuthentication::Message,
     }
 }
 

@@ -15,7 +15,7 @@ use claviger_gdoi::{
     iana::{ExchangeType, PayloadType},
     keys::ExchangeKeys,
     push::{self, KekMaterial, RekeySa},
-    rules,
+    rules::{self, Exchange},
     wire::{
         AddressPreservation, Header, SaDirection,
         attribute::{Attribute, Value, basic, variable},
@@ -140,11 +140,11 @@ fn the_pull_reads_as_its_server_meant_it() {
 
     let octets = body(&chains[1], PayloadType::SA);
     assert_eq!(
-        SaPayload::decode(octets, Dialect::RFC).unwrap_err().reason(),
+        SaPayload::decode(octets, Exchange::Pull, Dialect::RFC).unwrap_err().reason(),
         "malformed",
         "1.1.1.239 is not a group"
     );
-    let sa = SaPayload::decode(octets, PECULIAR).unwrap();
+    let sa = SaPayload::decode(octets, Exchange::Pull, PECULIAR).unwrap();
     let kek = sa.kek.as_ref().unwrap();
     assert_eq!(kek.spi, CookiePair(array(KEK_1_SPI)));
     assert_eq!(kek.source, Some("10.77.0.1".parse().unwrap()));
@@ -306,7 +306,7 @@ fn re_encode(payload: &RawPayload<'_>, w: &mut Writer) {
 
 /// Its SA attributes use the short form for lifetimes, and name what we leave implicit: compare them one by one.
 fn re_encode_sa(octets: &[u8], w: &mut Writer) {
-    SaPayload::decode(octets, PECULIAR).unwrap();
+    SaPayload::decode(octets, Exchange::Pull, PECULIAR).unwrap();
     w.slice(&octets[..12]);
     let mut again = ChainWriter::new();
     let chain = Chain::parse(PayloadType(octets[9]), &octets[12..]).unwrap();

@@ -1,6 +1,6 @@
 //! How a group is named.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// The ID Types of the ISAKMP ID payload that name groups (RFC 2407 section 4.6.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +22,8 @@ pub const GROUP_ID_LEN_MAX: usize = 255;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId {
     id_type: IdType,
-    octets: Vec<u8>,
+    /// Shared by the clones: a key server names the group at each of its members.
+    octets: Arc<[u8]>,
 }
 
 /// The octets or the text cannot name a group.
@@ -55,7 +56,7 @@ impl std::error::Error for GroupIdError {}
 
 impl GroupId {
     /// Takes the octets of an ID payload.
-    pub fn new(id_type: IdType, octets: impl Into<Vec<u8>>) -> Result<Self, GroupIdError> {
+    pub fn new(id_type: IdType, octets: impl Into<Arc<[u8]>>) -> Result<Self, GroupIdError> {
         let octets = octets.into();
         match octets.len() {
             0 => Err(GroupIdError::Empty),
@@ -89,7 +90,7 @@ impl FromStr for GroupId {
             if text.contains(char::is_control) {
                 return Err(GroupIdError::Control);
             }
-            return Self::new(IdType::KEY_ID, text);
+            return Self::new(IdType::KEY_ID, text.as_bytes());
         };
         if digits.starts_with('+') {
             return Err(GroupIdError::Number);

@@ -12,12 +12,14 @@
 //! | [`transform`] | which ESP algorithms protect the data |
 //! | [`tek`] | one data security association |
 //! | [`policy`] | everything that is decided about a group |
+//! | [`rekey`] | how the keys of the tree travel |
 //! | [`registration`] | what a registration yields |
 
 pub mod channel;
 pub mod id;
 pub mod policy;
 pub mod registration;
+pub mod rekey;
 pub mod role;
 pub mod tek;
 pub mod transform;
@@ -26,6 +28,7 @@ pub use channel::Channel;
 pub use id::GroupId;
 pub use policy::GroupPolicy;
 pub use registration::{CookiePair, RegistrationSa};
+pub use rekey::{KekManagement, PushAuthentication};
 pub use role::Role;
 pub use tek::{Encapsulation, Spi, Tek};
 pub use transform::EspTransform;

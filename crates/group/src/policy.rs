@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 
-use crate::{Channel, Encapsulation, EspTransform};
+use crate::{Channel, Encapsulation, EspTransform, KekManagement, PushAuthentication};
 
 /// The policy of one group; one object for every protocol that keys it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub struct GroupPolicy {
     pub kek_cipher: CipherAlgorithm,
     /// The kind of the group's signing key.
     pub push_signature: KeyAlgorithm,
+    /// What a signature of GROUPKEY-PUSH messages is over.
+    pub push_authentication: PushAuthentication,
+    /// How the keys of the tree travel.
+    pub kek_management: KekManagement,
     /// The degree k of the key tree, 2 to 8.
     pub degree: u8,
     /// The most members that the group admits.
@@ -65,7 +69,7 @@ pub enum PolicyError {
     RekeyInterval,
     /// A lifetime is shorter than ten seconds or does not fit 32 bits of seconds.
     Lifetime,
-    /// `members_max` is zero or exceeds what 16-bit LKH ids can name at this degree.
+    /// `members_max` is zero or exceeds what the key tree's ids can name at this degree.
     MembersMax {
         /// The most that is possible.
         limit: u32,
@@ -92,7 +96,9 @@ impl fmt::Display for PolicyError {
                 f.write_str("a rekey interval must be at most three quarters of its lifetime")
             }
             Self::Lifetime => f.write_str("a lifetime is at least 10 seconds and at most 4294967295"),
-            Self::MembersMax { limit } => write!(f, "the group holds 1 to {limit} members at this degree"),
+            Self::MembersMax { limit } => {
+                write!(f, "the group holds 1 to {limit} members at this degree and KEK management")
+            }
             Self::PushAddress => {
                 f.write_str("the push address must be a multicast address of the channel's address family")
             }
@@ -118,6 +124,8 @@ impl GroupPolicy {
             push_port: None,
             kek_cipher: CipherAlgorithm::Aes128Cbc,
             push_signature: KeyAlgorithm::EcdsaP256,
+            push_authentication: PushAuthentication::Message,
+            kek_management: KekManagement::Lkh,
             degree: 4,
             members_max: 10_000,
             sender_id_bits: 16,

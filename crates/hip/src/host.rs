@@ -53,15 +53,15 @@ pub struct Host {
     timers: BTreeSet<(Time, Hit)>,
 }
 
-/// What a host has to do with one other.
+/// What a host has to do with one other. Each part is allocated by itself: a server has very many peers, of which few are in an exchange.
 #[derive(Default)]
 pub(crate) struct Peer {
     /// The association that exists.
-    pub(crate) association: Option<Association>,
+    pub(crate) association: Option<Box<Association>>,
     /// A base exchange that this host began; it replaces the association when it succeeds.
-    pub(crate) initiation: Option<Initiation>,
+    pub(crate) initiation: Option<Box<Initiation>>,
     /// A base exchange that the peer began and that waits for the registrar; it replaces the association too.
-    pub(crate) acceptance: Option<Acceptance>,
+    pub(crate) acceptance: Option<Box<Acceptance>>,
     /// When the peer's timer stands in the host's list.
     timer: Option<Time>,
 }
@@ -73,7 +73,7 @@ impl Peer {
 
     fn poll_timeout(&self, shared: &Shared) -> Option<Time> {
         let association = self.association.as_ref().and_then(|association| association.poll_timeout(shared));
-        let initiation = self.initiation.as_ref().map(Initiation::poll_timeout);
+        let initiation = self.initiation.as_ref().map(|initiation| initiation.poll_timeout());
         let acceptance = self.acceptance.as_ref().map(|acceptance| acceptance.until);
         association.into_iter().chain(initiation).chain(acceptance).min()
     }
@@ -148,7 +148,7 @@ impl Host {
         }
         let path = Path { carriage, local, remote: address };
         let initiation = Initiation::start(&mut self.shared, now, peer, path, request);
-        let result = initiation.map(|initiation| entry.initiation = Some(initiation));
+        let result = initiation.map(|initiation| entry.initiation = Some(Box::new(initiation)));
         self.settle(peer);
         result.map_err(misuse)
     }
@@ -326,7 +326,7 @@ impl Host {
     pub fn restore(&mut self, now: Time, snapshot: &[u8]) -> Result<Hit, DecodeError> {
         let association = snapshot::read(&self.shared.config, now, snapshot)?;
         let peer = association.peer;
-        self.peers.entry(peer).or_default().association = Some(association);
+        self.peers.entry(peer).or_default().association = Some(Box::new(association));
         self.settle(peer);
         Ok(peer)
     }

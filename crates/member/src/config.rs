@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use claviger_crypto::CryptoProvider;
+use claviger_gdoi::Extensions;
 use claviger_hip::HostConfig;
 use claviger_identity::Hit;
 use claviger_sansio::{Carriage, RetransmitPolicy};
@@ -21,6 +22,8 @@ pub struct MemberConfig {
     pub carriage: Carriage,
     /// The UDP port of its GDOI.
     pub gdoi_port: u16,
+    /// Which private extensions it accepts when its key server offers them.
+    pub extensions: Extensions,
     /// Which data plane this member has.
     pub plane: PlaneKind,
     /// How long a registration is asked for.

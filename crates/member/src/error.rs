@@ -16,6 +16,8 @@ pub enum Error {
     Hip(claviger_hip::Error),
     /// The member did not ask for this group, or holds no keys of it.
     NotKeyed(GroupId),
+    /// A rekey message under a rekey SA that was announced, and whose keys have not all come.
+    RekeySaIncomplete,
     /// A GROUPKEY-PUSH under cookies that no group of this member has.
     RekeySaUnknown,
 }
@@ -28,6 +30,7 @@ impl Error {
             Self::Gdoi(error) => error.reason(),
             Self::Hip(error) => error.reason(),
             Self::NotKeyed(_) => "not_keyed",
+            Self::RekeySaIncomplete => "rekey_sa_incomplete",
             Self::RekeySaUnknown => "rekey_sa_unknown",
         }
     }
@@ -40,6 +43,9 @@ impl fmt::Display for Error {
             Self::Gdoi(error) => error.fmt(f),
             Self::Hip(error) => error.fmt(f),
             Self::NotKeyed(group) => write!(f, "no keys of group {group}"),
+            Self::RekeySaIncomplete => {
+                f.write_str("rekey message under a rekey SA whose keys are still coming")
+            }
             Self::RekeySaUnknown => f.write_str("rekey message for an unknown rekey SA"),
         }
     }

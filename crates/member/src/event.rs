@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use claviger_gdoi::error::PeerIncompatible;
 use claviger_group::{Channel, CookiePair, Encapsulation, GroupId, Role, Spi};
 use claviger_sansio::Time;
 
@@ -147,6 +148,8 @@ pub enum Refusal {
     NoService,
     /// This member: the group's ESP is not what its data plane carries.
     Encapsulation(Encapsulation),
+    /// This member: the group needs an extension that it was told to refuse, or something that it does not know.
+    Incompatible(PeerIncompatible),
     /// This member: the policy names something it cannot follow.
     Policy(&'static str),
 }
@@ -170,6 +173,15 @@ impl fmt::Display for Refusal {
             ),
             Self::Encapsulation(encapsulation) => {
                 write!(f, "the group's data is ESP in UDP ({encapsulation}): join without --tun")
+            }
+            Self::Incompatible(PeerIncompatible { field: "KEK_MANAGEMENT_ALGORITHM", value: 128 }) => f.write_str(
+                "the group needs LKH-32, an extension for private use: join without --standard-only",
+            ),
+            Self::Incompatible(PeerIncompatible { field: "SIG_ALGORITHM", value: 129..=255 }) => f.write_str(
+                "the group signs whole rekeys, an extension for private use: join without --standard-only",
+            ),
+            Self::Incompatible(PeerIncompatible { field, value }) => {
+                write!(f, "the group's policy needs {field} {value}, which is not known here")
             }
             Self::Policy(what) => write!(f, "the group's policy cannot be followed: {what}"),
         }

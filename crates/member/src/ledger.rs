@@ -3,12 +3,17 @@
 //! A member forgets keys at their end; it keeps a ledger only if its configuration asks for one. Whoever must show
 //! what a host could decrypt, now or later, asks: honest behaviour proves nothing about keys.
 
+use std::collections::BTreeMap;
+
 use claviger_crypto::sign::PublicKey;
 use claviger_gdoi::{
     lkh::KeyArray,
+    lkh_32::{Handle, HeldKey, KeyPath, NodeId},
     push::{KekMaterial, RekeySa},
 };
-use claviger_group::Tek;
+use claviger_group::{PushAuthentication, Tek};
+
+use crate::tree_keys::TreeKeys;
 
 /// The keys of one group, in the order in which they came.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +22,8 @@ pub struct Ledger {
     pub teks: Vec<Tek>,
     /// Rekey keys with the paths of the key tree that they came with.
     pub rekeys: Vec<LedgerRekey>,
+    /// Keys of a tree with 32-bit node ids. A sound key server gives no name to two keys.
+    pub nodes: BTreeMap<(NodeId, Handle), Vec<HeldKey>>,
 }
 
 /// A rekey SA that was held.
@@ -26,7 +33,9 @@ pub struct LedgerRekey {
     pub kek: KekMaterial,
     /// Whose signature they bear.
     pub signing_key: PublicKey,
-    /// The path from the member's leaf to the root, at that time.
+    /// What their signatures are over.
+    pub form: PushAuthentication,
+    /// The path from the member's leaf to the root, at that time, of a tree as RFC 6407 has it.
     pub lkh: Option<KeyArray>,
 }
 
@@ -39,13 +48,43 @@ impl Ledger {
     }
 
     /// Enters a rekey SA, once.
-    pub fn enter_rekey(&mut self, sa: &RekeySa, lkh: Option<&KeyArray>) {
+    pub(crate) fn enter_rekey(&mut self, sa: &RekeySa, tree: Option<&TreeKeys>) {
+        let lkh = match tree {
+            Some(TreeKeys::Lkh(array)) => Some(array.clone()),
+            Some(TreeKeys::Lkh32(path)) => {
+                self.enter_path(path);
+                None
+            }
+            None => None,
+        };
         if !self.rekeys.iter().any(|held| held.kek.spi == sa.kek().spi) {
             self.rekeys.push(LedgerRekey {
                 kek: sa.kek().clone(),
                 signing_key: sa.signing_key().clone(),
-                lkh: lkh.cloned(),
+                form: sa.form(),
+                lkh,
             });
+        }
+    }
+
+    /// Enters a key of a node, once, and says whether it is new.
+    pub fn enter_node(&mut self, node: NodeId, key: HeldKey) -> bool {
+        let named = self.nodes.entry((node, key.handle)).or_default();
+        let is_new = !named.contains(&key);
+        if is_new {
+            named.push(key);
+        }
+        is_new
+    }
+
+    /// Enters the keys of a path.
+    pub(crate) fn enter_path(&mut self, path: &KeyPath) {
+        let array = path.to_array();
+        let mut node = Some(array.first);
+        for (handle, key) in array.keys {
+            let Some(id) = node else { return };
+            self.enter_node(id, HeldKey { handle, key });
+            node = id.parent(array.degree);
         }
     }
 }

@@ -12,6 +12,8 @@
 //! | `registration` | what it asks of its key server by HIP, and what it is told |
 //! | `pull`, `push` | GROUPKEY-PULL and GROUPKEY-PUSH: fetching keys, being told of them, missing them |
 //! | `rekey` | what a GROUPKEY-PUSH changes |
+//! | `tree_keys` | the keys of the key tree, of either KEK management |
+//! | `incoming` | a rekey that comes in many messages |
 //! | `repull` | when to fetch the keys again |
 //! | `acceptance` | which policy of a key server the member follows |
 //! | [`ledger`] | every key that a member ever held, for proofs |
@@ -27,11 +29,13 @@ pub mod subscription;
 pub mod trial;
 
 mod acceptance;
+mod incoming;
 mod pull;
 mod push;
 mod registration;
 mod rekey;
 mod repull;
+mod tree_keys;
 
 pub use config::{MemberConfig, PlaneKind};
 pub use error::Error;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_gdoi::{iana::ExchangeType, wire::header};
+use claviger_gdoi::{Extensions, iana::ExchangeType, wire::header};
 use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip::Host;
 use claviger_identity::Hit;
@@ -26,6 +26,7 @@ pub struct Member {
     pub(crate) carriage: Carriage,
     pub(crate) gdoi_address: SocketAddr,
     pub(crate) plane: PlaneKind,
+    extensions: Extensions,
     pub(crate) registration_lifetime: Duration,
     pub(crate) subscriptions: BTreeMap<GroupId, Subscription>,
     keep_keys: bool,
@@ -65,13 +66,15 @@ impl Member {
         Ok(Self {
             provider: config.provider,
             hip: Host::new(config.hip, fork(&mut random), now)?,
-            gdoi: claviger_gdoi::member::Member::new(config.provider, fork(&mut random), config.retransmit),
+            gdoi: claviger_gdoi::member::Member::new(config.provider, fork(&mut random), config.retransmit)
+                .with_extensions(config.extensions),
             random,
             server: config.server,
             server_address: config.server_address,
             carriage: config.carriage,
             gdoi_address: SocketAddr::new(config.server_address.ip(), config.gdoi_port),
             plane: config.plane,
+            extensions: config.extensions,
             registration_lifetime: config.registration_lifetime,
             subscriptions: BTreeMap::new(),
             keep_keys: config.keep_keys,
@@ -94,7 +97,7 @@ impl Member {
         let earlier = earlier.or_else(|| self.ledgers.remove(&group));
         let ledger = self.keep_keys.then(|| earlier.unwrap_or_default());
         self.leaving.remove(&group);
-        self.subscriptions.insert(group.clone(), Subscription::new(group, role, ledger));
+        self.subscriptions.insert(group.clone(), Subscription::new(group, role, self.extensions, ledger));
         self.ask(now);
         self.settle(now);
     }

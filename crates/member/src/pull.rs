@@ -12,7 +12,7 @@ use claviger_sansio::Time;
 use crate::{
     Member,
     acceptance::{self, Strength},
-    event::{Event, Places, PullReason, Source},
+    event::{Event, Places, PullReason, Refusal, Source},
     member::Registration,
     repull::Sign,
     subscription::PulledError,
@@ -153,6 +153,7 @@ impl Member {
                 subscription.granted_until = None;
                 self.ask(now);
             }
+            PullFailure::Policy(incompatible) => self.refused(group, Refusal::Incompatible(incompatible)),
             _ => {
                 let failures = subscription.repull.failed(now, Sign::Gap, &mut self.random);
                 self.doubt_association(now, failures);

@@ -26,8 +26,14 @@ impl Member {
             self.note_unknown_rekey_sa(now, datagram.destination, cookies);
             return Err(Error::RekeySaUnknown);
         };
-        if standing == Standing::Superseded {
-            return Ok(());
+        match standing {
+            Standing::InForce => {}
+            Standing::Late => {
+                return subscription.follow_late(now, &mut self.random, datagram.payload);
+            }
+            // Its copies come again.
+            Standing::Announced => return Err(Error::RekeySaIncomplete),
+            Standing::Superseded => return Ok(()),
         }
         let brought = subscription.follow(now, self.provider, &mut self.random, datagram.payload)?;
         let (kek, sequence) = subscription.epoch().unwrap_or((cookies, 0));

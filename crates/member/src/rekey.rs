@@ -7,15 +7,17 @@ use claviger_crypto::{CryptoProvider, Random};
 use claviger_gdoi::{
     error::{Error as GdoiError, PeerMisbehaved},
     push::{RekeySa, VerifiedRekey},
-    wire::Delete,
+    wire::{Delete, LkhDownload, SaKek, lkh_32::Update},
 };
 use claviger_group::{CookiePair, Spi};
 use claviger_sansio::Time;
 
 use crate::{
     Error, Ledger,
+    incoming::Incoming,
     repull::Sign,
     subscription::{Delays, Keys, Rekey, Subscription, tek_of},
+    tree_keys::TreeKeys,
 };
 
 /// What a message brought.
@@ -32,6 +34,12 @@ impl Subscription {
         let keys = self.keys.as_ref()?;
         if keys.rekey.as_ref().is_some_and(|rekey| rekey.sa.kek().spi == *cookies) {
             Some(Standing::InForce)
+        } else if let Some(incoming) = &keys.incoming
+            && incoming.comes_under(cookies)
+        {
+            Some(Standing::Late)
+        } else if keys.incoming.as_ref().is_some_and(|incoming| incoming.leads_to(*cookies)) {
+            Some(Standing::Announced)
         } else if keys.retired.contains(cookies) {
             Some(Standing::Superseded)
         } else {
@@ -64,10 +72,11 @@ impl Subscription {
         match keys.follow_kek(now, provider, &message)? {
             KekStep::Absent => {}
             KekStep::NotForUs => self.repull.note(now, Sign::NotForUs, random),
+            KekStep::More => self.repull.more_to_come(now, random),
             KekStep::TakenUp(spi) => {
                 brought.kek = Some(spi);
                 if let (Some(ledger), Some(rekey)) = (&mut self.ledger, &keys.rekey) {
-                    ledger.enter_rekey(&rekey.sa, rekey.lkh.as_ref());
+                    ledger.enter_rekey(&rekey.sa, rekey.tree.as_ref());
                 }
                 self.repull.rekeyed(now, spi, random);
             }
@@ -84,10 +93,50 @@ impl Subscription {
     }
 }
 
+impl Subscription {
+    /// Takes in a message of a rekey whose KEK is in force already: it may bring keys of the levels below.
+    pub(crate) fn follow_late(
+        &mut self,
+        now: Time,
+        random: &mut dyn Random,
+        datagram: &[u8],
+    ) -> Result<(), Error> {
+        let Some(keys) = &mut self.keys else { return Ok(()) };
+        let (Some(incoming), Some(rekey)) = (&mut keys.incoming, &mut keys.rekey) else { return Ok(()) };
+        let Some(message) = incoming.open_late(datagram)? else { return Ok(()) };
+        self.repull.still_coming(now, random);
+        let Some((policy, update)) = update_of(&message).filter(|(policy, _)| incoming.leads_to(policy.spi))
+        else {
+            return Ok(());
+        };
+        debug_assert_eq!(policy.spi, rekey.sa.spi(), "what is incoming leads to the rekey SA in force");
+        if let Some(staged) = incoming.take(update)?
+            && let Some(TreeKeys::Lkh32(path)) = &mut rekey.tree
+        {
+            path.commit(staged);
+            if let Some(ledger) = &mut self.ledger {
+                ledger.enter_path(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds the keys of a tree with 32-bit node ids in a message, with the rekey SA that they lead to.
+fn update_of(message: &VerifiedRekey) -> Option<(&SaKek, &Update)> {
+    let policy = message.sa()?.kek.as_ref()?;
+    let lkh = message.kd()?.lkh_32.as_ref().filter(|lkh| lkh.spi == policy.spi)?;
+    Some((policy, lkh.update.as_ref()?))
+}
+
 /// Where a rekey SA stands with a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     InForce,
+    /// Superseded by one of whose rekey further messages may come.
+    Late,
+    /// Announced, and not all of what leads to its KEK has come.
+    Announced,
     Superseded,
 }
 
@@ -96,6 +145,8 @@ enum KekStep {
     Absent,
     /// None of its arrays starts at a key that this member holds: another message of the same rekey may.
     NotForUs,
+    /// Some of what this member needs was in it; the rest is in other messages.
+    More,
     TakenUp(CookiePair),
 }
 
@@ -118,7 +169,7 @@ impl Keys {
         self.rekey.is_none()
     }
 
-    /// Opens the new KEK with the LKH keys held (RFC 6407 section 4.4).
+    /// Opens the new KEK with the keys of the tree that are held (RFC 6407 section 4.4).
     fn follow_kek(
         &mut self,
         now: Time,
@@ -127,20 +178,69 @@ impl Keys {
     ) -> Result<KekStep, Error> {
         let Some(policy) = message.sa().and_then(|sa| sa.kek.as_ref()) else { return Ok(KekStep::Absent) };
         let Some(rekey) = &self.rekey else { return Ok(KekStep::Absent) };
-        let updates = message.kd().and_then(|kd| kd.lkh.as_ref()).filter(|lkh| lkh.spi == policy.spi);
-        let (Some(updates), Some(held)) = (updates, &rekey.lkh) else { return Ok(KekStep::NotForUs) };
-        let staged = match held.apply(&updates.updates, provider, policy.cipher) {
-            Ok(staged) => staged,
-            Err(GdoiError::PeerMisbehaved(PeerMisbehaved::UpdateArrayNotForUs)) => {
-                return Ok(KekStep::NotForUs);
+        let step = match &rekey.tree {
+            Some(TreeKeys::Lkh(_)) => {
+                let updates = message.kd().and_then(|kd| kd.lkh.as_ref()).filter(|lkh| lkh.spi == policy.spi);
+                updates.map(|updates| self.follow_arrays(now, provider, policy, updates))
             }
-            Err(error) => return Err(error.into()),
+            Some(TreeKeys::Lkh32(_)) => {
+                update_of(message).map(|(policy, update)| self.follow_update(now, provider, policy, update))
+            }
+            None => None,
         };
-        let signing_key = updates.signing_key.clone().unwrap_or_else(|| rekey.sa.signing_key().clone());
-        let sa = RekeySa::new(provider, staged.kek(policy.spi), signing_key, policy.signature, 0)?;
-        let mut lkh = held.clone();
-        lkh.commit(staged);
-        self.take_up_rekey(Rekey { sa, lkh: Some(lkh), since: now, expires: now + policy.lifetime });
+        match step {
+            None | Some(Err(GdoiError::PeerMisbehaved(PeerMisbehaved::UpdateArrayNotForUs))) => {
+                Ok(KekStep::NotForUs)
+            }
+            Some(step) => Ok(step?),
+        }
+    }
+
+    fn follow_arrays(
+        &mut self,
+        now: Time,
+        provider: &'static CryptoProvider,
+        policy: &SaKek,
+        updates: &LkhDownload,
+    ) -> Result<KekStep, GdoiError> {
+        let Some(Rekey { sa, tree: Some(TreeKeys::Lkh(held)), .. }) = &self.rekey else {
+            return Ok(KekStep::NotForUs);
+        };
+        let staged = held.apply(&updates.updates, provider, policy.cipher)?;
+        let signing_key = updates.signing_key.clone().unwrap_or_else(|| sa.signing_key().clone());
+        let next = RekeySa::new(provider, staged.kek(policy.spi), signing_key, policy.signature, 0)?;
+        let next = next.with_form(policy.form).with_extensions(sa.extensions());
+        let mut array = held.clone();
+        array.commit(staged);
+        let (tree, expires) = (Some(TreeKeys::Lkh(array)), now + policy.lifetime);
+        self.take_up_rekey(Rekey { sa: next, tree, since: now, expires });
+        Ok(KekStep::TakenUp(policy.spi))
+    }
+
+    fn follow_update(
+        &mut self,
+        now: Time,
+        provider: &'static CryptoProvider,
+        policy: &SaKek,
+        update: &Update,
+    ) -> Result<KekStep, GdoiError> {
+        let Some(rekey) = &self.rekey else { return Ok(KekStep::NotForUs) };
+        let Some(TreeKeys::Lkh32(path)) = &rekey.tree else { return Ok(KekStep::NotForUs) };
+        let staged = match &mut self.incoming {
+            Some(incoming) if incoming.leads_to(policy.spi) => incoming.take(update)?,
+            _ => {
+                let (incoming, staged) = Incoming::begin(path, policy, update)?;
+                self.incoming = Some(incoming);
+                staged
+            }
+        };
+        let (Some(incoming), Some(staged)) = (&mut self.incoming, staged) else { return Ok(KekStep::More) };
+        let successor = incoming.successor(now, provider, rekey, staged)?;
+        let incoming = self.incoming.take();
+        if let (Some(mut incoming), Some(superseded)) = (incoming, self.take_up_rekey(successor)) {
+            incoming.supersede(superseded.sa);
+            self.incoming = Some(incoming);
+        }
         Ok(KekStep::TakenUp(policy.spi))
     }
 

@@ -95,6 +95,24 @@ impl Repull {
         }
     }
 
+    /// Notes that more messages of a rekey are expected, and waits for the one after this: who has heard some of them
+    /// and hears no more has missed what it needs.
+    pub(crate) fn more_to_come(&mut self, now: Time, random: &mut dyn Random) {
+        if matches!(self.pending, Some((_, Sign::NotForUs))) {
+            self.pending = None;
+        }
+        self.note(now, Sign::NotForUs, random);
+    }
+
+    /// Notes that the messages of a rekey are still leaving the key server: the TEK follows behind them.
+    pub(crate) fn still_coming(&mut self, now: Time, random: &mut dyn Random) {
+        if let Some((_, sign @ Sign::TekAwaited(_))) =
+            self.pending.take_if(|(_, sign)| matches!(sign, Sign::TekAwaited(_)))
+        {
+            self.note(now + REKEY_SPREAD, sign, random);
+        }
+    }
+
     /// Forgets an array that was missed, for the KEK was taken up after all, and awaits the TEK under it: who takes up
     /// a KEK and misses the message behind it would otherwise notice only when data comes.
     pub(crate) fn rekeyed(&mut self, now: Time, kek: CookiePair, random: &mut dyn Random) {

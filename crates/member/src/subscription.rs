@@ -9,8 +9,7 @@ use std::{
 use claviger_crypto::{CryptoProvider, Random, random::fork};
 use claviger_esp::{Opened, Plane, PlaneConfig, SaStatus, SenderId, SenderKey, plane::Counters};
 use claviger_gdoi::{
-    PullId,
-    lkh::KeyArray,
+    Extensions, PullId,
     push::{KekMaterial, RekeySa},
     wire::{KeyDownload, SaPayload, SaTek, SenderIds},
 };
@@ -20,7 +19,9 @@ use claviger_sansio::Time;
 use crate::{
     Error, Ledger,
     event::{Places, Refusal},
+    incoming::Incoming,
     repull::{Repull, Sign},
+    tree_keys::TreeKeys,
 };
 
 /// How many superseded rekey SAs are remembered, so that late copies of their messages are no sign of missed keys,
@@ -41,6 +42,7 @@ const SENDER_BITS_OF_A_RECEIVER: u8 = 16;
 pub struct Subscription {
     pub(crate) group: GroupId,
     pub(crate) role: Role,
+    extensions: Extensions,
     /// Until when the key server granted it.
     pub(crate) granted_until: Option<Time>,
     pub(crate) pulling: Option<PullId>,
@@ -56,6 +58,8 @@ pub struct Subscription {
 /// What a PULL brought and PUSHes renew.
 pub(crate) struct Keys {
     pub(crate) rekey: Option<Rekey>,
+    /// The rekey that is coming in, or came in last, if it takes many messages.
+    pub(crate) incoming: Option<Incoming>,
     /// Superseded rekey SAs, the latest last.
     pub(crate) retired: VecDeque<CookiePair>,
     pub(crate) plane: Plane,
@@ -69,17 +73,18 @@ pub(crate) struct Keys {
 /// The rekey SA in force with the keys that open its successor.
 pub(crate) struct Rekey {
     pub(crate) sa: RekeySa,
-    pub(crate) lkh: Option<KeyArray>,
+    pub(crate) tree: Option<TreeKeys>,
     pub(crate) since: Time,
     pub(crate) expires: Time,
 }
 
 impl Subscription {
-    pub(crate) fn new(group: GroupId, role: Role, ledger: Option<Ledger>) -> Self {
+    pub(crate) fn new(group: GroupId, role: Role, extensions: Extensions, ledger: Option<Ledger>) -> Self {
         Self {
             ledger,
             group,
             role,
+            extensions,
             granted_until: None,
             pulling: None,
             pull_began: Time::EPOCH,
@@ -174,7 +179,7 @@ impl Subscription {
         sequence: Option<u32>,
         kd: &KeyDownload,
     ) -> Result<Vec<Spi>, PulledError> {
-        let rekey = Rekey::downloaded(now, provider, sa, sequence, kd)?;
+        let rekey = Rekey::downloaded(now, provider, self.extensions, sa, sequence, kd)?;
         if let (Some(keys), Some(rekey)) = (&self.keys, &rekey)
             && keys.has_overtaken(rekey)
         {
@@ -193,6 +198,7 @@ impl Subscription {
             let config = PlaneConfig::new(self.role, bits);
             Keys {
                 rekey: None,
+                incoming: None,
                 retired: VecDeque::new(),
                 plane: Plane::new(provider, config, fork(random)),
                 places,
@@ -205,8 +211,9 @@ impl Subscription {
         keys.last_rekey = now;
         if let Some(rekey) = rekey {
             if let Some(ledger) = &mut self.ledger {
-                ledger.enter_rekey(&rekey.sa, rekey.lkh.as_ref());
+                ledger.enter_rekey(&rekey.sa, rekey.tree.as_ref());
             }
+            keys.incoming = None;
             keys.take_up_rekey(rekey);
         }
         if let Some(ledger) = &mut self.ledger {
@@ -258,9 +265,10 @@ impl Keys {
     }
 
     /// Puts a rekey SA in force. One that is in force already keeps the higher sequence number: the SEQ of a PULL
-    /// can be older than a PUSH that overtook it (RFC 6407 section 3.3).
-    pub(crate) fn take_up_rekey(&mut self, mut rekey: Rekey) {
-        if let Some(earlier) = self.rekey.take() {
+    /// can be older than a PUSH that overtook it (RFC 6407 section 3.3). Returns the one that it supersedes.
+    pub(crate) fn take_up_rekey(&mut self, mut rekey: Rekey) -> Option<Rekey> {
+        let earlier = self.rekey.take();
+        if let Some(earlier) = &earlier {
             let earlier_spi = earlier.sa.kek().spi;
             if earlier_spi == rekey.sa.kek().spi {
                 rekey.sa.raise_sequence(earlier.sa.sequence());
@@ -272,6 +280,7 @@ impl Keys {
             }
         }
         self.rekey = Some(rekey);
+        earlier
     }
 }
 
@@ -279,6 +288,7 @@ impl Rekey {
     fn downloaded(
         now: Time,
         provider: &'static CryptoProvider,
+        extensions: Extensions,
         sa: &SaPayload,
         sequence: Option<u32>,
         kd: &KeyDownload,
@@ -286,24 +296,21 @@ impl Rekey {
         let Some(policy) = &sa.kek else { return Ok(None) };
         let sequence = sequence.ok_or(PulledError::Incomplete("sequence number"))?;
         let expires = now + policy.lifetime;
-        let (material, lkh, signing_key) = match (&kd.lkh, &kd.kek) {
-            (Some(lkh), _) if lkh.spi == policy.spi => {
-                let array = lkh.download.as_ref().ok_or(PulledError::Incomplete("LKH download array"))?;
-                let array = KeyArray::new(array, policy.cipher).map_err(PulledError::Gdoi)?;
-                let material = array.kek(policy.spi);
-                (material, Some(array), lkh.signing_key.clone())
-            }
-            (_, Some(kek)) if kek.spi == policy.spi => {
-                let material =
-                    KekMaterial { spi: policy.spi, cipher: policy.cipher, iv: kek.iv, key: kek.key.clone() };
-                (material, None, kek.signing_key.clone())
+        let downloaded = TreeKeys::downloaded(policy, kd).map_err(PulledError::Gdoi)?;
+        let (tree, material) = match (downloaded, &kd.kek) {
+            (Some((tree, kek)), _) => (Some(tree), kek),
+            (None, Some(kek)) if kek.spi == policy.spi => {
+                let (iv, key) = (kek.iv, kek.key.clone());
+                (None, KekMaterial { spi: policy.spi, cipher: policy.cipher, iv, key })
             }
             _ => return Err(PulledError::Incomplete("KEK")),
         };
-        let signing_key = signing_key.ok_or(PulledError::Incomplete("signing key"))?;
+        let signing_key = kd.signing_key().cloned().ok_or(PulledError::Incomplete("signing key"))?;
         let sa = RekeySa::new(provider, material, signing_key, policy.signature, sequence)
-            .map_err(PulledError::Gdoi)?;
-        Ok(Some(Self { sa, lkh, since: now, expires }))
+            .map_err(PulledError::Gdoi)?
+            .with_form(policy.form)
+            .with_extensions(extensions);
+        Ok(Some(Self { sa, tree, since: now, expires }))
     }
 }
 

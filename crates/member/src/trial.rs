@@ -14,8 +14,12 @@ use claviger_crypto::CryptoProvider;
 use claviger_esp::InboundSa;
 use claviger_gdoi::{
     lkh::KeyArray,
+    lkh_32::{Handle, HeldKey, NodeId, kek_material},
     push::{KekMaterial, RekeySa, VerifiedRekey},
-    wire::{Header, LkhUpdateArray, header},
+    wire::{
+        Header, LkhUpdateArray, SaKek, header,
+        lkh_32::{Under, Update},
+    },
 };
 use claviger_group::{CookiePair, Spi, Tek};
 
@@ -24,13 +28,15 @@ use crate::{Ledger, ledger::LedgerRekey};
 /// Adds to a ledger every key that its keys open in the recorded rekey messages.
 pub fn close(ledger: &mut Ledger, provider: &CryptoProvider, pushes: &[&[u8]]) {
     loop {
-        let before = (ledger.teks.len(), ledger.rekeys.len());
+        let nodes = |ledger: &Ledger| ledger.nodes.values().map(Vec::len).sum::<usize>();
+        let count = |ledger: &Ledger| (ledger.teks.len(), ledger.rekeys.len(), nodes(ledger));
+        let before = count(ledger);
         for push in pushes {
             for message in opened(ledger, provider, push) {
                 learn(ledger, provider, &message);
             }
         }
-        if (ledger.teks.len(), ledger.rekeys.len()) == before {
+        if count(ledger) == before {
             return;
         }
     }
@@ -60,7 +66,8 @@ fn begins_as_push(kek: &KekMaterial, provider: &CryptoProvider, datagram: &[u8])
 fn rekey_sa(rekey: &LedgerRekey, provider: &CryptoProvider, spi: CookiePair) -> Option<RekeySa> {
     let signature = rekey.signing_key.algorithm();
     let kek = KekMaterial { spi, ..rekey.kek.clone() };
-    RekeySa::new(provider, kek, rekey.signing_key.clone(), signature, 0).ok()
+    let sa = RekeySa::new(provider, kek, rekey.signing_key.clone(), signature, 0).ok()?;
+    Some(sa.with_form(rekey.form))
 }
 
 fn learn(ledger: &mut Ledger, provider: &CryptoProvider, message: &VerifiedRekey) {
@@ -71,7 +78,11 @@ fn learn(ledger: &mut Ledger, provider: &CryptoProvider, message: &VerifiedRekey
             ledger.enter_tek(&tek);
         }
     }
-    let (Some(kek), Some(lkh)) = (&sa.kek, &kd.lkh) else { return };
+    let Some(kek) = &sa.kek else { return };
+    if let Some(update) = kd.lkh_32.as_ref().and_then(|lkh| lkh.update.as_ref()) {
+        learn_nodes(ledger, kek, update);
+    }
+    let Some(lkh) = &kd.lkh else { return };
     let Some(signing_key) = ledger.rekeys.first().map(|rekey| rekey.signing_key.clone()) else { return };
     for tail in lkh.updates.iter().flat_map(tails) {
         // One path that holds the key is enough: what else it holds stays in the ledger.
@@ -83,9 +94,43 @@ fn learn(ledger: &mut Ledger, provider: &CryptoProvider, message: &VerifiedRekey
         let material = staged.kek(kek.spi);
         array.commit(staged);
         if let Ok(sa) = RekeySa::new(provider, material, signing_key.clone(), kek.signature, 0) {
-            enter(ledger, &sa, array);
+            enter(ledger, &sa.with_form(kek.form), array);
         }
     }
+}
+
+/// Unwraps every key of an update that any key of the ledger opens, with all advances, and makes the KEK of the root.
+fn learn_nodes(ledger: &mut Ledger, kek: &SaKek, update: &Update) {
+    let (head, mut more) = (*update.head(), true);
+    let fresh = Handle::new(head.epoch, 0);
+    while std::mem::take(&mut more) {
+        for (entry, wrapped) in update.entries() {
+            let under = match entry.under {
+                Under::Itself => Some(entry.target),
+                Under::Child(place) => entry.target.child(head.degree, place),
+            };
+            let (Some(under), Some(handle)) = (under, fresh) else { continue };
+            for key in reach(ledger, under, entry.handle).iter().filter_map(|held| held.unwrap(wrapped).ok())
+            {
+                more |= ledger.enter_node(entry.target, HeldKey { handle, key });
+            }
+        }
+    }
+    let Some(signing_key) = ledger.rekeys.first().map(|rekey| rekey.signing_key.clone()) else { return };
+    for root in reach(ledger, head.root, head.root_handle) {
+        let Ok(material) = kek_material(kek.spi, &root.key) else { continue };
+        let is_known = |held: &LedgerRekey| held.kek.spi == kek.spi && held.kek.key == material.key;
+        if !ledger.rekeys.iter().any(is_known) {
+            let signing_key = signing_key.clone();
+            ledger.rekeys.push(LedgerRekey { kek: material, signing_key, form: kek.form, lkh: None });
+        }
+    }
+}
+
+/// Finds the keys of a node that a handle names, and those that advances lead from to it.
+fn reach(ledger: &Ledger, node: NodeId, handle: Handle) -> Vec<HeldKey> {
+    let held = ledger.nodes.range((node, Handle(0))..=(node, handle)).flat_map(|(_, keys)| keys);
+    held.filter_map(|key| key.advanced_to(handle).ok()?).collect()
 }
 
 /// Enters a rekey SA, once for each path of keys that leads to it.
@@ -93,7 +138,7 @@ fn enter(ledger: &mut Ledger, sa: &RekeySa, array: KeyArray) {
     let spi = sa.kek().spi;
     if !ledger.rekeys.iter().any(|held| held.kek.spi == spi && held.lkh.as_ref() == Some(&array)) {
         let (kek, signing_key) = (sa.kek().clone(), sa.signing_key().clone());
-        ledger.rekeys.push(LedgerRekey { kek, signing_key, lkh: Some(array) });
+        ledger.rekeys.push(LedgerRekey { kek, signing_key, form: sa.form(), lkh: Some(array) });
     }
 }
 

@@ -77,6 +77,11 @@ fn merge(ledger: &mut Ledger, other: &Ledger) {
             ledger.rekeys.push(rekey.clone());
         }
     }
+    for ((node, _), keys) in &other.nodes {
+        for key in keys {
+            ledger.enter_node(*node, key.clone());
+        }
+    }
 }
 
 /// A time in which a host was a member.

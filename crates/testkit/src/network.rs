@@ -214,7 +214,12 @@ fn hip_config(identity: Arc<HostIdentity>) -> HostConfig {
     hip
 }
 
-fn new_identity() -> Arc<HostIdentity> {
+/// Makes a host identity.
+///
+/// # Panics
+///
+/// If the system has no randomness.
+pub fn new_identity() -> Arc<HostIdentity> {
     Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("keys can be made"))
 }
 
@@ -284,6 +289,7 @@ impl Network {
             server_address: (SERVER, HIP_PORT).into(),
             carriage: Carriage::HipUdp,
             gdoi_port: GDOI_PORT,
+            extensions: Default::default(),
             plane: PlaneKind::Udp,
             registration_lifetime: Duration::from_secs(86_400),
             retransmit: RetransmitPolicy::default(),

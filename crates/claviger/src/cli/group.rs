@@ -7,7 +7,7 @@ use claviger_api::{
     GroupAdd, GroupAdded, GroupPolicyOptions, GroupView, PolicyView, name::Name, status::GroupKeys,
 };
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
-use claviger_group::{Encapsulation, EspTransform, GroupId};
+use claviger_group::{Encapsulation, EspTransform, GroupId, KekManagement, PushAuthentication};
 
 use crate::{
     cli::{
@@ -98,6 +98,14 @@ struct PolicyArgs {
     /// Kind of the group's signing key [default: ecdsa-p256]
     #[arg(long, value_name = "NAME", value_parser = name::<KeyAlgorithm>())]
     push_signature: Option<KeyAlgorithm>,
+    /// What a signature of rekey messages is over: each message, or the whole rekey [default: batch with lkh-32, message
+    /// otherwise]
+    #[arg(long, value_name = "WHAT", value_parser = name::<PushAuthentication>())]
+    push_authentication: Option<PushAuthentication>,
+    /// How the tree's keys travel: lkh as RFC 6407 has it, or lkh-32, an extension for very large groups [default: lkh
+    /// where it holds the members]
+    #[arg(long, value_name = "NAME", value_parser = name::<KekManagement>())]
+    kek_management: Option<KekManagement>,
     /// Degree of the key tree, 2 to 8 [default: 4]
     #[arg(long, value_name = "K")]
     degree: Option<u8>,
@@ -148,6 +156,8 @@ impl From<PolicyArgs> for GroupPolicyOptions {
             push_port: args.push_port,
             kek_cipher: args.kek_cipher,
             push_signature: args.push_signature,
+            push_authentication: args.push_authentication,
+            kek_management: args.kek_management,
             degree: args.degree,
             members_max: args.members_max,
             sender_id_bits: args.sender_id_bits,
@@ -236,8 +246,12 @@ fn policy_text(policy: &PolicyView) -> String {
         ("transform", policy.transform.name().to_owned()),
         ("encapsulation", format!("{}, port {}", policy.encapsulation.name(), policy.port)),
         ("rekey messages", format!("{}, {push_port}", policy.push_address)),
-        ("signed by", policy.push_signature.name().to_owned()),
+        (
+            "signed",
+            format!("each {}, by {}", policy.push_authentication.name(), policy.push_signature.name()),
+        ),
         ("KEK cipher", policy.kek_cipher.name().to_owned()),
+        ("KEK management", policy.kek_management.name().to_owned()),
         ("tree degree", policy.degree.to_string()),
         ("members at most", policy.members_max.to_string()),
         ("sender id bits", policy.sender_id_bits.to_string()),
@@ -300,7 +314,7 @@ mod tests {
         let (_, options) = parse(
             "add x --address ff15::7 --source 2001:db8::1 --encapsulation tunnel --port 4600 \
              --application-port 5000 --transform aes256-cbc-sha256 --push-address ff15::8 --push-port 1848 \
-             --kek-cipher aes256-cbc --push-signature eddsa --degree 3 --members-max 9 --sender-id-bits 8 \
+             --kek-cipher aes256-cbc --push-signature eddsa --push-authentication batch --kek-management lkh-32 --degree 3 --members-max 9 --sender-id-bits 8 \
              --tek-lifetime 2h --tek-rekey 1h --kek-lifetime 2d --kek-rekey 1d --activation-delay 2 \
              --deactivation-delay 3s --batch-interval 250ms --registration-lifetime 10min",
         )
@@ -316,6 +330,8 @@ mod tests {
             push_port: Some(1848),
             kek_cipher: Some(CipherAlgorithm::Aes256Cbc),
             push_signature: Some(KeyAlgorithm::Ed25519),
+            push_authentication: Some(PushAuthentication::Batch),
+            kek_management: Some(KekManagement::Lkh32),
             degree: Some(3),
             members_max: Some(9),
             sender_id_bits: Some(8),
@@ -378,8 +394,9 @@ mod tests {
              transform:              aes128-gcm\n\
              encapsulation:          udp-transport, port 4500\n\
              rekey messages:         239.192.0.1, the GDOI port\n\
-             signed by:              ecdsa-p256\n\
+             signed:                 each message, by ecdsa-p256\n\
              KEK cipher:             aes128-cbc\n\
+             KEK management:         lkh\n\
              tree degree:            4\n\
              members at most:        10000\n\
              sender id bits:         16\n\

@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let line = "join --server 2001:22::1@192.0.2.1 --group #7 --sender --tun grp0 --tun-address 10.9.0.1/24 --raw --gdoi-port 1848 \
-                    --interface lo";
+                    --interface lo --standard-only";
         let expected = JoinArgs {
             server: "2001:22::1@192.0.2.1:10500".parse().unwrap(),
             group: "0x7".parse().unwrap(),
@@ -73,6 +73,7 @@ mod tests {
                 gdoi_port: 1848,
                 interface: Some("lo".into()),
                 dh_groups: None,
+                standard_only: true,
             },
         };
         assert_eq!(parse(line).as_ref(), Ok(&expected));

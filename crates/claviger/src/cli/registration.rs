@@ -20,4 +20,7 @@ pub(crate) struct RegistrationArgs {
     /// Diffie-Hellman groups of HIP, by number, such as 8,9: what a group with 256-bit keys needs [default: 7,8,9,4]
     #[arg(long, value_name = "LIST")]
     pub(crate) dh_groups: Option<DhGroups>,
+    /// Refuse groups that need extensions of GDOI for private use: LKH-32, signatures over whole rekeys
+    #[arg(long)]
+    pub(crate) standard_only: bool,
 }

@@ -11,7 +11,9 @@ use claviger_gdoi::{
     push::KekMaterial,
     wire::LkhDownloadArray,
 };
-use claviger_group::{Channel, CookiePair, Encapsulation, EspTransform, Spi, Tek, tek::TekKeys};
+use claviger_group::{
+    Channel, CookiePair, Encapsulation, EspTransform, PushAuthentication, Spi, Tek, tek::TekKeys,
+};
 use claviger_member::{Ledger, ledger::LedgerRekey};
 use claviger_wire::{DecodeError, Reader, Writer};
 
@@ -39,6 +41,9 @@ fn write_rekey(w: &mut Writer, rekey: &LedgerRekey) -> Outcome {
     let PublicKey::EcdsaP256(point) = &rekey.signing_key else {
         return Err(Failure::new(Exit::Failed, "the demonstration's group signs with ECDSA P-256"));
     };
+    if rekey.form != PushAuthentication::Message {
+        return Err(Failure::new(Exit::Failed, "the demonstration's group signs each message"));
+    }
     w.slice(&rekey.kek.spi.0);
     w.slice(&rekey.kek.iv);
     w.nested_u16(|w| w.slice(rekey.kek.key.expose()));
@@ -106,7 +111,8 @@ fn read_rekey(r: &mut Reader<'_>) -> Result<LedgerRekey, DecodeError> {
             Some(KeyArray::new(&array, cipher).map_err(|_| malformed)?)
         }
     };
-    Ok(LedgerRekey { kek: KekMaterial { spi, cipher, iv, key }, signing_key, lkh })
+    let form = PushAuthentication::Message;
+    Ok(LedgerRekey { kek: KekMaterial { spi, cipher, iv, key }, signing_key, form, lkh })
 }
 
 fn nested<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a [u8], DecodeError> {

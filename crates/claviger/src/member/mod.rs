@@ -20,6 +20,7 @@ use std::{
 
 use claviger_api::Call;
 use claviger_crypto::{SystemRandom, provider};
+use claviger_gdoi::Extensions;
 use claviger_group::{GroupId, Role, channel::is_source_specific};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
@@ -66,6 +67,8 @@ pub(crate) struct MemberOptions {
     pub(crate) interface: Option<String>,
     /// HIP's Diffie-Hellman groups.
     pub(crate) dh_groups: DhGroups,
+    /// The private extensions of GDOI that are accepted.
+    pub(crate) extensions: Extensions,
     /// A TUN device for the group's packets; otherwise ESP in UDP.
     pub(crate) tun: Option<TunSettings>,
     /// Whether every key is kept after its end: for those who prove what keys can open.
@@ -390,6 +393,7 @@ fn config(options: &MemberOptions) -> Result<MemberConfig, Failure> {
         server_address: options.server_address,
         carriage: if options.raw { Carriage::HipRaw } else { Carriage::HipUdp },
         gdoi_port: options.gdoi_port,
+        extensions: options.extensions,
         plane: if options.tun.is_some() { PlaneKind::Ip } else { PlaneKind::Udp },
         registration_lifetime: Duration::from_secs(86_400),
         retransmit: RetransmitPolicy::default(),

@@ -60,7 +60,10 @@ impl<S: Store> Server<S> {
 
     fn group_add(&mut self, add: GroupAdd) -> Result<GroupAdded, ApiError> {
         let address = add.policy.address.unwrap_or_else(|| self.free_address(&add.name));
-        let policy = add.policy.resolve(address)?;
+        let mut options = add.policy;
+        let wanted = options.resolve(address)?;
+        options.kek_management.get_or_insert(claviger_gcks::kek_management_for(&wanted));
+        let policy = options.resolve(address)?;
         let needs = member_needs(&policy);
         self.core.add_group(self.clock.now(), add.name.clone(), policy).map_err(refused)?;
         let gdoi_port = (self.about.gdoi_port != 848).then_some(self.about.gdoi_port);

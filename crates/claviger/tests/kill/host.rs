@@ -132,6 +132,7 @@ impl Machine {
             server_address: (Ipv4Addr::LOCALHOST, stage.hip_port).into(),
             carriage: Carriage::HipUdp,
             gdoi_port: stage.gdoi_port,
+            extensions: Default::default(),
             plane: PlaneKind::Udp,
             registration_lifetime: Duration::from_secs(3600),
             retransmit: RetransmitPolicy { attempts: 6, ..PATIENCE },

@@ -80,6 +80,7 @@ impl RekeyKeys {
         let cipher = CipherAlgorithm::Aes128Cbc;
         let array = LkhDownloadArray::decode(&self.path).unwrap();
         LedgerRekey {
+            form: claviger_group::PushAuthentication::Message,
             kek: KekMaterial::new(CookiePair(self.spi), cipher, self.iv, &self.key),
             signing_key: PublicKey::EcdsaP256(self.signing_key.clone()),
             lkh: Some(KeyArray::new(&array, cipher).unwrap()),

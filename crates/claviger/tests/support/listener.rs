@@ -59,6 +59,7 @@ impl Listener {
             server_address: (server.1, 10_500).into(),
             carriage: Carriage::HipUdp,
             gdoi_port: 848,
+            extensions: Default::default(),
             plane: PlaneKind::Any,
             registration_lifetime: Duration::from_secs(3600),
             retransmit: RetransmitPolicy::default(),

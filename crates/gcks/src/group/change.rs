@@ -25,13 +25,13 @@ impl Group {
     /// Writes the whole tree, once, when the group is made.
     pub(crate) fn tree_records(&self) -> impl Iterator<Item = Change> {
         self.tree.nodes().map(|(node, key)| {
-            Change::put(record::NODE, record::node::key(&self.id, node), record::node::encode(&key))
+            Change::put(record::NODE, record::node::key(&self.id, node), record::node::encode(key))
         })
     }
 
     /// Writes the nodes that a rekey replaced and removes those that it dissolved.
     pub(crate) fn node_changes(&self, rekey: &Rekey) -> impl Iterator<Item = Change> {
-        let changed = rekey.changed.iter().filter_map(|node| {
+        let changed = rekey.changed.iter().chain(&rekey.advanced).filter_map(|node| {
             let key = record::node::key(&self.id, *node);
             rekey.key(*node).map(|value| Change::put(record::NODE, key, record::node::encode(value)))
         });

@@ -4,11 +4,15 @@
 //! |---|---|
 //! | [`offer`] | what a PULL announces and downloads |
 //! | [`rekey`] | one change of keys and the messages that tell it |
+//! | [`update`] | the new keys of a tree, as either KEK management sends them |
+//! | [`link`] | nodes and keys as GDOI names them |
 //! | [`change`] | what of it is stored |
 
 pub(crate) mod change;
+pub(crate) mod link;
 pub(crate) mod offer;
 pub(crate) mod rekey;
+pub(crate) mod update;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,9 +23,11 @@ use claviger_crypto::{
     CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, random, sign::SigningKey,
 };
 use claviger_gdoi::server::PullId;
-use claviger_group::{CookiePair, GroupId, GroupPolicy, Role, Spi, Tek, policy::PolicyError, tek::TekKeys};
+use claviger_group::{
+    CookiePair, GroupId, GroupPolicy, KekManagement, Role, Spi, Tek, policy::PolicyError, tek::TekKeys,
+};
 use claviger_identity::Hit;
-use claviger_keytree::{Degree, KeyLength, KeyTree, Leaf, LkhIds, capacity_16_bit};
+use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit};
 use claviger_sansio::Time;
 
 /// One group as the key server keeps it.
@@ -123,11 +129,19 @@ impl Group {
         now: Time,
     ) -> Result<Self, NewError> {
         let degree = degree(&policy)?;
-        let key_length = match policy.kek_cipher {
-            CipherAlgorithm::Aes256Cbc => KeyLength::Octets32,
-            _ => KeyLength::Octets16,
+        let config = TreeConfig {
+            degree,
+            key_length: match policy.kek_cipher {
+                CipherAlgorithm::Aes256Cbc => KeyLength::Octets32,
+                _ => KeyLength::Octets16,
+            },
+            capacity: policy.members_max,
+            joining: match policy.kek_management {
+                KekManagement::Lkh => Joining::Replace,
+                KekManagement::Lkh32 => Joining::Advance,
+            },
         };
-        let tree = KeyTree::new(degree, key_length, policy.members_max, random);
+        let tree = KeyTree::new(config, random);
         let signing_key = SigningKey::generate(policy.push_signature)?;
         let first = Announced::draw(random);
         let mut group = Self {
@@ -277,11 +291,25 @@ impl From<CryptoError> for NewError {
     }
 }
 
+/// The most members that a tree with 32-bit ids numbers: a level has 27 bits of them.
+const CAPACITY_32_BIT: u32 = 1 << 27;
+
 /// Checks a policy and returns the tree's degree.
 pub(crate) fn degree(policy: &GroupPolicy) -> Result<Degree, PolicyError> {
     let degree = Degree::new(policy.degree).map_err(|_| PolicyError::Degree)?;
-    policy.check(capacity_16_bit(degree))?;
+    let limit = match policy.kek_management {
+        KekManagement::Lkh => capacity_16_bit(degree),
+        KekManagement::Lkh32 => CAPACITY_32_BIT,
+    };
+    policy.check(limit)?;
     Ok(degree)
+}
+
+/// Chooses the KEK management that everybody knows if it holds as many members as the policy admits, and otherwise
+/// the one that does.
+pub fn kek_management_for(policy: &GroupPolicy) -> KekManagement {
+    let limit = Degree::new(policy.degree).map_or(u32::MAX, capacity_16_bit);
+    if policy.members_max <= limit { KekManagement::Lkh } else { KekManagement::Lkh32 }
 }
 
 /// What a group needs of its server for a step.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use claviger_gdoi::{
+    iana::kek::MANAGEMENT_LKH_32,
     lkh,
-    wire::{Gap, KeyDownload, LkhDownload, SaKek, SaPayload, SaTek, SenderIds},
+    wire::{Gap, KeyDownload, Lkh32, LkhDownload, SaKek, SaPayload, SaTek, SenderIds},
 };
-use claviger_group::{CookiePair, Spi};
-use claviger_keytree::{Leaf, NodeId, NodeKey};
+use claviger_group::{CookiePair, KekManagement, Spi};
+use claviger_keytree::Leaf;
 use claviger_sansio::Time;
 
 use super::{Context, Group, IssuedTek};
@@ -53,18 +54,25 @@ impl Group {
 
     /// Downloads a member's keys: its path of the tree, the TEKs, the signing key, and sender ids if it sends.
     pub(crate) fn download(&self, leaf: Leaf, teks: &[Spi], sender_ids: Option<Vec<u32>>) -> KeyDownload {
-        let path = self.tree.path(leaf).expect("a member has a leaf");
-        let keys: Vec<_> = path.iter().map(|(node, key)| self.named_key(*node, key)).collect();
+        let signing_key = Some(self.signing_key.public().clone());
+        let (mut lkh, mut lkh_32) = (None, None);
+        match self.policy.kek_management {
+            KekManagement::Lkh => {
+                let path = self.tree.path(leaf).expect("a member has a leaf");
+                let download = Some(lkh::download_array(&self.links(&path)));
+                lkh = Some(LkhDownload { spi: self.kek.spi, download, updates: Vec::new(), signing_key });
+            }
+            KekManagement::Lkh32 => {
+                let path = Some(self.path_array(leaf));
+                lkh_32 = Some(Lkh32 { spi: self.kek.spi, path, update: None, signing_key });
+            }
+        }
         let named = self.teks.iter().filter(|issued| teks.contains(&issued.tek.spi));
         KeyDownload {
             teks: named.map(|issued| (issued.tek.spi, issued.tek.keys.clone())).collect(),
             kek: None,
-            lkh: Some(LkhDownload {
-                spi: self.kek.spi,
-                download: Some(lkh::download_array(&keys)),
-                updates: Vec::new(),
-                signing_key: Some(self.signing_key.public().clone()),
-            }),
+            lkh,
+            lkh_32,
             sender_ids: sender_ids.map(|values| SenderIds { bits: self.policy.sender_id_bits, values }),
         }
     }
@@ -75,10 +83,11 @@ impl Group {
             source: context.push_source,
             destination: (self.policy.push_destination(), self.policy.push_port_at(context.gdoi_port)),
             spi,
-            management: None,
+            management: (self.policy.kek_management == KekManagement::Lkh32).then_some(MANAGEMENT_LKH_32),
             cipher: self.policy.kek_cipher,
             lifetime: Self::remaining(self.policy.kek_lifetime, issued, context.now),
             signature: self.policy.push_signature,
+            form: self.policy.push_authentication,
         }
     }
 
@@ -90,12 +99,6 @@ impl Group {
             deactivation_delay: Some(seconds(self.policy.deactivation_delay)),
             sender_id_request: None,
         }
-    }
-
-    /// Names a node and its key as GDOI does.
-    pub(super) fn named_key(&self, node: NodeId, key: &NodeKey) -> lkh::Link {
-        let id = self.lkh_ids.id(node).expect("the policy keeps the tree within 16-bit LKH ids");
-        lkh::Link::new(id, key.handle, *key.iv(), key.key())
     }
 
     /// Goes through the TEKs that senders may be using: the current one, and those whose successor is not active.

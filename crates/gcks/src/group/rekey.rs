@@ -7,24 +7,27 @@
 //! Every new KEK is followed by a message under it with the TEK in force, new or not: a member that misses that
 //! message knows from the new KEK that there is something to miss.
 
-use claviger_crypto::SecretBytes;
 use claviger_gdoi::{
     iana::kek::MANAGEMENT_LKH,
-    lkh,
     push::{self, KekMaterial, Push},
-    wire::{Delete, KeyDownload, LkhDownload, LkhUpdateArray, SaPayload},
+    wire::{Delete, KeyDownload, SaPayload},
 };
-use claviger_group::Spi;
+use claviger_group::{PushAuthentication, Spi};
 use claviger_identity::Hit;
 use claviger_keytree::Rekey;
 use claviger_sansio::{Carriage, Transmit, durable::Change};
 
-use super::{Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek};
+use super::{
+    Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek, update::BATCH_LEN_MAX,
+};
 use crate::{event::Rekeyed, push_queue::QueuedPush, record};
 
-/// The octets of LKH update arrays in one message: with header, SA payload and signature it stays within the
-/// 1,280 octets that every IPv6 path carries (RFC 8200 section 5). A single larger array goes alone.
-const UPDATE_OCTETS_MAX: usize = 896;
+/// What one GROUPKEY-PUSH says.
+struct Message<'a> {
+    deletes: &'a [Delete],
+    sa: Option<&'a SaPayload>,
+    kd: Option<&'a KeyDownload>,
+}
 
 /// What one rekey produced.
 pub(crate) struct Outcome {
@@ -120,7 +123,8 @@ impl Group {
         let mut outcome = self.outcome(context, None);
         if !self.members.is_empty() {
             let deletes = [Delete::AllTeks, Delete::AllKeks];
-            self.push(context, &old_kek, &deletes, None, None, &mut outcome);
+            let message = Message { deletes: &deletes, sa: None, kd: None };
+            self.push(context, &old_kek, &[message], &mut outcome);
         }
         let rekey = self.tree.refresh(context.random).expect("a tree has epochs for more than a century");
         let fresh = Announced::draw(context.random);
@@ -133,17 +137,6 @@ impl Group {
         outcome
     }
 
-    /// Shows the KEK in force: the root of the tree.
-    fn kek_material(&self) -> KekMaterial {
-        let (_, root) = self.tree.root();
-        KekMaterial {
-            spi: self.kek.spi,
-            cipher: self.policy.kek_cipher,
-            iv: *root.iv(),
-            key: SecretBytes::copy_of(root.key()),
-        }
-    }
-
     /// Issues the announced TEK and returns the SPIs that it supersedes.
     fn supersede_tek(&mut self, announced: Announced, context: &mut Context<'_>) -> Vec<Spi> {
         let superseded = self.teks.iter().filter(|issued| issued.superseded.is_none());
@@ -152,7 +145,7 @@ impl Group {
         superseded
     }
 
-    /// Tells those who remain the new KEK, in as many messages as its update arrays need.
+    /// Tells those who remain the new KEK, in as many messages as its keys need.
     fn push_kek(
         &mut self,
         context: &Context<'_>,
@@ -162,46 +155,13 @@ impl Group {
         outcome: &mut Outcome,
     ) {
         let mut sa_kek = self.sa_kek(context, spi, context.now);
-        sa_kek.management = Some(MANAGEMENT_LKH);
+        sa_kek.management.get_or_insert(MANAGEMENT_LKH);
         let sa = SaPayload { kek: Some(sa_kek), gap: None, teks: Vec::new() };
-        for updates in self.update_arrays(context, rekey) {
-            let keys: usize = updates.iter().map(|array| array.keys.len()).sum();
-            outcome.report.message_keys += keys;
-            let lkh = LkhDownload { spi, download: None, updates, signing_key: None };
-            let kd = KeyDownload { lkh: Some(lkh), ..KeyDownload::default() };
-            self.push(context, old_kek, &[], Some(&sa), Some(&kd), outcome);
-        }
-    }
-
-    /// Encodes a rekey of the tree as update arrays, gathered into messages.
-    fn update_arrays(&self, context: &Context<'_>, rekey: &Rekey) -> Vec<Vec<LkhUpdateArray>> {
-        let mut cache = lkh::WrapCache::new(context.provider, self.policy.kek_cipher);
-        let mut messages: Vec<Vec<LkhUpdateArray>> = Vec::new();
-        let mut octets = UPDATE_OCTETS_MAX;
-        for start in &rekey.starts {
-            let held = self.named_key(start.node, &start.key);
-            let chain: Vec<_> = start
-                .chain
-                .iter()
-                .map(|node| {
-                    self.named_key(node, rekey.key(node).expect("a chain consists of replaced nodes"))
-                })
-                .collect();
-            let array = lkh::update_array(&held, &chain, &mut cache)
-                .expect("a chain leads from a child to the root, with keys of the policy's cipher");
-            let length = array.encoded_len();
-            match messages.last_mut() {
-                Some(message) if octets + length <= UPDATE_OCTETS_MAX => {
-                    message.push(array);
-                    octets += length;
-                }
-                _ => {
-                    messages.push(vec![array]);
-                    octets = length;
-                }
-            }
-        }
-        messages
+        let update = self.kek_update(&sa, spi, rekey);
+        outcome.report.message_keys += update.keys;
+        let message = |kd| Message { deletes: &[], sa: Some(&sa), kd: Some(kd) };
+        let messages: Vec<_> = update.downloads.iter().map(message).collect();
+        self.push(context, old_kek, &messages, outcome);
     }
 
     /// Tells the current TEK under the KEK in force, and that it supersedes others.
@@ -217,38 +177,52 @@ impl Group {
         let kd = KeyDownload { teks, ..KeyDownload::default() };
         let deletes: Vec<Delete> = superseded.into_iter().map(Delete::Tek).collect();
         outcome.report.message_keys += 1;
-        self.push(context, &kek, &deletes, Some(&sa), Some(&kd), outcome);
+        let message = Message { deletes: &deletes, sa: Some(&sa), kd: Some(&kd) };
+        self.push(context, &kek, &[message], outcome);
     }
 
-    /// Seals one message under the next sequence number and has it stored and sent.
+    /// Seals messages under the next sequence numbers and has them stored and sent.
     fn push(
         &mut self,
         context: &Context<'_>,
         kek: &KekMaterial,
-        deletes: &[Delete],
-        sa: Option<&SaPayload>,
-        kd: Option<&KeyDownload>,
+        messages: &[Message<'_>],
         outcome: &mut Outcome,
     ) {
-        self.kek.sequence += 1;
-        self.kek.pushes += 1;
-        let sequence = self.kek.sequence;
-        let push = Push { kek, sequence, deletes, sa, kd };
-        let payload = push::seal(context.provider, &push, &self.signing_key)
-            .expect("the group's own keys fit the group's own policy");
-        outcome.report.messages += 1;
-        outcome.report.octets += payload.len();
-        let port = self.policy.push_port_at(context.gdoi_port);
-        let transmit = Transmit {
-            carriage: Carriage::Isakmp,
-            source: context.push_source.map(|source| (source, 0).into()),
-            destination: (self.policy.push_destination(), port).into(),
-            payload,
+        let numbered: Vec<_> = (self.kek.sequence + 1..)
+            .zip(messages)
+            .map(|(sequence, Message { deletes, sa, kd })| Push { kek, sequence, deletes, sa: *sa, kd: *kd })
+            .collect();
+        let sealed: Result<Vec<_>, _> = match self.policy.push_authentication {
+            PushAuthentication::Message => {
+                numbered.iter().map(|push| push::seal(context.provider, push, &self.signing_key)).collect()
+            }
+            PushAuthentication::Batch => {
+                let batches = numbered.chunks(BATCH_LEN_MAX);
+                let sealed =
+                    batches.map(|batch| push::seal_batch(context.provider, batch, &self.signing_key));
+                sealed.collect::<Result<Vec<_>, _>>().map(|batches| batches.into_iter().flatten().collect())
+            }
         };
-        let key = record::push::key(&self.id, &kek.spi, sequence);
-        let order = self.kek.pushes;
-        outcome.changes.push(Change::put(record::PUSH, key.clone(), record::push::encode(&transmit, order)));
-        outcome.pushes.push(QueuedPush { key, transmit });
+        let sealed = sealed.expect("the group's own keys fit the group's own policy");
+        let destination = self.policy.push_destination();
+        let port = self.policy.push_port_at(context.gdoi_port);
+        for payload in sealed {
+            self.kek.sequence += 1;
+            self.kek.pushes += 1;
+            outcome.report.messages += 1;
+            outcome.report.octets += payload.len();
+            let transmit = Transmit {
+                carriage: Carriage::Isakmp,
+                source: context.push_source.map(|source| (source, 0).into()),
+                destination: (destination, port).into(),
+                payload,
+            };
+            let key = record::push::key(&self.id, &kek.spi, self.kek.sequence);
+            let octets = record::push::encode(&transmit, self.kek.pushes);
+            outcome.changes.push(Change::put(record::PUSH, key.clone(), octets));
+            outcome.pushes.push(QueuedPush { key, transmit });
+        }
     }
 
     fn outcome(&self, context: &Context<'_>, rekey: Option<&Rekey>) -> Outcome {

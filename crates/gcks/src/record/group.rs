@@ -7,7 +7,10 @@ use claviger_crypto::{
     cipher::CipherAlgorithm,
     sign::{KeyAlgorithm, SigningKey},
 };
-use claviger_group::{Channel, CookiePair, Encapsulation, EspTransform, GroupPolicy, Spi, Tek, tek::TekKeys};
+use claviger_group::{
+    Channel, CookiePair, Encapsulation, EspTransform, GroupPolicy, KekManagement, PushAuthentication, Spi,
+    Tek, tek::TekKeys,
+};
 use claviger_keytree::Header;
 use claviger_wire::{DecodeError, Reader, Writer};
 
@@ -92,6 +95,8 @@ fn write_policy(w: &mut Writer, policy: &GroupPolicy) {
     w.u16(policy.push_port.unwrap_or(0));
     w.u16(policy.kek_cipher.key_len() as u16);
     w.u8(signature_code(policy.push_signature));
+    w.u8(u8::from(policy.push_authentication == PushAuthentication::Batch));
+    w.u8(u8::from(policy.kek_management == KekManagement::Lkh32));
     w.u8(policy.degree);
     w.u32(policy.members_max);
     w.u8(policy.sender_id_bits);
@@ -127,6 +132,16 @@ fn read_policy(r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
         .into_iter()
         .find(|algorithm| signature_code(*algorithm) == code)
         .ok_or(DecodeError::Value { field: "signature algorithm", value: code.into() })?;
+    policy.push_authentication = match r.u8("push authentication")? {
+        0 => PushAuthentication::Message,
+        1 => PushAuthentication::Batch,
+        code => return Err(DecodeError::Value { field: "push authentication", value: code.into() }),
+    };
+    policy.kek_management = match r.u8("KEK management")? {
+        0 => KekManagement::Lkh,
+        1 => KekManagement::Lkh32,
+        code => return Err(DecodeError::Value { field: "KEK management", value: code.into() }),
+    };
     policy.degree = r.u8("degree")?;
     policy.members_max = r.u32("members max")?;
     policy.sender_id_bits = r.u8("sender id bits")?;

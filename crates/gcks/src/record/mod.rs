@@ -35,7 +35,7 @@ pub(crate) const CLOCK: Table = Table::new("clock");
 pub(crate) const TABLES: [Table; 8] = [GROUP, NODE, ACCESS, MEMBER, GRANT, ASSOCIATION, PUSH, CLOCK];
 
 /// The version of every record's octets.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Writes a record.
 pub(crate) fn encode(write: impl FnOnce(&mut Writer)) -> Vec<u8> {

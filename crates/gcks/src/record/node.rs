@@ -2,7 +2,7 @@
 
 use claviger_crypto::SecretBytes;
 use claviger_group::GroupId;
-use claviger_keytree::{NodeId, NodeKey};
+use claviger_keytree::{Handle, KeyRef, NodeId, NodeKey};
 use claviger_sansio::durable::RecordKey;
 use claviger_wire::{DecodeError, Reader};
 
@@ -19,17 +19,17 @@ pub(crate) fn node_of(item: &[u8]) -> Result<NodeId, DecodeError> {
     Ok(node)
 }
 
-pub(crate) fn encode(key: &NodeKey) -> Vec<u8> {
+pub(crate) fn encode(key: KeyRef<'_>) -> Vec<u8> {
     super::encode(|w| {
-        w.u32(key.handle);
-        w.slice(key.material());
+        w.u32(key.handle.as_u32());
+        w.slice(key.key);
     })
 }
 
 pub(crate) fn decode(octets: &[u8]) -> Result<NodeKey, DecodeError> {
     super::decode(octets, |r| {
-        let handle = r.u32("key handle")?;
-        let material = SecretBytes::copy_of(r.take_rest());
-        NodeKey::new(handle, material).ok_or(DecodeError::Length { field: "node key" })
+        let handle = Handle::from_u32(r.u32("key handle")?);
+        let key = SecretBytes::copy_of(r.take_rest());
+        NodeKey::new(handle, key).ok_or(DecodeError::Length { field: "node key" })
     })
 }

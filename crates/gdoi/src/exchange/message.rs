@@ -62,7 +62,7 @@ pub(crate) fn seal(
     w.slice(payloads.octets());
     w.pad_to(Header::LEN, BLOCK_LEN);
     let mut octets = w.into_octets();
-    keys.cipher().encrypt(&context.iv, &mut octets[Header::LEN..])?;
+    keys.cipher()?.encrypt(&context.iv, &mut octets[Header::LEN..])?;
     Ok(octets)
 }
 
@@ -73,9 +73,10 @@ pub(crate) fn decrypt(
     ciphertext: &[u8],
 ) -> Result<SecretBytes, Error> {
     let mut result = Ok(());
+    let cipher = keys.cipher()?;
     let plaintext = SecretBytes::with(ciphertext.len(), |octets| {
         octets.copy_from_slice(ciphertext);
-        result = keys.cipher().decrypt(iv, octets);
+        result = cipher.decrypt(iv, octets);
     });
     result?;
     Ok(plaintext)

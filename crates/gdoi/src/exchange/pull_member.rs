@@ -13,6 +13,7 @@ use crate::{
         message::{Authentic, Context, last_block, seal},
         registration::draw_nonce,
     },
+    extensions::Extensions,
     iana::{ExchangeType, PayloadType},
     keys::ExchangeKeys,
     rules::{self, PULL_2, PULL_4},
@@ -97,16 +98,13 @@ impl ExpectOffer {
     }
 
     /// Interprets message 2: HDR*, HASH(2), Nr, SA.
-    pub(crate) fn read(message: &Authentic<'_>) -> Result<Offer, Error> {
+    pub(crate) fn read(message: &Authentic<'_>, extensions: Extensions) -> Result<Offer, Error> {
         message.check(PULL_2)?;
         let nonce_r = nonce::decode(message.required(PayloadType::NONCE)?)?;
-        let mut sa = SaPayload::decode(message.required(PayloadType::SA)?, Dialect::RFC)?;
-        //= rfc6407#section-5.3
-        //# The
-        //# KEK_MANAGEMENT_ALGORITHM attribute MUST NOT be included in a
-        //# GROUPKEY-PULL message, and MUST be ignored if present.
-        if let Some(kek) = &mut sa.kek {
-            kek.management = None;
+        let body = message.required(PayloadType::SA)?;
+        let sa = SaPayload::decode(body, rules::Exchange::Pull, Dialect::RFC)?;
+        if let Some(policy) = &sa.kek {
+            extensions.check(policy)?;
         }
         sa.supported()?;
         Ok(Offer { nonce_r, sa })

@@ -91,29 +91,25 @@ impl Request {
 }
 
 impl ExpectOffer {
-    /// Writes message 2: HDR*, HASH(2), Nr, SA. KEK_MANAGEMENT_ALGORITHM is left out: it must not stand there.
+    /// Writes message 2: HDR*, HASH(2), Nr, SA.
     pub(crate) fn offer(
         &self,
         keys: &ExchangeKeys,
         nonce_r: SecretBytes,
         sa: &SaPayload,
     ) -> Result<ExpectAcknowledgement, Error> {
-        let mut sa = sa.clone();
-        if let Some(kek) = &mut sa.kek {
-            kek.management = None;
-        }
         let mut payloads = ChainWriter::new();
         payloads.payload(PayloadType::NONCE, |w| {
             w.slice(nonce_r.expose());
             Ok(())
         })?;
-        payloads.payload(PayloadType::SA, |w| sa.encode(w))?;
+        payloads.payload(PayloadType::SA, |w| sa.encode(rules::Exchange::Pull, w))?;
         let message_2 = seal(keys, context(self.message_id, self.iv, &[&self.nonce_i]), &payloads)?;
         Ok(ExpectAcknowledgement {
             message_id: self.message_id,
             nonce_i: self.nonce_i.clone(),
             nonce_r,
-            sa,
+            sa: sa.clone(),
             message_2,
         })
     }

@@ -30,6 +30,7 @@ use crate::{
         attribute::{Attribute, basic, once, variable},
         length_u16,
         lkh::{LkhDownloadArray, LkhUpdateArray},
+        lkh_32::{Lkh32, PathArray, Update},
         public_key,
     },
 };
@@ -41,6 +42,8 @@ pub struct KeyDownload {
     pub teks: Vec<(Spi, TekKeys)>,
     /// The KEKs of a tree.
     pub lkh: Option<LkhDownload>,
+    /// The KEKs of a tree with 32-bit node ids (private use), in place of the former.
+    pub lkh_32: Option<Lkh32>,
     /// A single KEK.
     pub kek: Option<KekDownload>,
     /// Sender ids; in a GROUPKEY-PULL only.
@@ -122,8 +125,14 @@ impl KeyDownload {
                 once(&mut self.kek, kek, "KEK key packet")?;
             }
             kd::LKH => {
-                let lkh = LkhDownload::decode(CookiePair(spi.array("LKH SPI")?), &mut packet)?;
-                once(&mut self.lkh, lkh, "LKH key packet")?;
+                let lkh = LkhPacket::decode(CookiePair(spi.array("LKH SPI")?), &mut packet)?;
+                if self.lkh.is_some() || self.lkh_32.is_some() {
+                    return Err(DecodeError::Unexpected { what: "LKH key packet" }.into());
+                }
+                match lkh {
+                    LkhPacket::Lkh(lkh) => self.lkh = Some(lkh),
+                    LkhPacket::Lkh32(lkh) => self.lkh_32 = Some(lkh),
+                }
             }
             kd::SID => once(&mut self.sender_ids, SenderIds::decode(&mut packet)?, "SID key packet")?,
             kind => return Err(incompatible("KD type", kind)),
@@ -152,7 +161,8 @@ impl KeyDownload {
         if self.teks.len() > SA_TEKS_MAX {
             return Err(ApiMisuse::MessageTooLong.into());
         }
-        let others = [self.kek.is_some(), self.lkh.is_some(), self.sender_ids.is_some()];
+        let others =
+            [self.kek.is_some(), self.lkh.is_some(), self.lkh_32.is_some(), self.sender_ids.is_some()];
         let count = self.teks.len() + others.iter().filter(|&&present| present).count();
         w.u16(count as u16);
         w.u16(0);
@@ -161,6 +171,12 @@ impl KeyDownload {
         }
         if let Some(lkh) = &self.lkh {
             packet(w, kd::LKH, &lkh.spi.0, |w| lkh.encode(w))?;
+        }
+        if let Some(lkh) = &self.lkh_32 {
+            packet(w, kd::LKH, &lkh.spi.0, |w| {
+                lkh.encode(w)?;
+                encode_signing_key(w, kd::LKH_SIG_ALGORITHM_KEY, lkh.signing_key.as_ref())
+            })?;
         }
         for (spi, keys) in &self.teks {
             packet(w, kd::TEK, &spi.as_u32().to_be_bytes(), |w| encode_tek(w, keys))?;
@@ -176,19 +192,28 @@ impl KeyDownload {
 
     /// Says which rekey SA the KEK or the tree belongs to.
     pub fn kek_spi(&self) -> Option<CookiePair> {
-        self.lkh.as_ref().map(|lkh| lkh.spi).or(self.kek.as_ref().map(|kek| kek.spi))
+        let lkh = self.lkh.as_ref().map(|lkh| lkh.spi).or(self.lkh_32.as_ref().map(|lkh| lkh.spi));
+        lkh.or(self.kek.as_ref().map(|kek| kek.spi))
     }
 
     /// Shows the key that verifies the rekey SA's messages.
     pub fn signing_key(&self) -> Option<&PublicKey> {
         let lkh = self.lkh.as_ref().and_then(|lkh| lkh.signing_key.as_ref());
-        lkh.or(self.kek.as_ref().and_then(|kek| kek.signing_key.as_ref()))
+        let lkh_32 = self.lkh_32.as_ref().and_then(|lkh| lkh.signing_key.as_ref());
+        lkh.or(lkh_32).or(self.kek.as_ref().and_then(|kek| kek.signing_key.as_ref()))
     }
 }
 
-impl LkhDownload {
+/// A key packet of a tree, of one kind or the other.
+enum LkhPacket {
+    Lkh(LkhDownload),
+    Lkh32(Lkh32),
+}
+
+impl LkhPacket {
     fn decode(spi: CookiePair, r: &mut Reader<'_>) -> Result<Self, Error> {
-        let mut lkh = Self { spi, download: None, updates: Vec::new(), signing_key: None };
+        let mut lkh = LkhDownload { spi, download: None, updates: Vec::new(), signing_key: None };
+        let mut lkh_32 = Lkh32 { spi, path: None, update: None, signing_key: None };
         while let Some(attribute) = Attribute::next(r)? {
             match attribute.class {
                 kd::LKH_DOWNLOAD_ARRAY => {
@@ -208,15 +233,29 @@ impl LkhDownload {
                     let what = "SIG_ALGORITHM_KEY";
                     once(&mut lkh.signing_key, public_key::decode(attribute.variable(what)?)?, what)?;
                 }
+                kd::LKH_32_PATH => {
+                    let what = "LKH-32 path";
+                    once(&mut lkh_32.path, PathArray::decode(attribute.variable(what)?)?, what)?;
+                }
+                kd::LKH_32_UPDATE => {
+                    let what = "LKH-32 update";
+                    once(&mut lkh_32.update, Update::decode(attribute.variable(what)?)?, what)?;
+                }
                 class => return Err(incompatible("LKH attribute", class)),
             }
         }
-        if lkh.download.is_none() && lkh.updates.is_empty() {
-            return Err(DecodeError::Missing { what: "LKH array" }.into());
+        let is_lkh = lkh.download.is_some() || !lkh.updates.is_empty();
+        let is_lkh_32 = lkh_32.path.is_some() || lkh_32.update.is_some();
+        match (is_lkh, is_lkh_32) {
+            (true, false) => Ok(Self::Lkh(lkh)),
+            (false, true) => Ok(Self::Lkh32(Lkh32 { signing_key: lkh.signing_key, ..lkh_32 })),
+            (true, true) => Err(DecodeError::Unexpected { what: "LKH array beside LKH-32" }.into()),
+            (false, false) => Err(DecodeError::Missing { what: "LKH array" }.into()),
         }
-        Ok(lkh)
     }
+}
 
+impl LkhDownload {
     fn encode(&self, w: &mut Writer) -> Result<(), Error> {
         if let Some(download) = &self.download {
             variable(w, kd::LKH_DOWNLOAD_ARRAY, |w| download.encode(w))?;
@@ -400,6 +439,7 @@ pub(crate) mod tests {
                 key: SecretBytes::new(vec![8; 32]),
                 signing_key: Some(PublicKey::Ed25519([9; 32])),
             }),
+            lkh_32: None,
             sender_ids: Some(SenderIds { bits: 12, values: vec![0, 4095] }),
         }
     }

@@ -14,6 +14,8 @@
 //! | [`sequence_number`] | SEQ |
 //! | [`key_download`] | KD: the keys |
 //! | [`lkh`] | the arrays of LKH keys inside a KD |
+//! | [`lkh_32`] | the same for trees with 32-bit node ids |
+//! | [`batch_signature`] | SIG of a message that shares its signature |
 //! | [`public_key`] | the group's verification key inside a KD |
 //! | [`delete`] | D |
 //! | [`notification`] | N |
@@ -26,12 +28,14 @@ use claviger_wire::Writer;
 use crate::error::{ApiMisuse, Error};
 
 pub mod attribute;
+pub mod batch_signature;
 pub mod delete;
 pub mod group_associated_policy;
 pub mod header;
 pub mod identification;
 pub mod key_download;
 pub mod lkh;
+pub mod lkh_32;
 pub mod nonce;
 pub mod notification;
 pub mod payload;
@@ -46,6 +50,7 @@ pub use group_associated_policy::Gap;
 pub use header::Header;
 pub use key_download::{KekDownload, KeyDownload, LkhDownload, SenderIds};
 pub use lkh::{LkhDownloadArray, LkhKey, LkhUpdateArray};
+pub use lkh_32::Lkh32;
 pub use notification::Notification;
 pub use sa_kek::SaKek;
 pub use sa_tek::{AddressPreservation, SaDirection, SaTek};

@@ -26,12 +26,16 @@ use claviger_crypto::{
     cipher::CipherAlgorithm,
     sign::{KeyAlgorithm, SignatureAlgorithm},
 };
-use claviger_group::{CookiePair, id::IdType};
+use claviger_group::{
+    PushAuthentication,
+    {CookiePair, id::IdType},
+};
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use crate::{
     error::{Error, incompatible},
     iana::kek,
+    rules::Exchange,
     wire::attribute::{self, Attribute, basic, once},
 };
 
@@ -44,7 +48,8 @@ pub struct SaKek {
     pub destination: (IpAddr, u16),
     /// The cookies in the header of the messages.
     pub spi: CookiePair,
-    /// KEK_MANAGEMENT_ALGORITHM; LKH is 1. It stands in a GROUPKEY-PUSH only.
+    /// KEK_MANAGEMENT_ALGORITHM; LKH is 1, trees with 32-bit node ids are 128 (private use). It stands in a
+    /// GROUPKEY-PUSH only; what is of private use stands in a GROUPKEY-PULL too, as an attribute of private use.
     pub management: Option<u16>,
     /// The cipher of the KEK, and of every key of its tree.
     pub cipher: CipherAlgorithm,
@@ -52,6 +57,8 @@ pub struct SaKek {
     pub lifetime: Duration,
     /// The kind of the key that signs the messages.
     pub signature: KeyAlgorithm,
+    /// What a signature is over.
+    pub form: PushAuthentication,
 }
 
 /// IPPROTO_UDP, the protocol of a GROUPKEY-PUSH.
@@ -70,7 +77,7 @@ impl SaKek {
     ///
     /// [`Error::PeerIncompatible`] for an attribute or algorithm that is not understood, [`Error::Decode`] for a
     /// wrong form.
-    pub fn decode(body: &[u8]) -> Result<Self, Error> {
+    pub fn decode(body: &[u8], exchange: Exchange) -> Result<Self, Error> {
         let mut r = Reader::new(body);
         let protocol = r.u8("KEK protocol")?;
         if protocol != PROTOCOL_UDP {
@@ -85,20 +92,33 @@ impl SaKek {
             .ok_or(DecodeError::Missing { what: "KEK DST identification" })?;
         let spi = CookiePair(r.array("KEK SPI")?);
         r.zeros(RESERVED2_LEN, "KEK RESERVED2")?;
-        let attributes = KekAttributes::decode(&mut r)?;
+        let attributes = KekAttributes::decode(&mut r, exchange)?;
+        let (signature, form) = attributes.signature()?;
         Ok(Self {
             source,
             destination: (destination, destination_port),
             spi,
-            management: attributes.management,
+            management: match exchange {
+                //= rfc6407#section-5.3
+                //# The
+                //# KEK_MANAGEMENT_ALGORITHM attribute MUST NOT be included in a
+                //# GROUPKEY-PULL message, and MUST be ignored if present.
+                Exchange::Pull => attributes.pull_management,
+                Exchange::Push => attributes.management,
+            },
             cipher: attributes.cipher()?,
             lifetime: attributes.lifetime.map_or(LIFETIME_UNSTATED, |secs| Duration::from_secs(secs.into())),
-            signature: attributes.signature()?,
+            signature,
+            form,
         })
     }
 
     /// Writes the body of an SA KEK payload.
-    pub fn encode(&self, w: &mut Writer) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ApiMisuse`] for a kind of key that does not sign messages.
+    pub fn encode(&self, exchange: Exchange, w: &mut Writer) -> Result<(), Error> {
         w.u8(PROTOCOL_UDP);
         let source_type = id_type(&self.source.unwrap_or(self.destination.0));
         w.u8(source_type);
@@ -109,12 +129,16 @@ impl SaKek {
         encode_address(w, Some(self.destination.0));
         w.slice(&self.spi.0);
         w.zeros(RESERVED2_LEN);
-        self.encode_attributes(w)
+        self.encode_attributes(exchange, w)
     }
 
-    fn encode_attributes(&self, w: &mut Writer) -> Result<(), Error> {
-        if let Some(management) = self.management {
-            basic(w, kek::MANAGEMENT_ALGORITHM, management);
+    fn encode_attributes(&self, exchange: Exchange, w: &mut Writer) -> Result<(), Error> {
+        match (exchange, self.management) {
+            (Exchange::Push, Some(management)) => basic(w, kek::MANAGEMENT_ALGORITHM, management),
+            (Exchange::Pull, Some(management)) if kek::MANAGEMENT_PRIVATE.contains(&management) => {
+                basic(w, kek::PULL_MANAGEMENT_ALGORITHM, management);
+            }
+            _ => {}
         }
         basic(w, kek::ALGORITHM, kek::ALGORITHM_AES);
         basic(w, kek::KEY_LENGTH, self.cipher.key_len() as u16 * 8);
@@ -123,12 +147,21 @@ impl SaKek {
             w.u32(lifetime);
             Ok(())
         })?;
-        let (algorithm, hash) = signature_codes(self.signature)?;
+        let (algorithm, hash) = signature_codes(self.signature, self.form)?;
         if let Some(hash) = hash {
             basic(w, kek::SIG_HASH_ALGORITHM, hash);
         }
         basic(w, kek::SIG_ALGORITHM, algorithm);
         Ok(())
+    }
+
+    /// Says how SIG_ALGORITHM names the signatures.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ApiMisuse`] for a kind of key that does not sign messages.
+    pub fn signature_code(&self) -> Result<u16, Error> {
+        signature_codes(self.signature, self.form).map(|(code, _)| code)
     }
 
     /// Says how the messages are signed.
@@ -150,20 +183,35 @@ pub fn signature_algorithm(key: KeyAlgorithm) -> SignatureAlgorithm {
     }
 }
 
+/// How SIG_ALGORITHM names each kind of key in each form, and the hash function that belongs to it.
+const SIGNATURES: [(u16, KeyAlgorithm, PushAuthentication, Option<u16>); 8] = {
+    use KeyAlgorithm as K;
+    use PushAuthentication::{Batch, Message};
+    const SHA256: Option<u16> = Some(kek::SIG_HASH_SHA256);
+    const SHA384: Option<u16> = Some(kek::SIG_HASH_SHA384);
+    [
+        (kek::SIG_RSA, K::Rsa, Message, SHA256),
+        (kek::SIG_ECDSA_256, K::EcdsaP256, Message, SHA256),
+        (kek::SIG_ECDSA_384, K::EcdsaP384, Message, SHA384),
+        (kek::SIG_ED25519, K::Ed25519, Message, None),
+        (kek::SIG_BATCH_RSA, K::Rsa, Batch, SHA256),
+        (kek::SIG_BATCH_ECDSA_256, K::EcdsaP256, Batch, SHA256),
+        (kek::SIG_BATCH_ECDSA_384, K::EcdsaP384, Batch, SHA384),
+        (kek::SIG_BATCH_ED25519, K::Ed25519, Batch, None),
+    ]
+};
+
 /// SIG_ALGORITHM, and SIG_HASH_ALGORITHM where it is not implicit.
-fn signature_codes(key: KeyAlgorithm) -> Result<(u16, Option<u16>), Error> {
-    match key {
-        KeyAlgorithm::EcdsaP256 => Ok((kek::SIG_ECDSA_256, None)),
-        KeyAlgorithm::EcdsaP384 => Ok((kek::SIG_ECDSA_384, None)),
-        KeyAlgorithm::Ed25519 => Ok((kek::SIG_ED25519, None)),
-        KeyAlgorithm::Rsa => Ok((kek::SIG_RSA, Some(kek::SIG_HASH_SHA256))),
-        _ => Err(crate::ApiMisuse::UnsupportedAlgorithm.into()),
-    }
+fn signature_codes(key: KeyAlgorithm, form: PushAuthentication) -> Result<(u16, Option<u16>), Error> {
+    let found = SIGNATURES.iter().find(|(_, kind, known, _)| (*kind, *known) == (key, form));
+    let (code, _, _, hash) = found.ok_or(crate::ApiMisuse::UnsupportedAlgorithm)?;
+    Ok((*code, hash.filter(|_| key == KeyAlgorithm::Rsa)))
 }
 
 #[derive(Default)]
 struct KekAttributes {
     management: Option<u16>,
+    pull_management: Option<u16>,
     algorithm: Option<u16>,
     key_length: Option<u16>,
     lifetime: Option<u32>,
@@ -173,7 +221,7 @@ struct KekAttributes {
 }
 
 impl KekAttributes {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
+    fn decode(r: &mut Reader<'_>, exchange: Exchange) -> Result<Self, Error> {
         let mut found = Self::default();
         while let Some(attribute) = Attribute::next(r)? {
             let (place, what) = match attribute.class {
@@ -192,6 +240,15 @@ impl KekAttributes {
                 kek::SIG_HASH_ALGORITHM => (&mut found.sig_hash, "SIG_HASH_ALGORITHM"),
                 kek::SIG_ALGORITHM => (&mut found.sig_algorithm, "SIG_ALGORITHM"),
                 kek::SIG_KEY_LENGTH => (&mut found.sig_key_length, "SIG_KEY_LENGTH"),
+                kek::PULL_MANAGEMENT_ALGORITHM if exchange == Exchange::Pull => {
+                    let what = "PULL_MANAGEMENT_ALGORITHM";
+                    let management = attribute.basic(what)?;
+                    if !kek::MANAGEMENT_PRIVATE.contains(&management) {
+                        return Err(DecodeError::Value { field: what, value: management.into() }.into());
+                    }
+                    once(&mut found.pull_management, management, what)?;
+                    continue;
+                }
                 //= rfc6407#section-5.3.2
                 //# A GDOI implementation MUST abort if it encounters an attribute or
                 //# capability that it does not understand.
@@ -217,21 +274,16 @@ impl KekAttributes {
         }
     }
 
-    fn signature(&self) -> Result<KeyAlgorithm, Error> {
+    fn signature(&self) -> Result<(KeyAlgorithm, PushAuthentication), Error> {
         let algorithm = self.sig_algorithm.ok_or(DecodeError::Missing { what: "SIG_ALGORITHM" })?;
-        let (key, hash) = match algorithm {
-            kek::SIG_RSA => (KeyAlgorithm::Rsa, Some(kek::SIG_HASH_SHA256)),
-            kek::SIG_ECDSA_256 => (KeyAlgorithm::EcdsaP256, Some(kek::SIG_HASH_SHA256)),
-            kek::SIG_ECDSA_384 => (KeyAlgorithm::EcdsaP384, Some(kek::SIG_HASH_SHA384)),
-            kek::SIG_ED25519 => (KeyAlgorithm::Ed25519, None),
-            _ => return Err(incompatible("SIG_ALGORITHM", algorithm)),
-        };
+        let found = SIGNATURES.iter().find(|(code, ..)| *code == algorithm);
+        let &(_, key, form, hash) = found.ok_or(incompatible("SIG_ALGORITHM", algorithm))?;
         match self.sig_hash {
-            None if algorithm == kek::SIG_RSA => {
+            None if key == KeyAlgorithm::Rsa => {
                 Err(DecodeError::Missing { what: "SIG_HASH_ALGORITHM" }.into())
             }
             Some(found) if Some(found) != hash => Err(incompatible("SIG_HASH_ALGORITHM", found)),
-            _ => Ok(key),
+            _ => Ok((key, form)),
         }
     }
 }
@@ -293,13 +345,16 @@ pub(crate) mod tests {
             cipher: CipherAlgorithm::Aes128Cbc,
             lifetime: Duration::from_secs(86_400),
             signature: KeyAlgorithm::EcdsaP256,
+            form: PushAuthentication::Message,
         }
     }
 
+    const PUSH: Exchange = Exchange::Push;
+
     fn decode_with(extra: &[u8]) -> Result<SaKek, Error> {
-        let mut octets = octets_of(|w| sample().encode(w));
+        let mut octets = octets_of(|w| sample().encode(PUSH, w));
         octets.extend_from_slice(extra);
-        SaKek::decode(&octets)
+        SaKek::decode(&octets, PUSH)
     }
 
     #[test]
@@ -310,20 +365,29 @@ pub(crate) mod tests {
             for source in [None, Some("2001:db8::1".parse().unwrap())] {
                 let destination = ("ff3e::8000:1".parse().unwrap(), 10_848);
                 let cipher = CipherAlgorithm::Aes256Cbc;
-                let policy =
-                    SaKek { source, destination, cipher, signature, management: Some(1), ..sample() };
-                assert_eq!(SaKek::decode(&octets_of(|w| policy.encode(w))), Ok(policy));
+                for form in [PushAuthentication::Message, PushAuthentication::Batch] {
+                    let policy = SaKek {
+                        source,
+                        destination,
+                        cipher,
+                        signature,
+                        form,
+                        management: Some(1),
+                        ..sample()
+                    };
+                    assert_eq!(SaKek::decode(&octets_of(|w| policy.encode(PUSH, w)), PUSH), Ok(policy));
+                }
             }
         }
     }
 
     #[test]
     fn refuses_every_cut_inside_its_fields() {
-        let octets = octets_of(|w| sample().encode(w));
+        let octets = octets_of(|w| sample().encode(PUSH, w));
         let without_attributes = octets.len() - 20;
         for length in 0..octets.len() {
             let cut_between_attributes = length >= without_attributes && (octets.len() - length) % 4 == 0;
-            let result = SaKek::decode(&octets[..length]);
+            let result = SaKek::decode(&octets[..length], PUSH);
             assert!(result.is_err() || cut_between_attributes, "cut at {length}");
             assert_ne!(result, Ok(sample()));
         }
@@ -351,11 +415,47 @@ pub(crate) mod tests {
 
     #[test]
     fn a_lifetime_may_stand_in_the_basic_form_and_is_never_zero() {
-        let octets = octets_of(|w| sample().encode(w));
+        let octets = octets_of(|w| sample().encode(PUSH, w));
         let at = octets.windows(4).position(|w| w == [0, 4, 0, 4]).unwrap();
-        let with = |lifetime: &[u8]| SaKek::decode(&[&octets[..at], lifetime, &octets[at + 8..]].concat());
+        let with =
+            |lifetime: &[u8]| SaKek::decode(&[&octets[..at], lifetime, &octets[at + 8..]].concat(), PUSH);
         assert_eq!(with(&[0x80, 4, 0, 60]).unwrap().lifetime, Duration::from_secs(60));
         assert_eq!(with(&[]).unwrap().lifetime, LIFETIME_UNSTATED);
         assert_eq!(with(&[0x80, 4, 0, 0]).unwrap_err().reason(), "malformed");
+    }
+
+    #[test]
+    fn a_pull_says_only_which_private_management_there_is() {
+        let read = |octets: &[u8]| SaKek::decode(octets, Exchange::Pull).map(|policy| policy.management);
+        let written = |management| octets_of(|w| SaKek { management, ..sample() }.encode(Exchange::Pull, w));
+        for (management, found) in [
+            (None, None),
+            (Some(1), None),
+            (Some(127), None),
+            (Some(128), Some(128)),
+            (Some(255), Some(255)),
+            (Some(256), None),
+        ] {
+            assert_eq!(read(&written(management)), Ok(found), "{management:?}");
+        }
+        // KEK_MANAGEMENT_ALGORITHM itself is ignored, whatever it says.
+        let octets = octets_of(|w| SaKek { management: Some(128), ..sample() }.encode(PUSH, w));
+        assert_eq!(read(&octets), Ok(None));
+        let octets = written(Some(128));
+        assert_eq!(
+            SaKek::decode(&octets, PUSH),
+            Err(incompatible("KEK attribute", 128u16)),
+            "as by one that does not know it"
+        );
+        for (extra, reason) in [
+            ([0x80, 128, 0, 128], "malformed"),
+            ([0x80, 128, 0, 1], "malformed"),
+            ([0, 128, 0, 0], "malformed"),
+        ] {
+            assert_eq!(read(&[&octets[..], &extra].concat()).unwrap_err().reason(), reason, "{extra:?}");
+        }
+        let octets = written(None);
+        assert_eq!(read(&[&octets[..], &[0x80, 128, 0, 1]].concat()).unwrap_err().reason(), "malformed");
+        assert_eq!(read(&[&octets[..], &[0x80, 129, 0, 1]].concat()).unwrap_err().reason(), "unsupported");
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     error::{ApiMisuse, Error, incompatible},
     iana::{DOI_GDOI, PayloadType},
     limits::SA_TEKS_MAX,
+    rules::Exchange,
     wire::{
         Dialect,
         group_associated_policy::Gap,
@@ -46,7 +47,7 @@ impl SaPayload {
     /// # Errors
     ///
     /// [`Error::PeerIncompatible`] for what is not understood, [`Error::Decode`] for a wrong form.
-    pub fn decode(body: &[u8], dialect: Dialect) -> Result<Self, Error> {
+    pub fn decode(body: &[u8], exchange: Exchange, dialect: Dialect) -> Result<Self, Error> {
         let mut r = Reader::new(body);
         let doi = r.u32("SA DOI")?;
         if doi != DOI_GDOI {
@@ -61,7 +62,7 @@ impl SaPayload {
         let mut sa = Self::default();
         while kind != PayloadType::NONE {
             let (next, attribute) = generic(&mut r)?;
-            sa.take(kind, attribute, dialect)?;
+            sa.take(kind, attribute, exchange, dialect)?;
             kind = next;
         }
         r.finish()?;
@@ -78,10 +79,16 @@ impl SaPayload {
     //= rfc6407#section-5.2.1
     //# When present, the order of the SA Attribute payloads MUST be: SAK,
     //# GAP, and SATs.
-    fn take(&mut self, kind: PayloadType, body: &[u8], dialect: Dialect) -> Result<(), Error> {
+    fn take(
+        &mut self,
+        kind: PayloadType,
+        body: &[u8],
+        exchange: Exchange,
+        dialect: Dialect,
+    ) -> Result<(), Error> {
         match kind {
             PayloadType::SA_KEK if self.kek.is_none() && self.gap.is_none() && self.teks.is_empty() => {
-                self.kek = Some(SaKek::decode(body)?);
+                self.kek = Some(SaKek::decode(body, exchange)?);
             }
             PayloadType::GROUP_ASSOCIATED_POLICY if self.gap.is_none() && self.teks.is_empty() => {
                 self.gap = Some(Gap::decode(body)?);
@@ -106,13 +113,13 @@ impl SaPayload {
     /// # Errors
     ///
     /// [`Error::ApiMisuse`] if there is nothing to assert, or more than fits.
-    pub fn encode(&self, w: &mut Writer) -> Result<(), Error> {
+    pub fn encode(&self, exchange: Exchange, w: &mut Writer) -> Result<(), Error> {
         if (self.kek.is_none() && self.teks.is_empty()) || self.teks.len() > SA_TEKS_MAX {
             return Err(ApiMisuse::MessageTooLong.into());
         }
         let mut attributes = ChainWriter::new();
         if let Some(kek) = &self.kek {
-            attributes.payload(PayloadType::SA_KEK, |w| kek.encode(w))?;
+            attributes.payload(PayloadType::SA_KEK, |w| kek.encode(exchange, w))?;
         }
         if let Some(gap) = &self.gap {
             attributes.payload(PayloadType::GROUP_ASSOCIATED_POLICY, |w| {
@@ -151,7 +158,7 @@ pub(crate) mod tests {
     }
 
     fn decode(octets: &[u8]) -> Result<SaPayload, Error> {
-        SaPayload::decode(octets, Dialect::RFC)
+        SaPayload::decode(octets, Exchange::Push, Dialect::RFC)
     }
 
     #[test]
@@ -163,7 +170,7 @@ pub(crate) mod tests {
             SaPayload { gap: None, ..whole.clone() },
             SaPayload { teks: vec![], ..whole.clone() },
         ] {
-            assert_eq!(refuses_every_cut(&octets_of(|w| sa.encode(w)), decode), sa);
+            assert_eq!(refuses_every_cut(&octets_of(|w| sa.encode(Exchange::Push, w)), decode), sa);
         }
     }
 
@@ -174,7 +181,7 @@ pub(crate) mod tests {
             for &kind in kinds {
                 chain
                     .payload(kind, |w| match kind {
-                        PayloadType::SA_KEK => sa_kek::tests::sample().encode(w),
+                        PayloadType::SA_KEK => sa_kek::tests::sample().encode(Exchange::Push, w),
                         PayloadType::SA_TEK => sa_tek::tests::sample().encode(w),
                         _ => Ok(()),
                     })

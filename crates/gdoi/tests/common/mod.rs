@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 pub(crate) mod rogue;
+pub(crate) mod tree;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -93,6 +94,7 @@ pub(crate) fn sa_kek(spi: CookiePair) -> SaKek {
         cipher: CipherAlgorithm::Aes128Cbc,
         lifetime: Duration::from_secs(86_400),
         signature: KeyAlgorithm::EcdsaP256,
+        form: claviger_group::PushAuthentication::Message,
     }
 }
 
@@ -121,6 +123,7 @@ pub(crate) fn kd(signer: &SigningKey) -> KeyDownload {
             updates: vec![],
             signing_key: Some(signer.public().clone()),
         }),
+        lkh_32: None,
         kek: None,
         sender_ids: Some(SenderIds { bits: 16, values: vec![7] }),
     }

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, FailReason, LimitError, PeerMisbehaved},
     event::Event,
     exchange::{
-        initiate::{Initiation, Progress},
+        initiate::Progress,
         notify,
         respond::{self, Acceptance},
         update::Task,
@@ -80,7 +80,7 @@ impl Host {
                 return if same { Ok(()) } else { Err(PeerMisbehaved::RequestOutstanding.into()) };
             }
             // RFC 7401 §6.9 step 5: of two I2s that cross, the greater HIT's is dropped by the smaller.
-            let sent_i2 = entry.initiation.as_ref().is_some_and(Initiation::has_sent_i2);
+            let sent_i2 = entry.initiation.as_ref().is_some_and(|initiation| initiation.has_sent_i2());
             if sent_i2 && self.hit() < peer {
                 return Ok(());
             }
@@ -113,7 +113,7 @@ impl Host {
         if let Some(initiation) = entry.initiation.take() {
             acceptance.own_request = initiation.request;
         }
-        entry.acceptance = Some(acceptance);
+        entry.acceptance = Some(Box::new(acceptance));
         self.decide_acceptance(now, peer)
     }
 
@@ -132,7 +132,7 @@ impl Host {
         let own_request = acceptance.own_request.take();
         let (association, puzzle, r2) = acceptance.complete(&mut self.shared, now)?;
         self.responder.accept(&puzzle, peer, &r2);
-        let association = entry.association.insert(association);
+        let association = entry.association.insert(Box::new(association));
         self.shared.out.tell(Event::Established { peer, initiator: false });
         self.shared.out.tell(Event::Changed { peer });
         association.deferred = own_request;
@@ -144,8 +144,8 @@ impl Host {
         let entry = self.peers.get_mut(&peer).ok_or(PeerMisbehaved::R2Unasked)?;
         let initiation = entry.initiation.as_mut().ok_or(PeerMisbehaved::R2Unasked)?;
         let answer = initiation.handle_r2(&mut self.shared, now, packet)?;
-        let association = entry.initiation.take().and_then(Initiation::into_association);
-        entry.association = association;
+        let association = entry.initiation.take().and_then(|initiation| initiation.into_association());
+        entry.association = association.map(Box::new);
         self.shared.out.tell(Event::Established { peer, initiator: true });
         if let Some(answer) = answer {
             self.shared.out.tell(Event::Registered { peer, answer });
@@ -163,7 +163,7 @@ impl Host {
     fn handle_notify(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         let entry = self.peers.get(&packet.sender()).ok_or(PeerMisbehaved::Unassociated)?;
         let associated = entry.association.as_ref().map(|association| &association.host_id);
-        let calling = entry.initiation.as_ref().and_then(Initiation::host_id);
+        let calling = entry.initiation.as_ref().and_then(|initiation| initiation.host_id());
         let host_id = associated.or(calling).ok_or(PeerMisbehaved::Unassociated)?;
         notify::handle(&mut self.shared, host_id, packet)
     }

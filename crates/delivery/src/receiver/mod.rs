@@ -1,0 +1,355 @@
+//! The receiver: collects a batch until the layer above has what it needs.
+
+mod store;
+
+use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
+
+use claviger_crypto::Random;
+use claviger_sansio::Time;
+use claviger_wire::{Decode, Encode};
+
+use crate::{
+    BatchId, Error, Shape, backoff,
+    limits::REPORT_ENTRIES_MAX,
+    seal::Authentic,
+    wire::{Announcement, Entry, MessageType, Repair, Report},
+};
+
+use store::Store;
+
+/// How long a receiver waits for the answer to a report at most, in windows. A sender lingers longer.
+pub const PATIENCE_MAX: u32 = 8;
+
+/// How a receiver behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiverConfig {
+    /// The most octets of datagrams and symbols that it keeps. With 4,000 datagrams of 1,200 octets: 5 MB, far
+    /// less once [`Receiver::want`] has said what matters.
+    pub buffer_octets_max: usize,
+    /// How long nothing must arrive before it reports without having been asked to.
+    pub quiet: Duration,
+    /// The window for reports until the sender announces one.
+    pub window: Duration,
+    /// The number of receivers until the sender announces one.
+    pub receivers: u32,
+    /// How many reports it makes without anything new arriving before it gives up.
+    pub attempts: u8,
+}
+
+impl Default for ReceiverConfig {
+    /// 16 MiB, one second of quiet, windows of half a second, 100,000 receivers, eight reports.
+    fn default() -> Self {
+        Self {
+            buffer_octets_max: 16 << 20,
+            quiet: Duration::from_secs(1),
+            window: Duration::from_millis(500),
+            receivers: 100_000,
+            attempts: 8,
+        }
+    }
+}
+
+/// A datagram that was recovered from repair symbols. It is to be verified like one from the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Its index in the batch.
+    pub index: u16,
+    /// Its octets.
+    pub octets: Vec<u8>,
+}
+
+/// What the receiver tells its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// All reports went unanswered. The member has to register again.
+    GaveUp,
+    /// Everything that is wanted is here, and the caller is not satisfied. The batch cannot help it.
+    NothingMissing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timer {
+    /// Reports are due if nothing arrives until then.
+    Quiet(Time),
+    /// A report is sent then, unless others say the same first.
+    Report(Time),
+    /// The receiver has ended.
+    Ended,
+}
+
+/// Collects the datagrams of one batch.
+///
+/// Feed it with what the layer above has authenticated ([`Receiver::handle_datagram`],
+/// [`Receiver::handle_control`]) and with time, and drain [`Receiver::poll_recovered`], [`Receiver::poll_report`]
+/// and [`Receiver::poll_event`] after each. It cannot know which datagrams matter: the layer above, which knows
+/// the keys, tells it what it still [`Receiver::want`]s, and that it is [`Receiver::satisfied`].
+pub struct Receiver {
+    config: ReceiverConfig,
+    id: BatchId,
+    store: Store,
+    received: u32,
+    round: u8,
+    /// The last round about which it reported.
+    reported: u8,
+    last: bool,
+    window: Duration,
+    receivers: u32,
+    timer: Timer,
+    attempts: u8,
+    recovered: VecDeque<Recovered>,
+    reports: VecDeque<Vec<u8>>,
+    events: VecDeque<Event>,
+}
+
+impl Receiver {
+    /// Begins with a batch of which something has been heard.
+    pub fn new(config: ReceiverConfig, id: BatchId, now: Time) -> Self {
+        Self {
+            id,
+            store: Store::new(config.buffer_octets_max),
+            received: 0,
+            round: 1,
+            reported: 0,
+            last: false,
+            window: config.window,
+            receivers: config.receivers,
+            timer: Timer::Quiet(now + config.quiet),
+            attempts: 0,
+            recovered: VecDeque::new(),
+            reports: VecDeque::new(),
+            events: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Takes a datagram of the batch, from multicast or unicast, that the layer above has verified and seen:
+    /// the one at `index` of `count`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Duplicate`], [`Error::OtherShape`], [`Error::OutOfRange`], [`Error::Ended`]; [`Error::BufferFull`]
+    /// if it was noted but cannot help to recover others; [`Error::Damaged`] if others were to be recovered and
+    /// a false symbol prevented it.
+    pub fn handle_datagram(&mut self, now: Time, index: u16, count: u16, octets: &[u8]) -> Result<(), Error> {
+        self.check_open()?;
+        self.store.count(count)?;
+        self.received = self.received.saturating_add(1);
+        let result = self.store.add_source(index, octets);
+        self.heard_something(now);
+        if result.is_ok() {
+            self.recover(index)?;
+        }
+        result
+    }
+
+    /// Takes a repair or an announcement.
+    ///
+    /// # Errors
+    ///
+    /// Why it was refused; [`Error::BufferFull`] and [`Error::Damaged`] as for a datagram.
+    pub fn handle_control(
+        &mut self,
+        now: Time,
+        message: Authentic<'_>,
+        random: &mut dyn Random,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        match MessageType::of(message.octets()) {
+            Some(MessageType::Announcement) => {
+                let announcement = Announcement::from_octets(message.octets())?;
+                self.handle_announcement(now, &announcement, random)
+            }
+            _ => self.handle_repair(now, Repair::from_octets(message.octets())?),
+        }
+    }
+
+    /// Narrows what is wanted to the datagrams at these indices: what the layer above knows not to matter is
+    /// neither kept nor asked for. It may be called again with other indices.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if what is newly wanted was to be recovered and a false symbol prevented it.
+    pub fn want(&mut self, indices: &[RangeInclusive<u16>]) -> Result<(), Error> {
+        self.store.want(indices);
+        self.recover_all()
+    }
+
+    /// Ends the collection: the layer above has what it needs.
+    pub fn satisfied(&mut self) {
+        self.timer = Timer::Ended;
+        self.store = Store::new(0);
+        self.recovered.clear();
+        self.reports.clear();
+    }
+
+    /// Takes back a recovered datagram that did not verify. What its block was recovered from is thrown away, and
+    /// collected anew.
+    pub fn reject(&mut self, index: u16) {
+        self.store.reject(index);
+        self.recovered.retain(|recovered| !self.store.is_missing(recovered.index));
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Time, random: &mut dyn Random) {
+        match self.timer {
+            Timer::Quiet(due) if now >= due => self.schedule_report(now, random),
+            Timer::Report(due) if now >= due => self.report(now),
+            Timer::Quiet(_) | Timer::Report(_) | Timer::Ended => {}
+        }
+    }
+
+    /// Says when [`Self::handle_timeout`] has something to do; never again after the end.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        match self.timer {
+            Timer::Quiet(due) | Timer::Report(due) => Some(due),
+            Timer::Ended => None,
+        }
+    }
+
+    /// Returns the next datagram that was recovered.
+    pub fn poll_recovered(&mut self) -> Option<Recovered> {
+        self.recovered.pop_front()
+    }
+
+    /// Returns the next report, to be sent to the sender of the batch as this receiver's.
+    pub fn poll_report(&mut self) -> Option<Vec<u8>> {
+        self.reports.pop_front()
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Returns the batch's name.
+    pub fn batch(&self) -> BatchId {
+        self.id
+    }
+
+    /// Says how many octets are kept.
+    pub fn buffered_octets(&self) -> usize {
+        self.store.octets()
+    }
+
+    /// Says whether the receiver has ended.
+    pub fn has_ended(&self) -> bool {
+        self.timer == Timer::Ended
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.has_ended() { Err(Error::Ended) } else { Ok(()) }
+    }
+
+    fn handle_repair(&mut self, now: Time, repair: Repair) -> Result<(), Error> {
+        if repair.batch != self.id {
+            return Err(Error::OtherBatch);
+        }
+        self.learn_shape(repair.shape)?;
+        self.received = self.received.saturating_add(1);
+        if repair.round > self.round {
+            // The sender has listened and sends again: what was to be said is outdated.
+            self.round = repair.round;
+            self.timer = Timer::Quiet(now + self.config.quiet);
+            self.attempts = 0;
+        }
+        self.heard_something(now);
+        self.store.add_repair(repair.block, repair.symbol_id, repair.symbol)?;
+        self.recover_block(repair.block)
+    }
+
+    fn handle_announcement(
+        &mut self,
+        now: Time,
+        announcement: &Announcement,
+        random: &mut dyn Random,
+    ) -> Result<(), Error> {
+        if announcement.batch != self.id {
+            return Err(Error::OtherBatch);
+        }
+        self.learn_shape(announcement.shape)?;
+        if announcement.round < self.round {
+            return Err(Error::Stale);
+        }
+        if announcement.round > self.round {
+            self.attempts = 0;
+        }
+        let first_of_last = announcement.last && !self.last;
+        self.round = announcement.round;
+        self.last |= announcement.last;
+        self.window = Duration::from_millis(announcement.window_ms.max(1).into());
+        self.receivers = announcement.receivers;
+        if self.last {
+            // Everybody has to be heard now, also who has reported about this round to be repaired by multicast.
+            if first_of_last {
+                self.schedule_report(now, random);
+            }
+            return Ok(());
+        }
+        let covered = |(block, missing)| {
+            announcement.heard.iter().any(|heard| heard.block == block && heard.missing >= missing)
+        };
+        if !announcement.heard.is_empty() && self.store.missing().all(covered) {
+            self.timer = Timer::Quiet(now + self.window * 2 + self.config.quiet);
+        } else if self.reported < self.round && !matches!(self.timer, Timer::Report(_)) {
+            self.schedule_report(now, random);
+        }
+        Ok(())
+    }
+
+    /// Learns how the batch is divided, and recovers what that makes possible.
+    fn learn_shape(&mut self, shape: Shape) -> Result<(), Error> {
+        if self.store.shape(shape)? { self.recover_all() } else { Ok(()) }
+    }
+
+    /// Puts off the report that silence would cause.
+    fn heard_something(&mut self, now: Time) {
+        if let Timer::Quiet(due) = self.timer {
+            self.timer = Timer::Quiet(due.max(now + self.config.quiet));
+        }
+    }
+
+    fn schedule_report(&mut self, now: Time, random: &mut dyn Random) {
+        let delay = if self.last {
+            backoff::spread(self.window, random)
+        } else {
+            backoff::suppressed(self.window, self.receivers, random)
+        };
+        self.timer = Timer::Report(now + delay);
+    }
+
+    fn report(&mut self, now: Time) {
+        let mut entries: Vec<Entry> = self.store.entries();
+        entries.truncate(REPORT_ENTRIES_MAX);
+        let missing_unknown = self.store.knows_shape() && entries.is_empty();
+        if missing_unknown || self.attempts == self.config.attempts {
+            self.timer = Timer::Ended;
+            self.events.push_back(if missing_unknown { Event::NothingMissing } else { Event::GaveUp });
+            return;
+        }
+        let report = Report { batch: self.id, round: self.round, received: self.received, entries };
+        self.reports.push_back(report.to_octets());
+        self.reported = self.round;
+        self.attempts += 1;
+        // Two windows: what others say is collected, then the answer is sent. Patience doubles up to PATIENCE_MAX.
+        let patience = self.window * (1u32 << self.attempts.min(31)).min(PATIENCE_MAX);
+        self.timer = Timer::Quiet(now + patience);
+    }
+
+    fn recover(&mut self, index: u16) -> Result<(), Error> {
+        match self.store.block_of(index) {
+            Some(block) => self.recover_block(block),
+            None => Ok(()),
+        }
+    }
+
+    fn recover_all(&mut self) -> Result<(), Error> {
+        let blocks: Vec<u8> = self.store.missing().map(|(block, _)| block).collect();
+        blocks.into_iter().try_for_each(|block| self.recover_block(block))
+    }
+
+    fn recover_block(&mut self, block: u8) -> Result<(), Error> {
+        let recovered = self.store.recover(block)?;
+        self.recovered.extend(recovered.into_iter().map(|(index, octets)| Recovered { index, octets }));
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! What a sender is told.
+
+use std::time::Duration;
+
+use crate::{BatchId, Error, limits::BLOCK_SYMBOLS_MAX};
+
+/// Names a receiver for the caller, who knows where to reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReceiverId(pub u64);
+
+/// What is to be delivered.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Its name.
+    pub id: BatchId,
+    /// The datagrams, in the order of the key tree, so that what one receiver needs is close together.
+    pub datagrams: Vec<Vec<u8>>,
+    /// For each datagram how many receivers need it; empty if the caller cannot tell.
+    pub audience: Vec<u32>,
+    /// How many receivers there are.
+    pub receivers: u32,
+}
+
+/// How a batch is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenderConfig {
+    /// About how many datagrams a source block has. Small blocks make repair local, large ones average loss
+    /// better.
+    pub block_symbols: u16,
+    /// Rounds of multicast, the first one included. Zhang and others find that two are enough.
+    pub rounds: u8,
+    /// The time between two datagrams: the rate.
+    pub pace: Duration,
+    /// The time over which receivers spread their reports after each round, a few round trips; up to 65 s.
+    pub window: Duration,
+    /// How long a datagram and its answer travel at most: so much longer reports are waited for.
+    pub round_trip: Duration,
+    /// Which of a block's reports decides how much repair is sent, in permille: 1000 is the worst. Less leaves
+    /// the worst receivers to unicast; as reports are suppressed, those that are made are rather the worse ones.
+    pub quantile_permille: u16,
+    /// How often one receiver is served by unicast.
+    pub unicast_attempts: u8,
+    /// How long the sender stays after the last receiver was served: longer than the patience of receivers, which
+    /// is [`PATIENCE_MAX`](crate::receiver::PATIENCE_MAX) windows.
+    pub linger: Duration,
+    /// How long the whole may take, whatever happens. Who has not got the keys by then registers again.
+    pub deadline: Duration,
+}
+
+impl Default for SenderConfig {
+    /// Blocks of 64 datagrams, two rounds, 10,000 datagrams a second, half a second for reports, one minute in all.
+    fn default() -> Self {
+        Self {
+            block_symbols: 64,
+            rounds: 2,
+            pace: Duration::from_micros(100),
+            window: Duration::from_millis(500),
+            round_trip: Duration::from_millis(200),
+            quantile_permille: 1_000,
+            unicast_attempts: 8,
+            linger: Duration::from_secs(8),
+            deadline: Duration::from_secs(60),
+        }
+    }
+}
+
+impl SenderConfig {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let sound = (1..=BLOCK_SYMBOLS_MAX).contains(&usize::from(self.block_symbols))
+            && self.rounds > 0
+            && !self.window.is_zero()
+            && self.window.as_millis() <= u16::MAX.into()
+            && (1..=1_000).contains(&self.quantile_permille)
+            && self.unicast_attempts > 0;
+        if sound { Ok(()) } else { Err(Error::Config) }
+    }
+}

@@ -1,0 +1,481 @@
+//! The sender: a batch goes out in rounds, then by unicast.
+
+mod collect;
+mod config;
+mod unicast;
+
+use std::collections::VecDeque;
+
+use claviger_sansio::Time;
+use claviger_wire::{Decode, Encode};
+
+use crate::{
+    BatchId, Error, Shape,
+    code::BlockEncoder,
+    limits::{ANNOUNCEMENTS_MAX, REPAIR_FACTOR_MAX},
+    proactivity::{Outcome, Proactivity},
+    seal::Seal,
+    wire::{Announcement, Repair, Report},
+};
+
+use collect::Collected;
+use unicast::Unicast;
+
+pub use config::{Batch, ReceiverId, SenderConfig};
+
+/// What is to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// To the group: the datagram at this index of the batch, which [`Sender::datagram`] shows.
+    Datagram {
+        /// The index in the batch.
+        index: u16,
+    },
+    /// To the group: a repair or an announcement, as [`Seal::seal`] returned it.
+    Sealed(Vec<u8>),
+    /// To one receiver: the datagram at this index of the batch.
+    Unicast {
+        /// The receiver.
+        to: ReceiverId,
+        /// The index in the batch.
+        index: u16,
+    },
+}
+
+/// What the sender tells its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Everybody who reports was served, or given up, or the deadline passed. What the sender learned is in
+    /// [`Sender::proactivity`].
+    Ended,
+    /// This receiver has reported after every attempt to serve it. It has to register again.
+    GaveUp(ReceiverId),
+    /// This receiver knows of the batch, but not what it misses. The caller, who knows its place in the tree, may
+    /// [`Sender::serve`] it.
+    Lost(ReceiverId),
+}
+
+/// What was sent and heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Datagrams of the batch sent to the group.
+    pub datagrams: u64,
+    /// Repairs sent to the group.
+    pub repairs: u64,
+    /// Announcements sent to the group.
+    pub announcements: u64,
+    /// Octets of all that was sent to the group.
+    pub multicast_octets: u64,
+    /// Datagrams sent by unicast.
+    pub unicasts: u64,
+    /// Octets sent by unicast.
+    pub unicast_octets: u64,
+    /// Reports accepted.
+    pub reports: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// A round is being sent.
+    Sending,
+    /// A round was sent; reports about it are welcome.
+    Collecting {
+        until: Time,
+    },
+    /// Who reports is served alone.
+    Unicast {
+        until: Time,
+    },
+    Ended,
+}
+
+/// Brings a batch to its receivers.
+///
+/// Feed it with reports ([`Sender::handle_report`]) and time ([`Sender::handle_timeout`]), and drain
+/// [`Sender::poll_transmit`] after each.
+///
+/// ```text
+/// round 1: datagrams + proactive repair   ──► announcement ──► reports, suppressed by further announcements
+/// round 2…: repair as the reports ask     ──► announcement ──► …
+/// after the last round                    ──► announcement (LAST) ──► everybody who misses something reports,
+///                                              and gets just those datagrams by unicast
+/// ```
+pub struct Sender {
+    config: SenderConfig,
+    id: BatchId,
+    shape: Shape,
+    datagrams: Vec<Vec<u8>>,
+    /// How many receivers need each block.
+    audience: Vec<u32>,
+    receivers: u32,
+    proactivity: Proactivity,
+    encoders: Vec<Option<BlockEncoder>>,
+    /// How many repair symbols of each block were made.
+    repaired: Vec<u32>,
+    stage: Stage,
+    round: u8,
+    deadline: Time,
+    queue: VecDeque<Outgoing>,
+    next_due: Time,
+    /// Datagrams and repairs sent to the group up to the end of each round.
+    sent_after: Vec<u64>,
+    collected: Collected,
+    announcements: u8,
+    announce_at: Option<Time>,
+    unicast: Unicast,
+    events: VecDeque<Event>,
+    traffic: Traffic,
+}
+
+impl Sender {
+    /// Takes a batch, and makes its first round.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchSize`], [`Error::DatagramLength`], or [`Error::Config`], also if the audience is neither
+    /// empty nor told for each datagram.
+    pub fn new(
+        config: SenderConfig,
+        batch: Batch,
+        proactivity: Proactivity,
+        now: Time,
+        seal: &mut dyn Seal,
+    ) -> Result<Self, Error> {
+        config.check()?;
+        let Batch { id, datagrams, audience, receivers } = batch;
+        if datagrams.iter().any(Vec::is_empty) {
+            return Err(Error::DatagramLength);
+        }
+        if !audience.is_empty() && audience.len() != datagrams.len() {
+            return Err(Error::Config);
+        }
+        let longest = datagrams.iter().map(Vec::len).max().unwrap_or(0);
+        let shape = Shape::divide(datagrams.len(), longest, config.block_symbols.into())?;
+        let of_block = |block| {
+            let first = usize::from(shape.first(block));
+            let told = audience.get(first..first + usize::from(shape.symbols(block)));
+            told.and_then(|told| told.iter().max().copied()).unwrap_or(receivers)
+        };
+        let blocks = usize::from(shape.blocks());
+        let mut sender = Self {
+            audience: shape.block_numbers().map(of_block).collect(),
+            encoders: (0..blocks).map(|_| None).collect(),
+            repaired: vec![0; blocks],
+            stage: Stage::Sending,
+            round: 1,
+            deadline: now + config.deadline,
+            queue: VecDeque::new(),
+            next_due: now,
+            sent_after: Vec::new(),
+            collected: Collected::new(blocks),
+            announcements: 0,
+            announce_at: None,
+            unicast: Unicast::default(),
+            events: VecDeque::new(),
+            traffic: Traffic::default(),
+            config,
+            id,
+            shape,
+            datagrams,
+            receivers,
+            proactivity,
+        };
+        let repairs: Vec<_> = shape
+            .block_numbers()
+            .map(|block| {
+                sender.proactivity.repairs(sender.audience[usize::from(block)], shape.symbols(block)).into()
+            })
+            .collect();
+        sender.begin_round(&repairs, seal);
+        Ok(sender)
+    }
+
+    /// Takes what a receiver reports. The caller has verified that it is this receiver's.
+    ///
+    /// # Errors
+    ///
+    /// Why the report was refused; nothing changes then.
+    pub fn handle_report(&mut self, now: Time, from: ReceiverId, octets: &[u8]) -> Result<(), Error> {
+        let report = Report::from_octets(octets)?;
+        if report.batch != self.id {
+            return Err(Error::OtherBatch);
+        }
+        let in_batch = |entry: &crate::wire::Entry| {
+            self.shape.has_block(entry.block)
+                && u16::from(entry.last) < self.shape.symbols(entry.block)
+                && u16::from(entry.missing) <= self.shape.symbols(entry.block)
+        };
+        if report.round > self.round || !report.entries.iter().all(in_batch) {
+            return Err(Error::OutOfRange);
+        }
+        match self.stage {
+            Stage::Sending => return Err(Error::Stale),
+            Stage::Collecting { .. } if report.round < self.round => return Err(Error::Stale),
+            Stage::Collecting { .. } => {
+                let sent = self.sent_after.last().copied().unwrap_or(0);
+                let news = self.collected.add(from, &report, sent)?;
+                if news && self.announcements < ANNOUNCEMENTS_MAX && self.announce_at.is_none() {
+                    self.announce_at = Some(now + self.config.window / 8);
+                }
+            }
+            Stage::Unicast { .. } if report.entries.is_empty() => self.events.push_back(Event::Lost(from)),
+            Stage::Unicast { .. } => {
+                let shape = self.shape;
+                let wanted = report.entries.iter().flat_map(|entry| {
+                    let first = shape.first(entry.block);
+                    (entry.first..=entry.last).map(move |symbol| first + u16::from(symbol))
+                });
+                self.serve(now, from, wanted)?;
+            }
+            Stage::Ended => return Err(Error::Ended),
+        }
+        self.traffic.reports += 1;
+        Ok(())
+    }
+
+    /// Sends datagrams of the batch to one receiver, once repair by multicast has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`] if the receiver was given up or the sender has ended, [`Error::Stale`] before the last
+    /// round was sent, [`Error::Duplicate`] if the receiver is being served, [`Error::TooMany`] if too many are.
+    pub fn serve(
+        &mut self,
+        now: Time,
+        to: ReceiverId,
+        indices: impl IntoIterator<Item = u16>,
+    ) -> Result<(), Error> {
+        match &mut self.stage {
+            Stage::Unicast { until } => {
+                let indices = indices.into_iter().filter(|index| *index < self.shape.datagrams());
+                if self.unicast.serve(to, indices, self.config.unicast_attempts)? {
+                    *until = now + self.config.linger;
+                } else {
+                    self.events.push_back(Event::GaveUp(to));
+                }
+                Ok(())
+            }
+            Stage::Ended => Err(Error::Ended),
+            Stage::Sending | Stage::Collecting { .. } => Err(Error::Stale),
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Time, seal: &mut dyn Seal) {
+        match self.stage {
+            Stage::Ended => {}
+            _ if now >= self.deadline => self.end(),
+            Stage::Sending if self.queue.is_empty() => {
+                self.sent_after.push(self.traffic.datagrams + self.traffic.repairs);
+                self.announcements = 0;
+                if self.round >= self.config.rounds {
+                    self.begin_unicast(now, seal);
+                } else {
+                    self.announce(false, seal);
+                    self.stage =
+                        Stage::Collecting { until: now + self.config.window + self.config.round_trip };
+                }
+            }
+            Stage::Sending => {}
+            Stage::Collecting { until } if now >= until => self.end_round(now, seal),
+            Stage::Collecting { .. } if self.announce_at.is_some_and(|due| now >= due) => {
+                self.announce(false, seal);
+            }
+            Stage::Collecting { .. } => {}
+            Stage::Unicast { until } if now >= until && self.unicast.is_idle() => self.end(),
+            Stage::Unicast { .. } => {}
+        }
+    }
+
+    /// Returns what is to be sent at `now`, at most at the pace of the configuration.
+    pub fn poll_transmit(&mut self, now: Time) -> Option<Outgoing> {
+        if now < self.next_due {
+            return None;
+        }
+        let outgoing = self
+            .queue
+            .pop_front()
+            .or_else(|| self.unicast.next().map(|(to, index)| Outgoing::Unicast { to, index }))?;
+        // Who comes late may catch up with one datagram, not with a burst.
+        self.next_due = self.next_due.max(now - self.config.pace) + self.config.pace;
+        match &outgoing {
+            Outgoing::Datagram { index } => {
+                self.traffic.datagrams += 1;
+                self.traffic.multicast_octets += self.datagram(*index).map_or(0, <[u8]>::len) as u64;
+            }
+            Outgoing::Sealed(octets) => self.traffic.multicast_octets += octets.len() as u64,
+            Outgoing::Unicast { index, .. } => {
+                self.traffic.unicasts += 1;
+                self.traffic.unicast_octets += self.datagram(*index).map_or(0, <[u8]>::len) as u64;
+            }
+        }
+        Some(outgoing)
+    }
+
+    /// Says when [`Self::poll_transmit`] or [`Self::handle_timeout`] has something to do; never again after the end.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let waiting = !self.queue.is_empty();
+        let due = match self.stage {
+            Stage::Ended => return None,
+            Stage::Sending => self.next_due,
+            Stage::Collecting { until } => {
+                let due = self.announce_at.map_or(until, |due| due.min(until));
+                if waiting { self.next_due.min(due) } else { due }
+            }
+            Stage::Unicast { until } if !waiting && self.unicast.is_idle() => until,
+            Stage::Unicast { .. } => self.next_due,
+        };
+        Some(due.min(self.deadline))
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Shows a datagram of the batch.
+    pub fn datagram(&self, index: u16) -> Option<&[u8]> {
+        self.datagrams.get(usize::from(index)).map(Vec::as_slice)
+    }
+
+    /// Returns how the batch is divided.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Returns the round, from 1.
+    pub fn round(&self) -> u8 {
+        self.round
+    }
+
+    /// Returns what was sent and heard so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Shows what was learned, for the sender of the next batch.
+    pub fn proactivity(&self) -> &Proactivity {
+        &self.proactivity
+    }
+
+    /// Says whether the sender has ended.
+    pub fn has_ended(&self) -> bool {
+        self.stage == Stage::Ended
+    }
+
+    /// Fills the queue with a round: in the first one the datagrams, and so many repairs of each block.
+    ///
+    /// The blocks are interleaved over the whole round, so that a burst of loss takes a little of many.
+    fn begin_round(&mut self, repairs: &[u32], seal: &mut dyn Seal) {
+        let mut payloads = Vec::new();
+        let mut places = Vec::new();
+        for block in self.shape.block_numbers() {
+            let sources = if self.round == 1 { self.shape.symbols(block).into() } else { 0 };
+            let total = sources + repairs[usize::from(block)];
+            let place = |number: u32| (((u64::from(number) * 2 + 1) << 32) / (u64::from(total) * 2), block);
+            for symbol in 0..sources {
+                let index = self.shape.first(block) + symbol as u16;
+                places.push((place(symbol), Outgoing::Datagram { index }));
+            }
+            for (number, payload) in (sources..).zip(self.repair(block, repairs[usize::from(block)])) {
+                places.push((place(number), Outgoing::Sealed(Vec::new())));
+                payloads.push(payload);
+            }
+        }
+        let mut sealed = if payloads.is_empty() { Vec::new() } else { seal.seal(payloads) }.into_iter();
+        for (_, outgoing) in &mut places {
+            if let Outgoing::Sealed(octets) = outgoing {
+                *octets = sealed.next().unwrap_or_default();
+            }
+        }
+        places.retain(|(_, outgoing)| !matches!(outgoing, Outgoing::Sealed(octets) if octets.is_empty()));
+        places.sort_by_key(|(place, _)| *place);
+        self.traffic.repairs +=
+            places.iter().filter(|(_, o)| matches!(o, Outgoing::Sealed(_))).count() as u64;
+        self.queue.extend(places.into_iter().map(|(_, outgoing)| outgoing));
+        self.stage = Stage::Sending;
+    }
+
+    /// Makes the next `count` repairs of a block.
+    fn repair(&mut self, block: u8, count: u32) -> Vec<Vec<u8>> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let number = usize::from(block);
+        let encoder = self.encoders[number].get_or_insert_with(|| {
+            let first = usize::from(self.shape.first(block));
+            let datagrams = &self.datagrams[first..first + usize::from(self.shape.symbols(block))];
+            BlockEncoder::new(&self.shape, block, datagrams)
+        });
+        let symbols = encoder.repair(self.repaired[number], count);
+        self.repaired[number] += count;
+        let (batch, round, shape) = (self.id, self.round, self.shape);
+        symbols
+            .map(|(symbol_id, symbol)| Repair { batch, round, shape, block, symbol_id, symbol }.to_octets())
+            .collect()
+    }
+
+    /// Ends the time for reports: the next round, or unicast if nobody asked.
+    fn end_round(&mut self, now: Time, seal: &mut dyn Seal) {
+        if self.round == 1 {
+            let outcomes: Vec<_> = self
+                .shape
+                .block_numbers()
+                .map(|block| Outcome {
+                    audience: self.audience[usize::from(block)],
+                    symbols: self.shape.symbols(block),
+                    missing: self.collected.missing(block, self.config.quantile_permille),
+                })
+                .collect();
+            self.proactivity.learn(&outcomes);
+        }
+        let repairs: Vec<_> = self
+            .shape
+            .block_numbers()
+            .map(|block| {
+                let most = usize::from(self.shape.symbols(block)) * REPAIR_FACTOR_MAX;
+                self.collected.repairs(block, self.config.quantile_permille).min(most as u32)
+            })
+            .collect();
+        self.collected.clear();
+        self.announce_at = None;
+        if repairs.iter().all(|count| *count == 0) {
+            self.begin_unicast(now, seal);
+        } else {
+            self.round += 1;
+            self.begin_round(&repairs, seal);
+        }
+    }
+
+    fn begin_unicast(&mut self, now: Time, seal: &mut dyn Seal) {
+        self.announce(true, seal);
+        // Encoders hold twice the batch, and no repair is made any more.
+        self.encoders.clear();
+        self.stage = Stage::Unicast { until: now + self.config.linger };
+    }
+
+    fn announce(&mut self, last: bool, seal: &mut dyn Seal) {
+        self.announcements += 1;
+        self.announce_at = None;
+        let announcement = Announcement {
+            batch: self.id,
+            round: self.round,
+            last,
+            shape: self.shape,
+            window_ms: u16::try_from(self.config.window.as_millis()).expect("the configuration was checked"),
+            receivers: self.receivers,
+            heard: if last { Vec::new() } else { self.collected.heard() },
+        };
+        let sealed = seal.seal(vec![announcement.to_octets()]);
+        self.traffic.announcements += sealed.len() as u64;
+        self.queue.extend(sealed.into_iter().map(Outgoing::Sealed));
+    }
+
+    fn end(&mut self) {
+        self.stage = Stage::Ended;
+        self.queue.clear();
+        self.encoders.clear();
+        self.unicast = Unicast::default();
+        self.events.push_back(Event::Ended);
+    }
+}

@@ -1,0 +1,69 @@
+//! Nodes and keys of the tree as GDOI names them.
+
+use claviger_crypto::SecretBytes;
+use claviger_gdoi::{
+    lkh,
+    lkh_32::{self, HeldKey},
+    push::KekMaterial,
+    wire::lkh_32::PathArray,
+};
+use claviger_group::CookiePair;
+use claviger_keytree::{KeyRef, Leaf, NodeId, id_32};
+use claviger_keywrap::Engine;
+
+use super::Group;
+
+/// The octets of an IV.
+const IV_LEN: usize = 16;
+
+impl Group {
+    /// Names nodes and their keys as RFC 6407 does. The tree keeps bare keys; the IV that goes with each is derived
+    /// from it, all at once.
+    pub(super) fn links(&self, keys: &[(NodeId, KeyRef<'_>)]) -> Vec<lkh::Link> {
+        let mut ivs = vec![0; keys.len() * IV_LEN];
+        Engine::best()
+            .derive_iv(keys.iter().map(|(_, key)| key.key), &mut ivs)
+            .expect("the keys of a tree have one length");
+        let (ivs, _) = ivs.as_chunks::<IV_LEN>();
+        let link = |((node, key), iv): (&(NodeId, KeyRef<'_>), &[u8; IV_LEN])| {
+            let id = self.lkh_ids.id(*node).expect("the policy keeps the tree within 16-bit LKH ids");
+            lkh::Link::new(id, key.handle.as_u32(), *iv, key.key)
+        };
+        keys.iter().zip(ivs).map(link).collect()
+    }
+
+    /// Names a member's path as LKH-32 does.
+    pub(super) fn path_array(&self, leaf: Leaf) -> PathArray {
+        let path = self.tree.path(leaf).expect("a member has a leaf");
+        let keys = path.iter().map(|(_, key)| (handle(*key), SecretBytes::copy_of(key.key)));
+        let degree = self.wire_degree();
+        PathArray { degree, first: node_id(leaf.node()), keys: keys.collect() }
+    }
+
+    /// Shows the tree's degree as LKH-32 writes it.
+    pub(super) fn wire_degree(&self) -> lkh_32::Degree {
+        lkh_32::Degree::new(self.tree.degree().k()).expect("both have degrees of 2 to 8")
+    }
+
+    /// Shows the KEK in force: the root of the tree.
+    pub(super) fn kek_material(&self) -> KekMaterial {
+        let (_, root) = self.tree.root();
+        kek_of(self.kek.spi, root)
+    }
+}
+
+/// Makes a KEK of a root's key.
+fn kek_of(spi: CookiePair, root: KeyRef<'_>) -> KekMaterial {
+    let held = HeldKey { handle: handle(root), key: SecretBytes::copy_of(root.key) };
+    lkh_32::kek_material(spi, &held.key).expect("a tree's keys have 16 or 32 octets")
+}
+
+/// Names a node as LKH-32 does.
+pub(super) fn node_id(node: NodeId) -> lkh_32::NodeId {
+    lkh_32::NodeId(id_32(node).expect("the policy keeps the tree within 32-bit ids"))
+}
+
+/// Names a key of a node as LKH-32 does.
+pub(super) fn handle(key: KeyRef<'_>) -> lkh_32::Handle {
+    lkh_32::Handle(key.handle.as_u32())
+}

@@ -1,0 +1,44 @@
+//! A member's keys of the group's key tree, as the group's KEK management has them.
+
+use claviger_gdoi::{
+    Error,
+    lkh::KeyArray,
+    lkh_32::KeyPath,
+    push::KekMaterial,
+    wire::{KeyDownload, SaKek},
+};
+
+/// The keys from a member's leaf to the root, which is the group KEK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TreeKeys {
+    /// As RFC 6407 names and sends them.
+    Lkh(KeyArray),
+    /// Of a tree with 32-bit node ids.
+    Lkh32(KeyPath),
+}
+
+impl TreeKeys {
+    /// Takes the keys that a GROUPKEY-PULL brought for a rekey SA, with the KEK that they lead to; none if it brought
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KeyArray::new`] and [`KeyPath::new`].
+    pub(crate) fn downloaded(policy: &SaKek, kd: &KeyDownload) -> Result<Option<(Self, KekMaterial)>, Error> {
+        if let Some(lkh) = kd.lkh.as_ref().filter(|lkh| lkh.spi == policy.spi)
+            && let Some(download) = &lkh.download
+        {
+            let array = KeyArray::new(download, policy.cipher)?;
+            let kek = array.kek(policy.spi);
+            return Ok(Some((Self::Lkh(array), kek)));
+        }
+        if let Some(lkh) = kd.lkh_32.as_ref().filter(|lkh| lkh.spi == policy.spi)
+            && let Some(download) = &lkh.path
+        {
+            let path = KeyPath::new(download, policy.cipher)?;
+            let kek = path.kek(policy.spi)?;
+            return Ok(Some((Self::Lkh32(path), kek)));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,90 @@
+//! The keys of a tree with 32-bit node ids: their codecs, and a member that gathers made-up updates.
+#![no_main]
+
+use claviger_crypto::cipher::CipherAlgorithm;
+use claviger_fuzz::{claim, group, script};
+use claviger_gdoi::{
+    lkh_32::{KeyPath, NodeId, Wrap, pack},
+    wire::lkh_32::{PathArray, Under, Update},
+};
+use claviger_wire::Writer;
+use libfuzzer_sys::fuzz_target;
+
+const CIPHER: CipherAlgorithm = CipherAlgorithm::Aes128Cbc;
+
+fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut w = Writer::new();
+    write(&mut w);
+    w.into_octets()
+}
+
+fn encode(update: &Update) -> Vec<u8> {
+    written(|w| update.encode(w).expect("an update that was read can be written"))
+}
+
+/// What was read is packed again, and nothing of it is lost.
+fn repack(update: &Update) {
+    let head = *update.head();
+    let under = |target: NodeId, under| match under {
+        Under::Itself => target,
+        Under::Child(place) => target.child(head.degree, place).expect("the decoder checked the child"),
+    };
+    let wraps = update.entries().map(|(entry, wrapped)| Wrap {
+        target: entry.target,
+        under: under(entry.target, entry.under),
+        handle: entry.handle,
+        wrapped,
+    });
+    let wraps: Vec<_> = wraps.collect();
+    for room in [80, 500] {
+        // A target may stand in two records; then a key may be there twice, which a key server does not send.
+        let Ok(packed) = pack(head, wraps.iter().copied(), room) else { continue };
+        assert!(packed.iter().all(|update| update.encoded_len() <= room));
+        assert_eq!(packed.iter().map(|update| update.entries().len()).sum::<usize>(), update.entries().len());
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    if let Ok(path) = PathArray::decode(input) {
+        let encode =
+            |path: &PathArray| written(|w| path.encode(w).expect("a path that was read can be written"));
+        claim::survives(&path, encode, PathArray::decode);
+        if let Ok(held) = KeyPath::new(&path, CIPHER) {
+            assert_eq!(held.to_array(), path);
+        }
+    }
+    if let Ok(update) = Update::decode(input) {
+        claim::survives(&update, encode, Update::decode);
+        assert_eq!(encode(&update).len() + 4, update.encoded_len());
+        repack(&update);
+    }
+
+    // Several messages of one rekey, or of several.
+    let held = KeyPath::new(&group::path_32(), CIPHER).expect("the path is sound");
+    let mut gathering = None;
+    for (_, body) in script::pieces(input) {
+        let Ok(update) = Update::decode(body) else { continue };
+        let staged = match &mut gathering {
+            None => match held.gather(&update, CIPHER) {
+                Ok((begun, staged)) => {
+                    gathering = Some(begun);
+                    staged
+                }
+                Err(_) => continue,
+            },
+            Some(gathering) => {
+                let before = gathering.clone();
+                let taken = gathering.take(&update);
+                assert!(taken.is_ok() || *gathering == before, "an error changes nothing");
+                taken.unwrap_or(None)
+            }
+        };
+        if let Some(staged) = staged {
+            let root = staged.path().keys().last().expect("a path has a root");
+            assert_eq!(root.handle, update.head().root_handle);
+            let mut path = held.clone();
+            path.commit(staged);
+            assert!(path.gather(&update, CIPHER).is_err(), "the root is no newer");
+        }
+    }
+});

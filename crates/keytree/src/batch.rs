@@ -9,9 +9,9 @@ use crate::{
     plan::{Fate, Mark, Plan},
 };
 
-/// Families whose rows are fetched from memory at once, before any of them is changed: enough to keep the memory
-/// busy, and few enough to stay in the nearest cache. One by one, each would be waited for.
-const VISITED_TOGETHER: usize = 32;
+/// Families whose rows are asked for before they are visited: enough to keep the memory busy meanwhile, and few enough
+/// to stay in the nearest cache. One by one, each would be waited for.
+const FETCHED_AHEAD: usize = 32;
 
 impl KeyTree {
     /// Lets `joins` members join and the members at `leaves` depart, in one rekey.
@@ -159,17 +159,19 @@ impl KeyTree {
                 }
                 break;
             }
-            for parents in plan.level(marks, level + 1).chunks(VISITED_TOGETHER) {
-                let count = parents.iter().map(Mark::children).sum();
-                let (mut families, others) = children.split_at(count);
-                children = others;
-                self.nodes.fetch::<VISITED_TOGETHER>(level + 1, parents.iter().map(|parent| parent.index));
-                self.come_and_go(level, families, &delivery);
-                for parent in parents {
-                    let (family, others) = families.split_at(parent.children());
-                    families = others;
-                    self.change_family(NodeId::new(level + 1, parent.index), parent, family, &mut delivery);
+            let parents = plan.level(marks, level + 1);
+            let mut ahead = parents.iter();
+            for parent in ahead.by_ref().take(FETCHED_AHEAD) {
+                self.nodes.fetch_ahead(level + 1, parent.index);
+            }
+            for parent in parents {
+                if let Some(parent) = ahead.next() {
+                    self.nodes.fetch_ahead(level + 1, parent.index);
                 }
+                let (family, others) = children.split_at(parent.children());
+                children = others;
+                self.come_and_go(level, family, &delivery);
+                self.change_family(NodeId::new(level + 1, parent.index), parent, family, &mut delivery);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Who receives a new key under which other: the wraps of a rekey, written as they are found.
 
+use std::hint::select_unpredictable;
+
 use crate::{
     Handle, Rekey, Wrap,
     nodes::{FamilyMut, HANDLE_LEN},
@@ -57,6 +59,9 @@ impl<'a, const L: usize> Delivery<'a, L> {
     /// them that are `heirs`.
     #[inline]
     pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
+        if marked.is_empty() {
+            return self.visit_packed(target, heirs, marked, family);
+        }
         match family.into_rows() {
             Ok((handles, keys)) => self.visit_rows(target, heirs, marked, handles, keys),
             Err(family) => self.visit_packed(target, heirs, marked, family),
@@ -75,36 +80,36 @@ impl<'a, const L: usize> Delivery<'a, L> {
         handles: &mut [[u8; HANDLE_LEN]],
         keys: &mut [[u8; L]],
     ) {
-        let mut next_marked = 0;
+        let Self { drawn, keys: all_keys, handles: all_handles, places, wraps, changed, known, .. } = self;
+        let (mut next_marked, mut next_key, mut next_wrap) = (0, self.next_key, self.next_wrap);
+        let drawn = drawn.as_u32();
         for (place, (row_handle, row_key)) in (0..).zip(handles.iter_mut().zip(keys)) {
             let [is_marked, is_heir] = [target.marked, heirs].map(|mask| mask >> place & 1);
-            let child = marked.get(next_marked).unwrap_or(target);
+            let child = &marked[next_marked.min(marked.len() - 1)];
             next_marked += usize::from(is_marked);
 
-            let changes = is_marked == 1 && child.is_there();
             let is_advanced = child.fate == Fate::Advanced;
-            let new = child.position as usize + if is_advanced { self.changed } else { 0 };
-            let drawn = self.drawn.as_u32();
-            let advanced_handle =
-                self.handles.get(child.position as usize).map_or(drawn, |handle| handle.as_u32());
-            let new_handle = if is_advanced { advanced_handle } else { drawn };
-
+            let position = child.position as usize;
+            let new = position + select_unpredictable(is_advanced, *changed, 0);
+            let held = next_key;
             let held_handle = u32::from_ne_bytes(*row_handle);
-            let held = self.next_key;
-            self.keys[held] = *row_key;
-            self.handles[held - self.changed] = Handle::from_u32(held_handle);
-            self.places[held - self.known] = place;
-            self.next_key += usize::from(is_heir & !is_marked);
+            all_keys[held] = *row_key;
+            all_handles[held - *changed] = Handle::from_u32(held_handle);
+            places[held - *known] = place;
+            next_key += usize::from(is_heir & !is_marked);
 
-            let under = if is_marked == 1 { new } else { held };
-            self.wraps[self.next_wrap] = Wrap { target: target.position, under: under as u32 };
-            self.next_wrap += usize::from(is_heir);
+            let under = select_unpredictable(is_marked == 1, new, held);
+            wraps[next_wrap] = Wrap { target: target.position, under: under as u32 };
+            next_wrap += usize::from(is_heir);
 
             // A child that does not change gets what it had.
-            let after = if changes { new } else { held };
-            *row_key = self.keys[after];
-            *row_handle = if changes { new_handle } else { held_handle }.to_ne_bytes();
+            let changes = (is_marked == 1) & child.is_there();
+            *row_key = all_keys[select_unpredictable(changes, new, held)];
+            let advanced_handle = all_handles[select_unpredictable(is_advanced, position, 0)].as_u32();
+            let new_handle = select_unpredictable(is_advanced, advanced_handle, drawn);
+            *row_handle = select_unpredictable(changes, new_handle, held_handle).to_ne_bytes();
         }
+        (self.next_key, self.next_wrap) = (next_key, next_wrap);
     }
 
     /// Visits a family whose children have rows only where they are there.

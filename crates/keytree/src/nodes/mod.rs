@@ -19,6 +19,7 @@ mod family;
 mod memory;
 mod pool;
 
+use claviger_keywrap::fetch_ahead;
 use zeroize::Zeroize;
 
 use self::{
@@ -36,9 +37,6 @@ const DIRECT: u8 = PACKED_ROWS.len() as u8;
 /// A direct block is packed when this many nodes are left in it: fewer than the largest packed block holds, so that a
 /// segment that swings about either number is not packed and unpacked each time.
 const DIRECT_NODES_MIN: u32 = 32;
-
-/// What a CPU fetches at once, in octets, on most machines.
-const CACHE_LINE: usize = 64;
 
 /// The keys of all nodes of a tree.
 pub(crate) struct Nodes {
@@ -133,33 +131,19 @@ impl Nodes {
         }
     }
 
-    /// Reads a little of the rows of the children of each node of `parents`, so that they are in the cache when they are
-    /// changed.
-    pub(crate) fn fetch<const N: usize>(&self, level: u8, parents: impl Iterator<Item = u32>) {
+    /// Asks for the rows of the children of a node, which will be changed soon.
+    #[inline]
+    pub(crate) fn fetch_ahead(&self, level: u8, parent: u32) {
         let Some(directory) = self.levels.get(usize::from(level) - 1) else { return };
-        // First where they are, and then nothing but reading: so the CPU has as many reads under way as it can.
-        let mut lines: [&[u8]; N] = [&[]; N];
-        let mut handles: [&[u8]; N] = [&[]; N];
-        for ((parent, line), handle) in parents.zip(&mut lines).zip(&mut handles) {
-            let (number, first) = self.cut.family(parent);
-            let segment = directory.segment(number);
-            if segment.occupied != 0 {
-                let (block_handles, keys) = self.pools[usize::from(segment.class)].block(segment.spot());
-                let first = row(segment, first);
-                *handle = &block_handles[first * HANDLE_LEN..];
-                *line = &keys[first * self.key_len..];
-            }
+        let (number, first) = self.cut.family(parent);
+        let segment = directory.segment(number);
+        if segment.occupied != 0 {
+            let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.spot());
+            let first = row(segment, first);
+            let rows = first..(first + self.cut.k() as usize).min(handles.len() / HANDLE_LEN);
+            fetch_ahead(&handles[rows.start * HANDLE_LEN..rows.end * HANDLE_LEN]);
+            fetch_ahead(&keys[rows.start * self.key_len..rows.end * self.key_len]);
         }
-        let mut read = 0;
-        for handle in handles {
-            read ^= handle.first().copied().unwrap_or(0);
-        }
-        for start in (0..self.cut.k() as usize * self.key_len).step_by(CACHE_LINE) {
-            for line in lines {
-                read ^= line.get(start).copied().unwrap_or(0);
-            }
-        }
-        std::hint::black_box(read);
     }
 
     /// Sets the key of a node, and brings the node into being if it is not there. Its level is there, `handle` is of

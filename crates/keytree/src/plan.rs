@@ -30,8 +30,8 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) index: u32,
-    /// The place of its key among those drawn, or among those advanced.
-    pub(crate) position: u32,
+    /// The number of its key in the rekey: those drawn count first, then those advanced.
+    pub(crate) key: u32,
     /// The children with remaining members below them: those who must receive the new key. Joiners need not,
     /// because they get their whole path by other means.
     pub(crate) heirs: u8,
@@ -122,7 +122,7 @@ impl Plan {
         let heirs = tree.nodes.children(tree.root_id());
         let fate = if heirs == 0 { Fate::Replaced } else { Fate::UnderPrevious };
         plan.ends.resize(usize::from(tree.depth), 0);
-        plan.push(tree.depth, Mark { index: 0, position: 0, heirs, marked: 0, fate, left: false });
+        plan.push(tree.depth, Mark { index: 0, key: 0, heirs, marked: 0, fate, left: false });
         plan.ends.push(1);
         plan
     }
@@ -146,11 +146,21 @@ impl Plan {
         for level in 1..=plan.depth.max(tree.depth) {
             plan.mark_level(tree, level);
         }
+        plan.number_advanced();
         plan
     }
 
+    /// Numbers the keys that are advanced behind those that are drawn, once it is known how many these are.
+    fn number_advanced(&mut self) {
+        let drawn = self.rekey.changed.len() as u32;
+        if !self.rekey.advanced.is_empty() {
+            let advanced = self.rekey.marks.iter_mut().filter(|mark| mark.fate == Fate::Advanced);
+            advanced.for_each(|mark| mark.key += drawn);
+        }
+    }
+
     fn mark_leaves(&mut self) {
-        let mark = |index, fate, left| Mark { index, position: 0, heirs: 0, marked: 0, fate, left };
+        let mark = |index, fate, left| Mark { index, key: 0, heirs: 0, marked: 0, fate, left };
         let (mut next, mut gone) = (0, 0);
         loop {
             let (joined, departed) = (self.joined.get(next), self.departed.get(gone));
@@ -223,7 +233,7 @@ impl Plan {
             (true, true) if heirs.is_power_of_two() => Fate::Replaced,
             (true, true) => Fate::UnderPrevious,
         };
-        let mark = Mark { index: node.index(), position: 0, heirs, marked: marks, fate, left };
+        let mark = Mark { index: node.index(), key: 0, heirs, marked: marks, fate, left };
         self.push(node.level(), mark);
         mark.children()
     }
@@ -235,18 +245,18 @@ impl Plan {
         match mark.fate {
             Fate::Absent => {}
             Fate::Advanced => {
-                mark.position = self.rekey.advanced.len() as u32;
+                mark.key = self.rekey.advanced.len() as u32;
                 self.rekey.advanced.push(node);
             }
             Fate::Removed => self.rekey.removed.push(node),
             Fate::Created | Fate::Replaced => {
-                mark.position = self.rekey.changed.len() as u32;
+                mark.key = self.rekey.changed.len() as u32;
                 self.rekey.changed.push(node);
                 self.wraps += count(mark.heirs);
                 self.held += count(mark.heirs & !mark.marked);
             }
             Fate::UnderPrevious => {
-                mark.position = self.rekey.changed.len() as u32;
+                mark.key = self.rekey.changed.len() as u32;
                 self.rekey.changed.push(node);
                 self.wraps += 1;
                 self.held += 1;

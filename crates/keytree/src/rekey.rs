@@ -7,7 +7,9 @@
 
 use claviger_keywrap::Job;
 
-use crate::{Degree, Handle, KeyLength, KeyRef, Leaf, NodeId, TreeConfig, keys::Keys, plan::Mark};
+use crate::{
+    Degree, Handle, KeyLength, KeyRef, Leaf, NodeId, TreeConfig, deliver::ROOM_BEHIND, keys::Keys, plan::Mark,
+};
 
 /// One change of the tree: what to store, and what to send. It holds all keys that sending needs, and so does not
 /// depend on the tree's later changes.
@@ -98,14 +100,13 @@ impl Rekey {
         // The lengths of the others stay: a change overwrites what it needs of them.
     }
 
-    /// Makes room for what a change of so many wraps writes, under so many keys that members hold: one more of each, for
-    /// what is written before it is known whether it is wanted.
+    /// Makes room for what a change of so many wraps writes, under so many keys that members hold.
     pub(crate) fn make_room(&mut self, wraps: usize, held: usize) {
         let known = self.changed.len() + self.advanced.len();
-        grow(&mut self.wraps, wraps + 1, Wrap { target: 0, under: 0 });
-        grow(&mut self.handles, self.advanced.len() + held + 1, Handle::from_u32(0));
-        grow(&mut self.places, held + 1, 0);
-        self.keys.make_room(known + held + 1);
+        grow(&mut self.wraps, wraps + ROOM_BEHIND, Wrap { target: 0, under: 0 });
+        grow(&mut self.handles, self.advanced.len() + held + ROOM_BEHIND, Handle::from_u32(0));
+        grow(&mut self.places, held + ROOM_BEHIND, 0);
+        self.keys.make_room(known + held + ROOM_BEHIND);
     }
 
     /// Cuts off what was not needed of the room for `wraps` wraps under `held` keys that members hold.

@@ -1,17 +1,17 @@
 //! Joins, departures and refreshes: the changes of a tree.
 
-use std::convert::Infallible;
-
 use claviger_crypto::Random;
 use claviger_keywrap::Engine;
 
 use crate::{
-    Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError, UnderKey, Wrap,
-    keys::Keys,
-    nodes::FamilyMut,
+    Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError,
+    deliver::Delivery,
     plan::{Fate, Mark, Plan},
-    rekey::Held,
 };
+
+/// Families whose rows are asked for before they are visited: enough to keep the memory busy meanwhile, and few enough
+/// to stay in the nearest cache. One by one, each would be waited for.
+const FETCHED_AHEAD: usize = 32;
 
 impl KeyTree {
     /// Lets `joins` members join and the members at `leaves` depart, in one rekey.
@@ -37,9 +37,9 @@ impl KeyTree {
         if joins == 0 && leaves.is_empty() {
             return Ok(self.no_rekey());
         }
-        let plan = Plan::lowest(self, joins, leaves)?;
-        let joined = plan.joined.iter().copied().map(Leaf::new).collect();
-        Ok(Rekey { joined, ..self.carry_out(plan, random)? })
+        let spare = self.spare();
+        let plan = Plan::lowest(self, joins, leaves, spare)?;
+        self.carry_out(plan, None, random)
     }
 
     /// Lets members join at the leaves `joined`, and those at `leaves` depart, as [`KeyTree::batch`] does. A joiner's
@@ -58,8 +58,9 @@ impl KeyTree {
         if joined.is_empty() && leaves.is_empty() {
             return Ok(self.no_rekey());
         }
-        let plan = Plan::at(self, joined, leaves)?;
-        Ok(Rekey { joined: joined.to_vec(), ..self.carry_out(plan, random)? })
+        let spare = self.spare();
+        let plan = Plan::at(self, joined, leaves, spare)?;
+        self.carry_out(plan, Some(joined), random)
     }
 
     /// Replaces the root's key alone, under the previous one: a rekey that time demands, not a departure.
@@ -68,26 +69,58 @@ impl KeyTree {
     ///
     /// [`TreeError::EpochsExhausted`], with nothing changed.
     pub fn refresh(&mut self, random: &mut dyn Random) -> Result<Rekey, TreeError> {
-        let plan = Plan::refresh(self);
-        self.carry_out(plan, random)
+        let spare = self.spare();
+        let plan = Plan::refresh(self, spare);
+        self.carry_out(plan, None, random)
+    }
+
+    /// Takes back a rekey that is done with. Its keys are erased, and the next change takes its memory: where rekeys are
+    /// large and follow each other, half of their time would else go into memory that is given back and taken again.
+    pub fn recycle(&mut self, mut rekey: Rekey) {
+        rekey.clear();
+        self.spare = Some(rekey);
     }
 
     fn no_rekey(&self) -> Rekey {
         Rekey::none(self.epoch, self.root_id(), self.config.degree, self.config.key_length)
     }
 
-    fn carry_out(&mut self, mut plan: Plan, random: &mut dyn Random) -> Result<Rekey, TreeError> {
+    fn spare(&mut self) -> Rekey {
+        let spare = self.spare.take();
+        spare.filter(|spare| spare.fits(self.config)).unwrap_or_else(|| self.no_rekey())
+    }
+
+    /// Carries out a plan. The joiners' leaves are told in the order of `joined`, or else lowest first.
+    fn carry_out(
+        &mut self,
+        mut plan: Plan,
+        joined: Option<&[Leaf]>,
+        random: &mut dyn Random,
+    ) -> Result<Rekey, TreeError> {
         //= rfc6407#section-5.6.3.1
         //# Each new key distributed by the GCKS for this node will have a key handle identity distinct from
         //# previous or successive key handles specified for this node.
         let drawn = Handle::drawn(self.epoch + 1).ok_or(TreeError::EpochsExhausted)?;
-        let mut rekey = self.draw(&mut plan, drawn, random);
+        let mut rekey = self.no_rekey();
+        std::mem::swap(&mut rekey, &mut plan.rekey);
+        rekey.epoch = drawn.epoch();
+        rekey.root = NodeId::new(plan.depth, 0);
+        rekey.drawn = drawn;
+        match joined {
+            Some(joined) => rekey.joined.extend_from_slice(joined),
+            None => rekey.joined.extend(plan.joined.iter().copied().map(Leaf::new)),
+        }
+        rekey.make_room(plan.wraps, plan.held);
+        self.draw(&mut rekey, random);
         // From here on nothing fails.
         self.nodes.set_levels(self.nodes.levels().max(usize::from(plan.depth) + 1));
+        let marks = std::mem::take(&mut rekey.marks);
         match self.config.key_length {
-            KeyLength::Octets16 => self.change::<16>(&plan, &mut rekey),
-            KeyLength::Octets32 => self.change::<32>(&plan, &mut rekey),
+            KeyLength::Octets16 => self.change(&plan, &marks, Delivery::<16>::new(&mut rekey)),
+            KeyLength::Octets32 => self.change(&plan, &marks, Delivery::<32>::new(&mut rekey)),
         }
+        rekey.marks = marks;
+        rekey.trim(plan.wraps, plan.held);
         self.nodes.set_levels(usize::from(plan.depth) + 1);
         self.epoch = rekey.epoch;
         self.depth = plan.depth;
@@ -96,67 +129,62 @@ impl KeyTree {
         Ok(rekey)
     }
 
-    /// Makes all keys of a rekey, and lists the nodes that they are for.
-    fn draw(&self, plan: &mut Plan, drawn: Handle, random: &mut dyn Random) -> Rekey {
-        let length = self.config.key_length;
-        let Ok(new) = Keys::filled(plan.changed.len(), length, |octets| {
-            random.fill(octets);
-            Ok::<_, Infallible>(())
-        });
+    /// Makes the keys of a rekey: those that it draws, and those that follow from others.
+    fn draw(&self, rekey: &mut Rekey, random: &mut dyn Random) {
+        let Rekey { changed, advanced, keys, handles, .. } = rekey;
+        let (new, others) = keys.octets_mut(changed.len());
+        random.fill(new);
         let before = |node: &NodeId| self.key(*node).expect("an advanced node was there");
-        let advanced_keys = Keys::filled(plan.advanced.len(), length, |octets| {
-            Engine::best().advance(plan.advanced.iter().map(|node| before(node).key), octets)
-        });
-        let handles = plan.advanced.iter().map(|node| {
-            before(node)
-                .handle
-                .advanced()
-                .expect("a key that has been advanced as often as can be is replaced")
-        });
-        Rekey {
-            advanced_handles: handles.collect(),
-            advanced_keys: advanced_keys
-                .expect("the keys of a tree have one length, and so have their successors"),
-            changed: std::mem::take(&mut plan.changed),
-            advanced: std::mem::take(&mut plan.advanced),
-            removed: std::mem::take(&mut plan.removed),
-            wraps: Vec::with_capacity(plan.wraps),
-            drawn,
-            new,
-            held: Held::with_capacity(plan.held, length),
-            ..Rekey::none(drawn.epoch(), NodeId::new(plan.depth, 0), self.config.degree, length)
+        let length = advanced.len() * self.config.key_length.octets();
+        Engine::best()
+            .advance(advanced.iter().map(|node| before(node).key), &mut others[..length])
+            .expect("the keys of a tree have one length, and so have their successors");
+        for (node, handle) in advanced.iter().zip(handles) {
+            let after = before(node).handle.advanced();
+            *handle = after.expect("a key that has been advanced as often as can be is replaced");
         }
     }
 
     /// Changes the nodes and says what is wrapped under what, level by level. Keys have `L` octets.
-    fn change<const L: usize>(&mut self, plan: &Plan, rekey: &mut Rekey) {
+    fn change<const L: usize>(&mut self, plan: &Plan, marks: &[Mark], mut delivery: Delivery<'_, L>) {
         for level in 0..plan.levels() {
-            let marks = plan.level(level);
-            self.come_and_go(level, marks, rekey);
+            let mut children = plan.level(marks, level);
             if level + 1 == plan.levels() {
                 // The top has no parent whose family it could be changed with.
-                for mark in marks {
-                    if let Some((handle, key)) = key_after::<L>(mark, rekey) {
+                self.come_and_go(level, children, &delivery);
+                for mark in children {
+                    if let Some((handle, key)) = delivery.key_after(mark) {
                         self.nodes.set(NodeId::new(level, mark.index), handle, key);
                     }
                 }
                 break;
             }
-            let mut children = marks;
-            for mark in plan.level(level + 1) {
-                let (family, others) = children.split_at(usize::from(mark.children));
+            let parents = plan.level(marks, level + 1);
+            let mut ahead = parents.iter();
+            for parent in ahead.by_ref().take(FETCHED_AHEAD) {
+                self.nodes.fetch_ahead(level + 1, parent.index);
+            }
+            for parent in parents {
+                if let Some(parent) = ahead.next() {
+                    self.nodes.fetch_ahead(level + 1, parent.index);
+                }
+                let (family, others) = children.split_at(parent.children());
                 children = others;
-                self.change_family::<L>(NodeId::new(level + 1, mark.index), mark, family, rekey);
+                self.come_and_go(level, family, &delivery);
+                self.change_family(NodeId::new(level + 1, parent.index), parent, family, &mut delivery);
             }
         }
     }
 
     /// Removes the nodes of a level that vanish, and brings new ones into being.
-    fn come_and_go(&mut self, level: u8, marks: &[Mark], rekey: &Rekey) {
+    fn come_and_go<const L: usize>(&mut self, level: u8, marks: &[Mark], delivery: &Delivery<'_, L>) {
         for mark in marks {
             let node = NodeId::new(level, mark.index);
             match mark.fate {
-                Fate::Created => self.nodes.set(node, rekey.drawn, rekey.new.key(mark.position as usize)),
+                Fate::Created => {
+                    let (handle, key) = delivery.key_after(mark).expect("a new node has a key");
+                    self.nodes.set(node, handle, key);
+                }
                 Fate::Removed => self.nodes.remove(node),
                 _ => {}
             }
@@ -171,68 +199,18 @@ impl KeyTree {
         target: NodeId,
         mark: &Mark,
         marked: &[Mark],
-        rekey: &mut Rekey,
+        delivery: &mut Delivery<'_, L>,
     ) {
         if mark.fate == Fate::UnderPrevious {
             let previous = self.key(target).expect("a node with a previous key is in the tree");
-            let key = previous.key.first_chunk::<L>().expect("keys have one length");
-            let under = rekey.held.push_previous(previous.handle, key);
-            rekey.wraps.push(Wrap { target, under });
+            let key = previous.key.first_chunk().expect("keys have one length");
+            delivery.under_previous(mark, previous.handle, key);
         }
         let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced) && mark.heirs != 0;
         if !delivers && marked.iter().all(|child| matches!(child.fate, Fate::Absent | Fate::Removed)) {
             return;
         }
-        let first_child = target.index() * u32::from(self.config.degree.k());
-        let mut family: FamilyMut<'_, L> = self.nodes.family_mut(target);
-        for child in marked {
-            if let Some((handle, key)) = key_after::<L>(child, rekey) {
-                family.set(child.index - first_child, handle, key);
-            }
-        }
-        if delivers {
-            deliver(target, mark, marked, &family, rekey);
-        }
-    }
-}
-
-/// Finds the handle and the key that a node has after the change; none if it is not there.
-#[inline]
-fn key_after<'a, const L: usize>(mark: &Mark, rekey: &'a Rekey) -> Option<(Handle, &'a [u8; L])> {
-    let position = mark.position as usize;
-    match mark.fate {
-        Fate::Absent | Fate::Removed => None,
-        Fate::Advanced => Some((rekey.advanced_handles[position], &rekey.advanced_keys.all()[position])),
-        Fate::Created | Fate::Replaced | Fate::UnderPrevious => {
-            Some((rekey.drawn, &rekey.new.all()[position]))
-        }
-    }
-}
-
-/// Says under which keys of its children the new key of a node goes.
-#[inline]
-fn deliver<const L: usize>(
-    target: NodeId,
-    mark: &Mark,
-    marked: &[Mark],
-    family: &FamilyMut<'_, L>,
-    rekey: &mut Rekey,
-) {
-    let mut renewed = marked.iter().filter(|child| child.heirs != 0);
-    let mut heirs = mark.heirs;
-    while heirs != 0 {
-        let place = heirs.trailing_zeros();
-        heirs &= heirs - 1;
-        let under = if mark.renewed >> place & 1 == 1 {
-            let child = renewed.next().expect("an heir with a changed key is marked");
-            match child.fate {
-                Fate::Advanced => UnderKey::Advanced(child.position),
-                _ => UnderKey::New(child.position),
-            }
-        } else {
-            let (handle, key) = family.key(place);
-            rekey.held.push_child(place as u8, handle, key)
-        };
-        rekey.wraps.push(Wrap { target, under });
+        let heirs = if delivers { mark.heirs } else { 0 };
+        delivery.visit(mark, heirs, marked, self.nodes.family_mut(target));
     }
 }

@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use claviger_crypto::secret::ct_eq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::KeyLength;
 
-/// Many keys of one length, erased when dropped. They never grow beyond their first room, so that no copy stays
-/// behind.
+/// Room for many keys of one length, erased when dropped.
 #[derive(Clone)]
 pub(crate) struct Keys {
     key_len: usize,
@@ -16,51 +14,48 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Makes room for `count` keys.
-    pub(crate) fn with_capacity(count: usize, key_length: KeyLength) -> Self {
-        let key_len = key_length.octets();
-        Self { key_len, octets: Zeroizing::new(Vec::with_capacity(count * key_len)) }
+    /// Holds no keys.
+    pub(crate) fn none(key_length: KeyLength) -> Self {
+        Self { key_len: key_length.octets(), octets: Zeroizing::new(Vec::new()) }
     }
 
-    /// Makes `count` keys that `fill` writes in place, and hands on its error.
-    pub(crate) fn filled<E>(
-        count: usize,
-        key_length: KeyLength,
-        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
-    ) -> Result<Self, E> {
-        let key_len = key_length.octets();
-        let mut octets = Zeroizing::new(vec![0; count * key_len]);
-        fill(&mut octets)?;
-        Ok(Self { key_len, octets })
+    /// Returns the length of each key in octets.
+    pub(crate) fn key_len(&self) -> usize {
+        self.key_len
     }
 
-    /// Adds a key, for which there is room. Keys have `L` octets.
-    #[inline]
-    pub(crate) fn push<const L: usize>(&mut self, key: &[u8; L]) {
-        debug_assert_eq!(L, self.key_len, "keys have one length");
-        debug_assert!(self.octets.len() + L <= self.octets.capacity(), "there is room for the key");
-        self.octets.extend_from_slice(key);
+    /// Erases the keys from the one numbered `first` on. Their room stays.
+    pub(crate) fn erase(&mut self, first: usize) {
+        self.octets[first * self.key_len..].zeroize();
     }
 
-    /// Shows all keys, of `L` octets.
-    pub(crate) fn all<const L: usize>(&self) -> &[[u8; L]] {
-        debug_assert_eq!(L, self.key_len, "keys have one length");
-        self.octets.as_chunks().0
+    /// Makes room for `count` keys in the place of those there are, which are erased.
+    pub(crate) fn make_room(&mut self, count: usize) {
+        let length = count * self.key_len;
+        if length > self.octets.capacity() {
+            self.octets = Zeroizing::new(vec![0; length]);
+        } else if length > self.octets.len() {
+            self.octets.resize(length, 0);
+        }
     }
 
     /// Shows a key.
+    #[inline]
     pub(crate) fn key(&self, number: usize) -> &[u8] {
         &self.octets[number * self.key_len..(number + 1) * self.key_len]
     }
-}
 
-impl PartialEq for Keys {
-    fn eq(&self, other: &Self) -> bool {
-        ct_eq(&self.octets, &other.octets)
+    /// Shows the first `count` keys, and the others.
+    pub(crate) fn octets_mut(&mut self, count: usize) -> (&mut [u8], &mut [u8]) {
+        self.octets.split_at_mut(count * self.key_len)
+    }
+
+    /// Shows all keys, of `L` octets each.
+    pub(crate) fn all_mut<const L: usize>(&mut self) -> &mut [[u8; L]] {
+        debug_assert_eq!(L, self.key_len, "keys have one length");
+        self.octets.as_chunks_mut().0
     }
 }
-
-impl Eq for Keys {}
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

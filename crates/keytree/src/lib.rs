@@ -67,10 +67,13 @@ pub mod rekey;
 pub mod tree;
 
 mod batch;
+mod bits;
+mod deliver;
 mod keys;
 mod nodes;
 mod plan;
 mod restore;
+mod sort;
 
 pub use config::{Joining, TreeConfig};
 pub use degree::Degree;

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::{Handle, Joining, KeyTree, Leaf, NodeId, TreeError};
+use crate::{Handle, Joining, KeyTree, Leaf, NodeId, Rekey, TreeError, bits::count, sort::sort};
 
 /// What a batch will do.
 pub(crate) struct Plan {
@@ -17,16 +17,12 @@ pub(crate) struct Plan {
     pub(crate) extent: u32,
     /// The tree's depth afterwards.
     pub(crate) depth: u8,
-    /// The nodes that get new keys, those whose keys are advanced, and those that vanish; each bottom up.
-    pub(crate) changed: Vec<NodeId>,
-    pub(crate) advanced: Vec<NodeId>,
-    pub(crate) removed: Vec<NodeId>,
     /// How many wraps there will be, and how many of them under keys that members hold.
     pub(crate) wraps: usize,
     pub(crate) held: usize,
-    /// The marked nodes, bottom up.
-    marks: Vec<Mark>,
-    /// Where in `marks` each level ends.
+    /// The rekey in the making, with the nodes that change, and the marked nodes, bottom up, as its scratch.
+    pub(crate) rekey: Rekey,
+    /// Where among the marks each level ends.
     ends: Vec<usize>,
 }
 
@@ -34,15 +30,13 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) index: u32,
-    /// The place of its key among those drawn, or among those advanced.
-    pub(crate) position: u32,
+    /// The number of its key in the rekey: those drawn count first, then those advanced.
+    pub(crate) key: u32,
     /// The children with remaining members below them: those who must receive the new key. Joiners need not,
     /// because they get their whole path by other means.
     pub(crate) heirs: u8,
-    /// The heirs that are marked themselves.
-    pub(crate) renewed: u8,
-    /// The number of marked children.
-    pub(crate) children: u8,
+    /// The children that are marked themselves.
+    pub(crate) marked: u8,
     pub(crate) fate: Fate,
     /// A member departed below.
     left: bool,
@@ -66,7 +60,14 @@ pub(crate) enum Fate {
 }
 
 impl Mark {
-    fn is_there(&self) -> bool {
+    /// Returns the number of marked children.
+    #[inline]
+    pub(crate) fn children(&self) -> usize {
+        count(self.marked)
+    }
+
+    #[inline]
+    pub(crate) fn is_there(&self) -> bool {
         !matches!(self.fate, Fate::Absent | Fate::Removed)
     }
 }
@@ -77,14 +78,19 @@ impl Plan {
     /// # Errors
     ///
     /// [`TreeError::UnknownLeaf`], [`TreeError::DuplicateLeaf`] or [`TreeError::Full`].
-    pub(crate) fn lowest(tree: &KeyTree, joins: usize, leaves: &[Leaf]) -> Result<Self, TreeError> {
+    pub(crate) fn lowest(
+        tree: &KeyTree,
+        joins: usize,
+        leaves: &[Leaf],
+        spare: Rekey,
+    ) -> Result<Self, TreeError> {
         let departed = departures(tree, leaves)?;
         let remaining = tree.len() - departed.len();
         if joins > tree.capacity() as usize - remaining {
             return Err(TreeError::Full { capacity: tree.capacity() });
         }
         let joined = lowest_vacancies(tree, &departed, joins);
-        Ok(Self::marked(tree, joined, departed))
+        Ok(Self::marked(tree, joined, departed, spare))
     }
 
     /// Plans a batch whose joiners take named leaves.
@@ -92,7 +98,12 @@ impl Plan {
     /// # Errors
     ///
     /// [`TreeError::UnknownLeaf`], [`TreeError::DuplicateLeaf`], [`TreeError::Outside`] or [`TreeError::Occupied`].
-    pub(crate) fn at(tree: &KeyTree, joined: &[Leaf], leaves: &[Leaf]) -> Result<Self, TreeError> {
+    pub(crate) fn at(
+        tree: &KeyTree,
+        joined: &[Leaf],
+        leaves: &[Leaf],
+        spare: Rekey,
+    ) -> Result<Self, TreeError> {
         let departed = departures(tree, leaves)?;
         let joined = sorted(joined)?;
         if let Some(last) = joined.last().filter(|last| **last >= tree.capacity()) {
@@ -102,56 +113,54 @@ impl Plan {
         if let Some(taken) = joined.iter().find(stays) {
             return Err(TreeError::Occupied(Leaf::new(*taken)));
         }
-        Ok(Self::marked(tree, joined, departed))
+        Ok(Self::marked(tree, joined, departed, spare))
     }
 
     /// Plans a new root key alone.
-    pub(crate) fn refresh(tree: &KeyTree) -> Self {
-        let mut plan = Self::unmarked(tree, Vec::new(), Vec::new(), tree.extent);
+    pub(crate) fn refresh(tree: &KeyTree, spare: Rekey) -> Self {
+        let mut plan = Self::unmarked(tree, Vec::new(), Vec::new(), tree.extent, spare);
         let heirs = tree.nodes.children(tree.root_id());
         let fate = if heirs == 0 { Fate::Replaced } else { Fate::UnderPrevious };
         plan.ends.resize(usize::from(tree.depth), 0);
-        plan.push(
-            tree.depth,
-            Mark { index: 0, position: 0, heirs, renewed: 0, children: 0, fate, left: false },
-        );
+        plan.push(tree.depth, Mark { index: 0, key: 0, heirs, marked: 0, fate, left: false });
         plan.ends.push(1);
         plan
     }
 
-    fn unmarked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, extent: u32) -> Self {
+    fn unmarked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, extent: u32, spare: Rekey) -> Self {
         let depth = tree.degree().depth_for(extent);
-        // Above the changed leaves there are at most as many nodes on each level, and mostly far fewer.
-        let room = (joined.len() + departed.len()) * 4;
-        Self {
-            joined,
-            departed,
-            extent,
-            depth,
-            changed: Vec::with_capacity(room),
-            advanced: Vec::new(),
-            removed: Vec::new(),
-            wraps: 0,
-            held: 0,
-            marks: Vec::with_capacity(room),
-            ends: Vec::new(),
-        }
+        let mut plan =
+            Self { joined, departed, extent, depth, wraps: 0, held: 0, rekey: spare, ends: Vec::new() };
+        // On each level above the changed leaves there are at most as many nodes, and mostly far fewer.
+        let room = (plan.joined.len() + plan.departed.len()) * 4;
+        plan.rekey.marks.reserve(room);
+        plan.rekey.changed.reserve(room);
+        plan
     }
 
     /// Marks the leaves, and then each level from the marks of the one below.
-    fn marked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>) -> Self {
+    fn marked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, spare: Rekey) -> Self {
         let extent = extent_after(tree, &departed, &joined);
-        let mut plan = Self::unmarked(tree, joined, departed, extent);
+        let mut plan = Self::unmarked(tree, joined, departed, extent, spare);
         plan.mark_leaves();
         for level in 1..=plan.depth.max(tree.depth) {
             plan.mark_level(tree, level);
         }
+        plan.number_advanced();
         plan
     }
 
+    /// Numbers the keys that are advanced behind those that are drawn, once it is known how many these are.
+    fn number_advanced(&mut self) {
+        let drawn = self.rekey.changed.len() as u32;
+        if !self.rekey.advanced.is_empty() {
+            let advanced = self.rekey.marks.iter_mut().filter(|mark| mark.fate == Fate::Advanced);
+            advanced.for_each(|mark| mark.key += drawn);
+        }
+    }
+
     fn mark_leaves(&mut self) {
-        let mark =
-            |index, fate, left| Mark { index, position: 0, heirs: 0, renewed: 0, children: 0, fate, left };
+        let mark = |index, fate, left| Mark { index, key: 0, heirs: 0, marked: 0, fate, left };
         let (mut next, mut gone) = (0, 0);
         loop {
             let (joined, departed) = (self.joined.get(next), self.departed.get(gone));
@@ -170,7 +179,7 @@ impl Plan {
                 (_, None) => break,
             }
         }
-        self.ends.push(self.marks.len());
+        self.ends.push(self.rekey.marks.len());
     }
 
     fn mark_level(&mut self, tree: &KeyTree, level: u8) {
@@ -180,37 +189,34 @@ impl Plan {
         // without members may be left without a child.
         let top_changes = level >= self.depth || level > tree.depth || level == tree.depth && tree.is_empty();
         let k = u32::from(tree.degree().k());
-        if top_changes && self.marks[range.clone()].first().is_none_or(|mark| mark.index >= k) {
+        if top_changes && self.rekey.marks[range.clone()].first().is_none_or(|mark| mark.index >= k) {
             self.mark_family(tree, NodeId::new(level, 0), 0..0);
         }
         let mut next = range.start;
         while next < range.end {
-            let parent = NodeId::new(level, tree.degree().parent_index(self.marks[next].index));
+            let parent = NodeId::new(level, tree.degree().parent_index(self.rekey.marks[next].index));
             next += self.mark_family(tree, parent, next..range.end);
         }
-        self.ends.push(self.marks.len());
+        self.ends.push(self.rekey.marks.len());
     }
 
     /// Marks a node whose marked children, if it has any, come first in `marked`. Returns how many it has.
     fn mark_family(&mut self, tree: &KeyTree, node: NodeId, marked: Range<usize>) -> usize {
         let before = tree.nodes.children(node);
-        let (mut there, mut heirs, mut renewed, mut left) = (before, before, 0, false);
+        let (mut there, mut heirs, mut marks, mut left) = (before, before, 0, false);
         let k = u32::from(tree.degree().k());
         let first_child = node.index() * k;
-        let mut children = 0;
-        for child in &self.marks[marked] {
+        for child in &self.rekey.marks[marked] {
             let place = child.index - first_child;
             if place >= k {
                 break;
             }
             let bit = 1 << place;
+            marks |= bit;
             there = there & !bit | if child.is_there() { bit } else { 0 };
-            heirs &= !bit;
-            renewed |= if child.heirs != 0 { bit } else { 0 };
+            heirs = heirs & !bit | if child.heirs != 0 { bit } else { 0 };
             left |= child.left;
-            children += 1;
         }
-        heirs |= renewed;
         // Every node up to the root is there while it has a child, and the root always.
         let existed = node.level() <= tree.depth && (before != 0 || node == tree.root_id());
         let stays = node.level() <= self.depth && (there != 0 || node == NodeId::new(self.depth, 0));
@@ -220,16 +226,16 @@ impl Plan {
             (true, false) => Fate::Removed,
             // Whoever departed from below knows the previous key.
             (true, true) if left || heirs == 0 => Fate::Replaced,
-            (true, true) if children != 0 && tree.config.joining == Joining::Advance => {
+            (true, true) if marks != 0 && tree.config.joining == Joining::Advance => {
                 if tree.can_advance(node) { Fate::Advanced } else { Fate::UnderPrevious }
             }
             // With a single heir, its key does as well, and it saves the heir a second start.
             (true, true) if heirs.is_power_of_two() => Fate::Replaced,
             (true, true) => Fate::UnderPrevious,
         };
-        let mark = Mark { index: node.index(), position: 0, heirs, renewed, children, fate, left };
+        let mark = Mark { index: node.index(), key: 0, heirs, marked: marks, fate, left };
         self.push(node.level(), mark);
-        usize::from(children)
+        mark.children()
     }
 
     /// Adds a mark, and lists and counts what it stands for.
@@ -239,29 +245,29 @@ impl Plan {
         match mark.fate {
             Fate::Absent => {}
             Fate::Advanced => {
-                mark.position = self.advanced.len() as u32;
-                self.advanced.push(node);
+                mark.key = self.rekey.advanced.len() as u32;
+                self.rekey.advanced.push(node);
             }
-            Fate::Removed => self.removed.push(node),
+            Fate::Removed => self.rekey.removed.push(node),
             Fate::Created | Fate::Replaced => {
-                mark.position = self.changed.len() as u32;
-                self.changed.push(node);
-                self.wraps += mark.heirs.count_ones() as usize;
-                self.held += (mark.heirs & !mark.renewed).count_ones() as usize;
+                mark.key = self.rekey.changed.len() as u32;
+                self.rekey.changed.push(node);
+                self.wraps += count(mark.heirs);
+                self.held += count(mark.heirs & !mark.marked);
             }
             Fate::UnderPrevious => {
-                mark.position = self.changed.len() as u32;
-                self.changed.push(node);
+                mark.key = self.rekey.changed.len() as u32;
+                self.rekey.changed.push(node);
                 self.wraps += 1;
                 self.held += 1;
             }
         }
-        self.marks.push(mark);
+        self.rekey.marks.push(mark);
     }
 
-    /// Returns the marks of a level; none above the last.
-    pub(crate) fn level(&self, level: u8) -> &[Mark] {
-        &self.marks[self.range(level)]
+    /// Returns the marks of a level, out of all.
+    pub(crate) fn level<'a>(&self, marks: &'a [Mark], level: u8) -> &'a [Mark] {
+        &marks[self.range(level)]
     }
 
     /// Returns the number of levels with marks.
@@ -284,18 +290,19 @@ impl KeyTree {
 
 /// Sorts the departing leaves and checks that each has a member and is named once.
 fn departures(tree: &KeyTree, leaves: &[Leaf]) -> Result<Vec<u32>, TreeError> {
-    if let Some(unknown) = leaves.iter().find(|leaf| !tree.contains(**leaf)) {
-        return Err(TreeError::UnknownLeaf(*unknown));
+    let departed = sorted(leaves)?;
+    match departed.iter().find(|leaf| !tree.contains(Leaf::new(**leaf))) {
+        Some(unknown) => Err(TreeError::UnknownLeaf(Leaf::new(*unknown))),
+        None => Ok(departed),
     }
-    sorted(leaves)
 }
 
 /// Sorts leaves and checks that each is named once.
 fn sorted(leaves: &[Leaf]) -> Result<Vec<u32>, TreeError> {
     let mut sorted: Vec<u32> = leaves.iter().map(|leaf| leaf.index()).collect();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(TreeError::DuplicateLeaf(Leaf::new(pair[0]))),
+    sort(&mut sorted);
+    match sorted.array_windows().find(|[one, next]| one == next) {
+        Some([twice, _]) => Err(TreeError::DuplicateLeaf(Leaf::new(*twice))),
         None => Ok(sorted),
     }
 }

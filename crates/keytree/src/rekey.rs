@@ -7,11 +7,13 @@
 
 use claviger_keywrap::Job;
 
-use crate::{Degree, Handle, KeyLength, KeyRef, Leaf, NodeId, keys::Keys};
+use crate::{
+    Degree, Handle, KeyLength, KeyRef, Leaf, NodeId, TreeConfig, deliver::ROOM_BEHIND, keys::Keys, plan::Mark,
+};
 
 /// One change of the tree: what to store, and what to send. It holds all keys that sending needs, and so does not
 /// depend on the tree's later changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Rekey {
     /// The epoch that this change began: that of the handle of each key it drew.
     pub epoch: u32,
@@ -32,57 +34,35 @@ pub struct Rekey {
     pub(crate) degree: Degree,
     /// The handle of each key of `changed`.
     pub(crate) drawn: Handle,
-    /// The keys of `changed`, in its order.
-    pub(crate) new: Keys,
-    /// The handles and keys of `advanced`, in its order.
-    pub(crate) advanced_handles: Vec<Handle>,
-    pub(crate) advanced_keys: Keys,
-    /// Keys that members hold already, in the order of the wraps under them.
-    pub(crate) held: Held,
-}
-
-/// Keys that members hold already: each that of a child of the wrap's target, or the target's own previous one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// The child's place, or [`ITSELF`].
-    places: Vec<u8>,
-    handles: Vec<Handle>,
-    keys: Keys,
+    /// The keys of `changed`; those of `advanced`; and those that members hold already, in the order of the wraps
+    /// under them, each that of a child of the wrap's target or the target's own previous one. Behind these, zeros.
+    pub(crate) keys: Keys,
+    /// The handles of all these but the first. There may be more behind.
+    pub(crate) handles: Vec<Handle>,
+    /// For each key that members hold already, the child's place, or [`ITSELF`]. There may be more behind.
+    pub(crate) places: Vec<u8>,
+    /// Memory in which the change was planned. It is no part of what a rekey says.
+    pub(crate) marks: Vec<Mark>,
 }
 
 /// What stands for the target in place of a child.
-const ITSELF: u8 = u8::MAX;
+pub(crate) const ITSELF: u8 = u8::MAX;
 
-impl Held {
-    /// Makes room for `count` keys.
-    pub(crate) fn with_capacity(count: usize, key_length: KeyLength) -> Self {
-        Self {
-            places: Vec::with_capacity(count),
-            handles: Vec::with_capacity(count),
-            keys: Keys::with_capacity(count, key_length),
-        }
-    }
-
-    /// Adds the key of a child, and returns what a wrap under it says.
-    #[inline]
-    pub(crate) fn push_child<const L: usize>(
-        &mut self,
-        place: u8,
-        handle: Handle,
-        key: &[u8; L],
-    ) -> UnderKey {
-        let number = self.places.len() as u32;
-        self.places.push(place);
-        self.handles.push(handle);
-        self.keys.push(key);
-        UnderKey::Held(number)
-    }
-
-    /// Adds the previous key of the target itself.
-    pub(crate) fn push_previous<const L: usize>(&mut self, handle: Handle, key: &[u8; L]) -> UnderKey {
-        self.push_child(ITSELF, handle, key)
+impl PartialEq for Rekey {
+    /// Compares what two changes did, with which keys.
+    fn eq(&self, other: &Self) -> bool {
+        let [one, other_keys] = [self, other].map(|rekey| {
+            let nodes = rekey.changed.iter().chain(&rekey.advanced).map(|node| rekey.key(*node));
+            nodes.chain(rekey.wraps.iter().map(|wrap| Some(rekey.under(wrap).1)))
+        });
+        (self.epoch, self.root, self.degree) == (other.epoch, other.root, other.degree)
+            && (&self.joined, &self.removed) == (&other.joined, &other.removed)
+            && (&self.changed, &self.advanced, &self.wraps) == (&other.changed, &other.advanced, &other.wraps)
+            && one.eq(other_keys)
     }
 }
+
+impl Eq for Rekey {}
 
 impl Rekey {
     /// Describes a change that does nothing.
@@ -97,19 +77,60 @@ impl Rekey {
             wraps: Vec::new(),
             degree,
             drawn: Handle::from_u32(0),
-            new: Keys::with_capacity(0, key_length),
-            advanced_handles: Vec::new(),
-            advanced_keys: Keys::with_capacity(0, key_length),
-            held: Held::with_capacity(0, key_length),
+            keys: Keys::none(key_length),
+            handles: Vec::new(),
+            places: Vec::new(),
+            marks: Vec::new(),
         }
+    }
+
+    /// Says whether its memory serves a tree of this kind.
+    pub(crate) fn fits(&self, config: TreeConfig) -> bool {
+        self.degree == config.degree && self.keys.key_len() == config.key_length.octets()
+    }
+
+    /// Erases all keys, and forgets everything else but the memory that it takes.
+    pub(crate) fn clear(&mut self) {
+        self.joined.clear();
+        self.changed.clear();
+        self.advanced.clear();
+        self.removed.clear();
+        self.marks.clear();
+        self.keys.erase(0);
+        // The lengths of the others stay: a change overwrites what it needs of them.
+    }
+
+    /// Makes room for what a change of so many wraps writes, under so many keys that members hold.
+    pub(crate) fn make_room(&mut self, wraps: usize, held: usize) {
+        let known = self.changed.len() + self.advanced.len();
+        grow(&mut self.wraps, wraps + ROOM_BEHIND, Wrap { target: 0, under: 0 });
+        grow(&mut self.handles, self.advanced.len() + held + ROOM_BEHIND, Handle::from_u32(0));
+        grow(&mut self.places, held + ROOM_BEHIND, 0);
+        self.keys.make_room(known + held + ROOM_BEHIND);
+    }
+
+    /// Cuts off what was not needed of the room for `wraps` wraps under `held` keys that members hold.
+    pub(crate) fn trim(&mut self, wraps: usize, held: usize) {
+        let known = self.changed.len() + self.advanced.len();
+        self.wraps.truncate(wraps);
+        self.keys.erase(known + held);
     }
 
     /// Shows the key that a node of [`Rekey::changed`] or [`Rekey::advanced`] has after the change.
     pub fn key(&self, node: NodeId) -> Option<KeyRef<'_>> {
         if let Ok(place) = self.changed.binary_search(&node) {
-            return Some(self.new_key(place));
+            return Some(self.known(place));
         }
-        Some(self.advanced_key(self.advanced.binary_search(&node).ok()?))
+        Some(self.known(self.changed.len() + self.advanced.binary_search(&node).ok()?))
+    }
+
+    /// Returns the node whose new key `wrap` encrypts; [`Rekey::key`] shows it.
+    ///
+    /// # Panics
+    ///
+    /// Perhaps, if the wrap is of another rekey.
+    pub fn target(&self, wrap: &Wrap) -> NodeId {
+        self.changed[wrap.target as usize]
     }
 
     /// Shows the key under which `wrap` encrypts, and the node that it belongs to.
@@ -118,44 +139,47 @@ impl Rekey {
     ///
     /// Perhaps, if the wrap is of another rekey.
     pub fn under(&self, wrap: &Wrap) -> (NodeId, KeyRef<'_>) {
-        match wrap.under {
-            UnderKey::Advanced(place) => (self.advanced[place as usize], self.advanced_key(place as usize)),
-            UnderKey::Held(place) => {
-                let node = match self.held.places[place as usize] {
-                    ITSELF => wrap.target,
-                    child => wrap.target.child(self.degree, child).expect("a child holds the key"),
-                };
-                let handle = self.held.handles[place as usize];
-                (node, KeyRef { handle, key: self.held.keys.key(place as usize) })
-            }
-            UnderKey::New(place) => (self.changed[place as usize], self.new_key(place as usize)),
+        let number = wrap.under as usize;
+        let (changed, advanced) = (self.changed.len(), self.advanced.len());
+        let node = match self.under_kind(wrap) {
+            UnderKey::New => self.changed[number],
+            UnderKey::Advanced => self.advanced[number - changed],
+            UnderKey::Held => match self.places[number - changed - advanced] {
+                ITSELF => self.target(wrap),
+                place => self.target(wrap).child(self.degree, place).expect("a child holds the key"),
+            },
+        };
+        (node, self.known(number))
+    }
+
+    /// Says what kind of key `wrap` encrypts under.
+    pub fn under_kind(&self, wrap: &Wrap) -> UnderKey {
+        let number = wrap.under as usize;
+        if number < self.changed.len() {
+            UnderKey::New
+        } else if number < self.changed.len() + self.advanced.len() {
+            UnderKey::Advanced
+        } else {
+            UnderKey::Held
         }
     }
 
     /// Goes through the encryptions in the order of [`Rekey::wraps`]: each the bare new key of the target under the
     /// bare key that [`Rekey::under`] shows.
     pub fn jobs(&self) -> impl ExactSizeIterator<Item = Job<'_>> {
-        let mut target = 0;
-        self.wraps.iter().map(move |wrap| {
-            while self.changed[target] != wrap.target {
-                target += 1;
-            }
-            let under = match wrap.under {
-                UnderKey::Advanced(place) => self.advanced_keys.key(place as usize),
-                UnderKey::Held(place) => self.held.keys.key(place as usize),
-                UnderKey::New(place) => self.new.key(place as usize),
-            };
-            Job { under, plaintext: self.new.key(target) }
+        self.wraps.iter().map(|wrap| Job {
+            under: self.keys.key(wrap.under as usize),
+            plaintext: self.keys.key(wrap.target as usize),
         })
     }
 
     /// Goes through the keys that remaining members have without any message, each with the new keys that they
     /// reach from it.
     pub fn starts(&self) -> impl Iterator<Item = Start<'_>> {
-        let known = self.wraps.iter().filter(|wrap| !matches!(wrap.under, UnderKey::New(_)));
+        let known = self.wraps.iter().filter(|wrap| self.under_kind(wrap) != UnderKey::New);
         known.map(|wrap| {
             let (node, key) = self.under(wrap);
-            Start { node, key, chain: self.chain(wrap.target) }
+            Start { node, key, chain: self.chain(self.target(wrap)) }
         })
     }
 
@@ -181,34 +205,39 @@ impl Rekey {
         self.changed.is_empty() && self.advanced.is_empty()
     }
 
-    fn new_key(&self, place: usize) -> KeyRef<'_> {
-        KeyRef { handle: self.drawn, key: self.new.key(place) }
-    }
-
-    fn advanced_key(&self, place: usize) -> KeyRef<'_> {
-        KeyRef { handle: self.advanced_handles[place], key: self.advanced_keys.key(place) }
+    fn known(&self, number: usize) -> KeyRef<'_> {
+        let handle = number.checked_sub(self.changed.len()).map_or(self.drawn, |number| self.handles[number]);
+        KeyRef { handle, key: self.keys.key(number) }
     }
 }
 
-/// One encryption: a new key under a key that its receivers have.
+/// Grows a vector to at least `length`. What it holds does not matter, and is not copied.
+fn grow<T: Copy>(vector: &mut Vec<T>, length: usize, blank: T) {
+    if length > vector.capacity() {
+        *vector = vec![blank; length];
+    } else if length > vector.len() {
+        vector.resize(length, blank);
+    }
+}
+
+/// One encryption: a new key under a key that its receivers have. [`Rekey::target`] and [`Rekey::under`] say which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wrap {
-    /// The node whose new key is encrypted; [`Rekey::key`] shows it.
-    pub target: NodeId,
-    /// The key under which it is encrypted; [`Rekey::under`] shows it.
-    pub under: UnderKey,
+    /// The number of the key that is encrypted, among those of the rekey.
+    pub(crate) target: u32,
+    /// The number of the key that encrypts.
+    pub(crate) under: u32,
 }
 
-/// The key under which a new one is encrypted.
+/// The kinds of key under which a new one is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnderKey {
-    /// The key of a child after its one-way advance: that of the node at this place in [`Rekey::advanced`].
-    Advanced(u32),
-    /// A key that remaining members hold already, of an untouched child or the target's own previous one: the one
-    /// with this number, counted along the wraps.
-    Held(u32),
-    /// The new key of a child: that of the node at this place in [`Rekey::changed`].
-    New(u32),
+    /// The key of a child after its one-way advance.
+    Advanced,
+    /// A key that remaining members hold already: that of an untouched child, or the target's own previous one.
+    Held,
+    /// The new key of a child.
+    New,
 }
 
 /// A key that remaining members have without any message, and the new keys that they reach from it.

@@ -4,12 +4,12 @@ use std::fmt;
 
 use claviger_crypto::{Random, SecretBytes};
 
-use crate::{Degree, Handle, Header, KeyLength, KeyRef, Leaf, NodeId, TreeConfig, nodes::Nodes};
+use crate::{Degree, Handle, Header, KeyLength, KeyRef, Leaf, NodeId, Rekey, TreeConfig, nodes::Nodes};
 
 /// A group's key tree, as its key server keeps it.
 ///
 /// It changes by [`KeyTree::batch`], [`KeyTree::batch_at`] and [`KeyTree::refresh`] only, each of which returns a
-/// [`Rekey`](crate::Rekey). The depth is the least that the highest leaf allows; a node exists while there is a
+/// [`Rekey`]. The depth is the least that the highest leaf allows; a node exists while there is a
 /// member below it, and the root always.
 pub struct KeyTree {
     pub(crate) config: TreeConfig,
@@ -19,6 +19,8 @@ pub struct KeyTree {
     /// One more than the highest occupied leaf.
     pub(crate) extent: u32,
     pub(crate) nodes: Nodes,
+    /// The memory of a rekey that is done with.
+    pub(crate) spare: Option<Rekey>,
 }
 
 impl KeyTree {
@@ -35,7 +37,7 @@ impl KeyTree {
     pub(crate) fn vacant(header: Header) -> Self {
         let Header { config, depth, epoch, .. } = header;
         let nodes = Nodes::new(config.degree, config.key_length, usize::from(depth) + 1);
-        Self { config, epoch, depth, members: 0, extent: 0, nodes }
+        Self { config, epoch, depth, members: 0, extent: 0, nodes, spare: None }
     }
 
     /// Returns the keys that the member at `leaf` holds, from its leaf to the root; none without a member there.

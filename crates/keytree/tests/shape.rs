@@ -40,13 +40,13 @@ fn ids<const N: usize>(ids: [(u8, u32); N]) -> [NodeId; N] {
 fn wraps(rekey: &Rekey) -> Vec<(String, String)> {
     let under = |wrap: &claviger_keytree::Wrap| {
         let (node, _) = rekey.under(wrap);
-        match wrap.under {
-            UnderKey::Advanced(_) => format!("{node} advanced"),
-            UnderKey::Held(_) => format!("{node}"),
-            UnderKey::New(_) => format!("{node} new"),
+        match rekey.under_kind(wrap) {
+            UnderKey::Advanced => format!("{node} advanced"),
+            UnderKey::Held => format!("{node}"),
+            UnderKey::New => format!("{node} new"),
         }
     };
-    rekey.wraps.iter().map(|wrap| (wrap.target.to_string(), under(wrap))).collect()
+    rekey.wraps.iter().map(|wrap| (rekey.target(wrap).to_string(), under(wrap))).collect()
 }
 
 fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
@@ -369,12 +369,12 @@ fn jobs_are_the_wraps_in_order() {
     let rekey = batch(&mut tree, 9, &[0, 7, 8, 31]).unwrap();
     let jobs: Vec<_> = rekey.jobs().collect();
     assert_eq!(jobs.len(), rekey.wraps.len());
-    assert!(jobs.len() > 20 && rekey.wraps.iter().any(|wrap| matches!(wrap.under, UnderKey::Advanced(_))));
+    assert!(jobs.len() > 20 && rekey.wraps.iter().any(|wrap| rekey.under_kind(wrap) == UnderKey::Advanced));
     for (wrap, job) in rekey.wraps.iter().zip(&jobs) {
-        assert_eq!(job.plaintext, tree.key(wrap.target).unwrap().key);
+        assert_eq!(job.plaintext, tree.key(rekey.target(wrap)).unwrap().key);
         let (node, under) = rekey.under(wrap);
         assert_eq!(job.under, under.key);
-        if !matches!(wrap.under, UnderKey::Held(_)) {
+        if rekey.under_kind(wrap) != UnderKey::Held {
             assert_eq!(Some(under), tree.key(node));
         }
     }

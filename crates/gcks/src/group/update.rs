@@ -109,7 +109,7 @@ impl Group {
         loop {
             let wraps = rekey.wraps.iter().zip(wrapped.chunks_exact(stride)).map(|(wrap, wrapped)| {
                 let (under, key) = rekey.under(wrap);
-                let (target, under) = (node_id(wrap.target), node_id(under));
+                let (target, under) = (node_id(rekey.target(wrap)), node_id(under));
                 lkh_32::Wrap { target, under, handle: handle(key), wrapped }
             });
             let form = self.policy.push_authentication;

@@ -21,6 +21,11 @@ impl Cut {
         Self { k, families, logs: k.is_power_of_two().then(|| (k.ilog2(), families.ilog2())) }
     }
 
+    /// Returns the children of a node.
+    pub(super) fn k(self) -> u32 {
+        self.k
+    }
+
     /// Returns the nodes of a segment.
     pub(super) fn nodes(self) -> u32 {
         self.k * self.families

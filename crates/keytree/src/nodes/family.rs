@@ -11,7 +11,13 @@ pub(crate) struct FamilyMut<'a, const L: usize> {
     pub(super) keys: &'a mut [[u8; L]],
 }
 
-impl<const L: usize> FamilyMut<'_, L> {
+impl<'a, const L: usize> FamilyMut<'a, L> {
+    /// Gives out the rows, one for each place of the family, unless there are rows only for the children that are there.
+    #[inline]
+    pub(crate) fn into_rows(self) -> Result<(&'a mut [[u8; HANDLE_LEN]], &'a mut [[u8; L]]), Self> {
+        if self.direct { Ok((self.handles, self.keys)) } else { Err(self) }
+    }
+
     /// Shows the handle and the key of the child in `place`, which is there.
     #[inline]
     pub(crate) fn key(&self, place: u32) -> (Handle, &[u8; L]) {

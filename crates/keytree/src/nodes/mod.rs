@@ -19,14 +19,15 @@ mod family;
 mod memory;
 mod pool;
 
+use claviger_keywrap::fetch_ahead;
 use zeroize::Zeroize;
 
-pub(crate) use self::family::FamilyMut;
 use self::{
     cut::Cut,
     directory::{Directory, Segment},
-    pool::{HANDLE_LEN, Owner, Pool},
+    pool::{Owner, Pool},
 };
+pub(crate) use self::{family::FamilyMut, pool::HANDLE_LEN};
 use crate::{Degree, Handle, KeyLength, KeyRef, NodeId};
 
 /// The rows of a packed block, by class. One more class follows, with a row for each node of a segment.
@@ -119,12 +120,29 @@ impl Nodes {
         let segment = self.levels[usize::from(parent.level()) - 1].segment(number);
         let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.spot());
         let (handles, keys) = (handles.as_chunks_mut().0, keys.as_chunks_mut().0);
-        let first_row = row(segment, first);
+        let occupied = self.cut.family_bits(segment.occupied >> first);
+        let first = row(segment, first);
+        let rows = first..(first + self.cut.k() as usize).min(handles.len());
         FamilyMut {
-            occupied: self.cut.family_bits(segment.occupied >> first),
+            occupied,
             direct: segment.class == DIRECT,
-            handles: &mut handles[first_row..],
-            keys: &mut keys[first_row..],
+            handles: &mut handles[rows.clone()],
+            keys: &mut keys[rows],
+        }
+    }
+
+    /// Asks for the rows of the children of a node, which will be changed soon.
+    #[inline]
+    pub(crate) fn fetch_ahead(&self, level: u8, parent: u32) {
+        let Some(directory) = self.levels.get(usize::from(level) - 1) else { return };
+        let (number, first) = self.cut.family(parent);
+        let segment = directory.segment(number);
+        if segment.occupied != 0 {
+            let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.spot());
+            let first = row(segment, first);
+            let rows = first..(first + self.cut.k() as usize).min(handles.len() / HANDLE_LEN);
+            fetch_ahead(&handles[rows.start * HANDLE_LEN..rows.end * HANDLE_LEN]);
+            fetch_ahead(&keys[rows.start * self.key_len..rows.end * self.key_len]);
         }
     }
 

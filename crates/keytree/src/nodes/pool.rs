@@ -15,7 +15,7 @@ const SLAB_LEN_MAX: usize = 2 << 20;
 const SLAB_LEN_MIN: usize = 512;
 
 /// The octets of a handle.
-pub(super) const HANDLE_LEN: usize = 4;
+pub(crate) const HANDLE_LEN: usize = 4;
 
 /// The segment that a block belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -229,8 +229,8 @@ fn send(rekey: &Rekey, degree: Degree, encoding: Encoding, kept: Option<(NodeId,
             for wrap in &rekey.wraps {
                 let under = rekey.under(wrap);
                 let under =
-                    if matches!(wrap.under, UnderKey::New(_)) { after(under.0) } else { known(under) };
-                messages.push(encrypt(under, after(wrap.target)));
+                    if rekey.under_kind(wrap) == UnderKey::New { after(under.0) } else { known(under) };
+                messages.push(encrypt(under, after(rekey.target(wrap))));
             }
         }
         Encoding::Starts => {

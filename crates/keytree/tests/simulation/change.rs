@@ -41,7 +41,7 @@ impl Change {
         };
         let entry = |wrap| {
             let (node, held) = rekey.under(wrap);
-            let (target, key) = new(wrap.target);
+            let (target, key) = new(rekey.target(wrap));
             let pair = Pair { under: Engines::octets(held.key), key };
             Entry { target, under: Name { node, handle: held.handle }, pair }
         };

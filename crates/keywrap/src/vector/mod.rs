@@ -13,6 +13,7 @@
 //! | [`scratch`] | where they live until the call returns |
 //! | [`batch`] | the jobs of a set of registers: their octets in, their octets out |
 //! | [`key_wrap`], [`cbc`], [`mod@derive`] | the operations |
+//! | [`ahead`] | memory that will be read soon |
 
 use claviger_crypto::CryptoError;
 
@@ -35,6 +36,7 @@ use crate::{
 };
 
 mod aes_ni;
+pub(crate) mod ahead;
 mod batch;
 mod cbc;
 mod derive;

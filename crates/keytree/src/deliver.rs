@@ -1,0 +1,175 @@
+//! Who receives a new key under which other: the wraps of a rekey, written as they are found.
+
+use std::hint::select_unpredictable;
+
+use crate::{
+    Degree, Handle, Rekey, Wrap,
+    nodes::{FamilyMut, HANDLE_LEN},
+    plan::{Fate, Mark},
+    rekey::ITSELF,
+};
+
+/// The most children of a node.
+const CHILDREN_MAX: usize = Degree::MAX.k() as usize;
+
+/// Room that is kept behind what a rekey has, for what is written before it is known whether it is wanted.
+pub(crate) const ROOM_BEHIND: usize = CHILDREN_MAX;
+
+/// The wraps and keys of a rekey, to be written in order. Keys have `L` octets.
+pub(crate) struct Delivery<'a, const L: usize> {
+    drawn: Handle,
+    /// The keys that are new, as many as `changed`, and those that were advanced.
+    known: &'a [[u8; L]],
+    changed: usize,
+    advanced_handles: &'a [Handle],
+    /// Room for the keys that members hold already: the key, its handle, and the place of its node.
+    held: &'a mut [[u8; L]],
+    held_handles: &'a mut [Handle],
+    held_places: &'a mut [u8],
+    wraps: &'a mut [Wrap],
+    next_held: usize,
+    next_wrap: usize,
+}
+
+impl<'a, const L: usize> Delivery<'a, L> {
+    /// Begins the wraps of a rekey, which has its new keys and the advanced ones, and room for the rest.
+    pub(crate) fn new(rekey: &'a mut Rekey) -> Self {
+        let changed = rekey.changed.len();
+        let (known, held) = rekey.keys.all_mut().split_at_mut(changed + rekey.advanced.len());
+        let (advanced_handles, held_handles) = rekey.handles.split_at_mut(rekey.advanced.len());
+        Self {
+            drawn: rekey.drawn,
+            known,
+            changed,
+            advanced_handles,
+            held,
+            held_handles,
+            held_places: &mut rekey.places,
+            wraps: &mut rekey.wraps,
+            next_held: 0,
+            next_wrap: 0,
+        }
+    }
+
+    /// Finds the handle and the key that a node has after the change; none if it is not there.
+    #[inline]
+    pub(crate) fn key_after(&self, mark: &Mark) -> Option<(Handle, &[u8; L])> {
+        let number = mark.key as usize;
+        match mark.fate {
+            Fate::Absent | Fate::Removed => None,
+            Fate::Advanced => Some((self.advanced_handles[number - self.changed], &self.known[number])),
+            Fate::Created | Fate::Replaced | Fate::UnderPrevious => Some((self.drawn, &self.known[number])),
+        }
+    }
+
+    /// Sets the keys that the children of a node have after the change, and gives the node's own new key to those of
+    /// them that are `heirs`.
+    #[inline]
+    pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], mut family: FamilyMut<'_, L>) {
+        let mut children = marked.iter();
+        let mut places = target.marked;
+        while places != 0 {
+            let child = children.next().expect("a marked child has its mark");
+            if let Some((handle, key)) = self.key_after(child) {
+                family.set(places.trailing_zeros(), handle, key);
+            }
+            places &= places - 1;
+        }
+        match family.into_rows() {
+            Ok((handles, keys)) if !marked.is_empty() => self.give_rows(target, heirs, marked, handles, keys),
+            Ok((handles, keys)) => self.give(target, heirs, marked, |place| {
+                (Handle::from_u32(u32::from_ne_bytes(handles[place])), &keys[place])
+            }),
+            Err(family) => self.give(target, heirs, marked, |place| family.key(place as u32)),
+        }
+    }
+
+    /// Gives a new key to heirs who have a row each, whether they are there or not. Which of them are marked or heirs
+    /// nobody can foretell, least of all a CPU: so everything is written for every child, and counted only where it is
+    /// wanted.
+    #[inline]
+    fn give_rows(
+        &mut self,
+        target: &Mark,
+        heirs: u8,
+        marked: &[Mark],
+        handles: &[[u8; HANDLE_LEN]],
+        keys: &[[u8; L]],
+    ) {
+        let first_held = self.known.len() + self.next_held;
+        let room = (
+            window(self.held, self.next_held),
+            window(self.held_handles, self.next_held),
+            window(self.held_places, self.next_held),
+            window(self.wraps, self.next_wrap),
+        );
+        let (held, held_handles, held_places, wraps) = room;
+        let (mut next_marked, mut next_held, mut next_wrap) = (0, 0, 0);
+        for (place, (handle, key)) in (0..).zip(handles.iter().zip(keys)) {
+            let is_marked = target.marked >> place & 1;
+            let is_heir = heirs >> place & 1;
+            let child = marked[next_marked].key;
+            next_marked = (next_marked + usize::from(is_marked)).min(marked.len() - 1);
+
+            held[next_held % CHILDREN_MAX] = *key;
+            held_handles[next_held % CHILDREN_MAX] = Handle::from_u32(u32::from_ne_bytes(*handle));
+            held_places[next_held % CHILDREN_MAX] = place;
+            let under = select_unpredictable(is_marked == 1, child, (first_held + next_held) as u32);
+            wraps[next_wrap % CHILDREN_MAX] = Wrap { target: target.key, under };
+            next_held += usize::from(is_heir & !is_marked);
+            next_wrap += usize::from(is_heir);
+        }
+        self.next_held += next_held;
+        self.next_wrap += next_wrap;
+    }
+
+    /// Gives a new key to heirs whose keys `held` finds by place.
+    fn give<'k>(
+        &mut self,
+        target: &Mark,
+        heirs: u8,
+        marked: &[Mark],
+        held: impl Fn(usize) -> (Handle, &'k [u8; L]),
+    ) {
+        let mut marked = marked.iter();
+        for place in 0..u8::BITS as u8 {
+            let child = if target.marked >> place & 1 == 1 { marked.next() } else { None };
+            if heirs >> place & 1 == 1 {
+                let under = match child {
+                    Some(child) => child.key,
+                    None => {
+                        let (handle, key) = held(usize::from(place));
+                        self.hold(place, handle, key)
+                    }
+                };
+                self.push(Wrap { target: target.key, under });
+            }
+        }
+    }
+
+    /// Gives the new key of a node to its heirs under its previous one.
+    pub(crate) fn under_previous(&mut self, target: &Mark, handle: Handle, previous: &[u8; L]) {
+        let under = self.hold(ITSELF, handle, previous);
+        self.push(Wrap { target: target.key, under });
+    }
+
+    /// Keeps a key that members hold already, and returns its number.
+    fn hold(&mut self, place: u8, handle: Handle, key: &[u8; L]) -> u32 {
+        self.held[self.next_held] = *key;
+        self.held_handles[self.next_held] = handle;
+        self.held_places[self.next_held] = place;
+        self.next_held += 1;
+        (self.known.len() + self.next_held - 1) as u32
+    }
+
+    fn push(&mut self, wrap: Wrap) {
+        self.wraps[self.next_wrap] = wrap;
+        self.next_wrap += 1;
+    }
+}
+
+/// Finds the room for one family.
+#[inline]
+fn window<T>(room: &mut [T], start: usize) -> &mut [T; CHILDREN_MAX] {
+    room[start..].first_chunk_mut().expect("there is always room behind for a family")
+}

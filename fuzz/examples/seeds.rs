@@ -19,7 +19,7 @@ use claviger_gdoi::{
         Delete, Lkh32, Notification, batch_signature::BatchSignature, delete, identification, public_key,
     },
 };
-use claviger_group::Role;
+use claviger_group::{PushAuthentication, Role};
 use claviger_hip::{
     iana::{CertType, ChannelStatus, EspSuite, ParameterType, RegFailure},
     wire::{

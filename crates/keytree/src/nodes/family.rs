@@ -11,10 +11,13 @@ pub(crate) struct FamilyMut<'a, const L: usize> {
     pub(super) keys: &'a mut [[u8; L]],
 }
 
+/// The handles and the keys of a family's children.
+pub(crate) type Rows<'a, const L: usize> = (&'a mut [[u8; HANDLE_LEN]], &'a mut [[u8; L]]);
+
 impl<'a, const L: usize> FamilyMut<'a, L> {
     /// Gives out the rows, one for each place of the family, unless there are rows only for the children that are there.
     #[inline]
-    pub(crate) fn into_rows(self) -> Result<(&'a mut [[u8; HANDLE_LEN]], &'a mut [[u8; L]]), Self> {
+    pub(crate) fn into_rows(self) -> Result<Rows<'a, L>, Self> {
         if self.direct { Ok((self.handles, self.keys)) } else { Err(self) }
     }
 

@@ -123,7 +123,9 @@ fn a_report_reaches_the_server_once() {
     let message = report(&mut pair, b"what is missed");
     assert_eq!(header::peek(&message).unwrap().0, ExchangeType::DELIVERY_REPORT);
     pair.server_gets(&message).unwrap();
-    let server::Event::Reported { report, peer_address, .. } = pair.server_event() else { panic!("a report") };
+    let server::Event::Reported { report, peer_address, .. } = pair.server_event() else {
+        panic!("a report")
+    };
     assert_eq!((&report[..], peer_address), (&b"what is missed"[..], member_address()));
     assert_eq!(pair.server_gets(&message), Err(Error::Replayed));
     assert!(pair.server.poll_transmit().is_none(), "nothing is answered");

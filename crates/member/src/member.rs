@@ -137,6 +137,9 @@ impl Member {
         let result = match datagram.carriage {
             Carriage::Isakmp => match header::peek(datagram.payload) {
                 Some((ExchangeType::GROUPKEY_PUSH, cookies)) => self.handle_push(now, cookies, datagram),
+                Some((ExchangeType::DELIVERY_CONTROL, cookies)) => {
+                    self.handle_control(now, cookies, datagram)
+                }
                 _ => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
             },
             _ => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
@@ -155,6 +158,7 @@ impl Member {
         for subscription in self.subscriptions.values_mut() {
             if let Some(keys) = &mut subscription.keys {
                 keys.plane.handle_timeout(now);
+                keys.collecting.handle_timeout(now, &mut self.random);
             }
         }
         if let Registration::Pausing { until } = self.registration
@@ -187,8 +191,9 @@ impl Member {
         };
         let groups = self.subscriptions.values().flat_map(|subscription| {
             let repull = subscription.pulling.is_none().then(|| subscription.repull.poll_timeout()).flatten();
-            let plane = subscription.keys.as_ref().and_then(|keys| keys.plane.poll_timeout());
-            [repull, plane]
+            let keys = subscription.keys.as_ref();
+            let plane = keys.and_then(|keys| keys.plane.poll_timeout());
+            [repull, plane, keys.and_then(|keys| keys.collecting.poll_timeout())]
         });
         [self.hip.poll_timeout(), self.gdoi.poll_timeout(), pausing, self.renew_at]
             .into_iter()
@@ -250,6 +255,7 @@ impl Member {
             }
         }
         self.handle_plane_events(now);
+        self.attend_deliveries(now);
         self.pull_due(now);
         while let Some(transmit) = self.hip.poll_transmit() {
             self.outbox.push_back(transmit);

@@ -9,11 +9,12 @@ use claviger_gdoi::{
     push::{RekeySa, VerifiedRekey},
     wire::{Delete, LkhDownload, SaKek, lkh_32::Update},
 };
-use claviger_group::{CookiePair, Spi};
+use claviger_group::{CookiePair, GroupId, Spi};
 use claviger_sansio::Time;
 
 use crate::{
     Error, Ledger,
+    collecting::{Recovered, is_delivered},
     incoming::Incoming,
     repull::Sign,
     subscription::{Delays, Keys, Rekey, Subscription, tek_of},
@@ -60,17 +61,24 @@ impl Subscription {
         let message = rekey.sa.open(datagram)?;
         rekey.sa.commit(&message);
         keys.last_rekey = now;
+        let is_delivered = is_delivered(message.batch());
+        if let Some(place) = message.batch().filter(|_| is_delivered) {
+            keys.collecting.take(now, message.spi(), place, datagram);
+        }
         if message.gap() > 0 {
             self.repull.note(now, Sign::Gap, random);
         }
 
         let mut brought = Brought::default();
         if keys.delete(now, &message) {
+            keys.collecting.reached();
             self.repull.note(now, Sign::Deleted, random);
             return Ok(brought);
         }
         match keys.follow_kek(now, provider, &message)? {
             KekStep::Absent => {}
+            // What is missing will be asked for.
+            KekStep::NotForUs | KekStep::More if is_delivered => {}
             KekStep::NotForUs => self.repull.note(now, Sign::NotForUs, random),
             KekStep::More => self.repull.more_to_come(now, random),
             KekStep::TakenUp(spi) => {
@@ -94,6 +102,42 @@ impl Subscription {
 }
 
 impl Subscription {
+    /// Takes in a repair or an announcement.
+    pub(crate) fn collect(
+        &mut self,
+        now: Time,
+        random: &mut dyn Random,
+        datagram: &[u8],
+    ) -> Result<(), Error> {
+        let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
+        let rekey = keys.rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
+        let control = rekey.sa.open_control(now, datagram)?;
+        Ok(keys.collecting.control(now, rekey.sa.spi(), control, random)?)
+    }
+
+    /// Keeps a message under a rekey SA whose KEK is being collected. Says whether it did.
+    pub(crate) fn keep_early(&mut self, datagram: &[u8]) -> bool {
+        self.keys.as_mut().is_some_and(|keys| keys.collecting.keep(datagram))
+    }
+
+    /// Gives a message that repair has brought, with where it stood, or one that waited for the KEK.
+    pub(crate) fn poll_collected(&mut self) -> Option<(Option<(GroupId, Recovered)>, Vec<u8>)> {
+        let collecting = &mut self.keys.as_mut()?.collecting;
+        if let Some(ready) = collecting.poll_ready() {
+            return Some((None, ready));
+        }
+        let mut recovered = collecting.poll_recovered()?;
+        let octets = std::mem::take(&mut recovered.octets);
+        Some((Some((self.group.clone(), recovered)), octets))
+    }
+
+    /// Takes back what did not verify.
+    pub(crate) fn reject(&mut self, recovered: &Recovered) {
+        if let Some(keys) = &mut self.keys {
+            keys.collecting.reject(recovered);
+        }
+    }
+
     /// Takes in a message of a rekey whose KEK is in force already: it may bring keys of the levels below.
     pub(crate) fn follow_late(
         &mut self,

@@ -18,6 +18,7 @@ use claviger_sansio::Time;
 
 use crate::{
     Error, Ledger,
+    collecting::Collecting,
     event::{Places, Refusal},
     incoming::Incoming,
     repull::{Repull, Sign},
@@ -60,6 +61,8 @@ pub(crate) struct Keys {
     pub(crate) rekey: Option<Rekey>,
     /// The rekey that is coming in, or came in last, if it takes many messages.
     pub(crate) incoming: Option<Incoming>,
+    /// Its messages, if they are delivered.
+    pub(crate) collecting: Collecting,
     /// Superseded rekey SAs, the latest last.
     pub(crate) retired: VecDeque<CookiePair>,
     pub(crate) plane: Plane,
@@ -199,6 +202,7 @@ impl Subscription {
             Keys {
                 rekey: None,
                 incoming: None,
+                collecting: Collecting::default(),
                 retired: VecDeque::new(),
                 plane: Plane::new(provider, config, fork(random)),
                 places,
@@ -273,6 +277,7 @@ impl Keys {
             if earlier_spi == rekey.sa.kek().spi {
                 rekey.sa.raise_sequence(earlier.sa.sequence());
             } else {
+                self.collecting.reached();
                 self.retired.push_back(earlier_spi);
                 if self.retired.len() > RETIRED_MAX {
                     self.retired.pop_front();

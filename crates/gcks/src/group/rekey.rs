@@ -20,7 +20,7 @@ use claviger_sansio::{Carriage, Transmit, durable::Change};
 use super::{
     Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek, update::BATCH_LEN_MAX,
 };
-use crate::{event::Rekeyed, push_queue::QueuedPush, record};
+use crate::{delivery::BatchSpan, event::Rekeyed, push_queue::QueuedPush, record};
 
 /// What one GROUPKEY-PUSH says.
 struct Message<'a> {
@@ -33,6 +33,8 @@ struct Message<'a> {
 pub(crate) struct Outcome {
     pub(crate) changes: Vec<Change>,
     pub(crate) pushes: Vec<QueuedPush>,
+    /// Which of them share signatures, in their order; empty where none do.
+    pub(crate) batches: Vec<BatchSpan>,
     pub(crate) joined: Vec<WaitingJoin>,
     pub(crate) departed: Vec<Hit>,
     pub(crate) report: Rekeyed,
@@ -198,7 +200,14 @@ impl Group {
                 numbered.iter().map(|push| push::seal(context.provider, push, &self.signing_key)).collect()
             }
             PushAuthentication::Batch => {
-                let batches = numbered.chunks(BATCH_LEN_MAX);
+                // As long as each other, so that none is so short that it would be copied.
+                let count = numbered.len().div_ceil(BATCH_LEN_MAX).max(1);
+                let batches = numbered.chunks(numbered.len().div_ceil(count).max(1));
+                outcome.batches.extend(batches.clone().map(|batch| BatchSpan {
+                    spi: kek.spi,
+                    first: batch[0].sequence,
+                    count: batch.len(),
+                }));
                 let sealed =
                     batches.map(|batch| push::seal_batch(context.provider, batch, &self.signing_key));
                 sealed.collect::<Result<Vec<_>, _>>().map(|batches| batches.into_iter().flatten().collect())
@@ -229,6 +238,7 @@ impl Group {
         Outcome {
             changes: Vec::new(),
             pushes: Vec::new(),
+            batches: Vec::new(),
             joined: Vec::new(),
             departed: Vec::new(),
             report: Rekeyed {

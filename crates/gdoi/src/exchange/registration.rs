@@ -160,8 +160,8 @@ impl Registration {
             iv: [0; BLOCK_LEN],
             nonces: &[],
         };
-        let message = authenticate(&self.keys, context, header, octets)
-            .inspect_err(|_| self.failures.count(now))?;
+        let message =
+            authenticate(&self.keys, context, header, octets).inspect_err(|_| self.failures.count(now))?;
         self.message_ids.insert(header.message_id);
         message.check(DELIVERY_REPORT)?;
         let report = message.required(PayloadType::DELIVERY)?;

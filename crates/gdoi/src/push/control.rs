@@ -74,9 +74,9 @@ pub fn seal_controls(
             unsigned(spi, control, sig_len)
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let leaves = unsigned.iter().map(|(header, payloads)| {
-        Node::leaf(&[CONTROL_PREFIX, &header.to_octets(), payloads.octets()])
-    });
+    let leaves = unsigned
+        .iter()
+        .map(|(header, payloads)| Node::leaf(&[CONTROL_PREFIX, &header.to_octets(), payloads.octets()]));
     let tree = HashTree::new(leaves)?;
     let algorithm = signature_algorithm(signer.public().algorithm());
     let signature = signer

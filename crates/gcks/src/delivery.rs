@@ -304,10 +304,10 @@ impl Delivery {
     fn take_due(&mut self, now: Time, signing_key: &SigningKey, outbox: &mut VecDeque<Transmit>) {
         while let Some(at) = self.sender.poll_timeout().filter(|at| *at <= now) {
             match self.sender.poll_transmit(at) {
-                Some(Outgoing::Datagram { index }) => self.to_group(self.datagram(index), outbox),
-                Some(Outgoing::Sealed(octets)) => self.to_group(octets, outbox),
+                Some(Outgoing::Datagram { index }) => self.multicast(self.datagram(index), outbox),
+                Some(Outgoing::Sealed(octets)) => self.multicast(octets, outbox),
                 Some(Outgoing::Unicast { to, index }) => {
-                    outbox.push_back(self.to_receiver(to, self.datagram(index)));
+                    outbox.push_back(self.unicast(to, self.datagram(index)));
                 }
                 None => self.sender.handle_timeout(at, &mut Controls { spi: self.spi, signing_key }),
             }
@@ -317,12 +317,12 @@ impl Delivery {
         }
     }
 
-    fn to_group(&mut self, payload: Vec<u8>, outbox: &mut VecDeque<Transmit>) {
+    fn multicast(&mut self, payload: Vec<u8>, outbox: &mut VecDeque<Transmit>) {
         self.busy = true;
         outbox.push_back(Transmit { payload, ..self.envelope.clone() });
     }
 
-    fn to_receiver(&self, to: ReceiverId, payload: Vec<u8>) -> Transmit {
+    fn unicast(&self, to: ReceiverId, payload: Vec<u8>) -> Transmit {
         let Route { peer, own } = self.routes[to.0 as usize];
         let source = Some(own).filter(|own| !own.ip().is_unspecified() && !own.ip().is_multicast());
         Transmit { carriage: Carriage::Isakmp, source, destination: peer, payload }
@@ -342,7 +342,7 @@ impl Delivery {
             }
         }
         for receiver in std::mem::take(&mut self.owed) {
-            outbox.extend(self.tail.iter().map(|push| self.to_receiver(receiver, push.payload.clone())));
+            outbox.extend(self.tail.iter().map(|push| self.unicast(receiver, push.payload.clone())));
         }
     }
 

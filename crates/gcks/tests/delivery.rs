@@ -17,7 +17,7 @@ use claviger_group::{CookiePair, GroupId, KekManagement, PushAuthentication, Rol
 use claviger_sansio::Carriage;
 use claviger_testkit::{
     judge::{judge, laggards},
-    network::{Conditions, GDOI_PORT, Kind, Network, Origin, SERVER, group_id, policy},
+    network::{Conditions, GDOI_PORT, Kind, Network, Origin, SERVER, Sent, group_id, policy},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -162,12 +162,28 @@ fn without_loss_nothing_is_repaired() {
     let since = rekey.told()[0].at;
     let sent = rekey.network.wire.iter().filter(|sent| sent.at >= since && is_push(&sent.octets)).count();
     assert!((sent as u64) < messages + 6, "{sent} for {messages}: each once, and copies of the TEK's");
+
+    // Who departed is deaf when each message, and three copies of the TEK's, were heard and followed.
+    let departed = |event: &Event| match event {
+        Event::Departed { deaf_at, .. } => Some(*deaf_at),
+        _ => None,
+    };
+    let deaf_at = rekey.network.told.iter().find_map(|(_, event)| departed(event)).unwrap();
+    let activation_delay = rekey.network.server.group(since, &rekey.group).unwrap().policy.activation_delay;
+    let early =
+        |sent: &&Sent| sent.at >= since && is_push(&sent.octets) && sent.at + activation_delay <= deaf_at;
+    assert_eq!(rekey.network.wire.iter().filter(early).count() as u64, messages + 2);
 }
 
 #[test]
 fn with_five_percent_of_loss_everybody_is_brought_up_to_date() {
     let mut rekey = Rekey::begin(12, 50);
     assert_eq!(rekey.judged("5 % loss"), 0);
+    let is_control =
+        |octets: &[u8]| header::peek(octets).is_some_and(|(e, _)| e == ExchangeType::DELIVERY_CONTROL);
+    let controls = rekey.network.wire.iter().filter(|sent| is_control(&sent.octets));
+    let longest = controls.map(|sent| sent.octets.len()).max().unwrap();
+    assert!(longest <= 1_500 - 40 - 8, "{longest} octets are more than Ethernet carries over IPv6 and UDP");
     assert!(rekey.counter("delivery_repairs") > 0 && rekey.counter("delivery_reports") > 0);
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use claviger_crypto::Random;
 use claviger_delivery::{
-    BatchId, Error, Receiver, ReceiverConfig, receiver::Event, seal::Authentic, wire::batch_of,
+    BatchId, Error, Receiver, ReceiverConfig, Recovered, receiver::Event, seal::Authentic, wire::batch_of,
 };
 use claviger_gdoi::{limits::COPIED_BATCH_MAX, push::BatchPlace};
 use claviger_group::CookiePair;
@@ -31,11 +31,11 @@ pub(crate) struct Collecting {
     ready: Vec<Vec<u8>>,
 }
 
-/// A datagram that repair brought, to be verified like any other.
-pub(crate) struct Recovered {
-    pub(crate) first: u32,
-    pub(crate) index: u16,
-    pub(crate) octets: Vec<u8>,
+/// Where a message stands: in the batch that begins with this number, the one at this index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    first: u32,
+    index: u16,
 }
 
 /// Says whether a message is of a batch that is delivered.
@@ -90,18 +90,18 @@ impl Collecting {
         self.ready.pop()
     }
 
-    /// Gives a datagram that was recovered.
-    pub(crate) fn poll_recovered(&mut self) -> Option<Recovered> {
+    /// Gives a datagram that was recovered, to be verified like any other, and where it stands.
+    pub(crate) fn poll_recovered(&mut self) -> Option<(Option<Place>, Vec<u8>)> {
         self.receivers.iter_mut().find_map(|(first, receiver)| {
-            let claviger_delivery::Recovered { index, octets } = receiver.poll_recovered()?;
-            Some(Recovered { first: *first, index, octets })
+            let Recovered { index, octets } = receiver.poll_recovered()?;
+            Some((Some(Place { first: *first, index }), octets))
         })
     }
 
     /// Takes back a recovered datagram that did not verify.
-    pub(crate) fn reject(&mut self, recovered: &Recovered) {
-        if let Some(receiver) = self.receivers.get_mut(&recovered.first) {
-            receiver.reject(recovered.index);
+    pub(crate) fn reject(&mut self, place: Place) {
+        if let Some(receiver) = self.receivers.get_mut(&place.first) {
+            receiver.reject(place.index);
         }
     }
 

@@ -10,7 +10,7 @@ use claviger_sansio::{Carriage, Datagram, Time};
 use crate::{
     Error, Member,
     event::{Event, Source},
-    rekey::Standing,
+    rekey::{Collected, Standing},
     repull::{REKEY_SPREAD, Sign},
     subscription::Subscription,
 };
@@ -72,18 +72,17 @@ impl Member {
 
     /// Follows what repair has brought and what waited for it, and tells the key server what is still missing.
     pub(crate) fn attend_deliveries(&mut self, now: Time) {
-        while let Some((recovered, octets)) =
-            self.subscriptions.values_mut().find_map(Subscription::poll_collected)
-        {
+        while let Some(collected) = self.subscriptions.values_mut().find_map(Subscription::poll_collected) {
+            let Collected { group, place, octets } = collected;
             let Some((_, cookies)) = header::peek(&octets) else { continue };
             let (carriage, source) = (Carriage::Isakmp, self.gdoi_address);
             let datagram = Datagram { carriage, source, destination: source, payload: &octets };
             let result = self.handle_push(now, cookies, datagram);
-            if let (Some((group, recovered)), Err(error)) = (recovered, result)
+            if let (Some(place), Err(error)) = (place, result)
                 && !matches!(error, Error::Gdoi(claviger_gdoi::Error::Replayed))
                 && let Some(subscription) = self.subscriptions.get_mut(&group)
             {
-                subscription.reject(&recovered);
+                subscription.reject(place);
             }
         }
         for subscription in self.subscriptions.values_mut() {

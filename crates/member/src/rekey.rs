@@ -14,7 +14,7 @@ use claviger_sansio::Time;
 
 use crate::{
     Error, Ledger,
-    collecting::{Recovered, is_delivered},
+    collecting::{Place, is_delivered},
     incoming::Incoming,
     repull::Sign,
     subscription::{Delays, Keys, Rekey, Subscription, tek_of},
@@ -101,6 +101,14 @@ impl Subscription {
     }
 }
 
+/// A message that did not come from the network just now, to be followed like one that did.
+pub(crate) struct Collected {
+    pub(crate) group: GroupId,
+    /// Where it stood, if repair brought it.
+    pub(crate) place: Option<Place>,
+    pub(crate) octets: Vec<u8>,
+}
+
 impl Subscription {
     /// Takes in a repair or an announcement.
     pub(crate) fn collect(
@@ -120,21 +128,18 @@ impl Subscription {
         self.keys.as_mut().is_some_and(|keys| keys.collecting.keep(datagram))
     }
 
-    /// Gives a message that repair has brought, with where it stood, or one that waited for the KEK.
-    pub(crate) fn poll_collected(&mut self) -> Option<(Option<(GroupId, Recovered)>, Vec<u8>)> {
+    /// Gives a message that repair has brought, or one that waited for the KEK.
+    pub(crate) fn poll_collected(&mut self) -> Option<Collected> {
         let collecting = &mut self.keys.as_mut()?.collecting;
-        if let Some(ready) = collecting.poll_ready() {
-            return Some((None, ready));
-        }
-        let mut recovered = collecting.poll_recovered()?;
-        let octets = std::mem::take(&mut recovered.octets);
-        Some((Some((self.group.clone(), recovered)), octets))
+        let ready = collecting.poll_ready().map(|octets| (None, octets));
+        let (place, octets) = ready.or_else(|| collecting.poll_recovered())?;
+        Some(Collected { group: self.group.clone(), place, octets })
     }
 
     /// Takes back what did not verify.
-    pub(crate) fn reject(&mut self, recovered: &Recovered) {
+    pub(crate) fn reject(&mut self, place: Place) {
         if let Some(keys) = &mut self.keys {
-            keys.collecting.reject(recovered);
+            keys.collecting.reject(place);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Collecting the messages of a rekey that its key server delivers: long batches are not copied but repaired on request,
 //! and at last sent to those who ask (docs/hip-gdoi-binding.md section 7.6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use claviger_crypto::Random;
 use claviger_delivery::{
@@ -17,18 +17,21 @@ const BATCHES_MAX: usize = 64;
 /// The most octets kept of a batch: as many messages as share a signature, each with a repair of its own.
 const BATCH_OCTETS_MAX: usize = 1 << 20;
 
-/// The most messages under the announced KEK that wait for it: the TEK's, and one that forgers or another rekey put among
-/// them. They are not verified yet.
-const EARLY_MAX: usize = 4;
+/// The most messages that wait for the KEK that is being collected: the TEK's, those of a short rekey that follows, and
+/// some that forgers put among them. They are not verified yet.
+const EARLY_MAX: usize = 16;
+
+/// The longest of them in octets: more than any path carries in one piece but for jumbo frames.
+const EARLY_LEN_MAX: usize = 4096;
 
 /// The batches that are being collected under the rekey SA in force.
 #[derive(Default)]
 pub(crate) struct Collecting {
     receivers: BTreeMap<u32, Receiver>,
-    /// Messages under the KEK that is being collected.
-    early: Vec<Vec<u8>>,
+    /// Messages under the KEK that is being collected, and under later ones.
+    early: VecDeque<Vec<u8>>,
     /// The same, once that KEK is in force.
-    ready: Vec<Vec<u8>>,
+    ready: VecDeque<Vec<u8>>,
 }
 
 /// Where a message stands: in the batch that begins with this number, the one at this index.
@@ -69,11 +72,12 @@ impl Collecting {
         receiver.handle_control(now, Authentic::verified(octets), random)
     }
 
-    /// Keeps a message under the KEK that is being collected. Says whether it did.
+    /// Keeps a message under the KEK that is being collected, or a later one. Says whether it did.
     pub(crate) fn keep(&mut self, datagram: &[u8]) -> bool {
         let is_known = self.early.iter().any(|early| early == datagram);
-        if !is_known && self.is_working() && self.early.len() < EARLY_MAX {
-            self.early.push(datagram.to_vec());
+        let has_room = self.early.len() < EARLY_MAX && datagram.len() <= EARLY_LEN_MAX;
+        if !is_known && has_room && self.is_working() {
+            self.early.push_back(datagram.to_vec());
             return true;
         }
         is_known
@@ -82,12 +86,12 @@ impl Collecting {
     /// Ends the collection: another rekey SA is in force.
     pub(crate) fn reached(&mut self) {
         self.receivers.clear();
-        self.ready = std::mem::take(&mut self.early);
+        self.ready.append(&mut self.early);
     }
 
     /// Gives a message that waited for the KEK in force.
     pub(crate) fn poll_ready(&mut self) -> Option<Vec<u8>> {
-        self.ready.pop()
+        self.ready.pop_front()
     }
 
     /// Gives a datagram that was recovered, to be verified like any other, and where it stands.

@@ -25,7 +25,7 @@ impl Member {
         let standing =
             self.subscriptions.values_mut().find_map(|s| s.knows_rekey_sa(&cookies).map(|known| (s, known)));
         let Some((subscription, standing)) = standing else {
-            self.note_unknown_rekey_sa(now, datagram.destination, cookies);
+            self.note_unknown_rekey_sa(now, datagram.destination, cookies, datagram.payload);
             return Err(Error::RekeySaUnknown);
         };
         match standing {
@@ -101,12 +101,19 @@ impl Member {
     }
 
     /// A rekey message that went to a group's place under cookies that the group does not have: the message that
-    /// brought them was missed.
-    fn note_unknown_rekey_sa(&mut self, now: Time, destination: SocketAddr, cookies: CookiePair) {
+    /// brought them was missed, or is still being collected.
+    fn note_unknown_rekey_sa(
+        &mut self,
+        now: Time,
+        destination: SocketAddr,
+        cookies: CookiePair,
+        octets: &[u8],
+    ) {
         for subscription in self.subscriptions.values_mut() {
             // A newcomer hears copies of the message that told the others of it, under the KEK before its first.
             let is_new = subscription.keys.as_ref().is_some_and(|keys| now < keys.keyed_at + REKEY_SPREAD);
             if !is_new && subscription.places().and_then(|places| places.push) == Some(destination) {
+                subscription.keep_early(octets);
                 subscription.repull.note(now, Sign::UnknownRekeySa(cookies), &mut self.random);
             }
         }

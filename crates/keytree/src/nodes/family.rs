@@ -18,6 +18,11 @@ impl<'a, const L: usize> FamilyMut<'a, L> {
         if self.direct { Ok((self.handles, self.keys)) } else { Err(self) }
     }
 
+    /// Takes rows, one for each place of the family.
+    pub(crate) fn of_rows(handles: &'a mut [[u8; HANDLE_LEN]], keys: &'a mut [[u8; L]]) -> Self {
+        Self { occupied: u8::MAX, direct: true, handles, keys }
+    }
+
     /// Shows the handle and the key of the child in `place`, which is there.
     #[inline]
     pub(crate) fn key(&self, place: u32) -> (Handle, &[u8; L]) {

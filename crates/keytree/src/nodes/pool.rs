@@ -138,6 +138,24 @@ impl Pool {
         self.block_mut(spot).split_at_mut(handles)
     }
 
+    /// Erases a row.
+    #[inline]
+    pub(super) fn erase_row(&mut self, spot: Spot, row: usize) {
+        let key_len = self.key_len;
+        let (handles, keys) = self.parts_mut(spot);
+        handles[row * HANDLE_LEN..][..HANDLE_LEN].fill(0);
+        keys[row * key_len..][..key_len].zeroize();
+    }
+
+    /// Erases a row by moving those behind it down. The first `count` rows are in use.
+    pub(super) fn close_row(&mut self, spot: Spot, row: usize, count: usize) {
+        let key_len = self.key_len;
+        let (handles, keys) = self.parts_mut(spot);
+        handles.copy_within((row + 1) * HANDLE_LEN..count * HANDLE_LEN, row * HANDLE_LEN);
+        keys.copy_within((row + 1) * key_len..count * key_len, row * key_len);
+        self.erase_row(spot, count - 1);
+    }
+
     /// Copies one row of a block of another pool.
     pub(super) fn copy_row(&mut self, to: (Spot, usize), from: (&Self, Spot, usize)) {
         let (source, block, row) = from;

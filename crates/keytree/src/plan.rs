@@ -3,7 +3,7 @@
 //! Every node on the way from a changed leaf to the root is marked once, level by level, however many changes
 //! meet in it. Nothing of the tree changes here, so that a refusal or a failing random source leaves it whole.
 
-use std::{hint::select_unpredictable, ops::Range};
+use std::ops::Range;
 
 use crate::{Handle, Joining, KeyTree, Leaf, NodeId, Rekey, TreeError, bits::count, sort::sort};
 
@@ -217,15 +217,16 @@ impl Plan {
         let (mut there, mut heirs, mut marks, mut left) = (before, before, 0, false);
         let k = u32::from(tree.degree().k());
         let first_child = node.index() * k;
-        // How many of the next marks are of this family nobody can foretell, least of all a CPU: so as many are looked at as
-        // could be, and those of others leave no trace.
-        for child in self.rekey.marks[marked].iter().take(k as usize) {
+        for child in &self.rekey.marks[marked] {
             let place = child.index - first_child;
-            let bit = select_unpredictable(place < k, (1_u32 << (place % u32::BITS)) as u8, 0);
+            if place >= k {
+                break;
+            }
+            let bit = 1 << place;
             marks |= bit;
-            there = there & !bit | select_unpredictable(child.is_there(), bit, 0);
-            heirs = heirs & !bit | select_unpredictable(child.heirs != 0, bit, 0);
-            left |= child.left & (bit != 0);
+            there = there & !bit | if child.is_there() { bit } else { 0 };
+            heirs = heirs & !bit | if child.heirs != 0 { bit } else { 0 };
+            left |= child.left;
         }
         // Every node up to the root is there while it has a child, and the root always.
         let existed = node.level() <= tree.depth && (before != 0 || node == tree.root_id());

@@ -4,7 +4,7 @@ use std::hint::select_unpredictable;
 
 use crate::{
     Degree, Handle, Rekey, Wrap,
-    nodes::{FamilyMut, HANDLE_LEN},
+    nodes::FamilyMut,
     plan::{Fate, Mark},
     rekey::ITSELF,
 };
@@ -66,12 +66,10 @@ impl<'a, const L: usize> Delivery<'a, L> {
     /// them that are `heirs`.
     #[inline]
     pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
-        match family.into_rows() {
-            Ok((handles, keys)) if self.advanced_handles.is_empty() && !marked.is_empty() => {
-                self.visit_rows(target, heirs, marked, handles, keys);
-            }
-            Ok((handles, keys)) => self.visit_any(target, heirs, marked, FamilyMut::of_rows(handles, keys)),
-            Err(family) => self.visit_any(target, heirs, marked, family),
+        if family.is_direct() && self.advanced_handles.is_empty() && !marked.is_empty() {
+            self.visit_rows(target, heirs, marked, family);
+        } else {
+            self.visit_any(target, heirs, marked, family);
         }
     }
 
@@ -79,14 +77,8 @@ impl<'a, const L: usize> Delivery<'a, L> {
     /// marked or heirs nobody can foretell, least of all a CPU: so everything is written for every child, and counted
     /// only where it is wanted.
     #[inline]
-    fn visit_rows(
-        &mut self,
-        target: &Mark,
-        heirs: u8,
-        marked: &[Mark],
-        handles: &mut [[u8; HANDLE_LEN]],
-        keys: &mut [[u8; L]],
-    ) {
+    fn visit_rows(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
+        let (handles, keys) = family.rows();
         let first_held = self.known.len() + self.next_held;
         let drawn = self.drawn.as_u32().to_ne_bytes();
         let known = self.known;

@@ -12,15 +12,16 @@ pub(crate) struct FamilyMut<'a, const L: usize> {
 }
 
 impl<'a, const L: usize> FamilyMut<'a, L> {
-    /// Gives out the rows, one for each place of the family, unless there are rows only for the children that are there.
+    /// Says whether there is a row for each place of the family, rather than for each child that is there.
     #[inline]
-    pub(crate) fn into_rows(self) -> Result<(&'a mut [[u8; HANDLE_LEN]], &'a mut [[u8; L]]), Self> {
-        if self.direct { Ok((self.handles, self.keys)) } else { Err(self) }
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct
     }
 
-    /// Takes rows, one for each place of the family.
-    pub(crate) fn of_rows(handles: &'a mut [[u8; HANDLE_LEN]], keys: &'a mut [[u8; L]]) -> Self {
-        Self { occupied: u8::MAX, direct: true, handles, keys }
+    /// Shows the rows: handles, and keys.
+    #[inline]
+    pub(crate) fn rows(self) -> (&'a mut [[u8; HANDLE_LEN]], &'a mut [[u8; L]]) {
+        (self.handles, self.keys)
     }
 
     /// Shows the handle and the key of the child in `place`, which is there.

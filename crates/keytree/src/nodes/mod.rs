@@ -32,12 +32,17 @@ pub(crate) use self::{family::FamilyMut, pool::HANDLE_LEN};
 use crate::{Degree, Handle, KeyLength, KeyRef, NodeId};
 
 /// The rows of a packed block, by class. One more class follows, with a row for each node of a segment.
-const PACKED_ROWS: [usize; 9] = [4, 8, 12, 16, 20, 24, 28, 32, 40];
+const PACKED_ROWS: [usize; 13] = [4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52];
 /// The class of blocks with a row for each node.
 const DIRECT: u8 = PACKED_ROWS.len() as u8;
 /// A direct block is packed when this many nodes are left in it: fewer than the largest packed block holds, so that a
 /// segment that swings about either number is not packed and unpacked each time.
-const DIRECT_NODES_MIN: u32 = 32;
+const DIRECT_NODES_MIN: u32 = 44;
+
+/// The most octets in a slab of packed blocks: of each class the last one is not full.
+const PACKED_SLAB_LEN: usize = 256 << 10;
+/// The most octets in a slab of direct blocks.
+const DIRECT_SLAB_LEN: usize = memory::HUGE_PAGE;
 
 /// The keys of all nodes of a tree.
 pub(crate) struct Nodes {
@@ -101,8 +106,9 @@ impl Nodes {
     /// Makes `levels` levels without nodes.
     pub(crate) fn new(degree: Degree, key_length: KeyLength, levels: usize) -> Self {
         let (cut, key_len) = (Cut::new(degree), key_length.octets());
-        let rows = PACKED_ROWS.into_iter().chain([cut.nodes() as usize]);
-        let pools = rows.map(|rows| Pool::new(rows, key_len)).collect();
+        let packed = PACKED_ROWS.map(|rows| Pool::new(rows, key_len, PACKED_SLAB_LEN));
+        let direct = Pool::new(cut.nodes() as usize, key_len, DIRECT_SLAB_LEN);
+        let pools = packed.into_iter().chain([direct]).collect();
         let mut nodes = Self { key_len, cut, levels: Vec::new(), pools, moves: 0 };
         nodes.set_levels(levels);
         nodes
@@ -356,7 +362,7 @@ fn class_left(class: u8, count: u32) -> u8 {
     if class == DIRECT && count > DIRECT_NODES_MIN {
         return class;
     }
-    class_for((count + count / 8 + 1) as usize).min(class)
+    class_for(count as usize + 1).min(class)
 }
 
 #[cfg(test)]
@@ -451,7 +457,7 @@ mod tests {
         for index in 0..60 {
             nodes.remove(NodeId::new(0, index));
             let (class, handles, keys) = rows(&nodes);
-            assert_eq!(class == DIRECT, index < 31);
+            assert_eq!(class == DIRECT, index < 19);
             let left = 63 - index as usize;
             assert_eq!((handles, keys.iter().filter(|octet| **octet == 0xaa).count()), (left, 16 * left));
         }

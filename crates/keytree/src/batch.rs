@@ -6,12 +6,13 @@ use claviger_keywrap::Engine;
 use crate::{
     Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError,
     deliver::Delivery,
+    nodes::Siblings,
     plan::{Fate, Mark, Plan},
 };
 
 /// Families whose rows are asked for before they are visited: enough to keep the memory busy meanwhile, and few enough
 /// to stay in the nearest cache. One by one, each would be waited for.
-const FETCHED_AHEAD: usize = 32;
+const FOUND_AHEAD: usize = 16;
 
 impl KeyTree {
     /// Lets `joins` members join and the members at `leaves` depart, in one rekey.
@@ -160,18 +161,23 @@ impl KeyTree {
                 break;
             }
             let parents = plan.level(marks, level + 1);
-            let mut ahead = parents.iter();
-            for parent in ahead.by_ref().take(FETCHED_AHEAD) {
-                self.nodes.fetch_ahead(level + 1, parent.index);
+            let node = |mark: &Mark| NodeId::new(level + 1, mark.index);
+            let mut ahead = [Siblings::default(); FOUND_AHEAD];
+            for (slot, parent) in ahead.iter_mut().zip(parents) {
+                *slot = self.nodes.find_ahead(node(parent));
             }
-            for parent in parents {
-                if let Some(parent) = ahead.next() {
-                    self.nodes.fetch_ahead(level + 1, parent.index);
+            for (number, parent) in parents.iter().enumerate() {
+                let slot = &mut ahead[number % FOUND_AHEAD];
+                let siblings = *slot;
+                if let Some(parent) = parents.get(number + FOUND_AHEAD) {
+                    *slot = self.nodes.find_ahead(node(parent));
                 }
                 let (family, others) = children.split_at(parent.children());
                 children = others;
-                self.come_and_go(level, family, &delivery);
-                self.change_family(NodeId::new(level + 1, parent.index), parent, family, &mut delivery);
+                if plan.is_unsteady(level) {
+                    self.come_and_go(level, family, &delivery);
+                }
+                self.change_family(node(parent), parent, family, siblings, &mut delivery);
             }
         }
     }
@@ -199,6 +205,7 @@ impl KeyTree {
         target: NodeId,
         mark: &Mark,
         marked: &[Mark],
+        ahead: Siblings,
         delivery: &mut Delivery<'_, L>,
     ) {
         if mark.fate == Fate::UnderPrevious {
@@ -206,11 +213,10 @@ impl KeyTree {
             let key = previous.key.first_chunk().expect("keys have one length");
             delivery.under_previous(mark, previous.handle, key);
         }
-        let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced) && mark.heirs != 0;
-        if !delivers && marked.iter().all(|child| matches!(child.fate, Fate::Absent | Fate::Removed)) {
-            return;
-        }
+        let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced);
         let heirs = if delivers { mark.heirs } else { 0 };
-        delivery.visit(mark, heirs, marked, self.nodes.family_mut(target));
+        if heirs != 0 || marked.iter().any(Mark::is_there) {
+            delivery.visit(mark, heirs, marked, self.nodes.family_mut(target, ahead));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::hint::select_unpredictable;
 
 use crate::{
     Degree, Handle, Rekey, Wrap,
-    nodes::{FamilyMut, HANDLE_LEN},
+    nodes::FamilyMut,
     plan::{Fate, Mark},
     rekey::ITSELF,
 };
@@ -65,57 +65,44 @@ impl<'a, const L: usize> Delivery<'a, L> {
     /// Sets the keys that the children of a node have after the change, and gives the node's own new key to those of
     /// them that are `heirs`.
     #[inline]
-    pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], mut family: FamilyMut<'_, L>) {
-        let mut children = marked.iter();
-        let mut places = target.marked;
-        while places != 0 {
-            let child = children.next().expect("a marked child has its mark");
-            if let Some((handle, key)) = self.key_after(child) {
-                family.set(places.trailing_zeros(), handle, key);
-            }
-            places &= places - 1;
-        }
-        match family.into_rows() {
-            Ok((handles, keys)) if !marked.is_empty() => self.give_rows(target, heirs, marked, handles, keys),
-            Ok((handles, keys)) => self.give(target, heirs, marked, |place| {
-                (Handle::from_u32(u32::from_ne_bytes(handles[place])), &keys[place])
-            }),
-            Err(family) => self.give(target, heirs, marked, |place| family.key(place as u32)),
+    pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
+        if family.is_direct() && self.advanced_handles.is_empty() && !marked.is_empty() {
+            self.visit_rows(target, heirs, marked, family);
+        } else {
+            self.visit_any(target, heirs, marked, family);
         }
     }
 
-    /// Gives a new key to heirs who have a row each, whether they are there or not. Which of them are marked or heirs
-    /// nobody can foretell, least of all a CPU: so everything is written for every child, and counted only where it is
-    /// wanted.
+    /// Visits children who have a row each, whether they are there or not, when no key is advanced. Which of them are
+    /// marked or heirs nobody can foretell, least of all a CPU: so everything is written for every child, and counted
+    /// only where it is wanted.
     #[inline]
-    fn give_rows(
-        &mut self,
-        target: &Mark,
-        heirs: u8,
-        marked: &[Mark],
-        handles: &[[u8; HANDLE_LEN]],
-        keys: &[[u8; L]],
-    ) {
+    fn visit_rows(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
+        let (handles, keys) = family.rows();
         let first_held = self.known.len() + self.next_held;
-        let room = (
-            window(self.held, self.next_held),
-            window(self.held_handles, self.next_held),
-            window(self.held_places, self.next_held),
-            window(self.wraps, self.next_wrap),
-        );
-        let (held, held_handles, held_places, wraps) = room;
+        let drawn = self.drawn.as_u32().to_ne_bytes();
+        let known = self.known;
+        let held = window(self.held, self.next_held);
+        let held_handles = window(self.held_handles, self.next_held);
+        let held_places = window(self.held_places, self.next_held);
+        let wraps = window(self.wraps, self.next_wrap);
         let (mut next_marked, mut next_held, mut next_wrap) = (0, 0, 0);
-        for (place, (handle, key)) in (0..).zip(handles.iter().zip(keys)) {
+        for (place, (handle, key)) in (0..).zip(handles.iter_mut().zip(keys)) {
             let is_marked = target.marked >> place & 1;
             let is_heir = heirs >> place & 1;
-            let child = marked[next_marked].key;
+            let child = &marked[next_marked];
             next_marked = (next_marked + usize::from(is_marked)).min(marked.len() - 1);
 
             held[next_held % CHILDREN_MAX] = *key;
             held_handles[next_held % CHILDREN_MAX] = Handle::from_u32(u32::from_ne_bytes(*handle));
             held_places[next_held % CHILDREN_MAX] = place;
-            let under = select_unpredictable(is_marked == 1, child, (first_held + next_held) as u32);
+            let under = select_unpredictable(is_marked == 1, child.key, (first_held + next_held) as u32);
             wraps[next_wrap % CHILDREN_MAX] = Wrap { target: target.key, under };
+
+            let changes = (is_marked == 1) & child.is_there();
+            *key =
+                *select_unpredictable(changes, &known[child.key as usize], &held[next_held % CHILDREN_MAX]);
+            *handle = select_unpredictable(changes, drawn, *handle);
             next_held += usize::from(is_heir & !is_marked);
             next_wrap += usize::from(is_heir);
         }
@@ -123,23 +110,20 @@ impl<'a, const L: usize> Delivery<'a, L> {
         self.next_wrap += next_wrap;
     }
 
-    /// Gives a new key to heirs whose keys `held` finds by place.
-    fn give<'k>(
-        &mut self,
-        target: &Mark,
-        heirs: u8,
-        marked: &[Mark],
-        held: impl Fn(usize) -> (Handle, &'k [u8; L]),
-    ) {
+    /// Visits any children.
+    fn visit_any(&mut self, target: &Mark, heirs: u8, marked: &[Mark], mut family: FamilyMut<'_, L>) {
         let mut marked = marked.iter();
-        for place in 0..u8::BITS as u8 {
+        for place in 0..u8::BITS {
             let child = if target.marked >> place & 1 == 1 { marked.next() } else { None };
+            if let Some((handle, key)) = child.and_then(|child| self.key_after(child)) {
+                family.set(place, handle, key);
+            }
             if heirs >> place & 1 == 1 {
                 let under = match child {
                     Some(child) => child.key,
                     None => {
-                        let (handle, key) = held(usize::from(place));
-                        self.hold(place, handle, key)
+                        let (handle, key) = family.key(place);
+                        self.hold(place as u8, handle, key)
                     }
                 };
                 self.push(Wrap { target: target.key, under });

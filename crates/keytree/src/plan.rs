@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) rekey: Rekey,
     /// Where among the marks each level ends.
     ends: Vec<usize>,
+    /// A set bit i stands for a level i in which nodes come into being or vanish.
+    unsteady: u64,
 }
 
 /// A node at or above a changed leaf. In the masks, a set bit i stands for child i.
@@ -42,17 +44,17 @@ pub(crate) struct Mark {
     left: bool,
 }
 
-/// What becomes of a marked node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What becomes of a marked node. Those that are not there afterwards come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Fate {
     /// It was not there and will not be: it lies between a root that vanishes and one far above it.
     Absent,
+    /// It vanishes.
+    Removed,
     /// Its key goes through the one-way advance.
     Advanced,
     /// It was not there; its heirs receive its first key under their own keys.
     Created,
-    /// It vanishes.
-    Removed,
     /// It gets a new key, which its heirs receive under their own keys.
     Replaced,
     /// It gets a new key, which its heirs receive under its previous one.
@@ -68,7 +70,7 @@ impl Mark {
 
     #[inline]
     pub(crate) fn is_there(&self) -> bool {
-        !matches!(self.fate, Fate::Absent | Fate::Removed)
+        self.fate > Fate::Removed
     }
 }
 
@@ -129,8 +131,17 @@ impl Plan {
 
     fn unmarked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, extent: u32, spare: Rekey) -> Self {
         let depth = tree.degree().depth_for(extent);
-        let mut plan =
-            Self { joined, departed, extent, depth, wraps: 0, held: 0, rekey: spare, ends: Vec::new() };
+        let mut plan = Self {
+            joined,
+            departed,
+            extent,
+            depth,
+            wraps: 0,
+            held: 0,
+            rekey: spare,
+            ends: Vec::new(),
+            unsteady: 0,
+        };
         // On each level above the changed leaves there are at most as many nodes, and mostly far fewer.
         let room = (plan.joined.len() + plan.departed.len()) * 4;
         plan.rekey.marks.reserve(room);
@@ -244,25 +255,28 @@ impl Plan {
         let node = NodeId::new(level, mark.index);
         match mark.fate {
             Fate::Absent => {}
+            Fate::Removed => self.rekey.removed.push(node),
             Fate::Advanced => {
                 mark.key = self.rekey.advanced.len() as u32;
                 self.rekey.advanced.push(node);
             }
-            Fate::Removed => self.rekey.removed.push(node),
-            Fate::Created | Fate::Replaced => {
+            Fate::Created | Fate::Replaced | Fate::UnderPrevious => {
                 mark.key = self.rekey.changed.len() as u32;
                 self.rekey.changed.push(node);
-                self.wraps += count(mark.heirs);
-                self.held += count(mark.heirs & !mark.marked);
-            }
-            Fate::UnderPrevious => {
-                mark.key = self.rekey.changed.len() as u32;
-                self.rekey.changed.push(node);
-                self.wraps += 1;
-                self.held += 1;
+                let is_single = mark.fate == Fate::UnderPrevious;
+                self.wraps += if is_single { 1 } else { count(mark.heirs) };
+                self.held += if is_single { 1 } else { count(mark.heirs & !mark.marked) };
             }
         }
+        if matches!(mark.fate, Fate::Removed | Fate::Created) {
+            self.unsteady |= 1 << level;
+        }
         self.rekey.marks.push(mark);
+    }
+
+    /// Says whether nodes of a level come into being or vanish.
+    pub(crate) fn is_unsteady(&self, level: u8) -> bool {
+        self.unsteady >> level & 1 == 1
     }
 
     /// Returns the marks of a level, out of all.

@@ -11,14 +11,17 @@ pub(crate) struct FamilyMut<'a, const L: usize> {
     pub(super) keys: &'a mut [[u8; L]],
 }
 
-/// The handles and the keys of a family's children.
-pub(crate) type Rows<'a, const L: usize> = (&'a mut [[u8; HANDLE_LEN]], &'a mut [[u8; L]]);
-
 impl<'a, const L: usize> FamilyMut<'a, L> {
-    /// Gives out the rows, one for each place of the family, unless there are rows only for the children that are there.
+    /// Says whether there is a row for each place of the family, rather than for each child that is there.
     #[inline]
-    pub(crate) fn into_rows(self) -> Result<Rows<'a, L>, Self> {
-        if self.direct { Ok((self.handles, self.keys)) } else { Err(self) }
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Shows the rows: handles, and keys.
+    #[inline]
+    pub(crate) fn rows(self) -> (&'a mut [[u8; HANDLE_LEN]], &'a mut [[u8; L]]) {
+        (self.handles, self.keys)
     }
 
     /// Shows the handle and the key of the child in `place`, which is there.

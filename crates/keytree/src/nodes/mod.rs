@@ -19,24 +19,30 @@ mod family;
 mod memory;
 mod pool;
 
+use std::ops::Range;
+
 use claviger_keywrap::fetch_ahead;
-use zeroize::Zeroize;
 
 use self::{
     cut::Cut,
     directory::{Directory, Segment},
-    pool::{Owner, Pool},
+    pool::{Owner, Pool, Spot},
 };
 pub(crate) use self::{family::FamilyMut, pool::HANDLE_LEN};
 use crate::{Degree, Handle, KeyLength, KeyRef, NodeId};
 
 /// The rows of a packed block, by class. One more class follows, with a row for each node of a segment.
-const PACKED_ROWS: [usize; 9] = [4, 8, 12, 16, 20, 24, 28, 32, 40];
+const PACKED_ROWS: [usize; 13] = [4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52];
 /// The class of blocks with a row for each node.
 const DIRECT: u8 = PACKED_ROWS.len() as u8;
 /// A direct block is packed when this many nodes are left in it: fewer than the largest packed block holds, so that a
 /// segment that swings about either number is not packed and unpacked each time.
-const DIRECT_NODES_MIN: u32 = 32;
+const DIRECT_NODES_MIN: u32 = 44;
+
+/// The most octets in a slab of packed blocks: of each class the last one is not full.
+const PACKED_SLAB_LEN: usize = 256 << 10;
+/// The most octets in a slab of direct blocks.
+const DIRECT_SLAB_LEN: usize = memory::HUGE_PAGE;
 
 /// The keys of all nodes of a tree.
 pub(crate) struct Nodes {
@@ -44,6 +50,36 @@ pub(crate) struct Nodes {
     cut: Cut,
     levels: Vec<Directory>,
     pools: Vec<Pool>,
+    /// How often any row went from one place to another, up to a wrap-around.
+    moves: u32,
+}
+
+/// Where the children of one node were found.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Siblings {
+    slab: u32,
+    /// The moves when they were found.
+    moves: u32,
+    place: u16,
+    class: u8,
+    /// The row of the first child, or where it would be.
+    row: u8,
+    /// A set bit i stands for a child in place i.
+    occupied: u8,
+}
+
+impl Siblings {
+    #[inline]
+    fn spot(&self) -> Spot {
+        Spot { slab: self.slab, place: self.place }
+    }
+
+    /// Returns the rows that may be theirs, in a block of `rows` rows.
+    #[inline]
+    fn rows(&self, cut: Cut, rows: usize) -> Range<usize> {
+        let first = usize::from(self.row);
+        first..(first + cut.k() as usize).min(rows)
+    }
 }
 
 /// Reads one row.
@@ -70,9 +106,10 @@ impl Nodes {
     /// Makes `levels` levels without nodes.
     pub(crate) fn new(degree: Degree, key_length: KeyLength, levels: usize) -> Self {
         let (cut, key_len) = (Cut::new(degree), key_length.octets());
-        let rows = PACKED_ROWS.into_iter().chain([cut.nodes() as usize]);
-        let pools = rows.map(|rows| Pool::new(rows, key_len)).collect();
-        let mut nodes = Self { key_len, cut, levels: Vec::new(), pools };
+        let packed = PACKED_ROWS.map(|rows| Pool::new(rows, key_len, PACKED_SLAB_LEN));
+        let direct = Pool::new(cut.nodes() as usize, key_len, DIRECT_SLAB_LEN);
+        let pools = packed.into_iter().chain([direct]).collect();
+        let mut nodes = Self { key_len, cut, levels: Vec::new(), pools, moves: 0 };
         nodes.set_levels(levels);
         nodes
     }
@@ -113,36 +150,48 @@ impl Nodes {
         self.cut.family_bits(directory.segment(number).occupied >> first)
     }
 
-    /// Shows the children of a node, of which there is at least one, to be changed. Keys have `L` octets.
+    /// Finds the children of a node, and asks for their rows, which will be changed soon.
     #[inline]
-    pub(crate) fn family_mut<const L: usize>(&mut self, parent: NodeId) -> FamilyMut<'_, L> {
+    pub(crate) fn find_ahead(&self, parent: NodeId) -> Siblings {
+        let siblings = self.find(parent);
+        if siblings.occupied != 0 {
+            let (handles, keys) = self.pools[usize::from(siblings.class)].block(siblings.spot());
+            let rows = siblings.rows(self.cut, handles.len() / HANDLE_LEN);
+            fetch_ahead(&handles[rows.start * HANDLE_LEN..rows.end * HANDLE_LEN]);
+            fetch_ahead(&keys[rows.start * self.key_len..rows.end * self.key_len]);
+        }
+        siblings
+    }
+
+    /// Finds the children of a node.
+    #[inline]
+    fn find(&self, parent: NodeId) -> Siblings {
         let (number, first) = self.cut.family(parent.index());
         let segment = self.levels[usize::from(parent.level()) - 1].segment(number);
-        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.spot());
-        let (handles, keys) = (handles.as_chunks_mut().0, keys.as_chunks_mut().0);
-        let occupied = self.cut.family_bits(segment.occupied >> first);
-        let first = row(segment, first);
-        let rows = first..(first + self.cut.k() as usize).min(handles.len());
-        FamilyMut {
-            occupied,
-            direct: segment.class == DIRECT,
-            handles: &mut handles[rows.clone()],
-            keys: &mut keys[rows],
+        let Spot { slab, place } = segment.spot();
+        Siblings {
+            slab,
+            moves: self.moves,
+            place,
+            class: segment.class,
+            row: row(segment, first) as u8,
+            occupied: self.cut.family_bits(segment.occupied >> first),
         }
     }
 
-    /// Asks for the rows of the children of a node, which will be changed soon.
+    /// Shows the children of a node, of which there is at least one, to be changed. Keys have `L` octets. What was found
+    /// ahead is looked up once more if rows have moved since.
     #[inline]
-    pub(crate) fn fetch_ahead(&self, level: u8, parent: u32) {
-        let Some(directory) = self.levels.get(usize::from(level) - 1) else { return };
-        let (number, first) = self.cut.family(parent);
-        let segment = directory.segment(number);
-        if segment.occupied != 0 {
-            let (handles, keys) = self.pools[usize::from(segment.class)].block(segment.spot());
-            let first = row(segment, first);
-            let rows = first..(first + self.cut.k() as usize).min(handles.len() / HANDLE_LEN);
-            fetch_ahead(&handles[rows.start * HANDLE_LEN..rows.end * HANDLE_LEN]);
-            fetch_ahead(&keys[rows.start * self.key_len..rows.end * self.key_len]);
+    pub(crate) fn family_mut<const L: usize>(&mut self, parent: NodeId, ahead: Siblings) -> FamilyMut<'_, L> {
+        let siblings = if ahead.moves == self.moves { ahead } else { self.find(parent) };
+        let (handles, keys) = self.pools[usize::from(siblings.class)].parts_mut(siblings.spot());
+        let (handles, keys) = (handles.as_chunks_mut().0, keys.as_chunks_mut().0);
+        let rows = siblings.rows(self.cut, handles.len());
+        FamilyMut {
+            occupied: siblings.occupied,
+            direct: siblings.class == DIRECT,
+            handles: &mut handles[rows.clone()],
+            keys: &mut keys[rows],
         }
     }
 
@@ -178,6 +227,7 @@ impl Nodes {
             handles.copy_within(row * HANDLE_LEN..count * HANDLE_LEN, (row + 1) * HANDLE_LEN);
             keys.copy_within(row * key_len..count * key_len, (row + 1) * key_len);
         }
+        self.moves = self.moves.wrapping_add(1);
         segment.occupied |= 1 << place;
         let full = self.cut.is_full(segment.occupied);
         self.levels[usize::from(level)].set(number, segment, full);
@@ -193,22 +243,20 @@ impl Nodes {
         if left == segment.occupied {
             return;
         }
-        let (count, key_len) = (segment.occupied.count_ones() as usize, self.key_len);
-        let mut row = row(segment, place);
-        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.spot());
-        if segment.class != DIRECT {
-            handles.copy_within((row + 1) * HANDLE_LEN..count * HANDLE_LEN, row * HANDLE_LEN);
-            keys.copy_within((row + 1) * key_len..count * key_len, row * key_len);
-            row = count - 1;
+        let pool = &mut self.pools[usize::from(segment.class)];
+        if segment.class == DIRECT {
+            pool.erase_row(segment.spot(), place as usize);
+        } else {
+            pool.close_row(segment.spot(), row(segment, place), segment.occupied.count_ones() as usize);
+            self.moves = self.moves.wrapping_add(1);
         }
-        handles[row * HANDLE_LEN..][..HANDLE_LEN].fill(0);
-        keys[row * key_len..][..key_len].zeroize();
         if left == 0 {
             directory.set(number, Segment::VACANT, false);
             self.give_back(segment);
             return;
         }
         let segment = directory.vacate(number, place);
+        // A direct block is not looked at more closely before half of it has gone.
         let class = class_left(segment.class, left.count_ones());
         if class < segment.class {
             self.rebuild(node.level(), number, segment, class);
@@ -233,6 +281,7 @@ impl Nodes {
 
     /// Gives back the block of a segment that has none any more.
     fn give_back(&mut self, segment: Segment) {
+        self.moves = self.moves.wrapping_add(1);
         if let Some(moved) = self.pools[usize::from(segment.class)].give_back(segment.spot()) {
             self.levels[usize::from(moved.level)].relocate(moved.segment, segment.spot());
         }
@@ -313,7 +362,7 @@ fn class_left(class: u8, count: u32) -> u8 {
     if class == DIRECT && count > DIRECT_NODES_MIN {
         return class;
     }
-    class_for((count + count / 8 + 1) as usize).min(class)
+    class_for(count as usize + 1).min(class)
 }
 
 #[cfg(test)]
@@ -378,7 +427,8 @@ mod tests {
             assert_eq!(nodes.children(parent), bits);
             for place in (0..k).filter(|place| bits >> place & 1 == 1) {
                 let expected = model[&children[usize::from(place)]];
-                let family = nodes.family_mut::<16>(parent);
+                let ahead = nodes.find_ahead(parent);
+                let family = nodes.family_mut::<16>(parent, ahead);
                 assert_eq!(family.key(u32::from(place)), (expected.0, &expected.1));
             }
         }
@@ -407,7 +457,7 @@ mod tests {
         for index in 0..60 {
             nodes.remove(NodeId::new(0, index));
             let (class, handles, keys) = rows(&nodes);
-            assert_eq!(class == DIRECT, index < 31);
+            assert_eq!(class == DIRECT, index < 19);
             let left = 63 - index as usize;
             assert_eq!((handles, keys.iter().filter(|octet| **octet == 0xaa).count()), (left, 16 * left));
         }

@@ -2,15 +2,13 @@
 //!
 //! A block holds the rows of one segment: their handles, then their keys. Blocks in use lie without gaps: when one is
 //! given back, the last takes its place, so that the slabs behind the last go back to the system one by one. Slabs
-//! double from a few blocks to [`SLAB_LEN_MAX`], so that a small group stays small, a growing one never copies what it
+//! double from a few blocks to a largest size, so that a small group stays small, a growing one never copies what it
 //! has, and no single step of either is long.
 
 use zeroize::Zeroize;
 
 use super::memory::Memory;
 
-/// The most octets in a slab: what is mapped or unmapped in one step, and one huge page of the usual systems.
-const SLAB_LEN_MAX: usize = 2 << 20;
 /// The octets of the first slab, if blocks are smaller than that.
 const SLAB_LEN_MIN: usize = 512;
 
@@ -37,6 +35,8 @@ pub(super) struct Pool {
     rows: usize,
     key_len: usize,
     block_len: usize,
+    /// The most octets in a slab: what is mapped or unmapped in one step.
+    slab_len_max: usize,
     slabs: Vec<Slab>,
     /// The blocks in use in the last slab, at least 1 if there is one.
     last_used: usize,
@@ -51,10 +51,10 @@ struct Slab {
 }
 
 impl Pool {
-    /// Makes a pool of blocks of `rows` rows. It takes no memory yet.
-    pub(super) fn new(rows: usize, key_len: usize) -> Self {
+    /// Makes a pool of blocks of `rows` rows, in slabs of at most `slab_len_max` octets. It takes no memory yet.
+    pub(super) fn new(rows: usize, key_len: usize, slab_len_max: usize) -> Self {
         let block_len = rows * (HANDLE_LEN + key_len);
-        Self { rows, key_len, block_len, slabs: Vec::new(), last_used: 0, spare: None }
+        Self { rows, key_len, block_len, slab_len_max, slabs: Vec::new(), last_used: 0, spare: None }
     }
 
     /// Returns the rows of a block.
@@ -65,6 +65,9 @@ impl Pool {
     /// Takes a block, all zero, into use.
     pub(super) fn take(&mut self, owner: Owner) -> Spot {
         if self.slabs.last().is_none_or(|last| self.last_used == last.owners.len()) {
+            if let Some(last) = self.slabs.last_mut() {
+                last.memory.settle();
+            }
             let slab = self.spare.take().unwrap_or_else(|| self.next_slab());
             self.slabs.push(slab);
             self.last_used = 0;
@@ -79,10 +82,10 @@ impl Pool {
     fn next_slab(&self) -> Slab {
         let first = (SLAB_LEN_MIN / self.block_len).max(1);
         let doubled = first << self.slabs.len().saturating_sub(1).min(usize::BITS as usize / 2);
-        let (blocks, length) = if doubled * self.block_len < SLAB_LEN_MAX {
+        let (blocks, length) = if doubled * self.block_len < self.slab_len_max {
             (doubled, doubled * self.block_len)
         } else {
-            (SLAB_LEN_MAX / self.block_len, SLAB_LEN_MAX)
+            (self.slab_len_max / self.block_len, self.slab_len_max)
         };
         Slab { memory: Memory::zeroed(length), owners: vec![Owner::default(); blocks].into() }
     }
@@ -138,6 +141,24 @@ impl Pool {
         self.block_mut(spot).split_at_mut(handles)
     }
 
+    /// Erases a row.
+    #[inline]
+    pub(super) fn erase_row(&mut self, spot: Spot, row: usize) {
+        let key_len = self.key_len;
+        let (handles, keys) = self.parts_mut(spot);
+        handles[row * HANDLE_LEN..][..HANDLE_LEN].fill(0);
+        keys[row * key_len..][..key_len].zeroize();
+    }
+
+    /// Erases a row by moving those behind it down. The first `count` rows are in use.
+    pub(super) fn close_row(&mut self, spot: Spot, row: usize, count: usize) {
+        let key_len = self.key_len;
+        let (handles, keys) = self.parts_mut(spot);
+        handles.copy_within((row + 1) * HANDLE_LEN..count * HANDLE_LEN, row * HANDLE_LEN);
+        keys.copy_within((row + 1) * key_len..count * key_len, row * key_len);
+        self.erase_row(spot, count - 1);
+    }
+
     /// Copies one row of a block of another pool.
     pub(super) fn copy_row(&mut self, to: (Spot, usize), from: (&Self, Spot, usize)) {
         let (source, block, row) = from;
@@ -171,6 +192,8 @@ impl Drop for Pool {
 mod tests {
     use super::*;
 
+    const SLAB_LEN_MAX: usize = 1 << 20;
+
     impl Pool {
         /// Says whether no memory is held at all.
         pub(in crate::nodes) fn is_bare(&self) -> bool {
@@ -185,7 +208,7 @@ mod tests {
     #[test]
     fn slabs_double_up_to_the_most() {
         for (rows, key_len) in [(4, 16), (4, 32), (20, 32), (64, 16), (64, 32)] {
-            let mut pool = Pool::new(rows, key_len);
+            let mut pool = Pool::new(rows, key_len, SLAB_LEN_MAX);
             let mut blocks = 0;
             while pool.slabs.len() < 20 {
                 pool.take(owner(0));
@@ -207,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_last_block_fills_the_gap_and_slabs_go_back() {
-        let mut pool = Pool::new(20, 32);
+        let mut pool = Pool::new(20, 32, SLAB_LEN_MAX);
         let spots: Vec<Spot> = (0..5000)
             .map(|number| {
                 let spot = pool.take(owner(number));
@@ -230,7 +253,7 @@ mod tests {
 
     #[test]
     fn at_the_edge_of_a_slab_one_is_spared() {
-        let mut pool = Pool::new(64, 32);
+        let mut pool = Pool::new(64, 32, SLAB_LEN_MAX);
         let mut spots: Vec<Spot> = (0..9).map(|number| pool.take(owner(number))).collect();
         // Slabs of 1, 1, 2, 4 blocks, and the first of 8.
         assert_eq!(pool.slabs.len(), 5);
@@ -246,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_block_given_back_is_erased() {
-        let mut pool = Pool::new(4, 16);
+        let mut pool = Pool::new(4, 16, SLAB_LEN_MAX);
         let spots = [0xa0, 0xa1, 0xa2].map(|fill| {
             let spot = pool.take(owner(0));
             pool.parts_mut(spot).1.fill(fill);

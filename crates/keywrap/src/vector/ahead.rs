@@ -10,14 +10,11 @@ use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 /// What a CPU fetches at once, in octets.
 const LINE: usize = 64;
 
-/// Asks for the cache lines of `octets`.
+/// Asks for the cache lines of `octets`; perhaps not for the last one, if they begin within a line.
 #[inline]
 pub(crate) fn fetch(octets: &[u8]) {
-    let ask = |octet: &u8| {
+    for octet in octets.iter().step_by(LINE) {
         // SAFETY: every x86-64 CPU has SSE. The instruction is a hint, which reads nothing and fails nowhere.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(octet).cast()) }
-    };
-    octets.iter().step_by(LINE).for_each(ask);
-    // Octets that begin within a line end in one more.
-    octets.last().into_iter().for_each(ask);
+    }
 }

@@ -19,7 +19,7 @@ use claviger_gdoi::{
         Delete, Lkh32, Notification, batch_signature::BatchSignature, delete, identification, public_key,
     },
 };
-use claviger_group::Role;
+use claviger_group::{PushAuthentication, Role};
 use claviger_hip::{
     iana::{CertType, ChannelStatus, EspSuite, ParameterType, RegFailure},
     wire::{
@@ -28,7 +28,7 @@ use claviger_hip::{
     },
 };
 use claviger_identity::HostIdentity;
-use claviger_keytree::{Degree, KeyLength, KeyTree};
+use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, TreeConfig};
 use claviger_testkit::pcap;
 use claviger_wire::{Encode, Writer};
 
@@ -374,14 +374,19 @@ fn data() {
 
 fn keytree() {
     let random = &mut SeededRandom::new(1);
-    let degree = Degree::new(2).expect("2 is a degree");
-    let mut tree = KeyTree::new(degree, KeyLength::Octets16, 16, random);
+    let config = TreeConfig {
+        degree: Degree::new(2).expect("2 is a degree"),
+        key_length: KeyLength::Octets16,
+        capacity: 16,
+        joining: Joining::Advance,
+    };
+    let mut tree = KeyTree::new(config, random);
     tree.batch(5, &[], random).expect("there is room for five");
     let mut octets = tree.header().to_octets().to_vec();
     for (node, key) in tree.nodes() {
         octets.push(node.level());
         octets.extend_from_slice(&node.index().to_be_bytes());
-        octets.extend_from_slice(&key.handle.to_be_bytes());
+        octets.extend_from_slice(&key.handle.as_u32().to_be_bytes());
     }
     seed("keytree_restore", "five-members", &octets);
 }

@@ -23,8 +23,12 @@ const QUEUE_LEN: usize = 1024;
 /// What marks HIP on UDP apart from ESP (RFC 5770 section 5.1).
 const HIP_MARKER: [u8; 4] = [0; 4];
 
-/// How long a socket that fails is left alone: an interface that goes down and comes up again heals it.
+/// How long a socket that fails is left alone at first, doubled up to [`FAILURE_PAUSE_MAX`]: an interface that goes down
+/// and comes up again heals it.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest such pause.
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Where a packet came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,16 +110,21 @@ impl Carrier {
         let (packets, drops) = (self.packets.clone(), self.drops.clone());
         self.tasks.push(tokio::spawn(async move {
             let mut buffer = vec![0; claviger_net::udp::MAX_DATAGRAM];
+            let mut pause = FAILURE_PAUSE;
             loop {
                 let received = match socket.recv(&mut buffer).await {
                     Ok(received) => received,
                     Err(error) => {
-                        tracing::warn!(%error, "a socket cannot be read");
+                        if pause == FAILURE_PAUSE {
+                            tracing::warn!(%error, "a socket cannot be read");
+                        }
                         drops.count("receive_failed");
-                        tokio::time::sleep(FAILURE_PAUSE).await;
+                        tokio::time::sleep(pause).await;
+                        pause = FAILURE_PAUSE_MAX.min(pause * 2);
                         continue;
                     }
                 };
+                pause = FAILURE_PAUSE;
                 let Some(octets) = unmarked(inlet, &buffer[..received.length]) else {
                     drops.count("hip_without_marker");
                     continue;

@@ -180,6 +180,7 @@ impl Gcks {
 
     /// Replaces keys now.
     pub fn rekey(&mut self, now: Time, id: &GroupId, what: RekeyWhat) -> Result<Rekeyed, CommandError> {
+        self.renew_if_spent(now, id);
         let outcome = self.with_group(now, id, |group, context| match what {
             RekeyWhat::Kek => group.rekey_kek(context),
             RekeyWhat::Tek => group.rekey_tek(context),
@@ -315,11 +316,19 @@ impl Gcks {
         Ok(step(&mut group, &mut context))
     }
 
+    /// Gives a group a new tree if the epochs of its tree are nearly spent.
+    fn renew_if_spent(&mut self, now: Time, id: &GroupId) {
+        if let Ok(Some(outcome)) = self.with_group(now, id, |group, context| group.renew_if_spent(context)) {
+            self.apply(now, id, outcome);
+        }
+    }
+
     /// Carries out the changes of membership whose time has come. Says whether there were any.
     fn rekey_due(&mut self, now: Time) -> bool {
         let mut due = self.groups.due(now);
         due.retain(|id| self.groups[id].waiting.due.is_some_and(|due| due <= now));
         for id in &due {
+            self.renew_if_spent(now, id);
             if let Ok(Some(outcome)) =
                 self.with_group(now, id, |group, context| group.rekey_membership(context))
             {

@@ -30,7 +30,8 @@
 //! ```
 //!
 //! Nothing here branches on a secret or looks one up in a table, but for the verdict on an unwrapped key and its
-//! length. Key schedules are erased when a call returns.
+//! length. Key schedules are erased when a call returns; blocks under way are in registers, which the compiler may spill to the
+//! stack and nobody erases.
 
 pub mod engine;
 pub mod job;

@@ -3,7 +3,9 @@
 //! Under LKH-32 the new keys of one rekey are spread over messages that come in any order, and a member needs few of
 //! them. Those that come after the new KEK is known still bring keys of the levels below it.
 
-use claviger_crypto::CryptoProvider;
+use std::time::Duration;
+
+use claviger_crypto::{CryptoProvider, sign::PublicKey};
 use claviger_gdoi::{
     Error,
     lkh_32::{Gathering, KeyPath, StagedPath},
@@ -15,12 +17,18 @@ use claviger_sansio::Time;
 
 use crate::{subscription::Rekey, tree_keys::TreeKeys};
 
+/// How long after the last message of a rekey another one may come. Then its keys are forgotten, as every key is at its
+/// end, and whoever was put out can make nobody verify messages under them.
+const LATENESS_MAX: Duration = Duration::from_secs(5);
+
 /// What is known so far of the rekey SA that follows.
 pub(crate) struct Incoming {
     policy: SaKek,
+    /// A new key that signs its messages, if there is one.
+    signing_key: Option<PublicKey>,
     gathering: Gathering,
-    /// The rekey SA that its messages come under, once it is superseded.
-    superseded: Option<RekeySa>,
+    /// The rekey SA that its messages come under, once it is superseded, and until when more are expected.
+    superseded: Option<(RekeySa, Time)>,
 }
 
 impl Incoming {
@@ -32,10 +40,11 @@ impl Incoming {
     pub(crate) fn begin(
         path: &KeyPath,
         policy: &SaKek,
+        signing_key: Option<PublicKey>,
         update: &Update,
     ) -> Result<(Self, Option<StagedPath>), Error> {
         let (gathering, staged) = path.gather(update, policy.cipher)?;
-        Ok((Self { policy: policy.clone(), gathering, superseded: None }, staged))
+        Ok((Self { policy: policy.clone(), signing_key, gathering, superseded: None }, staged))
     }
 
     /// Takes another message in. Nothing changes if there is an error.
@@ -54,12 +63,17 @@ impl Incoming {
 
     /// Says whether further messages of it come under these cookies, of a rekey SA that is superseded.
     pub(crate) fn comes_under(&self, cookies: &CookiePair) -> bool {
-        self.superseded.as_ref().is_some_and(|sa| sa.spi() == *cookies)
+        self.superseded.as_ref().is_some_and(|(sa, _)| sa.spi() == *cookies)
     }
 
     /// Keeps the rekey SA that further messages come under.
-    pub(crate) fn supersede(&mut self, sa: RekeySa) {
-        self.superseded = Some(sa);
+    pub(crate) fn supersede(&mut self, now: Time, sa: RekeySa) {
+        self.superseded = Some((sa, now + LATENESS_MAX));
+    }
+
+    /// Says when nothing more is expected of it; never before its KEK is in force.
+    pub(crate) fn expires(&self) -> Option<Time> {
+        self.superseded.as_ref().map(|(_, until)| *until)
     }
 
     /// Makes the rekey SA that a staged path leads to. What was said with the first message goes for it.
@@ -76,7 +90,8 @@ impl Incoming {
     ) -> Result<Rekey, Error> {
         let policy = &self.policy;
         let kek = staged.kek(policy.spi)?;
-        let sa = RekeySa::new(provider, kek, held.sa.signing_key().clone(), policy.signature, 0)?;
+        let signing_key = self.signing_key.as_ref().unwrap_or(held.sa.signing_key()).clone();
+        let sa = RekeySa::new(provider, kek, signing_key, policy.signature, 0)?;
         Ok(Rekey {
             sa: sa.with_form(policy.form).with_extensions(held.sa.extensions()),
             tree: Some(TreeKeys::Lkh32(staged.path().clone())),
@@ -90,10 +105,11 @@ impl Incoming {
     /// # Errors
     ///
     /// Those of [`RekeySa::open`].
-    pub(crate) fn open_late(&mut self, datagram: &[u8]) -> Result<Option<VerifiedRekey>, Error> {
-        let Some(sa) = &mut self.superseded else { return Ok(None) };
+    pub(crate) fn open_late(&mut self, now: Time, datagram: &[u8]) -> Result<Option<VerifiedRekey>, Error> {
+        let Some((sa, until)) = &mut self.superseded else { return Ok(None) };
         let message = sa.open(datagram)?;
         sa.commit(&message);
+        *until = now + LATENESS_MAX;
         Ok(Some(message))
     }
 }

@@ -153,9 +153,7 @@ impl Member {
         self.hip.handle_timeout(now);
         self.gdoi.handle_timeout(now);
         for subscription in self.subscriptions.values_mut() {
-            if let Some(keys) = &mut subscription.keys {
-                keys.plane.handle_timeout(now);
-            }
+            subscription.handle_timeout(now);
         }
         if let Registration::Pausing { until } = self.registration
             && until <= now
@@ -187,8 +185,7 @@ impl Member {
         };
         let groups = self.subscriptions.values().flat_map(|subscription| {
             let repull = subscription.pulling.is_none().then(|| subscription.repull.poll_timeout()).flatten();
-            let plane = subscription.keys.as_ref().and_then(|keys| keys.plane.poll_timeout());
-            [repull, plane]
+            [repull, subscription.poll_timeout()]
         });
         [self.hip.poll_timeout(), self.gdoi.poll_timeout(), pausing, self.renew_at]
             .into_iter()

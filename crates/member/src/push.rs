@@ -10,7 +10,7 @@ use crate::{
     Error, Member,
     event::{Event, Source},
     rekey::Standing,
-    repull::{REKEY_SPREAD, Sign},
+    repull::{REKEY_SPREAD, REKEY_SPREAD_MAX, Sign},
 };
 
 impl Member {
@@ -33,9 +33,15 @@ impl Member {
             }
             // Its copies come again.
             Standing::Announced => return Err(Error::RekeySaIncomplete),
-            Standing::Superseded => return Ok(()),
+            Standing::Superseded => {
+                subscription.repull.still_coming(now, &mut self.random);
+                return Ok(());
+            }
         }
         let brought = subscription.follow(now, self.provider, &mut self.random, datagram.payload)?;
+        if !brought.is_something() {
+            return Ok(());
+        }
         let (kek, sequence) = subscription.epoch().unwrap_or((cookies, 0));
         self.events.push_back(Event::Rekeyed {
             group: subscription.group.clone(),
@@ -52,9 +58,14 @@ impl Member {
     /// brought them was missed.
     fn note_unknown_rekey_sa(&mut self, now: Time, destination: SocketAddr, cookies: CookiePair) {
         for subscription in self.subscriptions.values_mut() {
-            // A newcomer hears copies of the message that told the others of it, under the KEK before its first.
-            let is_new = subscription.keys.as_ref().is_some_and(|keys| now < keys.keyed_at + REKEY_SPREAD);
-            if !is_new && subscription.places().and_then(|places| places.push) == Some(destination) {
+            // A newcomer hears messages that told the others of it, under the KEK before its first.
+            if let Some(keys) = &mut subscription.keys
+                && now < keys.new_until
+            {
+                keys.new_until = (now + REKEY_SPREAD).min(keys.keyed_at + REKEY_SPREAD_MAX);
+                continue;
+            }
+            if subscription.places().and_then(|places| places.push) == Some(destination) {
                 subscription.repull.note(now, Sign::UnknownRekeySa(cookies), &mut self.random);
             }
         }

@@ -3,11 +3,11 @@
 //! The message proves itself first ([`RekeySa::open`](claviger_gdoi::push::RekeySa::open)); then its deletes, its
 //! new rekey SA and its new data SAs take effect, in this order.
 
-use claviger_crypto::{CryptoProvider, Random};
+use claviger_crypto::{CryptoProvider, Random, sign::PublicKey};
 use claviger_gdoi::{
     error::{Error as GdoiError, PeerMisbehaved},
     push::{RekeySa, VerifiedRekey},
-    wire::{Delete, LkhDownload, SaKek, lkh_32::Update},
+    wire::{Delete, KeyDownload, LkhDownload, SaKek, lkh_32::Update},
 };
 use claviger_group::{CookiePair, Spi};
 use claviger_sansio::Time;
@@ -26,6 +26,13 @@ pub(crate) struct Brought {
     pub(crate) kek: Option<CookiePair>,
     pub(crate) tek: Option<Spi>,
     pub(crate) activates: Option<Time>,
+}
+
+impl Brought {
+    /// Says whether anything is new.
+    pub(crate) fn is_something(&self) -> bool {
+        self.kek.is_some() || self.tek.is_some()
+    }
 }
 
 impl Subscription {
@@ -57,19 +64,40 @@ impl Subscription {
     ) -> Result<Brought, Error> {
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
         let rekey = keys.rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
-        let message = rekey.sa.open(datagram)?;
+        let message = rekey.sa.open(datagram).inspect_err(|error| {
+            // The key server asks for what this member may not follow; only a PULL can say more.
+            if matches!(error, GdoiError::PeerIncompatible(_)) {
+                self.repull.note(now, Sign::Gap, random);
+            }
+        })?;
         rekey.sa.commit(&message);
-        keys.last_rekey = now;
         if message.gap() > 0 {
             self.repull.note(now, Sign::Gap, random);
         }
+        self.take_in(now, provider, random, &message).inspect_err(|_| {
+            // The message is genuine and will not come again.
+            self.repull.note(now, Sign::Gap, random);
+        })
+    }
 
+    /// Lets a genuine message take effect.
+    fn take_in(
+        &mut self,
+        now: Time,
+        provider: &'static CryptoProvider,
+        random: &mut dyn Random,
+        message: &VerifiedRekey,
+    ) -> Result<Brought, Error> {
+        let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
         let mut brought = Brought::default();
-        if keys.delete(now, &message) {
+        // What is said of data SAs in a message that came out of its turn would undo what was said since.
+        let in_turn = !message.is_overtaken();
+        if in_turn && keys.delete(now, message) {
+            keys.last_rekey = now;
             self.repull.note(now, Sign::Deleted, random);
             return Ok(brought);
         }
-        match keys.follow_kek(now, provider, &message)? {
+        match keys.follow_kek(now, provider, message)? {
             KekStep::Absent => {}
             KekStep::NotForUs => self.repull.note(now, Sign::NotForUs, random),
             KekStep::More => self.repull.more_to_come(now, random),
@@ -82,7 +110,12 @@ impl Subscription {
             }
         }
         let under = message.spi();
-        keys.follow_teks(now, &message, self.ledger.as_mut(), &mut brought)?;
+        if in_turn {
+            keys.follow_teks(now, message, self.ledger.as_mut(), &mut brought)?;
+        }
+        if brought.is_something() {
+            keys.last_rekey = now;
+        }
         if let Some(spi) = brought.tek {
             self.repull.installed(spi, under);
         }
@@ -103,13 +136,14 @@ impl Subscription {
     ) -> Result<(), Error> {
         let Some(keys) = &mut self.keys else { return Ok(()) };
         let (Some(incoming), Some(rekey)) = (&mut keys.incoming, &mut keys.rekey) else { return Ok(()) };
-        let Some(message) = incoming.open_late(datagram)? else { return Ok(()) };
+        let Some(message) = incoming.open_late(now, datagram)? else { return Ok(()) };
         self.repull.still_coming(now, random);
-        let Some((policy, update)) = update_of(&message).filter(|(policy, _)| incoming.leads_to(policy.spi))
+        let leads_here = incoming.leads_to(rekey.sa.spi());
+        let Some((_, update)) =
+            update_of(&message).filter(|(policy, _)| leads_here && policy.spi == rekey.sa.spi())
         else {
             return Ok(());
         };
-        debug_assert_eq!(policy.spi, rekey.sa.spi(), "what is incoming leads to the rekey SA in force");
         if let Some(staged) = incoming.take(update)?
             && let Some(TreeKeys::Lkh32(path)) = &mut rekey.tree
         {
@@ -166,6 +200,9 @@ impl Keys {
                 }
             }
         }
+        if self.rekey.is_none() {
+            self.incoming = None;
+        }
         self.rekey.is_none()
     }
 
@@ -184,7 +221,9 @@ impl Keys {
                 updates.map(|updates| self.follow_arrays(now, provider, policy, updates))
             }
             Some(TreeKeys::Lkh32(_)) => {
-                update_of(message).map(|(policy, update)| self.follow_update(now, provider, policy, update))
+                let signing_key = message.kd().and_then(KeyDownload::signing_key).cloned();
+                update_of(message)
+                    .map(|(policy, update)| self.follow_update(now, provider, policy, signing_key, update))
             }
             None => None,
         };
@@ -222,6 +261,7 @@ impl Keys {
         now: Time,
         provider: &'static CryptoProvider,
         policy: &SaKek,
+        signing_key: Option<PublicKey>,
         update: &Update,
     ) -> Result<KekStep, GdoiError> {
         let Some(rekey) = &self.rekey else { return Ok(KekStep::NotForUs) };
@@ -229,7 +269,7 @@ impl Keys {
         let staged = match &mut self.incoming {
             Some(incoming) if incoming.leads_to(policy.spi) => incoming.take(update)?,
             _ => {
-                let (incoming, staged) = Incoming::begin(path, policy, update)?;
+                let (incoming, staged) = Incoming::begin(path, policy, signing_key, update)?;
                 self.incoming = Some(incoming);
                 staged
             }
@@ -238,7 +278,7 @@ impl Keys {
         let successor = incoming.successor(now, provider, rekey, staged)?;
         let incoming = self.incoming.take();
         if let (Some(mut incoming), Some(superseded)) = (incoming, self.take_up_rekey(successor)) {
-            incoming.supersede(superseded.sa);
+            incoming.supersede(now, superseded.sa);
             self.incoming = Some(incoming);
         }
         Ok(KekStep::TakenUp(policy.spi))

@@ -14,8 +14,12 @@ use crate::event::PullReason;
 /// The least delay after a sign of missed keys: copies of a GROUPKEY-PUSH that are on their way resolve it.
 const DELAY_MIN: Duration = Duration::from_millis(400);
 
-/// How long the messages of one rekey may take to leave the key server.
+/// How long a rekey of some messages takes to leave the key server. While more of a larger one are heard, the time begins
+/// anew, up to [`REKEY_SPREAD_MAX`].
 pub(crate) const REKEY_SPREAD: Duration = Duration::from_millis(600);
+
+/// How long messages of a rekey are waited for at most: nothing proves that what is heard belongs to it.
+pub(crate) const REKEY_SPREAD_MAX: Duration = Duration::from_secs(10);
 
 /// The most that chance adds to it. With PULL's own retransmissions it bounds how long a member lags.
 const DELAY_SPREAD: Duration = Duration::from_millis(1600);
@@ -72,6 +76,8 @@ impl Sign {
 #[derive(Debug, Default)]
 pub(crate) struct Repull {
     pending: Option<(Time, Sign)>,
+    /// When the rekey SA was taken up whose TEK is awaited.
+    awaited_since: Time,
     /// Before the lifetimes in force end.
     lifetime_due: Option<Time>,
     failures: u32,
@@ -106,9 +112,11 @@ impl Repull {
 
     /// Notes that the messages of a rekey are still leaving the key server: the TEK follows behind them.
     pub(crate) fn still_coming(&mut self, now: Time, random: &mut dyn Random) {
-        if let Some((_, sign @ Sign::TekAwaited(_))) =
-            self.pending.take_if(|(_, sign)| matches!(sign, Sign::TekAwaited(_)))
-        {
+        if now >= self.awaited_since + REKEY_SPREAD_MAX {
+            return;
+        }
+        let is_awaited = |(_, sign): &mut (Time, Sign)| matches!(sign, Sign::TekAwaited(_));
+        if let Some((_, sign)) = self.pending.take_if(is_awaited) {
             self.note(now + REKEY_SPREAD, sign, random);
         }
     }
@@ -119,6 +127,7 @@ impl Repull {
         if matches!(self.pending, Some((_, Sign::NotForUs | Sign::TekAwaited(_)))) {
             self.pending = None;
         }
+        self.awaited_since = now;
         self.note(now + REKEY_SPREAD, Sign::TekAwaited(kek), random);
     }
 

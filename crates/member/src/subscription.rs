@@ -20,7 +20,7 @@ use crate::{
     Error, Ledger,
     event::{Places, Refusal},
     incoming::Incoming,
-    repull::{Repull, Sign},
+    repull::{REKEY_SPREAD, Repull, Sign},
     tree_keys::TreeKeys,
 };
 
@@ -68,6 +68,8 @@ pub(crate) struct Keys {
     pub(crate) last_rekey: Time,
     /// When the first PULL was answered.
     pub(crate) keyed_at: Time,
+    /// Until when a newcomer may hear the rest of the rekey that brought it in, under a KEK that it never gets.
+    pub(crate) new_until: Time,
 }
 
 /// The rekey SA in force with the keys that open its successor.
@@ -205,6 +207,7 @@ impl Subscription {
                 sender_ids: Vec::new(),
                 last_rekey: now,
                 keyed_at: now,
+                new_until: now + REKEY_SPREAD,
             }
         });
         keys.places = places;
@@ -213,7 +216,6 @@ impl Subscription {
             if let Some(ledger) = &mut self.ledger {
                 ledger.enter_rekey(&rekey.sa, rekey.tree.as_ref());
             }
-            keys.incoming = None;
             keys.take_up_rekey(rekey);
         }
         if let Some(ledger) = &mut self.ledger {
@@ -248,6 +250,21 @@ impl Subscription {
         Ok(listed)
     }
 
+    /// Forgets what remains of a rekey once no more messages of it are expected.
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        if let Some(keys) = &mut self.keys {
+            keys.plane.handle_timeout(now);
+            keys.incoming.take_if(|incoming| incoming.expires().is_some_and(|at| at <= now));
+        }
+    }
+
+    /// Says when [`Subscription::handle_timeout`] has something to do.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        let keys = self.keys.as_ref()?;
+        let incoming = keys.incoming.as_ref().and_then(Incoming::expires);
+        [keys.plane.poll_timeout(), incoming].into_iter().flatten().min()
+    }
+
     /// Says when the first of the keys in force ends.
     pub(crate) fn expires(&self) -> Option<Time> {
         let keys = self.keys.as_ref()?;
@@ -268,6 +285,7 @@ impl Keys {
     /// can be older than a PUSH that overtook it (RFC 6407 section 3.3). Returns the one that it supersedes.
     pub(crate) fn take_up_rekey(&mut self, mut rekey: Rekey) -> Option<Rekey> {
         let earlier = self.rekey.take();
+        self.incoming = None;
         if let Some(earlier) = &earlier {
             let earlier_spi = earlier.sa.kek().spi;
             if earlier_spi == rekey.sa.kek().spi {

@@ -42,7 +42,7 @@ pub(crate) fn batch(degree: u8, members: u32, departures: u32) -> Batch {
     Batch {
         degree: degree.into(),
         depth: tree.depth(),
-        wraps: rekey.wraps.iter().map(|wrap| node(wrap.target)).collect(),
+        wraps: rekey.wraps.iter().map(|wrap| node(rekey.target(wrap))).collect(),
         members: tree.leaves().map(|leaf| leaf.node().index()).collect(),
     }
 }

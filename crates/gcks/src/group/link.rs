@@ -1,14 +1,8 @@
 //! Nodes and keys of the tree as GDOI names them.
 
 use claviger_crypto::SecretBytes;
-use claviger_gdoi::{
-    lkh,
-    lkh_32::{self, HeldKey},
-    push::KekMaterial,
-    wire::lkh_32::PathArray,
-};
-use claviger_group::CookiePair;
-use claviger_keytree::{KeyRef, Leaf, NodeId, id_32};
+use claviger_gdoi::{lkh, lkh_32, push::KekMaterial, wire::lkh_32::PathArray};
+use claviger_keytree::{Handle, KeyRef, Leaf, NodeId, id_32};
 use claviger_keywrap::Engine;
 
 use super::Group;
@@ -48,15 +42,14 @@ impl Group {
     /// Shows the KEK in force: the root of the tree.
     pub(super) fn kek_material(&self) -> KekMaterial {
         let (_, root) = self.tree.root();
-        kek_of(self.kek.spi, root)
+        lkh_32::kek_material(self.kek.spi, &SecretBytes::copy_of(root.key))
+            .expect("a tree's keys have 16 or 32 octets")
     }
 }
 
-/// Makes a KEK of a root's key.
-fn kek_of(spi: CookiePair, root: KeyRef<'_>) -> KekMaterial {
-    let held = HeldKey { handle: handle(root), key: SecretBytes::copy_of(root.key) };
-    lkh_32::kek_material(spi, &held.key).expect("a tree's keys have 16 or 32 octets")
-}
+// The tree's handles are those of the wire.
+const _: () = assert!(Handle::EPOCH_MAX == lkh_32::name::EPOCH_MAX);
+const _: () = assert!(Handle::ADVANCES_MAX == lkh_32::name::ADVANCES_MAX);
 
 /// Names a node as LKH-32 does.
 pub(super) fn node_id(node: NodeId) -> lkh_32::NodeId {

@@ -9,18 +9,21 @@
 
 use claviger_gdoi::{
     iana::kek::MANAGEMENT_LKH,
+    limits::BATCH_LEN,
     push::{self, KekMaterial, Push},
     wire::{Delete, KeyDownload, SaPayload},
 };
 use claviger_group::{PushAuthentication, Spi};
 use claviger_identity::Hit;
-use claviger_keytree::Rekey;
+use claviger_keytree::{Handle, KeyTree, Rekey};
 use claviger_sansio::{Carriage, Transmit, durable::Change};
 
-use super::{
-    Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek, update::BATCH_LEN_MAX,
-};
+use super::{Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek};
 use crate::{event::Rekeyed, push_queue::QueuedPush, record};
+
+/// The epoch of a tree from which on it is replaced by a new one: a few are left for what is under way. At a rekey each
+/// second that is after eight years.
+const EPOCH_LAST: u32 = Handle::EPOCH_MAX - 16;
 
 /// What one GROUPKEY-PUSH says.
 struct Message<'a> {
@@ -52,10 +55,9 @@ impl Group {
         let audience = !self.members.is_empty();
 
         let old_kek = self.kek_material();
-        let rekey = self
-            .tree
-            .batch(waiting.joins.len(), &leaves, context.random)
-            .expect("joins were admitted within the tree's capacity, and departures are of members");
+        let rekey = self.tree.batch(waiting.joins.len(), &leaves, context.random).expect(
+            "joins were admitted within the tree's capacity and epochs, and departures are of members",
+        );
         for (join, leaf) in waiting.joins.iter().zip(&rekey.joined) {
             let member = Membership {
                 leaf: *leaf,
@@ -94,7 +96,8 @@ impl Group {
     /// again under the new one.
     pub(crate) fn rekey_kek(&mut self, context: &mut Context<'_>) -> Outcome {
         let old_kek = self.kek_material();
-        let rekey = self.tree.refresh(context.random).expect("a tree has epochs for more than a century");
+        let rekey =
+            self.tree.refresh(context.random).expect("a tree is replaced before its epochs are spent");
         let spi = Announced::draw(context.random).kek;
         let mut outcome = self.outcome(context, Some(&rekey));
         self.push_kek(context, &old_kek, spi, &rekey, &mut outcome);
@@ -116,8 +119,13 @@ impl Group {
         outcome
     }
 
+    /// Starts over with a new tree if the epochs of this one are nearly spent: no key's name may be used again.
+    pub(crate) fn renew_if_spent(&mut self, context: &mut Context<'_>) -> Option<Outcome> {
+        (self.tree.epoch() >= EPOCH_LAST).then(|| self.start_over(context))
+    }
+
     /// Deletes every SA of the group, then makes new ones that members fetch by PULL: the sender ids are spent
-    /// (RFC 6407 section 3.5, steps 5 and 6), or the group ends.
+    /// (RFC 6407 section 3.5, steps 5 and 6), or the epochs of the tree, or the group ends.
     pub(crate) fn start_over(&mut self, context: &mut Context<'_>) -> Outcome {
         let old_kek = self.kek_material();
         let mut outcome = self.outcome(context, None);
@@ -126,14 +134,25 @@ impl Group {
             let message = Message { deletes: &deletes, sa: None, kd: None };
             self.push(context, &old_kek, &[message], &mut outcome);
         }
-        let rekey = self.tree.refresh(context.random).expect("a tree has epochs for more than a century");
+        if self.tree.epoch() >= EPOCH_LAST {
+            let leaves: Vec<_> = self.tree.leaves().collect();
+            self.tree = KeyTree::new(self.tree.config(), context.random);
+            self.tree
+                .batch_at(&leaves, &[], context.random)
+                .expect("a new tree has room for the leaves of its like");
+            outcome.changes.push(Change::remove_scope(record::NODE, record::scope(&self.id)));
+            outcome.changes.extend(self.tree_records());
+        } else {
+            let rekey =
+                self.tree.refresh(context.random).expect("a tree is replaced before its epochs are spent");
+            outcome.changes.extend(self.node_changes(&rekey));
+        }
         let fresh = Announced::draw(context.random);
         self.kek = RekeyState { spi: fresh.kek, sequence: 0, issued: context.now, ..self.kek };
         self.teks.clear();
         self.issue_tek(fresh.tek, context.random, context.now);
         self.sender_ids_issued = 0;
         outcome.changes.push(self.record());
-        outcome.changes.extend(self.node_changes(&rekey));
         outcome
     }
 
@@ -198,7 +217,7 @@ impl Group {
                 numbered.iter().map(|push| push::seal(context.provider, push, &self.signing_key)).collect()
             }
             PushAuthentication::Batch => {
-                let batches = numbered.chunks(BATCH_LEN_MAX);
+                let batches = numbered.chunks(BATCH_LEN);
                 let sealed =
                     batches.map(|batch| push::seal_batch(context.provider, batch, &self.signing_key));
                 sealed.collect::<Result<Vec<_>, _>>().map(|batches| batches.into_iter().flatten().collect())

@@ -1,6 +1,7 @@
 //! The new keys of a tree, as either KEK management sends them, in messages that fit any path.
 
 use claviger_gdoi::{
+    limits::BATCH_LEN,
     lkh, lkh_32, push,
     wire::{
         KeyDownload, Lkh32, LkhDownload, LkhUpdateArray, SaPayload,
@@ -22,9 +23,6 @@ const UPDATE_OCTETS_MAX: usize = 896;
 
 /// The UDP payload that every IPv6 path carries, behind IPv6 and UDP headers.
 const UDP_LEN: usize = 1280 - 40 - 8;
-
-/// The most messages that share a signature. More would make branches longer, and few signatures fewer.
-pub(super) const BATCH_LEN_MAX: usize = 256;
 
 /// What tells the members a new KEK: key downloads for one message each, and how many keys are in them.
 pub(super) struct KekUpdate {
@@ -106,15 +104,24 @@ impl Group {
             root: node_id(root),
             root_handle: handle(root_key),
         };
-        let wraps = rekey.wraps.iter().zip(wrapped.chunks_exact(stride)).map(|(wrap, wrapped)| {
-            let (under, key) = rekey.under(wrap);
-            let (target, under) = (node_id(rekey.target(wrap)), node_id(under));
-            lkh_32::Wrap { target, under, handle: handle(key), wrapped }
-        });
-        let form = self.policy.push_authentication;
-        let room = push::room(UDP_LEN, sa, form, self.signing_key.public(), BATCH_LEN_MAX)
-            .expect("the group's own policy can be written")
-            .expect("a rekey SA and a signature leave room for keys");
-        lkh_32::pack(head, wraps, room - Lkh32::OVERHEAD).expect("the wraps are those of a tree")
+        // The more messages share a root, the longer the branches, and the less room for keys: guessed, then corrected.
+        let mut count = (wrapped.len() / UDP_LEN + 1).next_power_of_two().min(BATCH_LEN);
+        loop {
+            let wraps = rekey.wraps.iter().zip(wrapped.chunks_exact(stride)).map(|(wrap, wrapped)| {
+                let (under, key) = rekey.under(wrap);
+                let (target, under) = (node_id(rekey.target(wrap)), node_id(under));
+                lkh_32::Wrap { target, under, handle: handle(key), wrapped }
+            });
+            let form = self.policy.push_authentication;
+            let room = push::room(UDP_LEN, sa, form, self.signing_key.public(), count)
+                .expect("the group's own policy can be written")
+                .expect("a rekey SA and a signature leave room for keys");
+            let updates =
+                lkh_32::pack(head, wraps, room - Lkh32::OVERHEAD).expect("the wraps are those of a tree");
+            if updates.len() <= count || count == BATCH_LEN {
+                return updates;
+            }
+            count *= 2;
+        }
     }
 }

@@ -31,7 +31,7 @@ pub struct BatchPlace {
 impl BatchPlace {
     /// Says which number the batch's last message has.
     pub fn last(&self) -> u32 {
-        self.first + u32::from(self.count - 1)
+        self.first.saturating_add(u32::from(self.count.saturating_sub(1)))
     }
 }
 

@@ -58,6 +58,8 @@ pub struct VerifiedRekey {
     gap: u32,
     /// Where it stands among those that share its signature.
     batch: Option<(BatchPlace, VerifiedBatch)>,
+    /// Whether a message of a later batch came before.
+    overtaken: bool,
     deletes: Vec<Delete>,
     sa: Option<SaPayload>,
     kd: Option<KeyDownload>,
@@ -85,6 +87,11 @@ impl VerifiedRekey {
     /// Shows where the message stands among those that share its signature, if they do.
     pub fn batch(&self) -> Option<BatchPlace> {
         self.batch.as_ref().map(|(place, _)| *place)
+    }
+
+    /// Says whether a message of a later batch came before this one. What it says of data SAs is out of date then.
+    pub fn is_overtaken(&self) -> bool {
+        self.overtaken
     }
 
     /// Shows which SAs are no more.
@@ -331,7 +338,8 @@ impl RekeySa {
         }
         let first = batch.as_ref().map_or(sequence, |(place, _)| place.first);
         let gap = first.saturating_sub(self.sequence()).saturating_sub(1);
-        Ok(VerifiedRekey { spi: self.kek.spi, sequence, gap, batch, deletes, sa, kd, last_block })
+        let overtaken = batch.as_ref().is_some_and(|(place, _)| place.last() < self.sequence());
+        Ok(VerifiedRekey { spi: self.kek.spi, sequence, gap, batch, overtaken, deletes, sa, kd, last_block })
     }
 
     fn check_assertions(&self, sa: &SaPayload, kd: &KeyDownload) -> Result<(), Error> {

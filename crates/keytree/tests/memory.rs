@@ -99,7 +99,8 @@ fn memory_follows_the_members() {
         );
 
         shrink(&mut tree, 0, &mut present, dice, random);
+        // What the allocator keeps of the rekeys depends on what else was allocated meanwhile.
         let bare = resident().saturating_sub(before);
-        assert!(bare < 2 << 20, "{name}: {bare} octets resident for a tree without members");
+        assert!(bare < 4 << 20, "{name}: {bare} octets resident for a tree without members");
     }
 }

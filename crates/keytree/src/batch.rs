@@ -162,22 +162,21 @@ impl KeyTree {
             }
             let parents = plan.level(marks, level + 1);
             let node = |mark: &Mark| NodeId::new(level + 1, mark.index);
-            let mut ahead = [Siblings::default(); FOUND_AHEAD];
-            for (slot, parent) in ahead.iter_mut().zip(parents) {
-                *slot = self.nodes.find_ahead(node(parent));
+            let mut ahead: [Siblings; FOUND_AHEAD] = Default::default();
+            for (siblings, parent) in ahead.iter_mut().zip(parents) {
+                self.nodes.find_ahead(node(parent), siblings);
             }
             for (number, parent) in parents.iter().enumerate() {
-                let slot = &mut ahead[number % FOUND_AHEAD];
-                let siblings = *slot;
-                if let Some(parent) = parents.get(number + FOUND_AHEAD) {
-                    *slot = self.nodes.find_ahead(node(parent));
-                }
+                let siblings = &mut ahead[number % FOUND_AHEAD];
                 let (family, others) = children.split_at(parent.children());
                 children = others;
                 if plan.is_unsteady(level) {
                     self.come_and_go(level, family, &delivery);
                 }
                 self.change_family(node(parent), parent, family, siblings, &mut delivery);
+                if let Some(parent) = parents.get(number + FOUND_AHEAD) {
+                    self.nodes.find_ahead(node(parent), siblings);
+                }
             }
         }
     }
@@ -205,7 +204,7 @@ impl KeyTree {
         target: NodeId,
         mark: &Mark,
         marked: &[Mark],
-        ahead: Siblings,
+        siblings: &mut Siblings,
         delivery: &mut Delivery<'_, L>,
     ) {
         if mark.fate == Fate::UnderPrevious {
@@ -216,7 +215,7 @@ impl KeyTree {
         let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced);
         let heirs = if delivers { mark.heirs } else { 0 };
         if heirs != 0 || marked.iter().any(Mark::is_there) {
-            delivery.visit(mark, heirs, marked, self.nodes.family_mut(target, ahead));
+            delivery.visit(mark, heirs, marked, self.nodes.family_mut(target, siblings));
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Nodes {
 }
 
 /// Where the children of one node were found.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Siblings {
     slab: u32,
     /// The moves when they were found.
@@ -150,40 +150,44 @@ impl Nodes {
         self.cut.family_bits(directory.segment(number).occupied >> first)
     }
 
-    /// Finds the children of a node, and asks for their rows, which will be changed soon.
+    /// Finds the children of a node, and asks for their rows, which will be changed soon. It writes in place, since small
+    /// fields that are copied as one wide value would be waited for behind everything else that is being written.
     #[inline]
-    pub(crate) fn find_ahead(&self, parent: NodeId) -> Siblings {
-        let siblings = self.find(parent);
+    pub(crate) fn find_ahead(&self, parent: NodeId, siblings: &mut Siblings) {
+        self.find(parent, siblings);
         if siblings.occupied != 0 {
             let (handles, keys) = self.pools[usize::from(siblings.class)].block(siblings.spot());
             let rows = siblings.rows(self.cut, handles.len() / HANDLE_LEN);
             fetch_ahead(&handles[rows.start * HANDLE_LEN..rows.end * HANDLE_LEN]);
             fetch_ahead(&keys[rows.start * self.key_len..rows.end * self.key_len]);
         }
-        siblings
     }
 
     /// Finds the children of a node.
     #[inline]
-    fn find(&self, parent: NodeId) -> Siblings {
+    fn find(&self, parent: NodeId, siblings: &mut Siblings) {
         let (number, first) = self.cut.family(parent.index());
         let segment = self.levels[usize::from(parent.level()) - 1].segment(number);
         let Spot { slab, place } = segment.spot();
-        Siblings {
-            slab,
-            moves: self.moves,
-            place,
-            class: segment.class,
-            row: row(segment, first) as u8,
-            occupied: self.cut.family_bits(segment.occupied >> first),
-        }
+        siblings.slab = slab;
+        siblings.moves = self.moves;
+        siblings.place = place;
+        siblings.class = segment.class;
+        siblings.row = row(segment, first) as u8;
+        siblings.occupied = self.cut.family_bits(segment.occupied >> first);
     }
 
     /// Shows the children of a node, of which there is at least one, to be changed. Keys have `L` octets. What was found
     /// ahead is looked up once more if rows have moved since.
     #[inline]
-    pub(crate) fn family_mut<const L: usize>(&mut self, parent: NodeId, ahead: Siblings) -> FamilyMut<'_, L> {
-        let siblings = if ahead.moves == self.moves { ahead } else { self.find(parent) };
+    pub(crate) fn family_mut<const L: usize>(
+        &mut self,
+        parent: NodeId,
+        siblings: &mut Siblings,
+    ) -> FamilyMut<'_, L> {
+        if siblings.moves != self.moves {
+            self.find(parent, siblings);
+        }
         let (handles, keys) = self.pools[usize::from(siblings.class)].parts_mut(siblings.spot());
         let (handles, keys) = (handles.as_chunks_mut().0, keys.as_chunks_mut().0);
         let rows = siblings.rows(self.cut, handles.len());
@@ -427,8 +431,9 @@ mod tests {
             assert_eq!(nodes.children(parent), bits);
             for place in (0..k).filter(|place| bits >> place & 1 == 1) {
                 let expected = model[&children[usize::from(place)]];
-                let ahead = nodes.find_ahead(parent);
-                let family = nodes.family_mut::<16>(parent, ahead);
+                let mut siblings = Siblings::default();
+                nodes.find_ahead(parent, &mut siblings);
+                let family = nodes.family_mut::<16>(parent, &mut siblings);
                 assert_eq!(family.key(u32::from(place)), (expected.0, &expected.1));
             }
         }

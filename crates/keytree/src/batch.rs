@@ -117,8 +117,8 @@ impl KeyTree {
         self.nodes.set_levels(self.nodes.levels().max(usize::from(plan.depth) + 1));
         let marks = std::mem::take(&mut rekey.marks);
         match self.config.key_length {
-            KeyLength::Octets16 => self.change(&plan, &marks, Delivery::<16>::new(&mut rekey)),
-            KeyLength::Octets32 => self.change(&plan, &marks, Delivery::<32>::new(&mut rekey)),
+            KeyLength::Octets16 => self.change_keys(&plan, &marks, Delivery::<16>::new(&mut rekey)),
+            KeyLength::Octets32 => self.change_keys(&plan, &marks, Delivery::<32>::new(&mut rekey)),
         }
         rekey.marks = marks;
         rekey.trim(plan.wraps, plan.held);
@@ -146,8 +146,26 @@ impl KeyTree {
         }
     }
 
-    /// Changes the nodes and says what is wrapped under what, level by level. Keys have `L` octets.
-    fn change<const L: usize>(&mut self, plan: &Plan, marks: &[Mark], mut delivery: Delivery<'_, L>) {
+    fn change_keys<const L: usize>(&mut self, plan: &Plan, marks: &[Mark], delivery: Delivery<'_, L>) {
+        match self.config.degree.k() {
+            2 => self.change::<2, L>(plan, marks, delivery),
+            3 => self.change::<3, L>(plan, marks, delivery),
+            4 => self.change::<4, L>(plan, marks, delivery),
+            5 => self.change::<5, L>(plan, marks, delivery),
+            6 => self.change::<6, L>(plan, marks, delivery),
+            7 => self.change::<7, L>(plan, marks, delivery),
+            _ => self.change::<8, L>(plan, marks, delivery),
+        }
+    }
+
+    /// Changes the nodes and says what is wrapped under what, level by level. The degree is `K`, and keys have `L`
+    /// octets.
+    fn change<const K: usize, const L: usize>(
+        &mut self,
+        plan: &Plan,
+        marks: &[Mark],
+        mut delivery: Delivery<'_, L>,
+    ) {
         for level in 0..plan.levels() {
             let mut children = plan.level(marks, level);
             if level + 1 == plan.levels() {
@@ -173,7 +191,7 @@ impl KeyTree {
                 if plan.is_unsteady(level) {
                     self.come_and_go(level, family, &delivery);
                 }
-                self.change_family(node(parent), parent, family, siblings, &mut delivery);
+                self.change_family::<K, L>(node(parent), parent, family, siblings, &mut delivery);
                 if let Some(parent) = parents.get(number + FOUND_AHEAD) {
                     self.nodes.find_ahead(node(parent), siblings);
                 }
@@ -199,7 +217,7 @@ impl KeyTree {
     /// Changes the keys of the marked children of a node, and says under which keys the node's own new key goes. Its
     /// own key changes later, with its siblings': so the rows of a family are visited once.
     #[inline]
-    fn change_family<const L: usize>(
+    fn change_family<const K: usize, const L: usize>(
         &mut self,
         target: NodeId,
         mark: &Mark,
@@ -214,8 +232,8 @@ impl KeyTree {
         }
         let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced);
         let heirs = if delivers { mark.heirs } else { 0 };
-        if heirs != 0 || marked.iter().any(Mark::is_there) {
-            delivery.visit(mark, heirs, marked, self.nodes.family_mut(target, siblings));
+        if heirs | mark.renewed != 0 {
+            delivery.visit::<K>(mark, heirs, marked, self.nodes.family_mut(target, siblings));
         }
     }
 }

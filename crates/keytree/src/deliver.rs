@@ -4,7 +4,8 @@ use std::hint::select_unpredictable;
 
 use crate::{
     Degree, Handle, Rekey, Wrap,
-    nodes::FamilyMut,
+    bits::count,
+    nodes::{FamilyMut, HANDLE_LEN},
     plan::{Fate, Mark},
     rekey::ITSELF,
 };
@@ -29,6 +30,9 @@ pub(crate) struct Delivery<'a, const L: usize> {
     wraps: &'a mut [Wrap],
     next_held: usize,
     next_wrap: usize,
+    /// The number of the new key that the next child gets, when no key is advanced: they are drawn in the order of the
+    /// visits.
+    next_new: usize,
 }
 
 impl<'a, const L: usize> Delivery<'a, L> {
@@ -48,6 +52,7 @@ impl<'a, const L: usize> Delivery<'a, L> {
             wraps: &mut rekey.wraps,
             next_held: 0,
             next_wrap: 0,
+            next_new: 0,
         }
     }
 
@@ -63,47 +68,60 @@ impl<'a, const L: usize> Delivery<'a, L> {
     }
 
     /// Sets the keys that the children of a node have after the change, and gives the node's own new key to those of
-    /// them that are `heirs`.
+    /// them that are `heirs`. A node has up to `K` children.
     #[inline]
-    pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
-        if family.is_direct() && self.advanced_handles.is_empty() && !marked.is_empty() {
-            self.visit_rows(target, heirs, marked, family);
-        } else {
-            self.visit_any(target, heirs, marked, family);
+    pub(crate) fn visit<const K: usize>(
+        &mut self,
+        target: &Mark,
+        heirs: u8,
+        marked: &[Mark],
+        mut family: FamilyMut<'_, L>,
+    ) {
+        let new = self.known.get(self.next_new..).and_then(|new| new.first_chunk());
+        match (new, family.rows::<K>()) {
+            (Some(new), Some((handles, keys))) if self.advanced_handles.is_empty() => {
+                self.visit_rows(target, heirs, new, handles, keys);
+            }
+            _ => self.visit_any(target, heirs, marked, family),
         }
+        self.next_new += count(target.renewed);
     }
 
     /// Visits children who have a row each, whether they are there or not, when no key is advanced. Which of them are
     /// marked or heirs nobody can foretell, least of all a CPU: so everything is written for every child, and counted
     /// only where it is wanted.
     #[inline]
-    fn visit_rows(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
-        let (handles, keys) = family.rows();
-        let first_held = self.known.len() + self.next_held;
+    fn visit_rows<const K: usize>(
+        &mut self,
+        target: &Mark,
+        heirs: u8,
+        new: &[[u8; L]; CHILDREN_MAX],
+        handles: &mut [[u8; HANDLE_LEN]; K],
+        keys: &mut [[u8; L]; K],
+    ) {
+        let (first_new, first_held) = (self.next_new as u32, (self.known.len() + self.next_held) as u32);
         let drawn = self.drawn.as_u32().to_ne_bytes();
-        let known = self.known;
         let held = window(self.held, self.next_held);
         let held_handles = window(self.held_handles, self.next_held);
         let held_places = window(self.held_places, self.next_held);
         let wraps = window(self.wraps, self.next_wrap);
-        let (mut next_marked, mut next_held, mut next_wrap) = (0, 0, 0);
-        for (place, (handle, key)) in (0..).zip(handles.iter_mut().zip(keys)) {
-            let is_marked = target.marked >> place & 1;
-            let is_heir = heirs >> place & 1;
-            let child = &marked[next_marked];
-            next_marked = (next_marked + usize::from(is_marked)).min(marked.len() - 1);
-
-            held[next_held % CHILDREN_MAX] = *key;
-            held_handles[next_held % CHILDREN_MAX] = Handle::from_u32(u32::from_ne_bytes(*handle));
-            held_places[next_held % CHILDREN_MAX] = place;
-            let under = select_unpredictable(is_marked == 1, child.key, (first_held + next_held) as u32);
+        let holding = heirs & !target.marked;
+        let (mut next_new, mut next_held, mut next_wrap) = (0, 0, 0);
+        for place in 0..K {
+            let [is_marked, is_renewed, is_heir, is_held] =
+                [target.marked, target.renewed, heirs, holding].map(|mask| mask >> place & 1);
+            held[next_held % CHILDREN_MAX] = keys[place];
+            held_handles[next_held % CHILDREN_MAX] = Handle::from_u32(u32::from_ne_bytes(handles[place]));
+            held_places[next_held % CHILDREN_MAX] = place as u8;
+            let (new_number, held_number) = (first_new + next_new as u32, first_held + next_held as u32);
+            let under = select_unpredictable(is_marked == 1, new_number, held_number);
             wraps[next_wrap % CHILDREN_MAX] = Wrap { target: target.key, under };
 
-            let changes = (is_marked == 1) & child.is_there();
-            *key =
-                *select_unpredictable(changes, &known[child.key as usize], &held[next_held % CHILDREN_MAX]);
-            *handle = select_unpredictable(changes, drawn, *handle);
-            next_held += usize::from(is_heir & !is_marked);
+            let (new_key, same_key) = (&new[next_new % CHILDREN_MAX], &held[next_held % CHILDREN_MAX]);
+            keys[place] = *select_unpredictable(is_renewed == 1, new_key, same_key);
+            handles[place] = select_unpredictable(is_renewed == 1, drawn, handles[place]);
+            next_new += usize::from(is_renewed);
+            next_held += usize::from(is_held);
             next_wrap += usize::from(is_heir);
         }
         self.next_held += next_held;

@@ -39,6 +39,8 @@ pub(crate) struct Mark {
     pub(crate) heirs: u8,
     /// The children that are marked themselves.
     pub(crate) marked: u8,
+    /// Those of them that are there afterwards, with another key.
+    pub(crate) renewed: u8,
     pub(crate) fate: Fate,
     /// A member departed below.
     left: bool,
@@ -124,7 +126,7 @@ impl Plan {
         let heirs = tree.nodes.children(tree.root_id());
         let fate = if heirs == 0 { Fate::Replaced } else { Fate::UnderPrevious };
         plan.ends.resize(usize::from(tree.depth), 0);
-        plan.push(tree.depth, Mark { index: 0, key: 0, heirs, marked: 0, fate, left: false });
+        plan.push(tree.depth, Mark { index: 0, key: 0, heirs, marked: 0, renewed: 0, fate, left: false });
         plan.ends.push(1);
         plan
     }
@@ -171,7 +173,7 @@ impl Plan {
     }
 
     fn mark_leaves(&mut self) {
-        let mark = |index, fate, left| Mark { index, key: 0, heirs: 0, marked: 0, fate, left };
+        let mark = |index, fate, left| Mark { index, key: 0, heirs: 0, marked: 0, renewed: 0, fate, left };
         let (mut next, mut gone) = (0, 0);
         loop {
             let (joined, departed) = (self.joined.get(next), self.departed.get(gone));
@@ -214,7 +216,7 @@ impl Plan {
     /// Marks a node whose marked children, if it has any, come first in `marked`. Returns how many it has.
     fn mark_family(&mut self, tree: &KeyTree, node: NodeId, marked: Range<usize>) -> usize {
         let before = tree.nodes.children(node);
-        let (mut there, mut heirs, mut marks, mut left) = (before, before, 0, false);
+        let (mut marks, mut renewed, mut inheriting, mut left) = (0, 0, 0, false);
         let k = u32::from(tree.degree().k());
         let first_child = node.index() * k;
         for child in &self.rekey.marks[marked] {
@@ -222,12 +224,13 @@ impl Plan {
             if place >= k {
                 break;
             }
-            let bit = 1 << place;
-            marks |= bit;
-            there = there & !bit | if child.is_there() { bit } else { 0 };
-            heirs = heirs & !bit | if child.heirs != 0 { bit } else { 0 };
+            marks |= 1 << place;
+            renewed |= u8::from(child.is_there()) << place;
+            inheriting |= u8::from(child.heirs != 0) << place;
             left |= child.left;
         }
+        let there = before & !marks | renewed;
+        let heirs = before & !marks | inheriting;
         // Every node up to the root is there while it has a child, and the root always.
         let existed = node.level() <= tree.depth && (before != 0 || node == tree.root_id());
         let stays = node.level() <= self.depth && (there != 0 || node == NodeId::new(self.depth, 0));
@@ -244,7 +247,7 @@ impl Plan {
             (true, true) if heirs.is_power_of_two() => Fate::Replaced,
             (true, true) => Fate::UnderPrevious,
         };
-        let mark = Mark { index: node.index(), key: 0, heirs, marked: marks, fate, left };
+        let mark = Mark { index: node.index(), key: 0, heirs, marked: marks, renewed, fate, left };
         self.push(node.level(), mark);
         mark.children()
     }

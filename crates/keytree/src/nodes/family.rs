@@ -11,17 +11,15 @@ pub(crate) struct FamilyMut<'a, const L: usize> {
     pub(super) keys: &'a mut [[u8; L]],
 }
 
-impl<'a, const L: usize> FamilyMut<'a, L> {
-    /// Says whether there is a row for each place of the family, rather than for each child that is there.
+impl<const L: usize> FamilyMut<'_, L> {
+    /// Shows the handles and keys of a family of `K` places that has a row for each, rather than for each child that is
+    /// there.
     #[inline]
-    pub(crate) fn is_direct(&self) -> bool {
-        self.direct
-    }
-
-    /// Shows the rows: handles, and keys.
-    #[inline]
-    pub(crate) fn rows(self) -> (&'a mut [[u8; HANDLE_LEN]], &'a mut [[u8; L]]) {
-        (self.handles, self.keys)
+    pub(crate) fn rows<const K: usize>(&mut self) -> Option<(&mut [[u8; HANDLE_LEN]; K], &mut [[u8; L]; K])> {
+        if !self.direct {
+            return None;
+        }
+        Some((self.handles.first_chunk_mut()?, self.keys.first_chunk_mut()?))
     }
 
     /// Shows the handle and the key of the child in `place`, which is there.

@@ -170,7 +170,7 @@ impl KeyTree {
             let mut children = plan.level(marks, level);
             if level + 1 == plan.levels() {
                 // The top has no parent whose family it could be changed with.
-                self.come_and_go(level, children, &delivery);
+                self.remove(level, children);
                 for mark in children {
                     if let Some((handle, key)) = delivery.key_after(mark) {
                         self.nodes.set(NodeId::new(level, mark.index), handle, key);
@@ -182,35 +182,35 @@ impl KeyTree {
             let node = |mark: &Mark| NodeId::new(level + 1, mark.index);
             let mut ahead: [Siblings; FOUND_AHEAD] = Default::default();
             for (siblings, parent) in ahead.iter_mut().zip(parents) {
-                self.nodes.find_ahead(node(parent), siblings);
+                self.nodes.find_ahead::<K, L>(node(parent), siblings);
             }
             for (number, parent) in parents.iter().enumerate() {
                 let siblings = &mut ahead[number % FOUND_AHEAD];
                 let (family, others) = children.split_at(parent.children());
                 children = others;
-                if plan.is_unsteady(level) {
-                    self.come_and_go(level, family, &delivery);
+                if plan.is_growing(level) {
+                    self.create(level, family, &delivery);
                 }
                 self.change_family::<K, L>(node(parent), parent, family, siblings, &mut delivery);
                 if let Some(parent) = parents.get(number + FOUND_AHEAD) {
-                    self.nodes.find_ahead(node(parent), siblings);
+                    self.nodes.find_ahead::<K, L>(node(parent), siblings);
                 }
             }
         }
     }
 
-    /// Removes the nodes of a level that vanish, and brings new ones into being.
-    fn come_and_go<const L: usize>(&mut self, level: u8, marks: &[Mark], delivery: &Delivery<'_, L>) {
-        for mark in marks {
-            let node = NodeId::new(level, mark.index);
-            match mark.fate {
-                Fate::Created => {
-                    let (handle, key) = delivery.key_after(mark).expect("a new node has a key");
-                    self.nodes.set(node, handle, key);
-                }
-                Fate::Removed => self.nodes.remove(node),
-                _ => {}
-            }
+    /// Brings the new ones among nodes of a level into being.
+    fn create<const L: usize>(&mut self, level: u8, marks: &[Mark], delivery: &Delivery<'_, L>) {
+        for mark in marks.iter().filter(|mark| mark.fate == Fate::Created) {
+            let (handle, key) = delivery.key_after(mark).expect("a new node has a key");
+            self.nodes.set(NodeId::new(level, mark.index), handle, key);
+        }
+    }
+
+    /// Removes those of the nodes of a level that vanish.
+    fn remove(&mut self, level: u8, marks: &[Mark]) {
+        for mark in marks.iter().filter(|mark| mark.fate == Fate::Removed) {
+            self.nodes.remove(NodeId::new(level, mark.index));
         }
     }
 
@@ -232,8 +232,19 @@ impl KeyTree {
         }
         let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced);
         let heirs = if delivers { mark.heirs } else { 0 };
+        if delivery.is_plain()
+            && let Some(rows) = self.nodes.rows_mut::<K, L>(target, siblings)
+        {
+            delivery.visit_rows(mark, heirs, rows);
+            let gone = siblings.occupied & mark.marked & !mark.renewed;
+            if gone != 0 {
+                self.nodes.note_gone(target, gone);
+            }
+            return;
+        }
+        self.remove(target.level() - 1, marked);
         if heirs | mark.renewed != 0 {
-            delivery.visit::<K>(mark, heirs, marked, self.nodes.family_mut(target, siblings));
+            delivery.visit(mark, heirs, marked, self.nodes.family_mut(target));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::hint::select_unpredictable;
 use crate::{
     Degree, Handle, Rekey, Wrap,
     bits::count,
-    nodes::{FamilyMut, HANDLE_LEN},
+    nodes::{FamilyMut, HANDLE_LEN, Rows},
     plan::{Fate, Mark},
     rekey::ITSELF,
 };
@@ -67,69 +67,61 @@ impl<'a, const L: usize> Delivery<'a, L> {
         }
     }
 
-    /// Sets the keys that the children of a node have after the change, and gives the node's own new key to those of
-    /// them that are `heirs`. A node has up to `K` children.
+    /// Says whether [`Delivery::visit_rows`] can do the next visit: no key is advanced, and enough new ones are left for a
+    /// whole family.
     #[inline]
-    pub(crate) fn visit<const K: usize>(
-        &mut self,
-        target: &Mark,
-        heirs: u8,
-        marked: &[Mark],
-        mut family: FamilyMut<'_, L>,
-    ) {
-        let new = self.known.get(self.next_new..).and_then(|new| new.first_chunk());
-        match (new, family.rows::<K>()) {
-            (Some(new), Some((handles, keys))) if self.advanced_handles.is_empty() => {
-                self.visit_rows(target, heirs, new, handles, keys);
-            }
-            _ => self.visit_any(target, heirs, marked, family),
-        }
-        self.next_new += count(target.renewed);
+    pub(crate) fn is_plain(&self) -> bool {
+        self.advanced_handles.is_empty() && self.known.len() - self.next_new >= CHILDREN_MAX
     }
 
-    /// Visits children who have a row each, whether they are there or not, when no key is advanced. Which of them are
-    /// marked or heirs nobody can foretell, least of all a CPU: so everything is written for every child, and counted
-    /// only where it is wanted.
+    /// Sets the keys that the children of a node have after the change, and gives the node's own new key to those of them
+    /// that are `heirs`, where there is a row for each of `K` children, whether it is there or not. Rows of children that
+    /// are gone are erased.
+    ///
+    /// Which of them are marked or heirs nobody can foretell, least of all a CPU: so everything is written for every
+    /// child, and counted only where it is wanted.
     #[inline]
-    fn visit_rows<const K: usize>(
-        &mut self,
-        target: &Mark,
-        heirs: u8,
-        new: &[[u8; L]; CHILDREN_MAX],
-        handles: &mut [[u8; HANDLE_LEN]; K],
-        keys: &mut [[u8; L]; K],
-    ) {
+    pub(crate) fn visit_rows<const K: usize>(&mut self, target: &Mark, heirs: u8, rows: Rows<'_, K, L>) {
+        let Rows { handles, keys } = rows;
+        let new: &[[u8; L]; CHILDREN_MAX] =
+            self.known[self.next_new..].first_chunk().expect("enough new keys are left");
         let (first_new, first_held) = (self.next_new as u32, (self.known.len() + self.next_held) as u32);
         let drawn = self.drawn.as_u32().to_ne_bytes();
         let held = window(self.held, self.next_held);
         let held_handles = window(self.held_handles, self.next_held);
         let held_places = window(self.held_places, self.next_held);
         let wraps = window(self.wraps, self.next_wrap);
+        let gone = target.marked & !target.renewed;
         let holding = heirs & !target.marked;
         let (mut next_new, mut next_held, mut next_wrap) = (0, 0, 0);
         for place in 0..K {
-            let [is_marked, is_renewed, is_heir, is_held] =
-                [target.marked, target.renewed, heirs, holding].map(|mask| mask >> place & 1);
+            let [is_renewed, is_gone, is_heir, is_held] =
+                [target.renewed, gone, heirs, holding].map(|mask| mask >> place & 1);
             held[next_held % CHILDREN_MAX] = keys[place];
             held_handles[next_held % CHILDREN_MAX] = Handle::from_u32(u32::from_ne_bytes(handles[place]));
             held_places[next_held % CHILDREN_MAX] = place as u8;
             let (new_number, held_number) = (first_new + next_new as u32, first_held + next_held as u32);
-            let under = select_unpredictable(is_marked == 1, new_number, held_number);
+            let under = select_unpredictable(is_renewed == 1, new_number, held_number);
             wraps[next_wrap % CHILDREN_MAX] = Wrap { target: target.key, under };
 
             let (new_key, same_key) = (&new[next_new % CHILDREN_MAX], &held[next_held % CHILDREN_MAX]);
-            keys[place] = *select_unpredictable(is_renewed == 1, new_key, same_key);
-            handles[place] = select_unpredictable(is_renewed == 1, drawn, handles[place]);
+            let kept_key = select_unpredictable(is_gone == 1, &[0; L], same_key);
+            let kept_handle = select_unpredictable(is_gone == 1, [0; HANDLE_LEN], handles[place]);
+            keys[place] = *select_unpredictable(is_renewed == 1, new_key, kept_key);
+            handles[place] = select_unpredictable(is_renewed == 1, drawn, kept_handle);
             next_new += usize::from(is_renewed);
             next_held += usize::from(is_held);
             next_wrap += usize::from(is_heir);
         }
+        self.next_new += next_new;
         self.next_held += next_held;
         self.next_wrap += next_wrap;
     }
 
-    /// Visits any children.
-    fn visit_any(&mut self, target: &Mark, heirs: u8, marked: &[Mark], mut family: FamilyMut<'_, L>) {
+    /// Does as [`Delivery::visit_rows`] does for any children, and any change of their keys; those that are gone have no
+    /// row any more.
+    pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], mut family: FamilyMut<'_, L>) {
+        self.next_new += count(target.renewed);
         let mut marked = marked.iter();
         for place in 0..u8::BITS {
             let child = if target.marked >> place & 1 == 1 { marked.next() } else { None };

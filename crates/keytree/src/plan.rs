@@ -24,8 +24,8 @@ pub(crate) struct Plan {
     pub(crate) rekey: Rekey,
     /// Where among the marks each level ends.
     ends: Vec<usize>,
-    /// A set bit i stands for a level i in which nodes come into being or vanish.
-    unsteady: u64,
+    /// A set bit i stands for a level i in which nodes come into being.
+    growing: u64,
 }
 
 /// A node at or above a changed leaf. In the masks, a set bit i stands for child i.
@@ -142,7 +142,7 @@ impl Plan {
             held: 0,
             rekey: spare,
             ends: Vec::new(),
-            unsteady: 0,
+            growing: 0,
         };
         // On each level above the changed leaves there are at most as many nodes, and mostly far fewer.
         let room = (plan.joined.len() + plan.departed.len()) * 4;
@@ -271,15 +271,13 @@ impl Plan {
                 self.held += if is_single { 1 } else { count(mark.heirs & !mark.marked) };
             }
         }
-        if matches!(mark.fate, Fate::Removed | Fate::Created) {
-            self.unsteady |= 1 << level;
-        }
+        self.growing |= u64::from(mark.fate == Fate::Created) << level;
         self.rekey.marks.push(mark);
     }
 
-    /// Says whether nodes of a level come into being or vanish.
-    pub(crate) fn is_unsteady(&self, level: u8) -> bool {
-        self.unsteady >> level & 1 == 1
+    /// Says whether nodes of a level come into being.
+    pub(crate) fn is_growing(&self, level: u8) -> bool {
+        self.growing >> level & 1 == 1
     }
 
     /// Returns the marks of a level, out of all.

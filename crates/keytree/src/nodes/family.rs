@@ -3,6 +3,26 @@
 use super::HANDLE_LEN;
 use crate::Handle;
 
+/// Where the children of one node were found.
+#[derive(Debug, Default)]
+pub(crate) struct Siblings {
+    pub(super) slab: u32,
+    /// Where in the slab their rows begin, if the block is direct.
+    pub(super) handles_at: u32,
+    pub(super) keys_at: u32,
+    /// The moves when they were found.
+    pub(super) moves: u32,
+    /// A set bit i stands for a child in place i.
+    pub(crate) occupied: u8,
+    pub(super) is_direct: bool,
+}
+
+/// The rows of the `K` places of a family, with `L` octets of key each, to be changed.
+pub(crate) struct Rows<'a, const K: usize, const L: usize> {
+    pub(crate) handles: &'a mut [[u8; HANDLE_LEN]; K],
+    pub(crate) keys: &'a mut [[u8; L]; K],
+}
+
 /// The children of one node, and their rows of `L` octets of key, to be changed.
 pub(crate) struct FamilyMut<'a, const L: usize> {
     pub(super) occupied: u8,
@@ -12,16 +32,6 @@ pub(crate) struct FamilyMut<'a, const L: usize> {
 }
 
 impl<const L: usize> FamilyMut<'_, L> {
-    /// Shows the handles and keys of a family of `K` places that has a row for each, rather than for each child that is
-    /// there.
-    #[inline]
-    pub(crate) fn rows<const K: usize>(&mut self) -> Option<(&mut [[u8; HANDLE_LEN]; K], &mut [[u8; L]; K])> {
-        if !self.direct {
-            return None;
-        }
-        Some((self.handles.first_chunk_mut()?, self.keys.first_chunk_mut()?))
-    }
-
     /// Shows the handle and the key of the child in `place`, which is there.
     #[inline]
     pub(crate) fn key(&self, place: u32) -> (Handle, &[u8; L]) {

@@ -5,6 +5,7 @@
 //! double from a few blocks to a largest size, so that a small group stays small, a growing one never copies what it
 //! has, and no single step of either is long.
 
+use claviger_keywrap::fetch_ahead;
 use zeroize::Zeroize;
 
 use super::memory::Memory;
@@ -139,6 +140,18 @@ impl Pool {
     pub(super) fn parts_mut(&mut self, spot: Spot) -> (&mut [u8], &mut [u8]) {
         let handles = self.rows * HANDLE_LEN;
         self.block_mut(spot).split_at_mut(handles)
+    }
+
+    /// Shows a slab, to be changed.
+    #[inline]
+    pub(super) fn memory_mut(&mut self, slab: u32) -> &mut [u8] {
+        &mut self.slabs[slab as usize].memory
+    }
+
+    /// Asks for `length` octets of a slab, which are there.
+    #[inline]
+    pub(super) fn fetch_ahead(&self, slab: u32, start: u32, length: usize) {
+        fetch_ahead(&self.slabs[slab as usize].memory[start as usize..][..length]);
     }
 
     /// Erases a row.

@@ -232,7 +232,7 @@ impl KeyTree {
         }
         let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced);
         let heirs = if delivers { mark.heirs } else { 0 };
-        if delivery.is_plain()
+        if delivery.is_plain(mark, heirs)
             && let Some(rows) = self.nodes.rows_mut::<K, L>(target, siblings)
         {
             delivery.visit_rows(mark, heirs, rows);

@@ -13,6 +13,8 @@
 //! | `pool` | blocks of one size, without gaps, in slabs that come and go |
 //! | `memory` | where slabs lie |
 
+use claviger_keywrap::fetch_ahead;
+
 mod cut;
 mod directory;
 mod family;
@@ -51,6 +53,23 @@ pub(crate) struct Nodes {
     pools: Vec<Pool>,
     /// How often any row went from one place to another, up to a wrap-around.
     moves: u32,
+}
+
+/// A level that is looked at from the one above it.
+#[derive(Clone, Copy)]
+pub(crate) struct Below<'a> {
+    directory: Option<&'a Directory>,
+    cut: Cut,
+}
+
+impl Below<'_> {
+    /// Says which children the node at `index` has. A set bit i stands for a child in place i.
+    #[inline]
+    pub(crate) fn children(&self, index: u32) -> u8 {
+        let Some(directory) = self.directory else { return 0 };
+        let (number, first) = self.cut.family(index);
+        self.cut.family_bits(directory.segment(number).occupied >> first)
+    }
 }
 
 /// Reads one row.
@@ -115,10 +134,13 @@ impl Nodes {
 
     /// Says which children of a node there are. A set bit i stands for a child in place i.
     pub(crate) fn children(&self, parent: NodeId) -> u8 {
-        let level = usize::from(parent.level()).checked_sub(1);
-        let Some(directory) = level.and_then(|level| self.levels.get(level)) else { return 0 };
-        let (number, first) = self.cut.family(parent.index());
-        self.cut.family_bits(directory.segment(number).occupied >> first)
+        self.below(parent.level()).children(parent.index())
+    }
+
+    /// Looks from a level at the one below it.
+    pub(crate) fn below(&self, level: u8) -> Below<'_> {
+        let below = usize::from(level).checked_sub(1);
+        Below { directory: below.and_then(|below| self.levels.get(below)), cut: self.cut }
     }
 
     /// Finds the children of a node, whose level is there, and asks for their rows, which will be changed soon. The degree
@@ -128,9 +150,9 @@ impl Nodes {
     pub(crate) fn find_ahead<const K: usize, const L: usize>(&self, parent: NodeId, siblings: &mut Siblings) {
         self.find::<K, L>(parent, siblings);
         if siblings.is_direct {
-            let pool = &self.pools[usize::from(DIRECT)];
-            pool.fetch_ahead(siblings.slab, siblings.handles_at, K * HANDLE_LEN);
-            pool.fetch_ahead(siblings.slab, siblings.keys_at, K * L);
+            let memory = self.pools[usize::from(DIRECT)].memory(siblings.slab);
+            fetch_ahead(&memory[siblings.handles_at as usize..][..K * HANDLE_LEN]);
+            fetch_ahead(&memory[siblings.keys_at as usize..][..K * L]);
         }
     }
 

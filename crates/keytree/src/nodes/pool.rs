@@ -5,7 +5,6 @@
 //! double from a few blocks to a largest size, so that a small group stays small, a growing one never copies what it
 //! has, and no single step of either is long.
 
-use claviger_keywrap::fetch_ahead;
 use zeroize::Zeroize;
 
 use super::memory::Memory;
@@ -148,10 +147,10 @@ impl Pool {
         &mut self.slabs[slab as usize].memory
     }
 
-    /// Asks for `length` octets of a slab, which are there.
+    /// Shows a slab.
     #[inline]
-    pub(super) fn fetch_ahead(&self, slab: u32, start: u32, length: usize) {
-        fetch_ahead(&self.slabs[slab as usize].memory[start as usize..][..length]);
+    pub(super) fn memory(&self, slab: u32) -> &[u8] {
+        &self.slabs[slab as usize].memory
     }
 
     /// Erases a row.

@@ -117,8 +117,8 @@ impl KeyTree {
         self.nodes.set_levels(self.nodes.levels().max(usize::from(plan.depth) + 1));
         let marks = std::mem::take(&mut rekey.marks);
         match self.config.key_length {
-            KeyLength::Octets16 => self.change(&plan, &marks, Delivery::<16>::new(&mut rekey)),
-            KeyLength::Octets32 => self.change(&plan, &marks, Delivery::<32>::new(&mut rekey)),
+            KeyLength::Octets16 => self.change_keys(&plan, &marks, Delivery::<16>::new(&mut rekey)),
+            KeyLength::Octets32 => self.change_keys(&plan, &marks, Delivery::<32>::new(&mut rekey)),
         }
         rekey.marks = marks;
         rekey.trim(plan.wraps, plan.held);
@@ -146,13 +146,31 @@ impl KeyTree {
         }
     }
 
-    /// Changes the nodes and says what is wrapped under what, level by level. Keys have `L` octets.
-    fn change<const L: usize>(&mut self, plan: &Plan, marks: &[Mark], mut delivery: Delivery<'_, L>) {
+    fn change_keys<const L: usize>(&mut self, plan: &Plan, marks: &[Mark], delivery: Delivery<'_, L>) {
+        match self.config.degree.k() {
+            2 => self.change::<2, L>(plan, marks, delivery),
+            3 => self.change::<3, L>(plan, marks, delivery),
+            4 => self.change::<4, L>(plan, marks, delivery),
+            5 => self.change::<5, L>(plan, marks, delivery),
+            6 => self.change::<6, L>(plan, marks, delivery),
+            7 => self.change::<7, L>(plan, marks, delivery),
+            _ => self.change::<8, L>(plan, marks, delivery),
+        }
+    }
+
+    /// Changes the nodes and says what is wrapped under what, level by level. The degree is `K`, and keys have `L`
+    /// octets.
+    fn change<const K: usize, const L: usize>(
+        &mut self,
+        plan: &Plan,
+        marks: &[Mark],
+        mut delivery: Delivery<'_, L>,
+    ) {
         for level in 0..plan.levels() {
             let mut children = plan.level(marks, level);
             if level + 1 == plan.levels() {
                 // The top has no parent whose family it could be changed with.
-                self.come_and_go(level, children, &delivery);
+                self.remove(level, children);
                 for mark in children {
                     if let Some((handle, key)) = delivery.key_after(mark) {
                         self.nodes.set(NodeId::new(level, mark.index), handle, key);
@@ -162,50 +180,49 @@ impl KeyTree {
             }
             let parents = plan.level(marks, level + 1);
             let node = |mark: &Mark| NodeId::new(level + 1, mark.index);
-            let mut ahead = [Siblings::default(); FOUND_AHEAD];
-            for (slot, parent) in ahead.iter_mut().zip(parents) {
-                *slot = self.nodes.find_ahead(node(parent));
+            let mut ahead: [Siblings; FOUND_AHEAD] = Default::default();
+            for (siblings, parent) in ahead.iter_mut().zip(parents) {
+                self.nodes.find_ahead::<K, L>(node(parent), siblings);
             }
             for (number, parent) in parents.iter().enumerate() {
-                let slot = &mut ahead[number % FOUND_AHEAD];
-                let siblings = *slot;
-                if let Some(parent) = parents.get(number + FOUND_AHEAD) {
-                    *slot = self.nodes.find_ahead(node(parent));
-                }
+                let siblings = &mut ahead[number % FOUND_AHEAD];
                 let (family, others) = children.split_at(parent.children());
                 children = others;
-                if plan.is_unsteady(level) {
-                    self.come_and_go(level, family, &delivery);
+                if plan.is_growing(level) {
+                    self.create(level, family, &delivery);
                 }
-                self.change_family(node(parent), parent, family, siblings, &mut delivery);
+                self.change_family::<K, L>(node(parent), parent, family, siblings, &mut delivery);
+                if let Some(parent) = parents.get(number + FOUND_AHEAD) {
+                    self.nodes.find_ahead::<K, L>(node(parent), siblings);
+                }
             }
         }
     }
 
-    /// Removes the nodes of a level that vanish, and brings new ones into being.
-    fn come_and_go<const L: usize>(&mut self, level: u8, marks: &[Mark], delivery: &Delivery<'_, L>) {
-        for mark in marks {
-            let node = NodeId::new(level, mark.index);
-            match mark.fate {
-                Fate::Created => {
-                    let (handle, key) = delivery.key_after(mark).expect("a new node has a key");
-                    self.nodes.set(node, handle, key);
-                }
-                Fate::Removed => self.nodes.remove(node),
-                _ => {}
-            }
+    /// Brings the new ones among nodes of a level into being.
+    fn create<const L: usize>(&mut self, level: u8, marks: &[Mark], delivery: &Delivery<'_, L>) {
+        for mark in marks.iter().filter(|mark| mark.fate == Fate::Created) {
+            let (handle, key) = delivery.key_after(mark).expect("a new node has a key");
+            self.nodes.set(NodeId::new(level, mark.index), handle, key);
+        }
+    }
+
+    /// Removes those of the nodes of a level that vanish.
+    fn remove(&mut self, level: u8, marks: &[Mark]) {
+        for mark in marks.iter().filter(|mark| mark.fate == Fate::Removed) {
+            self.nodes.remove(NodeId::new(level, mark.index));
         }
     }
 
     /// Changes the keys of the marked children of a node, and says under which keys the node's own new key goes. Its
     /// own key changes later, with its siblings': so the rows of a family are visited once.
     #[inline]
-    fn change_family<const L: usize>(
+    fn change_family<const K: usize, const L: usize>(
         &mut self,
         target: NodeId,
         mark: &Mark,
         marked: &[Mark],
-        ahead: Siblings,
+        siblings: &mut Siblings,
         delivery: &mut Delivery<'_, L>,
     ) {
         if mark.fate == Fate::UnderPrevious {
@@ -215,8 +232,19 @@ impl KeyTree {
         }
         let delivers = matches!(mark.fate, Fate::Created | Fate::Replaced);
         let heirs = if delivers { mark.heirs } else { 0 };
-        if heirs != 0 || marked.iter().any(Mark::is_there) {
-            delivery.visit(mark, heirs, marked, self.nodes.family_mut(target, ahead));
+        if delivery.is_plain(mark, heirs)
+            && let Some(rows) = self.nodes.rows_mut::<K, L>(target, siblings)
+        {
+            delivery.visit_rows(mark, heirs, rows);
+            let gone = siblings.occupied & mark.marked & !mark.renewed;
+            if gone != 0 {
+                self.nodes.note_gone(target, gone);
+            }
+            return;
+        }
+        self.remove(target.level() - 1, marked);
+        if heirs | mark.renewed != 0 {
+            delivery.visit(mark, heirs, marked, self.nodes.family_mut(target));
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Who receives a new key under which other: the wraps of a rekey, written as they are found.
 
-use std::hint::select_unpredictable;
-
 use crate::{
     Degree, Handle, Rekey, Wrap,
-    nodes::FamilyMut,
+    bits::{count, places},
+    nodes::{FamilyMut, HANDLE_LEN, Rows},
     plan::{Fate, Mark},
     rekey::ITSELF,
 };
@@ -29,6 +28,9 @@ pub(crate) struct Delivery<'a, const L: usize> {
     wraps: &'a mut [Wrap],
     next_held: usize,
     next_wrap: usize,
+    /// The number of the new key that the next child gets, when no key is advanced: they are drawn in the order of the
+    /// visits.
+    next_new: usize,
 }
 
 impl<'a, const L: usize> Delivery<'a, L> {
@@ -48,6 +50,7 @@ impl<'a, const L: usize> Delivery<'a, L> {
             wraps: &mut rekey.wraps,
             next_held: 0,
             next_wrap: 0,
+            next_new: 0,
         }
     }
 
@@ -62,72 +65,85 @@ impl<'a, const L: usize> Delivery<'a, L> {
         }
     }
 
-    /// Sets the keys that the children of a node have after the change, and gives the node's own new key to those of
-    /// them that are `heirs`.
+    /// Says whether [`Delivery::visit_rows`] can do the next visit: no key is advanced, nobody but heirs gets new keys, and
+    /// enough of these are left for a whole family.
     #[inline]
-    pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
-        if family.is_direct() && self.advanced_handles.is_empty() && !marked.is_empty() {
-            self.visit_rows(target, heirs, marked, family);
-        } else {
-            self.visit_any(target, heirs, marked, family);
-        }
+    pub(crate) fn is_plain(&self, target: &Mark, heirs: u8) -> bool {
+        self.advanced_handles.is_empty()
+            && (target.renewed & !heirs == 0 || heirs == 0)
+            && self.known.len() - self.next_new >= CHILDREN_MAX
     }
 
-    /// Visits children who have a row each, whether they are there or not, when no key is advanced. Which of them are
-    /// marked or heirs nobody can foretell, least of all a CPU: so everything is written for every child, and counted
-    /// only where it is wanted.
+    /// Sets the keys that the children of a node have after the change, and gives the node's own new key to those of them
+    /// that are `heirs`: first under their new keys, then under those that they hold already. There is a row for each of
+    /// `K` children, whether it is there or not. Rows of children that are gone are erased.
+    ///
+    /// How many children are what nobody can foretell, least of all a CPU: so as much is written as could be, and only
+    /// what is wanted is counted.
     #[inline]
-    fn visit_rows(&mut self, target: &Mark, heirs: u8, marked: &[Mark], family: FamilyMut<'_, L>) {
-        let (handles, keys) = family.rows();
-        let first_held = self.known.len() + self.next_held;
-        let drawn = self.drawn.as_u32().to_ne_bytes();
-        let known = self.known;
+    pub(crate) fn visit_rows<const K: usize>(&mut self, target: &Mark, heirs: u8, rows: Rows<'_, K, L>) {
+        let Rows { handles, keys } = rows;
+        let (first_new, first_held) = (self.next_new as u32, (self.known.len() + self.next_held) as u32);
+        let holding = heirs & !target.marked;
         let held = window(self.held, self.next_held);
         let held_handles = window(self.held_handles, self.next_held);
         let held_places = window(self.held_places, self.next_held);
-        let wraps = window(self.wraps, self.next_wrap);
-        let (mut next_marked, mut next_held, mut next_wrap) = (0, 0, 0);
-        for (place, (handle, key)) in (0..).zip(handles.iter_mut().zip(keys)) {
-            let is_marked = target.marked >> place & 1;
-            let is_heir = heirs >> place & 1;
-            let child = &marked[next_marked];
-            next_marked = (next_marked + usize::from(is_marked)).min(marked.len() - 1);
-
-            held[next_held % CHILDREN_MAX] = *key;
-            held_handles[next_held % CHILDREN_MAX] = Handle::from_u32(u32::from_ne_bytes(*handle));
-            held_places[next_held % CHILDREN_MAX] = place;
-            let under = select_unpredictable(is_marked == 1, child.key, (first_held + next_held) as u32);
-            wraps[next_wrap % CHILDREN_MAX] = Wrap { target: target.key, under };
-
-            let changes = (is_marked == 1) & child.is_there();
-            *key =
-                *select_unpredictable(changes, &known[child.key as usize], &held[next_held % CHILDREN_MAX]);
-            *handle = select_unpredictable(changes, drawn, *handle);
-            next_held += usize::from(is_heir & !is_marked);
-            next_wrap += usize::from(is_heir);
+        for (number, place) in places(holding).iter().enumerate().take(K) {
+            let row = usize::from(*place) % K;
+            held[number] = keys[row];
+            held_handles[number] = Handle::from_u32(u32::from_ne_bytes(handles[row]));
+            held_places[number] = *place;
         }
-        self.next_held += next_held;
-        self.next_wrap += next_wrap;
+        let (renewed_count, held_count) = (count(target.renewed), count(holding));
+        let wraps = window(self.wraps, self.next_wrap);
+        for number in 0..K as u32 {
+            wraps[number as usize] = Wrap { target: target.key, under: first_new + number };
+        }
+        self.next_wrap += if heirs == 0 { 0 } else { renewed_count };
+        let wraps = window(self.wraps, self.next_wrap);
+        for number in 0..K as u32 {
+            wraps[number as usize] = Wrap { target: target.key, under: first_held + number };
+        }
+        self.next_wrap += held_count;
+
+        if target.renewed != 0 {
+            let new: &[[u8; L]; CHILDREN_MAX] =
+                self.known[self.next_new..].first_chunk().expect("enough new keys are left");
+            for (number, place) in places(target.renewed).iter().enumerate().take(K) {
+                let row = usize::from(*place) % K;
+                keys[row] = new[number.min(renewed_count - 1) % CHILDREN_MAX];
+                handles[row] = self.drawn.as_u32().to_ne_bytes();
+            }
+        }
+        let gone = target.marked & !target.renewed;
+        if gone != 0 {
+            for place in places(gone).iter().take(K) {
+                let row = usize::from(*place) % K;
+                keys[row] = [0; L];
+                handles[row] = [0; HANDLE_LEN];
+            }
+        }
+        self.next_new += renewed_count;
+        self.next_held += held_count;
     }
 
-    /// Visits any children.
-    fn visit_any(&mut self, target: &Mark, heirs: u8, marked: &[Mark], mut family: FamilyMut<'_, L>) {
-        let mut marked = marked.iter();
-        for place in 0..u8::BITS {
-            let child = if target.marked >> place & 1 == 1 { marked.next() } else { None };
-            if let Some((handle, key)) = child.and_then(|child| self.key_after(child)) {
-                family.set(place, handle, key);
+    /// Does as [`Delivery::visit_rows`] does for any children, and any change of their keys; those that are gone have no
+    /// row any more.
+    pub(crate) fn visit(&mut self, target: &Mark, heirs: u8, marked: &[Mark], mut family: FamilyMut<'_, L>) {
+        self.next_new += count(target.renewed);
+        for (place, child) in places(target.marked).iter().zip(marked) {
+            if let Some((handle, key)) = self.key_after(child) {
+                family.set((*place).into(), handle, key);
             }
             if heirs >> place & 1 == 1 {
-                let under = match child {
-                    Some(child) => child.key,
-                    None => {
-                        let (handle, key) = family.key(place);
-                        self.hold(place as u8, handle, key)
-                    }
-                };
-                self.push(Wrap { target: target.key, under });
+                self.push(Wrap { target: target.key, under: child.key });
             }
+        }
+        let holding = heirs & !target.marked;
+        for place in &places(holding)[..count(holding)] {
+            let (handle, key) = family.key((*place).into());
+            let under = self.hold(*place, handle, key);
+            self.push(Wrap { target: target.key, under });
         }
     }
 

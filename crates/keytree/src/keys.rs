@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::KeyLength;
+use crate::{KeyLength, rekey::roomy};
 
 /// Room for many keys of one length, erased when dropped.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ impl Keys {
     pub(crate) fn make_room(&mut self, count: usize) {
         let length = count * self.key_len;
         if length > self.octets.capacity() {
-            self.octets = Zeroizing::new(vec![0; length]);
+            self.octets = Zeroizing::new(vec![0; roomy(length, self.octets.capacity())]);
         } else if length > self.octets.len() {
             self.octets.resize(length, 0);
         }

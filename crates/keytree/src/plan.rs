@@ -24,8 +24,8 @@ pub(crate) struct Plan {
     pub(crate) rekey: Rekey,
     /// Where among the marks each level ends.
     ends: Vec<usize>,
-    /// A set bit i stands for a level i in which nodes come into being or vanish.
-    unsteady: u64,
+    /// A set bit i stands for a level i in which nodes come into being.
+    growing: u64,
 }
 
 /// A node at or above a changed leaf. In the masks, a set bit i stands for child i.
@@ -39,6 +39,8 @@ pub(crate) struct Mark {
     pub(crate) heirs: u8,
     /// The children that are marked themselves.
     pub(crate) marked: u8,
+    /// Those of them that are there afterwards, with another key.
+    pub(crate) renewed: u8,
     pub(crate) fate: Fate,
     /// A member departed below.
     left: bool,
@@ -61,7 +63,41 @@ pub(crate) enum Fate {
     UnderPrevious,
 }
 
+/// What the marked children of a node have in store for it. In the masks, a set bit i stands for child i.
+#[derive(Debug, Clone, Copy, Default)]
+struct Family {
+    marked: u8,
+    /// The children that are there afterwards.
+    renewed: u8,
+    /// The children with remaining members below them.
+    inheriting: u8,
+    /// A member departed below.
+    left: bool,
+}
+
+impl Family {
+    /// Gathers the first of `marks`, as far as they are of the `k` children from `first` on.
+    #[inline]
+    fn gather(marks: &[Mark], first: u32, k: u32) -> Self {
+        let mut family = Self::default();
+        for child in marks {
+            let place = child.index - first;
+            if place >= k {
+                break;
+            }
+            family.marked |= 1 << place;
+            family.renewed |= u8::from(child.is_there()) << place;
+            family.inheriting |= u8::from(child.heirs != 0) << place;
+            family.left |= child.left;
+        }
+        family
+    }
+}
+
 impl Mark {
+    const BLANK: Self =
+        Self { index: 0, key: 0, heirs: 0, marked: 0, renewed: 0, fate: Fate::Absent, left: false };
+
     /// Returns the number of marked children.
     #[inline]
     pub(crate) fn children(&self) -> usize {
@@ -124,7 +160,7 @@ impl Plan {
         let heirs = tree.nodes.children(tree.root_id());
         let fate = if heirs == 0 { Fate::Replaced } else { Fate::UnderPrevious };
         plan.ends.resize(usize::from(tree.depth), 0);
-        plan.push(tree.depth, Mark { index: 0, key: 0, heirs, marked: 0, fate, left: false });
+        plan.push(tree.depth, Mark { heirs, fate, ..Mark::BLANK });
         plan.ends.push(1);
         plan
     }
@@ -140,7 +176,7 @@ impl Plan {
             held: 0,
             rekey: spare,
             ends: Vec::new(),
-            unsteady: 0,
+            growing: 0,
         };
         // On each level above the changed leaves there are at most as many nodes, and mostly far fewer.
         let room = (plan.joined.len() + plan.departed.len()) * 4;
@@ -171,82 +207,67 @@ impl Plan {
     }
 
     fn mark_leaves(&mut self) {
-        let mark = |index, fate, left| Mark { index, key: 0, heirs: 0, marked: 0, fate, left };
-        let (mut next, mut gone) = (0, 0);
-        loop {
-            let (joined, departed) = (self.joined.get(next), self.departed.get(gone));
-            match (joined.copied(), departed.copied()) {
-                (Some(joined), departed) if departed.is_none_or(|departed| joined <= departed) => {
-                    let left = departed == Some(joined);
-                    next += 1;
-                    gone += usize::from(left);
-                    let fate = if left { Fate::Replaced } else { Fate::Created };
-                    self.push(0, mark(joined, fate, left));
-                }
-                (_, Some(departed)) => {
-                    gone += 1;
-                    self.push(0, mark(departed, Fate::Removed, true));
-                }
-                (_, None) => break,
+        let (joined, departed) = (std::mem::take(&mut self.joined), std::mem::take(&mut self.departed));
+        let mark = |index, fate, left| Mark { index, fate, left, ..Mark::BLANK };
+        let mut gone = departed.iter().copied().peekable();
+        for index in &joined {
+            while let Some(departed) = gone.next_if(|departed| departed < index) {
+                self.push(0, mark(departed, Fate::Removed, true));
             }
+            let left = gone.next_if_eq(index).is_some();
+            self.push(0, mark(*index, if left { Fate::Replaced } else { Fate::Created }, left));
         }
+        for departed in gone {
+            self.push(0, mark(departed, Fate::Removed, true));
+        }
+        (self.joined, self.departed) = (joined, departed);
         self.ends.push(self.rekey.marks.len());
     }
 
     fn mark_level(&mut self, tree: &KeyTree, level: u8) {
-        let range = self.range(level - 1);
+        let Range { start, end } = self.range(level - 1);
+        let below = tree.nodes.below(level);
+        let (degree, k) = (tree.degree(), u32::from(tree.degree().k()));
         // When the top of the tree is dropped, the new root may have no change below it, and yet the group's key must be
         // new. When a top is added, the old root must hang from it, wherever the joiners sit. And the root of a tree
         // without members may be left without a child.
         let top_changes = level >= self.depth || level > tree.depth || level == tree.depth && tree.is_empty();
-        let k = u32::from(tree.degree().k());
-        if top_changes && self.rekey.marks[range.clone()].first().is_none_or(|mark| mark.index >= k) {
-            self.mark_family(tree, NodeId::new(level, 0), 0..0);
+        if top_changes && self.rekey.marks[start..].first().is_none_or(|mark| mark.index >= k) {
+            self.mark_node(tree, NodeId::new(level, 0), below.children(0), Family::default());
         }
-        let mut next = range.start;
-        while next < range.end {
-            let parent = NodeId::new(level, tree.degree().parent_index(self.rekey.marks[next].index));
-            next += self.mark_family(tree, parent, next..range.end);
+        let mut next = start;
+        while next < end {
+            let index = degree.parent_index(self.rekey.marks[next].index);
+            let family = Family::gather(&self.rekey.marks[next..end], index * k, k);
+            next += count(family.marked);
+            self.mark_node(tree, NodeId::new(level, index), below.children(index), family);
         }
         self.ends.push(self.rekey.marks.len());
     }
 
-    /// Marks a node whose marked children, if it has any, come first in `marked`. Returns how many it has.
-    fn mark_family(&mut self, tree: &KeyTree, node: NodeId, marked: Range<usize>) -> usize {
-        let before = tree.nodes.children(node);
-        let (mut there, mut heirs, mut marks, mut left) = (before, before, 0, false);
-        let k = u32::from(tree.degree().k());
-        let first_child = node.index() * k;
-        for child in &self.rekey.marks[marked] {
-            let place = child.index - first_child;
-            if place >= k {
-                break;
-            }
-            let bit = 1 << place;
-            marks |= bit;
-            there = there & !bit | if child.is_there() { bit } else { 0 };
-            heirs = heirs & !bit | if child.heirs != 0 { bit } else { 0 };
-            left |= child.left;
-        }
+    /// Marks a node that has the children `before`, given its marked ones.
+    #[inline]
+    fn mark_node(&mut self, tree: &KeyTree, node: NodeId, before: u8, family: Family) {
+        let Family { marked, renewed, inheriting, left } = family;
+        let there = before & !marked | renewed;
+        let heirs = before & !marked | inheriting;
         // Every node up to the root is there while it has a child, and the root always.
         let existed = node.level() <= tree.depth && (before != 0 || node == tree.root_id());
         let stays = node.level() <= self.depth && (there != 0 || node == NodeId::new(self.depth, 0));
         let fate = match (existed, stays) {
-            (false, false) => Fate::Absent,
-            (false, true) => Fate::Created,
-            (true, false) => Fate::Removed,
             // Whoever departed from below knows the previous key.
             (true, true) if left || heirs == 0 => Fate::Replaced,
-            (true, true) if marks != 0 && tree.config.joining == Joining::Advance => {
+            (true, true) if marked != 0 && tree.config.joining == Joining::Advance => {
                 if tree.can_advance(node) { Fate::Advanced } else { Fate::UnderPrevious }
             }
             // With a single heir, its key does as well, and it saves the heir a second start.
             (true, true) if heirs.is_power_of_two() => Fate::Replaced,
             (true, true) => Fate::UnderPrevious,
+            (true, false) => Fate::Removed,
+            (false, true) => Fate::Created,
+            (false, false) => Fate::Absent,
         };
-        let mark = Mark { index: node.index(), key: 0, heirs, marked: marks, fate, left };
-        self.push(node.level(), mark);
-        mark.children()
+        self.push(node.level(), Mark { index: node.index(), key: 0, heirs, marked, renewed, fate, left });
     }
 
     /// Adds a mark, and lists and counts what it stands for.
@@ -268,15 +289,13 @@ impl Plan {
                 self.held += if is_single { 1 } else { count(mark.heirs & !mark.marked) };
             }
         }
-        if matches!(mark.fate, Fate::Removed | Fate::Created) {
-            self.unsteady |= 1 << level;
-        }
+        self.growing |= u64::from(mark.fate == Fate::Created) << level;
         self.rekey.marks.push(mark);
     }
 
-    /// Says whether nodes of a level come into being or vanish.
-    pub(crate) fn is_unsteady(&self, level: u8) -> bool {
-        self.unsteady >> level & 1 == 1
+    /// Says whether nodes of a level come into being.
+    pub(crate) fn is_growing(&self, level: u8) -> bool {
+        self.growing >> level & 1 == 1
     }
 
     /// Returns the marks of a level, out of all.

@@ -214,10 +214,16 @@ impl Rekey {
 /// Grows a vector to at least `length`. What it holds does not matter, and is not copied.
 fn grow<T: Copy>(vector: &mut Vec<T>, length: usize, blank: T) {
     if length > vector.capacity() {
-        *vector = vec![blank; length];
+        *vector = vec![blank; roomy(length, vector.capacity())];
     } else if length > vector.len() {
         vector.resize(length, blank);
     }
+}
+
+/// Returns how much room to make for `length` where there was some for less: a little more than asked for, so that
+/// changes that are each a little larger than the one before do not each make it anew.
+pub(crate) fn roomy(length: usize, before: usize) -> usize {
+    if before == 0 { length } else { length + length / 8 }
 }
 
 /// One encryption: a new key under a key that its receivers have. [`Rekey::target`] and [`Rekey::under`] say which.

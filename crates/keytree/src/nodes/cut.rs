@@ -21,9 +21,16 @@ impl Cut {
         Self { k, families, logs: k.is_power_of_two().then(|| (k.ilog2(), families.ilog2())) }
     }
 
-    /// Returns the children of a node.
-    pub(super) fn k(self) -> u32 {
-        self.k
+    /// Returns the nodes of a segment of a tree of degree `K`.
+    pub(super) const fn nodes_of<const K: usize>() -> u32 {
+        (64 / K * K) as u32
+    }
+
+    /// Finds the children of a node of a tree of degree `K`: segment, and the first one's place in it.
+    #[inline]
+    pub(super) const fn family_of<const K: usize>(parent: u32) -> (u32, u32) {
+        let families = 64 / K as u32;
+        (parent / families, parent % families * K as u32)
     }
 
     /// Returns the nodes of a segment.
@@ -77,6 +84,18 @@ mod tests {
                     let Some(child) = (parent * u32::from(k)).checked_add(place) else { break };
                     assert_eq!(cut.node(child), (segment, first + place));
                 }
+            }
+            for parent in [0, 15, 16, 1000, u32::MAX] {
+                let expected = match k {
+                    2 => (Cut::family_of::<2>(parent), Cut::nodes_of::<2>()),
+                    3 => (Cut::family_of::<3>(parent), Cut::nodes_of::<3>()),
+                    4 => (Cut::family_of::<4>(parent), Cut::nodes_of::<4>()),
+                    5 => (Cut::family_of::<5>(parent), Cut::nodes_of::<5>()),
+                    6 => (Cut::family_of::<6>(parent), Cut::nodes_of::<6>()),
+                    7 => (Cut::family_of::<7>(parent), Cut::nodes_of::<7>()),
+                    _ => (Cut::family_of::<8>(parent), Cut::nodes_of::<8>()),
+                };
+                assert_eq!((cut.family(parent), cut.nodes()), expected);
             }
             assert_eq!(cut.family_bits(u64::MAX).count_ones(), u32::from(k));
             assert!(

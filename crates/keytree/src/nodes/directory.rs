@@ -71,14 +71,14 @@ impl Directory {
         *segment = Segment::new(segment.occupied, segment.class, spot);
     }
 
-    /// Takes a node from a segment, which keeps others. Returns the segment as it is then.
+    /// Takes nodes, of which there is at least one, from a segment. Returns the segment as it is then; if it has no node
+    /// left, it must be [`Segment::VACANT`] next.
     #[inline]
-    pub(super) fn vacate(&mut self, number: u32, place: u32) -> Segment {
+    pub(super) fn vacate(&mut self, number: u32, gone: u64) -> Segment {
         let (chapter_number, segment_place) = (number as usize / CHAPTER, number as usize % CHAPTER);
         let chapter = self.chapters[chapter_number].as_mut().expect("a segment with nodes has its chapter");
         let segment = &mut chapter.segments[segment_place];
-        segment.occupied &= !(1 << place);
-        debug_assert_ne!(segment.occupied, 0, "the segment keeps other nodes");
+        segment.occupied &= !gone;
         chapter.full &= !(1 << segment_place);
         self.full[chapter_number / 64] &= !(1 << (chapter_number % 64));
         *segment
@@ -223,7 +223,7 @@ mod tests {
         let elsewhere = Spot { slab: 77, place: 7 };
         directory.relocate(3, elsewhere);
         assert_eq!(directory.segment(3), Segment::new(SOME.occupied, SOME.class, elsewhere));
-        assert_eq!(directory.vacate(3, 2).occupied, 1);
+        assert_eq!(directory.vacate(3, 1 << 2).occupied, 1);
         assert_eq!((directory.segment(3).occupied, directory.next_with_vacancy(3)), (1, 3));
         directory.set(1_000_000, Segment::VACANT, false);
         assert!(directory.chapters.len() == 1 && directory.chapters.capacity() <= 2);

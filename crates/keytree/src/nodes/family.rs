@@ -3,6 +3,26 @@
 use super::HANDLE_LEN;
 use crate::Handle;
 
+/// Where the children of one node were found.
+#[derive(Debug, Default)]
+pub(crate) struct Siblings {
+    pub(super) slab: u32,
+    /// Where in the slab their rows begin, if the block is direct.
+    pub(super) handles_at: u32,
+    pub(super) keys_at: u32,
+    /// The moves when they were found.
+    pub(super) moves: u32,
+    /// A set bit i stands for a child in place i.
+    pub(crate) occupied: u8,
+    pub(super) is_direct: bool,
+}
+
+/// The rows of the `K` places of a family, with `L` octets of key each, to be changed.
+pub(crate) struct Rows<'a, const K: usize, const L: usize> {
+    pub(crate) handles: &'a mut [[u8; HANDLE_LEN]; K],
+    pub(crate) keys: &'a mut [[u8; L]; K],
+}
+
 /// The children of one node, and their rows of `L` octets of key, to be changed.
 pub(crate) struct FamilyMut<'a, const L: usize> {
     pub(super) occupied: u8,
@@ -11,19 +31,7 @@ pub(crate) struct FamilyMut<'a, const L: usize> {
     pub(super) keys: &'a mut [[u8; L]],
 }
 
-impl<'a, const L: usize> FamilyMut<'a, L> {
-    /// Says whether there is a row for each place of the family, rather than for each child that is there.
-    #[inline]
-    pub(crate) fn is_direct(&self) -> bool {
-        self.direct
-    }
-
-    /// Shows the rows: handles, and keys.
-    #[inline]
-    pub(crate) fn rows(self) -> (&'a mut [[u8; HANDLE_LEN]], &'a mut [[u8; L]]) {
-        (self.handles, self.keys)
-    }
-
+impl<const L: usize> FamilyMut<'_, L> {
     /// Shows the handle and the key of the child in `place`, which is there.
     #[inline]
     pub(crate) fn key(&self, place: u32) -> (Handle, &[u8; L]) {

@@ -13,22 +13,23 @@
 //! | `pool` | blocks of one size, without gaps, in slabs that come and go |
 //! | `memory` | where slabs lie |
 
+use claviger_keywrap::fetch_ahead;
+
 mod cut;
 mod directory;
 mod family;
 mod memory;
 mod pool;
 
-use std::ops::Range;
-
-use claviger_keywrap::fetch_ahead;
-
 use self::{
     cut::Cut,
     directory::{Directory, Segment},
-    pool::{Owner, Pool, Spot},
+    pool::{Owner, Pool},
 };
-pub(crate) use self::{family::FamilyMut, pool::HANDLE_LEN};
+pub(crate) use self::{
+    family::{FamilyMut, Rows, Siblings},
+    pool::HANDLE_LEN,
+};
 use crate::{Degree, Handle, KeyLength, KeyRef, NodeId};
 
 /// The rows of a packed block, by class. One more class follows, with a row for each node of a segment.
@@ -54,31 +55,20 @@ pub(crate) struct Nodes {
     moves: u32,
 }
 
-/// Where the children of one node were found.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Siblings {
-    slab: u32,
-    /// The moves when they were found.
-    moves: u32,
-    place: u16,
-    class: u8,
-    /// The row of the first child, or where it would be.
-    row: u8,
-    /// A set bit i stands for a child in place i.
-    occupied: u8,
+/// A level that is looked at from the one above it.
+#[derive(Clone, Copy)]
+pub(crate) struct Below<'a> {
+    directory: Option<&'a Directory>,
+    cut: Cut,
 }
 
-impl Siblings {
+impl Below<'_> {
+    /// Says which children the node at `index` has. A set bit i stands for a child in place i.
     #[inline]
-    fn spot(&self) -> Spot {
-        Spot { slab: self.slab, place: self.place }
-    }
-
-    /// Returns the rows that may be theirs, in a block of `rows` rows.
-    #[inline]
-    fn rows(&self, cut: Cut, rows: usize) -> Range<usize> {
-        let first = usize::from(self.row);
-        first..(first + cut.k() as usize).min(rows)
+    pub(crate) fn children(&self, index: u32) -> u8 {
+        let Some(directory) = self.directory else { return 0 };
+        let (number, first) = self.cut.family(index);
+        self.cut.family_bits(directory.segment(number).occupied >> first)
     }
 }
 
@@ -144,54 +134,92 @@ impl Nodes {
 
     /// Says which children of a node there are. A set bit i stands for a child in place i.
     pub(crate) fn children(&self, parent: NodeId) -> u8 {
-        let level = usize::from(parent.level()).checked_sub(1);
-        let Some(directory) = level.and_then(|level| self.levels.get(level)) else { return 0 };
-        let (number, first) = self.cut.family(parent.index());
-        self.cut.family_bits(directory.segment(number).occupied >> first)
+        self.below(parent.level()).children(parent.index())
     }
 
-    /// Finds the children of a node, and asks for their rows, which will be changed soon.
+    /// Looks from a level at the one below it.
+    pub(crate) fn below(&self, level: u8) -> Below<'_> {
+        let below = usize::from(level).checked_sub(1);
+        Below { directory: below.and_then(|below| self.levels.get(below)), cut: self.cut }
+    }
+
+    /// Finds the children of a node, whose level is there, and asks for their rows, which will be changed soon. The degree
+    /// is `K`, and keys have `L` octets. It writes in place, since small fields that are copied as one wide value would
+    /// be waited for behind everything else that is being written.
     #[inline]
-    pub(crate) fn find_ahead(&self, parent: NodeId) -> Siblings {
-        let siblings = self.find(parent);
-        if siblings.occupied != 0 {
-            let (handles, keys) = self.pools[usize::from(siblings.class)].block(siblings.spot());
-            let rows = siblings.rows(self.cut, handles.len() / HANDLE_LEN);
-            fetch_ahead(&handles[rows.start * HANDLE_LEN..rows.end * HANDLE_LEN]);
-            fetch_ahead(&keys[rows.start * self.key_len..rows.end * self.key_len]);
+    pub(crate) fn find_ahead<const K: usize, const L: usize>(&self, parent: NodeId, siblings: &mut Siblings) {
+        self.find::<K, L>(parent, siblings);
+        if siblings.is_direct {
+            let memory = self.pools[usize::from(DIRECT)].memory(siblings.slab);
+            fetch_ahead(&memory[siblings.handles_at as usize..][..K * HANDLE_LEN]);
+            fetch_ahead(&memory[siblings.keys_at as usize..][..K * L]);
         }
-        siblings
     }
 
     /// Finds the children of a node.
     #[inline]
-    fn find(&self, parent: NodeId) -> Siblings {
-        let (number, first) = self.cut.family(parent.index());
+    fn find<const K: usize, const L: usize>(&self, parent: NodeId, siblings: &mut Siblings) {
+        let (number, first) = Cut::family_of::<K>(parent.index());
         let segment = self.levels[usize::from(parent.level()) - 1].segment(number);
-        let Spot { slab, place } = segment.spot();
-        Siblings {
-            slab,
-            moves: self.moves,
-            place,
-            class: segment.class,
-            row: row(segment, first) as u8,
-            occupied: self.cut.family_bits(segment.occupied >> first),
+        let nodes = Cut::nodes_of::<K>() as usize;
+        let block_at = usize::from(segment.spot().place) * nodes * (HANDLE_LEN + L);
+        siblings.slab = segment.spot().slab;
+        siblings.handles_at = (block_at + first as usize * HANDLE_LEN) as u32;
+        siblings.keys_at = (block_at + nodes * HANDLE_LEN + first as usize * L) as u32;
+        siblings.moves = self.moves;
+        siblings.occupied = self.cut.family_bits(segment.occupied >> first);
+        siblings.is_direct = segment.class == DIRECT;
+    }
+
+    /// Shows the rows of the children of a node, to be changed: one for each place, whether a child is there or not. None
+    /// if there are rows only for those that are there. What was found ahead is looked up once more if rows have moved
+    /// since.
+    #[inline]
+    pub(crate) fn rows_mut<const K: usize, const L: usize>(
+        &mut self,
+        parent: NodeId,
+        siblings: &mut Siblings,
+    ) -> Option<Rows<'_, K, L>> {
+        if siblings.moves != self.moves {
+            self.find::<K, L>(parent, siblings);
+        }
+        if !siblings.is_direct {
+            return None;
+        }
+        let memory = self.pools[usize::from(DIRECT)].memory_mut(siblings.slab);
+        let (handles, keys) = memory.split_at_mut(siblings.keys_at as usize);
+        let handles = handles[siblings.handles_at as usize..].as_chunks_mut().0;
+        Some(Rows { handles: handles.first_chunk_mut()?, keys: keys.as_chunks_mut().0.first_chunk_mut()? })
+    }
+
+    /// Takes note of children that have gone, whose rows are erased already. A set bit i stands for the child in place i,
+    /// which was there.
+    #[inline]
+    pub(crate) fn note_gone(&mut self, parent: NodeId, gone: u8) {
+        let (number, first) = self.cut.family(parent.index());
+        let level = parent.level() - 1;
+        let directory = &mut self.levels[usize::from(level)];
+        let segment = directory.vacate(number, u64::from(gone) << first);
+        if segment.occupied == 0 {
+            directory.set(number, Segment::VACANT, false);
+            self.give_back(segment);
+        } else if is_sparse(segment) {
+            self.repack(level, number, segment);
         }
     }
 
-    /// Shows the children of a node, of which there is at least one, to be changed. Keys have `L` octets. What was found
-    /// ahead is looked up once more if rows have moved since.
-    #[inline]
-    pub(crate) fn family_mut<const L: usize>(&mut self, parent: NodeId, ahead: Siblings) -> FamilyMut<'_, L> {
-        let siblings = if ahead.moves == self.moves { ahead } else { self.find(parent) };
-        let (handles, keys) = self.pools[usize::from(siblings.class)].parts_mut(siblings.spot());
-        let (handles, keys) = (handles.as_chunks_mut().0, keys.as_chunks_mut().0);
-        let rows = siblings.rows(self.cut, handles.len());
+    /// Shows the children of a node, of which there is at least one, to be changed, however they lie. Keys have `L`
+    /// octets.
+    pub(crate) fn family_mut<const L: usize>(&mut self, parent: NodeId) -> FamilyMut<'_, L> {
+        let (number, first) = self.cut.family(parent.index());
+        let segment = self.levels[usize::from(parent.level()) - 1].segment(number);
+        let (handles, keys) = self.pools[usize::from(segment.class)].parts_mut(segment.spot());
+        let first_row = row(segment, first);
         FamilyMut {
-            occupied: siblings.occupied,
-            direct: siblings.class == DIRECT,
-            handles: &mut handles[rows.clone()],
-            keys: &mut keys[rows],
+            occupied: self.cut.family_bits(segment.occupied >> first),
+            direct: segment.class == DIRECT,
+            handles: &mut handles.as_chunks_mut().0[first_row..],
+            keys: &mut keys.as_chunks_mut().0[first_row..],
         }
     }
 
@@ -255,11 +283,17 @@ impl Nodes {
             self.give_back(segment);
             return;
         }
-        let segment = directory.vacate(number, place);
-        // A direct block is not looked at more closely before half of it has gone.
-        let class = class_left(segment.class, left.count_ones());
+        let segment = directory.vacate(number, 1 << place);
+        if is_sparse(segment) {
+            self.repack(node.level(), number, segment);
+        }
+    }
+
+    /// Moves the rows of a segment into a smaller block, if a smaller one has room for them.
+    fn repack(&mut self, level: u8, number: u32, segment: Segment) {
+        let class = class_left(segment.class, segment.occupied.count_ones());
         if class < segment.class {
-            self.rebuild(node.level(), number, segment, class);
+            self.rebuild(level, number, segment, class);
         }
     }
 
@@ -340,6 +374,12 @@ impl Nodes {
             })
         })
     }
+}
+
+/// Says whether a smaller block may have room for a segment.
+#[inline]
+fn is_sparse(segment: Segment) -> bool {
+    segment.class != DIRECT || segment.occupied.count_ones() <= DIRECT_NODES_MIN
 }
 
 /// Goes through the set bits of a word.
@@ -427,8 +467,7 @@ mod tests {
             assert_eq!(nodes.children(parent), bits);
             for place in (0..k).filter(|place| bits >> place & 1 == 1) {
                 let expected = model[&children[usize::from(place)]];
-                let ahead = nodes.find_ahead(parent);
-                let family = nodes.family_mut::<16>(parent, ahead);
+                let family = nodes.family_mut::<16>(parent);
                 assert_eq!(family.key(u32::from(place)), (expected.0, &expected.1));
             }
         }

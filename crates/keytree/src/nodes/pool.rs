@@ -141,6 +141,18 @@ impl Pool {
         self.block_mut(spot).split_at_mut(handles)
     }
 
+    /// Shows a slab, to be changed.
+    #[inline]
+    pub(super) fn memory_mut(&mut self, slab: u32) -> &mut [u8] {
+        &mut self.slabs[slab as usize].memory
+    }
+
+    /// Shows a slab.
+    #[inline]
+    pub(super) fn memory(&self, slab: u32) -> &[u8] {
+        &self.slabs[slab as usize].memory
+    }
+
     /// Erases a row.
     #[inline]
     pub(super) fn erase_row(&mut self, spot: Spot, row: usize) {

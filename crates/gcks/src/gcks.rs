@@ -387,6 +387,9 @@ impl Gcks {
                 Some(end) => self.push_queue.schedule_kept(end, authentication, begun.copied),
                 None => self.push_queue.schedule(start, authentication, begun.copied),
             };
+            if outcome.report.tek.is_some() {
+                group.tek_quiet_at = group.quiet_at;
+            }
         }
         for join in &outcome.joined {
             self.download_to_joiner(now, id, join);

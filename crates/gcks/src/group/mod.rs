@@ -51,6 +51,8 @@ pub(crate) struct Group {
     pub(crate) waiting: Waiting,
     /// When the last planned copy of a GROUPKEY-PUSH leaves.
     pub(crate) quiet_at: Time,
+    /// When the last copy of the message that told the current TEK leaves.
+    pub(crate) tek_quiet_at: Time,
 }
 
 /// A completed PULL's trace.
@@ -157,6 +159,7 @@ impl Group {
             next: Announced::draw(random),
             waiting: Waiting::default(),
             quiet_at: now,
+            tek_quiet_at: now,
             policy,
         };
         group.issue_tek(first.tek, random, now);
@@ -185,6 +188,7 @@ impl Group {
             next: Announced::draw(random),
             waiting: Waiting::default(),
             quiet_at: now,
+            tek_quiet_at: now,
         }
     }
 

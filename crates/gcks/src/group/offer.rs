@@ -19,9 +19,9 @@ impl Group {
     pub(crate) fn offer_current(&self, context: &Context<'_>, since: Time) -> SaPayload {
         let current = self.current_tek();
         let remaining = (current.issued + self.policy.activation_delay).since(context.now);
-        // The delay is told in whole seconds. Once all copies of the messages have left, everybody has the new TEK, and
+        // The delay is told in whole seconds. Once all copies of the TEK's message have left, everybody has the new TEK, and
         // one who changes over early loses nothing; one who changed over late would send what the departed still read.
-        let all_sent = context.now >= self.quiet_at;
+        let all_sent = context.now >= self.tek_quiet_at;
         let activation = if all_sent { Duration::from_secs(remaining.as_secs()) } else { remaining };
         SaPayload {
             kek: Some(self.sa_kek(context, self.kek.spi, self.kek.issued)),

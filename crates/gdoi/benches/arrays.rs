@@ -1,16 +1,16 @@
 //! What RFC 6407's update arrays cost beside the keys that the tree needs: both counts, the octets, and the time to make
 //! the arrays with all links encrypted together, beside one by one.
 
-#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
+mod common;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     hint::black_box,
-    time::{Duration, Instant},
 };
 
 use claviger_crypto::{Random, SeededRandom, cipher::CipherAlgorithm};
 use claviger_gdoi::lkh::{Link, NewKey, Start, update_array, update_arrays};
+use common::quickest;
 
 const CIPHER: CipherAlgorithm = CipherAlgorithm::Aes256Cbc;
 
@@ -80,15 +80,6 @@ impl Scene {
     }
 }
 
-fn quickest(mut work: impl FnMut()) -> Duration {
-    let try_once = |_| {
-        let begin = Instant::now();
-        work();
-        begin.elapsed()
-    };
-    (0..TRIES).map(try_once).min().expect("there is more than one try")
-}
-
 fn main() {
     // `cargo test --benches` runs this too, and only wants to know that it runs.
     let is_test = std::env::args().any(|argument| argument == "--test");
@@ -117,11 +108,11 @@ fn main() {
         let make = || update_arrays(&scene.new_keys, &scene.starts, CIPHER).expect("the tree is sound");
         let (arrays, figures) = make();
         let octets: usize = arrays.iter().map(|array| array.encoded_len()).sum();
-        let together = quickest(|| {
+        let together = quickest(TRIES, || {
             black_box(make());
         });
         let chains: Vec<_> = scene.starts.iter().map(|start| scene.chain(start.first)).collect();
-        let alone = quickest(|| {
+        let alone = quickest(TRIES, || {
             for (start, chain) in scene.starts.iter().zip(&chains) {
                 black_box(update_array(&start.held, chain, CIPHER).expect("the chain is sound"));
             }

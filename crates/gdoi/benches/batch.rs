@@ -6,6 +6,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+mod common;
+
 use std::{
     hint::black_box,
     time::{Duration, Instant},
@@ -19,6 +21,7 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SignatureAlgorithm, SigningKey},
 };
 use claviger_gdoi::wire::batch_signature::BatchSignature;
+use common::quickest;
 
 /// The octets of a message where all of them are hashed.
 const MESSAGE_LEN: usize = 1200;
@@ -31,15 +34,6 @@ const SIGNATURE_LEN: usize = 64;
 
 /// How often each way is tried; the quickest try counts, since everything else only adds to it.
 const TRIES: usize = 60;
-
-fn quickest(mut work: impl FnMut()) -> Duration {
-    let try_once = |_| {
-        let begin = Instant::now();
-        work();
-        begin.elapsed()
-    };
-    (0..TRIES).map(try_once).min().expect("there is more than one try")
-}
 
 fn main() {
     // `cargo test --benches` runs this too, and only wants to know that it runs.
@@ -86,10 +80,10 @@ fn measure(name: &str, signer: &SigningKey, algorithm: SignatureAlgorithm, count
     let mut octets = vec![0; count * message_len];
     random.fill(&mut octets);
 
-    let hashing = quickest(|| {
+    let hashing = quickest(TRIES, || {
         black_box(hash.digest(&[black_box(&octets)]));
     });
-    let tree = quickest(|| {
+    let tree = quickest(TRIES, || {
         let leaf = |leaf| Node::prefixed_leaf(leaf).expect("the prefix is there");
         let tree = HashTree::new(black_box(&leaves).chunks(leaf_len).map(leaf));
         let root = tree.expect("the batch is small enough").root();

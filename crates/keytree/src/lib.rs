@@ -81,7 +81,7 @@ pub use error::{ConfigError, Inconsistency, TreeError};
 pub use handle::Handle;
 pub use header::Header;
 pub use key::{KeyLength, KeyRef, NodeKey};
-pub use lkh_id::{LkhIds, capacity_16_bit, id_32, node_32};
+pub use lkh_id::{CAPACITY_32_BIT, LkhIds, capacity_16_bit, id_32, node_32};
 pub use node::{Leaf, NodeId};
 pub use rekey::{Chain, Rekey, Start, UnderKey, Wrap};
 pub use tree::KeyTree;

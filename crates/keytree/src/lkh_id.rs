@@ -28,6 +28,9 @@ pub const fn node_32(id: u32) -> NodeId {
     NodeId::new((id >> INDEX_BITS) as u8, id & ((1 << INDEX_BITS) - 1))
 }
 
+/// The most members of a tree so that all of its nodes have 32-bit identifiers, at any degree.
+pub const CAPACITY_32_BIT: u32 = 1 << INDEX_BITS;
+
 /// The layout of 16-bit identifiers for trees of one degree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LkhIds {

@@ -42,8 +42,8 @@ pub(crate) struct Place {
 }
 
 /// Says whether a message is of a batch that is delivered.
-pub(crate) fn is_delivered(place: Option<BatchPlace>) -> bool {
-    place.is_some_and(|place| place.count > COPIED_BATCH_MAX)
+pub(crate) fn is_delivered(place: &BatchPlace) -> bool {
+    place.count > COPIED_BATCH_MAX
 }
 
 impl Collecting {

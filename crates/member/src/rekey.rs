@@ -72,7 +72,7 @@ impl Subscription {
             }
         })?;
         rekey.sa.commit(&message);
-        if let Some(place) = message.batch().filter(|place| is_delivered(Some(*place))) {
+        if let Some(place) = message.batch().filter(is_delivered) {
             keys.collecting.take(now, message.spi(), place, datagram);
         }
         if message.gap() > 0 {
@@ -96,7 +96,7 @@ impl Subscription {
         let mut brought = Brought::default();
         // What is said of data SAs in a message that came out of its turn would undo what was said since.
         let in_turn = !message.is_overtaken();
-        let is_delivered = is_delivered(message.batch());
+        let is_delivered = message.batch().is_some_and(|place| is_delivered(&place));
         if in_turn && keys.delete(now, message) {
             keys.last_rekey = now;
             keys.collecting.reached();

@@ -27,7 +27,9 @@ use claviger_group::{
     CookiePair, GroupId, GroupPolicy, KekManagement, Role, Spi, Tek, policy::PolicyError, tek::TekKeys,
 };
 use claviger_identity::Hit;
-use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit};
+use claviger_keytree::{
+    CAPACITY_32_BIT, Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit,
+};
 use claviger_sansio::Time;
 
 /// One group as the key server keeps it.
@@ -294,9 +296,6 @@ impl From<CryptoError> for NewError {
         Self::Crypto(error)
     }
 }
-
-/// The most members that a tree with 32-bit ids numbers: a level has 27 bits of them.
-const CAPACITY_32_BIT: u32 = 1 << 27;
 
 /// Checks a policy and returns the tree's degree.
 pub(crate) fn degree(policy: &GroupPolicy) -> Result<Degree, PolicyError> {

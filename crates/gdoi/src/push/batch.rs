@@ -10,8 +10,8 @@ use claviger_group::CookiePair;
 use claviger_wire::{DecodeError, Writer};
 
 use crate::{
-    error::{ApiMisuse, AuthError, Error},
-    wire::{batch_signature::BatchSignature, sa_kek::signature_algorithm},
+    error::{ApiMisuse, Error},
+    wire::batch_signature::BatchSignature,
 };
 
 /// What precedes the statement under the signature. No message that is signed for itself begins like it.
@@ -50,9 +50,7 @@ pub(super) struct Statement {
 
 impl Statement {
     pub(super) fn sign(&self, signer: &SigningKey) -> Result<Vec<u8>, ApiMisuse> {
-        signer
-            .sign(signature_algorithm(signer.public().algorithm()), &self.to_octets())
-            .map_err(|_| ApiMisuse::UnsupportedAlgorithm)
+        super::sign(signer, &self.to_octets())
     }
 
     fn to_octets(self) -> Vec<u8> {
@@ -97,8 +95,7 @@ pub(super) fn verify(
     let verified =
         VerifiedBatch { statement: Statement { spi, first, count, root }, signature: signature.to_vec() };
     if !known.contains(&verified) {
-        key.verify(signature_algorithm(key.algorithm()), &verified.statement.to_octets(), signature)
-            .map_err(|_| Error::Auth(AuthError::Signature))?;
+        super::verify(key, &verified.statement.to_octets(), signature).map_err(Error::Auth)?;
     }
     Ok((BatchPlace { first, index, count }, verified))
 }

@@ -8,6 +8,8 @@
 //! Nothing is encrypted, because what is repaired is ciphertext. One signature speaks for any number of controls, over the
 //! root of a Merkle tree whose leaves are "control" | HDR | DELIVERY.
 
+use std::collections::VecDeque;
+
 use claviger_crypto::{
     hash_tree::{self, HashTree, Node},
     sign::{PublicKey, SigningKey},
@@ -16,10 +18,8 @@ use claviger_group::CookiePair;
 use claviger_sansio::Time;
 use claviger_wire::{DecodeError, Encode, Writer};
 
-use std::collections::VecDeque;
-
 use crate::{
-    error::{ApiMisuse, AuthError, Error, Limit},
+    error::{ApiMisuse, Error, Limit},
     iana::{ExchangeType, PayloadType},
     limits::{CONTROL_SIGNATURES_REMEMBERED_MAX, LeakyCounter, MESSAGE_LEN_MAX},
     rules,
@@ -27,7 +27,6 @@ use crate::{
         Header,
         batch_signature::BatchSignature,
         payload::{Chain, ChainWriter, GENERIC_LEN},
-        sa_kek::signature_algorithm,
     },
 };
 
@@ -78,10 +77,7 @@ pub fn seal_controls(
         .iter()
         .map(|(header, payloads)| Node::leaf(&[CONTROL_PREFIX, &header.to_octets(), payloads.octets()]));
     let tree = HashTree::new(leaves)?;
-    let algorithm = signature_algorithm(signer.public().algorithm());
-    let signature = signer
-        .sign(algorithm, &statement(spi, count, tree.root()))
-        .map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
+    let signature = super::sign(signer, &statement(spi, count, tree.root()))?;
     (0..count)
         .zip(unsigned)
         .map(|(index, (header, mut payloads))| {
@@ -173,10 +169,10 @@ impl Controls {
             if !self.failures.has_room(now) {
                 return Err(Limit::Controls.into());
             }
-            if key.verify(signature_algorithm(key.algorithm()), &statement, signature).is_err() {
+            super::verify(key, &statement, signature).map_err(|error| {
                 self.failures.count(now);
-                return Err(Error::Auth(AuthError::Signature));
-            }
+                Error::Auth(error)
+            })?;
             if self.known.len() == CONTROL_SIGNATURES_REMEMBERED_MAX {
                 self.known.pop_front();
             }

@@ -15,13 +15,14 @@
 use claviger_crypto::{
     CryptoProvider, SecretBytes,
     cipher::{BLOCK_LEN, CipherAlgorithm, CipherKey},
+    sign::{PublicKey, SigningKey},
 };
 use claviger_group::CookiePair;
 
 use crate::{
-    error::ApiMisuse,
+    error::{ApiMisuse, AuthError},
     iana::ExchangeType,
-    wire::{Delete, KeyDownload, SaPayload, header},
+    wire::{Delete, KeyDownload, SaPayload, header, sa_kek::signature_algorithm},
 };
 
 mod batch;
@@ -76,6 +77,17 @@ pub struct Push<'a> {
 //# GROUPKEY-PUSH HDR, followed by all payloads preceding the SIG
 //# payload.
 const SIGNED_PREFIX: &[u8] = b"rekey";
+
+/// Signs octets with the group's key.
+fn sign(signer: &SigningKey, octets: &[u8]) -> Result<Vec<u8>, ApiMisuse> {
+    let algorithm = signature_algorithm(signer.public().algorithm());
+    signer.sign(algorithm, octets).map_err(|_| ApiMisuse::UnsupportedAlgorithm)
+}
+
+/// Verifies what [`sign`] made.
+fn verify(key: &PublicKey, octets: &[u8], signature: &[u8]) -> Result<(), AuthError> {
+    key.verify(signature_algorithm(key.algorithm()), octets, signature).map_err(|_| AuthError::Signature)
+}
 
 fn prepare(provider: &CryptoProvider, kek: &KekMaterial) -> Result<Box<dyn CipherKey>, ApiMisuse> {
     let cipher = provider.cipher(kek.cipher).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;

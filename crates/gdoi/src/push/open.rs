@@ -20,7 +20,7 @@ use super::{
     window::Window,
 };
 use crate::{
-    error::{AuthError, Error, PeerMisbehaved},
+    error::{Error, PeerMisbehaved},
     extensions::Extensions,
     iana::{ExchangeType, PayloadType},
     limits::BATCHES_REMEMBERED_MAX,
@@ -28,7 +28,6 @@ use crate::{
     wire::{
         Delete, Dialect, Header, KeyDownload, SaPayload, delete,
         payload::{Chain, RawPayload},
-        sa_kek::signature_algorithm,
         sequence_number,
     },
 };
@@ -317,10 +316,7 @@ impl RekeySa {
         let signed = [SIGNED_PREFIX, &datagram[..Header::LENGTH_AT], &unpadded, &plaintext[..*start]];
         match self.form {
             PushAuthentication::Message => {
-                let algorithm = signature_algorithm(self.signing_key.algorithm());
-                self.signing_key
-                    .verify(algorithm, &signed.concat(), sig)
-                    .map_err(|_| Error::Auth(AuthError::Signature))?;
+                super::verify(&self.signing_key, &signed.concat(), sig).map_err(Error::Auth)?;
                 Ok(None)
             }
             PushAuthentication::Batch => {

@@ -9,7 +9,7 @@ use claviger_crypto::{
 use claviger_group::PushAuthentication;
 use claviger_wire::{Encode, Writer};
 
-use super::{Push, SIGNED_PREFIX, batch::Statement, prepare};
+use super::{Push, SIGNED_PREFIX, batch::Statement, prepare, sign};
 use crate::{
     error::{ApiMisuse, Error},
     iana::{ExchangeType, PayloadType},
@@ -20,7 +20,6 @@ use crate::{
         batch_signature::BatchSignature,
         delete,
         payload::{ChainWriter, GENERIC_LEN},
-        sa_kek::signature_algorithm,
     },
 };
 
@@ -86,9 +85,7 @@ impl Unsigned {
 /// the policy, [`ApiMisuse::UnsupportedAlgorithm`] if a key does not fit its algorithm.
 pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &SigningKey) -> Result<Vec<u8>, Error> {
     let unsigned = Unsigned::new(push, signature_len(signer.public())?)?;
-    let algorithm = signature_algorithm(signer.public().algorithm());
-    let signature =
-        signer.sign(algorithm, &unsigned.signed(&[])).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
+    let signature = sign(signer, &unsigned.signed(&[]))?;
     unsigned.seal(&*prepare(provider, push.kek)?, &push.kek.iv, |w| w.slice(&signature))
 }
 

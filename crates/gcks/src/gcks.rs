@@ -16,6 +16,7 @@ use claviger_sansio::{
 
 use crate::{
     config::GcksConfig,
+    delivery::{Deliveries, Route},
     error::{CommandError, Error},
     event::{Departure, Event, Refusal, Rekeyed},
     group::{self, Context, Group, NewError, rekey::Outcome},
@@ -42,6 +43,7 @@ pub struct Gcks {
     pub(crate) limiter: JoinLimiter,
     pub(crate) pulls: Pulls,
     pub(crate) push_queue: PushQueue,
+    pub(crate) deliveries: Deliveries,
     /// Why those depart who wait for their rekey.
     pub(crate) departures: BTreeMap<(GroupId, Hit), Departure>,
     pub(crate) events: VecDeque<Event>,
@@ -87,6 +89,7 @@ impl Gcks {
             limiter: JoinLimiter::default(),
             pulls: Pulls::default(),
             push_queue: PushQueue::default(),
+            deliveries: Deliveries::default(),
             departures: BTreeMap::new(),
             events: VecDeque::new(),
             changes: Vec::new(),
@@ -126,6 +129,7 @@ impl Gcks {
         let outcome = self.with_group(now, id, |group, context| group.start_over(context))?;
         let group = self.groups.remove(id).expect("the group was just found");
         self.push_queue.forget(&record::scope(id));
+        self.deliveries.forget(id);
         self.departures.retain(|(left, _), _| left != id);
         self.push_queue.schedule(now, group.policy.push_authentication, outcome.pushes);
         self.changes.extend(group.removal());
@@ -257,6 +261,7 @@ impl Gcks {
             self.hip.poll_timeout(),
             self.gdoi.poll_timeout(),
             self.push_queue.poll_timeout(),
+            self.deliveries.poll_timeout(),
             self.grants.next_expiry(),
             self.groups.poll_timeout(),
         ]
@@ -289,6 +294,21 @@ impl Gcks {
             self.held.push_back(transmit);
         }
         self.push_queue.take_due(now, &mut self.held, &mut self.changes);
+        let (outbox, changes) = (&mut self.held, &mut self.changes);
+        self.deliveries.take_due(now, &self.groups, outbox, changes, &mut self.counters);
+    }
+
+    /// Takes what a member misses of a rekey. What is refused is counted.
+    pub(crate) fn handle_report(&mut self, now: Time, hit: Hit, route: Route, report: &[u8]) {
+        if let Err(error) = self.deliveries.handle_report(now, &self.groups, hit, route, report) {
+            let counter = match error {
+                claviger_delivery::Error::Duplicate | claviger_delivery::Error::Stale => {
+                    "delivery_reports_late"
+                }
+                _ => "delivery_reports_refused",
+            };
+            *self.drops.entry(counter).or_default() += 1;
+        }
     }
 
     /// Has a host's association stored again at the end of the step.
@@ -361,7 +381,12 @@ impl Gcks {
         {
             let start = group.quiet_at.max(now);
             let authentication = group.policy.push_authentication;
-            group.quiet_at = self.push_queue.schedule(start, authentication, outcome.pushes);
+            let begun = self.deliveries.begin(start, &group, outcome.pushes, &outcome.batches);
+            group.quiet_at = match begun.first_round_ends {
+                // What is copied stands behind the new KEK, and its records stay as long as the delivery's.
+                Some(end) => self.push_queue.schedule_kept(end, authentication, begun.copied),
+                None => self.push_queue.schedule(start, authentication, begun.copied),
+            };
         }
         for join in &outcome.joined {
             self.download_to_joiner(now, id, join);

@@ -22,6 +22,7 @@
 //! | `groups` | all groups, and when each has something to do |
 //! | `group` | one group: members, key tree, epochs, rekeys |
 //! | `push_queue` | which GROUPKEY-PUSH is sent when, and how often |
+//! | `delivery` | rekeys of many messages: repaired as members report |
 //! | `record` | the octets of everything that is stored |
 //! | [`restore`] | how the machine goes on after a restart |
 //! | [`view`] | what the machine shows of itself |
@@ -34,6 +35,7 @@ pub mod gcks;
 pub mod restore;
 pub mod view;
 
+mod delivery;
 mod group;
 mod groups;
 mod pull;

@@ -10,7 +10,7 @@ use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity}
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
-use crate::{Event, Gcks, group::WaitingJoin};
+use crate::{Event, Gcks, delivery::Route, group::WaitingJoin};
 
 /// The most sender ids that one PULL may ask for: one for each encryption module of a large sender.
 const SENDER_IDS_MAX: u16 = 64;
@@ -44,6 +44,10 @@ impl Gcks {
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
                 self.pulls.offers.remove(&pull);
                 *self.counters.entry("pulls_declined").or_default() += 1;
+            }
+            GdoiEvent::Reported { peer: PeerIdentity::Hit(hit), report, peer_address, own_address } => {
+                let route = Route { peer: peer_address, own: own_address };
+                self.handle_report(now, hit, route, &report);
             }
             _ => {}
         }

@@ -4,7 +4,8 @@
 //! drop the copies), spaced so that a burst of loss does not take all of them. Where each message has its own
 //! signature, all copies of one number precede the first of the next: a member accepts only rising numbers, so a late
 //! copy behind its successor were lost. Messages that share signatures are accepted in any order, and go out in three
-//! rounds: nobody waits for copies of what it has, and losses in a row take different messages in each round.
+//! rounds: nobody waits for copies of what it has, and losses in a row take different messages in each round. Of those,
+//! long batches are not copied but delivered ([`crate::delivery`]).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,7 +31,7 @@ const REKEY_SPREAD_MAX: Duration = Duration::from_millis(600);
 
 /// The narrowest space, which goes before: 2,000 messages a second are some 20 megabits, and no receive buffer of the
 /// usual size overflows.
-const SPACING_MIN: Duration = Duration::from_micros(500);
+pub(crate) const SPACING_MIN: Duration = Duration::from_micros(500);
 
 /// A message that is to be sent, with the name of its record.
 #[derive(Clone)]
@@ -49,6 +50,7 @@ pub(crate) struct PushQueue {
 struct Copy {
     key: RecordKey,
     transmit: Transmit,
+    /// Whether the record goes with it.
     last: bool,
 }
 
@@ -59,6 +61,26 @@ impl PushQueue {
         start: Time,
         authentication: PushAuthentication,
         pushes: Vec<QueuedPush>,
+    ) -> Time {
+        self.plan(start, authentication, pushes, true)
+    }
+
+    /// Plans copies as [`PushQueue::schedule`] does, of messages whose records somebody else removes.
+    pub(crate) fn schedule_kept(
+        &mut self,
+        start: Time,
+        authentication: PushAuthentication,
+        pushes: Vec<QueuedPush>,
+    ) -> Time {
+        self.plan(start, authentication, pushes, false)
+    }
+
+    fn plan(
+        &mut self,
+        start: Time,
+        authentication: PushAuthentication,
+        pushes: Vec<QueuedPush>,
+        removes: bool,
     ) -> Time {
         let slots = pushes.len() as u32 * COPIES;
         let spacing = (REKEY_SPREAD_MAX / slots.max(1)).clamp(SPACING_MIN, SPACING_MAX);
@@ -74,7 +96,7 @@ impl PushQueue {
         let (mut at, mut last) = (start, start);
         for (number, copy) in order {
             let QueuedPush { key, transmit } = pushes[number].clone();
-            self.copies.insert((at, self.serial), Copy { key, transmit, last: copy == COPIES });
+            self.copies.insert((at, self.serial), Copy { key, transmit, last: removes && copy == COPIES });
             self.serial += 1;
             last = at;
             at = at + spacing;

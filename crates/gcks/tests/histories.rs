@@ -351,3 +351,31 @@ fn the_judge_finds_a_store_that_forgets_its_last_commit() {
     let verdict = judge(&history.network, &history.group, &[]);
     assert!(verdict.complaints.iter().any(|complaint| complaint.contains("used twice")), "{verdict:?}");
 }
+
+/// A sender that comes back in the last part of a second of the activation delay does not send under the old TEK until
+/// that second is full.
+#[test]
+fn who_pulls_during_a_change_over_changes_with_the_others() {
+    for extended in [false, true] {
+        let world = World { batch: true, ..World::plain(0, 2, extended) };
+        let mut history = History::begin(world);
+        for step in [
+            Step::Join(false),
+            Step::Join(false),
+            Step::Wait(708),
+            Step::Join(false),
+            Step::Wait(803),
+            Step::Leave(1),
+            Step::Join(true),
+            Step::Leave(0),
+            Step::Evict(0),
+            Step::Leave(0),
+            Step::Wait(802),
+            Step::Return(1),
+        ] {
+            history.step(step);
+        }
+        history.end();
+        judge(&history.network, &history.group, &[]).acquit();
+    }
+}

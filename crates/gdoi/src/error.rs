@@ -47,6 +47,8 @@ pub enum AuthError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
+    /// Delivery controls under one rekey SA whose signature does not verify.
+    Controls,
     /// Messages under one cookie pair whose HASH does not verify.
     Decryptions,
     /// Exchanges in progress under one cookie pair.
@@ -180,6 +182,7 @@ impl Error {
 impl Limit {
     fn reason(self) -> &'static str {
         match self {
+            Self::Controls => "too_many_controls",
             Self::Decryptions => "too_many_decryptions",
             Self::Exchanges => "too_many_exchanges",
             Self::MessageIds => "message_ids_exhausted",
@@ -254,6 +257,7 @@ impl fmt::Display for Error {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Controls => "too many delivery controls with a wrong signature under these cookies",
             Self::Decryptions => "too many messages with a wrong HASH under these cookies",
             Self::Exchanges => "too many exchanges in progress under these cookies",
             Self::MessageIds => "message ids of this registration are used up",

@@ -49,6 +49,8 @@ code_points! {
         SEQUENCE_NUMBER = 18;
         /// Group Associated Policy.
         GROUP_ASSOCIATED_POLICY = 22;
+        /// A message of the delivery of a batch; private use.
+        DELIVERY = 128;
     }
 }
 
@@ -62,6 +64,17 @@ code_points! {
         GROUPKEY_PULL = 32;
         /// GROUPKEY-PUSH (RFC 6407 section 4.2).
         GROUPKEY_PUSH = 33;
+        /// Repairs and announcements of a batch, from the key server to the group; private use.
+        DELIVERY_CONTROL = 240;
+        /// What a member misses of a batch, from it to the key server; private use.
+        DELIVERY_REPORT = 241;
+    }
+}
+
+impl ExchangeType {
+    /// Says whether messages of this exchange are encrypted. What serves the delivery of ciphertext is not.
+    pub const fn is_encrypted(self) -> bool {
+        !matches!(self, Self::DELIVERY_CONTROL | Self::DELIVERY_REPORT)
     }
 }
 

@@ -13,7 +13,7 @@
 //! | [`exchange`] | the states that a GROUPKEY-PULL goes through, on either side |
 //! | [`member`] | sans-IO endpoint, member side |
 //! | [`server`] | sans-IO endpoint, key server side |
-//! | [`push`] | GROUPKEY-PUSH: sealing and opening |
+//! | [`push`] | GROUPKEY-PUSH and the controls of its delivery: sealing and opening |
 //! | [`lkh`] | the member's array of tree keys, and the arrays that replace them |
 //! | [`lkh_32`] | the same for trees with 32-bit node ids, for private use |
 //! | [`extensions`] | which private extensions a member accepts |
@@ -27,8 +27,9 @@
 //!
 //! fn reader(datagram: &[u8]) -> &'static str {
 //!     match header::peek(datagram) {
-//!         Some((ExchangeType::GROUPKEY_PUSH, _rekey_sa)) => "push::RekeySa",
+//!         Some((ExchangeType::GROUPKEY_PUSH | ExchangeType::DELIVERY_CONTROL, _rekey_sa)) => "push::RekeySa",
 //!         Some((ExchangeType::GROUPKEY_PULL | ExchangeType::INFORMATIONAL, _registration)) => "Member or Server",
+//!         Some((ExchangeType::DELIVERY_REPORT, _registration)) => "Server",
 //!         _ => "nobody",
 //!     }
 //! }

@@ -20,6 +20,16 @@ pub const BATCH_LEN: usize = 1024;
 /// The most batches of which a member remembers that their signature is good: the batches of one rekey may come mixed.
 pub const BATCHES_REMEMBERED_MAX: usize = 16;
 
+/// The most messages of a batch that go out in plain copies. Of a longer one no member needs most messages, so that
+/// repair on request costs less than copies of all; a shorter one is through before anybody could ask.
+pub const COPIED_BATCH_MAX: u16 = 8;
+
+/// The most signatures over delivery controls that a member remembers as good: those of a round may come mixed.
+pub const CONTROL_SIGNATURES_REMEMBERED_MAX: usize = 64;
+
+/// The longest delivery report in octets: its 28 octets of fields and 64 entries of 4, and room for what may be added.
+pub const REPORT_LEN_MAX: usize = 1024;
+
 /// The most SPIs of a Delete payload: an old set of TEKs for each SA TEK that a message can hold.
 pub const DELETE_SPIS_MAX: usize = 256;
 

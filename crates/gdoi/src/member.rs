@@ -183,6 +183,28 @@ impl Member {
         }
     }
 
+    /// Tells the key server what is missed of a batch: one datagram, to which no answer comes under this registration.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownRegistration`] if no registration has these cookies, [`ApiMisuse::TooManyExchanges`] if its
+    /// message ids are used up, [`ApiMisuse::MessageTooLong`] if the report exceeds 1,024 octets.
+    pub fn report(
+        &mut self,
+        cookies: &CookiePair,
+        server: SocketAddr,
+        report: &[u8],
+    ) -> Result<(), ApiMisuse> {
+        let registration = self.registrations.get_mut(cookies).ok_or(ApiMisuse::UnknownRegistration)?;
+        let payload = registration.report(&mut *self.random, report).map_err(|error| match error {
+            Error::ApiMisuse(misuse) => misuse,
+            _ => ApiMisuse::TooManyExchanges,
+        })?;
+        let carriage = Carriage::Isakmp;
+        self.transmits.push_back(Transmit { carriage, source: None, destination: server, payload });
+        Ok(())
+    }
+
     /// Begins a GROUPKEY-PULL. `sender_ids` is how many sender ids to request; `None` leaves it to the key server.
     ///
     /// # Errors

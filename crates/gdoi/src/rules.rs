@@ -8,6 +8,8 @@
 //! | GROUPKEY-PULL 4 | HASH, \[SEQ\], KD | the registration SA |
 //! | GROUPKEY-PUSH | SEQ, \[D...\], \[SA, KD\], SIG | the rekey SA |
 //! | Informational | HASH, N | the registration SA |
+//! | delivery control | DELIVERY, SIG | nothing |
+//! | delivery report | HASH, DELIVERY | nothing |
 //!
 //! Inside an SA payload: \[SAK\], \[GAP\], \[SAT...\], which [`crate::wire::SaPayload::decode`] enforces.
 
@@ -67,6 +69,13 @@ pub const PUSH: &[Rule] = &[
 
 /// HDR*, HASH(1), N
 pub const INFORMATIONAL: &[Rule] = &[HASH, rule(PayloadType::NOTIFICATION, "N", 1, 1)];
+
+/// HDR, DELIVERY, SIG (private use)
+pub const DELIVERY_CONTROL: &[Rule] =
+    &[rule(PayloadType::DELIVERY, "delivery", 1, 1), rule(PayloadType::SIG, "SIG", 1, 1)];
+
+/// HDR, HASH(1), DELIVERY (private use)
+pub const DELIVERY_REPORT: &[Rule] = &[HASH, rule(PayloadType::DELIVERY, "delivery", 1, 1)];
 
 /// Says whether the payloads are those of the table, in its order.
 ///

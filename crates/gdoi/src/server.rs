@@ -21,7 +21,7 @@ use crate::{
     },
     iana::{ExchangeType, NotifyType},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
-    wire::{Header, KeyDownload, SaPayload},
+    wire::{Header, KeyDownload, SaPayload, header::peek},
 };
 
 pub use crate::exchange::PullId;
@@ -79,6 +79,17 @@ pub enum Event {
         group: GroupId,
         /// Why.
         notify: NotifyType,
+    },
+    /// A member tells what it misses of a batch; nothing is answered under this registration.
+    Reported {
+        /// Who tells.
+        peer: PeerIdentity,
+        /// What it tells, not interpreted here.
+        report: Vec<u8>,
+        /// Where it came from.
+        peer_address: SocketAddr,
+        /// To which of our addresses it came.
+        own_address: SocketAddr,
     },
 }
 
@@ -226,12 +237,15 @@ impl Server {
         Ok(())
     }
 
-    /// Reads a datagram of port 848 whose exchange type is GROUPKEY-PULL or Informational.
+    /// Reads a datagram of port 848 whose exchange type is GROUPKEY-PULL, Informational or delivery report.
     ///
     /// # Errors
     ///
     /// [`Error`] is for log and counter.
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        if let Some((ExchangeType::DELIVERY_REPORT, _)) = peek(datagram.payload) {
+            return self.handle_report(now, datagram);
+        }
         let (header, ciphertext) = Header::split(datagram.payload)?;
         if !self.registrations.contains_key(&header.cookies) {
             return Err(Error::UnknownCookies);
@@ -249,6 +263,20 @@ impl Server {
                 Err(DecodeError::Value { field: "exchange type", value: other.into() }.into())
             }
         }
+    }
+
+    fn handle_report(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        let (header, octets) = Header::split_plain(datagram.payload, ExchangeType::DELIVERY_REPORT)?;
+        let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
+        check_not_zero(&header)?;
+        let report = registration.read_report(now, &header, octets)?;
+        self.events.push_back(Event::Reported {
+            peer: registration.peer,
+            report,
+            peer_address: datagram.source,
+            own_address: datagram.destination,
+        });
+        Ok(())
     }
 
     /// Reads message 1 of a new exchange.

@@ -8,6 +8,8 @@ use claviger_group::GroupId;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
+    /// A repair or announcement of a rekey was of no use.
+    Delivery(claviger_delivery::Error),
     /// The data plane dropped or cannot make a packet.
     Esp(claviger_esp::Error),
     /// The GDOI endpoint dropped it.
@@ -26,6 +28,7 @@ impl Error {
     /// Names the reason for counters.
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::Delivery(error) => error.reason(),
             Self::Esp(error) => error.reason(),
             Self::Gdoi(error) => error.reason(),
             Self::Hip(error) => error.reason(),
@@ -39,6 +42,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Delivery(error) => error.fmt(f),
             Self::Esp(error) => error.fmt(f),
             Self::Gdoi(error) => error.fmt(f),
             Self::Hip(error) => error.fmt(f),
@@ -52,6 +56,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<claviger_delivery::Error> for Error {
+    fn from(error: claviger_delivery::Error) -> Self {
+        Self::Delivery(error)
+    }
+}
 
 impl From<claviger_esp::Error> for Error {
     fn from(error: claviger_esp::Error) -> Self {

@@ -14,6 +14,7 @@
 //! | `rekey` | what a GROUPKEY-PUSH changes |
 //! | `tree_keys` | the keys of the key tree, of either KEK management |
 //! | `incoming` | a rekey that comes in many messages |
+//! | `collecting` | the messages of a rekey that are repaired on request |
 //! | `repull` | when to fetch the keys again |
 //! | `acceptance` | which policy of a key server the member follows |
 //! | [`ledger`] | every key that a member ever held, for proofs |
@@ -29,6 +30,7 @@ pub mod subscription;
 pub mod trial;
 
 mod acceptance;
+mod collecting;
 mod incoming;
 mod pull;
 mod push;

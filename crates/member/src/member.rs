@@ -137,6 +137,9 @@ impl Member {
         let result = match datagram.carriage {
             Carriage::Isakmp => match header::peek(datagram.payload) {
                 Some((ExchangeType::GROUPKEY_PUSH, cookies)) => self.handle_push(now, cookies, datagram),
+                Some((ExchangeType::DELIVERY_CONTROL, cookies)) => {
+                    self.handle_control(now, cookies, datagram)
+                }
                 _ => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
             },
             _ => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
@@ -153,7 +156,7 @@ impl Member {
         self.hip.handle_timeout(now);
         self.gdoi.handle_timeout(now);
         for subscription in self.subscriptions.values_mut() {
-            subscription.handle_timeout(now);
+            subscription.handle_timeout(now, &mut self.random);
         }
         if let Registration::Pausing { until } = self.registration
             && until <= now
@@ -247,6 +250,7 @@ impl Member {
             }
         }
         self.handle_plane_events(now);
+        self.attend_deliveries(now);
         self.pull_due(now);
         while let Some(transmit) = self.hip.poll_transmit() {
             self.outbox.push_back(transmit);

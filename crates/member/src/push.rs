@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 
 use claviger_esp::plane::{Event as PlaneEvent, Stage};
+use claviger_gdoi::wire::header;
 use claviger_group::CookiePair;
-use claviger_sansio::{Datagram, Time};
+use claviger_sansio::{Carriage, Datagram, Time};
 
 use crate::{
     Error, Member,
     event::{Event, Source},
-    rekey::Standing,
+    rekey::{Collected, Standing},
     repull::{REKEY_SPREAD, REKEY_SPREAD_MAX, Sign},
+    subscription::Subscription,
 };
 
 impl Member {
@@ -23,7 +25,7 @@ impl Member {
         let standing =
             self.subscriptions.values_mut().find_map(|s| s.knows_rekey_sa(&cookies).map(|known| (s, known)));
         let Some((subscription, standing)) = standing else {
-            self.note_unknown_rekey_sa(now, datagram.destination, cookies);
+            self.note_unknown_rekey_sa(now, datagram.destination, cookies, datagram.payload);
             return Err(Error::RekeySaUnknown);
         };
         match standing {
@@ -31,6 +33,7 @@ impl Member {
             Standing::Late => {
                 return subscription.follow_late(now, &mut self.random, datagram.payload);
             }
+            Standing::Announced if subscription.keep_early(datagram.payload) => return Ok(()),
             // Its copies come again.
             Standing::Announced => return Err(Error::RekeySaIncomplete),
             Standing::Superseded => {
@@ -54,9 +57,64 @@ impl Member {
         Ok(())
     }
 
+    /// Takes a repair or an announcement of a rekey that is delivered.
+    pub(crate) fn handle_control(
+        &mut self,
+        now: Time,
+        cookies: CookiePair,
+        datagram: Datagram<'_>,
+    ) -> Result<(), Error> {
+        let standing = self.subscriptions.values_mut().find_map(|s| Some((s.knows_rekey_sa(&cookies)?, s)));
+        match standing {
+            Some((Standing::InForce, subscription)) => {
+                subscription.collect(now, &mut self.random, datagram.payload)
+            }
+            // What it would bring is here.
+            Some(_) => Ok(()),
+            // A newcomer hears the delivery of the rekey that brought it in.
+            None => Err(Error::RekeySaUnknown),
+        }
+    }
+
+    /// Follows what repair has brought and what waited for it, and tells the key server what is still missing.
+    pub(crate) fn attend_deliveries(&mut self, now: Time) {
+        while let Some(collected) = self.subscriptions.values_mut().find_map(Subscription::poll_collected) {
+            let Collected { group, place, octets } = collected;
+            let Some((_, cookies)) = header::peek(&octets) else { continue };
+            let (carriage, source) = (Carriage::Isakmp, self.gdoi_address);
+            let datagram = Datagram { carriage, source, destination: source, payload: &octets };
+            let result = self.handle_push(now, cookies, datagram);
+            if let (Some(place), Err(error)) = (place, result)
+                && !matches!(error, Error::Gdoi(claviger_gdoi::Error::Replayed))
+                && let Some(subscription) = self.subscriptions.get_mut(&group)
+            {
+                subscription.reject(place);
+            }
+        }
+        for subscription in self.subscriptions.values_mut() {
+            let Some(keys) = &mut subscription.keys else { continue };
+            while let Some(report) = keys.collecting.poll_report() {
+                // Without a registration there is nobody to tell; a PULL follows it.
+                if let Some(cookies) = self.cookies {
+                    let _ = self.gdoi.report(&cookies, self.gdoi_address, &report);
+                }
+            }
+            if keys.collecting.poll_failure() {
+                subscription.repull.note(now, Sign::NotForUs, &mut self.random);
+            }
+            subscription.repull.hold(keys.collecting.is_working());
+        }
+    }
+
     /// A rekey message that went to a group's place under cookies that the group does not have: the message that
-    /// brought them was missed.
-    fn note_unknown_rekey_sa(&mut self, now: Time, destination: SocketAddr, cookies: CookiePair) {
+    /// brought them was missed, or is still being collected.
+    fn note_unknown_rekey_sa(
+        &mut self,
+        now: Time,
+        destination: SocketAddr,
+        cookies: CookiePair,
+        octets: &[u8],
+    ) {
         for subscription in self.subscriptions.values_mut() {
             // A newcomer hears messages that told the others of it, under the KEK before its first.
             if let Some(keys) = &mut subscription.keys
@@ -66,6 +124,7 @@ impl Member {
                 continue;
             }
             if subscription.places().and_then(|places| places.push) == Some(destination) {
+                subscription.keep_early(octets);
                 subscription.repull.note(now, Sign::UnknownRekeySa(cookies), &mut self.random);
             }
         }

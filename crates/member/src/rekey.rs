@@ -9,11 +9,12 @@ use claviger_gdoi::{
     push::{RekeySa, VerifiedRekey},
     wire::{Delete, KeyDownload, LkhDownload, SaKek, lkh_32::Update},
 };
-use claviger_group::{CookiePair, Spi};
+use claviger_group::{CookiePair, GroupId, Spi};
 use claviger_sansio::Time;
 
 use crate::{
     Error, Ledger,
+    collecting::{Place, is_delivered},
     incoming::Incoming,
     repull::Sign,
     subscription::{Delays, Keys, Rekey, Subscription, tek_of},
@@ -71,6 +72,9 @@ impl Subscription {
             }
         })?;
         rekey.sa.commit(&message);
+        if let Some(place) = message.batch().filter(|place| is_delivered(Some(*place))) {
+            keys.collecting.take(now, message.spi(), place, datagram);
+        }
         if message.gap() > 0 {
             self.repull.note(now, Sign::Gap, random);
         }
@@ -92,13 +96,17 @@ impl Subscription {
         let mut brought = Brought::default();
         // What is said of data SAs in a message that came out of its turn would undo what was said since.
         let in_turn = !message.is_overtaken();
+        let is_delivered = is_delivered(message.batch());
         if in_turn && keys.delete(now, message) {
             keys.last_rekey = now;
+            keys.collecting.reached();
             self.repull.note(now, Sign::Deleted, random);
             return Ok(brought);
         }
         match keys.follow_kek(now, provider, message)? {
             KekStep::Absent => {}
+            // What is missing will be asked for.
+            KekStep::NotForUs | KekStep::More if is_delivered => {}
             KekStep::NotForUs => self.repull.note(now, Sign::NotForUs, random),
             KekStep::More => self.repull.more_to_come(now, random),
             KekStep::TakenUp(spi) => {
@@ -126,7 +134,48 @@ impl Subscription {
     }
 }
 
+/// A message that did not come from the network just now, to be followed like one that did.
+pub(crate) struct Collected {
+    pub(crate) group: GroupId,
+    /// Where it stood, if repair brought it.
+    pub(crate) place: Option<Place>,
+    pub(crate) octets: Vec<u8>,
+}
+
 impl Subscription {
+    /// Takes in a repair or an announcement.
+    pub(crate) fn collect(
+        &mut self,
+        now: Time,
+        random: &mut dyn Random,
+        datagram: &[u8],
+    ) -> Result<(), Error> {
+        let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
+        let rekey = keys.rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
+        let control = rekey.sa.open_control(now, datagram)?;
+        Ok(keys.collecting.control(now, rekey.sa.spi(), control, random)?)
+    }
+
+    /// Keeps a message under a rekey SA whose KEK is being collected. Says whether it did.
+    pub(crate) fn keep_early(&mut self, datagram: &[u8]) -> bool {
+        self.keys.as_mut().is_some_and(|keys| keys.collecting.keep(datagram))
+    }
+
+    /// Gives a message that repair has brought, or one that waited for the KEK.
+    pub(crate) fn poll_collected(&mut self) -> Option<Collected> {
+        let collecting = &mut self.keys.as_mut()?.collecting;
+        let ready = collecting.poll_ready().map(|octets| (None, octets));
+        let (place, octets) = ready.or_else(|| collecting.poll_recovered())?;
+        Some(Collected { group: self.group.clone(), place, octets })
+    }
+
+    /// Takes back what did not verify.
+    pub(crate) fn reject(&mut self, place: Place) {
+        if let Some(keys) = &mut self.keys {
+            keys.collecting.reject(place);
+        }
+    }
+
     /// Takes in a message of a rekey whose KEK is in force already: it may bring keys of the levels below.
     pub(crate) fn follow_late(
         &mut self,

@@ -20,6 +20,8 @@ pub(crate) const REKEY_SPREAD: Duration = Duration::from_millis(600);
 
 /// How long messages of a rekey are waited for at most: nothing proves that what is heard belongs to it.
 pub(crate) const REKEY_SPREAD_MAX: Duration = Duration::from_secs(10);
+/// How long a rekey that is delivered may take until its second round has left, and the message behind it once more.
+const DELIVERY_SPREAD: Duration = Duration::from_secs(2);
 
 /// The most that chance adds to it. With PULL's own retransmissions it bounds how long a member lags.
 const DELAY_SPREAD: Duration = Duration::from_millis(1600);
@@ -61,6 +63,11 @@ impl Sign {
         matches!(self, Self::UnknownRekeySa(_) | Self::UnknownSpi(_))
     }
 
+    /// Says whether the messages of a rekey that is being collected may resolve the sign.
+    fn can_wait(self) -> bool {
+        self.is_doubtful() || matches!(self, Self::NotForUs | Self::TekAwaited(_))
+    }
+
     pub(crate) fn reason(self) -> PullReason {
         match self {
             Self::Deleted => PullReason::Deleted,
@@ -88,6 +95,8 @@ pub(crate) struct Repull {
     fruitless: u32,
     /// Until when such signs are not heeded.
     deaf_until: Time,
+    /// Whether messages are being collected that may resolve what is pending.
+    held: bool,
 }
 
 impl Repull {
@@ -124,11 +133,17 @@ impl Repull {
     /// Forgets an array that was missed, for the KEK was taken up after all, and awaits the TEK under it: who takes up
     /// a KEK and misses the message behind it would otherwise notice only when data comes.
     pub(crate) fn rekeyed(&mut self, now: Time, kek: CookiePair, random: &mut dyn Random) {
-        if matches!(self.pending, Some((_, Sign::NotForUs | Sign::TekAwaited(_)))) {
+        let is_resolved = |sign: Sign| match sign {
+            Sign::NotForUs | Sign::TekAwaited(_) => true,
+            // It was a sign of what has been collected since, and the TEK is awaited anyway.
+            sign => self.held && sign.is_doubtful(),
+        };
+        if self.pending.is_some_and(|(_, sign)| is_resolved(sign)) {
             self.pending = None;
         }
         self.awaited_since = now;
-        self.note(now + REKEY_SPREAD, Sign::TekAwaited(kek), random);
+        let spread = if self.held { DELIVERY_SPREAD } else { REKEY_SPREAD };
+        self.note(now + spread, Sign::TekAwaited(kek), random);
     }
 
     /// Forgets an unknown SPI, or a rekey SA that was unknown: the TEK has come, under that rekey SA. The rekey SA
@@ -177,9 +192,19 @@ impl Repull {
         self.failures
     }
 
+    /// Notes whether messages are being collected: signs that they may resolve wait for the end of it.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Shows what is pending and not held.
+    fn pending(&self) -> Option<(Time, Sign)> {
+        self.pending.filter(|(_, sign)| !(self.held && sign.can_wait()))
+    }
+
     /// Says why a PULL is due, and takes the timer away.
     pub(crate) fn take_due(&mut self, now: Time) -> Option<PullReason> {
-        if let Some((due, sign)) = self.pending
+        if let Some((due, sign)) = self.pending()
             && due <= now
         {
             self.pending = None;
@@ -196,7 +221,7 @@ impl Repull {
 
     /// Says when a PULL is due.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        [self.pending.map(|(due, _)| due), self.lifetime_due].into_iter().flatten().min()
+        [self.pending().map(|(due, _)| due), self.lifetime_due].into_iter().flatten().min()
     }
 }
 

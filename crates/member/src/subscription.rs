@@ -18,6 +18,7 @@ use claviger_sansio::Time;
 
 use crate::{
     Error, Ledger,
+    collecting::Collecting,
     event::{Places, Refusal},
     incoming::Incoming,
     repull::{REKEY_SPREAD, Repull, Sign},
@@ -60,6 +61,8 @@ pub(crate) struct Keys {
     pub(crate) rekey: Option<Rekey>,
     /// The rekey that is coming in, or came in last, if it takes many messages.
     pub(crate) incoming: Option<Incoming>,
+    /// Its messages, if they are delivered.
+    pub(crate) collecting: Collecting,
     /// Superseded rekey SAs, the latest last.
     pub(crate) retired: VecDeque<CookiePair>,
     pub(crate) plane: Plane,
@@ -201,6 +204,7 @@ impl Subscription {
             Keys {
                 rekey: None,
                 incoming: None,
+                collecting: Collecting::default(),
                 retired: VecDeque::new(),
                 plane: Plane::new(provider, config, fork(random)),
                 places,
@@ -251,9 +255,10 @@ impl Subscription {
     }
 
     /// Forgets what remains of a rekey once no more messages of it are expected.
-    pub(crate) fn handle_timeout(&mut self, now: Time) {
+    pub(crate) fn handle_timeout(&mut self, now: Time, random: &mut dyn Random) {
         if let Some(keys) = &mut self.keys {
             keys.plane.handle_timeout(now);
+            keys.collecting.handle_timeout(now, random);
             keys.incoming.take_if(|incoming| incoming.expires().is_some_and(|at| at <= now));
         }
     }
@@ -262,7 +267,7 @@ impl Subscription {
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let keys = self.keys.as_ref()?;
         let incoming = keys.incoming.as_ref().and_then(Incoming::expires);
-        [keys.plane.poll_timeout(), incoming].into_iter().flatten().min()
+        [keys.plane.poll_timeout(), keys.collecting.poll_timeout(), incoming].into_iter().flatten().min()
     }
 
     /// Says when the first of the keys in force ends.
@@ -291,6 +296,7 @@ impl Keys {
             if earlier_spi == rekey.sa.kek().spi {
                 rekey.sa.raise_sequence(earlier.sa.sequence());
             } else {
+                self.collecting.reached();
                 self.retired.push_back(earlier_spi);
                 if self.retired.len() > RETIRED_MAX {
                     self.retired.pop_front();

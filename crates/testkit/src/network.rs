@@ -696,7 +696,9 @@ impl Network {
         self.wire
             .iter()
             .filter(|sent| {
-                sent.kind == Kind::Control(Carriage::Isakmp) && sent.destination.ip().is_multicast()
+                sent.kind == Kind::Control(Carriage::Isakmp)
+                    && sent.destination.ip().is_multicast()
+                    && sent.octets.get(EXCHANGE_TYPE_AT) == Some(&GROUPKEY_PUSH)
             })
             .filter(|sent| seen.insert(&sent.octets))
             .collect()
@@ -719,6 +721,12 @@ impl Network {
 pub(crate) fn last_block(message: &[u8]) -> &[u8] {
     &message[message.len().saturating_sub(16)..]
 }
+
+/// Where an ISAKMP header has the exchange type (RFC 2408 section 3.1).
+const EXCHANGE_TYPE_AT: usize = 18;
+
+/// The exchange type of GROUPKEY-PUSH (RFC 6407 section 4.2).
+const GROUPKEY_PUSH: u8 = 33;
 
 /// The port of HIP.
 pub const HIP_PORT: u16 = 10_500;

@@ -338,6 +338,11 @@ impl Sender {
         self.datagrams.get(usize::from(index)).map(Vec::as_slice)
     }
 
+    /// Returns the batch's name.
+    pub fn batch(&self) -> BatchId {
+        self.id
+    }
+
     /// Returns how the batch is divided.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -356,6 +361,11 @@ impl Sender {
     /// Shows what was learned, for the sender of the next batch.
     pub fn proactivity(&self) -> &Proactivity {
         &self.proactivity
+    }
+
+    /// Says whether nothing waits to be sent.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.unicast.is_idle()
     }
 
     /// Says whether the sender has ended.

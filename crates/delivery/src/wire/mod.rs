@@ -67,6 +67,13 @@ impl MessageType {
     }
 }
 
+/// Says which batch a message claims to be about; none if it is no message.
+pub fn batch_of(octets: &[u8]) -> Option<BatchId> {
+    let kind = MessageType::of(octets)?;
+    let header = Header::decode(kind, u8::MAX, &mut Reader::new(octets)).ok()?;
+    Some(header.batch)
+}
+
 /// The fields that all messages begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Header {

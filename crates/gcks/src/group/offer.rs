@@ -18,7 +18,11 @@ impl Group {
     /// before it joined (RFC 6407 section 7.4.2), though senders may still be changing over from one.
     pub(crate) fn offer_current(&self, context: &Context<'_>, since: Time) -> SaPayload {
         let current = self.current_tek();
-        let activation = (current.issued + self.policy.activation_delay).since(context.now);
+        let remaining = (current.issued + self.policy.activation_delay).since(context.now);
+        // The delay is told in whole seconds. Once all copies of the messages have left, everybody has the new TEK, and
+        // one who changes over early loses nothing; one who changed over late would send what the departed still read.
+        let all_sent = context.now >= self.quiet_at;
+        let activation = if all_sent { Duration::from_secs(remaining.as_secs()) } else { remaining };
         SaPayload {
             kek: Some(self.sa_kek(context, self.kek.spi, self.kek.issued)),
             gap: Some(self.gap(activation)),

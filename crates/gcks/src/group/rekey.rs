@@ -19,7 +19,7 @@ use claviger_keytree::{Handle, KeyTree, Rekey};
 use claviger_sansio::{Carriage, Transmit, durable::Change};
 
 use super::{Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek};
-use crate::{event::Rekeyed, push_queue::QueuedPush, record};
+use crate::{delivery::BatchSpan, event::Rekeyed, push_queue::QueuedPush, record};
 
 /// The epoch of a tree from which on it is replaced by a new one: a few are left for what is under way. At a rekey each
 /// second that is after eight years.
@@ -36,6 +36,8 @@ struct Message<'a> {
 pub(crate) struct Outcome {
     pub(crate) changes: Vec<Change>,
     pub(crate) pushes: Vec<QueuedPush>,
+    /// Which of them share signatures, in their order; empty where none do.
+    pub(crate) batches: Vec<BatchSpan>,
     pub(crate) joined: Vec<WaitingJoin>,
     pub(crate) departed: Vec<Hit>,
     pub(crate) report: Rekeyed,
@@ -217,7 +219,14 @@ impl Group {
                 numbered.iter().map(|push| push::seal(context.provider, push, &self.signing_key)).collect()
             }
             PushAuthentication::Batch => {
-                let batches = numbered.chunks(BATCH_LEN);
+                // As long as each other, so that none is so short that it would be copied.
+                let count = numbered.len().div_ceil(BATCH_LEN).max(1);
+                let batches = numbered.chunks(numbered.len().div_ceil(count).max(1));
+                outcome.batches.extend(batches.clone().map(|batch| BatchSpan {
+                    spi: kek.spi,
+                    first: batch[0].sequence,
+                    count: batch.len(),
+                }));
                 let sealed =
                     batches.map(|batch| push::seal_batch(context.provider, batch, &self.signing_key));
                 sealed.collect::<Result<Vec<_>, _>>().map(|batches| batches.into_iter().flatten().collect())
@@ -248,6 +257,7 @@ impl Group {
         Outcome {
             changes: Vec::new(),
             pushes: Vec::new(),
+            batches: Vec::new(),
             joined: Vec::new(),
             departed: Vec::new(),
             report: Rekeyed {

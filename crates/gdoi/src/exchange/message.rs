@@ -66,6 +66,35 @@ pub(crate) fn seal(
     Ok(octets)
 }
 
+/// Writes a message that is authenticated and not encrypted: header, HASH, `payloads`.
+pub(crate) fn seal_plain(
+    keys: &ExchangeKeys,
+    exchange: ExchangeType,
+    message_id: u32,
+    payloads: &ChainWriter,
+) -> Result<Vec<u8>, Error> {
+    let hash = keys.hash(message_id, &[], payloads.octets());
+    let mut chain = ChainWriter::new();
+    chain.payload(PayloadType::HASH, |w| {
+        w.slice(&hash);
+        Ok(())
+    })?;
+    chain.announce(payloads.first());
+    let length = Header::LEN + chain.octets().len() + payloads.octets().len();
+    let header = Header {
+        cookies: keys.cookies(),
+        next_payload: PayloadType::HASH,
+        exchange,
+        message_id,
+        length: length as u32,
+    };
+    let mut w = Writer::new();
+    header.encode(&mut w);
+    w.slice(chain.octets());
+    w.slice(payloads.octets());
+    Ok(w.into_octets())
+}
+
 /// Decrypts what stands behind a header.
 pub(crate) fn decrypt(
     keys: &ExchangeKeys,

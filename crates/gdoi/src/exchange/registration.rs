@@ -2,18 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use claviger_crypto::{CryptoError, CryptoProvider, Random, SecretBytes, random};
+use claviger_crypto::{CryptoError, CryptoProvider, Random, SecretBytes, cipher::BLOCK_LEN, random};
 use claviger_group::{RegistrationSa, registration::PeerIdentity};
 use claviger_sansio::Time;
+use claviger_wire::DecodeError;
 
 use crate::{
-    error::{Error, Limit},
+    error::{ApiMisuse, Error, Limit},
     exchange::message::{Authentic, Context, authenticate, decrypt},
     iana::{ExchangeType, NotifyType, PayloadType},
     keys::ExchangeKeys,
-    limits::{LeakyCounter, MESSAGE_IDS_MAX},
-    rules::INFORMATIONAL,
-    wire::{Header, Notification, payload::ChainWriter},
+    limits::{LeakyCounter, MESSAGE_IDS_MAX, REPORT_LEN_MAX},
+    rules::{DELIVERY_REPORT, INFORMATIONAL},
+    wire::{
+        Header, Notification,
+        payload::{ChainWriter, GENERIC_LEN},
+    },
 };
 
 /// A registration SA in use.
@@ -121,6 +125,52 @@ impl Registration {
         Ok(notification?)
     }
 
+    /// Writes a delivery report.
+    pub(crate) fn report(&mut self, random: &mut dyn Random, report: &[u8]) -> Result<Vec<u8>, Error> {
+        if report.len() > REPORT_LEN_MAX {
+            return Err(ApiMisuse::MessageTooLong.into());
+        }
+        let message_id = self.draw_message_id(random)?;
+        let mut payloads = ChainWriter::new();
+        payloads.payload(PayloadType::DELIVERY, |w| {
+            w.slice(report);
+            Ok(())
+        })?;
+        super::message::seal_plain(&self.keys, ExchangeType::DELIVERY_REPORT, message_id, &payloads)
+    }
+
+    /// Reads a delivery report of the peer. Nothing of it is interpreted before its HASH verifies; wrong ones count as
+    /// other messages' do.
+    pub(crate) fn read_report(
+        &mut self,
+        now: Time,
+        header: &Header,
+        octets: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        self.check_message_id(header.message_id)?;
+        if octets.len() > GENERIC_LEN * 2 + self.keys.hash_len() + REPORT_LEN_MAX {
+            return Err(DecodeError::Length { field: "delivery report" }.into());
+        }
+        if !self.failures.has_room(now) {
+            return Err(Limit::Decryptions.into());
+        }
+        let context = Context {
+            exchange: ExchangeType::DELIVERY_REPORT,
+            message_id: header.message_id,
+            iv: [0; BLOCK_LEN],
+            nonces: &[],
+        };
+        let message =
+            authenticate(&self.keys, context, header, octets).inspect_err(|_| self.failures.count(now))?;
+        self.message_ids.insert(header.message_id);
+        message.check(DELIVERY_REPORT)?;
+        let report = message.required(PayloadType::DELIVERY)?;
+        if 2 * GENERIC_LEN + self.keys.hash_len() + report.len() != octets.len() {
+            return Err(DecodeError::Length { field: "message" }.into());
+        }
+        Ok(report.to_vec())
+    }
+
     fn informational(&self, message_id: u32) -> Context<'static> {
         Context {
             exchange: ExchangeType::INFORMATIONAL,
@@ -134,7 +184,7 @@ impl Registration {
 /// Refuses an M-ID of zero, which belongs to Phase 1 and to GROUPKEY-PUSH.
 pub(crate) fn check_not_zero(header: &Header) -> Result<(), Error> {
     match header.message_id {
-        0 => Err(claviger_wire::DecodeError::Value { field: "message id", value: 0 }.into()),
+        0 => Err(DecodeError::Value { field: "message id", value: 0 }.into()),
         _ => Ok(()),
     }
 }

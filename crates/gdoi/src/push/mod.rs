@@ -25,11 +25,13 @@ use crate::{
 };
 
 mod batch;
+mod control;
 mod open;
 mod seal;
 mod window;
 
 pub use batch::BatchPlace;
+pub use control::seal_controls;
 pub use open::{RekeySa, VerifiedRekey};
 pub use seal::{room, seal, seal_batch};
 

@@ -9,11 +9,13 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, PublicKey},
 };
 use claviger_group::{CookiePair, PushAuthentication};
+use claviger_sansio::Time;
 use claviger_wire::DecodeError;
 
 use super::{
     KekMaterial, SIGNED_PREFIX,
     batch::{self, BatchPlace, VerifiedBatch},
+    control::Controls,
     prepare,
     window::Window,
 };
@@ -41,6 +43,7 @@ pub struct RekeySa {
     window: Window,
     /// Batches whose signature was verified, the latest last.
     batches: VecDeque<VerifiedBatch>,
+    controls: Controls,
     /// The last ciphertext block of the last message.
     last_block: Option<[u8; BLOCK_LEN]>,
     dialect: Dialect,
@@ -136,6 +139,7 @@ impl RekeySa {
             form: PushAuthentication::Message,
             window: Window::after(sequence),
             batches: VecDeque::new(),
+            controls: Controls::new(),
             last_block: None,
             dialect: Dialect::RFC,
             extensions: Extensions::ALL,
@@ -217,6 +221,20 @@ impl RekeySa {
             }
         }
         self.last_block = Some(rekey.last_block);
+    }
+
+    /// Opens a message of the delivery of a batch under this SA ([`super::seal_controls`]): shows the octets that the
+    /// key server vouches for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownCookies`] if it belongs to another SA, [`AuthError::Signature`] if it is not by the group's key
+    /// server, [`crate::error::Limit::Controls`] if too many were not; others name what is wrong.
+    pub fn open_control<'a>(&mut self, now: Time, datagram: &'a [u8]) -> Result<&'a [u8], Error> {
+        if self.form != PushAuthentication::Batch {
+            return Err(PeerMisbehaved::OutOfState.into());
+        }
+        self.controls.open(now, self.kek.spi, &self.signing_key, datagram)
     }
 
     fn remember(&mut self, batch: &VerifiedBatch) {

@@ -198,7 +198,7 @@ fn write_payloads(push: &Push<'_>) -> Result<ChainWriter, Error> {
 }
 
 /// Says how long the signatures of a key are; all kinds here have one length.
-fn signature_len(key: &PublicKey) -> Result<usize, ApiMisuse> {
+pub(super) fn signature_len(key: &PublicKey) -> Result<usize, ApiMisuse> {
     match key {
         PublicKey::EcdsaP256(point) | PublicKey::EcdsaP384(point) => Ok(point.len()),
         PublicKey::Ed25519(_) => Ok(64),

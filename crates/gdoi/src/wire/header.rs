@@ -22,7 +22,7 @@ use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::iana::{ExchangeType, PayloadType};
 
-/// The header of an encrypted message: version 1.0, only the Encryption flag set.
+/// The header of a message: version 1.0, and no flag but Encryption, which is set where the exchange type says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// The cookies: they name a registration SA, or in a GROUPKEY-PUSH the rekey SA.
@@ -68,6 +68,29 @@ impl Header {
         }
         Ok((header, ciphertext))
     }
+
+    /// Splits a datagram that is not encrypted into header and payloads, and checks that the Length is the datagram's
+    /// and the exchange type the one that is meant.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] names the field at fault.
+    pub(crate) fn split_plain(datagram: &[u8], exchange: ExchangeType) -> Result<(Self, &[u8]), DecodeError> {
+        let mut r = Reader::new(datagram);
+        let header = Self::decode(&mut r)?;
+        if header.exchange != exchange {
+            return Err(DecodeError::Value { field: "exchange type", value: header.exchange.0.into() });
+        }
+        if usize::try_from(header.length) != Ok(datagram.len()) {
+            return Err(DecodeError::Length { field: "message" });
+        }
+        Ok((header, r.take_rest()))
+    }
+}
+
+/// Says which flags a message of this exchange has.
+const fn flags_of(exchange: ExchangeType) -> u8 {
+    if exchange.is_encrypted() { FLAG_ENCRYPTION } else { 0 }
 }
 
 /// Looks at the first octets of a datagram: the exchange type and the cookies, by which port 848 is shared out.
@@ -86,7 +109,7 @@ impl<'a> Decode<'a> for Header {
         }
         let exchange = ExchangeType(r.u8("exchange type")?);
         let flags = r.u8("flags")?;
-        if flags != FLAG_ENCRYPTION {
+        if flags != flags_of(exchange) {
             return Err(DecodeError::Value { field: "flags", value: flags.into() });
         }
         let message_id = r.u32("message id")?;
@@ -101,7 +124,7 @@ impl Encode for Header {
         w.u8(self.next_payload.0);
         w.u8(VERSION);
         w.u8(self.exchange.0);
-        w.u8(FLAG_ENCRYPTION);
+        w.u8(flags_of(self.exchange));
         w.u32(self.message_id);
         w.u32(self.length);
     }

@@ -1,0 +1,362 @@
+//! Rekeys of many messages: sent once, repaired as members report, then by unicast to those who still miss some.
+//!
+//! ```text
+//! messages of the batch, repairs ─► copies of the TEK message ─► more repairs as asked ─► unicast ─► end
+//! └────────────── quiet_at is behind these ───────────────────┘
+//! ```
+//!
+//! What goes out behind the new KEK, the TEK foremost, is in few messages; they are sent in plain copies behind the
+//! first round, once more after each later round, and to everybody who was served alone. The records of all of them
+//! stay until the delivery has ended: after a restart they go out in plain rounds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use claviger_crypto::sign::SigningKey;
+use claviger_delivery::{
+    Batch, BatchId, Error, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, Traffic,
+    limits::UNICAST_DATAGRAMS_MAX, seal::Seal, sender::Event, wire::Report,
+};
+use claviger_gdoi::{limits::COPIED_BATCH_MAX, push::seal_controls};
+use claviger_group::{CookiePair, GroupId};
+use claviger_identity::Hit;
+use claviger_sansio::{
+    Carriage, Time, Transmit,
+    durable::{Change, RecordKey},
+};
+use claviger_wire::Decode;
+
+use crate::{
+    group::Group,
+    groups::Groups,
+    push_queue::{QueuedPush, SPACING_MIN},
+    record,
+};
+
+/// How many controls share a signature. More would make their branches longer: with four, a repair of a message that
+/// fills 1,280 octets stays within the 1,500 of Ethernet.
+const CONTROLS_SHARING: usize = 4;
+
+/// How many deliveries run at once: each holds its messages. What exceeds it goes out in plain copies.
+const DELIVERIES_MAX: usize = 64;
+
+/// The messages that share a signature, as they stand among those of a rekey.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchSpan {
+    pub(crate) spi: CookiePair,
+    /// The number of the first.
+    pub(crate) first: u32,
+    /// How many they are.
+    pub(crate) count: usize,
+}
+
+impl BatchSpan {
+    /// Says whether they are delivered rather than copied; members conclude the same from the count.
+    fn is_delivered(&self) -> bool {
+        self.count > COPIED_BATCH_MAX.into()
+    }
+}
+
+/// Where a member that reports is answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Route {
+    pub(crate) peer: SocketAddr,
+    pub(crate) own: SocketAddr,
+}
+
+/// All deliveries under way, and what was learned from earlier ones.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    running: Vec<Delivery>,
+    learned: BTreeMap<GroupId, Proactivity>,
+}
+
+/// What a rekey's messages became.
+pub(crate) struct Begun {
+    /// Those that are not delivered.
+    pub(crate) copied: Vec<QueuedPush>,
+    /// When the first round of the deliveries ends; none if there is no delivery.
+    pub(crate) first_round_ends: Option<Time>,
+}
+
+struct Delivery {
+    group: GroupId,
+    spi: CookiePair,
+    sender: Sender,
+    /// Carries what goes to the group; its payload is empty.
+    envelope: Transmit,
+    /// The records that stay until the end.
+    keys: Vec<RecordKey>,
+    /// The messages under the new KEK, until another rekey outdates them.
+    tail: Vec<Transmit>,
+    /// Whether the group was sent something since the sender fell idle, and whether the first round is behind.
+    busy: bool,
+    past_first_round: bool,
+    receivers: BTreeMap<Hit, ReceiverId>,
+    routes: Vec<Route>,
+    /// Who is to be sent the tail when what it asked for has left.
+    owed: BTreeSet<ReceiverId>,
+    counted: Traffic,
+}
+
+struct Controls<'a> {
+    spi: CookiePair,
+    signing_key: &'a SigningKey,
+}
+
+impl Seal for Controls<'_> {
+    fn seal(&mut self, payloads: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        let sealed = payloads.chunks(CONTROLS_SHARING).map(|controls| {
+            seal_controls(self.spi, controls, self.signing_key)
+                .expect("the group's key signs, and symbols have the length of messages")
+        });
+        sealed.flatten().collect()
+    }
+}
+
+impl Deliveries {
+    /// Begins to deliver those batches of a rekey that are long, one behind the other from `start` on.
+    pub(crate) fn begin(
+        &mut self,
+        start: Time,
+        group: &Group,
+        pushes: Vec<QueuedPush>,
+        batches: &[BatchSpan],
+    ) -> Begun {
+        self.outdate(&group.id);
+        let mut begun = Begun { copied: Vec::new(), first_round_ends: None };
+        let mut pushes = VecDeque::from(pushes);
+        let mut fresh = Vec::new();
+        for batch in batches {
+            let span: Vec<_> = pushes.drain(..batch.count.min(pushes.len())).collect();
+            let at = begun.first_round_ends.unwrap_or(start);
+            let room = self.running.len() + fresh.len() < DELIVERIES_MAX;
+            let delivery = (room && batch.is_delivered())
+                .then(|| Delivery::new(at, group, *batch, &span, self.proactivity(&group.id)))
+                .flatten();
+            match delivery {
+                Some(delivery) => {
+                    begun.first_round_ends = Some(at + delivery.first_round());
+                    fresh.push(delivery);
+                }
+                None => begun.copied.extend(span),
+            }
+        }
+        begun.copied.extend(pushes);
+        for delivery in &mut fresh {
+            delivery.tail = begun.copied.iter().map(|push| push.transmit.clone()).collect();
+        }
+        if let Some(last) = fresh.last_mut() {
+            last.keys.extend(begun.copied.iter().map(|push| push.key.clone()));
+        }
+        self.running.append(&mut fresh);
+        begun
+    }
+
+    /// Takes what a member reports.
+    ///
+    /// # Errors
+    ///
+    /// Why it was refused; nothing changes then.
+    pub(crate) fn handle_report(
+        &mut self,
+        now: Time,
+        groups: &Groups,
+        hit: Hit,
+        route: Route,
+        octets: &[u8],
+    ) -> Result<(), Error> {
+        let batch = Report::from_octets(octets)?.batch;
+        let delivery = self.running.iter_mut().find(|delivery| delivery.is_of(batch));
+        let delivery = delivery.ok_or(Error::OtherBatch)?;
+        // Whoever departed reads nothing of it, and is not served.
+        if !groups.get(&delivery.group).is_some_and(|group| group.members.contains_key(&hit)) {
+            return Err(Error::Unneeded);
+        }
+        delivery.handle_report(now, hit, route, octets)
+    }
+
+    /// Sends what is due; the records of a delivery that has ended are removed.
+    pub(crate) fn take_due(
+        &mut self,
+        now: Time,
+        groups: &Groups,
+        outbox: &mut VecDeque<Transmit>,
+        changes: &mut Vec<Change>,
+        counters: &mut BTreeMap<&'static str, u64>,
+    ) {
+        for delivery in &mut self.running {
+            let Some(group) = groups.get(&delivery.group) else { continue };
+            delivery.take_due(now, &group.signing_key, outbox);
+            delivery.count(counters);
+            if delivery.sender.has_ended() {
+                let keys = std::mem::take(&mut delivery.keys);
+                changes.extend(keys.into_iter().map(|key| Change::remove(record::PUSH, key)));
+                self.learned.insert(delivery.group.clone(), delivery.sender.proactivity().clone());
+            }
+        }
+        self.running.retain(|delivery| !delivery.sender.has_ended());
+    }
+
+    /// Forgets a group that is no more.
+    pub(crate) fn forget(&mut self, id: &GroupId) {
+        self.running.retain(|delivery| delivery.group != *id);
+        self.learned.remove(id);
+    }
+
+    /// Notes that a group is rekeyed once more: what was to follow the earlier KEK is followed by something newer.
+    pub(crate) fn outdate(&mut self, id: &GroupId) {
+        for delivery in self.running.iter_mut().filter(|delivery| delivery.group == *id) {
+            delivery.tail.clear();
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.running.iter().filter_map(|delivery| delivery.sender.poll_timeout()).min()
+    }
+
+    /// Shows what the group's latest delivery has learned.
+    fn proactivity(&self, id: &GroupId) -> Proactivity {
+        let running = self.running.iter().rev().find(|delivery| delivery.group == *id);
+        let learned = running.map(|delivery| delivery.sender.proactivity()).or_else(|| self.learned.get(id));
+        learned.cloned().unwrap_or_default()
+    }
+}
+
+impl Delivery {
+    /// Takes a batch; none if it is not one that can be delivered.
+    fn new(
+        start: Time,
+        group: &Group,
+        span: BatchSpan,
+        pushes: &[QueuedPush],
+        proactivity: Proactivity,
+    ) -> Option<Self> {
+        let envelope = Transmit { payload: Vec::new(), ..pushes.first()?.transmit.clone() };
+        let batch = Batch {
+            id: BatchId { spi: span.spi.0, first_sequence: span.first },
+            datagrams: pushes.iter().map(|push| push.transmit.payload.clone()).collect(),
+            audience: Vec::new(),
+            receivers: group.members.len() as u32,
+        };
+        let config = SenderConfig { pace: SPACING_MIN, ..SenderConfig::default() };
+        let seal = &mut Controls { spi: span.spi, signing_key: &group.signing_key };
+        let sender = Sender::new(config, batch, proactivity, start, seal).ok()?;
+        Some(Self {
+            group: group.id.clone(),
+            spi: span.spi,
+            sender,
+            envelope,
+            keys: pushes.iter().map(|push| push.key.clone()).collect(),
+            tail: Vec::new(),
+            busy: false,
+            past_first_round: false,
+            receivers: BTreeMap::new(),
+            routes: Vec::new(),
+            owed: BTreeSet::new(),
+            counted: Traffic::default(),
+        })
+    }
+
+    /// Says how long the first round takes: the messages, the repairs sent unasked, an announcement.
+    fn first_round(&self) -> Duration {
+        let repairs = u32::try_from(self.sender.traffic().repairs).expect("repairs are fewer than messages");
+        SPACING_MIN * (u32::from(self.sender.shape().datagrams()) + repairs + 1)
+    }
+
+    fn is_of(&self, batch: BatchId) -> bool {
+        self.spi.0 == batch.spi && self.first_sequence() == batch.first_sequence
+    }
+
+    fn first_sequence(&self) -> u32 {
+        self.sender.batch().first_sequence
+    }
+
+    fn handle_report(&mut self, now: Time, hit: Hit, route: Route, octets: &[u8]) -> Result<(), Error> {
+        let next = ReceiverId(self.routes.len() as u64);
+        let receiver = self.receivers.get(&hit).copied().unwrap_or(next);
+        self.sender.handle_report(now, receiver, octets)?;
+        if receiver == next {
+            self.receivers.insert(hit, receiver);
+            self.routes.push(route);
+        } else {
+            self.routes[receiver.0 as usize] = route;
+        }
+        while let Some(event) = self.sender.poll_event() {
+            let Event::Lost(receiver) = event else { continue };
+            // It has heard messages and no control, so that it cannot say what it misses. A long batch is more than a
+            // PULL costs.
+            let count = self.sender.shape().datagrams();
+            if usize::from(count) <= UNICAST_DATAGRAMS_MAX {
+                self.sender.serve(now, receiver, 0..count)?;
+            }
+        }
+        if !self.sender.is_idle() {
+            self.owed.insert(receiver);
+        }
+        Ok(())
+    }
+
+    /// Does everything up to `now`, each at its time: who is called late catches up, as [`Deliveries::begin`] promised.
+    fn take_due(&mut self, now: Time, signing_key: &SigningKey, outbox: &mut VecDeque<Transmit>) {
+        while let Some(at) = self.sender.poll_timeout().filter(|at| *at <= now) {
+            match self.sender.poll_transmit(at) {
+                Some(Outgoing::Datagram { index }) => self.multicast(self.datagram(index), outbox),
+                Some(Outgoing::Sealed(octets)) => self.multicast(octets, outbox),
+                Some(Outgoing::Unicast { to, index }) => {
+                    outbox.push_back(self.unicast(to, self.datagram(index)));
+                }
+                None => self.sender.handle_timeout(at, &mut Controls { spi: self.spi, signing_key }),
+            }
+            if self.sender.is_idle() {
+                self.fell_idle(outbox);
+            }
+        }
+    }
+
+    fn multicast(&mut self, payload: Vec<u8>, outbox: &mut VecDeque<Transmit>) {
+        self.busy = true;
+        outbox.push_back(Transmit { payload, ..self.envelope.clone() });
+    }
+
+    fn unicast(&self, to: ReceiverId, payload: Vec<u8>) -> Transmit {
+        let Route { peer, own } = self.routes[to.0 as usize];
+        let source = Some(own).filter(|own| !own.ip().is_unspecified() && !own.ip().is_multicast());
+        Transmit { carriage: Carriage::Isakmp, source, destination: peer, payload }
+    }
+
+    fn datagram(&self, index: u16) -> Vec<u8> {
+        self.sender.datagram(index).expect("the sender names its own datagrams").to_vec()
+    }
+
+    /// Sends what follows the new KEK to those who have been brought it.
+    fn fell_idle(&mut self, outbox: &mut VecDeque<Transmit>) {
+        let announced = self.sender.traffic().announcements > 0;
+        if std::mem::take(&mut self.busy) && announced {
+            // Behind the first round there are copies of their own.
+            if std::mem::replace(&mut self.past_first_round, true) {
+                outbox.extend(self.tail.iter().cloned());
+            }
+        }
+        for receiver in std::mem::take(&mut self.owed) {
+            outbox.extend(self.tail.iter().map(|push| self.unicast(receiver, push.payload.clone())));
+        }
+    }
+
+    fn count(&mut self, counters: &mut BTreeMap<&'static str, u64>) {
+        let (now, before) = (self.sender.traffic(), self.counted);
+        for (counter, count) in [
+            ("delivery_repairs", now.repairs - before.repairs),
+            ("delivery_announcements", now.announcements - before.announcements),
+            ("delivery_unicasts", now.unicasts - before.unicasts),
+            ("delivery_reports", now.reports - before.reports),
+            ("deliveries", u64::from(self.sender.has_ended())),
+        ] {
+            *counters.entry(counter).or_default() += count;
+        }
+        self.counted = now;
+    }
+}

@@ -1,0 +1,148 @@
+//! Collecting the messages of a rekey that its key server delivers: long batches are not copied but repaired on request,
+//! and at last sent to those who ask (docs/hip-gdoi-binding.md section 7.6).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use claviger_crypto::Random;
+use claviger_delivery::{
+    BatchId, Error, Receiver, ReceiverConfig, Recovered, receiver::Event, seal::Authentic, wire::batch_of,
+};
+use claviger_gdoi::{limits::COPIED_BATCH_MAX, push::BatchPlace};
+use claviger_group::CookiePair;
+use claviger_sansio::Time;
+
+/// The most batches that are collected at once: those of one rekey. Of a longer one other batches come too late.
+const BATCHES_MAX: usize = 64;
+
+/// The most octets kept of a batch: as many messages as share a signature, each with a repair of its own.
+const BATCH_OCTETS_MAX: usize = 1 << 20;
+
+/// The most messages that wait for the KEK that is being collected: the TEK's, those of a short rekey that follows, and
+/// some that forgers put among them. They are not verified yet.
+const EARLY_MAX: usize = 16;
+
+/// The longest of them in octets: more than any path carries in one piece but for jumbo frames.
+const EARLY_LEN_MAX: usize = 4096;
+
+/// The batches that are being collected under the rekey SA in force.
+#[derive(Default)]
+pub(crate) struct Collecting {
+    receivers: BTreeMap<u32, Receiver>,
+    /// Messages under the KEK that is being collected, and under later ones.
+    early: VecDeque<Vec<u8>>,
+    /// The same, once that KEK is in force.
+    ready: VecDeque<Vec<u8>>,
+}
+
+/// Where a message stands: in the batch that begins with this number, the one at this index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    first: u32,
+    index: u16,
+}
+
+/// Says whether a message is of a batch that is delivered.
+pub(crate) fn is_delivered(place: Option<BatchPlace>) -> bool {
+    place.is_some_and(|place| place.count > COPIED_BATCH_MAX)
+}
+
+impl Collecting {
+    /// Takes a verified message.
+    pub(crate) fn take(&mut self, now: Time, spi: CookiePair, place: BatchPlace, datagram: &[u8]) {
+        if let Some(receiver) = self.receiver(now, BatchId { spi: spi.0, first_sequence: place.first }) {
+            // What is refused was here, or too much: the message itself takes effect either way.
+            let _ = receiver.handle_datagram(now, place.index, place.count, datagram);
+        }
+    }
+
+    /// Takes a repair or an announcement that the key server vouches for.
+    ///
+    /// # Errors
+    ///
+    /// Why it was refused.
+    pub(crate) fn control(
+        &mut self,
+        now: Time,
+        spi: CookiePair,
+        octets: &[u8],
+        random: &mut dyn Random,
+    ) -> Result<(), Error> {
+        let batch = batch_of(octets).filter(|batch| batch.spi == spi.0).ok_or(Error::OtherBatch)?;
+        let receiver = self.receiver(now, batch).ok_or(Error::TooMany)?;
+        receiver.handle_control(now, Authentic::verified(octets), random)
+    }
+
+    /// Keeps a message under the KEK that is being collected, or a later one. Says whether it did.
+    pub(crate) fn keep(&mut self, datagram: &[u8]) -> bool {
+        let is_known = self.early.iter().any(|early| early == datagram);
+        let has_room = self.early.len() < EARLY_MAX && datagram.len() <= EARLY_LEN_MAX;
+        if !is_known && has_room && self.is_working() {
+            self.early.push_back(datagram.to_vec());
+            return true;
+        }
+        is_known
+    }
+
+    /// Ends the collection: another rekey SA is in force.
+    pub(crate) fn reached(&mut self) {
+        self.receivers.clear();
+        self.ready.append(&mut self.early);
+    }
+
+    /// Gives a message that waited for the KEK in force.
+    pub(crate) fn poll_ready(&mut self) -> Option<Vec<u8>> {
+        self.ready.pop_front()
+    }
+
+    /// Gives a datagram that was recovered, to be verified like any other, and where it stands.
+    pub(crate) fn poll_recovered(&mut self) -> Option<(Option<Place>, Vec<u8>)> {
+        self.receivers.iter_mut().find_map(|(first, receiver)| {
+            let Recovered { index, octets } = receiver.poll_recovered()?;
+            Some((Some(Place { first: *first, index }), octets))
+        })
+    }
+
+    /// Takes back a recovered datagram that did not verify.
+    pub(crate) fn reject(&mut self, place: Place) {
+        if let Some(receiver) = self.receivers.get_mut(&place.first) {
+            receiver.reject(place.index);
+        }
+    }
+
+    /// Gives a report for the key server.
+    pub(crate) fn poll_report(&mut self) -> Option<Vec<u8>> {
+        self.receivers.values_mut().find_map(Receiver::poll_report)
+    }
+
+    /// Says, once, that no batch can help any more, though the KEK was not reached.
+    pub(crate) fn poll_failure(&mut self) -> bool {
+        let events = self.receivers.values_mut().filter_map(Receiver::poll_event);
+        let ended = events.filter(|event| matches!(event, Event::GaveUp | Event::NothingMissing)).count();
+        ended > 0 && !self.is_working()
+    }
+
+    /// Says whether a batch is being collected.
+    pub(crate) fn is_working(&self) -> bool {
+        self.receivers.values().any(|receiver| !receiver.has_ended())
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Time, random: &mut dyn Random) {
+        self.receivers.values_mut().for_each(|receiver| receiver.handle_timeout(now, random));
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.receivers.values().filter_map(Receiver::poll_timeout).min()
+    }
+
+    fn receiver(&mut self, now: Time, batch: BatchId) -> Option<&mut Receiver> {
+        let first = batch.first_sequence;
+        if !self.receivers.contains_key(&first) {
+            if self.receivers.len() == BATCHES_MAX {
+                return None;
+            }
+            let config = ReceiverConfig { buffer_octets_max: BATCH_OCTETS_MAX, ..ReceiverConfig::default() };
+            self.receivers.insert(first, Receiver::new(config, batch, now));
+        }
+        self.receivers.get_mut(&first)
+    }
+}

@@ -96,7 +96,9 @@ fn departures(criterion: &mut Criterion) {
                 spent += WallTime.end(begin);
                 black_box(&out);
                 total.wraps += rekey.wraps.len();
-                tree.batch(leaves.len(), &[], random).expect("the tree has room");
+                tree.recycle(rekey);
+                let rejoin = tree.batch(leaves.len(), &[], random).expect("the tree has room");
+                tree.recycle(rejoin);
             }
             total.spent += spent;
             total.times += n as u32;

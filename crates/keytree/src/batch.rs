@@ -76,7 +76,7 @@ impl KeyTree {
     }
 
     /// Takes back a rekey that is done with. Its keys are erased, and the next change takes its memory: where rekeys are
-    /// large and follow each other, half of their time would else go into memory that is given back and taken again.
+    /// large and follow each other, much of their time would else go into memory that is given back and taken again.
     pub fn recycle(&mut self, mut rekey: Rekey) {
         rekey.clear();
         self.spare = Some(rekey);

@@ -29,18 +29,6 @@ impl Degree {
         self.0
     }
 
-    /// Returns the index of the parent of the node at `index` of some level: by a shift where k is a power of two,
-    /// which takes a fraction of the time of a division.
-    #[inline]
-    pub(crate) const fn parent_index(self, index: u32) -> u32 {
-        match self.0 {
-            2 => index >> 1,
-            4 => index >> 2,
-            8 => index >> 3,
-            k => index / k as u32,
-        }
-    }
-
     /// Returns the least depth d of a tree with room for `leaves` leaves. It is at least 1, so that the group's
     /// key is never a member's own.
     pub fn depth_for(self, leaves: u32) -> u8 {

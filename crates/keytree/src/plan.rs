@@ -76,13 +76,13 @@ struct Family {
 }
 
 impl Family {
-    /// Gathers the first of `marks`, as far as they are of the `k` children from `first` on.
+    /// Gathers the first of `marks`, as far as they are of the `K` children from `first` on.
     #[inline]
-    fn gather(marks: &[Mark], first: u32, k: u32) -> Self {
+    fn gather<const K: usize>(marks: &[Mark], first: u32) -> Self {
         let mut family = Self::default();
         for child in marks {
             let place = child.index - first;
-            if place >= k {
+            if place >= K as u32 {
                 break;
             }
             family.marked |= 1 << place;
@@ -122,13 +122,17 @@ impl Plan {
         leaves: &[Leaf],
         spare: Rekey,
     ) -> Result<Self, TreeError> {
-        let departed = departures(tree, leaves)?;
-        let remaining = tree.len() - departed.len();
+        let departed = sorted(leaves)?;
+        if joins != 0 {
+            // Where joiners may sit depends on who goes. Without joiners, leaves without member are noticed on the way.
+            check_members(tree, &departed)?;
+        }
+        let remaining = tree.len().saturating_sub(departed.len());
         if joins > tree.capacity() as usize - remaining {
             return Err(TreeError::Full { capacity: tree.capacity() });
         }
         let joined = lowest_vacancies(tree, &departed, joins);
-        Ok(Self::marked(tree, joined, departed, spare))
+        Self::marked(tree, joined, departed, spare)
     }
 
     /// Plans a batch whose joiners take named leaves.
@@ -142,7 +146,8 @@ impl Plan {
         leaves: &[Leaf],
         spare: Rekey,
     ) -> Result<Self, TreeError> {
-        let departed = departures(tree, leaves)?;
+        let departed = sorted(leaves)?;
+        check_members(tree, &departed)?;
         let joined = sorted(joined)?;
         if let Some(last) = joined.last().filter(|last| **last >= tree.capacity()) {
             return Err(TreeError::Outside(Leaf::new(*last)));
@@ -151,7 +156,7 @@ impl Plan {
         if let Some(taken) = joined.iter().find(stays) {
             return Err(TreeError::Occupied(Leaf::new(*taken)));
         }
-        Ok(Self::marked(tree, joined, departed, spare))
+        Self::marked(tree, joined, departed, spare)
     }
 
     /// Plans a new root key alone.
@@ -186,15 +191,37 @@ impl Plan {
     }
 
     /// Marks the leaves, and then each level from the marks of the one below.
-    fn marked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, spare: Rekey) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::UnknownLeaf`].
+    fn marked(tree: &KeyTree, joined: Vec<u32>, departed: Vec<u32>, spare: Rekey) -> Result<Self, TreeError> {
         let extent = extent_after(tree, &departed, &joined);
         let mut plan = Self::unmarked(tree, joined, departed, extent, spare);
         plan.mark_leaves();
-        for level in 1..=plan.depth.max(tree.depth) {
-            plan.mark_level(tree, level);
+        match tree.degree().k() {
+            2 => plan.mark_levels::<2>(tree)?,
+            3 => plan.mark_levels::<3>(tree)?,
+            4 => plan.mark_levels::<4>(tree)?,
+            5 => plan.mark_levels::<5>(tree)?,
+            6 => plan.mark_levels::<6>(tree)?,
+            7 => plan.mark_levels::<7>(tree)?,
+            _ => plan.mark_levels::<8>(tree)?,
         }
         plan.number_advanced();
-        plan
+        Ok(plan)
+    }
+
+    /// Marks the levels above the leaves of a tree of degree `K`.
+    fn mark_levels<const K: usize>(&mut self, tree: &KeyTree) -> Result<(), TreeError> {
+        for level in 1..=self.depth.max(tree.depth) {
+            let gone = self.mark_level::<K>(tree, level);
+            // Leaves that go without having been there are noticed where their siblings are looked at.
+            if level == 1 && gone {
+                check_members(tree, &self.departed)?;
+            }
+        }
+        Ok(())
     }
 
     /// Numbers the keys that are advanced behind those that are drawn, once it is known how many these are.
@@ -224,25 +251,28 @@ impl Plan {
         self.ends.push(self.rekey.marks.len());
     }
 
-    fn mark_level(&mut self, tree: &KeyTree, level: u8) {
+    /// Marks a level. Says whether there are marked nodes below that are gone and were not there before.
+    fn mark_level<const K: usize>(&mut self, tree: &KeyTree, level: u8) -> bool {
         let Range { start, end } = self.range(level - 1);
         let below = tree.nodes.below(level);
-        let (degree, k) = (tree.degree(), u32::from(tree.degree().k()));
         // When the top of the tree is dropped, the new root may have no change below it, and yet the group's key must be
         // new. When a top is added, the old root must hang from it, wherever the joiners sit. And the root of a tree
         // without members may be left without a child.
         let top_changes = level >= self.depth || level > tree.depth || level == tree.depth && tree.is_empty();
-        if top_changes && self.rekey.marks[start..].first().is_none_or(|mark| mark.index >= k) {
-            self.mark_node(tree, NodeId::new(level, 0), below.children(0), Family::default());
+        if top_changes && self.rekey.marks[start..].first().is_none_or(|mark| mark.index >= K as u32) {
+            self.mark_node(tree, NodeId::new(level, 0), below.children::<K>(0), Family::default());
         }
-        let mut next = start;
+        let (mut next, mut absent) = (start, 0);
         while next < end {
-            let index = degree.parent_index(self.rekey.marks[next].index);
-            let family = Family::gather(&self.rekey.marks[next..end], index * k, k);
+            let index = self.rekey.marks[next].index / K as u32;
+            let family = Family::gather::<K>(&self.rekey.marks[next..end], index * K as u32);
+            let before = below.children::<K>(index);
+            absent |= family.marked & !family.renewed & !before;
             next += count(family.marked);
-            self.mark_node(tree, NodeId::new(level, index), below.children(index), family);
+            self.mark_node(tree, NodeId::new(level, index), before, family);
         }
         self.ends.push(self.rekey.marks.len());
+        absent != 0
     }
 
     /// Marks a node that has the children `before`, given its marked ones.
@@ -321,12 +351,11 @@ impl KeyTree {
     }
 }
 
-/// Sorts the departing leaves and checks that each has a member and is named once.
-fn departures(tree: &KeyTree, leaves: &[Leaf]) -> Result<Vec<u32>, TreeError> {
-    let departed = sorted(leaves)?;
+/// Checks that each departing leaf has a member.
+fn check_members(tree: &KeyTree, departed: &[u32]) -> Result<(), TreeError> {
     match departed.iter().find(|leaf| !tree.contains(Leaf::new(**leaf))) {
         Some(unknown) => Err(TreeError::UnknownLeaf(Leaf::new(*unknown))),
-        None => Ok(departed),
+        None => Ok(()),
     }
 }
 
@@ -359,7 +388,7 @@ fn lowest_vacancies(tree: &KeyTree, departed: &[u32], joins: usize) -> Vec<u32> 
 /// Finds one more than the highest leaf that is occupied after the batch.
 fn extent_after(tree: &KeyTree, departed: &[u32], joined: &[u32]) -> u32 {
     let kept = match departed.last() {
-        Some(last) if last + 1 == tree.extent => {
+        Some(last) if last.checked_add(1) == Some(tree.extent) => {
             tree.nodes.last_leaf_but(departed).map_or(0, |last| last + 1)
         }
         _ => tree.extent,

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use claviger_crypto::{Random, SeededRandom};
 use claviger_keytree::{
     Degree, Handle, Joining, KeyLength, KeyTree, Leaf, NodeId, NodeKey, Rekey, TreeConfig, TreeError,
@@ -378,4 +380,112 @@ fn jobs_are_the_wraps_in_order() {
             assert_eq!(Some(under), tree.key(node));
         }
     }
+}
+
+/// Lists the nodes from each leaf up to the root, each once.
+fn paths(tree: &KeyTree, leaves: &[Leaf]) -> BTreeSet<NodeId> {
+    let up = |leaf: &Leaf| {
+        std::iter::successors(Some(leaf.node()), |node| Some(node.parent(tree.degree())))
+            .take(usize::from(tree.depth()) + 1)
+            .skip(1)
+    };
+    leaves.iter().flat_map(up).collect()
+}
+
+/// Large trees, whose rows lie otherwise than those of small ones, and batches that meet in many ways: each is what the
+/// paths of those who go and come say.
+#[test]
+fn large_batches_are_what_the_paths_say() {
+    let random = &mut SeededRandom::new(11);
+    for (k, joining) in (2..=8).flat_map(|k| [(k, Joining::Replace), (k, Joining::Advance)]) {
+        let degree = Degree::new(k).unwrap();
+        let config = TreeConfig { degree, key_length: KeyLength::Octets32, capacity: 3000, joining };
+        let mut tree = KeyTree::new(config, random);
+        tree.batch(3000, &[], random).unwrap();
+        let below = |bound: usize, random: &mut SeededRandom| {
+            u32::from_be_bytes(claviger_crypto::random::array(random)) as usize % bound
+        };
+        for (joins, leaves) in
+            [(0, 1), (0, 300), (0, 30), (200, 0), (50, 300), (0, 1900), (1500, 100), (3, 2), (0, 5)]
+        {
+            let mut present: Vec<Leaf> = tree.leaves().collect();
+            let departed: Vec<Leaf> =
+                (0..leaves).map(|_| present.swap_remove(below(present.len(), random))).collect();
+            let before: BTreeMap<NodeId, NodeKey> = owned(&tree).into_iter().collect();
+            let rekey = tree.batch(joins, &departed, random).unwrap();
+
+            let left = paths(&tree, &departed);
+            let gained = paths(&tree, &rekey.joined);
+            let staying = |node: &NodeId| tree.key(*node).is_some();
+            let had_members: BTreeSet<NodeId> = paths(&tree, &present);
+            let mut wraps = BTreeSet::new();
+            for node in left.union(&gained).filter(|node| staying(node)) {
+                let after = tree.key(*node).unwrap();
+                assert_eq!(rekey.key(*node), Some(after), "{node} changed");
+                let handed_down =
+                    before.get(node).filter(|_| !left.contains(node) && had_members.contains(node));
+                if let (Some(previous), Joining::Advance) = (handed_down, joining) {
+                    assert_eq!(previous.handle.advances_to(after.handle), Some(1));
+                    continue;
+                }
+                assert_eq!(after.handle.epoch(), rekey.epoch);
+                let children = (0..k).filter_map(|place| node.child(degree, place));
+                let heirs: Vec<NodeId> = children
+                    .filter(|child| {
+                        if child.is_leaf() {
+                            tree.contains(Leaf::new(child.index()))
+                                && !rekey.joined.contains(&Leaf::new(child.index()))
+                        } else {
+                            had_members.contains(child)
+                        }
+                    })
+                    .collect();
+                match handed_down {
+                    Some(previous) if heirs.len() > 1 => {
+                        wraps.insert((*node, *node, previous.key().to_vec()));
+                    }
+                    _ => wraps.extend(
+                        heirs.iter().map(|heir| (*node, *heir, tree.key(*heir).unwrap().key.to_vec())),
+                    ),
+                }
+            }
+            let found: BTreeSet<_> = rekey
+                .wraps
+                .iter()
+                .map(|wrap| (rekey.target(wrap), rekey.under(wrap).0, rekey.under(wrap).1.key.to_vec()))
+                .collect();
+            assert_eq!(found.len(), rekey.wraps.len(), "no wrap twice");
+            assert!(found == wraps, "k = {k}, {joining:?}, {joins} come and {leaves} go");
+            for (job, wrap) in rekey.jobs().zip(&rekey.wraps) {
+                assert_eq!(Some(job.plaintext), tree.key(rekey.target(wrap)).map(|key| key.key));
+                assert_eq!(job.under, rekey.under(wrap).1.key);
+            }
+            // What nobody's path touched is as it was.
+            let untouched = before.iter().filter(|(node, _)| staying(node) && rekey.key(**node).is_none());
+            assert!(untouched.clone().all(|(node, key)| tree.key(*node) == Some(key.as_ref())));
+            tree.recycle(rekey);
+        }
+        let restored = KeyTree::restore(tree.header(), owned(&tree)).unwrap();
+        assert_eq!(owned(&restored), owned(&tree));
+    }
+}
+
+#[test]
+fn recycled_rekeys_make_no_difference() {
+    let mut trees = [4, 4].map(|k| tree_joining(k, 90, Joining::Advance));
+    let mut batches =
+        vec![(0, vec![1, 5, 9, 60]), (3, vec![]), (2, (10..50).collect()), (0, vec![70]), (9, vec![71])];
+    batches.push((0, vec![]));
+    for (joins, leaves) in batches {
+        let [one, other] = &mut trees;
+        let recycled = batch(one, joins, &leaves).unwrap();
+        assert_eq!(recycled, batch(other, joins, &leaves).unwrap());
+        one.recycle(recycled);
+        assert_eq!(owned(one), owned(other));
+    }
+    // Nor does one of another tree.
+    let mut large = tree_joining(8, 100, Joining::Replace);
+    let foreign = batch(&mut large, 0, &[3, 4, 5]).unwrap();
+    trees[0].recycle(foreign);
+    assert_eq!(batch(&mut trees[0], 1, &[2]).unwrap(), batch(&mut trees[1], 1, &[2]).unwrap());
 }

@@ -164,9 +164,9 @@ impl<'a> Bench<'a> {
                 rekey
             });
             count.add(spent, &rekey);
-            drop(rekey);
+            self.tree.recycle(rekey);
             let refilled = self.tree.batch((leaves - joins) as usize, &[], &mut self.random);
-            refilled.expect("as many join as departed");
+            self.tree.recycle(refilled.expect("as many join as departed"));
         }
         let joiner_keys = f64::from(joins) * (f64::from(self.tree.depth()) + 1.0);
         Row { joiner_keys, ..count.row(what, Theory::Batch { leaves }, &self.tree) }

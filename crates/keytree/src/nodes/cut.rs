@@ -29,8 +29,14 @@ impl Cut {
     /// Finds the children of a node of a tree of degree `K`: segment, and the first one's place in it.
     #[inline]
     pub(super) const fn family_of<const K: usize>(parent: u32) -> (u32, u32) {
-        let families = 64 / K as u32;
+        let families = (64 / K) as u32;
         (parent / families, parent % families * K as u32)
+    }
+
+    /// Picks `K` children out of a word that begins with the first one.
+    #[inline]
+    pub(super) const fn bits_of<const K: usize>(word: u64) -> u8 {
+        word as u8 & (u8::MAX >> (8 - K))
     }
 
     /// Returns the nodes of a segment.

@@ -59,16 +59,15 @@ pub(crate) struct Nodes {
 #[derive(Clone, Copy)]
 pub(crate) struct Below<'a> {
     directory: Option<&'a Directory>,
-    cut: Cut,
 }
 
 impl Below<'_> {
-    /// Says which children the node at `index` has. A set bit i stands for a child in place i.
+    /// Says which of `K` children the node at `index` has. A set bit i stands for a child in place i.
     #[inline]
-    pub(crate) fn children(&self, index: u32) -> u8 {
+    pub(crate) fn children<const K: usize>(&self, index: u32) -> u8 {
         let Some(directory) = self.directory else { return 0 };
-        let (number, first) = self.cut.family(index);
-        self.cut.family_bits(directory.segment(number).occupied >> first)
+        let (number, first) = Cut::family_of::<K>(index);
+        Cut::bits_of::<K>(directory.segment(number).occupied >> first)
     }
 }
 
@@ -134,13 +133,16 @@ impl Nodes {
 
     /// Says which children of a node there are. A set bit i stands for a child in place i.
     pub(crate) fn children(&self, parent: NodeId) -> u8 {
-        self.below(parent.level()).children(parent.index())
+        let below = usize::from(parent.level()).checked_sub(1);
+        let Some(directory) = below.and_then(|below| self.levels.get(below)) else { return 0 };
+        let (number, first) = self.cut.family(parent.index());
+        self.cut.family_bits(directory.segment(number).occupied >> first)
     }
 
     /// Looks from a level at the one below it.
     pub(crate) fn below(&self, level: u8) -> Below<'_> {
         let below = usize::from(level).checked_sub(1);
-        Below { directory: below.and_then(|below| self.levels.get(below)), cut: self.cut }
+        Below { directory: below.and_then(|below| self.levels.get(below)) }
     }
 
     /// Finds the children of a node, whose level is there, and asks for their rows, which will be changed soon. The degree

@@ -6,6 +6,7 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
+use claviger_gdoi::iana::NotifyType;
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
@@ -120,6 +121,7 @@ impl Gcks {
         })?;
         self.changes.push(group.record());
         self.changes.extend(group.tree_records());
+        self.changes.extend(group.place_records());
         self.groups.insert(group);
         Ok(())
     }
@@ -394,6 +396,11 @@ impl Gcks {
         for join in &outcome.joined {
             self.download_to_joiner(now, id, join);
         }
+        for join in &outcome.refused {
+            let notify =
+                if join.moves { NotifyType::INVALID_SPI } else { NotifyType::INVALID_ID_INFORMATION };
+            self.refuse_pull(now, join.pull, notify);
+        }
         let Some(group) = self.groups.get(id) else { return };
         let deaf_at = group.quiet_at.max(now) + group.policy.activation_delay;
         for hit in outcome.departed {
@@ -404,6 +411,7 @@ impl Gcks {
         for (counter, count) in [
             ("rekeys", 1),
             ("joins", report.joined),
+            ("moves", report.moved),
             ("departures", report.departed),
             ("pushes", report.messages),
             ("push_octets", report.octets),

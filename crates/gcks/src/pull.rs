@@ -1,6 +1,6 @@
 //! Offers and downloads: the GDOI side of the key server.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use claviger_gdoi::{
     iana::NotifyType,
@@ -8,6 +8,7 @@ use claviger_gdoi::{
 };
 use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity};
 use claviger_identity::Hit;
+use claviger_keytree::place::Place;
 use claviger_sansio::Time;
 
 use crate::{Event, Gcks, delivery::Route, group::WaitingJoin};
@@ -30,16 +31,21 @@ struct Offer {
     kek: CookiePair,
     teks: Vec<Spi>,
     joins: bool,
+    /// Whether a member comes from another place.
+    moves: bool,
+    place: Place,
     made: Time,
 }
 
 impl Gcks {
     pub(crate) fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
         match event {
-            GdoiEvent::PullRequested { pull, peer: PeerIdentity::Hit(hit), group, .. } => {
-                self.offer(now, pull, hit, group);
+            GdoiEvent::PullRequested { pull, peer: PeerIdentity::Hit(hit), group, peer_address, .. } => {
+                self.offer(now, pull, hit, group, peer_address.ip());
             }
-            GdoiEvent::PullConfirmed { pull, sender_ids, .. } => self.confirm(now, pull, sender_ids),
+            GdoiEvent::PullConfirmed { pull, sender_ids, peer_address, .. } => {
+                self.confirm(now, pull, sender_ids, peer_address.ip());
+            }
             GdoiEvent::PullDeclined { pull, .. } => {
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
                 self.pulls.offers.remove(&pull);
@@ -53,29 +59,37 @@ impl Gcks {
         }
     }
 
-    /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer.
-    fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId) {
+    /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes
+    /// from another place.
+    fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId, address: IpAddr) {
         self.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
         if self.authorised(now, &hit, &id).is_none() {
             return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
         }
-        let since = self.groups[&id].members.get(&hit).map(|member| member.since);
+        let group = &self.groups[&id];
+        let at = group.place_at(address);
+        let sits = group.place_of(&hit);
+        let since = group.members.get(&hit).map(|member| member.since);
+        // Who moves for ever stays where it sits: it gets everything there too.
+        let moves = sits.is_some_and(|sits| sits != at) && self.limiter.admit(now, hit, &id);
+        let place = if moves { at } else { sits.unwrap_or(at) };
         let joins = since.is_none();
         let sa = self.with_group(now, &id, |group, context| match since {
-            Some(since) => group.offer_current(context, since),
-            None => group.offer_join(context),
+            Some(since) if !moves => group.offer_current(context, since, place),
+            _ => group.offer_join(context, place),
         });
         let Ok(sa) = sa else { return };
         let group = &self.groups[&id];
-        let kek = if joins { group.next.kek } else { group.kek.spi };
+        let kek = if joins || moves { group.next.kek } else { group.kek.spi };
         let teks = sa.teks.iter().map(|tek| tek.spi).collect();
         if self.gdoi.offer(now, pull, &sa).is_ok() {
-            self.pulls.offers.insert(pull, Offer { hit, group: id, kek, teks, joins, made: now });
+            let offer = Offer { hit, group: id, kek, teks, joins, moves, place, made: now };
+            self.pulls.offers.insert(pull, offer);
         }
     }
 
     /// Answers message 3, or has the next rekey answer it. Everything is checked again (binding section 5).
-    fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>) {
+    fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>, address: IpAddr) {
         let Some(offer) = self.pulls.offers.remove(&pull) else {
             return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
         };
@@ -86,7 +100,11 @@ impl Gcks {
         if wanted > SENDER_IDS_MAX || (wanted > 0 && !role.sends()) {
             return self.refuse_pull(now, pull, NotifyType::ATTRIBUTES_NOT_SUPPORTED);
         }
-        if offer.joins {
+        if offer.joins || offer.moves {
+            if self.groups[&offer.group].place_at(address) != offer.place {
+                // Message 1 came from elsewhere: only message 3 proves that the peer is where it says.
+                return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+            }
             self.confirm_join(now, pull, offer, role, wanted);
         } else {
             self.confirm_member(now, pull, offer, role, wanted);
@@ -95,14 +113,15 @@ impl Gcks {
 
     fn confirm_join(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
         let group = &self.groups[&offer.group];
-        if group.next.kek != offer.kek || group.members.contains_key(&offer.hit) {
+        if group.next.kek != offer.kek || group.members.contains_key(&offer.hit) != offer.moves {
             // Another rekey took the announced epoch between messages 2 and 3; the member begins anew.
             return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
         }
-        if group.is_full() {
+        if offer.joins && group.is_full() {
             return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
         }
-        let join = WaitingJoin { pull, hit: offer.hit, role, sender_ids };
+        let Offer { hit, moves, place, .. } = offer;
+        let join = WaitingJoin { pull, hit, role, sender_ids, place, moves };
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         group.waiting.joins.retain(|waiting| waiting.hit != offer.hit);
         group.waiting.joins.push(join);
@@ -130,7 +149,7 @@ impl Gcks {
         let _ = self.gdoi.download(now, pull, sequence, &download);
     }
 
-    /// Answers a joiner's message 3 once its leaf, KEK and TEK exist.
+    /// Answers the message 3 of a joiner, or of a member that moved, once its leaf, KEK and TEK exist.
     pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
         let Some(sender_ids) = self.sender_ids(now, id, join.hit, join.role, join.sender_ids) else {
             return self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
@@ -144,7 +163,12 @@ impl Gcks {
             // The group started over since this host was offered its keys, or the PULL has ended.
             return self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
         }
-        self.events.push_back(Event::Joined { hit: join.hit, group: id.clone() });
+        let (hit, group) = (join.hit, id.clone());
+        self.events.push_back(if join.moves {
+            Event::Moved { hit, group }
+        } else {
+            Event::Joined { hit, group }
+        });
     }
 
     /// Allocates sender ids to one who sends, where the group counts. The outer `None` says that they are spent:
@@ -178,7 +202,7 @@ impl Gcks {
         None
     }
 
-    fn refuse_pull(&mut self, now: Time, pull: PullId, notify: NotifyType) {
+    pub(crate) fn refuse_pull(&mut self, now: Time, pull: PullId, notify: NotifyType) {
         *self.drops.entry("pull_refused").or_default() += 1;
         // A PULL that ended meanwhile needs no refusal.
         let _ = self.gdoi.refuse(now, pull, notify);

@@ -55,6 +55,8 @@ pub enum Event {
         cookies: CookiePair,
         /// For which group.
         group: GroupId,
+        /// Where the message came from.
+        peer_address: SocketAddr,
     },
     /// The peer is live and accepts: draw a leaf and sender ids, and [`Server::download`] the keys.
     PullConfirmed {
@@ -68,6 +70,8 @@ pub enum Event {
         group: GroupId,
         /// How many sender ids it requests; `None` if it says nothing.
         sender_ids: Option<u16>,
+        /// Where message 3 came from: the peer has proven that it got message 2.
+        peer_address: SocketAddr,
     },
     /// The peer ended the exchange.
     PullDeclined {
@@ -317,7 +321,8 @@ impl Server {
         };
         self.pulls.insert(id, pull);
         self.by_message_id.insert((header.cookies, header.message_id), id);
-        self.events.push_back(Event::PullRequested { pull: id, peer, cookies: header.cookies, group });
+        let (cookies, peer_address) = (header.cookies, datagram.source);
+        self.events.push_back(Event::PullRequested { pull: id, peer, cookies, group, peer_address });
         Ok(())
     }
 
@@ -380,6 +385,7 @@ impl Server {
                 cookies: pull.cookies,
                 group: pull.group.clone(),
                 sender_ids,
+                peer_address: datagram.source,
             });
         }
     }

@@ -394,6 +394,14 @@ impl Gcks {
             }
         }
         for join in &outcome.joined {
+            // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
+            let (hit, group) = (join.hit, id.clone());
+            let moves = join.moves;
+            self.events.push_back(if moves {
+                Event::Moved { hit, group }
+            } else {
+                Event::Joined { hit, group }
+            });
             self.download_to_joiner(now, id, join);
         }
         for join in &outcome.refused {

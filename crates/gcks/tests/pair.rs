@@ -249,36 +249,6 @@ fn who_does_not_renew_has_left() {
     judge(&network, &group, &[]).acquit();
 }
 
-// I1, I2 { MCAST_CHANNEL(market) }   -->          a member that lost its state, or its association
-//                                    <--   R2     its place in the tree stays; PULL with fresh sender ids
-#[test]
-fn a_fresh_base_exchange_replaces_the_grants() {
-    let mut network = network(10);
-    let (market, forum) = (market(), group_id("forum"));
-    network.add_group(&forum, policy(2));
-    let first = network.joined(&market, Role::Both);
-    network.join(first, &forum, Role::Receiver);
-    network.until(10 * SECOND, |network| network.is_keyed(first, &forum));
-    network.pass(SECOND);
-    let ids = |network: &Network| {
-        let hosts = network.server.hosts(network.now, &group_id("market")).unwrap();
-        hosts.into_iter().next().unwrap().sender_ids
-    };
-    let before = ids(&network);
-    network.send(first, &market, b"first life").unwrap();
-    network.members[first].connected = false;
-    let second = network.add_member_as(network.members[first].identity.clone());
-    network.join(second, &market, Role::Both);
-    network.until(10 * SECOND, |network| network.is_keyed(second, &group_id("market")));
-    network.send(second, &market, b"second life").unwrap();
-    network.pass(3 * SECOND);
-    assert_ne!(ids(&network), before);
-    assert_eq!(network.server.group(network.now, &market).unwrap().members, 1, "named again: no departure");
-    assert_eq!(network.server.group(network.now, &forum).unwrap().members, 0, "not named again: left");
-    assert!(matches!(departures(&network)[..], [(Departure::NotNamedAgain, _)]));
-    judge(&network, &market, &[]).acquit();
-}
-
 //   <==   GROUPKEY-PUSH { D(old), SA TEK, KD }                  each half hour
 //   <==   GROUPKEY-PUSH { SA KEK, KD(LKH update) }, then { SA TEK, KD } again under it, each twelve hours
 #[test]

@@ -21,12 +21,12 @@ use std::{
 use claviger_api::Call;
 use claviger_crypto::{SystemRandom, provider};
 use claviger_gdoi::Extensions;
-use claviger_group::{GroupId, Role, channel::is_source_specific};
+use claviger_group::{GroupId, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
 use claviger_net::{Clock, Interface, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket};
-use claviger_sansio::{Carriage, RetransmitPolicy, Time};
+use claviger_sansio::{Carriage, RetransmitPolicy, Time, multicast::is_source_specific};
 use tokio::sync::mpsc;
 
 use crate::{

@@ -137,11 +137,16 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::SeededRandom;
-    use claviger_gdoi::server::PullId;
-    use claviger_group::{Channel, GroupPlace, KekManagement, PushAuthentication, Role};
+    use claviger_crypto::{
+        SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider,
+    };
+    use claviger_gdoi::{PullId, member::Member};
+    use claviger_group::{
+        Channel, CookiePair, GroupPlace, KekManagement, PushAuthentication, RegistrationSa, Role,
+        registration::PeerIdentity,
+    };
     use claviger_keytree::KeyTree;
-    use claviger_sansio::Time;
+    use claviger_sansio::{RetransmitPolicy, Time};
 
     use super::*;
 
@@ -165,8 +170,28 @@ mod tests {
         group
     }
 
+    /// Makes the name of a PULL.
+    fn pull() -> PullId {
+        let random = || Box::new(SeededRandom::new(3));
+        let mut member = Member::new(provider(), random(), RetransmitPolicy::default());
+        let secret = || SecretBytes::copy_of(&[7; 32]);
+        let registration = RegistrationSa {
+            peer: PeerIdentity::Hit(hit(9)),
+            cookies: CookiePair([9; 16]),
+            skeyid_d: secret(),
+            skeyid_a: secret(),
+            skeyid_e: secret(),
+            phase1_iv: [9; 16],
+            hash: HashAlgorithm::Sha256,
+            cipher: CipherAlgorithm::Aes128Cbc,
+        };
+        let (now, server) = (Time::EPOCH, ([192, 0, 2, 1], 848).into());
+        member.add_registration(now, registration).unwrap();
+        member.pull(now, &CookiePair([9; 16]), server, "small".parse().unwrap(), None).unwrap()
+    }
+
     fn join(number: u8, place: Place, moves: bool) -> WaitingJoin {
-        let pull = PullId::new(number.into());
+        let pull = pull();
         WaitingJoin { pull, hit: hit(number), role: Role::Both, sender_ids: 0, place, moves }
     }
 

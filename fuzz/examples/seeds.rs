@@ -256,6 +256,11 @@ fn gdoi_payloads() {
         "extensions",
         &written(|w| private.encode(Exchange::Pull, w).expect("the policy is sound")),
     );
+    let policy = private.kek.as_mut().expect("the policy has a KEK");
+    (policy.place, policy.rekey_first) = (Some(([239, 192, 1, 1].into(), 848)), Some(7));
+    for (name, exchange) in [("places-pull", Exchange::Pull), ("places-push", Exchange::Push)] {
+        seed("gdoi_sa", name, &written(|w| private.encode(exchange, w).expect("the policy is sound")));
+    }
     seed("gdoi_key_download", "download", &kd());
     let path = written(|w| group::path_32().encode(w).expect("the path is sound"));
     seed("gdoi_lkh_32", "path", &path);

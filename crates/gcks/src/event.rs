@@ -29,7 +29,7 @@ pub enum Event {
         group: GroupId,
     },
     /// A member has come to another place, and got the keys there.
-    Moved {
+    Relocated {
         /// The host.
         hit: Hit,
         /// The group.

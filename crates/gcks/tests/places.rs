@@ -55,7 +55,8 @@ fn join_at(network: &mut Network, group: &GroupId, place: u8, count: usize) -> V
     let joined: Vec<usize> = (0..count)
         .map(|_| {
             let member = network.add_member();
-            network.members[member].address = Ipv4Addr::new(10, place, 0, member as u8 + 1);
+            network.members[member].address =
+                Ipv4Addr::new(10, place, (member / 200) as u8, (member % 200) as u8 + 1);
             network.join(member, group, Role::Both);
             member
         })
@@ -162,7 +163,7 @@ fn who_moves_is_at_home_where_it_comes() {
     assert_eq!(hears(&network, &group, mover), push_address(SOUTH));
     let hit = network.members[mover].hit();
     let told = |wanted: &dyn Fn(&Event) -> bool| network.told.iter().filter(|(_, e)| wanted(e)).count();
-    assert_eq!(told(&|e| matches!(e, Event::Moved { hit: h, .. } if *h == hit)), 1);
+    assert_eq!(told(&|e| matches!(e, Event::Relocated { hit: h, .. } if *h == hit)), 1);
     assert_eq!(told(&|e| matches!(e, Event::Joined { hit: h, .. } if *h == hit)), 1, "as it came");
     assert_eq!(told(&|e| matches!(e, Event::Departed { .. })), 0, "it was never out");
     assert!(laggards(&network, &group).is_empty());
@@ -230,7 +231,7 @@ fn places_and_moves_outlive_the_key_server() {
     network.members[mover].member.address_changed(network.now);
     network.settle();
     let moved =
-        |network: &Network| network.told.iter().any(|(_, event)| matches!(event, Event::Moved { .. }));
+        |network: &Network| network.told.iter().any(|(_, event)| matches!(event, Event::Relocated { .. }));
     network.until(5 * SECOND, moved);
     network.members[mover].connected = false;
     network.pass(SECOND / 10);
@@ -326,6 +327,7 @@ fn a_large_departure_is_delivered_place_by_place() {
         network.members[*member].member.leave(network.now);
     }
     network.settle();
+    network.pass(2 * SECOND);
     network.until(35 * SECOND, |network| laggards(network, &group).is_empty());
     let [at_north, at_south] = [NORTH, SOUTH].map(|place| sent_to(&network, before, place));
     assert!(at_north.0 > 8 && at_south.0 == 1, "{at_north:?} {at_south:?}");

@@ -21,7 +21,7 @@ pub enum Event {
     },
     /// A host was refused.
     Refused(Refusal),
-    /// A host completed its PULL and is a member.
+    /// A host confirmed its PULL and is a member: from this instant on keys are given to it.
     Joined {
         /// The host.
         hit: Hit,

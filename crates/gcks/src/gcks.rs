@@ -392,6 +392,8 @@ impl Gcks {
             }
         }
         for join in &outcome.joined {
+            // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
+            self.events.push_back(Event::Joined { hit: join.hit, group: id.clone() });
             self.download_to_joiner(now, id, join);
         }
         let Some(group) = self.groups.get(id) else { return };

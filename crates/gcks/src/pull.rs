@@ -10,7 +10,7 @@ use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity}
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
-use crate::{Event, Gcks, delivery::Route, group::WaitingJoin};
+use crate::{Gcks, delivery::Route, group::WaitingJoin};
 
 /// The most sender ids that one PULL may ask for: one for each encryption module of a large sender.
 const SENDER_IDS_MAX: u16 = 64;
@@ -142,9 +142,8 @@ impl Gcks {
         let download = group.download(member.leaf, &[tek], sender_ids);
         if self.gdoi.download(now, join.pull, Some(group.kek.sequence), &download).is_err() {
             // The group started over since this host was offered its keys, or the PULL has ended.
-            return self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
+            self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
         }
-        self.events.push_back(Event::Joined { hit: join.hit, group: id.clone() });
     }
 
     /// Allocates sender ids to one who sends, where the group counts. The outer `None` says that they are spent:

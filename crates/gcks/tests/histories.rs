@@ -317,6 +317,24 @@ fn the_judge_finds_a_later_key_in_the_hands_of_the_evicted() {
     }
 }
 
+/// Both are out, and one was not told: it goes on under a key that the other had.
+#[test]
+fn the_judge_asks_no_secrecy_of_what_an_evicted_host_says() {
+    let mut history = History::begin(World::plain(9, 4, false));
+    for _ in 0..2 {
+        history.step(Step::Join(true));
+        history.wait(2 * SECOND);
+    }
+    let unaware = history.network.members[1].address;
+    history.network.passes = Some(Box::new(move |sent| sent.destination.ip() != unaware));
+    history.step(Step::Evict(1));
+    history.step(Step::Leave(0));
+    let said = history.network.data(&history.group).len();
+    history.wait(3 * SECOND);
+    assert!(history.network.data(&history.group).len() > said);
+    judge(&history.network, &history.group, &[]).acquit();
+}
+
 #[test]
 fn the_judge_finds_a_store_that_forgets_one_node() {
     for extended in [false, true] {

@@ -16,7 +16,7 @@ use claviger_member::{
 use claviger_sansio::Time;
 use claviger_testkit::{
     judge::{judge, laggards},
-    network::{Conditions, Network, group_id, policy},
+    network::{Conditions, GDOI_PORT, Network, Origin, Sent, group_id, policy},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -277,6 +277,42 @@ fn a_fresh_base_exchange_replaces_the_grants() {
     assert_eq!(network.server.group(network.now, &forum).unwrap().members, 0, "not named again: left");
     assert!(matches!(departures(&network)[..], [(Departure::NotNamedAgain, _)]));
     judge(&network, &market, &[]).acquit();
+}
+
+// first life                             server                          second life
+//   GROUPKEY-PULL 1, 3             -->
+//   (dies)                               the join waits for its batch
+//                                        <--   I1, I2
+//                                        the batch makes it a member; its first PULL is gone
+//                                        <--   GROUPKEY-PULL, as a member
+#[test]
+fn a_joiner_that_begins_anew_before_its_batch_is_told_as_a_member() {
+    let mut network = Network::new(19);
+    let group = market();
+    let mut gathering = policy(1);
+    gathering.batch_interval = 3 * SECOND;
+    network.add_group(&group, gathering);
+    let sender = network.joined(&group, Role::Both);
+    network.pass(5 * SECOND);
+    let first = network.add_member();
+    network.join(first, &group, Role::Receiver);
+    network.pass(SECOND);
+    network.members[first].connected = false;
+    let second = network.add_member_as(network.members[first].identity.clone());
+    let pulls =
+        move |sent: &Sent| sent.origin == Origin::Member(second) && sent.destination.port() == GDOI_PORT;
+    network.passes = Some(Box::new(move |sent| !pulls(sent)));
+    network.join(second, &group, Role::Receiver);
+    network.until(10 * SECOND, |network| network.server.group(network.now, &market()).unwrap().members == 2);
+    network.passes = None;
+    network.until(10 * SECOND, |network| network.is_keyed(second, &market()));
+    network.pass(3 * SECOND);
+    assert_eq!(heard(&mut network, &group, sender, b"for members"), [second]);
+    let hit = network.members[second].hit();
+    let of_it =
+        |event: &ServerEvent| matches!(event, ServerEvent::Joined { hit: joined, .. } if *joined == hit);
+    assert_eq!(network.told.iter().filter(|(_, event)| of_it(event)).count(), 1);
+    judge(&network, &group, &[]).acquit();
 }
 
 //   <==   GROUPKEY-PUSH { D(old), SA TEK, KD }                  each half hour

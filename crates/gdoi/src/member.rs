@@ -1,7 +1,7 @@
 //! Sans-IO endpoint, member side: begins GROUPKEY-PULLs and reads the answers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
 };
 
@@ -14,7 +14,8 @@ use crate::{
     error::{ApiMisuse, Error, PeerIncompatible, PeerMisbehaved},
     exchange::{
         pull_member::{ExpectAcceptance, ExpectDownload, ExpectOffer},
-        registration::{Registration, check_not_zero},
+        registration::check_not_zero,
+        registrations::Registrations,
     },
     extensions::Extensions,
     iana::{ExchangeType, NotifyType},
@@ -30,8 +31,7 @@ pub struct Member {
     random: Box<dyn Random>,
     retransmit: RetransmitPolicy,
     extensions: Extensions,
-    registrations: BTreeMap<CookiePair, Registration>,
-    removals: BTreeSet<(Time, CookiePair)>,
+    registrations: Registrations,
     pulls: BTreeMap<PullId, Pull>,
     next_pull: u64,
     transmits: VecDeque<Transmit>,
@@ -135,8 +135,7 @@ impl Member {
             random,
             retransmit,
             extensions: Extensions::ALL,
-            registrations: BTreeMap::new(),
-            removals: BTreeSet::new(),
+            registrations: Registrations::default(),
             pulls: BTreeMap::new(),
             next_pull: 0,
             transmits: VecDeque::new(),
@@ -156,19 +155,12 @@ impl Member {
     /// [`ApiMisuse::Cookies`] if its cookies are in use or one is zero, [`ApiMisuse::UnsupportedAlgorithm`] if the
     /// provider lacks an algorithm.
     pub fn add_registration(&mut self, _now: Time, sa: RegistrationSa) -> Result<(), ApiMisuse> {
-        if sa.cookies.has_zero() || self.registrations.contains_key(&sa.cookies) {
-            return Err(ApiMisuse::Cookies);
-        }
-        let registration =
-            Registration::new(self.provider, &sa).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
-        self.registrations.insert(sa.cookies, registration);
-        Ok(())
+        self.registrations.add(self.provider, &sa)
     }
 
     /// Forgets a registration SA; its exchanges fail.
     pub fn remove_registration(&mut self, cookies: &CookiePair) {
         self.registrations.remove(cookies);
-        self.removals.retain(|(_, removed)| removed != cookies);
         let ids: Vec<_> =
             self.pulls.iter().filter(|(_, pull)| pull.cookies == *cookies).map(|(id, _)| *id).collect();
         for id in ids {
@@ -178,9 +170,7 @@ impl Member {
 
     /// Forgets a registration SA at `time`, so that its exchanges can end.
     pub fn remove_after(&mut self, cookies: &CookiePair, time: Time) {
-        if self.registrations.contains_key(cookies) {
-            self.removals.insert((time, *cookies));
-        }
+        self.registrations.remove_after(cookies, time);
     }
 
     /// Tells the key server what is missed of a batch: one datagram, to which no answer comes under this registration.
@@ -378,8 +368,7 @@ impl Member {
 
     /// Resends what is due and ends what took too long.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some(&(time, cookies)) = self.removals.first().filter(|(time, _)| *time <= now) {
-            self.removals.remove(&(time, cookies));
+        while let Some(cookies) = self.registrations.due(now) {
             self.remove_registration(&cookies);
         }
         let mut failed = Vec::new();
@@ -419,7 +408,7 @@ impl Member {
             }
             State::ExpectAcceptance(_) | State::Over => pull.deadline,
         });
-        pulls.chain(self.removals.first().map(|(time, _)| *time)).min()
+        pulls.chain(self.registrations.poll_timeout()).min()
     }
 
     /// Ends an exchange because of an authentic message, tells the key server why, and returns the error.

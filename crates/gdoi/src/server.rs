@@ -1,7 +1,7 @@
 //! Sans-IO endpoint, key server side: answers GROUPKEY-PULLs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
 };
 
@@ -18,6 +18,7 @@ use crate::{
     exchange::{
         pull_server::{Answered, ExpectAcknowledgement, ExpectDownload, ExpectOffer, Refused, Request},
         registration::{Registration, check_not_zero, draw_nonce},
+        registrations::Registrations,
     },
     iana::{ExchangeType, NotifyType},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
@@ -30,8 +31,7 @@ pub use crate::exchange::PullId;
 pub struct Server {
     provider: &'static CryptoProvider,
     random: Box<dyn Random>,
-    registrations: BTreeMap<CookiePair, Registration>,
-    removals: BTreeSet<(Time, CookiePair)>,
+    registrations: Registrations,
     /// All exchanges live equally long, so that the lowest identifier ends first.
     pulls: BTreeMap<PullId, Pull>,
     by_message_id: BTreeMap<(CookiePair, u32), PullId>,
@@ -123,8 +123,7 @@ impl Server {
         Self {
             provider,
             random,
-            registrations: BTreeMap::new(),
-            removals: BTreeSet::new(),
+            registrations: Registrations::default(),
             pulls: BTreeMap::new(),
             by_message_id: BTreeMap::new(),
             next_pull: 0,
@@ -140,19 +139,12 @@ impl Server {
     /// [`ApiMisuse::Cookies`] if its cookies are in use or one is zero, [`ApiMisuse::UnsupportedAlgorithm`] if the
     /// provider lacks an algorithm.
     pub fn add_registration(&mut self, _now: Time, sa: RegistrationSa) -> Result<(), ApiMisuse> {
-        if sa.cookies.has_zero() || self.registrations.contains_key(&sa.cookies) {
-            return Err(ApiMisuse::Cookies);
-        }
-        let registration =
-            Registration::new(self.provider, &sa).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
-        self.registrations.insert(sa.cookies, registration);
-        Ok(())
+        self.registrations.add(self.provider, &sa)
     }
 
     /// Forgets a registration SA and its exchanges.
     pub fn remove_registration(&mut self, cookies: &CookiePair) {
         self.registrations.remove(cookies);
-        self.removals.retain(|(_, removed)| removed != cookies);
         let ids: Vec<_> = self.pulls_under(cookies).collect();
         for id in ids {
             self.forget(id);
@@ -161,9 +153,7 @@ impl Server {
 
     /// Forgets a registration SA at `time`, so that its exchanges can end.
     pub fn remove_after(&mut self, cookies: &CookiePair, time: Time) {
-        if self.registrations.contains_key(cookies) {
-            self.removals.insert((time, *cookies));
-        }
+        self.registrations.remove_after(cookies, time);
     }
 
     /// Answers message 1 with the group's policy: message 2. Of its KEK management algorithm only one of private use is
@@ -247,7 +237,7 @@ impl Server {
             return self.handle_report(now, datagram);
         }
         let (header, ciphertext) = Header::split(datagram.payload)?;
-        if !self.registrations.contains_key(&header.cookies) {
+        if !self.registrations.contains(&header.cookies) {
             return Err(Error::UnknownCookies);
         }
         check_not_zero(&header)?;
@@ -405,8 +395,7 @@ impl Server {
 
     /// Ends what took too long.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some(&(time, cookies)) = self.removals.first().filter(|(time, _)| *time <= now) {
-            self.removals.remove(&(time, cookies));
+        while let Some(cookies) = self.registrations.due(now) {
             self.remove_registration(&cookies);
         }
         while let Some((&id, _)) = self.pulls.first_key_value().filter(|(_, pull)| pull.deadline <= now) {
@@ -427,7 +416,7 @@ impl Server {
     /// Says when [`Server::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
         let exchange = self.pulls.first_key_value().map(|(_, pull)| pull.deadline);
-        exchange.into_iter().chain(self.removals.first().map(|(time, _)| *time)).min()
+        exchange.into_iter().chain(self.registrations.poll_timeout()).min()
     }
 
     fn exchange(&mut self, id: PullId) -> Result<(&mut Pull, &mut Registration), ApiMisuse> {

@@ -230,6 +230,11 @@ impl Subscription {
             keys.sender_ids = sender_ids;
         }
         let delays = Delays::from(sa);
+        // The key server told what remained of the delay when message 1 came, and messages are lost and repeated: one that
+        // counted from the last of them would go on under a superseded TEK for longer than the others do. Who has none
+        // sends nothing before the others follow.
+        let holds_some = !keys.plane.status().is_empty();
+        let counted_from = if holds_some { self.pull_began } else { now };
         let listed: Vec<Spi> = teks.iter().map(|tek| tek.spi).collect();
         for superseded in keys.plane.status().into_iter().filter(|status| !listed.contains(&status.spi)) {
             keys.plane.deactivate(now, superseded.spi, now + delays.deactivation);
@@ -241,7 +246,7 @@ impl Subscription {
             // back to a key that a departed member may have.
             let is_overtaken = listed[place + 1..].iter().any(|newer| installed.contains(newer));
             let activate_at = match place {
-                _ if place == newest => now + delays.activation,
+                _ if place == newest => counted_from + delays.activation,
                 _ if is_overtaken => NEVER,
                 _ => now,
             };

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use claviger_gcks::RekeyWhat;
+use claviger_gcks::{Event as ServerEvent, RekeyWhat};
 use claviger_group::{GroupId, Role};
 use claviger_member::{
     Event,
@@ -82,6 +82,43 @@ fn an_answer_that_a_push_has_overtaken_takes_nothing_back() {
         }
         assert!(pulling(&network) >= before + 5, "it pulled again");
     }
+}
+
+//                 <==   GROUPKEY-PUSH { SA KEK }, { D, SA TEK }       lost
+//   PULL 1        -->   2.6 s of the activation delay remain
+//       (lost)    <--   2
+//   PULL 1 again  -->
+//                 <--   2 again, as it was
+#[test]
+fn a_sender_whose_pull_took_long_changes_over_with_the_others() {
+    let mut network = Network::new(9);
+    let mut slow = policy(1);
+    (slow.activation_delay, slow.deactivation_delay) = (3 * SECOND, 8 * SECOND);
+    network.add_group(&market(), slow);
+    let [sender, evicted, _] = [(); 3].map(|()| network.joined(&market(), Role::Both));
+    network.pass(10 * SECOND);
+    network.members[sender].connected = false;
+    let hit = network.members[evicted].hit();
+    network.server.evict(network.now, &market(), hit).unwrap();
+    network.settle();
+    network.pass(SECOND * 2 / 5);
+    network.members[sender].connected = true;
+    let (address, lost_until) = (network.members[sender].address, network.now + SECOND * 6 / 5);
+    network.passes = Some(Box::new(move |sent| !is_answer_to(sent, address) || sent.at > lost_until));
+    let now = network.now;
+    network.members[sender].member.pull_now(now, &market());
+    network.settle();
+    network.until(5 * SECOND, |network| network.is_current(sender, &market()));
+    assert!(network.now > lost_until);
+    let activates = network.members[sender].last(|event| match event {
+        Event::Rekeyed { by: Source::Pull, activates, .. } => *activates,
+        _ => None,
+    });
+    let deaf_at = network.told.iter().rev().find_map(|(_, event)| match event {
+        ServerEvent::Departed { deaf_at, .. } => Some(*deaf_at),
+        _ => None,
+    });
+    assert!(activates <= deaf_at, "{activates:?} {deaf_at:?}");
 }
 
 //   <==   GROUPKEY-PUSH { SA KEK }             heard

@@ -93,6 +93,13 @@ struct Stay {
     until: Option<(Time, Time)>,
 }
 
+impl Stay {
+    /// Says whether the host may read what is sent at an instant.
+    fn includes(&self, at: Time) -> bool {
+        self.from <= at && self.until.is_none_or(|(_, deaf)| at < deaf)
+    }
+}
+
 fn stays(network: &Network, group: &GroupId) -> BTreeMap<Hit, Vec<Stay>> {
     let mut stays: BTreeMap<Hit, Vec<Stay>> = BTreeMap::new();
     for (at, event) in &network.told {
@@ -136,18 +143,21 @@ fn judge_secrecy(network: &Network, group: &GroupId, ledgers: &BTreeMap<Hit, Led
     let octets: Vec<&[u8]> = sent.iter().map(|sent| &sent.octets[..]).collect();
     let bits = network.server.group(network.now, group).map_or(16, |view| view.policy.sender_id_bits);
     let stays = stays(network, group);
+    let stays_of = |hit: &Hit| stays.get(hit).map(Vec::as_slice).unwrap_or_default();
     verdict.tried = (octets.len(), ledgers.len());
     for (hit, ledger) in ledgers {
-        let stays = stays.get(hit).map(Vec::as_slice).unwrap_or_default();
+        let stays = stays_of(hit);
         let opened = trial::open_data(ledger, provider(), bits, &octets);
         for (sent, _) in sent.iter().zip(&opened).filter(|(_, opened)| opened.is_some()) {
             verdict.opened += 1;
-            if matches!(sent.origin, Origin::Member(place) if network.members[place].hit() == *hit) {
-                // What a host that has not been told yet says itself is no secret from it.
-                continue;
+            if let Origin::Member(place) = sent.origin {
+                let sender = network.members[place].hit();
+                // What a host that has not been told yet says itself is no secret from it; and what one says that is no
+                // member any more and has not heard of it is no secret of the group.
+                if sender == *hit || !stays_of(&sender).iter().any(|stay| stay.includes(sent.at)) {
+                    continue;
+                }
             }
-            let inside =
-                |stay: &Stay| stay.from <= sent.at && stay.until.is_none_or(|(_, deaf)| sent.at < deaf);
             let unlucky = |stay: &Stay| {
                 stay.until.is_some_and(|(departed, deaf)| {
                     sent.at >= deaf
@@ -155,7 +165,7 @@ fn judge_secrecy(network: &Network, group: &GroupId, ledgers: &BTreeMap<Hit, Led
                         && missed(network, sent.origin, departed, deaf)
                 })
             };
-            if !stays.iter().any(inside) && !stays.iter().any(unlucky) {
+            if !stays.iter().any(|stay| stay.includes(sent.at)) && !stays.iter().any(unlucky) {
                 verdict.complaints.push(format!("{hit} opens data sent at {}, outside {stays:?}", sent.at));
                 break;
             }

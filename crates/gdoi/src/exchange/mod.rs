@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `message` | sealing and authenticating one message under a registration SA |
 //! | `registration` | a registration SA and what is remembered about its message ids |
+//! | `registrations` | those of an endpoint |
 //! | `pull_member` | what a member awaits: offer, acceptance, download |
 //! | `pull_server` | what a key server awaits: offer, acknowledgement, download |
 
@@ -13,6 +14,7 @@ pub(crate) mod message;
 pub(crate) mod pull_member;
 pub(crate) mod pull_server;
 pub(crate) mod registration;
+pub(crate) mod registrations;
 
 /// Names a GROUPKEY-PULL between an endpoint and its caller; never repeated by one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

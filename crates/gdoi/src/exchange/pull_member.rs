@@ -173,7 +173,7 @@ impl ExpectDownload {
         open(context(self.message_id, last_block(&self.message_3), &nonces))
     }
 
-    /// Interprets message 4: HDR*, HASH(4), [SEQ,] KD.
+    /// Interprets message 4: `HDR*, HASH(4), [SEQ,] KD`.
     pub(crate) fn read(&self, message: &Authentic<'_>) -> Result<Download, Error> {
         message.check(PULL_4)?;
         let sequence =

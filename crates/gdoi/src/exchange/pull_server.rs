@@ -146,7 +146,7 @@ impl ExpectAcknowledgement {
 }
 
 impl ExpectDownload {
-    /// Writes message 4: HDR*, HASH(4), [SEQ,] KD.
+    /// Writes message 4: `HDR*, HASH(4), [SEQ,] KD`.
     ///
     /// # Errors
     ///

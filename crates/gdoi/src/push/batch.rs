@@ -76,7 +76,7 @@ pub(super) struct VerifiedBatch {
 /// # Errors
 ///
 /// [`DecodeError`] if the SIG payload is malformed or places the batch before the first number,
-/// [`AuthError::Signature`] if branch, place or signature is not the key server's.
+/// [`Error::Auth`] if branch, place or signature is not the key server's.
 pub(super) fn verify(
     spi: CookiePair,
     sequence: u32,

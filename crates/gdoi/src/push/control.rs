@@ -135,7 +135,7 @@ impl Controls {
     /// # Errors
     ///
     /// [`DecodeError`] if it is malformed, [`Error::UnknownCookies`] if it belongs to another SA,
-    /// [`AuthError::Signature`] if it is not the key server's, [`Limit::Controls`] if many were not.
+    /// [`Error::Auth`] if it is not the key server's, [`Limit::Controls`] if many were not.
     pub(super) fn open<'a>(
         &mut self,
         now: Time,

@@ -173,7 +173,7 @@ impl RekeySa {
     /// # Errors
     ///
     /// [`Error::UnknownCookies`] if the message belongs to another SA, [`Error::Replayed`] if its number is not above
-    /// the last one, [`AuthError::Signature`] if it is not by the group's key server; others name what is wrong.
+    /// the last one, [`Error::Auth`] if it is not by the group's key server; others name what is wrong.
     pub fn open(&self, datagram: &[u8]) -> Result<VerifiedRekey, Error> {
         let (header, ciphertext) = Header::split(datagram)?;
         self.check_header(&header)?;
@@ -227,7 +227,7 @@ impl RekeySa {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownCookies`] if it belongs to another SA, [`AuthError::Signature`] if it is not by the group's key
+    /// [`Error::UnknownCookies`] if it belongs to another SA, [`Error::Auth`] if it is not by the group's key
     /// server, [`crate::error::Limit::Controls`] if too many were not; others name what is wrong.
     pub fn open_control<'a>(&mut self, now: Time, datagram: &'a [u8]) -> Result<&'a [u8], Error> {
         if self.form != PushAuthentication::Batch {

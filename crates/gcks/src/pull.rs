@@ -23,6 +23,9 @@ const OFFER_LIFETIME: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Pulls {
     offers: BTreeMap<PullId, Offer>,
+    /// Where the last PULL of a host has shown it to be, if that is not where its association is; none if nowhere. It
+    /// is forgotten with the association, and by a restart.
+    addresses: BTreeMap<Hit, Option<IpAddr>>,
 }
 
 struct Offer {
@@ -43,8 +46,15 @@ impl Gcks {
             GdoiEvent::PullRequested { pull, peer: PeerIdentity::Hit(hit), group, peer_address, .. } => {
                 self.offer(now, pull, hit, group, peer_address.ip());
             }
-            GdoiEvent::PullConfirmed { pull, sender_ids, peer_address, .. } => {
-                self.confirm(now, pull, sender_ids, peer_address.ip());
+            GdoiEvent::PullConfirmed {
+                pull,
+                peer: PeerIdentity::Hit(hit),
+                sender_ids,
+                proven_address,
+                ..
+            } => {
+                self.note_address(hit, proven_address);
+                self.confirm(now, pull, sender_ids, proven_address);
             }
             GdoiEvent::PullDeclined { pull, .. } => {
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
@@ -57,6 +67,30 @@ impl Gcks {
             }
             _ => {}
         }
+    }
+
+    /// Notes where a PULL has shown a host to be.
+    fn note_address(&mut self, hit: Hit, proven: Option<IpAddr>) {
+        if proven.is_some() && proven == self.associated_address(&hit) {
+            self.pulls.addresses.remove(&hit);
+        } else {
+            self.pulls.addresses.insert(hit, proven);
+        }
+    }
+
+    /// Returns where a host has been shown to be: only there is it sent what it did not ask for with a round trip.
+    pub(crate) fn address(&self, hit: &Hit) -> Option<IpAddr> {
+        let noted = self.pulls.addresses.get(hit).copied();
+        noted.unwrap_or_else(|| self.associated_address(hit))
+    }
+
+    /// Forgets where a host was: its association has ended.
+    pub(crate) fn forget_address(&mut self, hit: &Hit) {
+        self.pulls.addresses.remove(hit);
+    }
+
+    fn associated_address(&self, hit: &Hit) -> Option<IpAddr> {
+        self.hip.association(hit).map(|association| association.address.ip())
     }
 
     /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes
@@ -89,7 +123,7 @@ impl Gcks {
     }
 
     /// Answers message 3, or has the next rekey answer it. Everything is checked again (binding section 5).
-    fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>, address: IpAddr) {
+    fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>, proven: Option<IpAddr>) {
         let Some(offer) = self.pulls.offers.remove(&pull) else {
             return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
         };
@@ -101,7 +135,9 @@ impl Gcks {
             return self.refuse_pull(now, pull, NotifyType::ATTRIBUTES_NOT_SUPPORTED);
         }
         if offer.joins || offer.moves {
-            if self.groups[&offer.group].place_at(address) != offer.place {
+            let group = &self.groups[&offer.group];
+            let is_there = proven.is_some_and(|address| group.place_at(address) == offer.place);
+            if group.places.is_some() && !is_there {
                 // Message 1 came from elsewhere: only message 3 proves that the peer is where it says.
                 return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
             }

@@ -263,7 +263,8 @@ impl MemberDaemon {
             Some(name) => Interface::by_name(name, "--interface")?,
             None => Interface::towards(places.channel.group(), "--interface")?,
         };
-        if let Some(push) = places.push {
+        let place = places.place.filter(|place| places.push != Some(*place));
+        for push in places.push.into_iter().chain(place) {
             let source = places.push_source.filter(|_| is_source_specific(push.ip()));
             let options = UdpOptions::new("--gdoi-port");
             let socket = UdpSocket::bind_group(push.ip(), push.port(), &interface, source, &options)?;

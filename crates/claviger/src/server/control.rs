@@ -209,7 +209,9 @@ fn refused(error: CommandError) -> ApiError {
         CommandError::GroupExists(_) => ErrorCode::AlreadyExists,
         CommandError::GroupUnknown(_) => ErrorCode::GroupUnknown,
         CommandError::HostUnknown(_) => ErrorCode::MemberUnknown,
-        CommandError::Policy(_) | CommandError::PolicyBeyondOffer => ErrorCode::PolicyInvalid,
+        // It names the option to change.
+        CommandError::Policy(error) => return (*error).into(),
+        CommandError::PolicyBeyondOffer => ErrorCode::PolicyInvalid,
         _ => ErrorCode::Internal,
     };
     ApiError::new(code, error.to_string())

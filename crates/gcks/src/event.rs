@@ -28,6 +28,13 @@ pub enum Event {
         /// The group.
         group: GroupId,
     },
+    /// A member has come to another place, and got the keys there.
+    Moved {
+        /// The host.
+        hit: Hit,
+        /// The group.
+        group: GroupId,
+    },
     /// A member's departure was rekeyed.
     Departed {
         /// The host.
@@ -121,6 +128,8 @@ pub struct Rekeyed {
     pub at: Time,
     /// How many members joined by it.
     pub joined: usize,
+    /// How many members moved to another place by it.
+    pub moved: usize,
     /// How many departed by it.
     pub departed: usize,
     /// How many keys the tree itself wraps.

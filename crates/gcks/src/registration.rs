@@ -103,8 +103,8 @@ pub(crate) struct JoinLimiter {
 }
 
 impl JoinLimiter {
-    /// Counts one join, unless there were too many of late.
-    fn admit(&mut self, now: Time, hit: Hit, group: &GroupId) -> bool {
+    /// Counts one join, or one move, unless there were too many of late.
+    pub(crate) fn admit(&mut self, now: Time, hit: Hit, group: &GroupId) -> bool {
         self.forget(now);
         let who = (hit, group.clone());
         let count = self.counts.entry(who.clone()).or_default();

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::IpAddr};
 
+use claviger_sansio::multicast::is_source_specific;
+
 /// A multicast channel: a group address, and for source-specific multicast (RFC 4607) the one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Channel {
@@ -66,16 +68,6 @@ impl fmt::Display for Channel {
         match self.source {
             Some(source) => write!(f, "{source}@{}", self.group),
             None => self.group.fmt(f),
-        }
-    }
-}
-
-/// Says whether a group address is reserved to source-specific multicast (RFC 4607 section 1).
-pub fn is_source_specific(group: IpAddr) -> bool {
-    match group {
-        IpAddr::V4(group) => group.octets()[0] == 232,
-        IpAddr::V6(group) => {
-            group.octets()[0] == 0xff && group.octets()[1] >> 4 == 3 && group.segments()[1] == 0
         }
     }
 }

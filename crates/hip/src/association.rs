@@ -47,7 +47,7 @@ pub struct AssociationInfo {
     pub peer: Hit,
     /// The state.
     pub state: AssociationState,
-    /// Where the peer is reached.
+    /// Where the peer is reached: where it spoke from in the base exchange, or an address that was verified since.
     pub address: SocketAddr,
     /// How it is reached.
     pub carriage: Carriage,
@@ -61,6 +61,9 @@ pub struct AssociationInfo {
     pub initiator: bool,
     /// The registration types granted on it, in either direction.
     pub granted: Vec<RegType>,
+    /// Whether the lifetime that the peer gave its address is over (RFC 8046 §5.1, DEPRECATED); it is used until the
+    /// peer announces another.
+    pub is_deprecated: bool,
     /// The ESP SAs agreed beside it.
     pub esp: Option<EspAgreement>,
 }
@@ -119,6 +122,9 @@ pub(crate) struct Association {
     /// An own request that waits for that announcement: both sides called, and this one became Responder.
     pub(crate) deferred: Option<RegistrationRequest>,
     pub(crate) updates: Updates,
+    /// When the lifetime of the peer's address ends, if it does, and whether it has ended.
+    pub(crate) locator_until: Option<Time>,
+    pub(crate) is_deprecated: bool,
 }
 
 impl Association {
@@ -147,6 +153,7 @@ impl Association {
             established_at: Some(self.established_at),
             initiator: self.initiator,
             granted: self.grants.keys().map(|(_, reg_type)| *reg_type).collect(),
+            is_deprecated: self.is_deprecated,
             esp: self.esp,
         }
     }
@@ -183,11 +190,13 @@ impl Association {
         }
     }
 
-    /// Ends grants whose time is over; returns whether there were any.
+    /// Ends grants, and the peer's address, whose time is over; returns whether there were any.
     pub(crate) fn expire(&mut self, now: Time) -> bool {
         let before = self.grants.len();
         self.grants.retain(|_, until| now < *until);
-        self.grants.len() != before
+        let deprecated = self.locator_until.take_if(|until| *until <= now).is_some();
+        self.is_deprecated |= deprecated;
+        self.grants.len() != before || deprecated
     }
 
     /// Verifies the MAC of a packet under the association's keys.
@@ -249,7 +258,8 @@ impl Association {
         let expiry = self.grants.values().min().copied();
         let unused = expiry.is_none().then(|| self.used_at + shared.config.unused_lifetime);
         let deferred = self.deferred.as_ref().map(|_| self.deferred_until(shared));
-        let live = [self.updates.poll_timeout(), expiry, unused, deferred].into_iter().flatten().min();
+        let live = [self.updates.poll_timeout(), expiry, unused, deferred, self.locator_until];
+        let live = live.into_iter().flatten().min();
         match &self.phase {
             Phase::R2Sent { until } => live.into_iter().chain([*until]).min(),
             Phase::Established => live,

@@ -56,6 +56,9 @@ pub struct HostConfig {
     pub r1_per_second_max: u32,
     /// How many NOTIFYs go to one address within a second. Default: 4.
     pub notify_per_second_max: u32,
+    /// How many packets that are to find out whether a peer has moved there go to one address within a second.
+    /// Default: 16, for hosts behind one NAT move together.
+    pub probes_per_second_max: u32,
     /// How many I2s may fail behind one solved puzzle: each costs a Diffie-Hellman computation. Default: 16.
     pub failed_i2_max: u32,
 }
@@ -94,6 +97,7 @@ impl HostConfig {
             associations_max: 1 << 20,
             r1_per_second_max: 1_000,
             notify_per_second_max: 4,
+            probes_per_second_max: 16,
             failed_i2_max: 16,
         }
     }

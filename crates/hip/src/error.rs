@@ -113,10 +113,16 @@ reasons! {
         DhDowngrade => "dh_downgrade", "chooses a weaker diffie-hellman group than both sides have";
         /// I2 uses a group that R1 did not carry (RFC 7401 §6.9 step 10).
         DhGroupNotOffered => "dh_group_not_offered", "uses a diffie-hellman group that was not offered";
+        /// The nonce of an address verification is echoed from another address than it was sent to (RFC 8046 §5.4).
+        EchoElsewhere => "echo_elsewhere", "echoes from another address than the one to be verified";
+        /// The UPDATE of an address verification is acknowledged without its nonce (RFC 8046 §5.4).
+        EchoForeign => "echo_foreign", "does not echo the nonce of its update";
         /// The ESP suite chosen was not offered, or there is more than one (RFC 7402 §6.5).
         EspSuiteNotOffered => "esp_suite_not_offered", "chooses an esp suite that was not offered";
         /// HOST_ID does not hash to the HIT in the header (RFC 7401 §6.8 step 10, §6.9 step 12).
         HitMismatch => "hit_mismatch", "host identity does not hash to its hit";
+        /// A locator is no unicast address, or a loopback address from afar (RFC 8046 §5.3).
+        LocatorIllegal => "locator_illegal", "announces an address that no host can be reached at";
         /// A packet claims to come from this host itself.
         OwnHit => "own_hit", "comes from this host's own hit";
         /// The receiver's HIT is not this host's.
@@ -139,6 +145,8 @@ reasons! {
         RequestOutstanding => "request_outstanding", "asks again before the answer";
         /// One UPDATE both asks for and answers a registration.
         RequestInAnswer => "request_in_answer", "asks and answers at once";
+        /// ESP_INFO or a locator names an SPI that is not the peer's (RFC 8046 §5.3).
+        SpiForeign => "spi_foreign", "names an spi that is not its own";
         /// The transport format was not offered (RFC 7401 §6.9 step 13).
         TransportNotOffered => "transport_not_offered", "chooses a transport format that was not offered";
         /// No association with the peer exists, or none in a state that takes this packet.
@@ -167,6 +175,8 @@ reasons! {
         OwnHitSuite => "own_hit_suite", "hit suite of this host is not accepted by the peer";
         /// A packet type that this implementation does not know.
         PacketType => "unknown_packet_type", "packet is of an unknown type";
+        /// A move that also rekeys the ESP SAs (RFC 8046 §3.2.2).
+        Rekeying => "rekeying", "esp is to be rekeyed, which this implementation does not do";
         /// The peer does not offer the service that is wanted.
         Service => "service_not_available", "peer does not offer the service";
         /// No transport format that both sides accept.
@@ -221,8 +231,9 @@ reasons! {
         Config => "config", "configuration is unusable";
         /// A base exchange with the peer is running.
         ExchangeRunning => "exchange_running", "a base exchange with this peer is running";
-        /// On IP protocol 139 the host must know an address of its own in the peer's family.
-        LocalAddress => "local_address", "no local address of the peer's address family is configured";
+        /// On IP protocol 139, and to announce a move, the host must know a unicast address of its own in the peer's
+        /// family.
+        LocalAddress => "local_address", "no usable local address of the peer's address family";
         /// There is no association with the peer.
         NoAssociation => "no_association", "no association with this peer";
         /// The peer's HIT is the NULL HIT, no ORCHID, or this host's own.

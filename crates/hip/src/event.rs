@@ -1,5 +1,7 @@
 //! What a host tells its program.
 
+use std::net::SocketAddr;
+
 use claviger_identity::{Hit, HitSuite, HostId};
 
 use crate::{
@@ -74,6 +76,21 @@ pub enum Event {
     /// UPDATE or CLOSE went unanswered; the association is gone.
     Lost {
         /// The other side.
+        peer: Hit,
+    },
+    /// The peer is at another address now, and has proven that it is reached there: everything is sent there from now
+    /// on.
+    Moved {
+        /// The other side.
+        peer: Hit,
+        /// Where it was; on IP protocol 139 the port is zero.
+        from: SocketAddr,
+        /// Where it is.
+        to: SocketAddr,
+    },
+    /// The peer has confirmed that it knows of this host's move.
+    MoveAcknowledged {
+        /// Who was told.
         peer: Hit,
     },
     /// What must survive a restart has changed: [`Host::snapshot`](crate::Host::snapshot) is to be stored again before

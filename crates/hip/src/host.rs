@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use claviger_crypto::{Random, SecretBytes};
@@ -16,7 +16,7 @@ use crate::{
     config::HostConfig,
     error::{ApiMisuse, Error, PeerMisbehaved},
     event::{Event, Ticket},
-    exchange::{Shared, initiate::Initiation, notify, respond::Acceptance},
+    exchange::{Shared, initiate::Initiation, mobility, notify, respond::Acceptance},
     iana::{PacketType, RegType},
     path::{Outbox, Path},
     rate::RateLimit,
@@ -94,6 +94,7 @@ impl Peer {
             established_at: None,
             initiator: true,
             granted: Vec::new(),
+            is_deprecated: false,
             esp: None,
         })
     }
@@ -109,7 +110,8 @@ impl Host {
         config.check()?;
         let responder = Responder::new(&config, &mut *random, now)?;
         let notifies = RateLimit::new(config.notify_per_second_max, notify::NOTIFIES_PER_SECOND_MAX);
-        let shared = Shared { config, random, out: Outbox::default(), notifies, tickets: 0 };
+        let probes = RateLimit::new(config.probes_per_second_max, mobility::PROBES_PER_SECOND_MAX);
+        let shared = Shared { config, random, out: Outbox::default(), notifies, probes, tickets: 0 };
         Ok(Self { shared, responder, peers: BTreeMap::new(), timers: BTreeSet::new() })
     }
 
@@ -136,7 +138,7 @@ impl Host {
         }
         let local = match carriage {
             Carriage::HipRaw => {
-                let same_family = |local: &&std::net::IpAddr| local.is_ipv4() == address.is_ipv4();
+                let same_family = |local: &&IpAddr| local.is_ipv4() == address.is_ipv4();
                 let local = self.shared.config.local_addresses.iter().find(same_family);
                 Some(SocketAddr::new(*local.ok_or(ApiMisuse::LocalAddress)?, 0))
             }
@@ -217,6 +219,37 @@ impl Host {
         let result = match entry.association.as_mut().filter(|association| association.is_live()) {
             Some(association) => association.close(&mut self.shared, now).map_err(misuse),
             None if running => Ok(()),
+            None => Err(ApiMisuse::NoAssociation),
+        };
+        self.settle(peer);
+        result
+    }
+
+    /// Says that this host's address towards a peer was `from` and is `to`, on the same carriage: the peer is told by
+    /// UPDATE, from the new address, until it acknowledges ([`Event::MoveAcknowledged`]); it makes sure by itself that
+    /// this host is reached there. A base exchange that is running goes on from the new address.
+    ///
+    /// Who moves often waits some seconds before it says so: RFC 8046 §5.2 wants no rapid announcements.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::LocalAddress`] if `to` is no unicast address of the peer's family, [`ApiMisuse::NoAssociation`] if
+    /// there is nobody to tell; later calls on IP protocol 139 leave from `to` all the same.
+    pub fn readdress(&mut self, now: Time, peer: Hit, from: IpAddr, to: IpAddr) -> Result<(), ApiMisuse> {
+        if !mobility::is_unicast(to) || from.is_ipv4() != to.is_ipv4() {
+            return Err(ApiMisuse::LocalAddress);
+        }
+        let own = self.shared.config.local_addresses.iter_mut().find(|local| **local == from);
+        if let Some(own) = own {
+            *own = to;
+        }
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return Err(ApiMisuse::NoAssociation);
+        };
+        let calling = entry.initiation.as_mut().map(|initiation| initiation.path.leave_from(to)).is_some();
+        let result = match &mut entry.association {
+            Some(association) => association.readdress(&mut self.shared, now, to).map_err(misuse),
+            None if calling => Ok(()),
             None => Err(ApiMisuse::NoAssociation),
         };
         self.settle(peer);

@@ -70,7 +70,7 @@ code_points!(ParameterType {
     ESP_INFO = 65,
     /// The generation of valid puzzles.
     R1_COUNTER = 129,
-    /// Where a mobile host is reached (RFC 8046 section 4); kept, not interpreted.
+    /// Where a mobile host is reached (RFC 8046 section 4).
     LOCATOR_SET = 193,
     /// A puzzle.
     PUZZLE = 257,
@@ -177,6 +177,8 @@ code_points!(NotifyType {
     BLOCKED_BY_POLICY = 42,
     /// The Responder sheds load.
     RESPONDER_BUSY_PLEASE_RETRY = 44,
+    /// A preferred locator is of an unknown type; data is the locators (RFC 8046 section 5.3).
+    LOCATOR_TYPE_UNSUPPORTED = 46,
     /// A certificate is asked for (RFC 8002 section 6).
     CREDENTIALS_REQUIRED = 48,
     /// A certificate is refused (RFC 8002 section 6).
@@ -193,6 +195,30 @@ impl NotifyType {
         self.0 < 16384
     }
 }
+
+/// What may be sent to a locator (RFC 8046 section 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrafficType(pub u8);
+
+code_points!(TrafficType {
+    /// Signalling and data.
+    BOTH = 0,
+    /// HIP packets only.
+    SIGNALLING = 1,
+    /// Data only.
+    DATA = 2,
+});
+
+/// What stands in a locator (RFC 8046 section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocatorType(pub u8);
+
+code_points!(LocatorType {
+    /// An address.
+    ADDRESS = 0,
+    /// An SPI and an address.
+    ESP = 1,
+});
 
 /// A DH Group ID (RFC 7401 section 5.2.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -27,6 +27,13 @@ impl Path {
         Self { carriage: datagram.carriage, local: known.then_some(local), remote: datagram.source }
     }
 
+    /// Leaves from another address of the same family from now on. Where the system chooses, it goes on to choose.
+    pub(crate) fn leave_from(&mut self, address: IpAddr) {
+        if let Some(local) = self.local.as_mut().filter(|local| local.is_ipv4() == address.is_ipv4()) {
+            *local = SocketAddr::new(address, local.port());
+        }
+    }
+
     /// Makes the datagram, with the checksum that the carriage wants (RFC 7401 §5.1.1): zero on UDP.
     fn transmit(&self, mut payload: Vec<u8>) -> Transmit {
         if self.carriage == Carriage::HipRaw {

@@ -19,6 +19,7 @@ use crate::{
     event::Security,
     exchange::{
         close::Closed,
+        mobility::{Candidate, Verification},
         update::{Outgoing, Processed, Task, Updates},
     },
     iana::{CipherId, DhGroup, EspSuite, RegType},
@@ -28,11 +29,11 @@ use crate::{
     wire::{Lifetime, McastChannel, RegInfo, mcast_channel::CHANNELS_MAX},
 };
 
-/// The version of the format.
-const VERSION: u8 = 1;
+/// The version of the format. The first one, which is still read, ends before the peer's locator.
+const VERSION: u8 = 2;
 
-/// Own UPDATEs that a snapshot may hold: as many as may wait.
-const TASKS_MAX: u8 = 64;
+/// Own UPDATEs that a snapshot may hold: as many as may wait, and those that go before them.
+const TASKS_MAX: u8 = 68;
 
 /// Writes an association; `None` if it is ending and there is nothing to go on with.
 pub(crate) fn write(config: &HostConfig, association: &Association) -> Option<SecretBytes> {
@@ -79,6 +80,8 @@ pub(crate) fn write(config: &HostConfig, association: &Association) -> Option<Se
         w.nested_u16(|w| w.slice(&closed.ack));
     });
     write_updates(&mut w, &association.updates);
+    write_option(&mut w, association.locator_until.as_ref(), |w, until| w.u64(until.as_micros()));
+    w.u8(association.is_deprecated.into());
 
     let prk = association.keymat.prk().expose();
     let head = w.octets();
@@ -92,7 +95,7 @@ pub(crate) fn write(config: &HostConfig, association: &Association) -> Option<Se
 pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Association, DecodeError> {
     let mut r = Reader::new(octets);
     let version = r.u8("snapshot version")?;
-    if version != VERSION {
+    if version != VERSION && version != 1 {
         return Err(DecodeError::Value { field: "snapshot version", value: version.into() });
     }
     let own = Hit::new(r.array("own HIT")?);
@@ -133,6 +136,10 @@ pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Asso
         Ok(Closed { until, echo, ack, own_echo: None })
     })?;
     let updates = read_updates(config, now, &mut r)?;
+    let (locator_until, is_deprecated) = match version {
+        1 => (None, false),
+        _ => (read_option(&mut r, read_time)?, read_bool(&mut r, "deprecated")?),
+    };
     let prk = r.take_rest();
     if prk.len() != security.hit_suite.rhash_len() {
         return Err(DecodeError::Length { field: "PRK" });
@@ -156,6 +163,8 @@ pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Asso
         services,
         deferred: None,
         updates,
+        locator_until,
+        is_deprecated,
     })
 }
 
@@ -227,6 +236,17 @@ fn write_task(w: &mut Writer, task: &Task) {
             w.u8(reg_type.0);
             write_channels(w, channels);
         }
+        Task::Locate { address } => {
+            w.u8(4);
+            write_address(w, SocketAddr::new(*address, 0));
+        }
+        Task::Verify(Verification { nonce, candidate, .. }) => {
+            w.u8(5);
+            w.slice(nonce);
+            write_path(w, &candidate.path);
+            w.u8(candidate.is_listed.into());
+            write_option(w, candidate.until.as_ref(), |w, until| w.u64(until.as_micros()));
+        }
     }
 }
 
@@ -240,6 +260,16 @@ fn read_task(r: &mut Reader<'_>) -> Result<Task, DecodeError> {
             channels: read_channels(r)?,
         }),
         3 => Task::Revoke { reg_type: RegType(r.u8("reg type")?), channels: read_channels(r)? },
+        4 => Task::Locate { address: read_address(r)?.ip() },
+        5 => Task::Verify(Verification {
+            nonce: r.array("nonce")?,
+            candidate: Candidate {
+                path: read_path(r)?,
+                is_listed: read_bool(r, "listed")?,
+                until: read_option(r, read_time)?,
+            },
+            announcement: None,
+        }),
         value => return Err(DecodeError::Value { field: "task", value: value.into() }),
     })
 }

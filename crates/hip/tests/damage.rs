@@ -133,7 +133,19 @@ fn close(pair: &mut Pair) {
     pair.member.host.close(pair.now, pair.server.hit()).unwrap();
 }
 
-const SCENES: [Scene; 12] = [
+/// The member is at another address.
+fn move_away(pair: &mut Pair) {
+    let from = std::mem::replace(&mut pair.member.address, ([198, 51, 100, 7], 10500).into());
+    pair.member.host.readdress(pair.now, pair.server.hit(), from.ip(), pair.member.address.ip()).unwrap();
+}
+
+fn followed(pair: &mut Pair) -> bool {
+    let (member, server) = (pair.member.hit(), pair.server.hit());
+    let info = pair.server.host.association(&member).unwrap();
+    info.address == pair.member.address && pair.member.host.association(&server).is_some()
+}
+
+const SCENES: [Scene; 15] = [
     Scene { name: "I1", prepare: || base_exchange(1), succeeded: |pair| pair.keys_agree() },
     Scene { name: "R1", prepare: || base_exchange(2), succeeded: |pair| pair.keys_agree() },
     Scene { name: "I2", prepare: || base_exchange(3), succeeded: |pair| pair.keys_agree() },
@@ -168,6 +180,17 @@ const SCENES: [Scene; 12] = [
         prepare: || later(2, Towards::Server, revoke_one),
         succeeded: |pair| told(&mut pair.server, "revoke_acknowledged"),
     },
+    Scene {
+        name: "UPDATE move",
+        prepare: || later(1, Towards::Member, move_away),
+        succeeded: |pair| told(&mut pair.member, "move_acknowledged") && followed(pair),
+    },
+    Scene {
+        name: "UPDATE verification",
+        prepare: || later(2, Towards::Member, move_away),
+        succeeded: |pair| told(&mut pair.member, "move_acknowledged") && followed(pair),
+    },
+    Scene { name: "UPDATE verified", prepare: || later(3, Towards::Member, move_away), succeeded: followed },
     Scene {
         name: "CLOSE",
         prepare: || later(1, Towards::Member, close),
@@ -264,6 +287,9 @@ const UNCOVERED: &[Uncovered] = &[
     signature_padding_of("UPDATE acknowledgement"),
     signature_padding_of("UPDATE eviction"),
     signature_padding_of("UPDATE eviction acknowledgement"),
+    signature_padding_of("UPDATE move"),
+    signature_padding_of("UPDATE verification"),
+    signature_padding_of("UPDATE verified"),
     signature_padding_of("CLOSE"),
     signature_padding_of("CLOSE_ACK"),
     signature_padding_of("NOTIFY"),

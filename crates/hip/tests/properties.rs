@@ -8,16 +8,16 @@ use claviger_crypto::sign::PublicKey;
 use claviger_group::{Channel, GroupId, Role, id::IdType};
 use claviger_hip::{
     iana::{
-        CertType, ChannelStatus, CipherId, DhGroup, EspSuite, NotifyType, PacketType, ParameterType,
-        RegFailure, RegType,
+        CertType, ChannelStatus, CipherId, DhGroup, EspSuite, LocatorType, NotifyType, PacketType,
+        ParameterType, RegFailure, RegType, TrafficType,
     },
     rules,
     wire::{
         Ack, Cert, Controls, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned,
         EchoResponseSigned, EchoResponseUnsigned, Encrypted, EspInfo, EspTransform, HipCipher, HipMac,
-        HipMac2, HipSignature, HipSignature2, HitSuiteList, Lifetime, McastChannel, Notification, Packet,
-        PacketBuilder, Parameter, Parameters, Puzzle, R1Counter, RegFailed, RegInfo, RegRequest, RegResponse,
-        Seq, Solution, TransportFormatList,
+        HipMac2, HipSignature, HipSignature2, HitSuiteList, Lifetime, Locator, LocatorSet, LocatorValue,
+        McastChannel, Notification, Packet, PacketBuilder, Parameter, Parameters, Puzzle, R1Counter,
+        RegFailed, RegInfo, RegRequest, RegResponse, Seq, Solution, TransportFormatList,
     },
 };
 use claviger_identity::{DomainIdentifier, HiAlgorithm, Hit, HostId};
@@ -91,6 +91,27 @@ fn mcast_channel() -> impl Strategy<Value = McastChannel> {
     )
 }
 
+fn locator() -> impl Strategy<Value = Locator> {
+    let address = any::<std::net::IpAddr>().prop_map(|address| address.to_canonical());
+    let other = (2..=255u8, vec(any::<u32>(), 0..6)).prop_map(|(locator_type, words)| {
+        let octets = words.into_iter().flat_map(u32::to_be_bytes).collect();
+        LocatorValue::Other { locator_type: LocatorType(locator_type), octets }
+    });
+    let value = prop_oneof![
+        address.clone().prop_map(LocatorValue::Address),
+        (any::<u32>(), address).prop_map(|(spi, address)| LocatorValue::Esp { spi, address }),
+        other,
+    ];
+    (any::<u8>(), any::<bool>(), 1..=u32::MAX, value).prop_map(
+        |(traffic_type, preferred, lifetime, value)| Locator {
+            traffic_type: TrafficType(traffic_type),
+            preferred,
+            lifetime,
+            value,
+        },
+    )
+}
+
 proptest! {
     #[test]
     fn numbers_and_lists_survive(
@@ -112,6 +133,11 @@ proptest! {
         survives(TransportFormatList(long_list.iter().copied().map(ParameterType).collect()))?;
         survives(EspTransform(long_list.into_iter().map(EspSuite).collect()))?;
         survives(EspInfo { keymat_index: index, old_spi: id, new_spi: spi })?;
+    }
+
+    #[test]
+    fn locators_survive(locators in vec(locator(), 0..=16)) {
+        survives(LocatorSet(locators))?;
     }
 
     #[test]
@@ -264,6 +290,7 @@ fn interpret(octets: &[u8]) {
     one::<HipCipher>(octets);
     one::<HipSignature>(octets);
     one::<HostId>(octets);
+    one::<LocatorSet>(octets);
     one::<McastChannel>(octets);
     one::<Notification>(octets);
     one::<Puzzle>(octets);

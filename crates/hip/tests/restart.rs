@@ -112,9 +112,67 @@ fn a_snapshot_is_refused_by_others_and_when_it_is_cut() {
         assert!(pair.server.host.restore(START, &snapshot.expose()[..length]).is_err(), "cut at {length}");
     }
     let mut later = snapshot.expose().to_vec();
-    later[0] = 2;
+    later[0] = 3;
     assert!(pair.server.host.restore(START, &later).is_err(), "another version");
     assert!(pair.server.host.snapshot(&Hit::NULL).is_none());
+}
+
+/// The server, or the member, is killed after each packet of a move.
+#[test]
+fn a_move_survives_a_kill_at_any_packet() {
+    for server_dies in [true, false] {
+        for kill_at in 0..8 {
+            let (member_config, server_config) = (member_config(), server_config());
+            let mut pair = Pair::new(member_config.clone(), server_config.clone());
+            pair.establish(Some(join(&["one"])));
+            let (member, server) = (pair.member.hit(), pair.server.hit());
+            let away = ([198, 51, 100, 7], 10500).into();
+            let from = std::mem::replace(&mut pair.member.address, away);
+            pair.member.host.readdress(pair.now, server, from.ip(), away.ip()).unwrap();
+            let mut packets = 0;
+            for _ in 0..20 {
+                for transmit in pair.member.transmits() {
+                    pair.deliver(member, &transmit);
+                    packets += 1;
+                    match (packets == kill_at, server_dies) {
+                        (true, true) => restart(&mut pair.server, &server_config, &member, pair.now, 300),
+                        (true, false) => restart(&mut pair.member, &member_config, &server, pair.now, 301),
+                        _ => {}
+                    }
+                }
+                for transmit in pair.server.transmits() {
+                    packets += 1;
+                    match (packets == kill_at, server_dies) {
+                        (true, true) => restart(&mut pair.server, &server_config, &member, pair.now, 302),
+                        _ => pair.deliver(server, &transmit),
+                    }
+                }
+                pair.now = pair.now + Duration::from_millis(600);
+                pair.member.host.handle_timeout(pair.now);
+                pair.server.host.handle_timeout(pair.now);
+            }
+            let info = pair.server.host.association(&member).unwrap();
+            assert_eq!(info.address, away, "killed at {kill_at}, server {server_dies}");
+        }
+    }
+}
+
+/// What the first version of the format held is taken up: it ends before the peer's locator.
+#[test]
+fn a_snapshot_of_the_first_version_is_read() {
+    let mut pair = Pair::default_pair();
+    pair.establish(Some(join(&["one"])));
+    let member = pair.member.hit();
+    let snapshot = pair.server.host.snapshot(&member).unwrap().expose().to_vec();
+    let cookies = pair.server.host.registration_sa(&member, GDOI).unwrap().cookies;
+    // PRK, of SHA-384, stands last; before it "no end of the lifetime" and "not deprecated".
+    let prk = snapshot.len() - 48;
+    assert_eq!(snapshot[prk - 2..prk], [0, 0]);
+    let mut first = [&snapshot[..prk - 2], &snapshot[prk..]].concat();
+    first[0] = 1;
+    assert_eq!(pair.server.host.restore(pair.now, &first), Ok(member));
+    assert_eq!(pair.server.host.registration_sa(&member, GDOI).unwrap().cookies, cookies);
+    assert_eq!(pair.server.host.snapshot(&member).unwrap().expose(), snapshot);
 }
 
 /// Something that one of two sides begins.
@@ -133,11 +191,16 @@ fn every_change_of_what_is_stored_is_told() {
         let now = pair.server.host.snapshot(&member).map(|snapshot| snapshot.expose().to_vec());
         assert!(stored == now, "{what}");
     };
-    let steps: [(&str, Step); 5] = [
+    let steps: [(&str, Step); 6] = [
         ("connect", |pair| pair.connect(Some(join(&["one"])))),
         ("request", |pair| pair.member.host.request(pair.now, pair.server.hit(), join(&["two"])).unwrap()),
         ("revoke", |pair| {
             pair.server.host.revoke(pair.now, pair.member.hit(), GDOI, vec![group("one", HOUR)]).unwrap();
+        }),
+        ("move", |pair| {
+            let from = std::mem::replace(&mut pair.member.address, ([198, 51, 100, 7], 10500).into());
+            let to = pair.member.address.ip();
+            pair.member.host.readdress(pair.now, pair.server.hit(), from.ip(), to).unwrap();
         }),
         ("leave", |pair| {
             let leave = RegistrationRequest { reg_type: GDOI, lifetime: Duration::ZERO, channels: vec![] };

@@ -86,6 +86,9 @@ pub struct Places {
     pub application_port: u16,
     /// Where GROUPKEY-PUSHes go.
     pub push: Option<SocketAddr>,
+    /// Where GROUPKEY-PUSHes go besides that only members at this member's place need; the same as `push` if it is at
+    /// none, and `None` if the group has no places.
+    pub place: Option<SocketAddr>,
     /// The source of GROUPKEY-PUSHes, which members of source-specific channels join.
     pub push_source: Option<IpAddr>,
 }
@@ -114,6 +117,8 @@ pub enum PullReason {
     UnknownRekeySa,
     /// Data came under an unknown SPI.
     UnknownSpi,
+    /// The member's address changed, and with it perhaps its place.
+    AddressChanged,
 }
 
 impl PullReason {
@@ -126,6 +131,7 @@ impl PullReason {
             Self::SenderIdSpent => "sender_id_spent",
             Self::UnknownRekeySa => "unknown_rekey_sa",
             Self::UnknownSpi => "unknown_spi",
+            Self::AddressChanged => "address_changed",
         }
     }
 }
@@ -180,6 +186,10 @@ impl fmt::Display for Refusal {
             Self::Incompatible(PeerIncompatible { field: "SIG_ALGORITHM", value: 129..=255 }) => f.write_str(
                 "the group signs whole rekeys, an extension for private use: join without --standard-only",
             ),
+            Self::Incompatible(PeerIncompatible { field: "PLACE_DESTINATION" | "REKEY_FIRST", .. }) => f
+                .write_str(
+                    "the group's tree follows places, an extension for private use: join without --standard-only",
+                ),
             Self::Incompatible(PeerIncompatible { field, value }) => {
                 write!(f, "the group's policy needs {field} {value}, which is not known here")
             }

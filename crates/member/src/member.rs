@@ -132,6 +132,17 @@ impl Member {
         self.settle(now);
     }
 
+    /// Takes note that the host's address changed. Where a group's tree follows places, the key server learns of it by
+    /// the one PULL that follows, after a random delay.
+    pub fn address_changed(&mut self, now: Time) {
+        for subscription in self.subscriptions.values_mut() {
+            if subscription.places().is_some_and(|places| places.place.is_some()) {
+                subscription.repull.moved(now, &mut self.random);
+            }
+        }
+        self.settle(now);
+    }
+
     /// Takes in a datagram of HIP or ISAKMP. An error is for the log and was counted; nothing has changed.
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
         let result = match datagram.carriage {

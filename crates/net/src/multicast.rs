@@ -6,6 +6,7 @@ use std::{
     os::fd::AsFd,
 };
 
+use claviger_sansio::multicast::is_source_specific;
 use socket2::SockRef;
 
 use crate::{Interface, option};
@@ -43,17 +44,6 @@ impl Membership {
             return Ok(());
         };
         Err(io::Error::new(io::ErrorKind::InvalidInput, fault))
-    }
-}
-
-/// Says whether an address is reserved for source-specific multicast: 232.0.0.0/8 and ff3x::/32 (RFC 4607 §1).
-pub fn is_source_specific(group: IpAddr) -> bool {
-    match group {
-        IpAddr::V4(group) => group.octets()[0] == 232,
-        IpAddr::V6(group) => {
-            let segments = group.segments();
-            segments[0] & 0xfff0 == 0xff30 && segments[1] == 0
-        }
     }
 }
 
@@ -196,16 +186,6 @@ mod tests {
             ("ff35::8000:1", Some("2001:db8::1")),
         ] {
             assert_eq!(fault(group, source, 1), None, "{group} {source:?}");
-        }
-    }
-
-    #[test]
-    fn knows_the_source_specific_ranges() {
-        for group in ["232.0.0.1", "232.255.255.255", "ff30::1", "ff3e::8000:1", "ff35:0:1::"] {
-            assert!(is_source_specific(group.parse().unwrap()), "{group}");
-        }
-        for group in ["231.255.255.255", "233.0.0.0", "ff15::1", "ff35:1::1", "ff40::1"] {
-            assert!(!is_source_specific(group.parse().unwrap()), "{group}");
         }
     }
 }

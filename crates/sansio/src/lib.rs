@@ -12,12 +12,14 @@
 //! |---|---|
 //! | [`time`] | seconds that can be stored: time as an argument |
 //! | [`datagram`] | what arrives and what leaves, and by which carriage |
+//! | [`multicast`] | what a multicast address says by itself |
 //! | [`retransmit`] | when to send the same octets again, and when to give up |
 //! | [`durable`] | what must be written before anything is sent |
 //! | [`replay`] | which sequence numbers were seen |
 
 pub mod datagram;
 pub mod durable;
+pub mod multicast;
 pub mod replay;
 pub mod retransmit;
 pub mod time;

@@ -21,12 +21,12 @@ use std::{
 use claviger_api::Call;
 use claviger_crypto::{SystemRandom, provider};
 use claviger_gdoi::Extensions;
-use claviger_group::{GroupId, Role, channel::is_source_specific};
+use claviger_group::{GroupId, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
 use claviger_net::{Clock, Interface, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket};
-use claviger_sansio::{Carriage, RetransmitPolicy, Time};
+use claviger_sansio::{Carriage, RetransmitPolicy, Time, multicast::is_source_specific};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -263,7 +263,8 @@ impl MemberDaemon {
             Some(name) => Interface::by_name(name, "--interface")?,
             None => Interface::towards(places.channel.group(), "--interface")?,
         };
-        if let Some(push) = places.push {
+        let place = places.place.filter(|place| places.push != Some(*place));
+        for push in places.push.into_iter().chain(place) {
             let source = places.push_source.filter(|_| is_source_specific(push.ip()));
             let options = UdpOptions::new("--gdoi-port");
             let socket = UdpSocket::bind_group(push.ip(), push.port(), &interface, source, &options)?;

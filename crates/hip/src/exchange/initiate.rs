@@ -385,6 +385,8 @@ impl Initiation {
             services: offer.services.clone(),
             deferred: None,
             updates: Updates::default(),
+            locator_until: None,
+            is_deprecated: false,
         };
         let expect = ExpectR2 {
             counter: offer.counter,

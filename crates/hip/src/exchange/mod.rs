@@ -5,6 +5,7 @@
 //! | [`initiate`], [`offer`] | I1 and I2 sent, R1 and R2 awaited; what is taken of an R1 |
 //! | [`respond`] | I1 answered and forgotten, I2 verified, R2 sent |
 //! | [`update`] | UPDATE: registrations on a live association |
+//! | [`mobility`] | moves: LOCATOR_SET in UPDATE, and the proof that the peer is reached where it says |
 //! | [`close`] | CLOSE and CLOSE_ACK |
 //! | [`dispatch`] | which exchange a packet belongs to, and what its end means for the peer |
 //! | [`notify`] | NOTIFY, which reports and changes nothing |
@@ -12,6 +13,7 @@
 pub(crate) mod close;
 mod dispatch;
 pub(crate) mod initiate;
+pub(crate) mod mobility;
 pub(crate) mod notify;
 mod offer;
 pub(crate) mod respond;
@@ -28,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) random: Box<dyn Random>,
     pub(crate) out: Outbox,
     pub(crate) notifies: RateLimit,
+    pub(crate) probes: RateLimit,
     pub(crate) tickets: u64,
 }
 

@@ -1,6 +1,6 @@
 //! NOTIFY (RFC 7401 §5.3.6, §6.13): it reports, and changes nothing.
 
-use claviger_identity::HostId;
+use claviger_identity::{Hit, HostId};
 use claviger_sansio::Time;
 
 use crate::{
@@ -32,7 +32,9 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
             PeerMisbehaved::HitMismatch => Some(NotifyType::INVALID_HIT),
             PeerMisbehaved::ChannelTypeForeign
             | PeerMisbehaved::AnswerUnasked
+            | PeerMisbehaved::LocatorIllegal
             | PeerMisbehaved::RequestInAnswer
+            | PeerMisbehaved::SpiForeign
             | PeerMisbehaved::TransportNotOffered => Some(NotifyType::INVALID_SYNTAX),
             _ => None,
         },
@@ -42,15 +44,19 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
 
 /// Reports an error to who sent a packet, unless it was told enough within this second.
 pub(crate) fn send(shared: &mut Shared, now: Time, back: &Path, packet: &Packet<'_>, error: &Error) {
-    let Some(notify_type) = notify_type(error) else {
-        return;
-    };
+    if let Some(notify_type) = notify_type(error) {
+        report(shared, now, back, packet.sender(), &Notification::new(notify_type));
+    }
+}
+
+/// Reports something to a peer, unless it was told enough within this second.
+pub(crate) fn report(shared: &mut Shared, now: Time, back: &Path, peer: Hit, notification: &Notification) {
     if !shared.notifies.allow(now, back.remote.ip()) {
         return;
     }
     let identity = shared.config.identity.clone();
-    let mut builder = PacketBuilder::new(PacketType::NOTIFY, identity.hit(), packet.sender());
-    builder.add(&Notification::new(notify_type));
+    let mut builder = PacketBuilder::new(PacketType::NOTIFY, identity.hit(), peer);
+    builder.add(notification);
     // A report that cannot be signed is not sent.
     let signed = builder.sign(&identity).ok().and_then(|builder| builder.finish().ok());
     if let Some(octets) = signed {

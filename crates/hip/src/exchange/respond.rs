@@ -92,6 +92,8 @@ impl Acceptance {
                 services: None,
                 deferred: None,
                 updates: Updates::default(),
+                locator_until: None,
+                is_deprecated: false,
             },
             puzzle,
             deciding: Deciding::new(requests),

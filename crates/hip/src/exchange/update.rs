@@ -1,4 +1,4 @@
-//! UPDATE (RFC 7401 §5.3.5, §6.11, §6.12): registrations on a live association.
+//! UPDATE (RFC 7401 §5.3.5, §6.11, §6.12): registrations on a live association; moves are in [`super::mobility`].
 //!
 //! ```text
 //! UPDATE { SEQ, ENCRYPTED{ MCAST_CHANNEL... }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }      -->
@@ -9,22 +9,24 @@
 //! A host has one UPDATE of its own outstanding; others wait behind it. It processes the peer's in ascending order
 //! and keeps what it answered to the last, so that a repeated one changes nothing.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::IpAddr};
 
 use claviger_crypto::hash::HashAlgorithm;
+use claviger_identity::HostId;
 use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
+use claviger_wire::Encode;
 
 use crate::{
     association::{Association, Side},
     error::{ApiMisuse, Error, LimitError, PeerMisbehaved},
     event::{Event, Ticket},
-    exchange::Shared,
-    iana::{ChannelStatus, PacketType, RegType},
+    exchange::{Shared, mobility::Verification, notify},
+    iana::{ChannelStatus, NotifyType, PacketType, RegType},
     path::Path,
     registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest},
     wire::{
-        Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, McastChannel, Packet, PacketBuilder, RegFailed,
-        RegInfo, RegRequest, RegResponse, Seq,
+        Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, LocatorSet, McastChannel, Notification, Packet,
+        PacketBuilder, RegFailed, RegInfo, RegRequest, RegResponse, Seq,
     },
 };
 
@@ -41,10 +43,14 @@ pub(crate) enum Task {
     Announce,
     /// Answers the peer's request of this Update ID.
     Answer { to: u32, answers: Vec<RegistrationAnswer> },
+    /// Announces this host's address.
+    Locate { address: IpAddr },
     /// Asks the peer for a registration.
     Request(RegistrationRequest),
     /// Withdraws groups, or a whole type.
     Revoke { reg_type: RegType, channels: Vec<McastChannel> },
+    /// Makes sure that the peer is reached where it says.
+    Verify(Verification),
 }
 
 /// An own UPDATE that waits for its ACK.
@@ -65,12 +71,19 @@ pub(crate) struct Processed {
     pub(crate) answer: Vec<u8>,
 }
 
+/// The peer's UPDATE as it is to be acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) id: u32,
+    pub(crate) digest: [u8; 32],
+    /// What is to be echoed.
+    pub(crate) echo: Option<EchoRequestSigned>,
+}
+
 /// A request of the peer that is not answered yet.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    id: u32,
-    digest: [u8; 32],
-    echo: Option<EchoRequestSigned>,
+    received: Received,
     path: Path,
     deciding: Deciding,
 }
@@ -98,7 +111,28 @@ enum Content {
 
 impl Updates {
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.outgoing.as_ref().map(|outgoing| outgoing.retransmit.poll_timeout())
+        let outgoing = self.outgoing.as_ref()?;
+        let over = match &outgoing.task {
+            Task::Verify(verification) => verification.candidate.until,
+            _ => None,
+        };
+        over.into_iter().chain([outgoing.retransmit.poll_timeout()]).min()
+    }
+
+    /// Has what waits or is repeated leave from another address.
+    pub(crate) fn leave_from(&mut self, address: IpAddr) {
+        let outgoing = self.outgoing.iter_mut().map(|outgoing| &mut outgoing.path);
+        let asked = self.asked.iter_mut().map(|asked| &mut asked.path);
+        outgoing.chain(asked).for_each(|path| path.leave_from(address));
+    }
+
+    /// Remembers what was answered to the peer's UPDATE. One that is answered late changes nothing of those after it.
+    fn remember(&mut self, received: &Received, answer: &[u8]) {
+        let Received { id, digest, .. } = *received;
+        if id.wrapping_sub(self.expected_id) < 1 << 31 {
+            self.expected_id = id.wrapping_add(1);
+            self.processed = Some(Processed { id, digest, answer: answer.to_vec() });
+        }
     }
 
     /// Drops everything that waits.
@@ -213,22 +247,32 @@ impl Association {
             if !repeated {
                 self.verify_signature(packet)?;
             }
-            self.repeat(shared, back, id);
+            self.repeat(shared, now, back, packet, id)?;
             self.heard(now);
             return Ok(());
         }
         self.verify_signature(packet)?;
+        //= rfc8046#section-4.3
+        //# If the UPDATE includes the HOST_ID parameter, the receiving
+        //# host MUST verify that the HOST_ID corresponds to the HOST_ID that was
+        //# used to establish the HIP association
+        if packet.find::<HostId>()?.is_some_and(|host_id| host_id != self.host_id) {
+            return Err(PeerMisbehaved::HitMismatch.into());
+        }
         let channels = self.channels(packet)?;
         let echo = packet.find::<EchoRequestSigned>()?;
+        let announcement = self.read_locators(now, back, packet)?;
         let services = packet.find::<RegInfo>()?;
 
         let acknowledged = self.updates.outgoing.as_ref().is_some_and(|outgoing| acks.contains(&outgoing.id));
         if seq.is_none() && !acknowledged {
             return Err(PeerMisbehaved::AckUnasked.into());
         }
-        let answer = match &self.updates.outgoing {
-            Some(Outgoing { task: Task::Request(request), .. }) if acknowledged => {
-                registration::read_answer(packet, channels.clone(), request)?
+        let answer = match self.updates.outgoing.as_ref().filter(|_| acknowledged).map(|own| &own.task) {
+            Some(Task::Request(request)) => registration::read_answer(packet, channels.clone(), request)?,
+            Some(Task::Verify(verification)) => {
+                verification.check(back, packet)?;
+                None
             }
             _ => None,
         };
@@ -257,53 +301,87 @@ impl Association {
             self.tell_changed(shared);
             return Ok(());
         };
+        if let Some(announcement) =
+            announcement.as_ref().filter(|announced| !announced.unsupported.is_empty())
+        {
+            // RFC 8046 §5.3. Whatever else was announced counts.
+            let notify_type = NotifyType::LOCATOR_TYPE_UNSUPPORTED;
+            let data = LocatorSet(announcement.unsupported.clone()).to_octets();
+            notify::report(shared, now, back, self.peer, &Notification { notify_type, data });
+        }
+        let received = Received { id, digest, echo };
         match content {
             Content::Requests(requests) => {
                 // Who asks anew has the answer to what it asked before.
                 if matches!(&self.updates.outgoing, Some(Outgoing { task: Task::Answer { .. }, .. })) {
                     self.updates.outgoing = None;
                 }
+                if announcement.is_some() {
+                    self.supersede_verification();
+                }
                 let deciding = Deciding::new(requests);
-                self.updates.asked = Some(Asked { id, digest, echo, path: *back, deciding });
-                self.decide(shared, now)
+                self.updates.asked = Some(Asked { received, path: *back, deciding });
+                self.decide(shared, now)?;
+                return match &announcement {
+                    Some(announcement) => self.verify_later(shared, now, announcement),
+                    None => Ok(()),
+                };
             }
             Content::Revocations(revocations) => {
                 for (reg_type, channels) in revocations {
+                    // What gave way to a verification comes again under another Update ID.
+                    if !self.grants.contains_key(&(Side::Requester, reg_type)) {
+                        continue;
+                    }
                     if channels.is_empty() {
                         self.grants.remove(&(Side::Requester, reg_type));
                     }
                     shared.out.tell(Event::Revoked { peer: self.peer, reg_type, channels });
                 }
-                self.acknowledge(shared, back, id, digest, echo)?;
-                self.send_next(shared, now)
             }
-            Content::Nothing => {
-                self.acknowledge(shared, back, id, digest, echo)?;
-                self.send_next(shared, now)
-            }
+            Content::Nothing => {}
         }
+        let unacknowledged = match &announcement {
+            Some(announcement) => self.take_up_locators(shared, now, announcement, received)?,
+            None => Some(received),
+        };
+        if let Some(received) = unacknowledged {
+            self.acknowledge(shared, back, &received)?;
+        }
+        self.send_next(shared, now)
     }
 
     /// Sends the outstanding UPDATE again, or gives it up; returns whether the association is lost by that.
     pub(crate) fn handle_update_timeout(&mut self, shared: &mut Shared, now: Time) -> bool {
+        let is_over = |outgoing: &mut Outgoing| matches!(&outgoing.task, Task::Verify(verification) if verification.is_over(now));
+        if self.updates.outgoing.take_if(is_over).is_some() {
+            // What waits was built once before it was queued; a failure leaves it waiting.
+            let _ = self.send_next(shared, now);
+            self.tell_changed(shared);
+            return false;
+        }
         let Some(outgoing) = &mut self.updates.outgoing else {
             return false;
         };
         match outgoing.retransmit.handle_timeout(now) {
             Expiry::Pending => false,
             Expiry::Resend => {
-                shared.out.send(&outgoing.path, &outgoing.octets);
+                match outgoing.task {
+                    Task::Verify(_) => shared.probe(now, &outgoing.path, &outgoing.octets),
+                    _ => shared.out.send(&outgoing.path, &outgoing.octets),
+                }
                 false
             }
             Expiry::GiveUp => match outgoing.task {
-                Task::Request(_) | Task::Revoke { .. } => {
+                Task::Locate { .. } | Task::Request(_) | Task::Revoke { .. } => {
                     shared.out.tell(Event::Lost { peer: self.peer });
                     true
                 }
-                // RFC 7401 §5.3.5: a sender may choose not to care. The peer asks again if it wants the answer.
-                Task::Announce | Task::Answer { .. } => {
+                // RFC 7401 §5.3.5: a sender may choose not to care. The peer asks again if it wants the answer, and an
+                // address that was never verified is forgotten.
+                Task::Announce | Task::Answer { .. } | Task::Verify(_) => {
                     self.updates.outgoing = None;
-                    // What waits was built once before it was queued; a failure leaves it waiting.
+                    // As above.
                     let _ = self.send_next(shared, now);
                     self.tell_changed(shared);
                     false
@@ -317,9 +395,9 @@ impl Association {
     fn recognise(&self, id: u32, digest: &[u8; 32]) -> Result<Option<bool>, Error> {
         let ahead = id.wrapping_sub(self.updates.expected_id);
         if let Some(asked) = &self.updates.asked
-            && asked.id == id
+            && asked.received.id == id
         {
-            return Ok(Some(asked.digest == *digest));
+            return Ok(Some(asked.received.digest == *digest));
         }
         if let Some(processed) = &self.updates.processed
             && processed.id == id
@@ -334,10 +412,27 @@ impl Association {
     }
 
     /// Answers a repeated UPDATE as it was answered; one that is undecided waits.
-    fn repeat(&self, shared: &mut Shared, back: &Path, id: u32) {
-        if let Some(processed) = self.updates.processed.as_ref().filter(|processed| processed.id == id) {
-            shared.out.send(back, &processed.answer);
+    fn repeat(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        back: &Path,
+        packet: &Packet<'_>,
+        id: u32,
+    ) -> Result<(), Error> {
+        if self.updates.processed.as_ref().is_none_or(|processed| processed.id != id)
+            || self.repeat_verification(shared, now, back, packet)?
+        {
+            return Ok(());
         }
+        if let Some(processed) = &self.updates.processed {
+            // Whoever recorded it may send it again in anybody's name.
+            match back.remote == self.path.remote {
+                true => shared.out.send(back, &processed.answer),
+                false => shared.probe(now, back, &processed.answer),
+            }
+        }
+        Ok(())
     }
 
     /// Sorts what an UPDATE wants beyond its ACK.
@@ -364,7 +459,7 @@ impl Association {
         }
     }
 
-    /// Reads what a registrar withdraws: REG_RESPONSE for types that this host holds, and for each group lifetime zero.
+    /// Reads what a registrar withdraws: REG_RESPONSE, and for each group lifetime zero.
     fn revocations(&self, responses: &[RegResponse], channels: Vec<McastChannel>) -> Result<Content, Error> {
         let mut revocations = Vec::new();
         for response in responses {
@@ -373,8 +468,7 @@ impl Association {
                     channels.iter().filter(|channel| channel.reg_type == reg_type).cloned().collect();
                 let withdraws = own.iter().all(|channel| channel.lifetime.is_cancel())
                     && (!own.is_empty() || response.lifetime.is_cancel());
-                let held = self.grants.contains_key(&(Side::Requester, reg_type));
-                if !withdraws || !held {
+                if !withdraws {
                     return Err(PeerMisbehaved::AnswerUnasked.into());
                 }
                 revocations.push((reg_type, own));
@@ -401,7 +495,9 @@ impl Association {
                 self.apply(now, Side::Requester, &answer);
                 shared.out.tell(Event::Registered { peer: self.peer, answer });
             }
+            Task::Locate { .. } => shared.out.tell(Event::MoveAcknowledged { peer: self.peer }),
             Task::Revoke { .. } => shared.out.tell(Event::RevokeAcknowledged { peer: self.peer }),
+            Task::Verify(verification) => self.follow(shared, verification.candidate),
             Task::Announce | Task::Answer { .. } => {}
         }
     }
@@ -415,7 +511,7 @@ impl Association {
         if !asked.deciding.advance(shared, &asker) {
             return Ok(());
         }
-        let (to, answers) = (asked.id, asked.deciding.take_answers());
+        let (to, answers) = (asked.received.id, asked.deciding.take_answers());
         for answer in &answers {
             self.apply(now, Side::Registrar, answer);
         }
@@ -423,23 +519,15 @@ impl Association {
     }
 
     /// Acknowledges an UPDATE and remembers how.
-    fn acknowledge(
-        &mut self,
-        shared: &mut Shared,
-        back: &Path,
-        id: u32,
-        digest: [u8; 32],
-        echo: Option<EchoRequestSigned>,
-    ) -> Result<(), Error> {
+    fn acknowledge(&mut self, shared: &mut Shared, back: &Path, received: &Received) -> Result<(), Error> {
         let mut builder = PacketBuilder::new(PacketType::UPDATE, shared.config.identity.hit(), self.peer);
-        builder.add(&Ack(vec![id]));
-        if let Some(EchoRequestSigned(echo)) = echo {
-            builder.add(&EchoResponseSigned(echo));
+        builder.add(&Ack(vec![received.id]));
+        if let Some(EchoRequestSigned(echo)) = &received.echo {
+            builder.add(&EchoResponseSigned(echo.clone()));
         }
         let answer = self.finish(shared, &mut builder)?;
         shared.out.send(back, &answer);
-        self.updates.expected_id = id.wrapping_add(1);
-        self.updates.processed = Some(Processed { id, digest, answer });
+        self.updates.remember(received, &answer);
         self.tell_changed(shared);
         Ok(())
     }
@@ -455,15 +543,23 @@ impl Association {
         let id = self.updates.next_id;
         let octets = self.build(shared, id, &task)?;
         let mut path = self.path;
-        if let Task::Answer { to, .. } = &task
-            && let Some(asked) = self.updates.asked.take_if(|asked| asked.id == *to)
-        {
-            path = asked.path;
-            self.updates.expected_id = to.wrapping_add(1);
-            self.updates.processed =
-                Some(Processed { id: *to, digest: asked.digest, answer: octets.clone() });
+        match &task {
+            Task::Answer { to, .. } => {
+                if let Some(asked) = self.updates.asked.take_if(|asked| asked.received.id == *to) {
+                    path = asked.path;
+                    self.updates.remember(&asked.received, &octets);
+                }
+                shared.out.send(&path, &octets);
+            }
+            Task::Verify(verification) => {
+                path = verification.candidate.path;
+                if let Some(announcement) = &verification.announcement {
+                    self.updates.remember(announcement, &octets);
+                }
+                shared.probe(now, &path, &octets);
+            }
+            _ => shared.out.send(&path, &octets),
         }
-        shared.out.send(&path, &octets);
         self.updates.next_id = id.wrapping_add(1);
         let retransmit = Retransmit::new(shared.config.retransmit, now);
         self.updates.outgoing = Some(Outgoing { id, task, octets, path, retransmit });
@@ -471,10 +567,29 @@ impl Association {
     }
 
     /// Builds an own UPDATE.
-    fn build(&self, shared: &mut Shared, id: u32, task: &Task) -> Result<Vec<u8>, Error> {
+    pub(crate) fn build(&self, shared: &mut Shared, id: u32, task: &Task) -> Result<Vec<u8>, Error> {
         let mut builder = PacketBuilder::new(PacketType::UPDATE, shared.config.identity.hit(), self.peer);
+        if matches!(task, Task::Locate { .. } | Task::Verify(_))
+            && let Some(esp_info) = self.unchanged_esp()
+        {
+            builder.add(&esp_info);
+        }
+        if let Task::Locate { address } = task {
+            builder.add(&self.locator_set(*address));
+        }
         builder.add(&Seq(id));
         match task {
+            Task::Locate { .. } => {}
+            Task::Verify(Verification { nonce, announcement, .. }) => {
+                if let Some(announcement) = announcement {
+                    builder.add(&Ack(vec![announcement.id]));
+                }
+                builder.add(&EchoRequestSigned(nonce.to_vec()));
+                let echo = announcement.as_ref().and_then(|announcement| announcement.echo.clone());
+                if let Some(EchoRequestSigned(echo)) = echo {
+                    builder.add(&EchoResponseSigned(echo));
+                }
+            }
             Task::Announce => {
                 builder.add(&shared.config.reg_info());
             }
@@ -490,8 +605,8 @@ impl Association {
                 for failed in &failed {
                     builder.add(failed);
                 }
-                let asked = self.updates.asked.as_ref().filter(|asked| asked.id == *to);
-                if let Some(EchoRequestSigned(echo)) = asked.and_then(|asked| asked.echo.clone()) {
+                let asked = self.updates.asked.as_ref().filter(|asked| asked.received.id == *to);
+                if let Some(EchoRequestSigned(echo)) = asked.and_then(|asked| asked.received.echo.clone()) {
                     builder.add(&EchoResponseSigned(echo));
                 }
             }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod identity;
+mod mobility;
 mod replay_and_flood;
 #[path = "../support/mod.rs"]
 mod support;
@@ -318,9 +319,12 @@ const ATTACKS: &[(PeerMisbehaved, Attack)] = &[
     (PeerMisbehaved::CloseAckUnasked, close_ack_of_nothing),
     (PeerMisbehaved::DhDowngrade, downgrade_of_the_group_list),
     (PeerMisbehaved::DhGroupNotOffered, group_that_r1_did_not_carry),
+    (PeerMisbehaved::EchoElsewhere, mobility::echo_from_elsewhere),
+    (PeerMisbehaved::EchoForeign, mobility::echo_of_something_else),
     (PeerMisbehaved::EspSuiteNotOffered, esp_suite_that_was_not_offered),
     (PeerMisbehaved::HitMismatch, stolen_hit_in_i2),
     (PeerMisbehaved::HitMismatch, stolen_hit_in_r1),
+    (PeerMisbehaved::LocatorIllegal, mobility::multicast_locator),
     (PeerMisbehaved::NotForUs, packet_for_somebody_else),
     (PeerMisbehaved::OwnHit, reflection),
     (PeerMisbehaved::PublicValue, point_that_is_not_on_the_curve),
@@ -332,6 +336,7 @@ const ATTACKS: &[(PeerMisbehaved, Attack)] = &[
     (PeerMisbehaved::R2Unasked, r2_that_nobody_asked_for),
     (PeerMisbehaved::RequestInAnswer, request_inside_an_answer),
     (PeerMisbehaved::RequestOutstanding, second_request_before_the_answer),
+    (PeerMisbehaved::SpiForeign, mobility::locator_of_another_sa),
     (PeerMisbehaved::TransportNotOffered, transport_that_was_not_offered),
     (PeerMisbehaved::Unassociated, update_without_association),
     (PeerMisbehaved::UpdateAhead, update_far_ahead),

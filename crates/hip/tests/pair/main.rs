@@ -4,6 +4,7 @@
 
 mod edges;
 mod life;
+mod mobility;
 mod registration;
 #[path = "../support/mod.rs"]
 mod support;

@@ -314,6 +314,8 @@ pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
             Event::Closed { .. } => "closed",
             Event::Failed { .. } => "failed",
             Event::Lost { .. } => "lost",
+            Event::Moved { .. } => "moved",
+            Event::MoveAcknowledged { .. } => "move_acknowledged",
             Event::Changed { .. } => "changed",
             Event::Notified { .. } => "notified",
             _ => "other",

@@ -136,6 +136,10 @@ impl Gcks {
                 self.register(now, ticket, peer, &request, &security, fresh);
             }
             HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
+            HipEvent::Moved { peer, from, to } => {
+                *self.counters.entry("moves").or_default() += 1;
+                self.events.push_back(Event::Moved { hit: peer, from, to });
+            }
             HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
             _ => {}
         }

@@ -69,6 +69,8 @@ pub enum Event {
         /// What failed last.
         reason: String,
     },
+    /// The key server knows of this host's move.
+    Moved,
     /// The association was closed in good order.
     Closed,
 }
@@ -106,6 +108,8 @@ pub enum PullReason {
     Deleted,
     /// A lifetime nears its end and nothing new has come.
     LifetimeEnding,
+    /// The host is in another network, and may have missed rekeys on the way.
+    Moved,
     /// GROUPKEY-PUSH numbers were skipped.
     SequenceGap,
     /// The sender id's counter is nearly spent.
@@ -122,6 +126,7 @@ impl PullReason {
         match self {
             Self::Deleted => "deleted",
             Self::LifetimeEnding => "lifetime_ending",
+            Self::Moved => "moved",
             Self::SequenceGap => "sequence_gap",
             Self::SenderIdSpent => "sender_id_spent",
             Self::UnknownRekeySa => "unknown_rekey_sa",

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -129,6 +129,14 @@ impl Member {
         if !closes {
             self.events.push_back(Event::Closed);
         }
+        self.settle(now);
+    }
+
+    /// Says that this host's address towards the key server was `from` and is `to`. The key server is told, and the keys
+    /// are fetched again once it knows ([`Event::Moved`]).
+    pub fn readdress(&mut self, now: Time, from: IpAddr, to: IpAddr) {
+        // Without an association there is nothing to tell: the next one is made from the new address.
+        let _ = self.hip.readdress(now, self.server, from, to);
         self.settle(now);
     }
 

@@ -14,6 +14,7 @@ use crate::{
     Member,
     event::{Event, Refusal},
     member::Registration,
+    repull::Sign,
     subscription::Subscription,
 };
 
@@ -118,6 +119,7 @@ impl Member {
                     self.evicted(channel.group);
                 }
             }
+            HipEvent::MoveAcknowledged { .. } => self.moved(now),
             HipEvent::Closed { by_peer, .. } => self.closed(by_peer),
             HipEvent::Failed { reason, .. } => self.registration_failed(now, reason.to_string()),
             HipEvent::Lost { .. } => {
@@ -129,6 +131,14 @@ impl Member {
             }
             _ => {}
         }
+    }
+
+    /// Fetches every group's keys again, from the new address.
+    fn moved(&mut self, now: Time) {
+        for subscription in self.subscriptions.values_mut().filter(|s| s.granted_until.is_some()) {
+            subscription.repull.note(now, Sign::Moved, &mut self.random);
+        }
+        self.events.push_back(Event::Moved);
     }
 
     fn registered(&mut self, now: Time, answer: &RegistrationAnswer) {

@@ -43,6 +43,8 @@ const DOUBT_MAX: Duration = Duration::from_secs(60);
 pub(crate) enum Sign {
     /// The server deleted the SAs.
     Deleted,
+    /// The host is in another network; what it missed on the way it cannot know.
+    Moved,
     /// A rekey message skipped numbers: what was missed cannot be known, and only a PULL brings it.
     Gap,
     /// A rekey message brought a KEK in no array that this member can open: another message of that rekey may.
@@ -71,6 +73,7 @@ impl Sign {
     pub(crate) fn reason(self) -> PullReason {
         match self {
             Self::Deleted => PullReason::Deleted,
+            Self::Moved => PullReason::Moved,
             Self::Gap | Self::NotForUs | Self::TekAwaited(_) => PullReason::SequenceGap,
             Self::SenderIdSpent => PullReason::SenderIdSpent,
             Self::UnknownRekeySa(_) => PullReason::UnknownRekeySa,

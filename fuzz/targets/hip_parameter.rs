@@ -10,7 +10,7 @@ use claviger_hip::{
     wire::{
         Ack, Cert, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
         EchoResponseUnsigned, Encrypted, EspInfo, EspTransform, HipCipher, HipMac, HipMac2, HipSignature,
-        HipSignature2, HitSuiteList, McastChannel, Notification, Parameters, Puzzle, R1Counter, RegFailed,
+        HipSignature2, HitSuiteList, LocatorSet, McastChannel, Notification, Parameters, Puzzle, R1Counter, RegFailed,
         RegInfo, RegRequest, RegResponse, Seq, Solution, TransportFormatList,
     },
 };
@@ -50,6 +50,7 @@ const CHECKS: &[Check] = &[
     check::<EchoRequestUnsigned>,
     check::<EchoResponseUnsigned>,
     mcast_channel,
+    check::<LocatorSet>,
 ];
 
 fn check<P>(contents: &[u8])

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!           Sender                                                      Receiver (one of 100,000)
+//!   directory: what is whose  ── multicast ─────────────────────────►  knows what it needs
 //!   datagrams, some repair    ── multicast ─────────────────────────►  handle_datagram / handle_control
 //!   announcement              ── multicast ─────────────────────────►  draws a delay; reports unless others did
 //!   handle_report             ◄──────────────── unicast, suppressed ──  poll_report
@@ -15,7 +16,8 @@
 //! The design follows Yang, Li, Zhang and Lam ("Reliable group rekeying: a performance analysis", SIGCOMM 2001) and
 //! Zhang, Lam, Lee and Yang ("Protocol design for scalable and reliable group rekeying"): forward error correction
 //! over blocks of neighbouring datagrams, some of it sent unasked ([`Proactivity`]), rounds that answer the worst
-//! need reported, an early change to unicast. The code is RaptorQ, so there is no limit on repair symbols, and
+//! need reported, an early change to unicast. As their packets name the users whom they are for, directories here name
+//! the part of the group that each datagram is for. The code is RaptorQ, so there is no limit on repair symbols, and
 //! reports are suppressed by timers and by what the sender announces, as in NORM (RFC 5401).
 //!
 //! A receiver that hears nothing at all of a batch does not know of it. What tells it is the layer above: a gap in the
@@ -32,7 +34,7 @@
 //! | [`proactivity`] | how much repair goes out before anybody asks |
 //! | [`backoff`] | when a receiver reports |
 //! | [`code`] | datagrams as symbols of the erasure code |
-//! | [`wire`] | repair, announcement, report |
+//! | [`wire`] | repair, announcement, directory, report |
 //! | [`seal`] | the seam to the layer that authenticates |
 //! | [`limits`], [`error`] | what is refused, and why |
 //!
@@ -46,7 +48,7 @@
 //! let (mut now, random) = (Time::from_secs(1), &mut SeededRandom::new(1));
 //! let id = BatchId { spi: [7; 16], first_sequence: 100 };
 //! let datagrams: Vec<Vec<u8>> = (1..=40).map(|octet| vec![octet; 1000]).collect();
-//! let batch = Batch { id, datagrams: datagrams.clone(), audience: Vec::new(), receivers: 1 };
+//! let batch = Batch { id, datagrams: datagrams.clone(), audience: Vec::new(), labels: Vec::new(), receivers: 1 };
 //! let unsealed = &mut |payloads| payloads;
 //! let mut sender =
 //!     Sender::new(SenderConfig::default(), batch, Proactivity::uniform(100), now, unsealed)?;

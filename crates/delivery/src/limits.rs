@@ -1,30 +1,34 @@
 //! The limits that bound memory and traffic, each with its reason.
 
 /// The most datagrams of one batch: 256 source blocks, which is what the eight bits of a source block number name
-/// (RFC 6330 section 3.2), of [`BLOCK_SYMBOLS_MAX`] each. A longer rekey is several batches.
-pub const DATAGRAMS_MAX: usize = BLOCKS_MAX * BLOCK_SYMBOLS_MAX;
+/// (RFC 6330 section 3.2), of [`BLOCK_DATAGRAMS_MAX`] each. A longer rekey is several batches.
+pub const DATAGRAMS_MAX: usize = BLOCKS_MAX * BLOCK_DATAGRAMS_MAX;
 
 /// The most source blocks of one batch.
 pub const BLOCKS_MAX: usize = 256;
 
 /// The most datagrams of one source block, so that a report counts and names them in one octet each. Larger blocks
 /// would make repair less local and not noticeably more efficient.
-pub const BLOCK_SYMBOLS_MAX: usize = 255;
+pub const BLOCK_DATAGRAMS_MAX: usize = 255;
 
-/// The longest symbol in octets: what a jumbo frame carries. It bounds what a decoder pads short datagrams to.
-pub const SYMBOL_SIZE_MAX: usize = 9_216;
+/// What a datagram is padded to at most, in octets: what a jumbo frame carries. It bounds what a decoder works on.
+pub const PADDED_LEN_MAX: usize = 9_216;
 
-/// The alignment Al of symbols in octets (RFC 6330 section 4.3).
+/// The most source symbols that a datagram is cut into. A repair is an eighth of a datagram at least then, which
+/// leaves room for any signature; more would cost more to code and save nothing.
+pub const PARTS_MAX: usize = 8;
+
+/// The alignment Al of symbols in octets (RFC 6330 section 3.3.3).
 pub const SYMBOL_ALIGNMENT: usize = 4;
 
-/// The longest datagram of a batch in octets: a symbol less the two octets that tell the datagram's length.
-pub const DATAGRAM_LEN_MAX: usize = SYMBOL_SIZE_MAX - crate::code::LENGTH_LEN;
+/// The longest datagram of a batch in octets: what it is padded to less the two octets that tell its length.
+pub const DATAGRAM_LEN_MAX: usize = PADDED_LEN_MAX - crate::code::LENGTH_LEN;
 
 /// The encoding symbol ids of one block that a receiver looks at. No sender gets there: it would have sent a block
 /// two hundred times over.
 pub const SYMBOL_IDS_MAX: u32 = 1 << 16;
 
-/// The most repair symbols of one block in one round, as a multiple of its datagrams. Who needs more than this is
+/// The most repairs of one block in one round, as a multiple of those that make up for the whole block. Who needs more than this is
 /// better served by unicast, and a receiver that exaggerates cannot make the server send more.
 pub const REPAIR_FACTOR_MAX: usize = 2;
 
@@ -44,6 +48,12 @@ pub const UNICAST_DATAGRAMS_MAX: usize = 64;
 
 /// The most datagrams that wait to be sent by unicast.
 pub const UNICAST_QUEUE_MAX: usize = 1 << 20;
+
+/// The most labels of one datagram: more than any message has keys.
+pub const LABELS_MAX: usize = u8::MAX as usize;
+
+/// The most labels of one receiver: the levels of the highest tree.
+pub const RECEIVER_LABELS_MAX: usize = 32;
 
 /// The most announcements of one round. Each costs a signature; the first few suppress nearly all reports.
 pub const ANNOUNCEMENTS_MAX: u8 = 8;

@@ -1,11 +1,11 @@
 //! How much repair goes out before anybody asks.
 
 /// Classes of blocks by audience, two octaves of the number of receivers to a class, and by size, one octave of
-/// the number of datagrams to a class.
+/// the number of repairs that make up for a block to a class.
 const CLASSES: usize = 16 * SIZES;
 const SIZES: usize = 8;
 
-/// The most repair symbols sent unasked, in permille of the block's datagrams.
+/// The most repairs sent unasked, in permille of those that make up for the block.
 const EXTRA_PERMILLE_MAX: u32 = 1_500;
 
 /// The share of a class's blocks, as a divisor, that may go short without more being sent the next time: it is
@@ -16,11 +16,11 @@ const BLOCKS_SHORT_DIVISOR: usize = 4;
 /// not cost for long.
 const FORGOTTEN_DIVISOR: u32 = 16;
 
-/// The proactivity factor, learned from rekey to rekey: how many repair symbols are sent with the datagrams
+/// The proactivity factor, learned from rekey to rekey: how many repairs are sent with the datagrams
 /// themselves, before any report.
 ///
 /// It follows Zhang, Lam, Lee and Yang ("Protocol design for scalable and reliable group rekeying"), who raise
-/// their factor rho by what the reports of the first round still asked for, and lower it by one symbol when few
+/// their factor rho by what the reports of the first round still asked for, and lower it by one packet when few
 /// came. Here it is kept for each class of blocks of like audience and size: of a hundred thousand receivers that need
 /// the block with the tree's top some are always unlucky, of the thousand that need another block fewer are; and
 /// the three datagrams of a single departure say nothing about a block of sixty.
@@ -41,23 +41,24 @@ impl Default for Proactivity {
 pub struct Outcome {
     /// How many receivers need the block.
     pub audience: u32,
-    /// How many datagrams it has.
-    pub symbols: u16,
-    /// How many symbols more were asked for.
+    /// How many repairs make up for the whole of it.
+    pub repairs: u16,
+    /// How many more were asked for.
     pub missing: u16,
 }
 
 impl Proactivity {
-    /// Starts with `permille` repair symbols to a thousand datagrams in every class.
+    /// Starts with `permille` repairs to a thousand that make up for a block, in every class.
     pub fn uniform(permille: u32) -> Self {
         Self { extra_permille: [permille.min(EXTRA_PERMILLE_MAX); CLASSES] }
     }
 
-    /// Returns the repair symbols to send unasked with a block of `symbols` datagrams that `audience` receivers
+    /// Returns the repairs to send unasked with a block for which `repairs` make up, and which `audience` receivers
     /// need.
-    pub fn repairs(&self, audience: u32, symbols: u16) -> u16 {
-        let repairs = (u32::from(symbols) * self.extra_permille[class(audience, symbols)]).div_ceil(1_000);
-        u16::try_from(repairs).expect("a block has at most 255 symbols and half as many more in repair")
+    pub fn repairs(&self, audience: u32, repairs: u16) -> u16 {
+        let unasked = (u32::from(repairs) * self.extra_permille[class(audience, repairs)]).div_ceil(1_000);
+        u16::try_from(unasked)
+            .expect("2,040 repairs make up for the largest block, and half as many are added")
     }
 
     /// Learns from the reports of a first round.
@@ -73,8 +74,8 @@ impl Proactivity {
                 *extra = (*extra + decisive.div_ceil(2)).min(EXTRA_PERMILLE_MAX);
             } else {
                 let of_class = outcomes.iter().filter(|outcome| outcome.class() == number);
-                let one_symbol = of_class.map(|outcome| 1_000 / u32::from(outcome.symbols.max(1))).min();
-                let less = one_symbol.unwrap_or(0).max(*extra / FORGOTTEN_DIVISOR);
+                let one_repair = of_class.map(|outcome| 1_000 / u32::from(outcome.repairs.max(1))).min();
+                let less = one_repair.unwrap_or(0).max(*extra / FORGOTTEN_DIVISOR);
                 *extra = extra.saturating_sub(less);
             }
         }
@@ -83,16 +84,16 @@ impl Proactivity {
 
 impl Outcome {
     fn class(&self) -> usize {
-        class(self.audience, self.symbols)
+        class(self.audience, self.repairs)
     }
 
     fn missing_permille(&self) -> u32 {
-        (u32::from(self.missing) * 1_000).div_ceil(self.symbols.max(1).into())
+        (u32::from(self.missing) * 1_000).div_ceil(self.repairs.max(1).into())
     }
 }
 
-fn class(audience: u32, symbols: u16) -> usize {
-    let size = (symbols.max(1).ilog2() as usize).min(SIZES - 1);
+fn class(audience: u32, repairs: u16) -> usize {
+    let size = (repairs.max(1).ilog2() as usize).min(SIZES - 1);
     audience.max(1).ilog2() as usize / 2 * SIZES + size
 }
 
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     fn outcome(audience: u32, missing: u16) -> Outcome {
-        Outcome { audience, symbols: 32, missing }
+        Outcome { audience, repairs: 32, missing }
     }
 
     #[test]
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn a_small_batch_teaches_nothing_about_large_blocks() {
         let mut proactivity = Proactivity::default();
-        proactivity.learn(&[Outcome { audience: 1_000, symbols: 3, missing: 3 }]);
+        proactivity.learn(&[Outcome { audience: 1_000, repairs: 3, missing: 3 }]);
         assert_eq!(proactivity.repairs(1_000, 3), 2);
         assert_eq!(proactivity.repairs(1_000, 64), 0);
     }
@@ -138,8 +139,8 @@ mod tests {
     fn is_bounded_whatever_is_reported() {
         let mut proactivity = Proactivity::uniform(u32::MAX);
         for _ in 0..100 {
-            proactivity.learn(&[Outcome { audience: u32::MAX, symbols: 255, missing: u16::MAX }]);
+            proactivity.learn(&[Outcome { audience: u32::MAX, repairs: 2040, missing: u16::MAX }]);
         }
-        assert_eq!(proactivity.repairs(u32::MAX, 255), 383);
+        assert_eq!(proactivity.repairs(u32::MAX, 2040), 3060);
     }
 }

@@ -4,7 +4,7 @@ mod common;
 
 use claviger_crypto::SeededRandom;
 use claviger_delivery::{
-    BatchId, Error, Outgoing, Proactivity, Receiver, ReceiverConfig, ReceiverId, Sender, SenderConfig,
+    Batch, BatchId, Error, Outgoing, Proactivity, Receiver, ReceiverConfig, ReceiverId, Sender, SenderConfig,
     limits::REPAIR_FACTOR_MAX,
     seal::Authentic,
     sender::Event,
@@ -79,7 +79,7 @@ fn a_damaged_symbol_taken_for_authentic_is_found_out_and_thrown_away() {
             _ => None,
         })
         .collect();
-    let size = repairs[0].symbol.len();
+    let size = repairs[0].symbols.len();
     // In the middle it changes the datagram, which the layer above refuses; at both ends it is seen at once.
     for position in [0, 30, size - 1] {
         let mut receiver = Receiver::new(ReceiverConfig::default(), ID, now);
@@ -87,7 +87,7 @@ fn a_damaged_symbol_taken_for_authentic_is_found_out_and_thrown_away() {
             receiver.handle_datagram(now, index as u16, COUNT as u16, datagram).unwrap();
         }
         let mut damaged = repairs[0].clone();
-        damaged.symbol[position] ^= 0x5a;
+        damaged.symbols[position] ^= 0x5a;
         let taken = receiver.handle_control(now, Authentic::verified(&damaged.to_octets()), random);
         match receiver.poll_recovered() {
             Some(recovered) => {
@@ -255,9 +255,14 @@ fn impossible_batches_and_configurations_are_refused() {
     let mut uneven = batch(&octets, 1);
     uneven.audience = vec![1];
     assert_eq!(new(sound, uneven), Some(Error::Config));
+    for labels in [vec![vec![1]], vec![vec![1], vec![2, 1], vec![]], vec![(0..300).collect(), vec![], vec![]]]
+    {
+        let uneven = Batch { labels, ..batch(&octets, 1) };
+        assert_eq!(new(sound, uneven), Some(Error::Config));
+    }
     for config in [
-        SenderConfig { block_symbols: 0, ..sound },
-        SenderConfig { block_symbols: 256, ..sound },
+        SenderConfig { block_datagrams: 0, ..sound },
+        SenderConfig { block_datagrams: 256, ..sound },
         SenderConfig { rounds: 0, ..sound },
         SenderConfig { window: std::time::Duration::from_secs(70), ..sound },
         SenderConfig { quantile_permille: 0, ..sound },

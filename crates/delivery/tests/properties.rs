@@ -24,13 +24,16 @@ proptest! {
         seed: u64,
         keep in prop::collection::vec(any::<bool>(), 80),
         skip in 0u32..500,
+        repair_len_max in 100usize..400,
     ) {
         let datagrams = datagrams(count, &mut SeededRandom::new(seed));
         let longest = datagrams.iter().map(Vec::len).max().unwrap();
-        let shape = Shape::divide(count, longest, 255).unwrap();
+        let shape = Shape::divide(count, longest, 255, repair_len_max).unwrap();
         let kept: Vec<_> = (0..count).filter(|index| keep[*index]).collect();
         let encoder = BlockEncoder::new(&shape, 0, &datagrams);
-        let repairs: Vec<_> = encoder.repair(skip, (count - kept.len()) as u32 + 2).collect();
+        let lost = (count - kept.len()) * usize::from(shape.parts());
+        let repairs = lost.div_ceil(shape.bundle().into()) as u32 + 2;
+        let repairs: Vec<_> = encoder.repair(skip, repairs).collect();
         let sources = kept.iter().map(|index| (*index as u8, &datagrams[*index][..]));
         let repairs = repairs.iter().map(|(id, octets)| (*id, &octets[..]));
         // With two more than K symbols about one case in a million fails; none of these seeds is known to.
@@ -42,13 +45,13 @@ proptest! {
     #[test]
     fn a_receiver_hands_out_the_batch_s_own_octets(
         count in 1usize..100,
-        block_symbols in 1u16..50,
+        block_datagrams in 1u16..50,
         seed: u64,
         order in prop::collection::vec((any::<u16>(), any::<bool>()), 250),
         buffer in 0usize..40_000,
     ) {
         let octets = datagrams(count, &mut SeededRandom::new(seed));
-        let config = SenderConfig { block_symbols, pace: std::time::Duration::ZERO, ..SenderConfig::default() };
+        let config = SenderConfig { block_datagrams, pace: std::time::Duration::ZERO, ..SenderConfig::default() };
         let seal = &mut unsealed;
         let mut sender =
             Sender::new(config, batch(&octets, 1), Proactivity::uniform(500), START, seal).unwrap();
@@ -82,9 +85,9 @@ proptest! {
 
     /// The first round carries every datagram once, and no two repairs are the same symbol.
     #[test]
-    fn a_round_carries_every_datagram_once(count in 1usize..200, block_symbols in 1u16..70, permille in 0u32..900) {
+    fn a_round_carries_every_datagram_once(count in 1usize..200, block_datagrams in 1u16..70, permille in 0u32..900) {
         let octets = datagrams(count, &mut SeededRandom::new(1));
-        let config = SenderConfig { block_symbols, pace: std::time::Duration::ZERO, ..SenderConfig::default() };
+        let config = SenderConfig { block_datagrams, pace: std::time::Duration::ZERO, ..SenderConfig::default() };
         let seal = &mut unsealed;
         let mut sender =
             Sender::new(config, batch(&octets, 1), Proactivity::uniform(permille), START, seal).unwrap();

@@ -10,7 +10,7 @@ use claviger_delivery::{
     code::BlockEncoder,
     receiver::Event,
     seal::Authentic,
-    wire::{Announcement, Entry, Heard, Repair, Report},
+    wire::{Announcement, Directory, Entry, Heard, Repair, Report},
 };
 use claviger_sansio::Time;
 use claviger_wire::{Decode, Encode};
@@ -32,8 +32,8 @@ impl Bench {
     fn new(lost: &[u16]) -> Self {
         let octets = datagrams(COUNT.into(), &mut SeededRandom::new(1));
         let longest = octets.iter().map(Vec::len).max().expect("there are datagrams");
-        let shape = Shape::divide(COUNT.into(), longest, 20).expect("the batch is sound");
-        let mut receiver = Receiver::new(ReceiverConfig::default(), ID, START);
+        let shape = Shape::divide(COUNT.into(), longest, 20, 1_000).expect("the batch is sound");
+        let mut receiver = Receiver::new(ReceiverConfig::default(), ID, START).with_labels([3, 1_000]);
         for index in (0..COUNT).filter(|index| !lost.contains(index)) {
             let octets = &octets[usize::from(index)];
             receiver.handle_datagram(START, index, COUNT, octets).expect("it is the batch's");
@@ -50,11 +50,19 @@ impl Bench {
         assert_eq!(taken, Ok(()));
     }
 
+    /// Says that each datagram from `first` on has its index as its label.
+    fn tell(&mut self, first: u16, last: u16) {
+        let labels = (first..=last).map(|index| vec![index.into()]).collect();
+        let message = Directory { batch: ID, round: 1, shape: self.shape, first, labels }.to_octets();
+        let taken = self.receiver.handle_control(self.now, Authentic::verified(&message), &mut self.random);
+        assert_eq!(taken, Ok(()));
+    }
+
     fn repair(&mut self, round: u8, block: u8, count: u32) {
         let first = usize::from(self.shape.first(block));
-        let datagrams = &self.octets[first..first + usize::from(self.shape.symbols(block))];
-        for (symbol_id, symbol) in BlockEncoder::new(&self.shape, block, datagrams).repair(0, count) {
-            let repair = Repair { batch: ID, round, shape: self.shape, block, symbol_id, symbol };
+        let datagrams = &self.octets[first..first + usize::from(self.shape.datagrams_of(block))];
+        for (symbol_id, symbols) in BlockEncoder::new(&self.shape, block, datagrams).repair(0, count) {
+            let repair = Repair { batch: ID, round, shape: self.shape, block, symbol_id, symbols };
             let message = repair.to_octets();
             let _ = self.receiver.handle_control(self.now, Authentic::verified(&message), &mut self.random);
         }
@@ -142,6 +150,15 @@ fn says_so_when_the_batch_cannot_help() {
 }
 
 #[test]
+fn what_no_directory_speaks_of_may_be_wanted() {
+    let mut bench = Bench::new(&[3, 25]);
+    bench.announce(1, false, &[]);
+    bench.tell(0, 20);
+    let entries = bench.wait(Duration::from_secs(1)).pop().expect("something is missing").entries;
+    assert_eq!(entries.len(), 2, "{entries:?}");
+}
+
+#[test]
 fn keeps_only_what_helps_with_what_is_wanted() {
     let mut bench = Bench::new(&[3, 25]);
     let all: usize = bench.octets.iter().map(Vec::len).sum();
@@ -150,8 +167,11 @@ fn keeps_only_what_helps_with_what_is_wanted() {
     let (lost_3, lost_25) = (lost(3), lost(25));
     assert_eq!(bench.receiver.buffered_octets(), all - lost_3 - lost_25);
     bench.announce(1, false, &[]);
-    bench.receiver.want(&[3..=3]).expect("nothing can be recovered yet");
+    bench.tell(0, 30);
     assert_eq!(bench.receiver.buffered_octets(), first_block - lost_3);
+    let mut reports = bench.wait(Duration::from_secs(1));
+    let entries = reports.pop().expect("something is missing").entries;
+    assert_eq!(entries, [Entry { block: 0, first: 3, last: 3, missing: 1 }], "the other loss is not its own");
     bench.repair(2, 1, 3);
     assert_eq!(bench.receiver.poll_recovered(), None, "the other block is not wanted");
     assert_eq!(bench.receiver.buffered_octets(), first_block - lost_3);

@@ -20,7 +20,11 @@ use claviger_delivery::{
     Batch, BatchId, Error, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, Traffic,
     limits::UNICAST_DATAGRAMS_MAX, seal::Seal, sender::Event, wire::Report,
 };
-use claviger_gdoi::{limits::COPIED_BATCH_MAX, push::seal_controls};
+use claviger_gdoi::{
+    limits::COPIED_BATCH_MAX,
+    lkh_32::NodeId,
+    push::{control_room, seal_controls},
+};
 use claviger_group::{CookiePair, GroupId};
 use claviger_identity::Hit;
 use claviger_sansio::{
@@ -30,14 +34,14 @@ use claviger_sansio::{
 use claviger_wire::Decode;
 
 use crate::{
-    group::Group,
+    group::{Group, update::UDP_LEN},
     groups::Groups,
     push_queue::{QueuedPush, SPACING_MIN},
     record,
 };
 
-/// How many controls share a signature. More would make their branches longer: with four, a repair of a message that
-/// fills 1,280 octets stays within the 1,500 of Ethernet.
+/// How many controls share a signature. Twice as many would halve the cost of signing, which is small already, and spend
+/// 32 octets more on each, for its branch.
 const CONTROLS_SHARING: usize = 4;
 
 /// How many deliveries run at once: each holds its messages. What exceeds it goes out in plain copies.
@@ -111,7 +115,7 @@ impl Seal for Controls<'_> {
     fn seal(&mut self, payloads: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         let sealed = payloads.chunks(CONTROLS_SHARING).map(|controls| {
             seal_controls(self.spi, controls, self.signing_key)
-                .expect("the group's key signs, and symbols have the length of messages")
+                .expect("the group's key signs, and controls have the room that was found for them")
         });
         sealed.flatten().collect()
     }
@@ -236,13 +240,19 @@ impl Delivery {
         proactivity: Proactivity,
     ) -> Option<Self> {
         let envelope = Transmit { payload: Vec::new(), ..pushes.first()?.transmit.clone() };
+        let control_len_max = control_room(UDP_LEN, group.signing_key.public(), CONTROLS_SHARING).ok()??;
+        let receivers = group.members.len() as u32;
+        // Who is told nothing of a message may need it.
+        let is_told = pushes.iter().any(|push| !push.audience.is_empty());
+        let told = || pushes.iter().filter(|_| is_told);
         let batch = Batch {
             id: BatchId { spi: span.spi.0, first_sequence: span.first },
             datagrams: pushes.iter().map(|push| push.transmit.payload.clone()).collect(),
-            audience: Vec::new(),
-            receivers: group.members.len() as u32,
+            audience: told().map(|push| members_below(&push.audience, group).min(receivers)).collect(),
+            labels: told().map(|push| push.audience.clone()).collect(),
+            receivers,
         };
-        let config = SenderConfig { pace: SPACING_MIN, ..SenderConfig::default() };
+        let config = SenderConfig { pace: SPACING_MIN, control_len_max, ..SenderConfig::default() };
         let seal = &mut Controls { spi: span.spi, signing_key: &group.signing_key };
         let sender = Sender::new(config, batch, proactivity, start, seal).ok()?;
         Some(Self {
@@ -261,10 +271,11 @@ impl Delivery {
         })
     }
 
-    /// Says how long the first round takes: the messages, the repairs sent unasked, an announcement.
+    /// Says how long the first round takes: the messages, the repairs sent unasked, the directories, an announcement.
     fn first_round(&self) -> Duration {
-        let repairs = u32::try_from(self.sender.traffic().repairs).expect("repairs are fewer than messages");
-        SPACING_MIN * (u32::from(self.sender.shape().datagrams()) + repairs + 1)
+        let Traffic { repairs, directories, .. } = self.sender.traffic();
+        let controls = u32::try_from(repairs + directories + 1).expect("limits bound what a round has");
+        SPACING_MIN * (u32::from(self.sender.shape().datagrams()) + controls)
     }
 
     fn is_of(&self, batch: BatchId) -> bool {
@@ -351,6 +362,7 @@ impl Delivery {
         for (counter, count) in [
             ("delivery_repairs", now.repairs - before.repairs),
             ("delivery_announcements", now.announcements - before.announcements),
+            ("delivery_directories", now.directories - before.directories),
             ("delivery_unicasts", now.unicasts - before.unicasts),
             ("delivery_reports", now.reports - before.reports),
             ("deliveries", u64::from(self.sender.has_ended())),
@@ -359,4 +371,11 @@ impl Delivery {
         }
         self.counted = now;
     }
+}
+
+/// Says how many members stand below some nodes, if all leaves are taken.
+fn members_below(nodes: &[u32], group: &Group) -> u32 {
+    let degree = u32::from(group.tree.degree().k());
+    let leaves = |node: &u32| degree.saturating_pow(NodeId(*node).level().into());
+    nodes.iter().map(leaves).fold(0, u32::saturating_add)
 }

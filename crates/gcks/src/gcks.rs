@@ -300,6 +300,12 @@ impl Gcks {
 
     /// Takes what a member misses of a rekey. What is refused is counted.
     pub(crate) fn handle_report(&mut self, now: Time, hit: Hit, route: Route, report: &[u8]) {
+        // What it asks for is much more than it says. It goes only where the member has been shown to be; elsewhere it
+        // gives up and pulls, which shows it.
+        if self.address(&hit) != Some(route.peer.ip()) {
+            *self.drops.entry("delivery_reports_elsewhere").or_default() += 1;
+            return;
+        }
         if let Err(error) = self.deliveries.handle_report(now, &self.groups, hit, route, report) {
             let counter = match error {
                 claviger_delivery::Error::Duplicate | claviger_delivery::Error::Stale => {

@@ -1,6 +1,6 @@
 //! Offers and downloads: the GDOI side of the key server.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use claviger_gdoi::{
     iana::NotifyType,
@@ -22,6 +22,9 @@ const OFFER_LIFETIME: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Pulls {
     offers: BTreeMap<PullId, Offer>,
+    /// Where the last PULL of a host has shown it to be, if that is not where its association is; none if nowhere. It
+    /// is forgotten with the association, and by a restart.
+    addresses: BTreeMap<Hit, Option<IpAddr>>,
 }
 
 struct Offer {
@@ -39,7 +42,16 @@ impl Gcks {
             GdoiEvent::PullRequested { pull, peer: PeerIdentity::Hit(hit), group, .. } => {
                 self.offer(now, pull, hit, group);
             }
-            GdoiEvent::PullConfirmed { pull, sender_ids, .. } => self.confirm(now, pull, sender_ids),
+            GdoiEvent::PullConfirmed {
+                pull,
+                peer: PeerIdentity::Hit(hit),
+                sender_ids,
+                proven_address,
+                ..
+            } => {
+                self.note_address(hit, proven_address);
+                self.confirm(now, pull, sender_ids);
+            }
             GdoiEvent::PullDeclined { pull, .. } => {
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
                 self.pulls.offers.remove(&pull);
@@ -51,6 +63,30 @@ impl Gcks {
             }
             _ => {}
         }
+    }
+
+    /// Notes where a PULL has shown a host to be.
+    fn note_address(&mut self, hit: Hit, proven: Option<IpAddr>) {
+        if proven.is_some() && proven == self.associated_address(&hit) {
+            self.pulls.addresses.remove(&hit);
+        } else {
+            self.pulls.addresses.insert(hit, proven);
+        }
+    }
+
+    /// Returns where a host has been shown to be: only there is it sent what it did not ask for with a round trip.
+    pub(crate) fn address(&self, hit: &Hit) -> Option<IpAddr> {
+        let noted = self.pulls.addresses.get(hit).copied();
+        noted.unwrap_or_else(|| self.associated_address(hit))
+    }
+
+    /// Forgets where a host was: its association has ended.
+    pub(crate) fn forget_address(&mut self, hit: &Hit) {
+        self.pulls.addresses.remove(hit);
+    }
+
+    fn associated_address(&self, hit: &Hit) -> Option<IpAddr> {
+        self.hip.association(hit).map(|association| association.address.ip())
     }
 
     /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer.

@@ -38,6 +38,8 @@ pub(crate) const SPACING_MIN: Duration = Duration::from_micros(500);
 pub(crate) struct QueuedPush {
     pub(crate) key: RecordKey,
     pub(crate) transmit: Transmit,
+    /// The node ids below which members need it; none if all may.
+    pub(crate) audience: Vec<u32>,
 }
 
 /// All copies that wait for their time.
@@ -95,7 +97,7 @@ impl PushQueue {
         };
         let (mut at, mut last) = (start, start);
         for (number, copy) in order {
-            let QueuedPush { key, transmit } = pushes[number].clone();
+            let QueuedPush { key, transmit, .. } = pushes[number].clone();
             self.copies.insert((at, self.serial), Copy { key, transmit, last: removes && copy == COPIES });
             self.serial += 1;
             last = at;

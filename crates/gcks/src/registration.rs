@@ -384,6 +384,7 @@ impl Gcks {
         if let Some(cookies) = self.cookies.remove(&hit) {
             self.gdoi.remove_registration(&cookies);
         }
+        self.forget_address(&hit);
         self.touch(hit);
     }
 

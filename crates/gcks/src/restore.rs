@@ -112,7 +112,10 @@ impl Gcks {
             pushes.entry(id).or_default().insert(order, (key.clone(), transmit));
         }
         for (id, queued) in pushes {
-            let queued = queued.into_values().map(|(key, transmit)| QueuedPush { key, transmit }).collect();
+            let queued = queued
+                .into_values()
+                .map(|(key, transmit)| QueuedPush { key, transmit, audience: Vec::new() })
+                .collect();
             let authentication = self.restored_group(record::PUSH, &id)?.policy.push_authentication;
             let quiet_at = self.push_queue.schedule(now, authentication, queued);
             self.restored_group(record::PUSH, &id)?.quiet_at = quiet_at;

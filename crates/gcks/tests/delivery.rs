@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use claviger_crypto::sign::{KeyAlgorithm, SigningKey};
 use claviger_delivery::wire::MessageType;
@@ -183,8 +183,60 @@ fn with_five_percent_of_loss_everybody_is_brought_up_to_date() {
         |octets: &[u8]| header::peek(octets).is_some_and(|(e, _)| e == ExchangeType::DELIVERY_CONTROL);
     let controls = rekey.network.wire.iter().filter(|sent| is_control(&sent.octets));
     let longest = controls.map(|sent| sent.octets.len()).max().unwrap();
-    assert!(longest <= 1_500 - 40 - 8, "{longest} octets are more than Ethernet carries over IPv6 and UDP");
+    assert!(longest <= 1_280 - 40 - 8, "{longest} octets are more than every IPv6 path carries");
     assert!(rekey.counter("delivery_repairs") > 0 && rekey.counter("delivery_reports") > 0);
+}
+
+#[test]
+fn members_ask_for_what_is_theirs_only() {
+    let mut rekey = Rekey::begin(18, 200);
+    let delivery = rekey.network.wire.len();
+    assert!(rekey.judged("20 % loss, what is asked for") <= PULLS_AT_A_FIFTH);
+    // One message in the reports of those that nobody repaired for is for them, and one or two above it.
+    let (reports, unicasts) = (rekey.counter("delivery_reports"), rekey.counter("delivery_unicasts"));
+    assert!(unicasts <= 3 * reports, "{unicasts} for {reports} reports");
+    let directories = |sent: &&Sent| {
+        let kind = sent.octets.get(Header::LEN + GENERIC_LEN..).and_then(MessageType::of);
+        header::peek(&sent.octets).is_some_and(|(e, _)| e == ExchangeType::DELIVERY_CONTROL)
+            && kind == Some(MessageType::Directory)
+    };
+    let directories = rekey.network.wire[delivery..].iter().filter(directories).count() as u64;
+    assert_eq!(rekey.counter("delivery_directories"), directories);
+    assert!(directories >= 2, "one at least, twice");
+}
+
+#[test]
+fn who_reports_from_where_it_was_never_seen_to_be_is_not_served_there() {
+    let mut rekey = Rekey::begin(19, 200);
+    rekey.network.passes = Some(Box::new(|sent| {
+        let exchange = header::peek(&sent.octets).map(|(exchange, _)| exchange);
+        let kind = sent.octets.get(Header::LEN + GENERIC_LEN..).and_then(MessageType::of);
+        (exchange, kind) != (Some(ExchangeType::DELIVERY_CONTROL), Some(MessageType::Repair))
+    }));
+    // A sixth of the members sends from other addresses than those that their associations and PULLs came from.
+    let moved: Vec<usize> = rekey.staying.iter().copied().step_by(6).collect();
+    for place in &moved {
+        let [_, _, c, d] = rekey.network.members[*place].address.octets();
+        rekey.network.members[*place].address = [203, 0, c, d].into();
+    }
+    let before = rekey.network.wire.len();
+    rekey.network.until(DELIVERED, |network| {
+        network.told.iter().any(|(_, e)| matches!(e, Event::Rekeyed(r) if r.departed > 0))
+    });
+    let group = rekey.group.clone();
+    for _ in 0..60 {
+        rekey.network.pass(SECOND);
+    }
+    assert!(laggards(&rekey.network, &group).is_empty(), "who is not served there pulls from there");
+    let pulls = rekey.pulls() - rekey.before;
+    assert!(pulls > 0 && pulls <= moved.len() as u64 + PULLS_AT_A_FIFTH, "{pulls} more PULLs");
+    let elsewhere = rekey.network.server.drops().get("delivery_reports_elsewhere").copied();
+    assert!(elsewhere.is_some_and(|reports| reports > 0), "{:?}", rekey.network.server.drops());
+    let is_push = |octets: &[u8]| header::peek(octets).is_some_and(|(e, _)| e == ExchangeType::GROUPKEY_PUSH);
+    let mut sent = rekey.network.wire[before..].iter().filter(|sent| is_push(&sent.octets));
+    let strange = sent.find(|sent| matches!(sent.destination.ip(), IpAddr::V4(ip) if ip.octets()[0] == 203));
+    assert!(strange.is_none(), "{strange:?}");
+    assert!(rekey.counter("delivery_unicasts") > 0, "others were served");
 }
 
 #[test]

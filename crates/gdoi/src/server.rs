@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use claviger_crypto::{
@@ -68,6 +68,8 @@ pub enum Event {
         group: GroupId,
         /// How many sender ids it requests; `None` if it says nothing.
         sender_ids: Option<u16>,
+        /// The address that message 3 came from, if message 2 was sent there and nowhere else: the peer is there.
+        proven_address: Option<IpAddr>,
     },
     /// The peer ended the exchange.
     PullDeclined {
@@ -101,6 +103,8 @@ struct Pull {
     /// Where the last message came from, and to which of our addresses.
     peer_address: SocketAddr,
     own_address: SocketAddr,
+    /// The address that every copy of message 1 came from, if it was one.
+    asked_from: Option<IpAddr>,
     message_1: Digest,
     resends: u32,
     deadline: Time,
@@ -300,6 +304,7 @@ impl Server {
             group: group.clone(),
             peer_address: datagram.source,
             own_address: datagram.destination,
+            asked_from: Some(datagram.source.ip()),
             message_1: self.digest(datagram.payload)?,
             resends: 0,
             deadline: now + EXCHANGE_LIFETIME,
@@ -354,6 +359,7 @@ impl Server {
         }
         pull.resends += 1;
         let (to, from) = (datagram.source, datagram.destination);
+        pull.asked_from = pull.asked_from.filter(|asked_from| *asked_from == to.ip());
         self.transmits.push_back(transmit(to, from, again));
         Ok(())
     }
@@ -370,6 +376,7 @@ impl Server {
                 cookies: pull.cookies,
                 group: pull.group.clone(),
                 sender_ids,
+                proven_address: pull.asked_from.filter(|asked_from| *asked_from == datagram.source.ip()),
             });
         }
     }

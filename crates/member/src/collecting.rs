@@ -7,15 +7,26 @@ use claviger_crypto::Random;
 use claviger_delivery::{
     BatchId, Error, Receiver, ReceiverConfig, Recovered, receiver::Event, seal::Authentic, wire::batch_of,
 };
-use claviger_gdoi::{limits::COPIED_BATCH_MAX, push::BatchPlace};
+use claviger_gdoi::{
+    limits::{BATCH_LEN, COPIED_BATCH_MAX},
+    push::BatchPlace,
+};
 use claviger_group::CookiePair;
 use claviger_sansio::Time;
+
+use crate::tree_keys::TreeKeys;
 
 /// The most batches that are collected at once: those of one rekey. Of a longer one other batches come too late.
 const BATCHES_MAX: usize = 64;
 
-/// The most octets kept of a batch: as many messages as share a signature, each with a repair of its own.
-const BATCH_OCTETS_MAX: usize = 1 << 20;
+/// The most octets kept of one batch: all of its messages but what repair makes up for, at 1,280 octets each, and as
+/// much as a half more, since what is too little for one block says nothing about another.
+const BATCH_OCTETS_MAX: usize = BATCH_LEN * 1_280 * 3 / 2;
+
+/// The most octets kept of all batches that are collected at once, eight batches in full. Who has heard what is whose
+/// keeps the few blocks of each rekey that its own messages are in, some hundreds of kilobytes; who has not fills this
+/// with the first batches, and is served alone what it lacks of the others.
+const OCTETS_MAX: usize = 8 * BATCH_OCTETS_MAX;
 
 /// The most messages that wait for the KEK that is being collected: the TEK's, those of a short rekey that follows, and
 /// some that forgers put among them. They are not verified yet.
@@ -47,15 +58,23 @@ pub(crate) fn is_delivered(place: &BatchPlace) -> bool {
 }
 
 impl Collecting {
-    /// Takes a verified message.
-    pub(crate) fn take(&mut self, now: Time, spi: CookiePair, place: BatchPlace, datagram: &[u8]) {
-        if let Some(receiver) = self.receiver(now, BatchId { spi: spi.0, first_sequence: place.first }) {
+    /// Takes a verified message. `tree` is what the member holds, which says what concerns it.
+    pub(crate) fn take(
+        &mut self,
+        now: Time,
+        spi: CookiePair,
+        place: BatchPlace,
+        tree: Option<&TreeKeys>,
+        datagram: &[u8],
+    ) {
+        let batch = BatchId { spi: spi.0, first_sequence: place.first };
+        if let Some(receiver) = self.receiver(now, batch, tree) {
             // What is refused was here, or too much: the message itself takes effect either way.
             let _ = receiver.handle_datagram(now, place.index, place.count, datagram);
         }
     }
 
-    /// Takes a repair or an announcement that the key server vouches for.
+    /// Takes a repair, an announcement or a directory that the key server vouches for.
     ///
     /// # Errors
     ///
@@ -65,10 +84,11 @@ impl Collecting {
         now: Time,
         spi: CookiePair,
         octets: &[u8],
+        tree: Option<&TreeKeys>,
         random: &mut dyn Random,
     ) -> Result<(), Error> {
         let batch = batch_of(octets).filter(|batch| batch.spi == spi.0).ok_or(Error::OtherBatch)?;
-        let receiver = self.receiver(now, batch).ok_or(Error::TooMany)?;
+        let receiver = self.receiver(now, batch, tree).ok_or(Error::TooMany)?;
         receiver.handle_control(now, Authentic::verified(octets), random)
     }
 
@@ -134,15 +154,24 @@ impl Collecting {
         self.receivers.values().filter_map(Receiver::poll_timeout).min()
     }
 
-    fn receiver(&mut self, now: Time, batch: BatchId) -> Option<&mut Receiver> {
+    fn receiver(&mut self, now: Time, batch: BatchId, tree: Option<&TreeKeys>) -> Option<&mut Receiver> {
         let first = batch.first_sequence;
+        let others = self.receivers.iter().filter(|(other, _)| **other != first);
+        let octets: usize = others.map(|(_, receiver)| receiver.buffered_octets()).sum();
+        let room = OCTETS_MAX.saturating_sub(octets).min(BATCH_OCTETS_MAX);
         if !self.receivers.contains_key(&first) {
             if self.receivers.len() == BATCHES_MAX {
                 return None;
             }
-            let config = ReceiverConfig { buffer_octets_max: BATCH_OCTETS_MAX, ..ReceiverConfig::default() };
-            self.receivers.insert(first, Receiver::new(config, batch, now));
+            let receiver = Receiver::new(ReceiverConfig::default(), batch, now);
+            let receiver = match tree {
+                Some(TreeKeys::Lkh32(path)) => receiver.with_labels(path.nodes().map(|node| node.0)),
+                Some(TreeKeys::Lkh(_)) | None => receiver,
+            };
+            self.receivers.insert(first, receiver);
         }
-        self.receivers.get_mut(&first)
+        let receiver = self.receivers.get_mut(&first)?;
+        receiver.limit_buffer(room);
+        Some(receiver)
     }
 }

@@ -73,7 +73,7 @@ impl Subscription {
         })?;
         rekey.sa.commit(&message);
         if let Some(place) = message.batch().filter(is_delivered) {
-            keys.collecting.take(now, message.spi(), place, datagram);
+            keys.collecting.take(now, message.spi(), place, rekey.tree.as_ref(), datagram);
         }
         if message.gap() > 0 {
             self.repull.note(now, Sign::Gap, random);
@@ -143,7 +143,7 @@ pub(crate) struct Collected {
 }
 
 impl Subscription {
-    /// Takes in a repair or an announcement.
+    /// Takes in a repair, an announcement or a directory.
     pub(crate) fn collect(
         &mut self,
         now: Time,
@@ -153,7 +153,7 @@ impl Subscription {
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
         let rekey = keys.rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
         let control = rekey.sa.open_control(now, datagram)?;
-        Ok(keys.collecting.control(now, rekey.sa.spi(), control, random)?)
+        Ok(keys.collecting.control(now, rekey.sa.spi(), control, rekey.tree.as_ref(), random)?)
     }
 
     /// Keeps a message under a rekey SA whose KEK is being collected. Says whether it did.

@@ -2,7 +2,10 @@
 
 mod store;
 
-use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use claviger_crypto::Random;
 use claviger_sansio::Time;
@@ -10,9 +13,9 @@ use claviger_wire::{Decode, Encode};
 
 use crate::{
     BatchId, Error, Shape, backoff,
-    limits::REPORT_ENTRIES_MAX,
+    limits::{RECEIVER_LABELS_MAX, REPORT_ENTRIES_MAX},
     seal::Authentic,
-    wire::{Announcement, Entry, MessageType, Repair, Report},
+    wire::{Announcement, Directory, Entry, MessageType, Repair, Report},
 };
 
 use store::Store;
@@ -24,7 +27,7 @@ pub const PATIENCE_MAX: u32 = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceiverConfig {
     /// The most octets of datagrams and symbols that it keeps. With 4,000 datagrams of 1,200 octets: 5 MB, far
-    /// less once [`Receiver::want`] has said what matters.
+    /// less for a receiver that knows its labels.
     pub buffer_octets_max: usize,
     /// How long nothing must arrive before it reports without having been asked to.
     pub quiet: Duration,
@@ -81,8 +84,8 @@ enum Timer {
 ///
 /// Feed it with what the layer above has authenticated ([`Receiver::handle_datagram`],
 /// [`Receiver::handle_control`]) and with time, and drain [`Receiver::poll_recovered`], [`Receiver::poll_report`]
-/// and [`Receiver::poll_event`] after each. It cannot know which datagrams matter: the layer above, which knows
-/// the keys, tells it what it still [`Receiver::want`]s, and that it is [`Receiver::satisfied`].
+/// and [`Receiver::poll_event`] after each. Which datagrams matter to it the sender's directories tell, if it knows
+/// its labels; otherwise all may. The layer above, which knows the keys, says when it is [`Receiver::satisfied`].
 pub struct Receiver {
     config: ReceiverConfig,
     id: BatchId,
@@ -106,7 +109,7 @@ impl Receiver {
     pub fn new(config: ReceiverConfig, id: BatchId, now: Time) -> Self {
         Self {
             id,
-            store: Store::new(config.buffer_octets_max),
+            store: Store::new(config.buffer_octets_max, None),
             received: 0,
             round: 1,
             reported: 0,
@@ -120,6 +123,18 @@ impl Receiver {
             events: VecDeque::new(),
             config,
         }
+    }
+
+    /// Lets it want only what directories say to be for one of these labels, and what they do not speak of. Of more
+    /// than [`RECEIVER_LABELS_MAX`] the first count.
+    pub fn with_labels(self, labels: impl IntoIterator<Item = u32>) -> Self {
+        let labels: BTreeSet<u32> = labels.into_iter().take(RECEIVER_LABELS_MAX).collect();
+        Self { store: Store::new(self.config.buffer_octets_max, Some(labels)), ..self }
+    }
+
+    /// Changes the most octets that it keeps; what it keeps already stays.
+    pub fn limit_buffer(&mut self, octets_max: usize) {
+        self.store.limit(octets_max);
     }
 
     /// Takes a datagram of the batch, from multicast or unicast, that the layer above has verified and seen:
@@ -142,7 +157,7 @@ impl Receiver {
         result
     }
 
-    /// Takes a repair or an announcement.
+    /// Takes a repair, an announcement or a directory.
     ///
     /// # Errors
     ///
@@ -159,25 +174,17 @@ impl Receiver {
                 let announcement = Announcement::from_octets(message.octets())?;
                 self.handle_announcement(now, &announcement, random)
             }
+            Some(MessageType::Directory) => {
+                self.handle_directory(now, &Directory::from_octets(message.octets())?)
+            }
             _ => self.handle_repair(now, Repair::from_octets(message.octets())?),
         }
-    }
-
-    /// Narrows what is wanted to the datagrams at these indices: what the layer above knows not to matter is
-    /// neither kept nor asked for. It may be called again with other indices.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Damaged`] if what is newly wanted was to be recovered and a false symbol prevented it.
-    pub fn want(&mut self, indices: &[RangeInclusive<u16>]) -> Result<(), Error> {
-        self.store.want(indices);
-        self.recover_all()
     }
 
     /// Ends the collection: the layer above has what it needs.
     pub fn satisfied(&mut self) {
         self.timer = Timer::Ended;
-        self.store = Store::new(0);
+        self.store = Store::new(0, None);
         self.recovered.clear();
         self.reports.clear();
     }
@@ -253,8 +260,18 @@ impl Receiver {
             self.attempts = 0;
         }
         self.heard_something(now);
-        self.store.add_repair(repair.block, repair.symbol_id, repair.symbol)?;
+        self.store.add_repair(repair.block, repair.symbol_id, repair.symbols)?;
         self.recover_block(repair.block)
+    }
+
+    fn handle_directory(&mut self, now: Time, directory: &Directory) -> Result<(), Error> {
+        if directory.batch != self.id {
+            return Err(Error::OtherBatch);
+        }
+        self.learn_shape(directory.shape)?;
+        self.store.note(directory);
+        self.heard_something(now);
+        Ok(())
     }
 
     fn handle_announcement(

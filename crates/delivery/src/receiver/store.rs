@@ -1,16 +1,13 @@
 //! What a receiver holds of a batch.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::RangeInclusive,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Error, Shape,
     batch::Place,
     code,
     limits::{DATAGRAM_LEN_MAX, REPORT_ENTRIES_MAX},
-    wire::Entry,
+    wire::{Directory, Entry},
 };
 
 /// The datagrams and repair symbols at hand. Nothing in it grows but by what arrives.
@@ -26,12 +23,14 @@ pub(super) struct Store {
     repairs: BTreeMap<(u8, u32), Vec<u8>>,
     /// Which of a block's datagrams were recovered.
     recovered: BTreeMap<u8, Vec<u16>>,
-    /// What matters; everything if nothing was said.
-    wanted: Option<Vec<RangeInclusive<u16>>>,
+    /// The labels of this receiver; none if it needs everything.
+    labels: Option<BTreeSet<u32>>,
+    /// The datagrams that are known to be for others.
+    unwanted: BTreeSet<u16>,
 }
 
 impl Store {
-    pub(super) fn new(octets_max: usize) -> Self {
+    pub(super) fn new(octets_max: usize, labels: Option<BTreeSet<u32>>) -> Self {
         Self {
             octets_max,
             octets: 0,
@@ -41,8 +40,14 @@ impl Store {
             sources: BTreeMap::new(),
             repairs: BTreeMap::new(),
             recovered: BTreeMap::new(),
-            wanted: None,
+            labels,
+            unwanted: BTreeSet::new(),
         }
+    }
+
+    /// Changes how many octets may be kept; what is kept stays.
+    pub(super) fn limit(&mut self, octets_max: usize) {
+        self.octets_max = octets_max;
     }
 
     pub(super) fn octets(&self) -> usize {
@@ -83,8 +88,12 @@ impl Store {
         Ok(true)
     }
 
-    pub(super) fn want(&mut self, indices: &[RangeInclusive<u16>]) {
-        self.wanted = Some(indices.to_vec());
+    /// Learns which datagrams are for others.
+    pub(super) fn note(&mut self, directory: &Directory) {
+        let Some(mine) = &self.labels else { return };
+        let said = (directory.first..).zip(&directory.labels);
+        let others = said.filter(|(_, labels)| !labels.iter().any(|label| mine.contains(label)));
+        self.unwanted.extend(others.map(|(index, _)| index));
         self.purge();
     }
 
@@ -102,7 +111,7 @@ impl Store {
         if self.block_of(index).is_some_and(|block| self.missing_of(block) == 0) {
             return Ok(());
         }
-        if octets.len() > self.octets_max - self.octets {
+        if octets.len() > self.octets_max.saturating_sub(self.octets) {
             return Err(Error::BufferFull);
         }
         self.octets += octets.len();
@@ -110,29 +119,28 @@ impl Store {
         Ok(())
     }
 
-    /// Adds a repair symbol that fits the shape.
-    pub(super) fn add_repair(&mut self, block: u8, symbol_id: u32, symbol: Vec<u8>) -> Result<(), Error> {
+    /// Adds a repair that fits the shape.
+    pub(super) fn add_repair(&mut self, block: u8, symbol_id: u32, symbols: Vec<u8>) -> Result<(), Error> {
         if self.missing_of(block) == 0 {
             return Err(Error::Unneeded);
         }
         if self.repairs.contains_key(&(block, symbol_id)) {
             return Err(Error::Duplicate);
         }
-        if symbol.len() > self.octets_max - self.octets {
+        if symbols.len() > self.octets_max.saturating_sub(self.octets) {
             return Err(Error::BufferFull);
         }
-        self.octets += symbol.len();
-        self.repairs.insert((block, symbol_id), symbol);
+        self.octets += symbols.len();
+        self.repairs.insert((block, symbol_id), symbols);
         Ok(())
     }
 
     /// Says whether a datagram is wanted and not here.
     pub(super) fn is_missing(&self, index: u16) -> bool {
-        let wanted = |ranges: &Vec<RangeInclusive<u16>>| ranges.iter().any(|range| range.contains(&index));
-        !self.held.contains(&index) && self.wanted.as_ref().is_none_or(wanted)
+        !self.held.contains(&index) && !self.unwanted.contains(&index)
     }
 
-    /// Goes through the blocks of which something is missing, and says how many symbols more would do.
+    /// Goes through the blocks of which something is missing, and says how many repairs more would do.
     pub(super) fn missing(&self) -> impl Iterator<Item = (u8, u8)> {
         let blocks = self.shape.into_iter().flat_map(|shape| shape.block_numbers());
         blocks.map(|block| (block, self.missing_of(block))).filter(|(_, missing)| *missing > 0)
@@ -144,14 +152,14 @@ impl Store {
         let mut entries: Vec<Entry> = Vec::new();
         for (block, missing) in self.missing() {
             let mut open = false;
-            for symbol in 0..shape.symbols(block) as u8 {
-                if !self.is_missing(shape.index(Place { block, symbol })) {
+            for number in 0..shape.datagrams_of(block) as u8 {
+                if !self.is_missing(shape.index(Place { block, number })) {
                     open = false;
                     continue;
                 }
                 match entries.last_mut().filter(|_| open) {
-                    Some(entry) => entry.last = symbol,
-                    None => entries.push(Entry { block, first: symbol, last: symbol, missing }),
+                    Some(entry) => entry.last = number,
+                    None => entries.push(Entry { block, first: number, last: number, missing }),
                 }
                 open = true;
             }
@@ -169,7 +177,7 @@ impl Store {
             self.drop_block(block);
             return Ok(Vec::new());
         }
-        if self.kept(block) < usize::from(shape.symbols(block)) {
+        if self.kept(block) < shape.symbols(block) {
             return Ok(Vec::new());
         }
         let first = shape.first(block);
@@ -202,25 +210,27 @@ impl Store {
         self.drop_repairs(block);
     }
 
-    /// Says how many symbols more of a block would do: none if nothing of it is missing, one at least otherwise,
-    /// also if there are as many as datagrams already, which do not always determine the block.
+    /// Says how many repairs more of a block would do: none if nothing of it is missing, one at least otherwise,
+    /// also if there are as many symbols as it has already, which do not always determine the block; 255 at most.
     fn missing_of(&self, block: u8) -> u8 {
         let Some(shape) = self.shape.filter(|shape| shape.has_block(block)) else { return 0 };
         if !Self::indices(&shape, block).any(|index| self.is_missing(index)) {
             return 0;
         }
-        usize::from(shape.symbols(block)).saturating_sub(self.kept(block)).max(1) as u8
+        let symbols = shape.symbols(block).saturating_sub(self.kept(block));
+        u8::try_from(symbols.div_ceil(shape.bundle().into()).max(1)).unwrap_or(u8::MAX)
     }
 
     /// Says how many symbols of a block are kept.
-    fn kept(&self, block: u8) -> usize {
+    fn kept(&self, block: u8) -> u32 {
         let Some(shape) = self.shape else { return 0 };
-        self.sources.range(Self::indices(&shape, block)).count()
-            + self.repairs.range((block, 0)..=(block, u32::MAX)).count()
+        let sources = self.sources.range(Self::indices(&shape, block)).count() as u32;
+        let repairs = self.repairs.range((block, 0)..=(block, u32::MAX)).count() as u32;
+        sources * u32::from(shape.parts()) + repairs * u32::from(shape.bundle())
     }
 
     fn indices(shape: &Shape, block: u8) -> std::ops::Range<u16> {
-        shape.first(block)..shape.first(block) + shape.symbols(block)
+        shape.first(block)..shape.first(block) + shape.datagrams_of(block)
     }
 
     /// Drops what cannot help any more.

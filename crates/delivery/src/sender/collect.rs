@@ -21,9 +21,9 @@ pub(super) struct Collected {
 /// What was reported of one block.
 #[derive(Default, Clone)]
 struct Needs {
-    /// The most symbols missed so far.
+    /// The most repairs missed so far.
     worst: u8,
-    /// How many symbols each reporter misses, and how many have to be sent for it.
+    /// How many repairs each reporter misses, and how many have to be sent for it.
     needs: Vec<(u8, u32)>,
 }
 
@@ -60,7 +60,7 @@ impl Collected {
         Ok(news)
     }
 
-    /// Returns the symbols that the receiver at the quantile misses of a block.
+    /// Returns the repairs that the receiver at the quantile misses of a block.
     pub(super) fn missing(&self, block: u8, quantile_permille: u16) -> u16 {
         let needs = self.blocks[usize::from(block)].needs.iter().map(|(missing, _)| u32::from(*missing));
         quantile(needs.collect(), quantile_permille) as u16
@@ -84,8 +84,8 @@ impl Collected {
     }
 }
 
-/// Returns the symbols to send so that a receiver with this loss gets `missing` of them more likely than not, by one
-/// standard deviation; and one more, because as many symbols as datagrams fail to decode once in a hundred.
+/// Returns the repairs to send so that a receiver with this loss gets `missing` of them more likely than not, by one
+/// standard deviation; and one more, because as many symbols as a block has fail to decode once in a hundred.
 fn to_send(missing: u8, loss: f64) -> u32 {
     let (missing, loss) = (f64::from(missing), loss.clamp(0.0, LOSS_MAX));
     ((missing + (missing * loss).sqrt()) / (1.0 - loss)).ceil() as u32 + 1

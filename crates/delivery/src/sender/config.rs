@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{BatchId, Error, limits::BLOCK_SYMBOLS_MAX};
+use crate::{BatchId, Error, limits::BLOCK_DATAGRAMS_MAX};
 
 /// Names a receiver for the caller, who knows where to reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +17,9 @@ pub struct Batch {
     pub datagrams: Vec<Vec<u8>>,
     /// For each datagram how many receivers need it; empty if the caller cannot tell.
     pub audience: Vec<u32>,
+    /// For each datagram the labels of those whom it is for, ascending; empty if the caller cannot tell. Receivers are
+    /// told, and want only what has one of their labels.
+    pub labels: Vec<Vec<u32>>,
     /// How many receivers there are.
     pub receivers: u32,
 }
@@ -26,7 +29,10 @@ pub struct Batch {
 pub struct SenderConfig {
     /// About how many datagrams a source block has. Small blocks make repair local, large ones average loss
     /// better.
-    pub block_symbols: u16,
+    pub block_datagrams: u16,
+    /// The most octets of a repair, an announcement or a directory, before [`Seal`](crate::seal::Seal): what the path
+    /// carries less what that adds.
+    pub control_len_max: usize,
     /// Rounds of multicast, the first one included. Zhang and others find that two are enough.
     pub rounds: u8,
     /// The time between two datagrams: the rate.
@@ -48,10 +54,11 @@ pub struct SenderConfig {
 }
 
 impl Default for SenderConfig {
-    /// Blocks of 64 datagrams, two rounds, 10,000 datagrams a second, half a second for reports, one minute in all.
+    /// Blocks of 64 datagrams, controls of 1,024 octets, two rounds, 10,000 datagrams a second, half a second for reports, one minute in all.
     fn default() -> Self {
         Self {
-            block_symbols: 64,
+            block_datagrams: 64,
+            control_len_max: 1_024,
             rounds: 2,
             pace: Duration::from_micros(100),
             window: Duration::from_millis(500),
@@ -66,7 +73,7 @@ impl Default for SenderConfig {
 
 impl SenderConfig {
     pub(super) fn check(&self) -> Result<(), Error> {
-        let sound = (1..=BLOCK_SYMBOLS_MAX).contains(&usize::from(self.block_symbols))
+        let sound = (1..=BLOCK_DATAGRAMS_MAX).contains(&usize::from(self.block_datagrams))
             && self.rounds > 0
             && !self.window.is_zero()
             && self.window.as_millis() <= u16::MAX.into()

@@ -15,7 +15,7 @@ use crate::{
     limits::{ANNOUNCEMENTS_MAX, REPAIR_FACTOR_MAX},
     proactivity::{Outcome, Proactivity},
     seal::Seal,
-    wire::{Announcement, Repair, Report},
+    wire::{Announcement, Directory, Repair, Report},
 };
 
 use collect::Collected;
@@ -31,7 +31,7 @@ pub enum Outgoing {
         /// The index in the batch.
         index: u16,
     },
-    /// To the group: a repair or an announcement, as [`Seal::seal`] returned it.
+    /// To the group: a repair, an announcement or a directory, as [`Seal::seal`] returned it.
     Sealed(Vec<u8>),
     /// To one receiver: the datagram at this index of the batch.
     Unicast {
@@ -64,6 +64,8 @@ pub struct Traffic {
     pub repairs: u64,
     /// Announcements sent to the group.
     pub announcements: u64,
+    /// Directories sent to the group, each twice.
+    pub directories: u64,
     /// Octets of all that was sent to the group.
     pub multicast_octets: u64,
     /// Datagrams sent by unicast.
@@ -95,7 +97,7 @@ enum Stage {
 /// [`Sender::poll_transmit`] after each.
 ///
 /// ```text
-/// round 1: datagrams + proactive repair   ──► announcement ──► reports, suppressed by further announcements
+/// round 1: directories, datagrams + proactive repair, directories ──► announcement ──► reports, suppressed by further announcements
 /// round 2…: repair as the reports ask     ──► announcement ──► …
 /// after the last round                    ──► announcement (LAST) ──► everybody who misses something reports,
 ///                                              and gets just those datagrams by unicast
@@ -110,7 +112,7 @@ pub struct Sender {
     receivers: u32,
     proactivity: Proactivity,
     encoders: Vec<Option<BlockEncoder>>,
-    /// How many repair symbols of each block were made.
+    /// How many repairs of each block were made.
     repaired: Vec<u32>,
     stage: Stage,
     round: u8,
@@ -132,8 +134,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`Error::BatchSize`], [`Error::DatagramLength`], or [`Error::Config`], also if the audience is neither
-    /// empty nor told for each datagram.
+    /// [`Error::BatchSize`], [`Error::DatagramLength`], or [`Error::Config`], also if audience or labels are neither
+    /// empty nor told for each datagram, or the labels of one do not fit a control.
     pub fn new(
         config: SenderConfig,
         batch: Batch,
@@ -142,18 +144,22 @@ impl Sender {
         seal: &mut dyn Seal,
     ) -> Result<Self, Error> {
         config.check()?;
-        let Batch { id, datagrams, audience, receivers } = batch;
+        let Batch { id, datagrams, audience, labels, receivers } = batch;
         if datagrams.iter().any(Vec::is_empty) {
             return Err(Error::DatagramLength);
         }
-        if !audience.is_empty() && audience.len() != datagrams.len() {
+        let told = |length| length == 0 || length == datagrams.len();
+        let is_sound =
+            |labels: &Vec<u32>| labels.is_sorted() && Directory::holds(labels, config.control_len_max);
+        if !told(audience.len()) || !told(labels.len()) || !labels.iter().all(is_sound) {
             return Err(Error::Config);
         }
         let longest = datagrams.iter().map(Vec::len).max().unwrap_or(0);
-        let shape = Shape::divide(datagrams.len(), longest, config.block_symbols.into())?;
+        let shape =
+            Shape::divide(datagrams.len(), longest, config.block_datagrams.into(), config.control_len_max)?;
         let of_block = |block| {
             let first = usize::from(shape.first(block));
-            let told = audience.get(first..first + usize::from(shape.symbols(block)));
+            let told = audience.get(first..first + usize::from(shape.datagrams_of(block)));
             told.and_then(|told| told.iter().max().copied()).unwrap_or(receivers)
         };
         let blocks = usize::from(shape.blocks());
@@ -183,10 +189,11 @@ impl Sender {
         let repairs: Vec<_> = shape
             .block_numbers()
             .map(|block| {
-                sender.proactivity.repairs(sender.audience[usize::from(block)], shape.symbols(block)).into()
+                sender.proactivity.repairs(sender.audience[usize::from(block)], shape.repairs(block)).into()
             })
             .collect();
-        sender.begin_round(&repairs, seal);
+        let directories = Directory::all(id, shape, &labels, config.control_len_max);
+        sender.begin_round(&repairs, directories.map(|directory| directory.to_octets()).collect(), seal);
         Ok(sender)
     }
 
@@ -202,8 +209,8 @@ impl Sender {
         }
         let in_batch = |entry: &crate::wire::Entry| {
             self.shape.has_block(entry.block)
-                && u16::from(entry.last) < self.shape.symbols(entry.block)
-                && u16::from(entry.missing) <= self.shape.symbols(entry.block)
+                && u16::from(entry.last) < self.shape.datagrams_of(entry.block)
+                && u16::from(entry.missing) <= self.shape.repairs(entry.block)
         };
         if report.round > self.round || !report.entries.iter().all(in_batch) {
             return Err(Error::OutOfRange);
@@ -373,19 +380,21 @@ impl Sender {
         self.stage == Stage::Ended
     }
 
-    /// Fills the queue with a round: in the first one the datagrams, and so many repairs of each block.
+    /// Fills the queue with a round: in the first one the datagrams, and so many repairs of each block. What is to be
+    /// said of the batch stands in front, so that receivers keep nothing in vain, and once more behind.
     ///
     /// The blocks are interleaved over the whole round, so that a burst of loss takes a little of many.
-    fn begin_round(&mut self, repairs: &[u32], seal: &mut dyn Seal) {
-        let mut payloads = Vec::new();
+    fn begin_round(&mut self, repairs: &[u32], directories: Vec<Vec<u8>>, seal: &mut dyn Seal) {
+        let said = directories.len();
+        let mut payloads = directories;
         let mut places = Vec::new();
         for block in self.shape.block_numbers() {
-            let sources = if self.round == 1 { self.shape.symbols(block).into() } else { 0 };
+            let sources = if self.round == 1 { self.shape.datagrams_of(block).into() } else { 0 };
             let total = sources + repairs[usize::from(block)];
             let place = |number: u32| (((u64::from(number) * 2 + 1) << 32) / (u64::from(total) * 2), block);
-            for symbol in 0..sources {
-                let index = self.shape.first(block) + symbol as u16;
-                places.push((place(symbol), Outgoing::Datagram { index }));
+            for number in 0..sources {
+                let index = self.shape.first(block) + number as u16;
+                places.push((place(number), Outgoing::Datagram { index }));
             }
             for (number, payload) in (sources..).zip(self.repair(block, repairs[usize::from(block)])) {
                 places.push((place(number), Outgoing::Sealed(Vec::new())));
@@ -393,6 +402,7 @@ impl Sender {
             }
         }
         let mut sealed = if payloads.is_empty() { Vec::new() } else { seal.seal(payloads) }.into_iter();
+        let directories: Vec<_> = sealed.by_ref().take(said).filter(|octets| !octets.is_empty()).collect();
         for (_, outgoing) in &mut places {
             if let Outgoing::Sealed(octets) = outgoing {
                 *octets = sealed.next().unwrap_or_default();
@@ -402,7 +412,10 @@ impl Sender {
         places.sort_by_key(|(place, _)| *place);
         self.traffic.repairs +=
             places.iter().filter(|(_, o)| matches!(o, Outgoing::Sealed(_))).count() as u64;
+        self.traffic.directories += directories.len() as u64 * 2;
+        self.queue.extend(directories.iter().cloned().map(Outgoing::Sealed));
         self.queue.extend(places.into_iter().map(|(_, outgoing)| outgoing));
+        self.queue.extend(directories.into_iter().map(Outgoing::Sealed));
         self.stage = Stage::Sending;
     }
 
@@ -414,14 +427,14 @@ impl Sender {
         let number = usize::from(block);
         let encoder = self.encoders[number].get_or_insert_with(|| {
             let first = usize::from(self.shape.first(block));
-            let datagrams = &self.datagrams[first..first + usize::from(self.shape.symbols(block))];
+            let datagrams = &self.datagrams[first..first + usize::from(self.shape.datagrams_of(block))];
             BlockEncoder::new(&self.shape, block, datagrams)
         });
-        let symbols = encoder.repair(self.repaired[number], count);
+        let repairs = encoder.repair(self.repaired[number], count);
         self.repaired[number] += count;
         let (batch, round, shape) = (self.id, self.round, self.shape);
-        symbols
-            .map(|(symbol_id, symbol)| Repair { batch, round, shape, block, symbol_id, symbol }.to_octets())
+        repairs
+            .map(|(symbol_id, symbols)| Repair { batch, round, shape, block, symbol_id, symbols }.to_octets())
             .collect()
     }
 
@@ -433,7 +446,7 @@ impl Sender {
                 .block_numbers()
                 .map(|block| Outcome {
                     audience: self.audience[usize::from(block)],
-                    symbols: self.shape.symbols(block),
+                    repairs: self.shape.repairs(block),
                     missing: self.collected.missing(block, self.config.quantile_permille),
                 })
                 .collect();
@@ -443,7 +456,7 @@ impl Sender {
             .shape
             .block_numbers()
             .map(|block| {
-                let most = usize::from(self.shape.symbols(block)) * REPAIR_FACTOR_MAX;
+                let most = usize::from(self.shape.repairs(block)) * REPAIR_FACTOR_MAX;
                 self.collected.repairs(block, self.config.quantile_permille).min(most as u32)
             })
             .collect();
@@ -453,7 +466,7 @@ impl Sender {
             self.begin_unicast(now, seal);
         } else {
             self.round += 1;
-            self.begin_round(&repairs, seal);
+            self.begin_round(&repairs, Vec::new(), seal);
         }
     }
 
@@ -467,6 +480,9 @@ impl Sender {
     fn announce(&mut self, last: bool, seal: &mut dyn Seal) {
         self.announcements += 1;
         self.announce_at = None;
+        let mut heard = if last { Vec::new() } else { self.collected.heard() };
+        // Who needs a block that is left out does not keep silent, which is the worst that can come of it.
+        heard.truncate(Announcement::heard_max(self.config.control_len_max));
         let announcement = Announcement {
             batch: self.id,
             round: self.round,
@@ -474,7 +490,7 @@ impl Sender {
             shape: self.shape,
             window_ms: u16::try_from(self.config.window.as_millis()).expect("the configuration was checked"),
             receivers: self.receivers,
-            heard: if last { Vec::new() } else { self.collected.heard() },
+            heard,
         };
         let sealed = seal.seal(vec![announcement.to_octets()]);
         self.traffic.announcements += sealed.len() as u64;

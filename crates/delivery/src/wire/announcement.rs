@@ -2,7 +2,7 @@
 
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
-use super::{Header, MessageType, decode_shape, encode_shape, expect};
+use super::{HEADER_LEN, Header, MessageType, decode_shape, encode_shape, expect};
 use crate::{BatchId, Shape};
 
 /// The flag of the last multicast round: whoever misses something reports, whatever others have said.
@@ -17,19 +17,17 @@ const LAST: u8 = 0x01;
 /// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ~              Header (24 octets); Flags: 0x01 LAST             ~
 /// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-/// |        Datagrams (Kt)         |        Symbol Size (T)        |
+/// ~                        Shape (8 octets)                       ~
 /// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-/// |          Blocks (Z)           |      Window (milliseconds)    |
+/// |     Window (milliseconds)     |           Receivers           |
 /// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-/// |                           Receivers                           |
-/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-/// |      SBN      |    Missing    |      SBN      |    Missing    ~
+/// |           Receivers           |      SBN      |    Missing    ~
 /// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 ///
 /// Window is the time in which the reports of this round are welcome. Receivers is how many the sender thinks there
 /// are; they draw their delays accordingly. Then follows, until the end, for each block that was reported, in
-/// ascending order, the most symbols that were said to be missing.
+/// ascending order, the most repairs that were said to be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
     /// The batch that it belongs to.
@@ -53,8 +51,16 @@ pub struct Announcement {
 pub struct Heard {
     /// The source block number.
     pub block: u8,
-    /// The most symbols that a receiver said it misses; not zero.
+    /// The most repairs that a receiver said it misses; not zero.
     pub missing: u8,
+}
+
+impl Announcement {
+    /// Says of how many blocks an announcement of at most `len_max` octets speaks.
+    pub(crate) const fn heard_max(len_max: usize) -> usize {
+        const OVERHEAD: usize = HEADER_LEN + 8 + 6;
+        len_max.saturating_sub(OVERHEAD) / 2
+    }
 }
 
 impl Encode for Announcement {
@@ -78,12 +84,12 @@ impl<'a> Decode<'a> for Announcement {
         let (window_ms, receivers) = (r.u16("window")?, r.u32("receivers")?);
         let mut heard: Vec<Heard> = Vec::new();
         while !r.is_empty() {
-            let entry = Heard { block: r.u8("source block number")?, missing: r.u8("missing symbols")? };
+            let entry = Heard { block: r.u8("source block number")?, missing: r.u8("missing repairs")? };
             if !shape.has_block(entry.block) || heard.last().is_some_and(|last| last.block >= entry.block) {
                 return Err(DecodeError::Value { field: "source block number", value: entry.block.into() });
             }
             if entry.missing == 0 {
-                expect(entry.missing, 1, "missing symbols")?;
+                expect(entry.missing, 1, "missing repairs")?;
             }
             heard.push(entry);
         }
@@ -102,7 +108,7 @@ mod tests {
             batch: BATCH,
             round: 1,
             last: true,
-            shape: Shape::divide(70, 18, 32).unwrap(),
+            shape: Shape::stated(70, 20, 3, 1, 1).unwrap(),
             window_ms: 500,
             receivers: 100_000,
             heard: heard.iter().map(|&(block, missing)| Heard { block, missing }).collect(),
@@ -112,7 +118,7 @@ mod tests {
     #[test]
     fn reads_what_it_writes_and_refuses_it_cut_inside_an_entry() {
         survives(&announcement(&[]), &[]);
-        survives(&announcement(&[(0, 3), (2, 255)]), &[36, 38]);
+        survives(&announcement(&[(0, 3), (2, 255)]), &[38, 40]);
     }
 
     #[test]

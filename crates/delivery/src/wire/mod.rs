@@ -1,4 +1,4 @@
-//! The three messages: repair and announcement from the sender to all, report from one receiver to the sender.
+//! The four messages: repair, announcement and directory from the sender to all, report from one receiver to the sender.
 //!
 //! All begin alike:
 //!
@@ -17,12 +17,25 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! ```
 //!
-//! Version is 1. Type is 1 for a repair, 2 for an announcement, 3 for a report. Rounds are counted from 1. Flags is
-//! zero but for an announcement's. SPI and First Sequence Number name the batch.
+//! Version is 1. Type is 1 for a repair, 2 for an announcement, 3 for a report, 4 for a directory. Rounds are counted
+//! from 1. Flags is zero but for an announcement's. SPI and First Sequence Number name the batch.
+//!
+//! In all but the report follows the shape of the batch:
+//!
+//! ```text
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//! |           Datagrams           |        Symbol Size (T)        |
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//! |          Blocks (Z)           |     Parts     |    Bundle     |
+//! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//! ```
+//!
+//! Parts is the number of source symbols of a datagram, Bundle that of symbols in a repair, 1 to Parts.
 //!
 //! None of them carries proof of its origin: the layer above wraps and unwraps them (see [`crate::seal`]).
 
 pub mod announcement;
+pub mod directory;
 pub mod repair;
 pub mod report;
 
@@ -31,6 +44,7 @@ use claviger_wire::{DecodeError, Reader, Writer};
 use crate::{BatchId, Shape};
 
 pub use announcement::{Announcement, Heard};
+pub use directory::Directory;
 pub use repair::Repair;
 pub use report::{Entry, Report};
 
@@ -42,12 +56,14 @@ const VERSION: u8 = 1;
 /// Which message it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageType {
-    /// A repair symbol.
+    /// Repair symbols.
     Repair,
     /// The end of a round, and what was heard of it.
     Announcement,
     /// What a receiver misses.
     Report,
+    /// Which datagrams are for whom.
+    Directory,
 }
 
 impl MessageType {
@@ -56,12 +72,13 @@ impl MessageType {
             Self::Repair => 1,
             Self::Announcement => 2,
             Self::Report => 3,
+            Self::Directory => 4,
         }
     }
 
     /// Says which type the octets claim to be; none if they have no known type.
     pub fn of(octets: &[u8]) -> Option<Self> {
-        [Self::Repair, Self::Announcement, Self::Report]
+        [Self::Repair, Self::Announcement, Self::Report, Self::Directory]
             .into_iter()
             .find(|kind| octets.get(1) == Some(&kind.code()))
     }
@@ -115,12 +132,14 @@ fn encode_shape(shape: &Shape, w: &mut Writer) {
     w.u16(shape.datagrams());
     w.u16(shape.symbol_size());
     w.u16(shape.blocks());
+    w.u8(shape.parts());
+    w.u8(shape.bundle());
 }
 
 fn decode_shape(r: &mut Reader<'_>) -> Result<Shape, DecodeError> {
     let (datagrams, symbol_size) = (r.u16("datagrams")?, r.u16("symbol size")?);
-    let blocks = r.u16("blocks")?;
-    Shape::stated(datagrams, symbol_size, blocks)
+    let (blocks, parts, bundle) = (r.u16("blocks")?, r.u8("parts")?, r.u8("bundle")?);
+    Shape::stated(datagrams, symbol_size, blocks, parts, bundle)
         .map_err(|_| DecodeError::Value { field: "shape of the batch", value: blocks.into() })
 }
 

@@ -5,7 +5,7 @@ use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 use super::{Header, MessageType};
 use crate::{BatchId, limits::REPORT_ENTRIES_MAX};
 
-/// Tells the sender what a receiver misses: for repair how many symbols, for unicast which datagrams.
+/// Tells the sender what a receiver misses: for repair how many repairs, for unicast which datagrams.
 ///
 /// ```text
 ///  0                   1                   2                   3
@@ -23,8 +23,8 @@ use crate::{BatchId, limits::REPORT_ENTRIES_MAX};
 ///
 /// Round is the last round of which the receiver has heard. Received Datagrams counts what arrived of the batch by
 /// multicast, repairs included: with what was sent it tells the loss. An entry says that datagrams First to
-/// Last (encoding symbol ids of source symbols) of block SBN are wanted, and that Missing more symbols of the block
-/// would bring them. Entries stand in ascending order and do not overlap; those of one block state the same
+/// Last (counted from the block's first) of block SBN are wanted, and that Missing repairs of the block would bring
+/// them, 255 meaning that many or more. Entries stand in ascending order and do not overlap; those of one block state the same
 /// Missing. A report without entries says that the receiver knows of the batch but not what it misses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -47,7 +47,7 @@ pub struct Entry {
     pub first: u8,
     /// The last wanted datagram of the block.
     pub last: u8,
-    /// How many more symbols of the block would do; not zero.
+    /// How many more repairs of the block would do; not zero.
     pub missing: u8,
 }
 
@@ -73,14 +73,14 @@ impl<'a> Decode<'a> for Report {
                 return Err(DecodeError::Value { field: "last wanted datagram", value: last.into() });
             }
             if missing == 0 {
-                return Err(DecodeError::Value { field: "missing symbols", value: 0 });
+                return Err(DecodeError::Value { field: "missing repairs", value: 0 });
             }
             if let Some(before) = entries.last() {
                 if block < before.block || block == before.block && first <= before.last {
                     return Err(DecodeError::Unexpected { what: "entry" });
                 }
                 if block == before.block && missing != before.missing {
-                    return Err(DecodeError::Value { field: "missing symbols", value: missing.into() });
+                    return Err(DecodeError::Value { field: "missing repairs", value: missing.into() });
                 }
             }
             if entries.len() == REPORT_ENTRIES_MAX {

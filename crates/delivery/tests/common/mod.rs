@@ -32,7 +32,8 @@ pub(crate) fn datagrams(count: usize, random: &mut dyn Random) -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn batch(datagrams: &[Vec<u8>], receivers: usize) -> Batch {
-    Batch { id: ID, datagrams: datagrams.to_vec(), audience: Vec::new(), receivers: receivers as u32 }
+    let (audience, labels) = (Vec::new(), Vec::new());
+    Batch { id: ID, datagrams: datagrams.to_vec(), audience, labels, receivers: receivers as u32 }
 }
 
 pub(crate) fn below(limit: u32, random: &mut dyn Random) -> u32 {
@@ -87,14 +88,15 @@ impl Network {
     ) -> Outcome {
         let seal = &mut unsealed;
         let mut now = START;
-        let mut sender = Sender::new(config, batch(datagrams, needs.len()), proactivity, now, seal)
-            .expect("the batch is sound");
+        // A datagram's label is its index, and a receiver's are those of what it needs.
+        let labels = (0..datagrams.len() as u32).map(|index| vec![index]).filter(|_| self.hint).collect();
+        let batch = Batch { labels, ..batch(datagrams, needs.len()) };
+        let mut sender = Sender::new(config, batch, proactivity, now, seal).expect("the batch is sound");
         let config = ReceiverConfig { receivers: needs.len() as u32, ..ReceiverConfig::default() };
         let member = |needs: &Vec<u16>| {
             let mut receiver = Receiver::new(config, ID, now);
             if self.hint {
-                let wanted: Vec<_> = needs.iter().map(|index| *index..=*index).collect();
-                receiver.want(&wanted).expect("nothing is there to recover from");
+                receiver = receiver.with_labels(needs.iter().map(|index| u32::from(*index)));
             }
             let needs = needs.iter().copied().collect();
             Member { receiver, needs, satisfied_in: None, gave_up: false }

@@ -10,6 +10,7 @@
 use claviger_gdoi::{
     iana::kek::MANAGEMENT_LKH,
     limits::BATCH_LEN,
+    lkh_32::audience,
     push::{self, KekMaterial, Push},
     wire::{Delete, KeyDownload, SaPayload},
 };
@@ -30,6 +31,14 @@ struct Message<'a> {
     deletes: &'a [Delete],
     sa: Option<&'a SaPayload>,
     kd: Option<&'a KeyDownload>,
+}
+
+impl Message<'_> {
+    /// Names the nodes below which members need it; none if all may.
+    fn audience(&self) -> Vec<u32> {
+        let update = self.kd.and_then(|kd| kd.lkh_32.as_ref()?.update.as_ref());
+        update.map_or_else(Vec::new, |update| audience(update).into_iter().map(|node| node.0).collect())
+    }
 }
 
 /// What one rekey produced.
@@ -235,7 +244,7 @@ impl Group {
         let sealed = sealed.expect("the group's own keys fit the group's own policy");
         let destination = self.policy.push_destination();
         let port = self.policy.push_port_at(context.gdoi_port);
-        for payload in sealed {
+        for (payload, message) in sealed.into_iter().zip(messages) {
             self.kek.sequence += 1;
             self.kek.pushes += 1;
             outcome.report.messages += 1;
@@ -249,7 +258,7 @@ impl Group {
             let key = record::push::key(&self.id, &kek.spi, self.kek.sequence);
             let octets = record::push::encode(&transmit, self.kek.pushes);
             outcome.changes.push(Change::put(record::PUSH, key.clone(), octets));
-            outcome.pushes.push(QueuedPush { key, transmit });
+            outcome.pushes.push(QueuedPush { key, transmit, audience: message.audience() });
         }
     }
 

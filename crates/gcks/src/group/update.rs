@@ -22,7 +22,7 @@ use super::{
 const UPDATE_OCTETS_MAX: usize = 896;
 
 /// The UDP payload that every IPv6 path carries, behind IPv6 and UDP headers.
-const UDP_LEN: usize = 1280 - 40 - 8;
+pub(crate) const UDP_LEN: usize = 1280 - 40 - 8;
 
 /// What tells the members a new KEK: key downloads for one message each, and how many keys are in them.
 pub(super) struct KekUpdate {

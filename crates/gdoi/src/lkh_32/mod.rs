@@ -10,13 +10,16 @@
 //! | [`name`] | ids of nodes, handles of keys |
 //! | [`path`] | the member's keys, and how new ones are gathered |
 //! | [`mod@pack`] | the key server's wrapped keys in as many messages as it takes |
+//! | [`mod@audience`] | which members a message is for |
 //!
 //! The keys' octets on the wire are in [`crate::wire::lkh_32`]. docs/hip-gdoi-binding.md section 7.5 specifies it.
 
+pub mod audience;
 pub mod name;
 pub mod pack;
 pub mod path;
 
+pub use audience::audience;
 pub use name::{Degree, Handle, NodeId};
 pub use pack::{Wrap, pack};
 pub use path::{Gathering, HeldKey, KeyPath, StagedPath, kek_material};

@@ -1,5 +1,5 @@
-//! What brings the messages of a batch to those who missed some: repairs and announcements, from the key server to the
-//! group (private use; docs/hip-gdoi-binding.md section 7.6).
+//! What brings the messages of a batch to those who missed some: repairs, announcements and directories, from the key
+//! server to the group (private use; docs/hip-gdoi-binding.md section 7.6).
 //!
 //! ```text
 //! HDR, DELIVERY, SIG
@@ -92,6 +92,24 @@ pub fn seal_controls(
             Ok(w.into_octets())
         })
         .collect()
+}
+
+/// Says how many octets a control may have, so that its message makes a UDP payload of at most `udp_len` octets; none
+/// if not even an empty one fits. `sharing` is how many controls share a signature.
+///
+/// # Errors
+///
+/// [`ApiMisuse::UnsupportedAlgorithm`] if no key of this kind signs.
+pub fn control_room(
+    udp_len: usize,
+    signing_key: &PublicKey,
+    sharing: usize,
+) -> Result<Option<usize>, ApiMisuse> {
+    let signature_len = super::seal::signature_len(signing_key)?;
+    // No branch is longer than that of the first control.
+    let sig_len = BatchSignature::encoded_len(0, sharing, signature_len).ok_or(ApiMisuse::NotOneBatch)?;
+    // Generic headers of DELIVERY and SIG.
+    Ok(udp_len.checked_sub(Header::LEN + 2 * GENERIC_LEN + sig_len))
 }
 
 /// Writes what precedes a SIG payload whose body has `sig_len` octets.

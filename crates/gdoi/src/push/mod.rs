@@ -32,7 +32,7 @@ mod seal;
 mod window;
 
 pub use batch::BatchPlace;
-pub use control::seal_controls;
+pub use control::{control_room, seal_controls};
 pub use open::{RekeySa, VerifiedRekey};
 pub use seal::{room, seal, seal_batch};
 

@@ -147,6 +147,8 @@ pub fn sa() -> SaPayload {
             lifetime: Duration::from_secs(86_400),
             signature: KeyAlgorithm::Ed25519,
             form: claviger_group::PushAuthentication::Message,
+            place: None,
+            rekey_first: None,
         }),
         gap: Some(Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: None }),
         teks: vec![SaTek::from(&tek())],

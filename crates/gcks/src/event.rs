@@ -28,6 +28,13 @@ pub enum Event {
         /// The group.
         group: GroupId,
     },
+    /// A member has come to another place, and got the keys there.
+    Moved {
+        /// The host.
+        hit: Hit,
+        /// The group.
+        group: GroupId,
+    },
     /// A member's departure was rekeyed.
     Departed {
         /// The host.
@@ -40,7 +47,7 @@ pub enum Event {
         deaf_at: Time,
     },
     /// A host is at another address, and has proven that it is reached there.
-    Moved {
+    Readdressed {
         /// The host.
         hit: Hit,
         /// Where it was.
@@ -130,6 +137,8 @@ pub struct Rekeyed {
     pub at: Time,
     /// How many members joined by it.
     pub joined: usize,
+    /// How many members moved to another place by it.
+    pub moved: usize,
     /// How many departed by it.
     pub departed: usize,
     /// How many keys the tree itself wraps.

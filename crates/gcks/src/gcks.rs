@@ -6,6 +6,7 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
+use claviger_gdoi::iana::NotifyType;
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
@@ -120,6 +121,7 @@ impl Gcks {
         })?;
         self.changes.push(group.record());
         self.changes.extend(group.tree_records());
+        self.changes.extend(group.place_records());
         self.groups.insert(group);
         Ok(())
     }
@@ -399,8 +401,19 @@ impl Gcks {
         }
         for join in &outcome.joined {
             // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
-            self.events.push_back(Event::Joined { hit: join.hit, group: id.clone() });
+            let (hit, group) = (join.hit, id.clone());
+            let moves = join.moves;
+            self.events.push_back(if moves {
+                Event::Moved { hit, group }
+            } else {
+                Event::Joined { hit, group }
+            });
             self.download_to_joiner(now, id, join);
+        }
+        for join in &outcome.refused {
+            let notify =
+                if join.moves { NotifyType::INVALID_SPI } else { NotifyType::INVALID_ID_INFORMATION };
+            self.refuse_pull(now, join.pull, notify);
         }
         let Some(group) = self.groups.get(id) else { return };
         let deaf_at = group.quiet_at.max(now) + group.policy.activation_delay;
@@ -412,6 +425,7 @@ impl Gcks {
         for (counter, count) in [
             ("rekeys", 1),
             ("joins", report.joined),
+            ("moves", report.moved),
             ("departures", report.departed),
             ("pushes", report.messages),
             ("push_octets", report.octets),

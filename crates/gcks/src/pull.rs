@@ -8,9 +8,14 @@ use claviger_gdoi::{
 };
 use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity};
 use claviger_identity::Hit;
+use claviger_keytree::place::Place;
 use claviger_sansio::Time;
 
-use crate::{Gcks, delivery::Route, group::WaitingJoin};
+use crate::{
+    Gcks,
+    delivery::Route,
+    group::{WaitingJoin, place::ELSEWHERE},
+};
 
 /// The most sender ids that one PULL may ask for: one for each encryption module of a large sender.
 const SENDER_IDS_MAX: u16 = 64;
@@ -33,14 +38,17 @@ struct Offer {
     kek: CookiePair,
     teks: Vec<Spi>,
     joins: bool,
+    /// Whether a member comes from another place.
+    moves: bool,
+    place: Place,
     made: Time,
 }
 
 impl Gcks {
     pub(crate) fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
         match event {
-            GdoiEvent::PullRequested { pull, peer: PeerIdentity::Hit(hit), group, .. } => {
-                self.offer(now, pull, hit, group);
+            GdoiEvent::PullRequested { pull, peer: PeerIdentity::Hit(hit), group, peer_address, .. } => {
+                self.offer(now, pull, hit, group, peer_address.ip());
             }
             GdoiEvent::PullConfirmed {
                 pull,
@@ -86,27 +94,35 @@ impl Gcks {
     }
 
     fn associated_address(&self, hit: &Hit) -> Option<IpAddr> {
-        self.hip.association(hit).map(|association| association.address.ip())
+        self.address_of(hit).map(|address| address.ip())
     }
 
-    /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer.
-    fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId) {
+    /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes
+    /// from another place.
+    fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId, address: IpAddr) {
         self.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
         if self.authorised(now, &hit, &id).is_none() {
             return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
         }
-        let since = self.groups[&id].members.get(&hit).map(|member| member.since);
+        let group = &self.groups[&id];
+        let at = group.place_at(address);
+        let sits = group.place_of(&hit);
+        let since = group.members.get(&hit).map(|member| member.since);
+        // Who moves for ever stays where it sits: it gets everything there too.
+        let moves = sits.is_some_and(|sits| sits != at) && self.limiter.admit(now, hit, &id);
+        let place = if moves { at } else { sits.unwrap_or(at) };
         let joins = since.is_none();
         let sa = self.with_group(now, &id, |group, context| match since {
-            Some(since) => group.offer_current(context, since),
-            None => group.offer_join(context),
+            Some(since) if !moves => group.offer_current(context, since, place),
+            _ => group.offer_join(context, place),
         });
         let Ok(sa) = sa else { return };
         let group = &self.groups[&id];
-        let kek = if joins { group.next.kek } else { group.kek.spi };
+        let kek = if joins || moves { group.next.kek } else { group.kek.spi };
         let teks = sa.teks.iter().map(|tek| tek.spi).collect();
         if self.gdoi.offer(now, pull, &sa).is_ok() {
-            self.pulls.offers.insert(pull, Offer { hit, group: id, kek, teks, joins, made: now });
+            let offer = Offer { hit, group: id, kek, teks, joins, moves, place, made: now };
+            self.pulls.offers.insert(pull, offer);
         }
     }
 
@@ -122,7 +138,13 @@ impl Gcks {
         if wanted > SENDER_IDS_MAX || (wanted > 0 && !role.sends()) {
             return self.refuse_pull(now, pull, NotifyType::ATTRIBUTES_NOT_SUPPORTED);
         }
-        if offer.joins {
+        if offer.joins || offer.moves {
+            let group = &self.groups[&offer.group];
+            let at = self.address(&offer.hit).map_or(ELSEWHERE, |address| group.place_at(address));
+            if at != offer.place {
+                // Message 1 came from elsewhere: only message 3 proves that the peer is where it says.
+                return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+            }
             self.confirm_join(now, pull, offer, role, wanted);
         } else {
             self.confirm_member(now, pull, offer, role, wanted);
@@ -131,14 +153,15 @@ impl Gcks {
 
     fn confirm_join(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
         let group = &self.groups[&offer.group];
-        if group.next.kek != offer.kek || group.members.contains_key(&offer.hit) {
+        if group.next.kek != offer.kek || group.members.contains_key(&offer.hit) != offer.moves {
             // Another rekey took the announced epoch between messages 2 and 3; the member begins anew.
             return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
         }
-        if group.is_full() {
+        if offer.joins && group.is_full() {
             return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
         }
-        let join = WaitingJoin { pull, hit: offer.hit, role, sender_ids };
+        let Offer { hit, moves, place, .. } = offer;
+        let join = WaitingJoin { pull, hit, role, sender_ids, place, moves };
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         group.waiting.joins.retain(|waiting| waiting.hit != offer.hit);
         group.waiting.joins.push(join);
@@ -166,7 +189,7 @@ impl Gcks {
         let _ = self.gdoi.download(now, pull, sequence, &download);
     }
 
-    /// Answers a joiner's message 3 once its leaf, KEK and TEK exist.
+    /// Answers the message 3 of a joiner, or of a member that moved, once its leaf, KEK and TEK exist.
     pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
         let Some(sender_ids) = self.sender_ids(now, id, join.hit, join.role, join.sender_ids) else {
             return self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
@@ -213,7 +236,7 @@ impl Gcks {
         None
     }
 
-    fn refuse_pull(&mut self, now: Time, pull: PullId, notify: NotifyType) {
+    pub(crate) fn refuse_pull(&mut self, now: Time, pull: PullId, notify: NotifyType) {
         *self.drops.entry("pull_refused").or_default() += 1;
         // A PULL that ended meanwhile needs no refusal.
         let _ = self.gdoi.refuse(now, pull, notify);

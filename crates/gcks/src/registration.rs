@@ -103,8 +103,8 @@ pub(crate) struct JoinLimiter {
 }
 
 impl JoinLimiter {
-    /// Counts one join, unless there were too many of late.
-    fn admit(&mut self, now: Time, hit: Hit, group: &GroupId) -> bool {
+    /// Counts one join, or one move, unless there were too many of late.
+    pub(crate) fn admit(&mut self, now: Time, hit: Hit, group: &GroupId) -> bool {
         self.forget(now);
         let who = (hit, group.clone());
         let count = self.counts.entry(who.clone()).or_default();
@@ -137,8 +137,10 @@ impl Gcks {
             }
             HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
             HipEvent::Moved { peer, from, to } => {
-                *self.counters.entry("moves").or_default() += 1;
-                self.events.push_back(Event::Moved { hit: peer, from, to });
+                *self.counters.entry("readdressed").or_default() += 1;
+                // It is newer than what the last PULL has shown.
+                self.forget_address(&peer);
+                self.events.push_back(Event::Readdressed { hit: peer, from, to });
             }
             HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
             _ => {}

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use claviger_crypto::{Random, SecretBytes};
 use claviger_group::{GroupId, registration::PeerIdentity};
 use claviger_identity::Hit;
-use claviger_keytree::{KeyTree, NodeId, NodeKey};
+use claviger_keytree::{
+    KeyTree, NodeId, NodeKey,
+    place::{Binding, Places},
+};
 use claviger_sansio::{
     Time, Transmit,
     durable::{RecordKey, Table},
@@ -15,7 +18,7 @@ use claviger_wire::DecodeError;
 use crate::{
     Gcks, GcksConfig, RestoreError,
     event::Departure,
-    group::Group,
+    group::{self, Group},
     groups::GroupMut,
     push_queue::QueuedPush,
     record::{self, TABLES},
@@ -75,6 +78,11 @@ impl Gcks {
             let node_key = decode(record::NODE, record::node::decode(value))?;
             nodes.entry(&key.scope).or_default().push((node, node_key));
         }
+        let mut bindings: BTreeMap<&[u8], Vec<Binding>> = BTreeMap::new();
+        for (key, value) in table(records, record::PLACE) {
+            let binding = decode(record::PLACE, record::place::decode(value))?;
+            bindings.entry(&key.scope).or_default().push(binding);
+        }
         for (key, value) in table(records, record::GROUP) {
             let id = decode(record::GROUP, record::group_of(&key.scope))?;
             let stored = decode(record::GROUP, record::group::decode(value))?;
@@ -83,7 +91,15 @@ impl Gcks {
             }
             let tree = KeyTree::restore(stored.tree, nodes.remove(&key.scope[..]).unwrap_or_default())
                 .map_err(|_| RestoreError::Inconsistent { table: record::NODE.name() })?;
-            let group = Group::restore(id.clone(), stored, tree, &mut self.random, now);
+            let bindings = bindings.remove(&key.scope[..]).unwrap_or_default();
+            let places = (!stored.policy.places.is_empty()).then(|| Places::restore(&tree, bindings));
+            let places = places.transpose().ok().filter(|places| {
+                places.as_ref().is_none_or(|places| group::place::fits(&stored.policy, places))
+            });
+            let Some(places) = places else {
+                return Err(RestoreError::Inconsistent { table: record::PLACE.name() });
+            };
+            let group = Group::restore(id.clone(), stored, tree, places, &mut self.random, now);
             self.groups.insert(group);
         }
         for (key, value) in table(records, record::ACCESS) {

@@ -7,12 +7,13 @@
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use claviger_gcks::RekeyWhat;
-use claviger_group::{GroupId, KekManagement, PushAuthentication, Role};
+use claviger_gcks::{Event, RekeyWhat};
+use claviger_group::{GroupId, GroupPlace, KekManagement, PushAuthentication, Role};
 use claviger_member::Ledger;
 use claviger_sansio::durable::Change;
 use claviger_testkit::{
@@ -33,6 +34,8 @@ enum Step {
     Join(bool),
     Kek,
     Leave(usize),
+    /// To another address, at one of the places or elsewhere.
+    Move(usize, u8),
     Restart,
     Return(usize),
     Tek,
@@ -44,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => any::<bool>().prop_map(Step::Join),
         3 => any::<usize>().prop_map(Step::Leave),
         3 => any::<usize>().prop_map(Step::Evict),
+        3 => (any::<usize>(), any::<u8>()).prop_map(|(number, to)| Step::Move(number, to)),
         2 => any::<usize>().prop_map(Step::Return),
         1 => Just(Step::Tek),
         1 => Just(Step::Kek),
@@ -61,6 +65,7 @@ struct World {
     short_lives: bool,
     kek_management: KekManagement,
     push_authentication: PushAuthentication,
+    places: bool,
     loss_permille: u32,
     jitter_ms: u64,
 }
@@ -79,6 +84,7 @@ impl World {
             } else {
                 PushAuthentication::Message
             },
+            places: false,
             loss_permille: 0,
             jitter_ms: 1,
         }
@@ -90,7 +96,10 @@ fn world() -> impl Strategy<Value = World> {
     let extensions = (
         prop_oneof![Just(KekManagement::Lkh), Just(KekManagement::Lkh32)],
         prop_oneof![Just(PushAuthentication::Message), Just(PushAuthentication::Batch)],
+        Just(false),
     );
+    let places = (Just(KekManagement::Lkh32), Just(PushAuthentication::Batch), Just(true));
+    let extensions = prop_oneof![2 => extensions, 1 => places];
     (any::<u64>(), 2u8..=4, any::<bool>(), any::<bool>(), extensions, loss, 1u64..40).prop_map(
         |(seed, degree, batch, short_lives, extensions, loss_permille, jitter_ms)| World {
             seed,
@@ -99,6 +108,7 @@ fn world() -> impl Strategy<Value = World> {
             short_lives,
             kek_management: extensions.0,
             push_authentication: extensions.1,
+            places: extensions.2,
             loss_permille,
             jitter_ms,
         },
@@ -111,6 +121,11 @@ struct History {
     group: GroupId,
     /// Who wants to be in.
     wanting: BTreeMap<usize, Role>,
+}
+
+/// An address of a host: of four prefixes, two are places where a group has any.
+fn address_at(host: usize, to: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, to % 4, to, host as u8 + 1)
 }
 
 impl History {
@@ -130,6 +145,14 @@ impl History {
             policy.kek_lifetime = 40 * SECOND;
             policy.kek_rekey = 11 * SECOND;
         }
+        if world.places {
+            let place = |number: u8| GroupPlace {
+                prefix: format!("10.{number}.0.0/16").parse().unwrap(),
+                push_address: [239, 192, 2, number].into(),
+                members: number.into(),
+            };
+            policy.places = vec![place(1), place(3)];
+        }
         network.add_group(&group, policy);
         network.conditions = Conditions {
             loss_permille: world.loss_permille,
@@ -146,9 +169,15 @@ impl History {
         match step {
             Step::Join(sends) if self.network.members.len() < HOSTS_MAX => {
                 let place = self.network.add_member();
+                self.network.members[place].address = address_at(place, place as u8);
                 self.want(place, if sends { Role::Both } else { Role::Receiver });
             }
             Step::Join(_) => {}
+            Step::Move(number, to) => {
+                if let Some(place) = self.chosen(number) {
+                    self.network.readdress(place, address_at(place, to));
+                }
+            }
             Step::Leave(number) => {
                 if let Some(place) = self.chosen(number) {
                     self.wanting.remove(&place);
@@ -396,4 +425,28 @@ fn who_pulls_during_a_change_over_changes_with_the_others() {
         history.end();
         judge(&history.network, &history.group, &[]).acquit();
     }
+}
+
+/// Hosts come, go and move between places while the key server dies again and again.
+#[test]
+fn the_judge_finds_nothing_in_a_history_of_moves() {
+    let mut history = History::begin(World { places: true, ..World::plain(9, 3, true) });
+    for _ in 0..8 {
+        history.step(Step::Join(true));
+    }
+    history.wait(3 * SECOND);
+    for number in 0..12 {
+        history.step(Step::Move(number, (number * 5) as u8));
+        history.wait(3 * SECOND);
+        history.step(match number % 3 {
+            0 => Step::Restart,
+            1 => Step::Leave(number),
+            _ => Step::Return(number),
+        });
+        history.wait(2 * SECOND);
+    }
+    let moved = |event: &Event| matches!(event, Event::Moved { .. });
+    assert!(history.network.told.iter().filter(|(_, event)| moved(event)).count() > 6);
+    history.end();
+    judge(&history.network, &history.group, &[]).acquit();
 }

@@ -218,6 +218,8 @@ fn main() {
                 lifetime: Duration::from_secs(86_400),
                 signature: KeyAlgorithm::Ed25519,
                 form,
+                place: None,
+                rekey_first: None,
             };
             let sa = SaPayload { kek: Some(policy), gap: None, teks: vec![] };
             let room = push::room(UDP_LEN, &sa, form, signer.public(), BATCH_LEN)

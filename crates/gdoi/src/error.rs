@@ -93,6 +93,8 @@ pub enum PeerMisbehaved {
     OutOfState,
     /// The path of a member does not lead to a root.
     PathContent,
+    /// REKEY_FIRST (private use) names a number behind the message that says it.
+    RekeyFirst,
     /// A rekey announces a root key that is no successor of the one that is held.
     RootNotNewer,
     /// A message that needs a SEQ payload has none.
@@ -203,6 +205,7 @@ impl PeerMisbehaved {
             Self::ManagementMismatch => "management_mismatch",
             Self::OutOfState => "out_of_state",
             Self::PathContent => "path_content",
+            Self::RekeyFirst => "rekey_first",
             Self::RootNotNewer => "root_not_newer",
             Self::SequenceMissing => "sequence_missing",
             Self::SequenceWithoutKek => "sequence_without_kek",
@@ -278,6 +281,7 @@ impl fmt::Display for PeerMisbehaved {
             Self::ManagementMismatch => "keys are not of the announced KEK management algorithm",
             Self::OutOfState => "message does not fit the state of its exchange",
             Self::PathContent => "path does not lead to a root",
+            Self::RekeyFirst => "the first number of a rekey is behind one of its messages",
             Self::RootNotNewer => "announced root key is no successor of the one held",
             Self::SequenceMissing => "SEQ payload is missing although a KEK is asserted",
             Self::SequenceWithoutKek => "SEQ payload although no KEK is asserted",

@@ -17,20 +17,23 @@ pub struct Extensions {
     pub batch_signatures: bool,
     /// Trees with 32-bit node ids.
     pub lkh_32: bool,
+    /// Messages that go to one place only.
+    pub places: bool,
 }
 
 impl Extensions {
     /// All that are implemented.
-    pub const ALL: Self = Self { batch_signatures: true, lkh_32: true };
+    pub const ALL: Self = Self { batch_signatures: true, lkh_32: true, places: true };
 
     /// RFC 6407 as it stands.
-    pub const NONE: Self = Self { batch_signatures: false, lkh_32: false };
+    pub const NONE: Self = Self { batch_signatures: false, lkh_32: false, places: false };
 
     /// Says whether a rekey SA needs none but these.
     ///
     /// # Errors
     ///
-    /// [`Error::PeerIncompatible`] names what is not understood or refused: KEK_MANAGEMENT_ALGORITHM or SIG_ALGORITHM.
+    /// [`Error::PeerIncompatible`] names what is not understood or refused: KEK_MANAGEMENT_ALGORITHM, SIG_ALGORITHM,
+    /// PLACE_DESTINATION or REKEY_FIRST.
     pub fn check(self, policy: &SaKek) -> Result<(), Error> {
         match policy.management {
             None | Some(kek::MANAGEMENT_LKH) => {}
@@ -39,6 +42,12 @@ impl Extensions {
         }
         if policy.form == PushAuthentication::Batch && !self.batch_signatures {
             return Err(incompatible("SIG_ALGORITHM", policy.signature_code()?));
+        }
+        if policy.place.is_some() && !self.places {
+            return Err(incompatible("PLACE_DESTINATION", kek::PLACE_DESTINATION));
+        }
+        if policy.rekey_first.is_some() && !self.places {
+            return Err(incompatible("REKEY_FIRST", kek::REKEY_FIRST));
         }
         Ok(())
     }

@@ -121,6 +121,10 @@ pub mod kek {
     /// Private use: a KEK management algorithm of private use, in a GROUPKEY-PULL, where KEK_MANAGEMENT_ALGORITHM
     /// must not stand.
     pub const PULL_MANAGEMENT_ALGORITHM: u16 = 128;
+    /// Private use: where messages go that only members at the member's place need, in a GROUPKEY-PULL.
+    pub const PLACE_DESTINATION: u16 = 129;
+    /// Private use: the number of the first message of the rekey, in a GROUPKEY-PUSH.
+    pub const REKEY_FIRST: u16 = 130;
 
     /// KEK_MANAGEMENT_ALGORITHM: LKH.
     pub const MANAGEMENT_LKH: u16 = 1;

@@ -55,6 +55,8 @@ pub enum Event {
         cookies: CookiePair,
         /// For which group.
         group: GroupId,
+        /// Where the message came from.
+        peer_address: SocketAddr,
     },
     /// The peer is live and accepts: draw a leaf and sender ids, and [`Server::download`] the keys.
     PullConfirmed {
@@ -312,7 +314,8 @@ impl Server {
         };
         self.pulls.insert(id, pull);
         self.by_message_id.insert((header.cookies, header.message_id), id);
-        self.events.push_back(Event::PullRequested { pull: id, peer, cookies: header.cookies, group });
+        let (cookies, peer_address) = (header.cookies, datagram.source);
+        self.events.push_back(Event::PullRequested { pull: id, peer, cookies, group, peer_address });
         Ok(())
     }
 

@@ -74,11 +74,31 @@ fn sa_keks() -> impl Strategy<Value = SaKek> {
     let identities = (option::of(addresses()), addresses(), any::<u16>());
     let forms = select(vec![PushAuthentication::Message, PushAuthentication::Batch]);
     let signatures = (select(kinds), forms);
-    (identities, cookies(), option::of(any::<u16>()), ciphers(), seconds(), signatures).prop_map(
-        |((source, destination, port), spi, management, cipher, lifetime, (signature, form))| {
+    let places = (option::of((addresses(), any::<u16>())), option::of(1..=u32::MAX));
+    (identities, cookies(), option::of(any::<u16>()), ciphers(), seconds(), signatures, places).prop_map(
+        |(
+            (source, destination, port),
+            spi,
+            management,
+            cipher,
+            lifetime,
+            (signature, form),
+            (place, rekey_first),
+        )| {
             let parse = |text: &str| text.parse::<IpAddr>().unwrap();
             let (source, destination) = (source.map(parse), (parse(destination), port));
-            SaKek { source, destination, spi, management, cipher, lifetime, signature, form }
+            SaKek {
+                source,
+                destination,
+                spi,
+                management,
+                cipher,
+                lifetime,
+                signature,
+                form,
+                place: place.map(|(address, port)| (parse(address), port)),
+                rekey_first,
+            }
         },
     )
 }

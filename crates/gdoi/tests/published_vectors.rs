@@ -274,6 +274,8 @@ fn sa_kek(spi: CookiePair) -> SaKek {
         lifetime: Duration::from_secs(86_400),
         signature: KeyAlgorithm::EcdsaP256,
         form: claviger_group::PushAuthentication::Message,
+        place: None,
+        rekey_first: None,
     }
 }
 

@@ -11,12 +11,14 @@
 //! | [`role`] | receiver, sender |
 //! | [`transform`] | which ESP algorithms protect the data |
 //! | [`tek`] | one data security association |
+//! | [`place`] | where members are |
 //! | [`policy`] | everything that is decided about a group |
 //! | [`rekey`] | how the keys of the tree travel |
 //! | [`registration`] | what a registration yields |
 
 pub mod channel;
 pub mod id;
+pub mod place;
 pub mod policy;
 pub mod registration;
 pub mod rekey;
@@ -26,6 +28,7 @@ pub mod transform;
 
 pub use channel::Channel;
 pub use id::GroupId;
+pub use place::{GroupPlace, Prefix};
 pub use policy::GroupPolicy;
 pub use registration::{CookiePair, RegistrationSa};
 pub use rekey::{KekManagement, PushAuthentication};

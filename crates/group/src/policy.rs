@@ -1,10 +1,12 @@
 //! Everything that is decided about a group.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 
-use crate::{Channel, Encapsulation, EspTransform, KekManagement, PushAuthentication};
+use crate::{
+    Channel, Encapsulation, EspTransform, GroupPlace, KekManagement, PushAuthentication, place::place_at,
+};
 
 /// The policy of one group; one object for every protocol that keys it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +55,12 @@ pub struct GroupPolicy {
     pub batch_interval: Duration,
     /// How long a registration lasts unless it is renewed.
     pub registration_lifetime: Duration,
+    /// The places that the key tree follows; members at none of them are elsewhere. None, and the tree follows nothing.
+    pub places: Vec<GroupPlace>,
 }
+
+/// The most places of a group. Each adds some forty octets to what is stored at a rekey.
+pub const PLACES_MAX: usize = 1024;
 
 /// A policy that contradicts itself or a limit. Each variant names the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +85,16 @@ pub enum PolicyError {
     PushAddress,
     /// A port is zero that must not be.
     Port,
+    /// The push address of a place is no multicast address of the channel's family, or not its own.
+    PlaceAddress,
+    /// `members` of a place is zero, or more than the group admits.
+    PlaceMembers,
+    /// A prefix stands for two places.
+    PlacePrefix,
+    /// There are places, but the KEK management is not LKH-32 or the push authentication is not the batch.
+    PlacesForm,
+    /// There are more than [`PLACES_MAX`] places.
+    PlacesMax,
     /// `sender_id_bits` is not 8, 12 or 16.
     SenderIdBits,
     /// The KEK is weaker than the traffic keys that it protects.
@@ -103,6 +120,15 @@ impl fmt::Display for PolicyError {
                 f.write_str("the push address must be a multicast address of the channel's address family")
             }
             Self::Port => f.write_str("a port must not be zero"),
+            Self::PlaceAddress => f.write_str(
+                "each place needs a push address of its own, a multicast address of the channel's address family",
+            ),
+            Self::PlaceMembers => {
+                f.write_str("a place expects at least one member and at most as many as the group holds")
+            }
+            Self::PlacePrefix => f.write_str("each place needs a prefix of its own"),
+            Self::PlacesForm => f.write_str("places need KEK management lkh-32 and push authentication batch"),
+            Self::PlacesMax => write!(f, "a group has at most {PLACES_MAX} places"),
             Self::SenderIdBits => f.write_str("sender ids have 8, 12 or 16 bits"),
             Self::WeakKek => f.write_str("a group with 256-bit traffic keys needs a 256-bit KEK"),
         }
@@ -137,6 +163,7 @@ impl GroupPolicy {
             deactivation_delay: Duration::from_secs(5),
             batch_interval: Duration::ZERO,
             registration_lifetime: Duration::from_secs(86_400),
+            places: Vec::new(),
         }
     }
 
@@ -163,7 +190,42 @@ impl GroupPolicy {
             (self.push_address.is_none_or(|a| self.may_push_to(a)), PolicyError::PushAddress),
             (self.kek_cipher.key_len() * 8 >= self.transform.key_bits().into(), PolicyError::WeakKek),
         ];
-        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, error)| Err(error))
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, error)| Err(error))?;
+        self.check_places()
+    }
+
+    fn check_places(&self) -> Result<(), PolicyError> {
+        if self.places.is_empty() {
+            return Ok(());
+        }
+        if self.places.len() > PLACES_MAX {
+            return Err(PolicyError::PlacesMax);
+        }
+        if (self.kek_management, self.push_authentication)
+            != (KekManagement::Lkh32, PushAuthentication::Batch)
+        {
+            return Err(PolicyError::PlacesForm);
+        }
+        // Whoever listens for the group would hear what is for one place.
+        let mut addresses = BTreeSet::from([self.channel.group(), self.push_destination()]);
+        let mut prefixes = BTreeSet::new();
+        for place in &self.places {
+            if !self.may_push_to(place.push_address) || !addresses.insert(place.push_address) {
+                return Err(PolicyError::PlaceAddress);
+            }
+            if !prefixes.insert(place.prefix) {
+                return Err(PolicyError::PlacePrefix);
+            }
+            if !(1..=self.members_max).contains(&place.members) {
+                return Err(PolicyError::PlaceMembers);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says at which of the places a host with this address is; the longest prefix decides. None is elsewhere.
+    pub fn place_at(&self, address: IpAddr) -> Option<usize> {
+        place_at(&self.places, address)
     }
 
     /// Shows the address that GROUPKEY-PUSH messages go to.
@@ -231,5 +293,41 @@ mod tests {
             breaking(&mut policy);
             assert_eq!(policy.check(49_152), Err(error));
         }
+    }
+
+    #[test]
+    fn places_have_prefixes_and_addresses_of_their_own() {
+        let place = |number: u8| GroupPlace {
+            prefix: format!("10.{number}.0.0/16").parse().unwrap(),
+            push_address: [239, 192, 1, number].into(),
+            members: 64,
+        };
+        let placed = |places: Vec<GroupPlace>| GroupPolicy {
+            kek_management: KekManagement::Lkh32,
+            push_authentication: PushAuthentication::Batch,
+            places,
+            ..policy()
+        };
+        let check = |policy: &GroupPolicy| policy.check(49_152);
+        let good = placed(vec![place(1), place(2)]);
+        assert_eq!(check(&good), Ok(()));
+        assert_eq!(good.place_at([10, 2, 3, 4].into()), Some(1));
+        assert_eq!(good.place_at([192, 0, 2, 1].into()), None);
+        let form = GroupPolicy { kek_management: KekManagement::Lkh, ..good.clone() };
+        assert_eq!(check(&form), Err(PolicyError::PlacesForm));
+        let form = GroupPolicy { push_authentication: PushAuthentication::Message, ..good.clone() };
+        assert_eq!(check(&form), Err(PolicyError::PlacesForm));
+        for (wrong, error) in [
+            (GroupPlace { prefix: place(1).prefix, ..place(2) }, PolicyError::PlacePrefix),
+            (GroupPlace { push_address: place(1).push_address, ..place(2) }, PolicyError::PlaceAddress),
+            (GroupPlace { push_address: [239, 192, 0, 1].into(), ..place(2) }, PolicyError::PlaceAddress),
+            (GroupPlace { push_address: [10, 0, 0, 1].into(), ..place(2) }, PolicyError::PlaceAddress),
+            (GroupPlace { push_address: "ff15::1".parse().unwrap(), ..place(2) }, PolicyError::PlaceAddress),
+            (GroupPlace { members: 0, ..place(2) }, PolicyError::PlaceMembers),
+            (GroupPlace { members: 10_001, ..place(2) }, PolicyError::PlaceMembers),
+        ] {
+            assert_eq!(check(&placed(vec![place(1), wrong])), Err(error), "{wrong:?}");
+        }
+        assert_eq!(check(&placed(vec![place(1); PLACES_MAX + 1])), Err(PolicyError::PlacesMax));
     }
 }

@@ -27,6 +27,14 @@ pub(crate) fn check(sa: &SaPayload, plane: PlaneKind, strength: Strength) -> Res
         if kek.destination.1 == 0 {
             return Err(Refusal::Policy("rekey messages go to port 0"));
         }
+        if let Some((address, port)) = kek.place {
+            if !address.is_multicast() || address.is_ipv4() != kek.destination.0.is_ipv4() {
+                return Err(Refusal::Policy("rekey messages for a place do not go to a multicast address"));
+            }
+            if port == 0 {
+                return Err(Refusal::Policy("rekey messages for a place go to port 0"));
+            }
+        }
         if kek.spi.has_zero() {
             return Err(Refusal::Policy("the rekey SA has a zero cookie"));
         }

@@ -88,6 +88,9 @@ pub struct Places {
     pub application_port: u16,
     /// Where GROUPKEY-PUSHes go.
     pub push: Option<SocketAddr>,
+    /// Where GROUPKEY-PUSHes go besides that only members at this member's place need; the same as `push` if it is at
+    /// none, and `None` if the group has no places.
+    pub place: Option<SocketAddr>,
     /// The source of GROUPKEY-PUSHes, which members of source-specific channels join.
     pub push_source: Option<IpAddr>,
 }
@@ -108,8 +111,6 @@ pub enum PullReason {
     Deleted,
     /// A lifetime nears its end and nothing new has come.
     LifetimeEnding,
-    /// The host is in another network, and may have missed rekeys on the way.
-    Moved,
     /// GROUPKEY-PUSH numbers were skipped.
     SequenceGap,
     /// The sender id's counter is nearly spent.
@@ -118,6 +119,8 @@ pub enum PullReason {
     UnknownRekeySa,
     /// Data came under an unknown SPI.
     UnknownSpi,
+    /// The member's address changed, and with it perhaps its place.
+    AddressChanged,
 }
 
 impl PullReason {
@@ -126,11 +129,11 @@ impl PullReason {
         match self {
             Self::Deleted => "deleted",
             Self::LifetimeEnding => "lifetime_ending",
-            Self::Moved => "moved",
             Self::SequenceGap => "sequence_gap",
             Self::SenderIdSpent => "sender_id_spent",
             Self::UnknownRekeySa => "unknown_rekey_sa",
             Self::UnknownSpi => "unknown_spi",
+            Self::AddressChanged => "address_changed",
         }
     }
 }
@@ -185,6 +188,10 @@ impl fmt::Display for Refusal {
             Self::Incompatible(PeerIncompatible { field: "SIG_ALGORITHM", value: 129..=255 }) => f.write_str(
                 "the group signs whole rekeys, an extension for private use: join without --standard-only",
             ),
+            Self::Incompatible(PeerIncompatible { field: "PLACE_DESTINATION" | "REKEY_FIRST", .. }) => f
+                .write_str(
+                    "the group's tree follows places, an extension for private use: join without --standard-only",
+                ),
             Self::Incompatible(PeerIncompatible { field, value }) => {
                 write!(f, "the group's policy needs {field} {value}, which is not known here")
             }

@@ -133,7 +133,8 @@ impl Member {
     }
 
     /// Says that this host's address towards the key server was `from` and is `to`. The key server is told, and the keys
-    /// are fetched again once it knows ([`Event::Moved`]).
+    /// are fetched again once it knows ([`Event::Moved`]): the host may have missed some on the way, and where a group's
+    /// tree follows places, others are due to it.
     pub fn readdress(&mut self, now: Time, from: IpAddr, to: IpAddr) {
         // Without an association there is nothing to tell: the next one is made from the new address.
         let _ = self.hip.readdress(now, self.server, from, to);

@@ -9,7 +9,7 @@ use claviger_sansio::{Carriage, Datagram, Time};
 
 use crate::{
     Error, Member,
-    event::{Event, Source},
+    event::{Event, Places, Source},
     rekey::{Collected, Standing},
     repull::{REKEY_SPREAD, REKEY_SPREAD_MAX, Sign},
     subscription::Subscription,
@@ -123,7 +123,8 @@ impl Member {
                 keys.new_until = (now + REKEY_SPREAD).min(keys.keyed_at + REKEY_SPREAD_MAX);
                 continue;
             }
-            if subscription.places().and_then(|places| places.push) == Some(destination) {
+            let hears = |places: Places| [places.push, places.place].contains(&Some(destination));
+            if subscription.places().is_some_and(hears) {
                 subscription.keep_early(octets);
                 subscription.repull.note(now, Sign::UnknownRekeySa(cookies), &mut self.random);
             }

@@ -14,7 +14,6 @@ use crate::{
     Member,
     event::{Event, Refusal},
     member::Registration,
-    repull::Sign,
     subscription::Subscription,
 };
 
@@ -136,7 +135,7 @@ impl Member {
     /// Fetches every group's keys again, from the new address.
     fn moved(&mut self, now: Time) {
         for subscription in self.subscriptions.values_mut().filter(|s| s.granted_until.is_some()) {
-            subscription.repull.note(now, Sign::Moved, &mut self.random);
+            subscription.repull.moved(now, &mut self.random);
         }
         self.events.push_back(Event::Moved);
     }

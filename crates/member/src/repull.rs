@@ -41,10 +41,10 @@ const DOUBT_MAX: Duration = Duration::from_secs(60);
 /// Signs that keys were missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sign {
+    /// The member's address changed: it may be at another place now.
+    AddressChanged,
     /// The server deleted the SAs.
     Deleted,
-    /// The host is in another network; what it missed on the way it cannot know.
-    Moved,
     /// A rekey message skipped numbers: what was missed cannot be known, and only a PULL brings it.
     Gap,
     /// A rekey message brought a KEK in no array that this member can open: another message of that rekey may.
@@ -72,8 +72,8 @@ impl Sign {
 
     pub(crate) fn reason(self) -> PullReason {
         match self {
+            Self::AddressChanged => PullReason::AddressChanged,
             Self::Deleted => PullReason::Deleted,
-            Self::Moved => PullReason::Moved,
             Self::Gap | Self::NotForUs | Self::TekAwaited(_) => PullReason::SequenceGap,
             Self::SenderIdSpent => PullReason::SenderIdSpent,
             Self::UnknownRekeySa(_) => PullReason::UnknownRekeySa,
@@ -111,6 +111,13 @@ impl Repull {
         if self.pending.is_none() {
             self.pending = Some((now + DELAY_MIN + random_part(DELAY_SPREAD, random), sign));
         }
+    }
+
+    /// Notes that the member's address changed. Nothing but a PULL that begins from now on resolves that.
+    pub(crate) fn moved(&mut self, now: Time, random: &mut dyn Random) {
+        let due = now + DELAY_MIN + random_part(DELAY_SPREAD, random);
+        self.pending =
+            Some((self.pending.map_or(due, |(earlier, _)| due.min(earlier)), Sign::AddressChanged));
     }
 
     /// Notes that more messages of a rekey are expected, and waits for the one after this: who has heard some of them
@@ -174,7 +181,7 @@ impl Repull {
     /// could have sent, and brought nothing new, such signs are not heeded for a while that grows: who forges them
     /// must not have the whole group call its key server all the time.
     pub(crate) fn succeeded(&mut self, now: Time, newest: Option<Spi>) {
-        self.pending = None;
+        self.pending.take_if(|(_, sign)| *sign != Sign::AddressChanged);
         self.failures = 0;
         if self.newest != newest {
             self.fruitless = 0;
@@ -285,6 +292,24 @@ mod tests {
         repull.rekeyed(now, cookies, &mut random);
         repull.installed(Spi::new(300).unwrap(), cookies);
         assert!(repull.poll_timeout().is_some(), "what a gap hid is fetched");
+    }
+
+    #[test]
+    fn a_move_is_followed_by_a_pull_whatever_else_happens() {
+        let mut random = SeededRandom::new(6);
+        let (now, cookies) = (Time::from_secs(1), CookiePair([7; 16]));
+        let mut repull = Repull::default();
+        repull.note(now, Sign::UnknownRekeySa(cookies), &mut random);
+        repull.moved(now, &mut random);
+        repull.rekeyed(now, cookies, &mut random);
+        repull.installed(Spi::new(300).unwrap(), cookies);
+        // A PULL that was under way may have begun at the old address.
+        repull.succeeded(now, None);
+        let due = repull.poll_timeout().unwrap();
+        assert!(due < now + DELAY_MIN + DELAY_SPREAD);
+        assert_eq!(repull.take_due(due), Some(PullReason::AddressChanged));
+        repull.succeeded(due, None);
+        assert_eq!(repull.poll_timeout(), None);
     }
 
     #[test]

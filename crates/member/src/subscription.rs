@@ -399,6 +399,7 @@ fn sender_ids(download: Option<&SenderIds>) -> Result<Vec<SenderId>, PulledError
 fn places(sa: &SaPayload, earlier: Option<Places>) -> Result<Places, PulledError> {
     let push = sa.kek.as_ref().map(|kek| SocketAddr::from(kek.destination));
     let push_source = sa.kek.as_ref().and_then(|kek| kek.source);
+    let place = sa.kek.as_ref().and_then(|kek| kek.place).map(SocketAddr::from);
     match (sa.teks.last(), earlier) {
         (Some(tek), _) => Ok(Places {
             channel: tek.channel,
@@ -406,9 +407,10 @@ fn places(sa: &SaPayload, earlier: Option<Places>) -> Result<Places, PulledError
             encapsulation_port: tek.encapsulation_port,
             application_port: tek.application_port,
             push,
+            place,
             push_source,
         }),
-        (None, Some(earlier)) => Ok(Places { push, push_source, ..earlier }),
+        (None, Some(earlier)) => Ok(Places { push, place, push_source, ..earlier }),
         (None, None) => Err(PulledError::Incomplete("data SA")),
     }
 }

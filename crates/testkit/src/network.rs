@@ -589,7 +589,7 @@ impl Network {
         }
         let hears = |(place, node): &(usize, &Node)| {
             let groups = node.places.values().any(|places| match kind {
-                Kind::Control(_) => places.push == Some(destination),
+                Kind::Control(_) => [places.push, places.place].contains(&Some(destination)),
                 Kind::Esp => {
                     SocketAddr::new(places.channel.group(), places.encapsulation_port) == destination
                         && origin != Origin::Member(*place)

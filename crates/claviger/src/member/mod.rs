@@ -303,7 +303,8 @@ impl MemberDaemon {
             None => self.interface_of(&places)?,
         };
         let mut listening = Vec::new();
-        if let Some(push) = places.push {
+        let place = places.place.filter(|place| places.push != Some(*place));
+        for push in places.push.into_iter().chain(place) {
             let source = places.push_source.filter(|_| is_source_specific(push.ip()));
             let options = UdpOptions::new("--gdoi-port");
             let socket = UdpSocket::bind_group(push.ip(), push.port(), &interface, source, &options)?;

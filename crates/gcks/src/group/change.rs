@@ -1,7 +1,7 @@
 //! What of a group is stored.
 
 use claviger_identity::Hit;
-use claviger_keytree::Rekey;
+use claviger_keytree::{Rekey, place::Place};
 use claviger_sansio::durable::{Change, RecordKey};
 
 use super::Group;
@@ -40,6 +40,19 @@ impl Group {
         changed.chain(removed)
     }
 
+    /// Writes which subtrees a place has.
+    pub(crate) fn place_record(&self, place: Place) -> Change {
+        let binding = self.places.as_ref().and_then(|places| places.binding(place));
+        let binding = binding.expect("a place stays bound as long as its group lives");
+        Change::put(record::PLACE, record::place::key(&self.id, place), record::place::encode(&binding))
+    }
+
+    /// Writes which subtrees all places have, once, when the group is made.
+    pub(crate) fn place_records(&self) -> impl Iterator<Item = Change> {
+        let bindings = self.places.iter().flat_map(|places| places.bindings());
+        bindings.map(|binding| self.place_record(binding.place))
+    }
+
     /// Writes or removes a member's record, as it is now.
     pub(crate) fn member_record(&self, hit: &Hit) -> Change {
         let key = record::host_key(&self.id, hit);
@@ -61,8 +74,16 @@ impl Group {
     /// Removes everything that is stored of the group.
     pub(crate) fn removal(&self) -> impl Iterator<Item = Change> {
         let scope = record::scope(&self.id);
-        [record::GROUP, record::NODE, record::ACCESS, record::MEMBER, record::GRANT, record::PUSH]
-            .into_iter()
-            .map(move |table| Change::remove_scope(table, scope.clone()))
+        [
+            record::GROUP,
+            record::NODE,
+            record::PLACE,
+            record::ACCESS,
+            record::MEMBER,
+            record::GRANT,
+            record::PUSH,
+        ]
+        .into_iter()
+        .map(move |table| Change::remove_scope(table, scope.clone()))
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`offer`] | what a PULL announces and downloads |
 //! | [`rekey`] | one change of keys and the messages that tell it |
+//! | [`place`] | where members are, and what goes there only |
 //! | [`update`] | the new keys of a tree, as either KEK management sends them |
 //! | [`link`] | nodes and keys as GDOI names them |
 //! | [`change`] | what of it is stored |
@@ -11,6 +12,7 @@
 pub(crate) mod change;
 pub(crate) mod link;
 pub(crate) mod offer;
+pub(crate) mod place;
 pub(crate) mod rekey;
 pub(crate) mod update;
 
@@ -29,6 +31,7 @@ use claviger_group::{
 use claviger_identity::Hit;
 use claviger_keytree::{
     CAPACITY_32_BIT, Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit,
+    place::{Place, Places},
 };
 use claviger_sansio::Time;
 
@@ -43,6 +46,8 @@ pub(crate) struct Group {
     pub(crate) members: BTreeMap<Hit, Membership>,
     pub(crate) tree: KeyTree,
     pub(crate) lkh_ids: LkhIds,
+    /// Which subtrees are whose, where the policy has places.
+    pub(crate) places: Option<Places>,
     pub(crate) kek: RekeyState,
     /// Oldest first; the last is the current one.
     pub(crate) teks: Vec<IssuedTek>,
@@ -110,6 +115,10 @@ pub(crate) struct WaitingJoin {
     pub(crate) hit: Hit,
     pub(crate) role: Role,
     pub(crate) sender_ids: u16,
+    /// Where it is, in a group that has places.
+    pub(crate) place: Place,
+    /// Whether it is a member already that has come from another place.
+    pub(crate) moves: bool,
 }
 
 impl Announced {
@@ -139,13 +148,15 @@ impl Group {
                 CipherAlgorithm::Aes256Cbc => KeyLength::Octets32,
                 _ => KeyLength::Octets16,
             },
-            capacity: policy.members_max,
+            // Places have subtrees of their own, which need not be full.
+            capacity: if policy.places.is_empty() { policy.members_max } else { CAPACITY_32_BIT },
             joining: match policy.kek_management {
                 KekManagement::Lkh => Joining::Replace,
                 KekManagement::Lkh32 => Joining::Advance,
             },
         };
         let tree = KeyTree::new(config, random);
+        let places = place::bound(&policy, config)?;
         let signing_key = SigningKey::generate(policy.push_signature)?;
         let first = Announced::draw(random);
         let mut group = Self {
@@ -155,6 +166,7 @@ impl Group {
             members: BTreeMap::new(),
             tree,
             lkh_ids: LkhIds::new(degree),
+            places,
             kek: RekeyState { spi: first.kek, sequence: 0, issued: now, pushes: 0 },
             teks: Vec::new(),
             sender_ids_issued: 0,
@@ -173,6 +185,7 @@ impl Group {
         id: GroupId,
         record: crate::record::group::GroupRecord,
         tree: KeyTree,
+        places: Option<Places>,
         random: &mut dyn Random,
         now: Time,
     ) -> Self {
@@ -184,6 +197,7 @@ impl Group {
             access: BTreeMap::new(),
             members: BTreeMap::new(),
             tree,
+            places,
             kek: record.kek,
             teks: record.teks,
             sender_ids_issued: record.sender_ids_issued,
@@ -201,7 +215,8 @@ impl Group {
 
     /// Says whether another member would exceed the policy's limit.
     pub(crate) fn is_full(&self) -> bool {
-        self.members.len() + self.waiting.joins.len() >= self.policy.members_max as usize
+        let joins = self.waiting.joins.iter().filter(|join| !join.moves).count();
+        self.members.len() + joins >= self.policy.members_max as usize
     }
 
     /// Shows the current TEK.
@@ -308,11 +323,12 @@ pub(crate) fn degree(policy: &GroupPolicy) -> Result<Degree, PolicyError> {
     Ok(degree)
 }
 
-/// Chooses the KEK management that everybody knows if it holds as many members as the policy admits, and otherwise
-/// the one that does.
+/// Chooses the KEK management that everybody knows if it holds as many members as the policy admits and there are no
+/// places, and otherwise the one that does.
 pub fn kek_management_for(policy: &GroupPolicy) -> KekManagement {
     let limit = Degree::new(policy.degree).map_or(u32::MAX, capacity_16_bit);
-    if policy.members_max <= limit { KekManagement::Lkh } else { KekManagement::Lkh32 }
+    let lkh = policy.members_max <= limit && policy.places.is_empty();
+    if lkh { KekManagement::Lkh } else { KekManagement::Lkh32 }
 }
 
 /// What a group needs of its server for a step.

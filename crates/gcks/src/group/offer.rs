@@ -8,7 +8,7 @@ use claviger_gdoi::{
     wire::{Gap, KeyDownload, Lkh32, LkhDownload, SaKek, SaPayload, SaTek, SenderIds},
 };
 use claviger_group::{CookiePair, KekManagement, Spi};
-use claviger_keytree::Leaf;
+use claviger_keytree::{Leaf, place::Place};
 use claviger_sansio::Time;
 
 use super::{Context, Group, IssuedTek};
@@ -16,7 +16,9 @@ use super::{Context, Group, IssuedTek};
 impl Group {
     /// Announces the SAs in force to a host that has been a member since `since`. It is given no SA that was used
     /// before it joined (RFC 6407 section 7.4.2), though senders may still be changing over from one.
-    pub(crate) fn offer_current(&self, context: &Context<'_>, since: Time) -> SaPayload {
+    ///
+    /// `place` is where it is, in a group that has places.
+    pub(crate) fn offer_current(&self, context: &Context<'_>, since: Time, place: Place) -> SaPayload {
         let current = self.current_tek();
         let remaining = (current.issued + self.policy.activation_delay).since(context.now);
         // The delay is told in whole seconds. Once all copies of the TEK's message have left, everybody has the new TEK, and
@@ -24,7 +26,7 @@ impl Group {
         let all_sent = context.now >= self.tek_quiet_at;
         let activation = if all_sent { Duration::from_secs(remaining.as_secs()) } else { remaining };
         SaPayload {
-            kek: Some(self.sa_kek(context, self.kek.spi, self.kek.issued)),
+            kek: Some(self.placed(self.sa_kek(context, self.kek.spi, self.kek.issued), place)),
             gap: Some(self.gap(activation)),
             teks: self
                 .teks_in_use(context.now)
@@ -43,14 +45,15 @@ impl Group {
     }
 
     /// Announces to a newcomer SAs that do not exist yet: its message 3 makes them (RFC 6407 section 7.4.2, the
-    /// case of stored PUSHes). It is given no SA that was used before it joined.
-    pub(crate) fn offer_join(&self, context: &Context<'_>) -> SaPayload {
+    /// case of stored PUSHes). It is given no SA that was used before it joined. A member that comes from another place
+    /// is offered the same: its message 3 changes its path.
+    pub(crate) fn offer_join(&self, context: &Context<'_>, place: Place) -> SaPayload {
         let mut tek = self.current_tek().tek.clone();
         tek.spi = self.next.tek;
         tek.lifetime = self.policy.tek_lifetime;
         let activation = if self.members.is_empty() { Duration::ZERO } else { self.policy.activation_delay };
         SaPayload {
-            kek: Some(self.sa_kek(context, self.next.kek, context.now)),
+            kek: Some(self.placed(self.sa_kek(context, self.next.kek, context.now), place)),
             gap: Some(self.gap(activation)),
             teks: vec![SaTek::from(&tek)],
         }
@@ -92,7 +95,15 @@ impl Group {
             lifetime: Self::remaining(self.policy.kek_lifetime, issued, context.now),
             signature: self.policy.push_signature,
             form: self.policy.push_authentication,
+            place: None,
+            rekey_first: None,
         }
+    }
+
+    /// Adds where messages go that only members at a place need, if the group has places.
+    fn placed(&self, sa_kek: SaKek, place: Place) -> SaKek {
+        let (_, port) = sa_kek.destination;
+        SaKek { place: self.places.as_ref().map(|_| (self.push_destination_of(place), port)), ..sa_kek }
     }
 
     /// Tells the delays of rollover; parts of a second count as a whole one.

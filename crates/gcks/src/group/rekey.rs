@@ -2,10 +2,13 @@
 //!
 //! A change of membership is two GROUPKEY-PUSHes in a row (RFC 6407 section 7.4.1): the first under the old KEK
 //! brings the new one to those who remain, by LKH; the second under the new KEK brings the new TEK, which a
-//! departed member therefore cannot read. A newcomer gets both keys in its PULL instead (section 7.4.2).
+//! departed member therefore cannot read. A newcomer gets both keys in its PULL instead (section 7.4.2), and so does a
+//! member that comes from another place.
 //!
 //! Every new KEK is followed by a message under it with the TEK in force, new or not: a member that misses that
 //! message knows from the new KEK that there is something to miss.
+
+use std::net::IpAddr;
 
 use claviger_gdoi::{
     iana::kek::MANAGEMENT_LKH,
@@ -19,7 +22,10 @@ use claviger_identity::Hit;
 use claviger_keytree::{Handle, KeyTree, Rekey};
 use claviger_sansio::{Carriage, Transmit, durable::Change};
 
-use super::{Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek};
+use super::{
+    Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek, place::Seated,
+    update::Part,
+};
 use crate::{delivery::BatchSpan, event::Rekeyed, push_queue::QueuedPush, record};
 
 /// The epoch of a tree from which on it is replaced by a new one: a few are left for what is under way. At a rekey each
@@ -47,15 +53,19 @@ pub(crate) struct Outcome {
     pub(crate) pushes: Vec<QueuedPush>,
     /// Which of them share signatures, in their order; empty where none do.
     pub(crate) batches: Vec<BatchSpan>,
+    /// Those who joined, and the members that moved.
     pub(crate) joined: Vec<WaitingJoin>,
+    /// Those for whom there was no room.
+    pub(crate) refused: Vec<WaitingJoin>,
     pub(crate) departed: Vec<Hit>,
     pub(crate) report: Rekeyed,
 }
 
 impl Group {
-    /// Carries out the joins and departures that wait: new path keys, KEK and TEK. None if nobody waits any more.
+    /// Carries out the joins, moves and departures that wait: new path keys, KEK and TEK. None if nobody waits any more.
     pub(crate) fn rekey_membership(&mut self, context: &mut Context<'_>) -> Option<Outcome> {
-        let waiting = std::mem::take(&mut self.waiting);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.joins.retain(|join| !join.moves || self.members.contains_key(&join.hit));
         let departed: Vec<Hit> =
             waiting.departures.into_iter().filter(|hit| self.members.contains_key(hit)).collect();
         if departed.is_empty() && waiting.joins.is_empty() {
@@ -63,21 +73,21 @@ impl Group {
         }
         let leaves: Vec<_> =
             departed.iter().filter_map(|hit| self.members.remove(hit)).map(|m| m.leaf).collect();
-        let audience = !self.members.is_empty();
 
         let old_kek = self.kek_material();
-        let rekey = self.tree.batch(waiting.joins.len(), &leaves, context.random).expect(
-            "joins were admitted within the tree's capacity and epochs, and departures are of members",
-        );
-        for (join, leaf) in waiting.joins.iter().zip(&rekey.joined) {
-            let member = Membership {
+        let Seated { rekey, joined, refused, rebound } = self.seat(waiting.joins, &leaves, context.random);
+        let moved = joined.iter().filter(|join| join.moves).count();
+        let audience = self.members.len() > moved;
+        for (join, leaf) in joined.iter().zip(&rekey.joined) {
+            let newcomer = Membership {
                 leaf: *leaf,
                 role: join.role,
                 since: context.now,
                 last_pull: context.now,
                 sender_ids: Vec::new(),
             };
-            self.members.insert(join.hit, member);
+            let member = self.members.entry(join.hit).or_insert(newcomer);
+            (member.leaf, member.role, member.last_pull) = (*leaf, join.role, context.now);
         }
         let announced = std::mem::replace(&mut self.next, Announced::draw(context.random));
 
@@ -93,12 +103,15 @@ impl Group {
 
         outcome.changes.push(self.record());
         outcome.changes.extend(self.node_changes(&rekey));
-        let touched = departed.iter().chain(waiting.joins.iter().map(|join| &join.hit));
+        outcome.changes.extend(rebound.into_iter().map(|place| self.place_record(place)));
+        let touched = departed.iter().chain(joined.iter().map(|join| &join.hit));
         outcome.changes.extend(touched.map(|hit| self.member_record(hit)));
-        outcome.report.joined = waiting.joins.len();
+        outcome.report.joined = joined.len() - moved;
+        outcome.report.moved = moved;
         outcome.report.departed = departed.len();
         outcome.report.tek = Some(announced.tek);
-        outcome.joined = waiting.joins;
+        outcome.joined = joined;
+        outcome.refused = refused;
         outcome.departed = departed;
         Some(outcome)
     }
@@ -143,7 +156,7 @@ impl Group {
         if !self.members.is_empty() {
             let deletes = [Delete::AllTeks, Delete::AllKeks];
             let message = Message { deletes: &deletes, sa: None, kd: None };
-            self.push(context, &old_kek, &[message], &mut outcome);
+            self.push(context, &old_kek, self.policy.push_destination(), &[message], &mut outcome);
         }
         if self.tree.epoch() >= EPOCH_LAST {
             let leaves: Vec<_> = self.tree.leaves().collect();
@@ -186,12 +199,15 @@ impl Group {
     ) {
         let mut sa_kek = self.sa_kek(context, spi, context.now);
         sa_kek.management.get_or_insert(MANAGEMENT_LKH);
+        sa_kek.rekey_first = self.places.as_ref().map(|_| self.kek.sequence + 1);
         let sa = SaPayload { kek: Some(sa_kek), gap: None, teks: Vec::new() };
         let update = self.kek_update(&sa, spi, rekey);
         outcome.report.message_keys += update.keys;
         let message = |kd| Message { deletes: &[], sa: Some(&sa), kd: Some(kd) };
-        let messages: Vec<_> = update.downloads.iter().map(message).collect();
-        self.push(context, old_kek, &messages, outcome);
+        for Part { destination, downloads } in &update.parts {
+            let messages: Vec<_> = downloads.iter().map(message).collect();
+            self.push(context, old_kek, *destination, &messages, outcome);
+        }
     }
 
     /// Tells the current TEK under the KEK in force, and that it supersedes others.
@@ -208,14 +224,15 @@ impl Group {
         let deletes: Vec<Delete> = superseded.into_iter().map(Delete::Tek).collect();
         outcome.report.message_keys += 1;
         let message = Message { deletes: &deletes, sa: Some(&sa), kd: Some(&kd) };
-        self.push(context, &kek, &[message], outcome);
+        self.push(context, &kek, self.policy.push_destination(), &[message], outcome);
     }
 
-    /// Seals messages under the next sequence numbers and has them stored and sent.
+    /// Seals messages under the next sequence numbers and has them stored and sent to a multicast address.
     fn push(
         &mut self,
         context: &Context<'_>,
         kek: &KekMaterial,
+        destination: IpAddr,
         messages: &[Message<'_>],
         outcome: &mut Outcome,
     ) {
@@ -242,7 +259,6 @@ impl Group {
             }
         };
         let sealed = sealed.expect("the group's own keys fit the group's own policy");
-        let destination = self.policy.push_destination();
         let port = self.policy.push_port_at(context.gdoi_port);
         for (payload, message) in sealed.into_iter().zip(messages) {
             self.kek.sequence += 1;
@@ -268,11 +284,13 @@ impl Group {
             pushes: Vec::new(),
             batches: Vec::new(),
             joined: Vec::new(),
+            refused: Vec::new(),
             departed: Vec::new(),
             report: Rekeyed {
                 group: self.id.clone(),
                 at: context.now,
                 joined: 0,
+                moved: 0,
                 departed: 0,
                 tree_keys: rekey.map_or(0, |rekey| rekey.wraps.len()),
                 message_keys: 0,

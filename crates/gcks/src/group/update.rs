@@ -1,5 +1,7 @@
 //! The new keys of a tree, as either KEK management sends them, in messages that fit any path.
 
+use std::{collections::BTreeMap, net::IpAddr};
+
 use claviger_gdoi::{
     limits::BATCH_LEN,
     lkh, lkh_32, push,
@@ -24,10 +26,16 @@ const UPDATE_OCTETS_MAX: usize = 896;
 /// The UDP payload that every IPv6 path carries, behind IPv6 and UDP headers.
 pub(crate) const UDP_LEN: usize = 1280 - 40 - 8;
 
-/// What tells the members a new KEK: key downloads for one message each, and how many keys are in them.
+/// What tells the members a new KEK, and how many keys are in it.
 pub(super) struct KekUpdate {
-    pub(super) downloads: Vec<KeyDownload>,
+    pub(super) parts: Vec<Part>,
     pub(super) keys: usize,
+}
+
+/// What of it goes to one multicast address: key downloads for one message each.
+pub(super) struct Part {
+    pub(super) destination: IpAddr,
+    pub(super) downloads: Vec<KeyDownload>,
 }
 
 impl Group {
@@ -40,15 +48,21 @@ impl Group {
                     let lkh = LkhDownload { spi, download: None, updates, signing_key: None };
                     KeyDownload { lkh: Some(lkh), ..KeyDownload::default() }
                 };
-                KekUpdate { downloads: messages.into_iter().map(download).collect(), keys }
+                let downloads = messages.into_iter().map(download).collect();
+                let parts = vec![Part { destination: self.policy.push_destination(), downloads }];
+                KekUpdate { parts, keys }
             }
             KekManagement::Lkh32 => {
                 let download = |update| {
                     let lkh_32 = Lkh32 { spi, path: None, update: Some(update), signing_key: None };
                     KeyDownload { lkh_32: Some(lkh_32), ..KeyDownload::default() }
                 };
-                let updates = self.updates(sa, rekey);
-                KekUpdate { downloads: updates.into_iter().map(download).collect(), keys: rekey.wraps.len() }
+                let part = |(destination, updates): (IpAddr, Vec<Update>)| Part {
+                    destination,
+                    downloads: updates.into_iter().map(download).collect(),
+                };
+                let parts = self.updates(sa, rekey).into_iter().map(part).collect();
+                KekUpdate { parts, keys: rekey.wraps.len() }
             }
         }
     }
@@ -90,8 +104,9 @@ impl Group {
         (messages, figures.array_keys)
     }
 
-    /// Encodes a rekey as LKH-32 has it: each key once, members needing few messages.
-    fn updates(&self, sa: &SaPayload, rekey: &Rekey) -> Vec<Update> {
+    /// Encodes a rekey as LKH-32 has it: each key once, members needing few messages. What is needed at one place is
+    /// for its address, everything else for the group's, which comes first.
+    fn updates(&self, sa: &SaPayload, rekey: &Rekey) -> Vec<(IpAddr, Vec<Update>)> {
         let key_len = self.tree.key_length().octets();
         let stride = wrapped_len(key_len);
         let mut wrapped = vec![0; rekey.wraps.len() * stride];
@@ -104,20 +119,42 @@ impl Group {
             root: node_id(root),
             root_handle: handle(root_key),
         };
-        // The more messages share a root, the longer the branches, and the less room for keys: guessed, then corrected.
-        let mut count = (wrapped.len() / UDP_LEN + 1).next_power_of_two().min(BATCH_LEN);
-        loop {
-            let wraps = rekey.wraps.iter().zip(wrapped.chunks_exact(stride)).map(|(wrap, wrapped)| {
+        let wraps = || {
+            rekey.wraps.iter().zip(wrapped.chunks_exact(stride)).map(|(wrap, wrapped)| {
                 let (under, key) = rekey.under(wrap);
-                let (target, under) = (node_id(rekey.target(wrap)), node_id(under));
-                lkh_32::Wrap { target, under, handle: handle(key), wrapped }
-            });
+                let (target, under_id) = (node_id(rekey.target(wrap)), node_id(under));
+                (under, lkh_32::Wrap { target, under: under_id, handle: handle(key), wrapped })
+            })
+        };
+        if self.places.is_none() {
+            let wraps = wraps().map(|(_, wrap)| wrap).collect();
+            return vec![(self.policy.push_destination(), self.packed(sa, head, wraps))];
+        }
+        let mut by_destination: BTreeMap<IpAddr, Vec<_>> = BTreeMap::new();
+        for (under, wrap) in wraps() {
+            by_destination.entry(self.destination_below(under)).or_default().push(wrap);
+        }
+        let whole = by_destination.remove(&self.policy.push_destination()).unwrap_or_default();
+        // Whoever holds a key is sent the root's new one, unless it was only advanced: then all are told so.
+        let tells_root = by_destination.values().flatten().any(|wrap| wrap.target == head.root);
+        let whole = Some(whole).filter(|whole| !whole.is_empty() || !tells_root);
+        let whole = whole.map(|whole| (self.policy.push_destination(), whole));
+        let parts = whole.into_iter().chain(by_destination);
+        parts.map(|(destination, wraps)| (destination, self.packed(sa, head, wraps))).collect()
+    }
+
+    /// Packs wrapped keys into messages that share signatures with each other only.
+    fn packed(&self, sa: &SaPayload, head: UpdateHead, wraps: Vec<lkh_32::Wrap<'_>>) -> Vec<Update> {
+        let octets: usize = wraps.iter().map(|wrap| wrap.wrapped.len()).sum();
+        // The more messages share a root, the longer the branches, and the less room for keys: guessed, then corrected.
+        let mut count = (octets / UDP_LEN + 1).next_power_of_two().min(BATCH_LEN);
+        loop {
             let form = self.policy.push_authentication;
             let room = push::room(UDP_LEN, sa, form, self.signing_key.public(), count)
                 .expect("the group's own policy can be written")
                 .expect("a rekey SA and a signature leave room for keys");
-            let updates =
-                lkh_32::pack(head, wraps, room - Lkh32::OVERHEAD).expect("the wraps are those of a tree");
+            let updates = lkh_32::pack(head, wraps.iter().copied(), room - Lkh32::OVERHEAD)
+                .expect("the wraps are those of a tree");
             if updates.len() <= count || count == BATCH_LEN {
                 return updates;
             }

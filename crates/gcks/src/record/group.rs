@@ -8,8 +8,8 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_group::{
-    Channel, CookiePair, Encapsulation, EspTransform, GroupPolicy, KekManagement, PushAuthentication, Spi,
-    Tek, tek::TekKeys,
+    Channel, CookiePair, Encapsulation, EspTransform, GroupPlace, GroupPolicy, KekManagement, Prefix,
+    PushAuthentication, Spi, Tek, tek::TekKeys,
 };
 use claviger_keytree::Header;
 use claviger_wire::{DecodeError, Reader, Writer};
@@ -57,12 +57,16 @@ pub(crate) fn encode(group: &GroupParts<'_>) -> Vec<u8> {
         for issued in group.teks {
             write_tek(w, issued);
         }
+        // Behind everything else, so that the record of a group without places reads as it always did.
+        if !group.policy.places.is_empty() {
+            write_places(w, &group.policy.places);
+        }
     })
 }
 
 pub(crate) fn decode(octets: &[u8]) -> Result<GroupRecord, DecodeError> {
     super::decode(octets, |r| {
-        let policy = read_policy(r)?;
+        let mut policy = read_policy(r)?;
         let length = r.u16("signing key length")?;
         let pkcs8 = SecretBytes::copy_of(r.slice(length.into(), "signing key")?);
         let signing_key = SigningKey::from_pkcs8(policy.push_signature, pkcs8)
@@ -78,6 +82,9 @@ pub(crate) fn decode(octets: &[u8]) -> Result<GroupRecord, DecodeError> {
         let sender_ids_issued = r.u32("sender ids issued")?;
         let count = r.u8("TEK count")?;
         let teks = (0..count).map(|_| read_tek(r)).collect::<Result<_, _>>()?;
+        if !r.is_empty() {
+            policy.places = read_places(r)?;
+        }
         Ok(GroupRecord { policy, signing_key, tree, kek, teks, sender_ids_issued })
     })
 }
@@ -158,6 +165,30 @@ fn read_policy(r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
         *duration = Duration::from_micros(r.u64("duration")?);
     }
     Ok(policy)
+}
+
+fn write_places(w: &mut Writer, places: &[GroupPlace]) {
+    w.u16(places.len() as u16);
+    for place in places {
+        write_address(w, place.prefix.address());
+        w.u8(place.prefix.length());
+        write_address(w, place.push_address);
+        w.u32(place.members);
+    }
+}
+
+fn read_places(r: &mut Reader<'_>) -> Result<Vec<GroupPlace>, DecodeError> {
+    let missing = DecodeError::Missing { what: "address of a place" };
+    let count = r.u16("place count")?;
+    let mut place = || {
+        let address = read_address(r)?.ok_or(missing)?;
+        let length = r.u8("prefix length")?;
+        let wrong = |_| DecodeError::Value { field: "prefix length", value: length.into() };
+        let prefix = Prefix::new(address, length).map_err(wrong)?;
+        let push_address = read_address(r)?.ok_or(missing)?;
+        Ok(GroupPlace { prefix, push_address, members: r.u32("members of a place")? })
+    };
+    (0..count).map(|_| place()).collect()
 }
 
 fn write_tek(w: &mut Writer, issued: &IssuedTek) {

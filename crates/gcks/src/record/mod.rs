@@ -7,6 +7,7 @@
 pub(crate) mod group;
 pub(crate) mod member;
 pub(crate) mod node;
+pub(crate) mod place;
 pub(crate) mod push;
 
 use claviger_group::{GroupId, id::IdType};
@@ -26,13 +27,15 @@ pub(crate) const GRANT: Table = Table::new("grant");
 pub(crate) const MEMBER: Table = Table::new("member");
 /// A node of a group's key tree, under its place.
 pub(crate) const NODE: Table = Table::new("node");
+/// Which subtrees of a group's key tree a place has, under its number.
+pub(crate) const PLACE: Table = Table::new("place");
 /// A GROUPKEY-PUSH whose copies have not all left, under rekey SA and sequence number.
 pub(crate) const PUSH: Table = Table::new("push");
 /// The time of the last change, so that time does not go back when the wall clock does.
 pub(crate) const CLOCK: Table = Table::new("clock");
 
 /// Every table, in the order in which they are read at a restart.
-pub(crate) const TABLES: [Table; 8] = [GROUP, NODE, ACCESS, MEMBER, GRANT, ASSOCIATION, PUSH, CLOCK];
+pub(crate) const TABLES: [Table; 9] = [GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, ASSOCIATION, PUSH, CLOCK];
 
 /// The version of every record's octets.
 const VERSION: u8 = 2;

@@ -81,7 +81,8 @@ impl VerifiedRekey {
     }
 
     /// Says how many numbers between the last message and this one were skipped: messages that were lost. Of a batch
-    /// nobody needs all messages, so that only numbers between batches count.
+    /// nobody needs all messages, so that only numbers between batches count; where there are places, nobody needs all
+    /// batches of a rekey, and only numbers before it count.
     pub fn gap(&self) -> u32 {
         self.gap
     }
@@ -351,6 +352,12 @@ impl RekeySa {
             (None, Some(_)) => return Err(DecodeError::Missing { what: "SA" }.into()),
         }
         let first = batch.as_ref().map_or(sequence, |(place, _)| place.first);
+        // What stands between went to other places, or is on its way here.
+        let rekey_first = sa.as_ref().and_then(|sa| sa.kek.as_ref()?.rekey_first);
+        if rekey_first.is_some_and(|number| number > first) {
+            return Err(PeerMisbehaved::RekeyFirst.into());
+        }
+        let first = rekey_first.unwrap_or(first);
         let gap = first.saturating_sub(self.sequence()).saturating_sub(1);
         let overtaken = batch.as_ref().is_some_and(|(place, _)| place.last() < self.sequence());
         Ok(VerifiedRekey { spi: self.kek.spi, sequence, gap, batch, overtaken, deletes, sa, kd, last_block })

@@ -59,6 +59,13 @@ pub struct SaKek {
     pub signature: KeyAlgorithm,
     /// What a signature is over.
     pub form: PushAuthentication,
+    /// PLACE_DESTINATION (private use), in a GROUPKEY-PULL only: where messages go besides that only members at the
+    /// member's place need. In a group that has places every member is told; one that is at none is told
+    /// `destination` again.
+    pub place: Option<(IpAddr, u16)>,
+    /// REKEY_FIRST (private use), in a GROUPKEY-PUSH only: the number of the first message of the rekey. Those between it
+    /// and the message's own batch may have gone to other places.
+    pub rekey_first: Option<u32>,
 }
 
 /// IPPROTO_UDP, the protocol of a GROUPKEY-PUSH.
@@ -110,6 +117,8 @@ impl SaKek {
             lifetime: attributes.lifetime.map_or(LIFETIME_UNSTATED, |secs| Duration::from_secs(secs.into())),
             signature,
             form,
+            place: attributes.place,
+            rekey_first: attributes.rekey_first,
         })
     }
 
@@ -152,7 +161,20 @@ impl SaKek {
             basic(w, kek::SIG_HASH_ALGORITHM, hash);
         }
         basic(w, kek::SIG_ALGORITHM, algorithm);
-        Ok(())
+        match (exchange, self.place, self.rekey_first) {
+            (Exchange::Pull, Some((address, port)), _) => {
+                attribute::variable(w, kek::PLACE_DESTINATION, |w| {
+                    w.u16(port);
+                    encode_octets(w, address);
+                    Ok(())
+                })
+            }
+            (Exchange::Push, _, Some(number)) => attribute::variable(w, kek::REKEY_FIRST, |w| {
+                w.u32(number);
+                Ok(())
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Says how SIG_ALGORITHM names the signatures.
@@ -218,6 +240,8 @@ struct KekAttributes {
     sig_hash: Option<u16>,
     sig_algorithm: Option<u16>,
     sig_key_length: Option<u16>,
+    place: Option<(IpAddr, u16)>,
+    rekey_first: Option<u32>,
 }
 
 impl KekAttributes {
@@ -247,6 +271,20 @@ impl KekAttributes {
                         return Err(DecodeError::Value { field: what, value: management.into() }.into());
                     }
                     once(&mut found.pull_management, management, what)?;
+                    continue;
+                }
+                kek::PLACE_DESTINATION if exchange == Exchange::Pull => {
+                    once(&mut found.place, place(attribute.variable(PLACE)?)?, PLACE)?;
+                    continue;
+                }
+                kek::REKEY_FIRST if exchange == Exchange::Push => {
+                    let what = "REKEY_FIRST";
+                    let octets = attribute.variable(what)?.try_into();
+                    let number = u32::from_be_bytes(octets.map_err(|_| DecodeError::Length { field: what })?);
+                    if number == 0 {
+                        return Err(DecodeError::Value { field: what, value: 0 }.into());
+                    }
+                    once(&mut found.rekey_first, number, what)?;
                     continue;
                 }
                 //= rfc6407#section-5.3.2
@@ -288,6 +326,21 @@ impl KekAttributes {
     }
 }
 
+const PLACE: &str = "PLACE_DESTINATION";
+
+/// Reads where messages for one place go: a port, and an address whose length says of which family it is.
+fn place(octets: &[u8]) -> Result<(IpAddr, u16), DecodeError> {
+    let mut r = Reader::new(octets);
+    let port = r.u16(PLACE)?;
+    let wrong = DecodeError::Length { field: PLACE };
+    let rest = r.take_rest();
+    let address = match rest.len() {
+        4 => <[u8; 4]>::try_from(rest).map_err(|_| wrong)?.into(),
+        _ => <[u8; 16]>::try_from(rest).map_err(|_| wrong)?.into(),
+    };
+    Ok((address, port))
+}
+
 /// Reads the length and the octets of an address identity. No octets, or zeros, are any address.
 pub(crate) fn address(r: &mut Reader<'_>, id_type: u8, reversed: bool) -> Result<Option<IpAddr>, Error> {
     let length = r.u8("identification data length")?;
@@ -318,16 +371,15 @@ pub(crate) fn id_type(address: &IpAddr) -> u8 {
 
 /// Writes the length and the octets of an address identity.
 pub(crate) fn encode_address(w: &mut Writer, address: Option<IpAddr>) {
+    let Some(address) = address else { return w.u8(0) };
+    w.u8(if address.is_ipv4() { 4 } else { 16 });
+    encode_octets(w, address);
+}
+
+fn encode_octets(w: &mut Writer, address: IpAddr) {
     match address {
-        None => w.u8(0),
-        Some(IpAddr::V4(address)) => {
-            w.u8(4);
-            w.slice(&address.octets());
-        }
-        Some(IpAddr::V6(address)) => {
-            w.u8(16);
-            w.slice(&address.octets());
-        }
+        IpAddr::V4(address) => w.slice(&address.octets()),
+        IpAddr::V6(address) => w.slice(&address.octets()),
     }
 }
 
@@ -346,6 +398,8 @@ pub(crate) mod tests {
             lifetime: Duration::from_secs(86_400),
             signature: KeyAlgorithm::EcdsaP256,
             form: PushAuthentication::Message,
+            place: None,
+            rekey_first: None,
         }
     }
 
@@ -398,6 +452,8 @@ pub(crate) mod tests {
         for (extra, field) in [
             (&[0x80, 8, 0, 0][..], "KEK attribute"),
             (&[0x80, 128, 0, 0], "KEK attribute"),
+            (&[0, 129, 0, 6, 3, 80, 239, 192, 0, 2], "KEK attribute"),
+            (&[0x80, 131, 0, 0], "KEK attribute"),
             (&[0x80, 5, 0, 2], "SIG_HASH_ALGORITHM"),
         ] {
             assert!(
@@ -456,6 +512,39 @@ pub(crate) mod tests {
         }
         let octets = written(None);
         assert_eq!(read(&[&octets[..], &[0x80, 128, 0, 1]].concat()).unwrap_err().reason(), "malformed");
-        assert_eq!(read(&[&octets[..], &[0x80, 129, 0, 1]].concat()).unwrap_err().reason(), "unsupported");
+        assert_eq!(read(&[&octets[..], &[0x80, 131, 0, 1]].concat()).unwrap_err().reason(), "unsupported");
+    }
+
+    #[test]
+    fn a_pull_says_where_messages_for_the_place_go_and_a_push_where_its_rekey_begins() {
+        let addresses = ["239.192.0.2", "ff15::2"].map(|address| address.parse::<IpAddr>().unwrap());
+        for place in addresses.map(|address| (address, 848)) {
+            let policy = SaKek { place: Some(place), rekey_first: Some(7), ..sample() };
+            let pull = SaKek::decode(&octets_of(|w| policy.encode(Exchange::Pull, w)), Exchange::Pull);
+            assert_eq!(pull, Ok(SaKek { rekey_first: None, ..policy.clone() }));
+            let push = SaKek::decode(&octets_of(|w| policy.encode(PUSH, w)), PUSH);
+            assert_eq!(push, Ok(SaKek { place: None, ..policy }));
+        }
+        let with = |exchange, extra: &[u8]| {
+            let octets = octets_of(|w| sample().encode(exchange, w));
+            SaKek::decode(&[&octets[..], extra].concat(), exchange)
+        };
+        let first = [0, 130, 0, 4, 0, 0, 0, 9];
+        assert_eq!(with(PUSH, &first), Ok(SaKek { rekey_first: Some(9), ..sample() }));
+        assert_eq!(with(Exchange::Pull, &first), Err(incompatible("KEK attribute", 130u16)));
+        for (exchange, extra) in [
+            (PUSH, &[0, 130, 0, 4, 0, 0, 0, 0][..]),
+            (PUSH, &[0, 130, 0, 3, 0, 0, 9]),
+            (PUSH, &[0, 130, 0, 5, 0, 0, 0, 9, 0]),
+            (PUSH, &[0x80, 130, 0, 9]),
+            (PUSH, &[first, first].concat()),
+            (Exchange::Pull, &[0, 129, 0, 0]),
+            (Exchange::Pull, &[0, 129, 0, 2, 3, 80]),
+            (Exchange::Pull, &[0, 129, 0, 5, 3, 80, 239, 192, 0]),
+            (Exchange::Pull, &[0, 129, 0, 7, 3, 80, 239, 192, 0, 2, 0]),
+            (Exchange::Pull, &[0x80, 129, 3, 80]),
+        ] {
+            assert_eq!(with(exchange, extra).unwrap_err().reason(), "malformed", "{extra:?}");
+        }
     }
 }

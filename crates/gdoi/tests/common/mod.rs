@@ -95,6 +95,8 @@ pub(crate) fn sa_kek(spi: CookiePair) -> SaKek {
         lifetime: Duration::from_secs(86_400),
         signature: KeyAlgorithm::EcdsaP256,
         form: claviger_group::PushAuthentication::Message,
+        place: None,
+        rekey_first: None,
     }
 }
 

@@ -1,0 +1,252 @@
+//! Where members are, and what goes there only.
+//!
+//! The members at a place sit in subtrees of their own. Of a rekey, the keys that are needed at one place go to that
+//! place's address, all others to the group's. Members at none of the policy's places are elsewhere: what they alone
+//! need goes to the group's address too.
+
+use std::net::IpAddr;
+
+use claviger_crypto::Random;
+use claviger_group::{GroupPolicy, policy::PolicyError};
+use claviger_identity::Hit;
+use claviger_keytree::{
+    Leaf, NodeId, Rekey, TreeConfig,
+    place::{Place, PlaceError, Placed, Places},
+};
+
+use super::{Group, WaitingJoin};
+
+/// Where members are that are at none of the policy's places. Those are numbered from 1, as the policy lists them.
+pub(crate) const ELSEWHERE: Place = Place::new(0);
+
+/// How many members a subtree elsewhere has room for: there may be any number of them.
+const ELSEWHERE_MEMBERS: u32 = 64;
+
+/// Binds the places of a policy; none if it has none.
+///
+/// # Errors
+///
+/// [`PolicyError::PlaceMembers`] if a place expects more members than the tree can have.
+pub(super) fn bound(policy: &GroupPolicy, config: TreeConfig) -> Result<Option<Places>, PolicyError> {
+    if policy.places.is_empty() {
+        return Ok(None);
+    }
+    let mut places = Places::new(config);
+    let listed = policy.places.iter().map(|place| place.members).enumerate();
+    let listed = listed.map(|(number, members)| (numbered(number), members));
+    for (place, members) in listed.chain([(ELSEWHERE, ELSEWHERE_MEMBERS)]) {
+        places.bind(place, members).map_err(|_| PolicyError::PlaceMembers)?;
+    }
+    Ok(Some(places))
+}
+
+/// Names the place of this number in the policy's list.
+fn numbered(number: usize) -> Place {
+    Place::new(number as u64 + 1)
+}
+
+/// Says whether bindings that were stored are those of the policy's places.
+pub(crate) fn fits(policy: &GroupPolicy, places: &Places) -> bool {
+    let bound = places.bindings().map(|binding| binding.place);
+    bound.eq([ELSEWHERE].into_iter().chain((0..policy.places.len()).map(numbered)))
+}
+
+/// What a change of membership did to the tree.
+pub(super) struct Seated {
+    pub(super) rekey: Rekey,
+    /// Those whose leaves [`Rekey::joined`] names: joiners, then members that moved.
+    pub(super) joined: Vec<WaitingJoin>,
+    /// Those for whom there is no leaf.
+    pub(super) refused: Vec<WaitingJoin>,
+    /// The places whose bindings changed.
+    pub(super) rebound: Vec<Place>,
+}
+
+impl Group {
+    /// Says where a host with this address is.
+    pub(crate) fn place_at(&self, address: IpAddr) -> Place {
+        self.policy.place_at(address).map_or(ELSEWHERE, numbered)
+    }
+
+    /// Says where a member sits, in a group that has places.
+    pub(crate) fn place_of(&self, hit: &Hit) -> Option<Place> {
+        self.places.as_ref()?.place_of(self.members.get(hit)?.leaf)
+    }
+
+    /// Returns the address of what only members at a place need.
+    pub(super) fn push_destination_of(&self, place: Place) -> IpAddr {
+        let number = place.value().checked_sub(1).and_then(|number| usize::try_from(number).ok());
+        let listed = number.and_then(|number| self.policy.places.get(number));
+        listed.map_or(self.policy.push_destination(), |place| place.push_address)
+    }
+
+    /// Says to which address goes what is encrypted under the key of this node.
+    pub(super) fn destination_below(&self, node: NodeId) -> IpAddr {
+        let mut below = self.places.iter().flat_map(|places| places.subtrees_below(node)).map(|(_, at)| at);
+        match below.next() {
+            Some(first) if below.all(|place| place == first) => self.push_destination_of(first),
+            _ => self.policy.push_destination(),
+        }
+    }
+
+    /// Changes the tree for those who wait. A newcomer whose place has no room left is taken for one elsewhere.
+    pub(super) fn seat(
+        &mut self,
+        mut joins: Vec<WaitingJoin>,
+        departures: &[Leaf],
+        random: &mut dyn Random,
+    ) -> Seated {
+        let expected =
+            "joins were admitted within the tree's capacity and epochs, and departures are of members";
+        joins.sort_by_key(|join| join.moves);
+        let mut refused = Vec::new();
+        let Some(places) = &mut self.places else {
+            let rekey = self.tree.batch(joins.len(), departures, random).expect(expected);
+            return Seated { rekey, joined: joins, refused, rebound: Vec::new() };
+        };
+        loop {
+            if joins.is_empty() && departures.is_empty() {
+                // The new KEK was announced: it is one, though nobody came.
+                let rekey = self.tree.refresh(random).expect(expected);
+                return Seated { rekey, joined: joins, refused, rebound: Vec::new() };
+            }
+            let (moves, newcomers): (Vec<&WaitingJoin>, Vec<&WaitingJoin>) =
+                joins.iter().partition(|join| join.moves);
+            let newcomers: Vec<Place> = newcomers.iter().map(|join| join.place).collect();
+            let leaf_of = |join: &WaitingJoin| self.members.get(&join.hit).map(|member| member.leaf);
+            let moves: Vec<_> = moves.iter().filter_map(|join| Some((leaf_of(join)?, join.place))).collect();
+            match places.batch(&mut self.tree, &newcomers, &moves, departures, random) {
+                Ok(Placed { rekey, rebound }) => {
+                    let rebound = rebound.into_iter().collect();
+                    return Seated { rekey, joined: joins, refused, rebound };
+                }
+                Err(PlaceError::Full(ELSEWHERE)) => {
+                    refused.extend(joins.extract_if(.., |join| join.place == ELSEWHERE));
+                }
+                Err(PlaceError::Full(full)) => {
+                    joins
+                        .iter_mut()
+                        .filter(|join| join.place == full)
+                        .for_each(|join| join.place = ELSEWHERE);
+                }
+                Err(error) => unreachable!("{expected}: {error}"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::{
+        SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider,
+    };
+    use claviger_gdoi::{PullId, member::Member};
+    use claviger_group::{
+        Channel, CookiePair, GroupPlace, KekManagement, PushAuthentication, RegistrationSa, Role,
+        registration::PeerIdentity,
+    };
+    use claviger_keytree::KeyTree;
+    use claviger_sansio::{RetransmitPolicy, Time};
+
+    use super::*;
+
+    const NORTH: Place = Place::new(1);
+
+    /// A group with one place, over a tree with room for one subtree of four leaves there and one of four elsewhere.
+    fn small() -> Group {
+        let mut policy = GroupPolicy::new(Channel::new([239, 192, 0, 1].into(), None).unwrap());
+        policy.kek_management = KekManagement::Lkh32;
+        policy.push_authentication = PushAuthentication::Batch;
+        let (prefix, push_address) = ("10.0.0.0/8".parse().unwrap(), [239, 192, 0, 2].into());
+        policy.places = vec![GroupPlace { prefix, push_address, members: 4 }];
+        let (id, random) = ("small".parse().unwrap(), &mut SeededRandom::new(1));
+        let mut group = Group::new(id, policy, random, Time::EPOCH).unwrap_or_else(|_| unreachable!());
+        let config = TreeConfig { capacity: 8, ..group.tree.config() };
+        group.tree = KeyTree::new(config, random);
+        let mut places = Places::new(config);
+        places.bind(NORTH, 4).unwrap();
+        places.bind(ELSEWHERE, 4).unwrap();
+        group.places = Some(places);
+        group
+    }
+
+    /// Makes the name of a PULL.
+    fn pull() -> PullId {
+        let random = || Box::new(SeededRandom::new(3));
+        let mut member = Member::new(provider(), random(), RetransmitPolicy::default());
+        let secret = || SecretBytes::copy_of(&[7; 32]);
+        let registration = RegistrationSa {
+            peer: PeerIdentity::Hit(hit(9)),
+            cookies: CookiePair([9; 16]),
+            skeyid_d: secret(),
+            skeyid_a: secret(),
+            skeyid_e: secret(),
+            phase1_iv: [9; 16],
+            hash: HashAlgorithm::Sha256,
+            cipher: CipherAlgorithm::Aes128Cbc,
+        };
+        let (now, server) = (Time::EPOCH, ([192, 0, 2, 1], 848).into());
+        member.add_registration(now, registration).unwrap();
+        member.pull(now, &CookiePair([9; 16]), server, "small".parse().unwrap(), None).unwrap()
+    }
+
+    fn join(number: u8, place: Place, moves: bool) -> WaitingJoin {
+        let pull = pull();
+        WaitingJoin { pull, hit: hit(number), role: Role::Both, sender_ids: 0, place, moves }
+    }
+
+    fn hit(number: u8) -> Hit {
+        Hit::new([number; 16])
+    }
+
+    fn seat(group: &mut Group, joins: Vec<WaitingJoin>, departures: &[Leaf]) -> (Vec<Place>, Vec<Hit>) {
+        let seated = group.seat(joins, departures, &mut SeededRandom::new(2));
+        assert_eq!(seated.joined.len(), seated.rekey.joined.len());
+        for (join, leaf) in seated.joined.iter().zip(&seated.rekey.joined) {
+            let now = Time::EPOCH;
+            let member = super::super::Membership {
+                leaf: *leaf,
+                role: join.role,
+                since: now,
+                last_pull: now,
+                sender_ids: Vec::new(),
+            };
+            group.members.insert(join.hit, member);
+        }
+        let sits = |join: &WaitingJoin| group.place_of(&join.hit).unwrap();
+        (seated.joined.iter().map(sits).collect(), seated.refused.iter().map(|join| join.hit).collect())
+    }
+
+    #[test]
+    fn who_finds_its_place_full_sits_elsewhere_and_then_nowhere() {
+        let mut group = small();
+        let (sit, refused) = seat(&mut group, (0..6).map(|n| join(n, NORTH, false)).collect(), &[]);
+        assert_eq!((sit, refused), (vec![ELSEWHERE; 6], vec![]), "a place takes all of them or none");
+        let mut group = small();
+        let (sit, refused) = seat(&mut group, (0..4).map(|n| join(n, NORTH, false)).collect(), &[]);
+        assert_eq!((sit, refused), (vec![NORTH; 4], vec![]));
+        let (sit, _) = seat(&mut group, vec![join(4, NORTH, false), join(5, ELSEWHERE, false)], &[]);
+        assert_eq!(sit, [ELSEWHERE; 2]);
+        // A move there sits where there is room.
+        let (sit, refused) = seat(&mut group, vec![join(5, NORTH, true), join(6, NORTH, false)], &[]);
+        assert_eq!((sit, refused), (vec![ELSEWHERE; 2], vec![]));
+        let (sit, refused) = seat(&mut group, vec![join(7, NORTH, false), join(8, ELSEWHERE, false)], &[]);
+        assert_eq!((sit, refused), (vec![], vec![hit(7), hit(8)]));
+        // Where somebody leaves, somebody comes.
+        let leaf = group.members.remove(&hit(0)).unwrap().leaf;
+        let (sit, refused) = seat(&mut group, vec![join(5, NORTH, true)], &[leaf]);
+        assert_eq!((sit, refused), (vec![NORTH], vec![]));
+        assert_eq!(group.tree.len(), group.members.len());
+    }
+
+    #[test]
+    fn what_one_place_needs_goes_to_its_address() {
+        let mut group = small();
+        let joins = [(0, NORTH), (1, NORTH), (2, ELSEWHERE)].map(|(n, place)| join(n, place, false));
+        seat(&mut group, joins.into(), &[]);
+        let (north, whole) = (IpAddr::from([239, 192, 0, 2]), IpAddr::from([239, 192, 0, 1]));
+        let below = |group: &Group, hit: &Hit| group.destination_below(group.members[hit].leaf.node());
+        assert_eq!([0, 1, 2].map(|n| below(&group, &hit(n))), [north, north, whole]);
+        assert_eq!(group.destination_below(group.tree.root().0), whole);
+    }
+}

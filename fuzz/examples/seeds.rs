@@ -271,6 +271,11 @@ fn gdoi_payloads() {
         "extensions",
         &written(|w| private.encode(Exchange::Pull, w).expect("the policy is sound")),
     );
+    let policy = private.kek.as_mut().expect("the policy has a KEK");
+    (policy.place, policy.rekey_first) = (Some(([239, 192, 1, 1].into(), 848)), Some(7));
+    for (name, exchange) in [("places-pull", Exchange::Pull), ("places-push", Exchange::Push)] {
+        seed("gdoi_sa", name, &written(|w| private.encode(exchange, w).expect("the policy is sound")));
+    }
     seed("gdoi_key_download", "download", &kd());
     let path = written(|w| group::path_32().encode(w).expect("the path is sound"));
     seed("gdoi_lkh_32", "path", &path);
@@ -410,11 +415,11 @@ fn delivery() {
     use claviger_delivery::{
         BatchId, Shape,
         code::BlockEncoder,
-        wire::{Announcement, Entry, Heard, Repair, Report},
+        wire::{Announcement, Directory, Entry, Heard, Repair, Report},
     };
     let batch = BatchId { spi: [0; 16], first_sequence: 0 };
     let datagrams: Vec<Vec<u8>> = (0..7).map(|index| vec![index + 1; 20]).collect();
-    let shape = Shape::divide(7, 20, 7).expect("the batch is small");
+    let shape = Shape::divide(7, 20, 7, 50).expect("the batch is small");
     let heard = vec![Heard { block: 0, missing: 2 }];
     let announcement =
         Announcement { batch, round: 1, last: false, shape, window_ms: 500, receivers: 100, heard };
@@ -423,13 +428,23 @@ fn delivery() {
         let octets = [&index.to_be_bytes()[..], &7u16.to_be_bytes(), datagram].concat();
         script.extend(piece(1, &octets));
     }
-    script.extend(piece(2, &[0, 6, 0, 6]));
+    let labels = (0..7).map(|index| vec![index % 3]).collect();
+    let directory = Directory { batch, round: 1, shape, first: 0, labels };
+    script.extend(piece(0, &directory.to_octets()));
     script.extend(piece(0, &announcement.to_octets()));
     script.extend(piece(4, &[]));
-    for (symbol_id, symbol) in BlockEncoder::new(&shape, 0, &datagrams).repair(0, 3) {
-        let repair = Repair { batch, round: 2, shape, block: 0, symbol_id, symbol };
+    for (symbol_id, symbols) in BlockEncoder::new(&shape, 0, &datagrams).repair(0, 3) {
+        let repair = Repair { batch, round: 2, shape, block: 0, symbol_id, symbols };
         script.extend(piece(0, &repair.to_octets()));
+        seed("gdoi_control", "repair", &piece(PayloadType::DELIVERY.0, &repair.to_octets()));
     }
+    let controls = [("announcement", announcement.to_octets()), ("directory", directory.to_octets())];
+    for (name, octets) in controls {
+        seed("gdoi_control", name, &piece(PayloadType::DELIVERY.0, &octets));
+    }
+    let node = Node([7; NODE_LEN]);
+    let proof = BatchSignature { index: 1, count: 2, branch: vec![node], signature: &[8; 64] };
+    seed("gdoi_control", "proof", &written(|w| proof.encode(w)));
     script.extend(piece(3, &[0, 6]));
     seed("delivery_receiver", "one-lost", &script);
 
@@ -444,6 +459,9 @@ fn delivery() {
     let script =
         [script, piece(1, &report(2, 0)), piece(4, &[]), piece(1, &report(2, 0)), piece(4, &[])].concat();
     seed("delivery_report", "two-rounds", &script);
+    let payload = piece(PayloadType::DELIVERY.0, &report(1, 0));
+    let script = [piece(2, &report(1, 0)), piece(1, &payload), piece(1, &[&payload[..], &payload].concat())];
+    seed("gdoi_report", "three", &script.concat());
 }
 
 fn api() {

@@ -105,6 +105,24 @@ impl Exchange {
         octets
     }
 
+    /// Writes a message that is not encrypted behind a genuine HASH.
+    pub fn seal_plain(&self, exchange: ExchangeType, payloads: &ChainWriter) -> Vec<u8> {
+        let hash = self.keys.hash(self.message_id, &[], payloads.octets());
+        let mut hashed = ChainWriter::new();
+        append(&mut hashed, PayloadType::HASH, &hash);
+        let mut plain = hashed.into_octets();
+        plain[0] = payloads.first().0;
+        plain.extend_from_slice(payloads.octets());
+        let header = Header {
+            cookies: self.keys.cookies(),
+            next_payload: PayloadType::HASH,
+            exchange,
+            message_id: self.message_id,
+            length: (Header::LEN + plain.len()) as u32,
+        };
+        plain_message(&header, &plain)
+    }
+
     /// Says whether a message is one of this exchange.
     pub fn is_of(&self, octets: &[u8]) -> bool {
         let header = Header::decode(&mut Reader::new(octets));
@@ -178,6 +196,55 @@ pub fn push_in_batch(kek: &KekMaterial, payloads: ChainWriter, index: u16) -> Op
         BatchSignature { index, count: COUNT, branch, signature: &sign(&statement) }.encode(&mut w);
         w.into_octets()
     }))
+}
+
+/// Signs a control of made-up payloads as one of two that share the signature.
+///
+/// # Panics
+///
+/// If the index is above 1.
+pub fn control(spi: CookiePair, payloads: ChainWriter, index: u16) -> Vec<u8> {
+    const COUNT: u16 = 2;
+    controlled(spi, payloads, 4 + NODE_LEN + SIGNATURE_LEN, |signed| {
+        let mut leaves = [Node([9; NODE_LEN]); COUNT as usize];
+        leaves[usize::from(index)] = Node::leaf(&[signed]);
+        let tree = HashTree::new(leaves).expect("two are a tree");
+        let statement = [&b"delivery"[..], &spi.0, &COUNT.to_be_bytes(), &tree.root().0].concat();
+        let branch = tree.branch(index.into()).copied().collect();
+        let mut w = Writer::new();
+        BatchSignature { index, count: COUNT, branch, signature: &sign(&statement) }.encode(&mut w);
+        w.into_octets()
+    })
+}
+
+/// Writes a control of made-up payloads with a made-up SIG payload.
+pub fn control_with_sig(spi: CookiePair, payloads: ChainWriter, sig: &[u8]) -> Vec<u8> {
+    controlled(spi, payloads, sig.len(), |_| sig.to_vec())
+}
+
+fn controlled(
+    spi: CookiePair,
+    mut payloads: ChainWriter,
+    sig_len: usize,
+    sig: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> Vec<u8> {
+    append(&mut payloads, PayloadType::SIG, &vec![0; sig_len]);
+    let mut header = header_of(spi, payloads.first());
+    header.exchange = ExchangeType::DELIVERY_CONTROL;
+    let mut plain = payloads.into_octets();
+    header.length = (Header::LEN + plain.len()) as u32;
+    let unsigned = plain.len() - sig_len;
+    let octets = plain_message(&header, &plain[..unsigned - 4]);
+    plain[unsigned..].copy_from_slice(&sig(&[&b"control"[..], &octets].concat()));
+    plain_message(&header, &plain)
+}
+
+/// Writes a message that is not encrypted: its header has no flag.
+fn plain_message(header: &Header, payloads: &[u8]) -> Vec<u8> {
+    let mut w = Writer::new();
+    header.encode(&mut w);
+    w.slice(payloads);
+    w.into_octets()
 }
 
 fn sign(octets: &[u8]) -> Vec<u8> {

@@ -35,9 +35,9 @@ fn drain(
 
 fuzz_target!(|input: &[u8]| {
     let unsealed = &mut |payloads| payloads;
-    let config = SenderConfig { block_symbols: 7, rounds: 3, ..SenderConfig::default() };
+    let config = SenderConfig { block_datagrams: 7, rounds: 3, ..SenderConfig::default() };
     let datagrams = (0..DATAGRAMS).map(|index| vec![index as u8; 20]).collect();
-    let batch = Batch { id: ID, datagrams, audience: Vec::new(), receivers: 100 };
+    let batch = Batch { id: ID, datagrams, audience: Vec::new(), labels: Vec::new(), receivers: 100 };
     let mut now = Time::from_secs(1);
     let mut sender =
         Sender::new(config, batch, Proactivity::default(), now, unsealed).expect("the batch is sound");

@@ -31,6 +31,7 @@
 //! | [`command`] | commands and sentences that both ends show to people |
 //! | [`error`] | why a call is refused |
 //! | [`micros`], [`name`], [`text`] | how instants and domain types stand in JSON |
+//! | [`place`] | the places of a group |
 //! | [`policy`] | what may be chosen about a group |
 //! | [`record`] | how payloads are framed in a stream |
 //! | [`server`] | the daemon's end |
@@ -43,6 +44,7 @@ pub mod command;
 pub mod error;
 pub mod micros;
 pub mod name;
+pub mod place;
 pub mod policy;
 pub mod record;
 pub mod server;
@@ -54,6 +56,7 @@ pub mod view;
 pub use call::{Call, ReceiveStream, Reply, SendStream};
 pub use client::{Client, ClientError};
 pub use error::{ApiError, ErrorCode};
+pub use place::{PlaceOptions, PlaceView};
 pub use policy::{GroupPolicyOptions, PolicyView};
 pub use record::Record;
 pub use server::serve;

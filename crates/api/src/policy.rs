@@ -6,7 +6,7 @@ use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 use claviger_group::{Channel, Encapsulation, EspTransform, GroupPolicy, KekManagement, PushAuthentication};
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiError, name};
+use crate::{ApiError, PlaceOptions, PlaceView, name};
 
 /// The choices that a caller makes about a new group. What is left out is decided by [`GroupPolicyOptions::resolve`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -66,6 +66,8 @@ pub struct GroupPolicyOptions {
     pub batch_interval_ms: Option<u32>,
     /// How long a registration lasts unless it is renewed, in seconds.
     pub registration_lifetime_s: Option<u32>,
+    /// The places that the key tree follows.
+    pub places: Vec<PlaceOptions>,
 }
 
 /// How much longer than the activation delay the old TEK is kept, in seconds, unless it is chosen.
@@ -77,7 +79,7 @@ impl GroupPolicyOptions {
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorCode::PolicyInvalid`] if address and source make no channel.
+    /// [`crate::ErrorCode::PolicyInvalid`] if address and source make no channel, or a place has no push address.
     pub fn resolve(&self, address: IpAddr) -> Result<GroupPolicy, ApiError> {
         let channel = Channel::new(self.address.unwrap_or(address), self.source)?;
         let mut policy = GroupPolicy::new(channel);
@@ -93,6 +95,8 @@ impl GroupPolicyOptions {
         choose(&mut policy.degree, self.degree);
         choose(&mut policy.members_max, self.members_max);
         choose(&mut policy.sender_id_bits, self.sender_id_bits);
+        let places = self.places.iter().map(|place| place.resolve(policy.members_max));
+        policy.places = places.collect::<Result<_, _>>()?;
         policy.push_address = self.push_address;
         policy.push_port = self.push_port;
         self.resolve_times(&mut policy);
@@ -189,6 +193,8 @@ pub struct PolicyView {
     pub batch_interval_ms: u64,
     /// How long a registration lasts.
     pub registration_lifetime_s: u64,
+    /// The places that the key tree follows.
+    pub places: Vec<PlaceView>,
 }
 
 impl From<&GroupPolicy> for PolicyView {
@@ -217,6 +223,7 @@ impl From<&GroupPolicy> for PolicyView {
             deactivation_delay_s: policy.deactivation_delay.as_secs(),
             batch_interval_ms: u64::try_from(policy.batch_interval.as_millis()).unwrap_or(u64::MAX),
             registration_lifetime_s: policy.registration_lifetime.as_secs(),
+            places: policy.places.iter().map(PlaceView::from).collect(),
         }
     }
 }
@@ -239,6 +246,12 @@ pub fn member_needs(policy: &GroupPolicy) -> Vec<String> {
     if policy.push_authentication == PushAuthentication::Batch {
         needs.push(
             "signatures over whole rekeys, a private extension: members of other makers will refuse the group"
+                .to_owned(),
+        );
+    }
+    if !policy.places.is_empty() {
+        needs.push(
+            "a tree that follows places, a private extension: the network must carry multicast to each place"
                 .to_owned(),
         );
     }
@@ -342,10 +355,38 @@ mod tests {
             deactivation_delay_s: Some(3),
             batch_interval_ms: Some(250),
             registration_lifetime_s: Some(600),
+            places: Vec::new(),
         };
         let view = serde_json::to_value(PolicyView::from(&resolve(&options))).unwrap();
         let chosen = serde_json::to_value(&options).unwrap();
         assert_eq!(view, chosen);
+    }
+
+    #[test]
+    fn places_reach_the_policy() {
+        let place = |text: &str| serde_json::from_str::<PlaceOptions>(text).unwrap();
+        let mut options = GroupPolicyOptions {
+            kek_management: Some(KekManagement::Lkh32),
+            members_max: Some(40),
+            places: vec![
+                place(r#"{"prefix":"10.1.0.0/16","push_address":"239.192.1.1","members":9}"#),
+                place(r#"{"prefix":"2001:db8::/32","push_address":"239.192.1.2"}"#),
+            ],
+            ..Default::default()
+        };
+        let policy = resolve(&options);
+        assert_eq!(policy.places.iter().map(|place| place.members).collect::<Vec<_>>(), [9, 40]);
+        assert!(member_needs(&policy).iter().any(|need| need.contains("places")));
+        let view = serde_json::to_value(PolicyView::from(&policy)).unwrap();
+        let first = serde_json::json!({"prefix": "10.1.0.0/16", "push_address": "239.192.1.1", "members": 9});
+        assert_eq!(view["places"][0], first);
+        options.places[1].push_address = None;
+        let error = options.resolve("239.192.0.7".parse().unwrap()).unwrap_err();
+        assert_eq!(error.message, "the place 2001:db8::/32 has no push address");
+        for wrong in [r#"{"prefix":"10.1.0.0"}"#, r#"{"prefix":"10.1.0.1/16"}"#, r#"{"prefx":"10.0.0.0/8"}"#]
+        {
+            assert!(serde_json::from_str::<PlaceOptions>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -172,3 +172,74 @@ fn a_group_for_a_million_is_joined_followed_and_left() {
     assert_eq!(refused.status.code(), Some(4), "{sentence}");
     assert!(sentence.contains("join without --standard-only"), "{sentence}");
 }
+
+#[test]
+fn a_group_with_places_serves_each_at_its_own_address() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path().join("server"));
+    // All members are on loopback: the longer prefix has them, and 10/8 nobody.
+    let places =
+        ["--place", "127.0.0.0/8,16", "--place", "127.0.0.0/24", "--place", "10.0.0.0/8=239.195.1.1"];
+    let added = run(&server.directory, &[&["group", "add", "sites"][..], &places].concat());
+    for words in ["lkh-32", "each batch", "PLACE", "10.0.0.0/8    239.195.1.1", "a tree that follows places"]
+    {
+        assert!(added.contains(words), "{words}: {added}");
+    }
+    let shown = || -> Value {
+        serde_json::from_str(&run(&server.directory, &["group", "show", "sites", "--json"])).unwrap()
+    };
+    let policy = shown()["policy"].clone();
+    let expected: Vec<&Value> = (0..3).map(|place| &policy["places"][place]["members"]).collect();
+    assert_eq!(expected, [16, 64, 64]);
+    let mut addresses: Vec<&str> =
+        (0..3).map(|place| policy["places"][place]["push_address"].as_str().unwrap()).collect();
+    addresses.push(policy["address"].as_str().unwrap());
+    assert!(addresses.iter().all(|address| address.starts_with("239.")), "{addresses:?}");
+    let distinct: std::collections::BTreeSet<&&str> = addresses.iter().collect();
+    assert_eq!(distinct.len(), 4, "{addresses:?}");
+
+    let members: Vec<PathBuf> =
+        (0..3).map(|number| directory.path().join(format!("member-{number}"))).collect();
+    let hits: Vec<String> = members.iter().map(|member| server.allow(member, "sites")).collect();
+    let mut daemons: Vec<(Daemon, SocketAddr)> =
+        members.iter().map(|member| server.member(member, "sites")).collect();
+    let kek = |directory: &Path| Some(status(directory)?["keys"]["epoch"]["kek_spi"].clone());
+    let newest = || shown()["keys"]["epoch"]["kek_spi"].clone();
+    eventually("all have the newest KEK", PATIENCE, || {
+        members.iter().all(|member| kek(member) == Some(newest())).then_some(())
+    });
+
+    // Every key of this rekey goes to the place's address: whoever hears only the group's has to pull.
+    run(&server.directory, &["member", "evict", "--group", "sites", &hits[1]]);
+    eventually("the evicted member's daemon ends", PATIENCE, || daemons[1].0.0.try_wait().unwrap());
+    for member in [&members[0], &members[2]] {
+        eventually("who stays has the newest KEK", PATIENCE, || {
+            (kek(member) == Some(newest())).then_some(())
+        });
+        assert_eq!(status(member).unwrap()["counters"]["pulls_again"], Value::Null, "by PUSH alone");
+    }
+
+    let plain = directory.path().join("plain");
+    server.allow(&plain, "sites");
+    let refused = command(&plain, &server.join(&["--group", "sites", "--standard-only"])).output().unwrap();
+    assert_eq!(refused.status.code(), Some(4));
+
+    // What cannot be is said with the option to change.
+    for (options, code, sentence) in [
+        (&["--place", "10.1.0.0"][..], 2, "a prefix is written ADDR/LENGTH"),
+        (&["--place", "10.1.0.0/16=10.1.0.1"], 2, "each place needs a push address of its own"),
+        (&["--place", "10.1.0.0/16", "--place", "10.1.0.0/16"], 2, "each place needs a prefix of its own"),
+        (&["--place", "10.1.0.0/16,0"], 2, "a place expects at least one member"),
+        (
+            &["--place", "10.1.0.0/16", "--push-authentication", "message"],
+            2,
+            "places need KEK management lkh-32 and push authentication batch",
+        ),
+    ] {
+        let arguments = [&["group", "add", "wrong"][..], options].concat();
+        let output = command(&server.directory, &arguments).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{errors}");
+        assert!(errors.contains(sentence) && errors.contains("--p"), "{errors}");
+    }
+}

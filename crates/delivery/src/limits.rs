@@ -32,8 +32,8 @@ pub const SYMBOL_IDS_MAX: u32 = 1 << 16;
 /// better served by unicast, and a receiver that exaggerates cannot make the server send more.
 pub const REPAIR_FACTOR_MAX: usize = 2;
 
-/// The most entries of one report. A member's keys lie in a few datagrams; who misses more names them in the next
-/// report.
+/// The most entries of one report. A member's keys lie in a few datagrams; who misses more says how much of each block
+/// as long as there is repair, and names the rest in the next report when there is none.
 pub const REPORT_ENTRIES_MAX: usize = 64;
 
 /// The reports about one block in one round whose needs are remembered; more would not move the quantile.

@@ -95,6 +95,36 @@ fn reports_within_the_window_what_it_misses() {
 }
 
 #[test]
+fn who_misses_very_much_says_how_much_of_each_block() {
+    let octets = datagrams(200, &mut SeededRandom::new(1));
+    let shape = Shape::divide(200, 400, 20, 1_000).expect("the batch is sound");
+    let random = &mut SeededRandom::new(2);
+    for last in [false, true] {
+        let mut receiver = Receiver::new(ReceiverConfig::default(), ID, START);
+        for index in (0..200).step_by(2) {
+            receiver
+                .handle_datagram(START, index, 200, &octets[usize::from(index)])
+                .expect("it is the batch's");
+        }
+        let heard = Vec::new();
+        let announcement =
+            Announcement { batch: ID, round: 1, last, shape, window_ms: 1_000, receivers: 1_000, heard };
+        let message = announcement.to_octets();
+        receiver.handle_control(START, Authentic::verified(&message), random).expect("it is sound");
+        receiver.handle_timeout(receiver.poll_timeout().expect("a report is due"), random);
+        let report = receiver.poll_report().and_then(|report| Report::from_octets(&report).ok());
+        let entries = report.expect("it reports").entries;
+        if last {
+            assert_eq!(entries.len(), 64, "so many single datagrams, and more the next time");
+            assert!(entries.iter().all(|entry| entry.first == entry.last));
+        } else {
+            let whole = |block| Entry { block, first: 1, last: 19, missing: 10 };
+            assert_eq!(entries, (0..10).map(whole).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
 fn keeps_silent_when_others_have_said_as_much_of_every_block() {
     let mut bench = Bench::new(&[3, 4, 25]);
     bench.announce(1, false, &[]);

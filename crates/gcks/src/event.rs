@@ -29,7 +29,7 @@ pub enum Event {
         group: GroupId,
     },
     /// A member has come to another place, and got the keys there.
-    Moved {
+    Relocated {
         /// The host.
         hit: Hit,
         /// The group.
@@ -47,7 +47,7 @@ pub enum Event {
         deaf_at: Time,
     },
     /// A host is at another address, and has proven that it is reached there.
-    Readdressed {
+    Moved {
         /// The host.
         hit: Hit,
         /// Where it was.

@@ -404,7 +404,7 @@ impl Gcks {
             let (hit, group) = (join.hit, id.clone());
             let moves = join.moves;
             self.events.push_back(if moves {
-                Event::Moved { hit, group }
+                Event::Relocated { hit, group }
             } else {
                 Event::Joined { hit, group }
             });
@@ -425,7 +425,7 @@ impl Gcks {
         for (counter, count) in [
             ("rekeys", 1),
             ("joins", report.joined),
-            ("moves", report.moved),
+            ("relocations", report.moved),
             ("departures", report.departed),
             ("pushes", report.messages),
             ("push_octets", report.octets),

@@ -11,11 +11,7 @@ use claviger_identity::Hit;
 use claviger_keytree::place::Place;
 use claviger_sansio::Time;
 
-use crate::{
-    Gcks,
-    delivery::Route,
-    group::{WaitingJoin, place::ELSEWHERE},
-};
+use crate::{Gcks, delivery::Route, group::WaitingJoin};
 
 /// The most sender ids that one PULL may ask for: one for each encryption module of a large sender.
 const SENDER_IDS_MAX: u16 = 64;
@@ -58,7 +54,7 @@ impl Gcks {
                 ..
             } => {
                 self.note_address(hit, proven_address);
-                self.confirm(now, pull, sender_ids);
+                self.confirm(now, pull, sender_ids, proven_address);
             }
             GdoiEvent::PullDeclined { pull, .. } => {
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
@@ -127,7 +123,7 @@ impl Gcks {
     }
 
     /// Answers message 3, or has the next rekey answer it. Everything is checked again (binding section 5).
-    fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>) {
+    fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>, proven: Option<IpAddr>) {
         let Some(offer) = self.pulls.offers.remove(&pull) else {
             return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
         };
@@ -140,8 +136,8 @@ impl Gcks {
         }
         if offer.joins || offer.moves {
             let group = &self.groups[&offer.group];
-            let at = self.address(&offer.hit).map_or(ELSEWHERE, |address| group.place_at(address));
-            if at != offer.place {
+            let is_there = proven.is_some_and(|address| group.place_at(address) == offer.place);
+            if group.places.is_some() && !is_there {
                 // Message 1 came from elsewhere: only message 3 proves that the peer is where it says.
                 return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
             }

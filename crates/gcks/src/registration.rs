@@ -137,10 +137,10 @@ impl Gcks {
             }
             HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
             HipEvent::Moved { peer, from, to } => {
-                *self.counters.entry("readdressed").or_default() += 1;
+                *self.counters.entry("moves").or_default() += 1;
                 // It is newer than what the last PULL has shown.
                 self.forget_address(&peer);
-                self.events.push_back(Event::Readdressed { hit: peer, from, to });
+                self.events.push_back(Event::Moved { hit: peer, from, to });
             }
             HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
             _ => {}

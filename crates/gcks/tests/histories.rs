@@ -445,7 +445,7 @@ fn the_judge_finds_nothing_in_a_history_of_moves() {
         });
         history.wait(2 * SECOND);
     }
-    let moved = |event: &Event| matches!(event, Event::Moved { .. });
+    let moved = |event: &Event| matches!(event, Event::Relocated { .. });
     assert!(history.network.told.iter().filter(|(_, event)| moved(event)).count() > 6);
     history.end();
     judge(&history.network, &history.group, &[]).acquit();

@@ -33,7 +33,7 @@ fn address_of(network: &Network, place: usize) -> Option<IpAddr> {
 }
 
 fn moves(network: &Network) -> usize {
-    network.told.iter().filter(|(_, event)| matches!(event, ServerEvent::Readdressed { .. })).count()
+    network.told.iter().filter(|(_, event)| matches!(event, ServerEvent::Moved { .. })).count()
 }
 
 /// Counts the HIP packets of a type that were sent.
@@ -61,7 +61,7 @@ fn a_member_that_moves_is_followed_and_fetches_its_keys_again() {
     assert_eq!(moves(&network), 1);
     let node = &network.members[place];
     assert_eq!(node.count(|event| matches!(event, Event::Moved)), 1);
-    let again = |event: &Event| matches!(event, Event::PullAgain { reason: PullReason::AddressChanged, .. });
+    let again = |event: &Event| matches!(event, Event::PullAgain { reason: PullReason::Moved, .. });
     assert_eq!(node.count(again), 1);
     assert_eq!(hip_packets(&network, 3), exchanges, "no new base exchange");
     assert!(laggards(&network, &group).is_empty());

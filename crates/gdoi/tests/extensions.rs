@@ -262,7 +262,7 @@ fn a_member_that_never_heard_of_an_extension_ends_the_pull_too() {
     let body = octets(|w| sa_32().encode(Exchange::Pull, w));
     let at = |pattern: &[u8]| body.windows(pattern.len()).position(|octets| octets == pattern).unwrap();
     for (known, unknown, field, value) in [
-        (&[0x80, 128, 0, 128][..], &[0x80, 129, 0, 128][..], "KEK attribute", 129),
+        (&[0x80, 128, 0, 128][..], &[0x80, 131, 0, 128][..], "KEK attribute", 131),
         (&[0x80, 128, 0, 128], &[0x80, 128, 0, 129], "KEK_MANAGEMENT_ALGORITHM", 129),
         (&[0x80, 6, 0, 132], &[0x80, 6, 0, 130], "SIG_ALGORITHM", 130),
     ] {

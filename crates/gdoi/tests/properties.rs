@@ -302,8 +302,13 @@ fn feed_every_decoder(octets: &[u8]) {
 
 proptest! {
     #[test]
-    fn an_sa_payload_survives(sa in sas()) {
-        prop_assert_eq!(SaPayload::decode(&octets(|w| sa.encode(Exchange::Push, w)), Exchange::Push, Dialect::RFC), Ok(sa));
+    fn an_sa_payload_survives(mut sa in sas()) {
+        let read = SaPayload::decode(&octets(|w| sa.encode(Exchange::Push, w)), Exchange::Push, Dialect::RFC);
+        // Where messages for the member's place go is told in a PULL.
+        if let Some(kek) = &mut sa.kek {
+            kek.place = None;
+        }
+        prop_assert_eq!(read, Ok(sa));
     }
 
     #[test]
@@ -329,6 +334,7 @@ proptest! {
         // Of the management algorithms only those of private use are told.
         if let Some(kek) = &mut sa.kek {
             kek.management = kek.management.filter(|value| (128..=255).contains(value));
+            kek.rekey_first = None;
         }
         prop_assert_eq!(read, Ok(sa));
     }

@@ -175,3 +175,137 @@ impl Collecting {
         Some(receiver)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::{SecretBytes, SeededRandom, cipher::CipherAlgorithm};
+    use claviger_delivery::{
+        Batch, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, wire::MessageType,
+    };
+    use claviger_gdoi::{
+        lkh_32::{Degree, Handle, KeyPath, NodeId},
+        wire::lkh_32::PathArray,
+    };
+
+    use super::*;
+
+    const SPI: CookiePair = CookiePair([7; 16]);
+    const COUNT: u16 = BATCH_LEN as u16;
+    /// What fits the path and is not copied.
+    const MESSAGE_LEN: usize = 1_232;
+
+    fn place(batch: usize, index: u16) -> BatchPlace {
+        BatchPlace { first: 1 + (batch * BATCH_LEN) as u32, index, count: COUNT }
+    }
+
+    fn kept(collecting: &Collecting) -> usize {
+        collecting.receivers.values().map(Receiver::buffered_octets).sum()
+    }
+
+    /// The keys of leaf 5 in a tree of degree 4, three levels high.
+    fn tree() -> TreeKeys {
+        let key = |_| (Handle::new(1, 0).unwrap(), SecretBytes::new(vec![1; 16]));
+        let (degree, first) = (Degree::new(4).unwrap(), NodeId::new(0, 5).unwrap());
+        let path = PathArray { degree, first, keys: (0..4).map(key).collect() };
+        TreeKeys::Lkh32(KeyPath::new(&path, CipherAlgorithm::Aes128Cbc).unwrap())
+    }
+
+    /// Delivers the largest batch, of which `labels` says whose each message is, to a member that loses one of five
+    /// datagrams. Returns which messages were lost, which repair has brought, and the most octets that it kept.
+    fn deliver(labels: Vec<Vec<u32>>, tree: Option<&TreeKeys>) -> (Vec<u16>, Vec<u16>, usize) {
+        let random = &mut SeededRandom::new(1);
+        let mut now = Time::from_secs(1);
+        let id = BatchId { spi: SPI.0, first_sequence: 1 };
+        let message = |index: u16| {
+            let mut octets = vec![0; MESSAGE_LEN];
+            random.fill(&mut octets);
+            octets[..2].copy_from_slice(&index.to_be_bytes());
+            octets
+        };
+        let datagrams: Vec<_> = (0..COUNT).map(message).collect();
+        let batch = Batch { id, datagrams: datagrams.clone(), audience: Vec::new(), labels, receivers: 100 };
+        let unsealed = &mut |payloads: Vec<Vec<u8>>| payloads;
+        let config = SenderConfig { rounds: 6, ..SenderConfig::default() };
+        let mut sender = Sender::new(config, batch, Proactivity::default(), now, unsealed).unwrap();
+        let mut collecting = Collecting::default();
+        let (mut lost, mut recovered, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut most, mut sent) = (0, 0);
+        while !sender.has_ended() {
+            while let Some(outgoing) = sender.poll_transmit(now) {
+                // An announcement that one member misses is answered by others, who are not here.
+                let announces = |octets: &Vec<u8>| MessageType::of(octets) == Some(MessageType::Announcement);
+                sent += usize::from(!matches!(&outgoing, Outgoing::Sealed(octets) if announces(octets)));
+                match outgoing {
+                    Outgoing::Datagram { index } if sent % 5 == 2 => lost.push(index),
+                    Outgoing::Sealed(octets) if sent % 5 == 2 && !announces(&octets) => {}
+                    Outgoing::Datagram { index } => {
+                        let octets = &datagrams[usize::from(index)];
+                        collecting.take(now, SPI, place(0, index), tree, octets);
+                    }
+                    Outgoing::Sealed(octets) => {
+                        let _ = collecting.control(now, SPI, &octets, tree, random);
+                    }
+                    Outgoing::Unicast { index, .. } => {
+                        collecting.take(now, SPI, place(0, index), tree, &datagrams[usize::from(index)]);
+                        alone.push(index);
+                    }
+                }
+                most = most.max(kept(&collecting));
+                while let Some((Some(Place { index, .. }), octets)) = collecting.poll_recovered() {
+                    assert_eq!(octets, datagrams[usize::from(index)]);
+                    recovered.push(index);
+                }
+            }
+            collecting.handle_timeout(now, random);
+            while let Some(report) = collecting.poll_report() {
+                sender.handle_report(now, ReceiverId(1), &report).unwrap();
+            }
+            sender.handle_timeout(now, unsealed);
+            now =
+                [sender.poll_timeout(), collecting.poll_timeout()].into_iter().flatten().min().unwrap_or(now);
+        }
+        assert!(alone.len() < 3, "repair is enough: {alone:?}");
+        recovered.append(&mut alone);
+        lost.sort_unstable();
+        recovered.sort_unstable();
+        (lost, recovered, most)
+    }
+
+    #[test]
+    fn of_the_largest_batch_everything_can_be_repaired() {
+        let (lost, recovered, most) = deliver(Vec::new(), None);
+        assert_eq!(recovered, lost);
+        assert!(lost.len() > BATCH_LEN / 6);
+        assert!(most > MESSAGE_LEN * BATCH_LEN * 4 / 5 && most < BATCH_OCTETS_MAX, "{most} octets");
+    }
+
+    #[test]
+    fn who_is_told_what_is_whose_keeps_and_repairs_its_own_blocks_only() {
+        // A leaf's message, one of the node above it, and the rest for a subtree that the leaf is not in.
+        let of = |index| match index {
+            101 => vec![5],
+            1_011 => vec![NodeId::new(1, 1).unwrap().0],
+            _ => vec![NodeId::new(2, 7).unwrap().0],
+        };
+        let (lost, recovered, most) = deliver((0..COUNT).map(of).collect(), Some(&tree()));
+        let mine = lost.iter().filter(|index| [101, 1_011].contains(*index));
+        assert!(mine.clone().all(|index| recovered.contains(index)), "{recovered:?}");
+        assert!(recovered.len() < lost.len() / 2, "{} of {}", recovered.len(), lost.len());
+        // Messages that the lost directory speaks of may be its own until it is heard behind them.
+        assert!(most < MESSAGE_LEN * BATCH_LEN / 2, "{most} octets");
+    }
+
+    #[test]
+    fn all_batches_together_keep_no_more_than_they_may() {
+        let (now, message) = (Time::from_secs(1), vec![1; MESSAGE_LEN]);
+        let mut collecting = Collecting::default();
+        for batch in 0..=BATCHES_MAX {
+            for index in (0..COUNT).filter(|index| index % 4 > 0) {
+                collecting.take(now, SPI, place(batch, index), None, &message);
+            }
+            assert!(kept(&collecting) <= OCTETS_MAX);
+        }
+        assert!(kept(&collecting) > OCTETS_MAX - MESSAGE_LEN, "what there is room for is kept");
+        assert_eq!(collecting.receivers.len(), BATCHES_MAX);
+    }
+}

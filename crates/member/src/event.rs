@@ -120,7 +120,7 @@ pub enum PullReason {
     /// Data came under an unknown SPI.
     UnknownSpi,
     /// The member's address changed, and with it perhaps its place.
-    AddressChanged,
+    Moved,
 }
 
 impl PullReason {
@@ -133,7 +133,7 @@ impl PullReason {
             Self::SenderIdSpent => "sender_id_spent",
             Self::UnknownRekeySa => "unknown_rekey_sa",
             Self::UnknownSpi => "unknown_spi",
-            Self::AddressChanged => "address_changed",
+            Self::Moved => "moved",
         }
     }
 }

@@ -42,7 +42,7 @@ const DOUBT_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sign {
     /// The member's address changed: it may be at another place now.
-    AddressChanged,
+    Moved,
     /// The server deleted the SAs.
     Deleted,
     /// A rekey message skipped numbers: what was missed cannot be known, and only a PULL brings it.
@@ -72,7 +72,7 @@ impl Sign {
 
     pub(crate) fn reason(self) -> PullReason {
         match self {
-            Self::AddressChanged => PullReason::AddressChanged,
+            Self::Moved => PullReason::Moved,
             Self::Deleted => PullReason::Deleted,
             Self::Gap | Self::NotForUs | Self::TekAwaited(_) => PullReason::SequenceGap,
             Self::SenderIdSpent => PullReason::SenderIdSpent,
@@ -116,8 +116,7 @@ impl Repull {
     /// Notes that the member's address changed. Nothing but a PULL that begins from now on resolves that.
     pub(crate) fn moved(&mut self, now: Time, random: &mut dyn Random) {
         let due = now + DELAY_MIN + random_part(DELAY_SPREAD, random);
-        self.pending =
-            Some((self.pending.map_or(due, |(earlier, _)| due.min(earlier)), Sign::AddressChanged));
+        self.pending = Some((self.pending.map_or(due, |(earlier, _)| due.min(earlier)), Sign::Moved));
     }
 
     /// Notes that more messages of a rekey are expected, and waits for the one after this: who has heard some of them
@@ -181,7 +180,7 @@ impl Repull {
     /// could have sent, and brought nothing new, such signs are not heeded for a while that grows: who forges them
     /// must not have the whole group call its key server all the time.
     pub(crate) fn succeeded(&mut self, now: Time, newest: Option<Spi>) {
-        self.pending.take_if(|(_, sign)| *sign != Sign::AddressChanged);
+        self.pending.take_if(|(_, sign)| *sign != Sign::Moved);
         self.failures = 0;
         if self.newest != newest {
             self.fruitless = 0;
@@ -307,7 +306,7 @@ mod tests {
         repull.succeeded(now, None);
         let due = repull.poll_timeout().unwrap();
         assert!(due < now + DELAY_MIN + DELAY_SPREAD);
-        assert_eq!(repull.take_due(due), Some(PullReason::AddressChanged));
+        assert_eq!(repull.take_due(due), Some(PullReason::Moved));
         repull.succeeded(due, None);
         assert_eq!(repull.poll_timeout(), None);
     }

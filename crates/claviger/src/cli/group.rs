@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
 use claviger_api::{
-    GroupAdd, GroupAdded, GroupPolicyOptions, GroupView, PolicyView, name::Name, status::GroupKeys,
+    GroupAdd, GroupAdded, GroupPolicyOptions, GroupView, PlaceOptions, PolicyView, name::Name,
+    status::GroupKeys,
 };
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 use claviger_group::{Encapsulation, EspTransform, GroupId, KekManagement, PushAuthentication};
@@ -12,7 +13,7 @@ use claviger_group::{Encapsulation, EspTransform, GroupId, KekManagement, PushAu
 use crate::{
     cli::{
         Globals,
-        value::{milliseconds, name, seconds as parse_seconds},
+        value::{milliseconds, name, place, seconds as parse_seconds},
     },
     exit::Outcome,
     output::{self, or_dash, pairs, seconds},
@@ -141,6 +142,11 @@ struct PolicyArgs {
     /// How long a registration lasts unless it is renewed [default: 1d]
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u32>)]
     registration_lifetime: Option<u32>,
+    /// A place that the key tree follows: rekey messages that only members with addresses of the prefix need go to an
+    /// address of their own [default: a free one], and MEMBERS of them are expected [default: 64]. An extension, with
+    /// lkh-32; may be repeated
+    #[arg(long, value_name = "PREFIX[=ADDR][,MEMBERS]", value_parser = place)]
+    place: Vec<PlaceOptions>,
 }
 
 impl From<PolicyArgs> for GroupPolicyOptions {
@@ -169,6 +175,7 @@ impl From<PolicyArgs> for GroupPolicyOptions {
             deactivation_delay_s: args.deactivation_delay,
             batch_interval_ms: args.batch_interval,
             registration_lifetime_s: args.registration_lifetime,
+            places: args.place,
         }
     }
 }
@@ -239,7 +246,7 @@ fn policy_text(policy: &PolicyView) -> String {
     };
     let every =
         |lifetime: u64, rekey: u64| format!("{}, replaced every {}", seconds(lifetime), seconds(rekey));
-    pairs(vec![
+    let text = pairs(vec![
         ("address", policy.address.to_string()),
         ("source", policy.source.map_or("any".to_owned(), |source| source.to_string())),
         ("protects", inside),
@@ -261,7 +268,16 @@ fn policy_text(policy: &PolicyView) -> String {
         ("deactivation delay", seconds(policy.deactivation_delay_s)),
         ("batch interval", output::duration(std::time::Duration::from_millis(policy.batch_interval_ms))),
         ("registration lifetime", seconds(policy.registration_lifetime_s)),
-    ])
+    ]);
+    if policy.places.is_empty() {
+        return text;
+    }
+    let rows = policy
+        .places
+        .iter()
+        .map(|place| [place.prefix.to_string(), place.push_address.to_string(), place.members.to_string()]);
+    let header = ["PLACE", "REKEY MESSAGES", "MEMBERS EXPECTED"];
+    format!("{text}\n\n{}", output::table(header, rows.collect(), "no places"))
 }
 
 /// Writes the keys in force, by name and number.
@@ -316,7 +332,8 @@ mod tests {
              --application-port 5000 --transform aes256-cbc-sha256 --push-address ff15::8 --push-port 1848 \
              --kek-cipher aes256-cbc --push-signature eddsa --push-authentication batch --kek-management lkh-32 --degree 3 --members-max 9 --sender-id-bits 8 \
              --tek-lifetime 2h --tek-rekey 1h --kek-lifetime 2d --kek-rekey 1d --activation-delay 2 \
-             --deactivation-delay 3s --batch-interval 250ms --registration-lifetime 10min",
+             --deactivation-delay 3s --batch-interval 250ms --registration-lifetime 10min \
+             --place 10.1.0.0/16 --place 10.2.0.0/16=239.192.1.2,500",
         )
         .unwrap();
         let expected = GroupPolicyOptions {
@@ -343,6 +360,7 @@ mod tests {
             deactivation_delay_s: Some(3),
             batch_interval_ms: Some(250),
             registration_lifetime_s: Some(600),
+            places: ["10.1.0.0/16", "10.2.0.0/16=239.192.1.2,500"].map(|text| place(text).unwrap()).into(),
         };
         assert_eq!(options, expected);
     }
@@ -356,6 +374,11 @@ mod tests {
                 "add x --activation-delay 500ms",
                 "--activation-delay <DURATION>",
                 "not a whole number of seconds",
+            ),
+            (
+                "add x --place 10.1.0.0",
+                "--place <PREFIX[=ADDR][,MEMBERS]>",
+                "a prefix is written ADDR/LENGTH",
             ),
             ("add x --address here", "--address <ADDR>", "invalid IP address"),
             ("add 0xzz", "<NAME>", "a group number is # and a decimal"),
@@ -409,6 +432,23 @@ mod tests {
              needed: patience\n\
              A host joins with:\n  claviger join --server HIT@192.0.2.1 --group market\n\
              and is let in with:\n  claviger member allow --group market HIT"
+        );
+    }
+
+    #[test]
+    fn places_are_a_table_of_their_own() {
+        let (_, mut options) =
+            parse("add x --kek-management lkh-32 --place 10.1.0.0/16=239.192.1.2,500").unwrap();
+        options.places.push(place("10.2.0.0/16=239.192.1.3").unwrap());
+        let policy = options.resolve("239.192.0.1".parse().unwrap()).unwrap();
+        let text = policy_text(&PolicyView::from(&policy));
+        assert!(
+            text.ends_with(
+                "\n\nPLACE        REKEY MESSAGES  MEMBERS EXPECTED\n\
+                 10.1.0.0/16  239.192.1.2     500\n\
+                 10.2.0.0/16  239.192.1.3     64"
+            ),
+            "{text}"
         );
     }
 

@@ -8,7 +8,8 @@ use std::{
 };
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use claviger_api::name::Name;
+use claviger_api::{PlaceOptions, name::Name};
+use claviger_group::place::PrefixError;
 use claviger_identity::{Hit, hit::ParseHitError};
 
 use crate::config::HIP_PORT;
@@ -69,6 +70,30 @@ pub(crate) fn network(text: &str) -> Result<(IpAddr, u8), String> {
     let prefix: u8 = prefix.parse().map_err(|_| form())?;
     let longest = if address.is_ipv4() { 32 } else { 128 };
     if prefix > longest { Err(form()) } else { Ok((address, prefix)) }
+}
+
+/// Reads a place: `PREFIX[=ADDR][,MEMBERS]`.
+pub(crate) fn place(text: &str) -> Result<PlaceOptions, String> {
+    let form = |why: &dyn fmt::Display| {
+        format!("`{text}` is no place such as 10.9.0.0/16, 10.9.0.0/16=239.192.1.9 or 10.9.0.0/16,500: {why}")
+    };
+    let (rest, members) = match text.split_once(',') {
+        Some((rest, members)) => {
+            let wrong = |_| form(&format_args!("`{members}` is no number of members"));
+            let members: u32 = members.parse().map_err(wrong)?;
+            (rest, Some(members))
+        }
+        None => (text, None),
+    };
+    let (prefix, push_address) = match rest.split_once('=') {
+        Some((prefix, address)) => {
+            let wrong = |_| form(&format_args!("`{address}` is no IP address"));
+            (prefix, Some(address.parse().map_err(wrong)?))
+        }
+        None => (rest, None),
+    };
+    let prefix = prefix.parse().map_err(|error: PrefixError| form(&error))?;
+    Ok(PlaceOptions { prefix, push_address, members })
 }
 
 /// A key server as people write it: `HIT@ADDR[:PORT]`, an IPv6 address with a port in brackets.
@@ -203,6 +228,41 @@ mod tests {
         for text in ["", "0", "0k", "-1", "1K", "1.5M", "99999999999999999G"] {
             let sentence = format!("`{text}` is no positive quantity such as 1400, 64k, 10M or 1G");
             assert_eq!(quantity(text), Err(sentence));
+        }
+    }
+
+    #[test]
+    fn places_are_read() {
+        for (text, push_address, members) in [
+            ("10.9.0.0/16", None, None),
+            ("10.9.0.0/16=239.192.1.9", Some("239.192.1.9"), None),
+            ("10.9.0.0/16,500", None, Some(500)),
+            ("10.9.0.0/16=239.192.1.9,500", Some("239.192.1.9"), Some(500)),
+        ] {
+            let push_address = push_address.map(|address| address.parse().unwrap());
+            let prefix = "10.9.0.0/16".parse().unwrap();
+            assert_eq!(place(text), Ok(PlaceOptions { prefix, push_address, members }), "{text}");
+        }
+        let six = place("2001:db8:9::/48=ff18::9,7").unwrap();
+        assert_eq!((six.prefix.to_string().as_str(), six.members), ("2001:db8:9::/48", Some(7)));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_place() {
+        for (text, why) in [
+            ("10.9.0.0", "a prefix is written ADDR/LENGTH, such as 10.9.0.0/16"),
+            ("10.9.0.1/16", "bits are set behind the prefix"),
+            ("10.9.0.0/33", "the length of a prefix is 0 to 32 for IPv4 and 0 to 128 for IPv6"),
+            ("site/16", "what stands before the slash is no IP address"),
+            ("10.9.0.0/16=here", "`here` is no IP address"),
+            ("10.9.0.0/16=", "`` is no IP address"),
+            ("10.9.0.0/16,some", "`some` is no number of members"),
+            ("10.9.0.0/16,5,6", "`5,6` is no number of members"),
+            ("", "a prefix is written ADDR/LENGTH, such as 10.9.0.0/16"),
+        ] {
+            let error = place(text).unwrap_err();
+            assert!(error.starts_with(&format!("`{text}` is no place such as")), "{error}");
+            assert!(error.ends_with(why), "{error}");
         }
     }
 

@@ -1,10 +1,13 @@
 //! Answers the calls of the control interface.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use claviger_api::{
-    ApiError, Call, ErrorCode, EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, MemberAllow,
-    MemberView, RekeyOrder, RekeyView, Reply, StatusView, command,
+    ApiError, Call, ErrorCode, EvictedView, GroupAdd, GroupAdded, GroupPolicyOptions, GroupRemoved,
+    GroupView, MemberAllow, MemberView, RekeyOrder, RekeyView, Reply, StatusView, command,
     policy::member_needs,
     view::{Answer, RekeyKey},
 };
@@ -14,6 +17,17 @@ use claviger_identity::Hit;
 use claviger_store::Store;
 
 use super::{Server, view};
+
+/// The organisation's own IPv4 addresses, and the bits in which they differ.
+const V4_BASE: Ipv4Addr = Ipv4Addr::new(239, 192, 0, 0);
+const V4_NUMBERS: u32 = (1 << 18) - 1;
+
+/// What a group gets if all of them are taken: a name for them all.
+const V4_LAST_RESORT: IpAddr = IpAddr::V4(Ipv4Addr::new(239, 192, 0, 1));
+
+/// The organisation's own IPv6 addresses, and what marks a group id as chosen by a host.
+const V6_BASE: u128 = 0xff18 << 112;
+const DYNAMIC_GROUP_ID: u32 = 1 << 31;
 
 impl<S: Store> Server<S> {
     pub(super) fn take_call(&mut self, call: Call) {
@@ -59,8 +73,10 @@ impl<S: Store> Server<S> {
     }
 
     fn group_add(&mut self, add: GroupAdd) -> Result<GroupAdded, ApiError> {
-        let address = add.policy.address.unwrap_or_else(|| self.free_address(&add.name));
+        let free = || self.free_addresses(&add.name, false).next().unwrap_or(V4_LAST_RESORT);
+        let address = add.policy.address.unwrap_or_else(free);
         let mut options = add.policy;
+        self.choose_places(&add.name, address, &mut options);
         let wanted = options.resolve(address)?;
         options.kek_management.get_or_insert(claviger_gcks::kek_management_for(&wanted));
         let policy = options.resolve(address)?;
@@ -75,22 +91,42 @@ impl<S: Store> Server<S> {
         })
     }
 
-    /// Chooses an address of 239.192/14, the organisation's own (RFC 2365 section 6.2), that no group has: the
-    /// first free one from a place that the name decides, so that a group made again has its address again.
-    fn free_address(&self, name: &GroupId) -> IpAddr {
-        let base = u32::from(Ipv4Addr::new(239, 192, 0, 0));
+    /// Gives each place without a push address a free one of the family of the group's address.
+    fn choose_places(&self, name: &GroupId, address: IpAddr, options: &mut GroupPolicyOptions) {
+        let chosen = options.places.iter().filter_map(|place| place.push_address);
+        let own: BTreeSet<IpAddr> = chosen.chain(options.push_address).chain([address]).collect();
+        let free = self.free_addresses(name, address.is_ipv6()).filter(|address| !own.contains(address));
+        let unchosen = options.places.iter_mut().filter(|place| place.push_address.is_none());
+        for (place, address) in unchosen.zip(free) {
+            place.push_address = Some(address);
+        }
+    }
+
+    /// Goes through the addresses of the organisation's own, 239.192/14 (RFC 2365 section 6.2) or those of ff18::/16 with
+    /// dynamic group ids (RFC 4291 section 2.7, RFC 3307 section 4.3), that no group has: from a place on that the name
+    /// decides, so that a group made again has its addresses again.
+    fn free_addresses(&self, name: &GroupId, v6: bool) -> impl Iterator<Item = IpAddr> + use<S> {
         let start = name
             .octets()
             .iter()
             .fold(2_166_136_261u32, |hash, octet| (hash ^ u32::from(*octet)).wrapping_mul(16_777_619));
-        let taken: Vec<IpAddr> =
-            self.core.groups(self.clock.now()).iter().map(|g| g.policy.channel.group()).collect();
-        (0..1 << 18)
-            .map(|step| IpAddr::from(Ipv4Addr::from(base | (start.wrapping_add(step) & ((1 << 18) - 1)))))
-            // The first and last octet pairs look like network and broadcast addresses to some equipment.
-            .filter(|address| !matches!(address, IpAddr::V4(a) if matches!(a.octets()[3], 0 | 255)))
-            .find(|address| !taken.contains(address))
-            .unwrap_or(IpAddr::V4(Ipv4Addr::new(239, 192, 0, 1)))
+        let mut taken = BTreeSet::new();
+        for group in self.core.groups(self.clock.now()) {
+            taken.extend([group.policy.channel.group(), group.policy.push_destination()]);
+            taken.extend(group.policy.places.iter().map(|place| place.push_address));
+        }
+        let address = move |step: u32| -> IpAddr {
+            let number = start.wrapping_add(step);
+            if v6 {
+                return Ipv6Addr::from(V6_BASE | u128::from(number | DYNAMIC_GROUP_ID)).into();
+            }
+            Ipv4Addr::from(u32::from(V4_BASE) | (number & V4_NUMBERS)).into()
+        };
+        // The first and last octet pairs look like network and broadcast addresses to some equipment.
+        let inconspicuous =
+            |address: &IpAddr| !matches!(address, IpAddr::V4(a) if matches!(a.octets()[3], 0 | 255));
+        let free = (0..=V4_NUMBERS).map(address).filter(inconspicuous);
+        free.filter(move |address| !taken.contains(address))
     }
 
     fn group_show(&self, group: &GroupId) -> Result<GroupView, ApiError> {
@@ -173,7 +209,9 @@ fn refused(error: CommandError) -> ApiError {
         CommandError::GroupExists(_) => ErrorCode::AlreadyExists,
         CommandError::GroupUnknown(_) => ErrorCode::GroupUnknown,
         CommandError::HostUnknown(_) => ErrorCode::MemberUnknown,
-        CommandError::Policy(_) | CommandError::PolicyBeyondOffer => ErrorCode::PolicyInvalid,
+        // It names the option to change.
+        CommandError::Policy(error) => return (*error).into(),
+        CommandError::PolicyBeyondOffer => ErrorCode::PolicyInvalid,
         _ => ErrorCode::Internal,
     };
     ApiError::new(code, error.to_string())

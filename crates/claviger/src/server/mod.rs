@@ -218,14 +218,16 @@ impl<S: Store> Server<S> {
                 tracing::info!(group = %refusal.group, peer = %refusal.hit, reason = refusal.reason.as_str(), "refused");
             }
             Event::Joined { hit, group } => tracing::info!(%group, peer = %hit, "joined"),
+            Event::Relocated { hit, group } => tracing::info!(%group, peer = %hit, "moved to another place"),
             Event::Departed { hit, group, departure, deaf_at } => {
                 tracing::info!(%group, peer = %hit, ?departure, %deaf_at, "departed");
             }
-            Event::Readdressed { hit, from, to } => tracing::info!(peer = %hit, %from, %to, "readdressed"),
+            Event::Moved { hit, from, to } => tracing::info!(peer = %hit, %from, %to, "moved"),
             Event::Rekeyed(rekeyed) => {
                 tracing::info!(
                     group = %rekeyed.group,
                     joined = rekeyed.joined,
+                    moved = rekeyed.moved,
                     departed = rekeyed.departed,
                     messages = rekeyed.messages,
                     keys = rekeyed.message_keys,

@@ -1,7 +1,7 @@
 //! How a rekey of 1 % of 100,000 members reaches them through networks that lose: how many have their keys after each
 //! round, what is sent for each, and what it costs the server, beside plain repetition in the same run.
 //!
-//! The sender is the real one. One member of 200 is a real receiver with a real RaptorQ decoder; the others
+//! The messages and the sender are the real ones, sealed as the key server seals them. One member of 200 is a real receiver with a real RaptorQ decoder; the others
 //! follow its rules by counting, and decode by chance: K symbols fail once in 100, each one more divides that
 //! by 100. How often the real decoder fails is measured and printed first.
 
@@ -13,7 +13,7 @@ mod tree;
 
 use std::time::Duration;
 
-use claviger_crypto::{Random, hash::HashAlgorithm, provider};
+use claviger_crypto::{hash::HashAlgorithm, provider};
 use claviger_delivery::{
     Proactivity, SenderConfig, Shape,
     code::{BlockEncoder, decode_block},
@@ -30,6 +30,8 @@ const DEPARTURES: u32 = 1_000;
 const DEGREE: u8 = 4;
 /// Rekeys in a row, over which the proactivity factor is learned; the last one is shown.
 const REKEYS: u64 = 6;
+/// One member of so many is a real receiver with a real decoder.
+const SAMPLE: usize = 200;
 /// Mean length of a burst of loss, in datagrams.
 const BURST: f64 = 10.0;
 const LOSSES: [f64; 4] = [0.0, 0.01, 0.05, 0.2];
@@ -40,9 +42,9 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let packed = packing::pack(&tree::batch(DEGREE, MEMBERS, DEPARTURES));
-    let datagrams = datagrams(&packed);
-    let octets: usize = packed.lengths.iter().sum();
+    let packed = packing::pack_and_seal(&tree::batch(DEGREE, MEMBERS, DEPARTURES));
+    let datagrams = &packed.datagrams;
+    let octets: usize = datagrams.iter().map(Vec::len).sum();
     let needs: usize = packed.needs.iter().map(Vec::len).sum();
     println!(
         "{MEMBERS} members, k = {DEGREE}, {DEPARTURES} depart in one batch: {} datagrams, {octets} octets; \
@@ -51,10 +53,13 @@ fn main() {
         needs as f64 / packed.needs.len() as f64,
         packed.needs.iter().map(Vec::len).max().unwrap_or(0),
     );
-    let hashing = hashing(&datagrams);
-    println!("SHA-256 over the batch: {hashing:?}, the unit of CPU below\n");
+    let labels: usize = packed.labels.iter().map(Vec::len).sum();
+    println!("directories name {:.2} nodes for a datagram", labels as f64 / datagrams.len() as f64);
+    let hashing = hashing(datagrams);
+    println!("SHA-256 over the batch: {hashing:?}, the unit of CPU below, signatures of controls included\n");
     decoder_failures();
-    encoding(&datagrams, hashing);
+    encoding(&packed, hashing);
+    with_and_without_directories(&packed);
 
     println!("has the keys: % of members after rounds 1, 2, 3 and after unicast.");
     println!(
@@ -67,9 +72,14 @@ fn main() {
         for loss in LOSSES {
             let deliver = |first: bool, block_symbols, rounds| {
                 let proactivity = Proactivity::default();
-                let config = SenderConfig { block_symbols, rounds, ..SenderConfig::default() };
+                let config = SenderConfig {
+                    block_datagrams: block_symbols,
+                    rounds,
+                    control_len_max: packed.control_len_max(),
+                    ..SenderConfig::default()
+                };
                 let rekeys = if first { 1 } else { REKEYS };
-                learned(config, &packed, &datagrams, kind, loss, proactivity, rekeys)
+                learned(config, &packed, kind, loss, proactivity, rekeys)
             };
             let mut show = |name: &str, outcome: Outcome| {
                 modelled.0 += outcome.satisfied[0] - outcome.sample_satisfied;
@@ -100,6 +110,37 @@ fn main() {
     );
 }
 
+/// What it is worth that members know which datagrams are theirs: so many of them, all real, with directories and
+/// without.
+fn with_and_without_directories(packed: &Packed) {
+    const STEP: usize = 250;
+    let few = packed.thinned(STEP);
+    println!("{} real members, first rekey, 2 rounds, independent loss:", few.needs.len());
+    for loss in [0.05, 0.2] {
+        for labelled in [true, false] {
+            let control_len_max = packed.control_len_max();
+            let config = SenderConfig { control_len_max, ..SenderConfig::default() };
+            let network = Network::new(Kind::Independent, loss, few.needs.len(), 1);
+            let outcome = Simulation::new(config, &few, 1, labelled, network, Proactivity::default()).run();
+            let traffic = outcome.traffic;
+            println!(
+                "  {:>2}% {:<7} directories: {} repairs and {} directories, {} octets by multicast; {} reports; {} \
+                 datagrams by unicast; {} datagrams decoded; a member keeps {} octets at most",
+                loss * 100.0,
+                if labelled { "with" } else { "without" },
+                traffic.repairs,
+                traffic.directories,
+                traffic.multicast_octets,
+                outcome.reports,
+                traffic.unicasts,
+                outcome.decoded,
+                outcome.buffered,
+            );
+        }
+    }
+    println!();
+}
+
 fn share((satisfied, of): (usize, usize)) -> f64 {
     100.0 * satisfied as f64 / of as f64
 }
@@ -114,16 +155,6 @@ fn describe(kind: Kind) -> String {
             format!("SHARED: half of the loss on links of 1000 members each, bursts of {burst}")
         }
     }
-}
-
-fn datagrams(packed: &Packed) -> Vec<Vec<u8>> {
-    let mut dice = Dice::new(7);
-    let datagram = |length: &usize| {
-        let mut octets = vec![0; *length];
-        dice.fill(&mut octets);
-        octets
-    };
-    packed.lengths.iter().map(datagram).collect()
 }
 
 fn time(mut work: impl FnMut()) -> Duration {
@@ -151,7 +182,7 @@ fn decoder_failures() {
     println!("real decoder, {TRIALS} trials each, share of failures (the rule: 1e-2, 1e-4, 1e-6):");
     for symbols in [16, 32, 64] {
         let datagrams: Vec<Vec<u8>> = (0..symbols).map(|index| vec![index as u8 + 1; 2]).collect();
-        let shape = Shape::divide(symbols, 2, symbols).expect("the block is sound");
+        let shape = Shape::divide(symbols, 2, symbols, 1_000).expect("the block is sound");
         let encoder = BlockEncoder::new(&shape, 0, &datagrams);
         let mut dice = Dice::new(symbols as u64);
         let mut failures = [0; 3];
@@ -176,18 +207,19 @@ fn decoder_failures() {
 }
 
 /// Measures what encoding costs, as multiples of hashing the batch.
-fn encoding(datagrams: &[Vec<u8>], hashing: Duration) {
+fn encoding(packed: &Packed, hashing: Duration) {
+    let datagrams = &packed.datagrams;
     println!("encoding the whole batch, per block size K, as multiples of hashing it:");
     let longest = datagrams.iter().map(Vec::len).max().unwrap_or(1);
     for block_symbols in BLOCKS {
-        let shape =
-            Shape::divide(datagrams.len(), longest, block_symbols.into()).expect("the batch is sound");
+        let shape = Shape::divide(datagrams.len(), longest, block_symbols.into(), packed.control_len_max())
+            .expect("the batch is sound");
         let mut encoders = Vec::new();
         let mut prepare = || {
             encoders.clear();
             for block in shape.block_numbers() {
                 let first = usize::from(shape.first(block));
-                let datagrams = &datagrams[first..first + usize::from(shape.symbols(block))];
+                let datagrams = &datagrams[first..first + usize::from(shape.datagrams_of(block))];
                 encoders.push(BlockEncoder::new(&shape, block, datagrams));
             }
         };
@@ -195,7 +227,7 @@ fn encoding(datagrams: &[Vec<u8>], hashing: Duration) {
         let warm = (0..5).map(|_| time(&mut prepare)).min().unwrap_or_default();
         let repairs = time(|| {
             for encoder in &encoders {
-                let count = u32::from(shape.symbols(encoder.block())).div_ceil(4);
+                let count = u32::from(shape.repairs(encoder.block())).div_ceil(4);
                 std::hint::black_box(encoder.repair(0, count).count());
             }
         });
@@ -213,12 +245,12 @@ fn encoding(datagrams: &[Vec<u8>], hashing: Duration) {
 
 /// Measures how long a member takes to recover the first block, a quarter of which it lost.
 fn decoding(shape: &Shape, encoder: &BlockEncoder, datagrams: &[Vec<u8>]) -> Duration {
-    let symbols = usize::from(shape.symbols(0));
-    let lost = symbols.div_ceil(4);
-    let repairs: Vec<_> = encoder.repair(0, lost as u32 + 2).collect();
+    let count = usize::from(shape.datagrams_of(0));
+    let lost = count.div_ceil(4);
+    let repairs: Vec<_> = encoder.repair(0, u32::from(shape.repairs(0)).div_ceil(4) + 2).collect();
     let decode = || {
         time(|| {
-            let sources = (lost..symbols).map(|index| (index as u8, &datagrams[index][..]));
+            let sources = (lost..count).map(|index| (index as u8, &datagrams[index][..]));
             let repairs = repairs.iter().map(|(id, octets)| (*id, &octets[..]));
             let decoded = decode_block(shape, 0, sources, repairs).expect("nothing is damaged");
             assert!(decoded.is_some(), "two symbols more than datagrams are enough");
@@ -236,7 +268,6 @@ fn ratio(duration: Duration, unit: Duration) -> f64 {
 fn learned(
     config: SenderConfig,
     packed: &Packed,
-    datagrams: &[Vec<u8>],
     kind: Kind,
     loss: f64,
     mut proactivity: Proactivity,
@@ -245,7 +276,7 @@ fn learned(
     let (mut seed, mut cpu) = (1, Vec::new());
     loop {
         let network = Network::new(kind, loss, packed.needs.len(), seed);
-        let mut outcome = Simulation::new(config, packed, datagrams, network, proactivity).run();
+        let mut outcome = Simulation::new(config, packed, SAMPLE, true, network, proactivity).run();
         cpu.push(outcome.cpu);
         if seed == rekeys {
             // The best of the later ones, since other work on the machine disturbs single ones.
@@ -309,7 +340,7 @@ fn row(loss: f64, name: &str, outcome: &Outcome, octets: usize, hashing: Duratio
 
 /// What the batch sent three times, without report or repair, comes to.
 fn repetition(loss: f64, kind: Kind, packed: &Packed, octets: usize) {
-    let shape = Shape::divide(packed.lengths.len(), 1, 32).expect("the batch is sound");
+    let shape = Shape::divide(packed.datagrams.len(), 1, 32, 1_000).expect("the batch is sound");
     let mut members: Vec<_> = packed.needs.iter().map(|needs| Member::new(needs, &shape)).collect();
     let mut network = Network::new(kind, loss, members.len(), 1);
     for round in 1..=3 {

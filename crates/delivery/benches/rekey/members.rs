@@ -4,7 +4,7 @@ use claviger_delivery::Shape;
 
 use super::loss::Dice;
 
-/// As many symbols as datagrams fail to decode in 1 of 100 cases; each one more leaves a hundredth of that
+/// As many symbols as a block has fail to decode in 1 of 100 cases; each one more leaves a hundredth of that
 /// (RFC 6330's code: 1e-2 at K, 1e-4 at K + 1, 1e-6 at K + 2).
 const DECODES: f64 = 0.99;
 
@@ -14,8 +14,11 @@ struct Wanted {
     block: u8,
     /// Bits of the needed datagrams of the block that are missing, as places in the member's needs.
     missing: u8,
-    symbols: u16,
-    received: u16,
+    /// How many symbols it has, a datagram, and a repair.
+    symbols: u32,
+    parts: u32,
+    bundle: u32,
+    received: u32,
 }
 
 /// One member: which blocks it needs, and what it has of them.
@@ -38,6 +41,8 @@ impl Member {
                     block: place.block,
                     missing: 1 << number,
                     symbols: shape.symbols(place.block),
+                    parts: shape.parts().into(),
+                    bundle: shape.bundle().into(),
                     received: 0,
                 }),
             }
@@ -58,14 +63,14 @@ impl Member {
         if let Some(number) = self.needs.iter().position(|needed| *needed == index) {
             wanted.missing &= !(1 << number);
         }
-        wanted.receive(dice);
+        wanted.receive(wanted.parts, dice);
         self.settle(round);
     }
 
-    /// Takes a repair symbol.
+    /// Takes a repair.
     pub(crate) fn take_repair(&mut self, block: u8, round: u8, dice: &mut Dice) {
         if let Some(wanted) = self.wanted.iter_mut().find(|wanted| wanted.block == block) {
-            wanted.receive(dice);
+            wanted.receive(wanted.bundle, dice);
             self.settle(round);
         }
     }
@@ -80,14 +85,16 @@ impl Member {
         self.settle(round);
     }
 
-    /// Goes through the blocks of which something is missing: the block, how many symbols more would do, and the
+    /// Goes through the blocks of which something is missing: the block, how many repairs more would do, and the
     /// missing datagrams.
     pub(crate) fn missing(&self) -> impl Iterator<Item = (u8, u8, impl Iterator<Item = u16>)> {
         self.wanted.iter().filter(|wanted| wanted.missing != 0).map(|wanted| {
             let indices = self.needs.iter().enumerate();
             let indices =
                 indices.filter(|(number, _)| wanted.missing >> number & 1 == 1).map(|(_, index)| *index);
-            (wanted.block, wanted.symbols.saturating_sub(wanted.received).max(1) as u8, indices)
+            let symbols = wanted.symbols.saturating_sub(wanted.received);
+            let repairs = symbols.div_ceil(wanted.bundle).clamp(1, u8::MAX.into());
+            (wanted.block, repairs as u8, indices)
         })
     }
 
@@ -99,8 +106,8 @@ impl Member {
 }
 
 impl Wanted {
-    fn receive(&mut self, dice: &mut Dice) {
-        self.received += 1;
+    fn receive(&mut self, symbols: u32, dice: &mut Dice) {
+        self.received += symbols;
         if self.missing != 0 && self.received >= self.symbols && dice.chance(DECODES) {
             self.missing = 0;
         }

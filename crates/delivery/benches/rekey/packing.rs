@@ -1,90 +1,139 @@
-//! Wraps into datagrams: subtrees are kept whole, from the bottom up, and laid out in the order of the tree.
+//! Wraps into datagrams, as a key server makes them: packed, sealed in one batch, with labels for those whom they are for.
 
-use std::collections::BTreeMap;
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
-use super::tree::{Batch, Node};
+use claviger_crypto::{
+    cipher::CipherAlgorithm,
+    provider,
+    sign::{KeyAlgorithm, SigningKey},
+};
+use claviger_delivery::seal::Seal;
+use claviger_gdoi::{
+    KeyDownload, SaPayload,
+    iana::kek::MANAGEMENT_LKH_32,
+    limits::BATCH_LEN,
+    lkh_32::{audience, audience::path, pack},
+    push::{self, KekMaterial, Push, control_room, seal_controls},
+    wire::{Header, Lkh32, SaKek, lkh_32::Update, payload::GENERIC_LEN},
+};
+use claviger_group::{CookiePair, PushAuthentication};
 
-/// Wraps of 44 octets that fit one datagram.
-const WRAPS_MAX: usize = 27;
-const WRAP_LEN: usize = 44;
-/// Octets of a datagram beside the wraps: header, sequence number, authentication.
-const OVERHEAD: usize = 100;
+use super::tree::Batch;
 
-/// A batch cut into datagrams.
+/// The octets of an IPv6 packet that every path carries, less IPv6 and UDP headers.
+const UDP_LEN: usize = 1280 - 40 - 8;
+
+/// How many controls share a signature, as with the key server.
+const CONTROLS_SHARING: usize = 4;
+
+const SPI: CookiePair = CookiePair([7; 16]);
+
+/// A batch of datagrams, and whom they are for.
 pub(crate) struct Packed {
-    /// The length of each datagram in octets.
-    pub(crate) lengths: Vec<usize>,
+    pub(crate) datagrams: Vec<Vec<u8>>,
+    /// For each datagram the nodes below which members need it.
+    pub(crate) labels: Vec<Vec<u32>>,
+    /// For each member the nodes of its path.
+    pub(crate) paths: Vec<Vec<u32>>,
     /// For each member the datagrams that it needs, ascending.
     pub(crate) needs: Vec<Vec<u16>>,
     /// For each datagram how many members need it.
     pub(crate) audience: Vec<u32>,
+    signer: Rc<SigningKey>,
 }
 
-pub(crate) fn pack(batch: &Batch) -> Packed {
-    let mut wraps: BTreeMap<Node, usize> = BTreeMap::new();
-    for target in &batch.wraps {
-        *wraps.entry(*target).or_default() += 1;
-    }
-    let datagram_of = datagrams(batch, &wraps);
-    let mut lengths = vec![OVERHEAD; datagram_of.values().max().map_or(0, |last| usize::from(*last) + 1)];
-    for (node, datagram) in &datagram_of {
-        lengths[usize::from(*datagram)] += wraps[node] * WRAP_LEN;
-    }
-    let mut audience = vec![0; lengths.len()];
-    let mut needs = Vec::with_capacity(batch.members.len());
-    for leaf in &batch.members {
-        let path =
-            (1..=batch.depth).map(|level| Node { level, index: leaf / batch.degree.pow(level.into()) });
-        let mut datagrams: Vec<u16> = path.filter_map(|node| datagram_of.get(&node).copied()).collect();
-        datagrams.sort_unstable();
-        datagrams.dedup();
-        for datagram in &datagrams {
-            audience[usize::from(*datagram)] += 1;
+impl Packed {
+    /// Takes every so-manieth member only.
+    pub(crate) fn thinned(&self, step: usize) -> Self {
+        let mut audience = vec![0; self.audience.len()];
+        let needs: Vec<_> = self.needs.iter().step_by(step).cloned().collect();
+        needs.iter().flatten().for_each(|index| audience[usize::from(*index)] += 1);
+        Self {
+            datagrams: self.datagrams.clone(),
+            labels: self.labels.clone(),
+            paths: self.paths.iter().step_by(step).cloned().collect(),
+            needs,
+            audience,
+            signer: Rc::clone(&self.signer),
         }
-        needs.push(datagrams);
     }
-    Packed { lengths, needs, audience }
+
+    /// Says how many octets a control may have before it is sealed.
+    pub(crate) fn control_len_max(&self) -> usize {
+        let room = control_room(UDP_LEN, self.signer.public(), CONTROLS_SHARING);
+        room.expect("the key signs").expect("a datagram has room for a control")
+    }
+
+    /// Seals controls as the key server does.
+    pub(crate) fn seal(&self) -> impl Seal + '_ {
+        |payloads: Vec<Vec<u8>>| {
+            let sealed = payloads.chunks(CONTROLS_SHARING).flat_map(|controls| {
+                seal_controls(SPI, controls, &self.signer).expect("the controls have the room that was found")
+            });
+            let sealed: Vec<Vec<u8>> = sealed.collect();
+            assert!(sealed.iter().all(|octets| octets.len() <= UDP_LEN), "every path carries it");
+            sealed
+        }
+    }
 }
 
-/// Finds for each replaced node the datagram that carries its wraps.
-fn datagrams(batch: &Batch, wraps: &BTreeMap<Node, usize>) -> BTreeMap<Node, u16> {
-    // Bottom up: what fits together with its parent stays with it; otherwise the largest children become units.
-    let mut sizes: BTreeMap<Node, usize> = BTreeMap::new();
-    let mut cut: Vec<Node> = Vec::new();
-    for (node, own) in wraps {
-        let first = node.index * batch.degree;
-        let children = (first..first + batch.degree).map(|index| Node { level: node.level - 1, index });
-        let mut children: Vec<_> = children.filter_map(|child| Some((*sizes.get(&child)?, child))).collect();
-        children.sort_unstable();
-        let mut size = own + children.iter().map(|(size, _)| size).sum::<usize>();
-        while size > WRAPS_MAX {
-            let (largest, child) = children.pop().expect("a node's own wraps fit a datagram");
-            cut.push(child);
-            size -= largest;
-        }
-        sizes.insert(*node, size);
-    }
-    cut.extend(wraps.keys().last());
-    // In the order of the tree: a unit follows what lies below it.
-    cut.sort_by_key(|node| {
-        let after = u64::from(node.index + 1) * u64::from(batch.degree).pow(node.level.into());
-        (after, node.level)
-    });
-    let mut datagram_of_unit: BTreeMap<Node, u16> = BTreeMap::new();
-    let (mut datagram, mut filled) = (0, 0);
-    for unit in cut {
-        if filled + sizes[&unit] > WRAPS_MAX {
-            (datagram, filled) = (datagram + 1, 0);
-        }
-        filled += sizes[&unit];
-        datagram_of_unit.insert(unit, datagram);
-    }
-    let find = |node: &Node| {
-        let mut unit = *node;
-        while !datagram_of_unit.contains_key(&unit) {
-            unit = Node { level: unit.level + 1, index: unit.index / batch.degree };
-        }
-        (*node, datagram_of_unit[&unit])
+/// Finds the control in its message. Whose it is the receivers of a simulation know.
+pub(crate) fn unsealed(message: &[u8]) -> &[u8] {
+    let payload = &message[Header::LEN..];
+    let length = usize::from(u16::from_be_bytes([payload[2], payload[3]]));
+    &payload[GENERIC_LEN..length]
+}
+
+pub(crate) fn pack_and_seal(batch: &Batch) -> Packed {
+    let signer = SigningKey::generate(KeyAlgorithm::EcdsaP256).expect("keys can be made");
+    let policy = SaKek {
+        source: Some("2001:db8::1".parse().expect("an address")),
+        destination: ("ff3e::7".parse().expect("an address"), 848).into(),
+        spi: SPI,
+        management: Some(MANAGEMENT_LKH_32),
+        cipher: CipherAlgorithm::Aes256Cbc,
+        lifetime: Duration::from_secs(86_400),
+        signature: KeyAlgorithm::EcdsaP256,
+        form: PushAuthentication::Batch,
     };
-    wraps.keys().map(find).collect()
+    let sa = SaPayload { kek: Some(policy), gap: None, teks: vec![] };
+    let room = push::room(UDP_LEN, &sa, PushAuthentication::Batch, signer.public(), BATCH_LEN);
+    let room = room.expect("the policy is sound").expect("a datagram has room") - Lkh32::OVERHEAD;
+    let updates = pack(batch.head, batch.wraps.iter().copied(), room).expect("the wraps are those of a tree");
+    assert!(updates.len() <= BATCH_LEN, "one batch");
+
+    let labels: Vec<Vec<u32>> =
+        updates.iter().map(|update| audience(update).into_iter().map(|node| node.0).collect()).collect();
+    let mut labelled: HashMap<u32, Vec<u16>> = HashMap::new();
+    for (labels, index) in labels.iter().zip(0..) {
+        labels.iter().for_each(|label| labelled.entry(*label).or_default().push(index));
+    }
+    let nodes = |leaf| path(leaf, batch.head.degree).map(|node| node.0).collect();
+    let paths: Vec<Vec<u32>> = batch.members.iter().map(|leaf| nodes(*leaf)).collect();
+    let needs = paths.iter().map(|path| {
+        let mut needs: Vec<u16> =
+            path.iter().filter_map(|node| labelled.get(node)).flatten().copied().collect();
+        needs.sort_unstable();
+        needs.dedup();
+        needs
+    });
+    let needs: Vec<Vec<u16>> = needs.collect();
+    let mut audience = vec![0; labels.len()];
+    needs.iter().flatten().for_each(|index| audience[usize::from(*index)] += 1);
+    let datagrams = sealed(&sa, updates, &signer);
+    Packed { datagrams, labels, paths, needs, audience, signer: Rc::new(signer) }
+}
+
+fn sealed(sa: &SaPayload, updates: Vec<Update>, signer: &SigningKey) -> Vec<Vec<u8>> {
+    let kek = KekMaterial::new(SPI, CipherAlgorithm::Aes256Cbc, [1; 16], &[2; 32]);
+    let download = |update| {
+        let lkh_32 = Lkh32 { spi: SPI, path: None, update: Some(update), signing_key: None };
+        KeyDownload { lkh_32: Some(lkh_32), ..KeyDownload::default() }
+    };
+    let kds: Vec<_> = updates.into_iter().map(download).collect();
+    let push = |(sequence, kd)| Push { kek: &kek, sequence, deletes: &[], sa: Some(sa), kd: Some(kd) };
+    let pushes: Vec<_> = (1..).zip(&kds).map(push).collect();
+    let sealed = push::seal_batch(provider(), &pushes, signer).expect("the messages are sound");
+    assert!(sealed.iter().all(|message| message.len() <= UDP_LEN));
+    sealed
 }

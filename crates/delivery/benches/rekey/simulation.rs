@@ -13,14 +13,16 @@ use claviger_sansio::Time;
 use claviger_wire::{Decode, Encode};
 use criterion::measurement::{Measurement, WallTime};
 
-use super::{loss::Network, members::Member, packing::Packed};
+use super::{
+    loss::Network,
+    members::Member,
+    packing::{Packed, unsealed},
+};
 
 pub(crate) const ID: BatchId = BatchId { spi: [7; 16], first_sequence: 1 };
 const START: Time = Time::from_secs(1_000_000);
 /// How long a report travels.
 const UPSTREAM: Duration = Duration::from_millis(50);
-/// One member of so many is a real receiver with a real decoder.
-const SAMPLE: usize = 200;
 /// As in the configuration of real receivers.
 const ATTEMPTS: u8 = 8;
 
@@ -39,6 +41,8 @@ pub(crate) struct Outcome {
     /// How many real receivers were in the sample, and how many datagrams they recovered by decoding.
     pub(crate) sample: usize,
     pub(crate) decoded: usize,
+    /// The most octets that a real receiver kept.
+    pub(crate) buffered: usize,
     /// How many of the sample were satisfied after the first round.
     pub(crate) sample_satisfied: usize,
 }
@@ -50,7 +54,9 @@ struct Real {
 }
 
 pub(crate) struct Simulation<'a> {
-    datagrams: &'a [Vec<u8>],
+    packed: &'a Packed,
+    /// One member of so many is real.
+    sample: usize,
     network: Network,
     sender: Sender,
     cpu: Duration,
@@ -70,6 +76,7 @@ pub(crate) struct Simulation<'a> {
     last: bool,
     reports: u64,
     decoded: usize,
+    buffered: usize,
     latest: Option<Time>,
     window: Duration,
     quiet: Duration,
@@ -78,30 +85,32 @@ pub(crate) struct Simulation<'a> {
 impl<'a> Simulation<'a> {
     pub(crate) fn new(
         config: SenderConfig,
-        packed: &Packed,
-        datagrams: &'a [Vec<u8>],
+        packed: &'a Packed,
+        sample: usize,
+        labelled: bool,
         network: Network,
         proactivity: Proactivity,
     ) -> Self {
         let count = packed.needs.len();
-        let audience = packed.audience.clone();
-        let batch = Batch { id: ID, datagrams: datagrams.to_vec(), audience, receivers: count as u32 };
+        let (datagrams, audience) = (packed.datagrams.clone(), packed.audience.clone());
+        let labels = packed.labels.iter().filter(|_| labelled).cloned().collect();
+        let batch = Batch { id: ID, datagrams, audience, labels, receivers: count as u32 };
         let begin = WallTime.start();
-        let sender = Sender::new(config, batch, proactivity, START, &mut |payloads| payloads)
-            .expect("the batch is sound");
+        let sender =
+            Sender::new(config, batch, proactivity, START, &mut packed.seal()).expect("the batch is sound");
         let cpu = WallTime.end(begin);
         let shape = sender.shape();
         let members: Vec<_> = packed.needs.iter().map(|needs| Member::new(needs, &shape)).collect();
         let receiver_config = ReceiverConfig { receivers: count as u32, ..ReceiverConfig::default() };
-        let real = (0..count).step_by(SAMPLE).map(|number| {
-            let mut receiver = Receiver::new(receiver_config, ID, START);
-            let needs = packed.needs[number].clone();
-            let wanted: Vec<_> = needs.iter().map(|index| *index..=*index).collect();
-            receiver.want(&wanted).expect("nothing has arrived");
-            Real { number, receiver, needs }
+        let real = (0..count).step_by(sample).map(|number| {
+            let receiver = Receiver::new(receiver_config, ID, START);
+            let receiver = receiver.with_labels(packed.paths[number].iter().copied());
+            Real { number, receiver, needs: packed.needs[number].clone() }
         });
         Self {
-            datagrams,
+            packed,
+            sample,
+            buffered: 0,
             network,
             sender,
             cpu,
@@ -128,7 +137,7 @@ impl<'a> Simulation<'a> {
         let mut round = 1;
         while !self.sender.has_ended() {
             let begin = WallTime.start();
-            self.sender.handle_timeout(now, &mut |payloads| payloads);
+            self.sender.handle_timeout(now, &mut self.packed.seal());
             self.cpu += WallTime.end(begin);
             if self.sender.round() != round {
                 round = self.sender.round();
@@ -154,7 +163,7 @@ impl<'a> Simulation<'a> {
         let after =
             |round| self.members.iter().filter(|m| m.satisfied_in.is_some_and(|in_| in_ <= round)).count();
         let real = |round| {
-            let real = self.members.iter().step_by(SAMPLE);
+            let real = self.members.iter().step_by(self.sample);
             real.filter(|member| member.satisfied_in.is_some_and(|in_| in_ <= round)).count()
         };
         Outcome {
@@ -166,6 +175,7 @@ impl<'a> Simulation<'a> {
             latest: self.latest.map(|latest| latest.since(START)),
             sample: self.real.len(),
             decoded: self.decoded,
+            buffered: self.buffered,
             sample_satisfied: real(1),
         }
     }
@@ -184,13 +194,14 @@ impl<'a> Simulation<'a> {
         self.network.send();
         let shape = self.sender.shape();
         let (block, index) = match outgoing {
-            Outgoing::Sealed(octets) if MessageType::of(octets) == Some(MessageType::Announcement) => {
-                let announcement = Announcement::from_octets(octets).expect("the sender wrote it");
-                return self.announce(now, &announcement, outgoing);
-            }
-            Outgoing::Sealed(octets) => {
-                (Repair::from_octets(octets).expect("the sender wrote it").block, None)
-            }
+            Outgoing::Sealed(octets) => match MessageType::of(unsealed(octets)) {
+                Some(MessageType::Announcement) => {
+                    let announcement = Announcement::from_octets(unsealed(octets));
+                    return self.announce(now, &announcement.expect("the sender wrote it"), outgoing);
+                }
+                Some(MessageType::Directory) => return self.tell(now, outgoing),
+                _ => (Repair::from_octets(unsealed(octets)).expect("the sender wrote it").block, None),
+            },
             Outgoing::Datagram { index } | Outgoing::Unicast { index, .. } => {
                 (shape.place(*index).expect("it is in the batch").block, Some(*index))
             }
@@ -200,7 +211,7 @@ impl<'a> Simulation<'a> {
                 continue;
             }
             self.received[number] += 1;
-            if number.is_multiple_of(SAMPLE) {
+            if number.is_multiple_of(self.sample) {
                 // Of the sample the decoder itself says what it recovers.
                 self.take_real(now, number, outgoing);
             } else if self.needed[number] >> block & 1 == 1 {
@@ -218,27 +229,28 @@ impl<'a> Simulation<'a> {
 
     /// Lets a real receiver take what arrived.
     fn take_real(&mut self, now: Time, number: usize, outgoing: &Outgoing) {
-        if !number.is_multiple_of(SAMPLE) {
+        if !number.is_multiple_of(self.sample) {
             return;
         }
-        let real = &mut self.real[number / SAMPLE];
-        let (member, count) = (&mut self.members[number], self.datagrams.len() as u16);
+        let real = &mut self.real[number / self.sample];
+        let (member, count) = (&mut self.members[number], self.packed.datagrams.len() as u16);
         let in_round = if self.last { u8::MAX } else { self.sender.round() };
         match outgoing {
             Outgoing::Datagram { index } | Outgoing::Unicast { index, .. } => {
-                let octets = &self.datagrams[usize::from(*index)];
+                let octets = &self.packed.datagrams[usize::from(*index)];
                 let _ = real.receiver.handle_datagram(now, *index, count, octets);
                 real.needs.retain(|needed| needed != index);
             }
             Outgoing::Sealed(octets) => {
-                let message = Authentic::verified(octets);
+                let message = Authentic::verified(unsealed(octets));
                 let _ = real.receiver.handle_control(now, message, &mut self.network.dice);
             }
         }
+        self.buffered = self.buffered.max(real.receiver.buffered_octets());
         while let Some(recovered) = real.receiver.poll_recovered() {
             assert_eq!(
                 recovered.octets,
-                self.datagrams[usize::from(recovered.index)],
+                self.packed.datagrams[usize::from(recovered.index)],
                 "what was sent comes out"
             );
             real.needs.retain(|needed| *needed != recovered.index);
@@ -247,6 +259,15 @@ impl<'a> Simulation<'a> {
         if real.needs.is_empty() {
             real.receiver.satisfied();
             member.satisfied_in.get_or_insert(in_round);
+        }
+    }
+
+    /// Carries a directory: the modelled members know what it says.
+    fn tell(&mut self, now: Time, outgoing: &Outgoing) {
+        for number in 0..self.members.len() {
+            if self.needed[number] != 0 && !self.network.loses(number) {
+                self.take_real(now, number, outgoing);
+            }
         }
     }
 
@@ -263,7 +284,7 @@ impl<'a> Simulation<'a> {
                 continue;
             }
             let lost = self.network.loses(number);
-            if number.is_multiple_of(SAMPLE) {
+            if number.is_multiple_of(self.sample) {
                 if !lost {
                     self.take_real(now, number, outgoing);
                 }
@@ -306,7 +327,7 @@ impl<'a> Simulation<'a> {
             let shape = self.sender.shape();
             let entries = member.missing().flat_map(|(block, missing, indices)| {
                 indices.map(move |index| {
-                    let symbol = shape.place(index).expect("it is in the batch").symbol;
+                    let symbol = shape.place(index).expect("it is in the batch").number;
                     Entry { block, first: symbol, last: symbol, missing }
                 })
             });

@@ -1,23 +1,19 @@
-//! The one place that knows the key tree: a group, and a batch of departures from it.
+//! A group, a batch of departures from it, and what that asks to be sent.
 
 use claviger_crypto::SeededRandom;
-use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, TreeConfig};
+use claviger_gdoi::lkh_32::{self, NodeId, Wrap};
+use claviger_gdoi::wire::lkh_32::UpdateHead;
+use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, TreeConfig, id_32};
 
-/// A node of the tree: its level, counted from the leaves, and its index within that level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Node {
-    pub(crate) level: u8,
-    pub(crate) index: u32,
-}
+/// The octets of a key as AES key wrap leaves it. What is in them matters to nobody here.
+const WRAPPED: [u8; 40] = [0x5a; 40];
 
 /// What a rekey asks to be sent.
 pub(crate) struct Batch {
-    pub(crate) degree: u32,
-    pub(crate) depth: u8,
-    /// For each encrypted key the node whose new key it is, bottom up.
-    pub(crate) wraps: Vec<Node>,
+    pub(crate) head: UpdateHead,
+    pub(crate) wraps: Vec<Wrap<'static>>,
     /// The leaves of the members that remain.
-    pub(crate) members: Vec<u32>,
+    pub(crate) members: Vec<NodeId>,
 }
 
 /// Fills a tree with `members`, and lets `departures` of them, spread at random, leave in one batch.
@@ -27,7 +23,7 @@ pub(crate) fn batch(degree: u8, members: u32, departures: u32) -> Batch {
         degree: Degree::new(degree).expect("the degree is 2 to 8"),
         key_length: KeyLength::Octets32,
         capacity: members,
-        joining: Joining::Replace,
+        joining: Joining::Advance,
     };
     let mut tree = KeyTree::new(config, random);
     tree.batch(members as usize, &[], random).expect("the tree has room");
@@ -38,11 +34,20 @@ pub(crate) fn batch(degree: u8, members: u32, departures: u32) -> Batch {
     }
     let leaves: Vec<_> = leaves.into_iter().map(Leaf::new).collect();
     let rekey = tree.batch(0, &leaves, random).expect("the leaves have members");
-    let node = |id: claviger_keytree::NodeId| Node { level: id.level(), index: id.index() };
-    Batch {
-        degree: degree.into(),
-        depth: tree.depth(),
-        wraps: rekey.wraps.iter().map(|wrap| node(rekey.target(wrap))).collect(),
-        members: tree.leaves().map(|leaf| leaf.node().index()).collect(),
-    }
+    let node = |id| NodeId(id_32(id).expect("the tree has fewer than 2^27 leaves"));
+    let handle = |handle: claviger_keytree::Handle| lkh_32::Handle(handle.as_u32());
+    let (root, root_key) = tree.root();
+    let wraps = rekey.wraps.iter().map(|wrap| {
+        let (under, key) = rekey.under(wrap);
+        let (target, under) = (node(rekey.target(wrap)), node(under));
+        Wrap { target, under, handle: handle(key.handle), wrapped: &WRAPPED }
+    });
+    let head = UpdateHead {
+        degree: lkh_32::Degree::new(degree).expect("the degree is 2 to 8"),
+        key_len: 32,
+        epoch: rekey.epoch,
+        root: node(root),
+        root_handle: handle(root_key.handle),
+    };
+    Batch { head, wraps: wraps.collect(), members: tree.leaves().map(|leaf| node(leaf.node())).collect() }
 }

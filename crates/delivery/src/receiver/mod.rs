@@ -336,6 +336,10 @@ impl Receiver {
 
     fn report(&mut self, now: Time) {
         let mut entries: Vec<Entry> = self.store.entries();
+        if entries.len() > REPORT_ENTRIES_MAX && !self.last {
+            // For repair it matters how much of a block is missing, not what: each block has one entry.
+            entries = entries.chunk_by(|a, b| a.block == b.block).filter_map(whole).collect();
+        }
         entries.truncate(REPORT_ENTRIES_MAX);
         let missing_unknown = self.store.knows_shape() && entries.is_empty();
         if missing_unknown || self.attempts == self.config.attempts {
@@ -369,4 +373,9 @@ impl Receiver {
         self.recovered.extend(recovered.into_iter().map(|(index, octets)| Recovered { index, octets }));
         Ok(())
     }
+}
+
+/// Puts the entries of a block into one.
+fn whole(entries: &[Entry]) -> Option<Entry> {
+    Some(Entry { last: entries.last()?.last, ..*entries.first()? })
 }

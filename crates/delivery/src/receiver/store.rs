@@ -6,7 +6,7 @@ use crate::{
     Error, Shape,
     batch::Place,
     code,
-    limits::{DATAGRAM_LEN_MAX, REPORT_ENTRIES_MAX},
+    limits::DATAGRAM_LEN_MAX,
     wire::{Directory, Entry},
 };
 
@@ -162,9 +162,6 @@ impl Store {
                     None => entries.push(Entry { block, first: number, last: number, missing }),
                 }
                 open = true;
-            }
-            if entries.len() >= REPORT_ENTRIES_MAX {
-                break;
             }
         }
         entries

@@ -90,7 +90,7 @@ impl Gcks {
     }
 
     fn associated_address(&self, hit: &Hit) -> Option<IpAddr> {
-        self.hip.association(hit).map(|association| association.address.ip())
+        self.address_of(hit).map(|address| address.ip())
     }
 
     /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes

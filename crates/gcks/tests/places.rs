@@ -152,9 +152,7 @@ fn who_moves_is_at_home_where_it_comes() {
     let north = join_at(&mut network, &group, NORTH, 6);
     let south = join_at(&mut network, &group, SOUTH, 6);
     let (mover, before) = (north[2], network.pushes().len());
-    network.members[mover].address = Ipv4Addr::new(10, 2, 9, 9);
-    network.members[mover].member.address_changed(network.now);
-    network.settle();
+    network.readdress(mover, Ipv4Addr::new(10, 2, 9, 9));
     network.pass(5 * SECOND);
 
     let rekey = rekeys(&network).pop().unwrap();
@@ -190,9 +188,7 @@ fn who_moves_is_at_home_where_it_comes() {
 fn whoever_pulls_from_where_it_was_does_not_move() {
     let (mut network, group) = begin(4, placed());
     let north = join_at(&mut network, &group, NORTH, 3);
-    network.members[north[0]].address = Ipv4Addr::new(10, 1, 200, 200);
-    network.members[north[0]].member.address_changed(network.now);
-    network.settle();
+    network.readdress(north[0], Ipv4Addr::new(10, 1, 200, 200));
     let rekeys_before = rekeys(&network).len();
     network.pass(4 * SECOND);
     assert_eq!(network.members[north[0]].member.subscription(&group).unwrap().pulls(), 2, "it asked");
@@ -227,9 +223,7 @@ fn places_and_moves_outlive_the_key_server() {
 
     // It dies when the move is stored and message 4 on its way.
     let mover = north[1];
-    network.members[mover].address = Ipv4Addr::new(10, 2, 9, 9);
-    network.members[mover].member.address_changed(network.now);
-    network.settle();
+    network.readdress(mover, Ipv4Addr::new(10, 2, 9, 9));
     let moved =
         |network: &Network| network.told.iter().any(|(_, event)| matches!(event, Event::Relocated { .. }));
     network.until(5 * SECOND, moved);

@@ -95,6 +95,8 @@ pub(crate) fn pack_and_seal(batch: &Batch) -> Packed {
         lifetime: Duration::from_secs(86_400),
         signature: KeyAlgorithm::EcdsaP256,
         form: PushAuthentication::Batch,
+        place: None,
+        rekey_first: None,
     };
     let sa = SaPayload { kek: Some(policy), gap: None, teks: vec![] };
     let room = push::room(UDP_LEN, &sa, PushAuthentication::Batch, signer.public(), BATCH_LEN);

@@ -14,6 +14,8 @@ use claviger_group::{
     GroupId, GroupPlace, GroupPolicy, KekManagement, PushAuthentication, Role, policy::PolicyError,
 };
 use claviger_member::{Event as MemberEvent, event::Refusal};
+use claviger_sansio::durable::Change;
+use claviger_store::Store;
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{Network, group_id, new_identity, policy},
@@ -332,4 +334,16 @@ fn a_large_departure_is_delivered_place_by_place() {
     assert!(controls.count() > 0);
     assert!(south.iter().all(|member| network.is_current(*member, &group)));
     judge(&network, &group, &[]).acquit();
+}
+
+/// A store that has lost where a place is does not come back as another group.
+#[test]
+#[should_panic(expected = "Inconsistent { table: \"place\" }")]
+fn a_store_that_forgets_a_place_is_not_taken_up() {
+    let (mut network, group) = begin(11, placed());
+    join_at(&mut network, &group, NORTH, 2);
+    let lost = network.records().into_iter().rfind(|(table, ..)| table.name() == "place");
+    let (table, key, _) = lost.expect("places are stored");
+    let _receipt = network.store.commit(&[Change::remove(table, key)]).unwrap();
+    network.restart();
 }

@@ -136,6 +136,8 @@ impl Gcks {
                 self.register(now, ticket, peer, &request, &security, fresh);
             }
             HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
+            // What it has proven last counts.
+            HipEvent::Moved { peer, .. } => self.forget_address(&peer),
             HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
             _ => {}
         }

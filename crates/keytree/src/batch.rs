@@ -14,6 +14,12 @@ use crate::{
 /// to stay in the nearest cache. One by one, each would be waited for.
 const FOUND_AHEAD: usize = 16;
 
+/// A recycled rekey is kept if it has room for no more keys than this part of the members, so that it takes a fraction of
+/// what the tree itself does. A batch of 1 % has half as many.
+const SPARE_PART: usize = 4;
+/// Or for no more keys than these, 32 KiB at most: that is little beside any group.
+const SPARE_KEYS: usize = 1 << 10;
+
 impl KeyTree {
     /// Lets `joins` members join and the members at `leaves` depart, in one rekey.
     ///
@@ -76,8 +82,12 @@ impl KeyTree {
     }
 
     /// Takes back a rekey that is done with. Its keys are erased, and the next change takes its memory: where rekeys are
-    /// large and follow each other, much of their time would else go into memory that is given back and taken again.
+    /// large and follow each other, much of their time would else go into memory that is given back and taken again. One
+    /// that is large beside the group is dropped: as a rule the next one is not.
     pub fn recycle(&mut self, mut rekey: Rekey) {
+        if rekey.room() > (self.len() / SPARE_PART).max(SPARE_KEYS) {
+            return;
+        }
         rekey.clear();
         self.spare = Some(rekey);
     }
@@ -246,5 +256,40 @@ impl KeyTree {
         if heirs | mark.renewed != 0 {
             delivery.visit(mark, heirs, marked, self.nodes.family_mut(target));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::SeededRandom;
+
+    use super::*;
+    use crate::{Degree, Joining, TreeConfig};
+
+    #[test]
+    fn recycled_memory_stays_a_fraction_of_the_tree() {
+        let random = &mut SeededRandom::new(1);
+        let config = TreeConfig {
+            degree: Degree::default(),
+            key_length: KeyLength::Octets32,
+            capacity: 100_000,
+            joining: Joining::Advance,
+        };
+        let mut tree = KeyTree::new(config, random);
+        let all = tree.batch(100_000, &[], random).unwrap();
+        let leaves: Vec<Leaf> = all.joined.iter().copied().step_by(100).collect();
+        tree.recycle(all);
+        assert!(tree.spare.is_none());
+        let some = tree.batch(0, &leaves, random).unwrap();
+        tree.recycle(some);
+        assert!(tree.spare.is_some());
+        // What was a fraction of a large group is much beside a small one.
+        let rest: Vec<Leaf> = tree.leaves().skip(10).collect();
+        let most = tree.batch(0, &rest, random).unwrap();
+        tree.recycle(most);
+        assert!(tree.spare.is_none());
+        let one = tree.batch(1, &[], random).unwrap();
+        tree.recycle(one);
+        assert!(tree.spare.is_some());
     }
 }

@@ -24,6 +24,11 @@ impl Keys {
         self.key_len
     }
 
+    /// Says how many keys there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.octets.capacity() / self.key_len
+    }
+
     /// Erases the keys from the one numbered `first` on. Their room stays.
     pub(crate) fn erase(&mut self, first: usize) {
         self.octets[first * self.key_len..].zeroize();

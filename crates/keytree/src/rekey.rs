@@ -89,6 +89,11 @@ impl Rekey {
         self.degree == config.degree && self.keys.key_len() == config.key_length.octets()
     }
 
+    /// Says how many keys it has room for. The rest of its memory is less.
+    pub(crate) fn room(&self) -> usize {
+        self.keys.room()
+    }
+
     /// Erases all keys, and forgets everything else but the memory that it takes.
     pub(crate) fn clear(&mut self) {
         self.joined.clear();

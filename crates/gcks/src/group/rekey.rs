@@ -113,6 +113,7 @@ impl Group {
         outcome.joined = joined;
         outcome.refused = refused;
         outcome.departed = departed;
+        self.tree.recycle(rekey);
         Some(outcome)
     }
 
@@ -129,6 +130,7 @@ impl Group {
         self.push_tek(context, Vec::new(), &mut outcome);
         outcome.changes.push(self.record());
         outcome.changes.extend(self.node_changes(&rekey));
+        self.tree.recycle(rekey);
         outcome
     }
 

@@ -283,7 +283,12 @@ impl Row {
             }
             Theory::Batch { .. } if self.joiner_keys == 0.0 => {
                 if (members, degree.k(), limits.key_length.octets()) == BATCH_GOAL {
-                    goals.note("1 % leave / (keys x bulk wrap)", place(), Aim::AtMost(1.3), over);
+                    goals.note(
+                        "1 % leave / (keys x bulk wrap in the cache)",
+                        place(),
+                        Aim::AtMost(1.3),
+                        over,
+                    );
                     let from_memory = limits.bulk_wraps_from_memory(self.keys.round() as usize);
                     let over = self.time.div_duration_f64(from_memory);
                     goals.note(

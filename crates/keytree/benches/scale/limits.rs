@@ -21,10 +21,10 @@ const SIGNED: usize = 1200;
 pub(crate) struct Limits {
     pub(crate) engine: Engine,
     pub(crate) key_length: KeyLength,
-    /// One key of many that are wrapped at once.
-    pub(crate) bulk_wrap: Duration,
-    /// One key that aws-lc wraps alone, its key schedule included.
-    pub(crate) single_wrap: Duration,
+    /// [`KEYS`] keys that are wrapped at once and lie in the cache, which is the least that they can take.
+    bulk: Duration,
+    /// As many that aws-lc wraps one by one, their key schedules included.
+    single: Duration,
     /// One signature with ECDSA on P-256.
     pub(crate) signature: Duration,
     signing_key: SigningKey,
@@ -37,16 +37,15 @@ impl Limits {
         let mut limits = Self {
             engine: Engine::best(),
             key_length,
-            bulk_wrap: Duration::ZERO,
-            single_wrap: Duration::ZERO,
+            bulk: Duration::ZERO,
+            single: Duration::ZERO,
             signature: Duration::ZERO,
             signing_key,
         };
         let keys = Pairs::new(KEYS, key_length);
-        limits.bulk_wrap = limits.bulk_wrap_of(&keys, 101) / KEYS as u32;
+        limits.bulk = limits.bulk_wrap_of(&keys, 101);
         let mut wrapped = vec![0; KEYS * wrapped_len(key_length.octets())];
-        let single = clock::median_of(21, || wrap_one_by_one(key_length, keys.iter(), &mut wrapped));
-        limits.single_wrap = single / KEYS as u32;
+        limits.single = clock::median_of(21, || wrap_one_by_one(key_length, keys.iter(), &mut wrapped));
         limits.signature = clock::median_of(501, || {
             black_box(limits.sign(&[7; SIGNED]));
         });
@@ -62,7 +61,7 @@ impl Limits {
 
     /// Returns the time of wrapping `keys` keys at once.
     pub(crate) fn bulk_wraps(&self, keys: f64) -> Duration {
-        self.bulk_wrap.mul_f64(keys)
+        self.bulk.mul_f64(keys / KEYS as f64)
     }
 
     /// Returns the time of wrapping `count` keys at once that lie in memory as they are needed: more keys than the cache
@@ -81,7 +80,7 @@ impl Limits {
 
     /// Returns the time of wrapping `keys` keys one by one with aws-lc.
     pub(crate) fn single_wraps(&self, keys: f64) -> Duration {
-        self.single_wrap.mul_f64(keys)
+        self.single.mul_f64(keys / KEYS as f64)
     }
 
     /// Prints the CPU and what was measured.
@@ -89,10 +88,10 @@ impl Limits {
         let bits = 8 * self.key_length.octets();
         println!("CPU: {}; engine: {}; one thread; medians of CPU time", cpu_model(), self.engine.name());
         println!(
-            "AES-{bits} key wrap: {} a key in bulk, {} one by one with aws-lc ({:.1} times); ECDSA P-256 signature: {}",
-            report::time(self.bulk_wrap),
-            report::time(self.single_wrap),
-            self.single_wrap.div_duration_f64(self.bulk_wrap),
+            "AES-{bits} key wrap: {} a key in bulk ({KEYS} at once, in the cache), {} one by one with aws-lc ({:.1} times); ECDSA P-256 signature: {}",
+            report::time(self.bulk / KEYS as u32),
+            report::time(self.single / KEYS as u32),
+            self.single.div_duration_f64(self.bulk),
             report::time(self.signature),
         );
     }

@@ -9,8 +9,6 @@
 //! | 4 | a member in the south, which is put out |
 //! | 5 | a member in the south, which stays |
 
-#![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
-
 mod support;
 
 use std::{

@@ -134,7 +134,7 @@ impl KeyPath {
         self.leaf
     }
 
-    /// Goes through the nodes that messages for this member name ([`super::audience`]): its leaf and all that are or may
+    /// Goes through the nodes that messages for this member name ([`super::audience()`]): its leaf and all that are or may
     /// come to be above it.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
         super::audience::path(self.leaf, self.degree)

@@ -21,10 +21,10 @@ use claviger_gdoi::{
 };
 use claviger_group::{PushAuthentication, Role};
 use claviger_hip::{
-    iana::{CertType, ChannelStatus, EspSuite, ParameterType, RegFailure},
+    iana::{CertType, ChannelStatus, EspSuite, LocatorType, ParameterType, RegFailure},
     wire::{
-        Ack, Cert, EspInfo, EspTransform, Lifetime, McastChannel, Packet, R1Counter, RegFailed, RegInfo,
-        RegRequest, RegResponse, Seq, TransportFormatList,
+        Ack, Cert, EspInfo, EspTransform, Lifetime, Locator, LocatorSet, LocatorValue, McastChannel, Packet,
+        R1Counter, RegFailed, RegInfo, RegRequest, RegResponse, Seq, TransportFormatList,
     },
 };
 use claviger_identity::HostIdentity;
@@ -63,6 +63,7 @@ const CHECKED: &[ParameterType] = &[
     ParameterType::ECHO_REQUEST_UNSIGNED,
     ParameterType::ECHO_RESPONSE_UNSIGNED,
     ParameterType::MCAST_CHANNEL,
+    ParameterType::LOCATOR_SET,
 ];
 
 fn main() {
@@ -119,6 +120,14 @@ fn channel() -> McastChannel {
     }
 }
 
+/// A place of each kind.
+fn locators() -> LocatorSet {
+    let address = [192, 0, 2, 2].into();
+    let other = LocatorValue::Other { locator_type: LocatorType(2), octets: vec![7; 28] };
+    let values = [LocatorValue::Address(address), LocatorValue::Esp { spi: 0x1000, address }, other];
+    LocatorSet(values.map(Locator::only).into())
+}
+
 /// Parameters that no capture holds.
 fn hip_parameters() {
     let lifetime = Lifetime(100);
@@ -136,6 +145,7 @@ fn hip_parameters() {
         ),
         (ParameterType::MCAST_CHANNEL, channel().to_octets()),
         (ParameterType::CERT, cert.to_octets()),
+        (ParameterType::LOCATOR_SET, locators().to_octets()),
         (ParameterType::R1_COUNTER, R1Counter::new(7).to_octets()),
         (ParameterType::HOST_ID, hip::PEER.host_id().to_octets()),
         (ParameterType::NOTIFICATION, vec![0, 0, 0, 14]),
@@ -194,6 +204,11 @@ fn hip_endpoints() {
     let echo = made_up(&[(ParameterType::ECHO_REQUEST_SIGNED, vec![7; 8])]);
     seed("hip_associated", "update-registers", &piece(1, &update));
     seed("hip_associated", "update-revokes", &[piece(1, &revoked), piece(1, &acknowledges)].concat());
+    let away = LocatorSet(vec![Locator::only(LocatorValue::Address([192, 0, 2, 77].into()))]);
+    let moves = made_up(&[(ParameterType::LOCATOR_SET, away.to_octets()), number(ParameterType::SEQ)]);
+    seed("hip_associated", "update-moves", &[piece(0x11, &moves), piece(0x11, &acknowledges)].concat());
+    let all = made_up(&[(ParameterType::LOCATOR_SET, locators().to_octets()), number(ParameterType::SEQ)]);
+    seed("hip_associated", "update-with-locators", &piece(1, &all));
     seed("hip_associated", "close", &piece(3, &echo));
     seed(
         "hip_associated",

@@ -94,6 +94,11 @@ pub fn datagram(payload: &[u8]) -> Datagram<'_> {
     Datagram { carriage: Carriage::HipUdp, source, destination, payload }
 }
 
+/// Wraps octets that arrive at the HIP port from where the peer was not before.
+pub fn datagram_from_elsewhere(payload: &[u8]) -> Datagram<'_> {
+    Datagram { source: ([192, 0, 2, 77], 10500).into(), ..datagram(payload) }
+}
+
 /// Wraps octets that arrive at the GDOI port.
 pub fn gdoi_datagram(payload: &[u8]) -> Datagram<'_> {
     let (source, destination) = (([192, 0, 2, 2], 848).into(), ([192, 0, 2, 1], 848).into());

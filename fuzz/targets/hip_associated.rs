@@ -47,7 +47,12 @@ fuzz_target!(|input: &[u8]| {
             true => hip::protected(packet_type, made_up, keymat),
             false => hip::plain(packet_type, &made_up),
         };
-        let _ = host.handle_datagram(NOW, hip::datagram(packet.as_deref().unwrap_or(piece)));
+        let octets = packet.as_deref().unwrap_or(piece);
+        let datagram = match kind & 0x10 {
+            0 => hip::datagram(octets),
+            _ => hip::datagram_from_elsewhere(octets),
+        };
+        let _ = host.handle_datagram(NOW, datagram);
         while let Some(event) = host.poll_event() {
             assert!(is_protected, "nothing comes of what nothing protects: {event:?}");
             if let Event::RegistrationRequested { ticket, request, .. } = event {

@@ -10,8 +10,8 @@ use claviger_hip::{
     wire::{
         Ack, Cert, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
         EchoResponseUnsigned, Encrypted, EspInfo, EspTransform, HipCipher, HipMac, HipMac2, HipSignature,
-        HipSignature2, HitSuiteList, McastChannel, Notification, Parameters, Puzzle, R1Counter, RegFailed,
-        RegInfo, RegRequest, RegResponse, Seq, Solution, TransportFormatList,
+        HipSignature2, HitSuiteList, LocatorSet, McastChannel, Notification, Parameters, Puzzle, R1Counter,
+        RegFailed, RegInfo, RegRequest, RegResponse, Seq, Solution, TransportFormatList,
     },
 };
 use claviger_identity::{Hit, HostId};
@@ -50,6 +50,7 @@ const CHECKS: &[Check] = &[
     check::<EchoRequestUnsigned>,
     check::<EchoResponseUnsigned>,
     mcast_channel,
+    check::<LocatorSet>,
 ];
 
 fn check<P>(contents: &[u8])

@@ -104,7 +104,7 @@ pub struct MemberView {
     pub granted: Option<Role>,
     /// How far it has come.
     pub state: MemberState,
-    /// Where it registered from.
+    /// Where it registered from, or has proven to be since.
     pub address: Option<SocketAddr>,
     /// When it first received the group's keys in its present membership.
     #[serde(with = "micros::option")]

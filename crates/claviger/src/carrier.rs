@@ -63,9 +63,12 @@ impl Packet {
 pub(crate) struct Carrier {
     outlets: Vec<(Carriage, Socket)>,
     packets: mpsc::Sender<Packet>,
-    tasks: Vec<JoinHandle<()>>,
+    listening: Vec<Listening>,
     drops: Drops,
 }
+
+/// A socket that is read; dropped, it is closed and has left its group.
+pub(crate) struct Listening(JoinHandle<()>);
 
 #[derive(Clone)]
 enum Socket {
@@ -78,7 +81,7 @@ impl Carrier {
     /// network and loop is counted in `drops`.
     pub(crate) fn new(drops: Drops) -> (Self, mpsc::Receiver<Packet>) {
         let (packets, receiver) = mpsc::channel(QUEUE_LEN);
-        (Self { outlets: Vec::new(), packets, tasks: Vec::new(), drops }, receiver)
+        (Self { outlets: Vec::new(), packets, listening: Vec::new(), drops }, receiver)
     }
 
     /// Reads a UDP socket and sends by it what goes by this carriage.
@@ -91,24 +94,25 @@ impl Carrier {
         self.carry(carriage, Socket::Raw(Arc::new(socket)));
     }
 
-    /// Reads a UDP socket only.
-    pub(crate) fn listen_udp(&mut self, inlet: Inlet, socket: Arc<UdpSocket>) {
-        self.listen(inlet, Socket::Udp(socket));
+    /// Reads a UDP socket only, as long as what is returned lives.
+    pub(crate) fn listen_udp(&self, inlet: Inlet, socket: Arc<UdpSocket>) -> Listening {
+        self.listen(inlet, Socket::Udp(socket))
     }
 
-    /// Reads a raw socket only.
-    pub(crate) fn listen_raw(&mut self, inlet: Inlet, socket: Arc<RawSocket>) {
-        self.listen(inlet, Socket::Raw(socket));
+    /// Reads a raw socket only, as long as what is returned lives.
+    pub(crate) fn listen_raw(&self, inlet: Inlet, socket: Arc<RawSocket>) -> Listening {
+        self.listen(inlet, Socket::Raw(socket))
     }
 
     fn carry(&mut self, carriage: Carriage, socket: Socket) {
         self.outlets.push((carriage, socket.clone()));
-        self.listen(Inlet::Control(carriage), socket);
+        let listening = self.listen(Inlet::Control(carriage), socket);
+        self.listening.push(listening);
     }
 
-    fn listen(&mut self, inlet: Inlet, socket: Socket) {
+    fn listen(&self, inlet: Inlet, socket: Socket) -> Listening {
         let (packets, drops) = (self.packets.clone(), self.drops.clone());
-        self.tasks.push(tokio::spawn(async move {
+        Listening(tokio::spawn(async move {
             let mut buffer = vec![0; claviger_net::udp::MAX_DATAGRAM];
             let mut pause = FAILURE_PAUSE;
             loop {
@@ -140,12 +144,12 @@ impl Carrier {
                     break;
                 }
             }
-        }));
+        }))
     }
 
-    /// Sends what a machine wants sent. A failure is counted and logged: the network may lose any datagram, and what
-    /// matters is sent again.
-    pub(crate) async fn send(&self, transmit: &Transmit) {
+    /// Sends what a machine wants sent, and says whether it left. A failure is counted and logged: the network may lose
+    /// any datagram, and what matters is sent again.
+    pub(crate) async fn send(&self, transmit: &Transmit) -> bool {
         let family = transmit.destination.is_ipv4();
         let outlet = self.outlets.iter().find(|(carriage, outlet)| {
             *carriage == transmit.carriage && outlet.local_ip().is_ipv4() == family
@@ -154,7 +158,8 @@ impl Carrier {
         let sent = match outlet {
             None => {
                 self.drops.count("no_socket_of_family");
-                return tracing::debug!(destination = %transmit.destination, "no socket of this address family");
+                tracing::debug!(destination = %transmit.destination, "no socket of this address family");
+                return false;
             }
             Some((Carriage::HipUdp, socket)) => {
                 let marked = [&HIP_MARKER[..], &transmit.payload].concat();
@@ -165,7 +170,9 @@ impl Carrier {
         if let Err(error) = sent {
             self.drops.count("send_failed");
             tracing::debug!(destination = %transmit.destination, %error, "not sent");
+            return false;
         }
+        true
     }
 }
 
@@ -177,11 +184,9 @@ fn unmarked(inlet: Inlet, octets: &[u8]) -> Option<&[u8]> {
     }
 }
 
-impl Drop for Carrier {
+impl Drop for Listening {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.0.abort();
     }
 }
 

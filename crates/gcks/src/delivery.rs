@@ -151,7 +151,9 @@ impl Deliveries {
         }
         begun.copied.extend(pushes);
         for delivery in &mut fresh {
-            delivery.tail = begun.copied.iter().map(|push| push.transmit.clone()).collect();
+            let copied = begun.copied.iter().map(|push| &push.transmit);
+            let behind = copied.filter(|push| !push.payload.starts_with(&delivery.spi.0));
+            delivery.tail = behind.cloned().collect();
         }
         if let Some(last) = fresh.last_mut() {
             last.keys.extend(begun.copied.iter().map(|push| push.key.clone()));
@@ -241,16 +243,17 @@ impl Delivery {
     ) -> Option<Self> {
         let envelope = Transmit { payload: Vec::new(), ..pushes.first()?.transmit.clone() };
         let control_len_max = control_room(UDP_LEN, group.signing_key.public(), CONTROLS_SHARING).ok()??;
-        let receivers = group.members.len() as u32;
-        // Who is told nothing of a message may need it.
+        let members = group.members.len() as u32;
+        // Nobody is told anything where nothing is known of any message: all may need it.
         let is_told = pushes.iter().any(|push| !push.audience.is_empty());
         let told = || pushes.iter().filter(|_| is_told);
+        let labels: BTreeSet<u32> = told().flat_map(|push| &push.audience).copied().collect();
         let batch = Batch {
             id: BatchId { spi: span.spi.0, first_sequence: span.first },
             datagrams: pushes.iter().map(|push| push.transmit.payload.clone()).collect(),
-            audience: told().map(|push| members_below(&push.audience, group).min(receivers)).collect(),
+            audience: told().map(|push| members_below(&push.audience, group)).collect(),
             labels: told().map(|push| push.audience.clone()).collect(),
-            receivers,
+            receivers: if is_told { members_below(&labels, group) } else { members },
         };
         let config = SenderConfig { pace: SPACING_MIN, control_len_max, ..SenderConfig::default() };
         let seal = &mut Controls { spi: span.spi, signing_key: &group.signing_key };
@@ -305,7 +308,7 @@ impl Delivery {
                 self.sender.serve(now, receiver, 0..count)?;
             }
         }
-        if !self.sender.is_idle() {
+        if self.sender.is_serving(receiver) {
             self.owed.insert(receiver);
         }
         Ok(())
@@ -373,9 +376,9 @@ impl Delivery {
     }
 }
 
-/// Says how many members stand below some nodes, if all leaves are taken.
-fn members_below(nodes: &[u32], group: &Group) -> u32 {
+/// Says how many members there are at most below some nodes: as many as there are leaves, or members.
+fn members_below<'a>(nodes: impl IntoIterator<Item = &'a u32>, group: &Group) -> u32 {
     let degree = u32::from(group.tree.degree().k());
-    let leaves = |node: &u32| degree.saturating_pow(NodeId(*node).level().into());
-    nodes.iter().map(leaves).fold(0, u32::saturating_add)
+    let leaves = nodes.into_iter().map(|node| degree.saturating_pow(NodeId(*node).level().into()));
+    leaves.fold(0, u32::saturating_add).min(group.members.len() as u32)
 }

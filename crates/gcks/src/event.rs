@@ -1,6 +1,6 @@
 //! What the machine tells its program, for logs, metrics and waiting commands.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use claviger_group::{GroupId, Role, Spi};
 use claviger_identity::Hit;
@@ -45,6 +45,15 @@ pub enum Event {
         departure: Departure,
         /// From this instant on it reads nothing that a conforming sender sends.
         deaf_at: Time,
+    },
+    /// A host is at another address, and has proven that it is reached there.
+    Moved {
+        /// The host.
+        hit: Hit,
+        /// Where it was.
+        from: SocketAddr,
+        /// Where it is.
+        to: SocketAddr,
     },
     /// The group got new keys.
     Rekeyed(Rekeyed),

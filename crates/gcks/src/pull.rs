@@ -24,7 +24,7 @@ const OFFER_LIFETIME: Duration = Duration::from_secs(60);
 pub(crate) struct Pulls {
     offers: BTreeMap<PullId, Offer>,
     /// Where the last PULL of a host has shown it to be, if that is not where its association is; none if nowhere. It
-    /// is forgotten with the association, and by a restart.
+    /// is forgotten with the association, when that moves, and by a restart.
     addresses: BTreeMap<Hit, Option<IpAddr>>,
 }
 
@@ -84,13 +84,13 @@ impl Gcks {
         noted.unwrap_or_else(|| self.associated_address(hit))
     }
 
-    /// Forgets where a host was: its association has ended.
+    /// Forgets where PULLs have shown a host to be: its association has ended, or shows where it is now.
     pub(crate) fn forget_address(&mut self, hit: &Hit) {
         self.pulls.addresses.remove(hit);
     }
 
     fn associated_address(&self, hit: &Hit) -> Option<IpAddr> {
-        self.hip.association(hit).map(|association| association.address.ip())
+        self.address_of(hit).map(|address| address.ip())
     }
 
     /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes

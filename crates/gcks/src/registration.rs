@@ -136,6 +136,12 @@ impl Gcks {
                 self.register(now, ticket, peer, &request, &security, fresh);
             }
             HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
+            HipEvent::Moved { peer, from, to } => {
+                *self.counters.entry("moves").or_default() += 1;
+                // It is newer than what the last PULL has shown.
+                self.forget_address(&peer);
+                self.events.push_back(Event::Moved { hit: peer, from, to });
+            }
             HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
             _ => {}
         }

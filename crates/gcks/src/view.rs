@@ -129,6 +129,15 @@ impl Gcks {
         Some(hits.into_iter().map(view).collect())
     }
 
+    /// Returns the address at which a host has proven to be reached: by its base exchange, or by the verification of
+    /// a move since (RFC 8046 §5.4). `None` without an association, and when the lifetime that the host gave the
+    /// address is over. On IP protocol 139 the port is zero.
+    pub fn address_of(&self, hit: &Hit) -> Option<SocketAddr> {
+        let association = self.hip.association(hit)?;
+        let is_verified = association.established_at.is_some() && !association.is_deprecated;
+        is_verified.then_some(association.address)
+    }
+
     /// Shows the hosts that were refused, the latest first; at most [`REFUSED_MAX`](crate::gcks::REFUSED_MAX).
     pub fn refused(&self) -> impl Iterator<Item = &Refusal> {
         self.refused.iter()

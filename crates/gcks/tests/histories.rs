@@ -175,9 +175,7 @@ impl History {
             Step::Join(_) => {}
             Step::Move(number, to) => {
                 if let Some(place) = self.chosen(number) {
-                    self.network.members[place].address = address_at(place, to);
-                    self.network.members[place].member.address_changed(now);
-                    self.network.settle();
+                    self.network.readdress(place, address_at(place, to));
                 }
             }
             Step::Leave(number) => {

@@ -14,6 +14,8 @@ use claviger_group::{
     GroupId, GroupPlace, GroupPolicy, KekManagement, PushAuthentication, Role, policy::PolicyError,
 };
 use claviger_member::{Event as MemberEvent, event::Refusal};
+use claviger_sansio::durable::Change;
+use claviger_store::Store;
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{Network, group_id, new_identity, policy},
@@ -152,9 +154,7 @@ fn who_moves_is_at_home_where_it_comes() {
     let north = join_at(&mut network, &group, NORTH, 6);
     let south = join_at(&mut network, &group, SOUTH, 6);
     let (mover, before) = (north[2], network.pushes().len());
-    network.members[mover].address = Ipv4Addr::new(10, 2, 9, 9);
-    network.members[mover].member.address_changed(network.now);
-    network.settle();
+    network.readdress(mover, Ipv4Addr::new(10, 2, 9, 9));
     network.pass(5 * SECOND);
 
     let rekey = rekeys(&network).pop().unwrap();
@@ -190,9 +190,7 @@ fn who_moves_is_at_home_where_it_comes() {
 fn whoever_pulls_from_where_it_was_does_not_move() {
     let (mut network, group) = begin(4, placed());
     let north = join_at(&mut network, &group, NORTH, 3);
-    network.members[north[0]].address = Ipv4Addr::new(10, 1, 200, 200);
-    network.members[north[0]].member.address_changed(network.now);
-    network.settle();
+    network.readdress(north[0], Ipv4Addr::new(10, 1, 200, 200));
     let rekeys_before = rekeys(&network).len();
     network.pass(4 * SECOND);
     assert_eq!(network.members[north[0]].member.subscription(&group).unwrap().pulls(), 2, "it asked");
@@ -227,9 +225,7 @@ fn places_and_moves_outlive_the_key_server() {
 
     // It dies when the move is stored and message 4 on its way.
     let mover = north[1];
-    network.members[mover].address = Ipv4Addr::new(10, 2, 9, 9);
-    network.members[mover].member.address_changed(network.now);
-    network.settle();
+    network.readdress(mover, Ipv4Addr::new(10, 2, 9, 9));
     let moved =
         |network: &Network| network.told.iter().any(|(_, event)| matches!(event, Event::Relocated { .. }));
     network.until(5 * SECOND, moved);
@@ -338,4 +334,16 @@ fn a_large_departure_is_delivered_place_by_place() {
     assert!(controls.count() > 0);
     assert!(south.iter().all(|member| network.is_current(*member, &group)));
     judge(&network, &group, &[]).acquit();
+}
+
+/// A store that has lost where a place is does not come back as another group.
+#[test]
+#[should_panic(expected = "Inconsistent { table: \"place\" }")]
+fn a_store_that_forgets_a_place_is_not_taken_up() {
+    let (mut network, group) = begin(11, placed());
+    join_at(&mut network, &group, NORTH, 2);
+    let lost = network.records().into_iter().rfind(|(table, ..)| table.name() == "place");
+    let (table, key, _) = lost.expect("places are stored");
+    let _receipt = network.store.commit(&[Change::remove(table, key)]).unwrap();
+    network.restart();
 }

@@ -1,4 +1,4 @@
-//! Speaks the Host Identity Protocol (RFC 7401) and its registration extension (RFC 8003).
+//! Speaks the Host Identity Protocol (RFC 7401), its registration extension (RFC 8003) and mobility (RFC 8046).
 //!
 //! | module | what |
 //! |---|---|

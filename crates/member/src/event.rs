@@ -69,6 +69,8 @@ pub enum Event {
         /// What failed last.
         reason: String,
     },
+    /// The key server knows of this host's move.
+    Moved,
     /// The association was closed in good order.
     Closed,
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -132,14 +132,12 @@ impl Member {
         self.settle(now);
     }
 
-    /// Takes note that the host's address changed. Where a group's tree follows places, the key server learns of it by
-    /// the one PULL that follows, after a random delay.
-    pub fn address_changed(&mut self, now: Time) {
-        for subscription in self.subscriptions.values_mut() {
-            if subscription.places().is_some_and(|places| places.place.is_some()) {
-                subscription.repull.moved(now, &mut self.random);
-            }
-        }
+    /// Says that this host's address towards the key server was `from` and is `to`. The key server is told, and the keys
+    /// are fetched again once it knows ([`Event::Moved`]): the host may have missed some on the way, and where a group's
+    /// tree follows places, others are due to it.
+    pub fn readdress(&mut self, now: Time, from: IpAddr, to: IpAddr) {
+        // Without an association there is nothing to tell: the next one is made from the new address.
+        let _ = self.hip.readdress(now, self.server, from, to);
         self.settle(now);
     }
 

@@ -118,6 +118,7 @@ impl Member {
                     self.evicted(channel.group);
                 }
             }
+            HipEvent::MoveAcknowledged { .. } => self.moved(now),
             HipEvent::Closed { by_peer, .. } => self.closed(by_peer),
             HipEvent::Failed { reason, .. } => self.registration_failed(now, reason.to_string()),
             HipEvent::Lost { .. } => {
@@ -129,6 +130,14 @@ impl Member {
             }
             _ => {}
         }
+    }
+
+    /// Fetches every group's keys again, from the new address.
+    fn moved(&mut self, now: Time) {
+        for subscription in self.subscriptions.values_mut().filter(|s| s.granted_until.is_some()) {
+            subscription.repull.moved(now, &mut self.random);
+        }
+        self.events.push_back(Event::Moved);
     }
 
     fn registered(&mut self, now: Time, answer: &RegistrationAnswer) {

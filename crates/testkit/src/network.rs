@@ -312,6 +312,14 @@ impl Network {
         place
     }
 
+    /// Has a host be at another address from now on, and say so.
+    pub fn readdress(&mut self, place: usize, to: Ipv4Addr) {
+        let node = &mut self.members[place];
+        let from = std::mem::replace(&mut node.address, to);
+        node.member.readdress(self.now, from.into(), to.into());
+        self.settle();
+    }
+
     /// Allows a host in a group and has it join.
     pub fn join(&mut self, place: usize, group: &GroupId, role: Role) {
         let hit = self.members[place].hit();

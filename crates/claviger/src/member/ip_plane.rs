@@ -27,7 +27,7 @@ pub(super) struct IpPlane {
 }
 
 impl IpPlane {
-    /// Makes the device and the socket that sends.
+    /// Makes the device and the socket that sends; [`IpPlane::leave_by`] chooses how.
     pub(super) fn open(
         places: &Places,
         interface: &Interface,
@@ -43,17 +43,27 @@ impl IpPlane {
             }
         }
         let tun = TunDevice::create(&options)?;
-        let group = places.channel.group();
-        let has_own = settings.addresses.iter().any(|(address, _)| address.is_ipv4() == group.is_ipv4());
-        let source = if has_own { None } else { source_of(places, interface)? };
-        tun.add_route(group, if group.is_ipv4() { 32 } else { 128 }, source)?;
         let mut raw = RawOptions::new("--tun");
         raw.foreign_source = true;
         let any = unspecified(places.channel.group());
         let socket = RawSocket::bind(Protocol::Esp, any, &raw)?;
-        socket.set_multicast_interface(interface)?;
         socket.set_multicast_hops(DATA_HOPS)?;
         Ok(Self { tun, socket })
+    }
+
+    /// Has the group's packets leave by an interface, from an address of this host that is there.
+    pub(super) fn leave_by(
+        &self,
+        places: &Places,
+        interface: &Interface,
+        settings: &TunSettings,
+    ) -> Result<(), Failure> {
+        let group = places.channel.group();
+        let has_own = settings.addresses.iter().any(|(address, _)| address.is_ipv4() == group.is_ipv4());
+        let source = if has_own { None } else { source_of(places, interface)? };
+        self.tun.add_route(group, if group.is_ipv4() { 32 } else { 128 }, source)?;
+        self.socket.set_multicast_interface(interface)?;
+        Ok(())
     }
 
     /// Opens the socket that receives.

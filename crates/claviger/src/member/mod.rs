@@ -11,6 +11,7 @@ mod ip_plane;
 mod streams;
 mod udp_plane;
 mod view;
+mod whereabouts;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -25,12 +26,14 @@ use claviger_group::{GroupId, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
-use claviger_net::{Clock, Interface, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket};
+use claviger_net::{
+    Clock, Interface, InterfaceError, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket,
+};
 use claviger_sansio::{Carriage, RetransmitPolicy, Time, multicast::is_source_specific};
 use tokio::sync::mpsc;
 
 use crate::{
-    carrier::{Carrier, Inlet, Packet, bind_udp},
+    carrier::{Carrier, Inlet, Listening, Packet, bind_udp},
     drops::Drops,
     exit::{Exit, Failure},
     hip_offers::{self, Ciphers, DhGroups},
@@ -41,6 +44,7 @@ use dropped::Dropped;
 use ip_plane::IpPlane;
 use streams::Receivers;
 use udp_plane::UdpPlane;
+use whereabouts::Whereabouts;
 
 /// Packets that are taken before the loop looks at anything else.
 const BATCH_MAX: usize = 256;
@@ -91,6 +95,11 @@ pub(crate) struct MemberDaemon {
     packets: mpsc::Receiver<Packet>,
     plane: Option<Plane>,
     places: Option<Places>,
+    /// The sockets that hear the group.
+    listening: Vec<Listening>,
+    whereabouts: Whereabouts,
+    /// Whether the sockets of the data plane still are those of another network.
+    is_displaced: bool,
     receivers: Receivers,
     streams: streams::Senders,
     view: view::Observed,
@@ -133,6 +142,9 @@ impl MemberDaemon {
             packets,
             plane: None,
             places: None,
+            listening: Vec::new(),
+            whereabouts: Whereabouts::new(now, options.server_address.ip()),
+            is_displaced: false,
             receivers: Receivers::default(),
             streams: streams::Senders::new(),
             closing: None,
@@ -148,7 +160,8 @@ impl MemberDaemon {
             if self.settle().await? {
                 return Ok(());
             }
-            let timeout = [self.core.poll_timeout(), self.closing].into_iter().flatten().min();
+            let look_at = Some(self.whereabouts.poll_timeout());
+            let timeout = [self.core.poll_timeout(), self.closing, look_at].into_iter().flatten().min();
             tokio::select! {
                 () = stop.wait() => self.leave(),
                 Some(packet) = self.packets.recv() => self.take_packets(packet).await,
@@ -158,6 +171,7 @@ impl MemberDaemon {
                 () = sleep_until(&self.clock, timeout) => {}
             }
             self.core.handle_timeout(self.clock.now());
+            self.look_around();
         }
     }
 
@@ -199,7 +213,9 @@ impl MemberDaemon {
     /// Sends what is to be sent and acts on events. Says whether the member is at its end.
     async fn settle(&mut self) -> Result<bool, Failure> {
         while let Some(transmit) = self.core.poll_transmit() {
-            self.carrier.send(&transmit).await;
+            if !self.carrier.send(&transmit).await {
+                self.whereabouts.hurry(self.clock.now());
+            }
         }
         while let Some(event) = self.core.poll_event() {
             if self.act(event)? {
@@ -233,8 +249,10 @@ impl MemberDaemon {
                 let hit = self.options.identity.hit();
                 return Err(refused(&group, &hit, self.options.role, &refusal));
             }
+            Event::Moved => tracing::info!("the key server knows of the move"),
             Event::Evicted { group } => {
                 self.plane = None;
+                self.listening.clear();
                 let message =
                     format!("the key server has put this host out of group {group}; its keys are deleted");
                 return Err(Failure::new(Exit::Refused, message));
@@ -257,36 +275,72 @@ impl MemberDaemon {
         Ok(false)
     }
 
-    /// Opens the sockets that a group's places ask for.
+    /// Tells the key server if this host is in another network, and takes the data plane there.
+    fn look_around(&mut self) {
+        let now = self.clock.now();
+        let is_time = self.whereabouts.poll_timeout() <= now;
+        if let Some((from, to)) = self.whereabouts.look(now) {
+            tracing::info!(%from, %to, "this host has moved");
+            self.core.readdress(now, from, to);
+            self.is_displaced = true;
+        }
+        if !(is_time && self.is_displaced) {
+            return;
+        }
+        let Some(places) = self.places else { return };
+        match self.listen(places) {
+            Ok(()) => self.is_displaced = false,
+            // The route to the group comes a little later than the one to the key server.
+            Err(failure) => tracing::debug!(reason = %failure.message, "cannot listen there yet"),
+        }
+    }
+
+    /// Opens the sockets that a group's places ask for, in place of the earlier ones. A TUN device stays: the programs
+    /// behind it are bound to it.
     fn listen(&mut self, places: Places) -> Result<(), Failure> {
         let interface = match &self.options.interface {
             Some(name) => Interface::by_name(name, "--interface")?,
-            None => Interface::towards(places.channel.group(), "--interface")?,
+            None => self.interface_of(&places)?,
         };
+        let mut listening = Vec::new();
         let place = places.place.filter(|place| places.push != Some(*place));
         for push in places.push.into_iter().chain(place) {
             let source = places.push_source.filter(|_| is_source_specific(push.ip()));
             let options = UdpOptions::new("--gdoi-port");
             let socket = UdpSocket::bind_group(push.ip(), push.port(), &interface, source, &options)?;
-            self.carrier.listen_udp(Inlet::Control(Carriage::Isakmp), Arc::new(socket));
+            listening.push(self.carrier.listen_udp(Inlet::Control(Carriage::Isakmp), Arc::new(socket)));
         }
         let receives = self.options.role.receives();
-        self.plane = Some(if places.encapsulation.is_udp() {
+        if places.encapsulation.is_udp() {
             let plane = UdpPlane::open(&places, &interface)?;
             if receives {
-                self.carrier.listen_udp(Inlet::Esp, plane.receive(&places, &interface)?);
+                listening.push(self.carrier.listen_udp(Inlet::Esp, plane.receive(&places, &interface)?));
             }
-            Plane::Udp(plane)
+            self.plane = Some(Plane::Udp(plane));
         } else {
             let tun = self.options.tun.clone().unwrap_or(TunSettings { name: None, addresses: Vec::new() });
-            let plane = IpPlane::open(&places, &interface, &tun)?;
-            if receives {
-                self.carrier.listen_raw(Inlet::Esp, plane.receive(&places, &interface)?);
+            if !matches!(self.plane, Some(Plane::Ip(_))) {
+                self.plane = Some(Plane::Ip(IpPlane::open(&places, &interface, &tun)?));
             }
-            Plane::Ip(plane)
-        });
+            if let Some(Plane::Ip(plane)) = &self.plane {
+                plane.leave_by(&places, &interface, &tun)?;
+                if receives {
+                    listening.push(self.carrier.listen_raw(Inlet::Esp, plane.receive(&places, &interface)?));
+                }
+            }
+        }
+        self.listening = listening;
         self.places = Some(places);
         Ok(())
+    }
+
+    /// Finds the interface that a group is on: by its route, or, once that leads to the TUN device, the one that leads to
+    /// the key server.
+    fn interface_of(&self, places: &Places) -> Result<Interface, InterfaceError> {
+        match (&self.plane, self.whereabouts.address()) {
+            (Some(Plane::Ip(_)), Some(address)) => Interface::by_address(address, "--interface"),
+            _ => Interface::towards(places.channel.group(), "--interface"),
+        }
     }
 
     async fn take_packets(&mut self, first: Packet) {

@@ -31,6 +31,7 @@ impl Observed {
         let (state, counter) = match event {
             Event::Registered { .. } => (MembershipState::Pulling, "registrations"),
             Event::Rekeyed { .. } => (MembershipState::Keyed, "rekeys"),
+            Event::Moved => (self.state, "moves"),
             Event::PullAgain { .. } => (self.state, "pulls_again"),
             Event::Refused { .. } => (MembershipState::Refused, "refusals"),
             Event::Evicted { .. } => (MembershipState::Evicted, "evictions"),

@@ -222,6 +222,7 @@ impl<S: Store> Server<S> {
             Event::Departed { hit, group, departure, deaf_at } => {
                 tracing::info!(%group, peer = %hit, ?departure, %deaf_at, "departed");
             }
+            Event::Moved { hit, from, to } => tracing::info!(peer = %hit, %from, %to, "moved"),
             Event::Rekeyed(rekeyed) => {
                 tracing::info!(
                     group = %rekeyed.group,

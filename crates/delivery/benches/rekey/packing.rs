@@ -88,13 +88,15 @@ pub(crate) fn pack_and_seal(batch: &Batch) -> Packed {
     let signer = SigningKey::generate(KeyAlgorithm::EcdsaP256).expect("keys can be made");
     let policy = SaKek {
         source: Some("2001:db8::1".parse().expect("an address")),
-        destination: ("ff3e::7".parse().expect("an address"), 848).into(),
+        destination: ("ff3e::7".parse().expect("an address"), 848),
         spi: SPI,
         management: Some(MANAGEMENT_LKH_32),
         cipher: CipherAlgorithm::Aes256Cbc,
         lifetime: Duration::from_secs(86_400),
         signature: KeyAlgorithm::EcdsaP256,
         form: PushAuthentication::Batch,
+        place: None,
+        rekey_first: None,
     };
     let sa = SaPayload { kek: Some(policy), gap: None, teks: vec![] };
     let room = push::room(UDP_LEN, &sa, PushAuthentication::Batch, signer.public(), BATCH_LEN);

@@ -375,6 +375,11 @@ impl Sender {
         self.queue.is_empty() && self.unicast.is_idle()
     }
 
+    /// Says whether something waits to be sent to this receiver alone.
+    pub fn is_serving(&self, to: ReceiverId) -> bool {
+        self.unicast.is_serving(to)
+    }
+
     /// Says whether the sender has ended.
     pub fn has_ended(&self) -> bool {
         self.stage == Stage::Ended

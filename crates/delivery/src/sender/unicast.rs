@@ -64,6 +64,10 @@ impl Unicast {
         Some((to, index))
     }
 
+    pub(super) fn is_serving(&self, to: ReceiverId) -> bool {
+        self.services.get(&to).is_some_and(|service| service.waiting > 0)
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty()
     }
@@ -79,8 +83,10 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(unicast.serve(receiver, [3, 4].into_iter(), 2), Ok(true));
             assert_eq!(unicast.serve(receiver, [3, 4].into_iter(), 2), Err(Error::Duplicate));
+            assert!(unicast.is_serving(receiver) && !unicast.is_serving(ReceiverId(2)));
             assert_eq!([unicast.next(), unicast.next()], [Some((receiver, 3)), Some((receiver, 4))]);
         }
+        assert!(!unicast.is_serving(receiver));
         assert_eq!(unicast.serve(receiver, [3].into_iter(), 2), Ok(false));
         assert_eq!(unicast.serve(receiver, [3].into_iter(), 2), Err(Error::Ended));
         assert!(unicast.is_idle());

@@ -89,3 +89,28 @@ fn a_joiner_that_begins_anew_before_its_batch_is_told_as_a_member() {
     assert_eq!(network.told.iter().filter(|(_, event)| of_it(event)).count(), 1);
     judge(&network, &group, &[]).acquit();
 }
+
+//                          <--   UPDATE { MCAST_CHANNEL(market, 0, 202) }     evicted
+//   UPDATE { MCAST_CHANNEL(market) }   -->                                    asked before it heard of it
+//                (all lost)      <--   UPDATE { ACK }, { MCAST_CHANNEL }
+#[test]
+fn who_is_evicted_while_it_asks_and_hears_no_more_can_ask_again() {
+    let mut network = Network::new(20);
+    let group = market();
+    network.add_group(&group, policy(1));
+    let member = network.joined(&group, Role::Receiver);
+    network.pass(SECOND);
+    let (hit, address, mut heard) = (network.members[member].hit(), network.members[member].address, 0);
+    network.passes = Some(Box::new(move |sent| {
+        heard += usize::from(sent.origin == Origin::Server && sent.destination.ip() == address);
+        heard <= 1
+    }));
+    let now = network.now;
+    network.server.evict(now, &group, hit).unwrap();
+    network.join(member, &group, Role::Receiver);
+    network.pass(60 * SECOND);
+    assert!(network.members[member].member.subscription(&group).is_none(), "it was evicted");
+    network.passes = None;
+    network.join(member, &group, Role::Receiver);
+    network.until(10 * SECOND, |network| network.is_keyed(member, &market()));
+}

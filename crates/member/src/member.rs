@@ -52,7 +52,9 @@ pub struct Member {
 pub(crate) enum Registration {
     /// Nothing was asked yet, or it was closed.
     None,
-    /// A base exchange or a registration request is under way.
+    /// A base exchange is under way, and asks.
+    Calling,
+    /// A registration request over the live association is under way.
     Asking,
     /// The association lives.
     Associated,

@@ -29,7 +29,7 @@ const RENEW_PAUSE_MIN: Duration = Duration::from_secs(1);
 impl Member {
     /// Asks for what is not granted, or remembers to do so when the request under way is answered.
     pub(crate) fn ask(&mut self, now: Time) {
-        if self.registration == Registration::Asking {
+        if matches!(self.registration, Registration::Calling | Registration::Asking) {
             self.asks_more = true;
         } else {
             self.register(now);
@@ -63,15 +63,17 @@ impl Member {
     /// Asks for every group that is not granted: over the association that lives, or by a base exchange.
     pub(crate) fn register(&mut self, now: Time) {
         let request = self.request(now);
-        let asked = if self.registration == Registration::Associated
-            && self.hip.association(&self.server).is_some()
-        {
-            self.hip.request(now, self.server, request)
+        let lives =
+            self.registration == Registration::Associated && self.hip.association(&self.server).is_some();
+        let (asked, registration) = if lives {
+            (self.hip.request(now, self.server, request), Registration::Asking)
         } else {
-            self.hip.connect(now, self.server, self.server_address, self.carriage, Some(request))
+            let carriage = self.carriage;
+            let called = self.hip.connect(now, self.server, self.server_address, carriage, Some(request));
+            (called, Registration::Calling)
         };
         match asked {
-            Ok(()) => self.registration = Registration::Asking,
+            Ok(()) => self.registration = registration,
             Err(error) => self.registration_failed(now, error.to_string()),
         }
     }
@@ -119,10 +121,11 @@ impl Member {
                 }
             }
             HipEvent::MoveAcknowledged { .. } => self.moved(now),
-            HipEvent::Closed { by_peer, .. } => self.closed(by_peer),
+            HipEvent::Closed { by_peer, .. } => self.closed(now, by_peer),
             HipEvent::Failed { reason, .. } => self.registration_failed(now, reason.to_string()),
             HipEvent::Lost { .. } => {
                 if self.subscriptions.is_empty() {
+                    self.registration = Registration::None;
                     self.events.push_back(Event::Closed);
                 } else {
                     self.registration_failed(now, "the key server stopped answering".to_owned());
@@ -224,9 +227,10 @@ impl Member {
     }
 
     /// The association ended in good order: by the server it means eviction from every group.
-    fn closed(&mut self, by_server: bool) {
-        // Who came back meanwhile is asking anew.
-        if by_server || self.registration != Registration::Asking {
+    fn closed(&mut self, now: Time, by_server: bool) {
+        // Who came back meanwhile is calling anew.
+        let calls = !by_server && self.registration == Registration::Calling;
+        if !calls {
             self.registration = Registration::None;
         }
         self.renew_at = None;
@@ -237,6 +241,10 @@ impl Member {
             self.evicted_from_all();
         }
         self.events.push_back(Event::Closed);
+        if !calls && !self.subscriptions.is_empty() {
+            // What was asked over the association has ended with it.
+            self.register(now);
+        }
     }
 
     fn evicted_from_all(&mut self) {

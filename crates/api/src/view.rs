@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use claviger_group::{GroupId, Role};
+use claviger_group::{GroupId, Prefix, Role};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 use serde::{Deserialize, Serialize};
@@ -106,6 +106,9 @@ pub struct MemberView {
     pub state: MemberState,
     /// Where it registered from, or has proven to be since.
     pub address: Option<SocketAddr>,
+    /// The place of the group that it is served at; null if that is none of the policy's.
+    #[serde(with = "text::option")]
+    pub place: Option<Prefix>,
     /// When it first received the group's keys in its present membership.
     #[serde(with = "micros::option")]
     pub joined_at_us: Option<Time>,

@@ -75,6 +75,7 @@ fn member() -> MemberView {
         granted: None,
         state: MemberState::Member,
         address: Some("192.0.2.9:10500".parse().unwrap()),
+        place: Some("192.0.2.0/24".parse().unwrap()),
         joined_at_us: Some(Time::from_secs(5)),
         pulled_at_us: None,
         registered_until_us: Some(Time::from_secs(50)),

@@ -207,6 +207,7 @@ fn server(call: Call) {
             granted: None,
             state: MemberState::Allowed,
             address: None,
+            place: None,
             joined_at_us: None,
             pulled_at_us: None,
             registered_until_us: None,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use claviger_group::{CookiePair, GroupId, GroupPolicy, Role, Spi};
+use claviger_group::{CookiePair, GroupId, GroupPolicy, Prefix, Role, Spi};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
@@ -65,6 +65,8 @@ pub struct HostView {
     pub last_pull: Option<Time>,
     /// Where its association is, if it has one.
     pub address: Option<SocketAddr>,
+    /// The place that it is served at; none in a group without places, and for one elsewhere.
+    pub place: Option<Prefix>,
     /// The sender ids of its last PULL.
     pub sender_ids: Vec<u32>,
 }
@@ -123,6 +125,7 @@ impl Gcks {
                 member_since: member.map(|member| member.since),
                 last_pull: member.map(|member| member.last_pull),
                 address: self.hip.association(&hit).map(|association| association.address),
+                place: group.place_of(&hit).and_then(|place| group.listed(place)).map(|place| place.prefix),
                 sender_ids: member.map(|member| member.sender_ids.clone()).unwrap_or_default(),
             }
         };

@@ -236,6 +236,17 @@ fn places_and_moves_outlive_the_key_server() {
     network.until(90 * SECOND, |network| laggards(network, &group).is_empty());
     network.pass(3 * SECOND);
     assert_eq!(hears(&network, &group, mover), push_address(SOUTH));
+    let hosts = network.server.hosts(network.now, &group).unwrap();
+    let hit = network.members[mover].hit();
+    let served_at = hosts.iter().find(|host| host.hit == hit).unwrap().place;
+    assert_eq!(
+        served_at,
+        placed()
+            .places
+            .iter()
+            .find(|place| place.push_address == push_address(SOUTH))
+            .map(|place| place.prefix)
+    );
     let before = network.pushes().len();
     leave(&mut network, south[0]);
     assert!(sent_to(&network, before, SOUTH).0 > 0);
@@ -317,12 +328,14 @@ fn a_large_departure_is_delivered_place_by_place() {
     let (mut network, group) = begin(10, policy);
     let north = join_at(&mut network, &group, NORTH, 400);
     let south = join_at(&mut network, &group, SOUTH, 20);
-    network.conditions.loss_permille = 50;
     let (before, begun) = (network.pushes().len(), network.now);
     for member in north.iter().filter(|member| *member % 2 == 0) {
         network.members[*member].member.leave(network.now);
     }
     network.settle();
+    // All of them have said so within one batch interval; then the network begins to lose.
+    network.pass(SECOND / 2);
+    network.conditions.loss_permille = 50;
     network.pass(2 * SECOND);
     network.until(35 * SECOND, |network| laggards(network, &group).is_empty());
     let [at_north, at_south] = [NORTH, SOUTH].map(|place| sent_to(&network, before, place));

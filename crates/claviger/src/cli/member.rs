@@ -98,6 +98,7 @@ fn evicted_text(group: &GroupId, evicted: &EvictedView) -> String {
 }
 
 fn members_text(group: &GroupId, members: &[MemberView]) -> String {
+    let nobody = format!("nobody; let a host in with: {}", claviger_api::command::allow_somebody(group));
     let rows = members.iter().map(|member| {
         [
             member.hit.to_string(),
@@ -110,8 +111,14 @@ fn members_text(group: &GroupId, members: &[MemberView]) -> String {
         ]
     });
     let header = ["HIT", "ALLOWED", "GRANTED", "STATE", "ADDRESS", "JOINED", "REGISTERED UNTIL"];
-    let group = claviger_api::command::allow_somebody(group);
-    output::table(header, rows.collect(), &format!("nobody; let a host in with: {group}"))
+    if members.iter().all(|member| member.place.is_none()) {
+        return output::table(header, rows.collect(), &nobody);
+    }
+    let rows = rows.zip(members).map(|([hit, allowed, granted, state, address, joined, until], member)| {
+        [hit, allowed, granted, state, address, or_dash(member.place), joined, until]
+    });
+    let header = ["HIT", "ALLOWED", "GRANTED", "STATE", "ADDRESS", "PLACE", "JOINED", "REGISTERED UNTIL"];
+    output::table(header, rows.collect(), &nobody)
 }
 
 fn refused_text(refused: &[RefusedView]) -> String {
@@ -139,6 +146,7 @@ fn refused_text(refused: &[RefusedView]) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use claviger_api::view::MemberState;
     use claviger_sansio::Time;
 
     use super::*;
@@ -177,6 +185,27 @@ mod tests {
         }
         let error = parse("member evict --group x 2001:db8::1").unwrap_err();
         assert!(error.contains("a HIT is written like an IPv6 address"), "{error}");
+    }
+
+    #[test]
+    fn places_are_shown_where_there_are_some() {
+        let member = |place: Option<&str>| MemberView {
+            hit: hit(),
+            allowed: Some(Role::Both),
+            granted: None,
+            state: MemberState::Member,
+            address: None,
+            place: place.map(|place| place.parse().unwrap()),
+            joined_at_us: None,
+            pulled_at_us: None,
+            registered_until_us: None,
+        };
+        let group: GroupId = "x".parse().unwrap();
+        assert!(!members_text(&group, &[member(None)]).contains("PLACE"));
+        let text = members_text(&group, &[member(Some("10.1.0.0/16")), member(None)]);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0][5..7], ["PLACE", "JOINED"]);
+        assert_eq!((lines[1][5], lines[2][5]), ("10.1.0.0/16", "-"));
     }
 
     #[test]

@@ -127,6 +127,7 @@ pub(super) fn member(host: &HostView, now: Time) -> MemberView {
         granted: host.granted.map(|(role, _)| role),
         state,
         address: host.address,
+        place: host.place,
         joined_at_us: host.member_since,
         pulled_at_us: host.last_pull,
         registered_until_us: host.granted.map(|(_, remaining)| now + remaining),

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use claviger_crypto::Random;
-use claviger_group::{GroupPolicy, policy::PolicyError};
+use claviger_group::{GroupPlace, GroupPolicy, policy::PolicyError};
 use claviger_identity::Hit;
 use claviger_keytree::{
     Leaf, NodeId, Rekey, TreeConfig,
@@ -75,9 +75,13 @@ impl Group {
 
     /// Returns the address of what only members at a place need.
     pub(super) fn push_destination_of(&self, place: Place) -> IpAddr {
+        self.listed(place).map_or(self.policy.push_destination(), |place| place.push_address)
+    }
+
+    /// Finds a place in the policy; none for elsewhere.
+    pub(crate) fn listed(&self, place: Place) -> Option<&GroupPlace> {
         let number = place.value().checked_sub(1).and_then(|number| usize::try_from(number).ok());
-        let listed = number.and_then(|number| self.policy.places.get(number));
-        listed.map_or(self.policy.push_destination(), |place| place.push_address)
+        self.policy.places.get(number?)
     }
 
     /// Says to which address goes what is encrypted under the key of this node.
@@ -142,7 +146,7 @@ mod tests {
     };
     use claviger_gdoi::{PullId, member::Member};
     use claviger_group::{
-        Channel, CookiePair, GroupPlace, KekManagement, PushAuthentication, RegistrationSa, Role,
+        Channel, CookiePair, KekManagement, PushAuthentication, RegistrationSa, Role,
         registration::PeerIdentity,
     };
     use claviger_keytree::KeyTree;

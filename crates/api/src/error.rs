@@ -109,6 +109,7 @@ impl From<ChannelError> for ApiError {
 
 fn policy_hint(error: PolicyError) -> &'static str {
     match error {
+        PolicyError::BatchMax => "raise --batch-max",
         PolicyError::Delay => "change --activation-delay or --deactivation-delay",
         PolicyError::DelayOrder => "raise --deactivation-delay",
         PolicyError::Degree => "change --degree",

@@ -64,6 +64,8 @@ pub struct GroupPolicyOptions {
     pub deactivation_delay_s: Option<u16>,
     /// How long joins and departures are gathered before the group is rekeyed, in milliseconds.
     pub batch_interval_ms: Option<u32>,
+    /// How many joins and departures are gathered at most, within that time.
+    pub batch_max: Option<u32>,
     /// How long a registration lasts unless it is renewed, in seconds.
     pub registration_lifetime_s: Option<u32>,
     /// The places that the key tree follows.
@@ -116,6 +118,7 @@ impl GroupPolicyOptions {
         choose(&mut policy.deactivation_delay, delay(self.deactivation_delay_s.or(follows)));
         let batch = self.batch_interval_ms.map(|ms| Duration::from_millis(ms.into()));
         choose(&mut policy.batch_interval, batch);
+        choose(&mut policy.batch_max, self.batch_max);
         choose(&mut policy.registration_lifetime, seconds(self.registration_lifetime_s));
     }
 }
@@ -191,6 +194,8 @@ pub struct PolicyView {
     pub deactivation_delay_s: u64,
     /// How long joins and departures are gathered.
     pub batch_interval_ms: u64,
+    /// How many of them at most.
+    pub batch_max: u32,
     /// How long a registration lasts.
     pub registration_lifetime_s: u64,
     /// The places that the key tree follows.
@@ -222,6 +227,7 @@ impl From<&GroupPolicy> for PolicyView {
             activation_delay_s: policy.activation_delay.as_secs(),
             deactivation_delay_s: policy.deactivation_delay.as_secs(),
             batch_interval_ms: u64::try_from(policy.batch_interval.as_millis()).unwrap_or(u64::MAX),
+            batch_max: policy.batch_max,
             registration_lifetime_s: policy.registration_lifetime.as_secs(),
             places: policy.places.iter().map(PlaceView::from).collect(),
         }
@@ -354,6 +360,7 @@ mod tests {
             activation_delay_s: Some(2),
             deactivation_delay_s: Some(3),
             batch_interval_ms: Some(250),
+            batch_max: Some(77),
             registration_lifetime_s: Some(600),
             places: Vec::new(),
         };

@@ -161,7 +161,7 @@ impl Gcks {
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         group.waiting.joins.retain(|waiting| waiting.hit != offer.hit);
         group.waiting.joins.push(join);
-        group.schedule_rekey(now);
+        group.schedule_rekey(now, false);
     }
 
     fn confirm_member(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {

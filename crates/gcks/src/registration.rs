@@ -205,7 +205,7 @@ impl Gcks {
         state.waiting.joins.retain(|join| join.hit != hit);
         if state.members.contains_key(&hit) {
             state.waiting.departures.insert(hit);
-            state.schedule_rekey(now);
+            state.schedule_rekey(now, departure == Departure::Evicted);
             self.departures.insert((group.clone(), hit), departure);
         }
     }

@@ -249,6 +249,44 @@ fn who_does_not_renew_has_left() {
     judge(&network, &group, &[]).acquit();
 }
 
+// Joins and departures are gathered for an hour, or until there are three; an eviction takes along what has gathered.
+#[test]
+fn a_batch_ends_with_its_time_or_when_it_is_full_or_with_an_eviction() {
+    let mut network = Network::new(21);
+    let group = market();
+    let mut gathering = policy(1);
+    (gathering.batch_interval, gathering.batch_max) = (30 * SECOND, 3);
+    network.add_group(&group, gathering);
+    let members = |network: &Network| network.server.group(network.now, &market()).unwrap().members;
+    let rekeys = |network: &Network| {
+        network.told.iter().filter(|(_, event)| matches!(event, ServerEvent::Rekeyed(_))).count()
+    };
+    let hosts: Vec<usize> = (0..6).map(|_| network.add_member()).collect();
+    for host in &hosts[..2] {
+        network.join(*host, &group, Role::Receiver);
+    }
+    network.pass(5 * SECOND);
+    assert_eq!((members(&network), rekeys(&network)), (0, 0), "two wait");
+    network.join(hosts[2], &group, Role::Receiver);
+    network.pass(SECOND);
+    assert_eq!((members(&network), rekeys(&network)), (3, 1), "three are a batch");
+    network.join(hosts[3], &group, Role::Receiver);
+    network.pass(20 * SECOND);
+    assert_eq!(members(&network), 3);
+    let evicted = network.members[hosts[0]].hit();
+    network.server.evict(network.now, &group, evicted).unwrap();
+    network.settle();
+    network.pass(SECOND);
+    assert_eq!((members(&network), rekeys(&network)), (3, 2), "one came and one went, at once");
+    network.members[hosts[1]].member.leave(network.now);
+    network.settle();
+    network.pass(29 * SECOND);
+    assert_eq!(rekeys(&network), 2);
+    network.pass(2 * SECOND);
+    assert_eq!((members(&network), rekeys(&network)), (2, 3));
+    judge(&network, &group, &[]).acquit();
+}
+
 //   <==   GROUPKEY-PUSH { D(old), SA TEK, KD }                  each half hour
 //   <==   GROUPKEY-PUSH { SA KEK, KD(LKH update) }, then { SA TEK, KD } again under it, each twelve hours
 #[test]

@@ -51,8 +51,11 @@ pub struct GroupPolicy {
     pub activation_delay: Duration,
     /// DEACTIVATION_TIME_DELAY: how long receivers keep the old TEK after a new one arrived.
     pub deactivation_delay: Duration,
-    /// How long joins and departures are gathered before the group is rekeyed; zero rekeys at once.
+    /// How long joins and departures are gathered before the group is rekeyed; zero rekeys at once. Evictions are
+    /// never waited with.
     pub batch_interval: Duration,
+    /// How many joins and departures are gathered at most, within that time.
+    pub batch_max: u32,
     /// How long a registration lasts unless it is renewed.
     pub registration_lifetime: Duration,
     /// The places that the key tree follows; members at none of them are elsewhere. None, and the tree follows nothing.
@@ -66,6 +69,8 @@ pub const PLACES_MAX: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
+    /// `batch_max` is zero.
+    BatchMax,
     /// `activation_delay` or `deactivation_delay` is no whole number of seconds up to 65,535.
     Delay,
     /// `deactivation_delay` is shorter than `activation_delay` and packets would be lost (RFC 6407 section 5.4.1).
@@ -104,6 +109,7 @@ pub enum PolicyError {
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BatchMax => f.write_str("a batch holds at least one join or departure"),
             Self::Delay => f.write_str("activation and deactivation delays are whole seconds up to 65535"),
             Self::DelayOrder => {
                 f.write_str("the deactivation delay must not be shorter than the activation delay")
@@ -162,6 +168,7 @@ impl GroupPolicy {
             activation_delay: Duration::from_secs(1),
             deactivation_delay: Duration::from_secs(5),
             batch_interval: Duration::ZERO,
+            batch_max: 10_000,
             registration_lifetime: Duration::from_secs(86_400),
             places: Vec::new(),
         }
@@ -188,6 +195,7 @@ impl GroupPolicy {
             (matches!(self.sender_id_bits, 8 | 12 | 16), PolicyError::SenderIdBits),
             (self.encapsulation_port != 0 && self.push_port != Some(0), PolicyError::Port),
             (self.push_address.is_none_or(|a| self.may_push_to(a)), PolicyError::PushAddress),
+            (self.batch_max > 0, PolicyError::BatchMax),
             (self.kek_cipher.key_len() * 8 >= self.transform.key_bits().into(), PolicyError::WeakKek),
         ];
         rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, error)| Err(error))?;

@@ -136,9 +136,13 @@ struct PolicyArgs {
     /// activation delay]
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u16>)]
     deactivation_delay: Option<u16>,
-    /// How long joins and departures are gathered before the group is rekeyed; 0 rekeys at once [default: 0]
+    /// How long joins and departures are gathered before the group is rekeyed; 0 rekeys at once, as an eviction always
+    /// does [default: 0]
     #[arg(long, value_name = "DURATION", value_parser = milliseconds)]
     batch_interval: Option<u32>,
+    /// How many joins and departures are gathered at most, within the batch interval [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch_max: Option<u32>,
     /// How long a registration lasts unless it is renewed [default: 1d]
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u32>)]
     registration_lifetime: Option<u32>,
@@ -174,6 +178,7 @@ impl From<PolicyArgs> for GroupPolicyOptions {
             activation_delay_s: args.activation_delay,
             deactivation_delay_s: args.deactivation_delay,
             batch_interval_ms: args.batch_interval,
+            batch_max: args.batch_max,
             registration_lifetime_s: args.registration_lifetime,
             places: args.place,
         }
@@ -244,6 +249,11 @@ fn policy_text(policy: &PolicyView) -> String {
         0 => "everything sent to the address".to_owned(),
         port => format!("UDP port {port}"),
     };
+    let interval = output::duration(std::time::Duration::from_millis(policy.batch_interval_ms));
+    let batch = match policy.batch_interval_ms {
+        0 => interval,
+        _ => format!("{interval}, or {} joins and departures", policy.batch_max),
+    };
     let every =
         |lifetime: u64, rekey: u64| format!("{}, replaced every {}", seconds(lifetime), seconds(rekey));
     let text = pairs(vec![
@@ -266,7 +276,7 @@ fn policy_text(policy: &PolicyView) -> String {
         ("KEK lifetime", every(policy.kek_lifetime_s, policy.kek_rekey_s)),
         ("activation delay", seconds(policy.activation_delay_s)),
         ("deactivation delay", seconds(policy.deactivation_delay_s)),
-        ("batch interval", output::duration(std::time::Duration::from_millis(policy.batch_interval_ms))),
+        ("batch interval", batch),
         ("registration lifetime", seconds(policy.registration_lifetime_s)),
     ]);
     if policy.places.is_empty() {
@@ -332,7 +342,7 @@ mod tests {
              --application-port 5000 --transform aes256-cbc-sha256 --push-address ff15::8 --push-port 1848 \
              --kek-cipher aes256-cbc --push-signature eddsa --push-authentication batch --kek-management lkh-32 --degree 3 --members-max 9 --sender-id-bits 8 \
              --tek-lifetime 2h --tek-rekey 1h --kek-lifetime 2d --kek-rekey 1d --activation-delay 2 \
-             --deactivation-delay 3s --batch-interval 250ms --registration-lifetime 10min \
+             --deactivation-delay 3s --batch-interval 250ms --batch-max 77 --registration-lifetime 10min \
              --place 10.1.0.0/16 --place 10.2.0.0/16=239.192.1.2,500",
         )
         .unwrap();
@@ -359,6 +369,7 @@ mod tests {
             activation_delay_s: Some(2),
             deactivation_delay_s: Some(3),
             batch_interval_ms: Some(250),
+            batch_max: Some(77),
             registration_lifetime_s: Some(600),
             places: ["10.1.0.0/16", "10.2.0.0/16=239.192.1.2,500"].map(|text| place(text).unwrap()).into(),
         };

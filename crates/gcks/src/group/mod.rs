@@ -252,14 +252,16 @@ impl Group {
         self.teks.retain(|issued| issued.superseded.is_none_or(|at| at + delay > now));
     }
 
-    /// Plans a change of membership: when the batch is due, or else when earlier messages have left, behind which its
-    /// own would wait anyway. So any number of hosts that come or go meanwhile cost one rekey.
-    pub(crate) fn schedule_rekey(&mut self, now: Time) {
-        let due = if self.policy.batch_interval.is_zero() {
-            self.quiet_at.max(now)
-        } else {
-            now + self.policy.batch_interval
-        };
+    /// Plans a change of membership: when the batch is due, or else, if it is full or `at_once`, when earlier messages
+    /// have left, behind which its own would wait anyway. So any number of hosts that come or go meanwhile cost one rekey.
+    pub(crate) fn schedule_rekey(&mut self, now: Time, at_once: bool) {
+        let waiting = self.waiting.joins.len() + self.waiting.departures.len();
+        let due =
+            if at_once || self.policy.batch_interval.is_zero() || waiting >= self.policy.batch_max as usize {
+                self.quiet_at.max(now)
+            } else {
+                now + self.policy.batch_interval
+            };
         self.waiting.due = Some(self.waiting.due.map_or(due, |earlier| earlier.min(due)));
     }
 

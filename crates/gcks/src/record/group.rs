@@ -106,6 +106,7 @@ fn write_policy(w: &mut Writer, policy: &GroupPolicy) {
     w.u8(u8::from(policy.kek_management == KekManagement::Lkh32));
     w.u8(policy.degree);
     w.u32(policy.members_max);
+    w.u32(policy.batch_max);
     w.u8(policy.sender_id_bits);
     for duration in [
         policy.tek_lifetime,
@@ -151,6 +152,7 @@ fn read_policy(r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
     };
     policy.degree = r.u8("degree")?;
     policy.members_max = r.u32("members max")?;
+    policy.batch_max = r.u32("batch max")?;
     policy.sender_id_bits = r.u8("sender id bits")?;
     for duration in [
         &mut policy.tek_lifetime,

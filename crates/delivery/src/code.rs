@@ -4,10 +4,11 @@ use raptorq::{
     EncodingPacket, ObjectTransmissionInformation, PayloadId, SourceBlockDecoder, SourceBlockEncoder,
 };
 
-use crate::{Error, Shape, batch::Place, limits::SYMBOL_ALIGNMENT};
-
-/// Octets before the datagram in its source symbols, which tell its length.
-pub const LENGTH_LEN: usize = 2;
+use crate::{
+    Error, Shape,
+    batch::Place,
+    limits::{LENGTH_LEN, SYMBOL_ALIGNMENT},
+};
 
 /// Encodes one source block.
 pub struct BlockEncoder {

@@ -21,15 +21,18 @@ pub const PARTS_MAX: usize = 8;
 /// The alignment Al of symbols in octets (RFC 6330 section 3.3.3).
 pub const SYMBOL_ALIGNMENT: usize = 4;
 
+/// Octets before a datagram in its source symbols, which tell its length.
+pub const LENGTH_LEN: usize = 2;
+
 /// The longest datagram of a batch in octets: what it is padded to less the two octets that tell its length.
-pub const DATAGRAM_LEN_MAX: usize = PADDED_LEN_MAX - crate::code::LENGTH_LEN;
+pub const DATAGRAM_LEN_MAX: usize = PADDED_LEN_MAX - LENGTH_LEN;
 
 /// The encoding symbol ids of one block that a receiver looks at. No sender gets there: it would have sent a block
 /// two hundred times over.
 pub const SYMBOL_IDS_MAX: u32 = 1 << 16;
 
-/// The most repairs of one block in one round, as a multiple of those that make up for the whole block. Who needs more than this is
-/// better served by unicast, and a receiver that exaggerates cannot make the server send more.
+/// The most repairs of one block in one round, as a multiple of those that make up for the whole block. Who needs more
+/// than this is better served by unicast, and a receiver that exaggerates cannot make the server send more.
 pub const REPAIR_FACTOR_MAX: usize = 2;
 
 /// The most entries of one report. A member's keys lie in a few datagrams; who misses more says how much of each block

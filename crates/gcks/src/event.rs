@@ -72,6 +72,9 @@ pub enum Departure {
     NotNamedAgain,
 }
 
+/// How many refused hosts are remembered, so that an administrator finds the one to allow.
+pub const REFUSED_MAX: usize = 256;
+
 /// A registration that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {

@@ -28,9 +28,6 @@ use crate::{
     registration::{self, Grants, JoinLimiter},
 };
 
-/// How many refused hosts are remembered, so that an administrator finds the one to allow.
-pub const REFUSED_MAX: usize = 256;
-
 /// The key server of any number of groups.
 pub struct Gcks {
     pub(crate) provider: &'static CryptoProvider,

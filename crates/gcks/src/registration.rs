@@ -16,8 +16,7 @@ use claviger_sansio::{Time, durable::Change};
 
 use crate::{
     Event, Gcks,
-    event::{Departure, Refusal, RefusalReason},
-    gcks::REFUSED_MAX,
+    event::{Departure, REFUSED_MAX, Refusal, RefusalReason},
     record::{self, member::Grant},
 };
 

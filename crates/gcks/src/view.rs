@@ -141,7 +141,7 @@ impl Gcks {
         is_verified.then_some(association.address)
     }
 
-    /// Shows the hosts that were refused, the latest first; at most [`REFUSED_MAX`](crate::gcks::REFUSED_MAX).
+    /// Shows the hosts that were refused, the latest first; at most [`REFUSED_MAX`](crate::event::REFUSED_MAX).
     pub fn refused(&self) -> impl Iterator<Item = &Refusal> {
         self.refused.iter()
     }

@@ -57,16 +57,12 @@ pub(crate) fn encode(group: &GroupParts<'_>) -> Vec<u8> {
         for issued in group.teks {
             write_tek(w, issued);
         }
-        // Behind everything else, so that the record of a group without places reads as it always did.
-        if !group.policy.places.is_empty() {
-            write_places(w, &group.policy.places);
-        }
     })
 }
 
 pub(crate) fn decode(octets: &[u8]) -> Result<GroupRecord, DecodeError> {
     super::decode(octets, |r| {
-        let mut policy = read_policy(r)?;
+        let policy = read_policy(r)?;
         let length = r.u16("signing key length")?;
         let pkcs8 = SecretBytes::copy_of(r.slice(length.into(), "signing key")?);
         let signing_key = SigningKey::from_pkcs8(policy.push_signature, pkcs8)
@@ -82,9 +78,6 @@ pub(crate) fn decode(octets: &[u8]) -> Result<GroupRecord, DecodeError> {
         let sender_ids_issued = r.u32("sender ids issued")?;
         let count = r.u8("TEK count")?;
         let teks = (0..count).map(|_| read_tek(r)).collect::<Result<_, _>>()?;
-        if !r.is_empty() {
-            policy.places = read_places(r)?;
-        }
         Ok(GroupRecord { policy, signing_key, tree, kek, teks, sender_ids_issued })
     })
 }
@@ -120,6 +113,7 @@ fn write_policy(w: &mut Writer, policy: &GroupPolicy) {
     ] {
         w.u64(duration.as_micros() as u64);
     }
+    write_places(w, &policy.places);
 }
 
 fn read_policy(r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
@@ -166,6 +160,7 @@ fn read_policy(r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
     ] {
         *duration = Duration::from_micros(r.u64("duration")?);
     }
+    policy.places = read_places(r)?;
     Ok(policy)
 }
 

@@ -38,7 +38,7 @@ pub(crate) const CLOCK: Table = Table::new("clock");
 pub(crate) const TABLES: [Table; 9] = [GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, ASSOCIATION, PUSH, CLOCK];
 
 /// The version of every record's octets.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Writes a record.
 pub(crate) fn encode(write: impl FnOnce(&mut Writer)) -> Vec<u8> {

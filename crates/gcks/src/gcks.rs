@@ -399,12 +399,9 @@ impl Gcks {
         for join in &outcome.joined {
             // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
             let (hit, group) = (join.hit, id.clone());
-            let moves = join.moves;
-            self.events.push_back(if moves {
-                Event::Relocated { hit, group }
-            } else {
-                Event::Joined { hit, group }
-            });
+            let event =
+                if join.moves { Event::Relocated { hit, group } } else { Event::Joined { hit, group } };
+            self.events.push_back(event);
             self.download_to_joiner(now, id, join);
         }
         for join in &outcome.refused {

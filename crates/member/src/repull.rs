@@ -20,6 +20,7 @@ pub(crate) const REKEY_SPREAD: Duration = Duration::from_millis(600);
 
 /// How long messages of a rekey are waited for at most: nothing proves that what is heard belongs to it.
 pub(crate) const REKEY_SPREAD_MAX: Duration = Duration::from_secs(10);
+
 /// How long a rekey that is delivered may take until its second round has left, and the message behind it once more.
 const DELIVERY_SPREAD: Duration = Duration::from_secs(2);
 

@@ -65,14 +65,15 @@ impl Group {
     /// Carries out the joins, moves and departures that wait: new path keys, KEK and TEK. None if nobody waits any more.
     pub(crate) fn rekey_membership(&mut self, context: &mut Context<'_>) -> Option<Outcome> {
         let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.joins.retain(|join| !join.moves || self.members.contains_key(&join.hit));
         let departed: Vec<Hit> =
             waiting.departures.into_iter().filter(|hit| self.members.contains_key(hit)).collect();
+        let leaves: Vec<_> =
+            departed.iter().filter_map(|hit| self.members.remove(hit)).map(|m| m.leaf).collect();
+        // Who is no member has no leaf to move from.
+        waiting.joins.retain(|join| !join.moves || self.members.contains_key(&join.hit));
         if departed.is_empty() && waiting.joins.is_empty() {
             return None;
         }
-        let leaves: Vec<_> =
-            departed.iter().filter_map(|hit| self.members.remove(hit)).map(|m| m.leaf).collect();
 
         let old_kek = self.kek_material();
         let Seated { rekey, joined, refused, rebound } = self.seat(waiting.joins, &leaves, context.random);

@@ -224,24 +224,7 @@ fn a_member_that_refuses_an_extension_ends_the_pull_before_it_asks_for_keys() {
         (&batches, Extensions { batch_signatures: false, ..Extensions::ALL }, "SIG_ALGORITHM", 132),
         (&lkh_32, Extensions::NONE, "KEK_MANAGEMENT_ALGORITHM", 128),
     ] {
-        let mut pair = Pair::new();
-        pair.member = pair.member.with_extensions(extensions);
-        let message_1 = pair.message_1();
-        pair.server_gets(&message_1).unwrap();
-        let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
-        pair.server.offer(pair.now, pull, offered).unwrap();
-        let message_2 = pair.server_sends();
-        // HDR*, HASH(1), N(ATTRIBUTES-NOT-SUPPORTED) -->
-        let refused = PeerIncompatible { field, value };
-        assert_eq!(pair.member_gets(&message_2), Err(Error::PeerIncompatible(refused)));
-        let member::Event::PullFailed { reason, .. } = pair.member_event() else { panic!("a failure") };
-        assert_eq!(reason, PullFailure::Policy(refused));
-        let informational = pair.member_sends();
-        pair.server_gets(&informational).unwrap();
-        assert!(matches!(
-            pair.server_event(),
-            server::Event::PullDeclined { notify: NotifyType::ATTRIBUTES_NOT_SUPPORTED, .. }
-        ));
+        ends_the_pull(extensions, offered, PeerIncompatible { field, value });
     }
     // What needs no extension is accepted by who refuses all.
     let mut pair = Pair::new();

@@ -6,12 +6,10 @@ mod common;
 
 use claviger_crypto::{provider, sign::SigningKey};
 use claviger_gdoi::{
-    Error, Extensions, KeyDownload, NotifyType, SaPayload,
+    Error, Extensions, KeyDownload, SaPayload,
     error::{PeerIncompatible, PeerMisbehaved},
     iana::kek::MANAGEMENT_LKH_32,
-    member::{self, PullFailure},
     push::{self, Push, RekeySa},
-    server,
     wire::{Lkh32, SaKek},
 };
 use claviger_group::{CookiePair, PushAuthentication};
@@ -112,24 +110,7 @@ fn a_member_that_refuses_places_says_so_before_it_asks_for_keys() {
         (Extensions { places: false, ..Extensions::ALL }, "PLACE_DESTINATION", 129),
         (Extensions::NONE, "KEK_MANAGEMENT_ALGORITHM", 128),
     ] {
-        let mut pair = Pair::new();
-        pair.member = pair.member.with_extensions(extensions);
-        let message_1 = pair.message_1();
-        pair.server_gets(&message_1).unwrap();
-        let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
-        pair.server.offer(pair.now, pull, &offered).unwrap();
-        let message_2 = pair.server_sends();
-        // HDR*, HASH(1), N(ATTRIBUTES-NOT-SUPPORTED) -->
-        let refused = PeerIncompatible { field, value };
-        assert_eq!(pair.member_gets(&message_2), Err(Error::PeerIncompatible(refused)));
-        let member::Event::PullFailed { reason, .. } = pair.member_event() else { panic!("a failure") };
-        assert_eq!(reason, PullFailure::Policy(refused));
-        let informational = pair.member_sends();
-        pair.server_gets(&informational).unwrap();
-        assert!(matches!(
-            pair.server_event(),
-            server::Event::PullDeclined { notify: NotifyType::ATTRIBUTES_NOT_SUPPORTED, .. }
-        ));
+        ends_the_pull(extensions, &offered, PeerIncompatible { field, value });
     }
     // The same in a PUSH.
     let signer = signing_key();

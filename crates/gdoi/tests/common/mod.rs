@@ -14,9 +14,12 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gdoi::{
-    Error, Gap, KeyDownload, Member, PullId, SaKek, SaPayload, SaTek, Server,
+    Error, Extensions, Gap, KeyDownload, Member, PullId, SaKek, SaPayload, SaTek, Server,
+    error::PeerIncompatible,
+    iana::NotifyType,
     lkh::{self, Link},
-    member, push, server,
+    member::{self, PullFailure},
+    push, server,
     wire::{LkhDownload, SenderIds},
 };
 use claviger_group::{
@@ -261,4 +264,25 @@ impl Pair {
 
 pub(crate) fn datagram(payload: &[u8], source: SocketAddr, destination: SocketAddr) -> Datagram<'_> {
     Datagram { carriage: Carriage::Isakmp, source, destination, payload }
+}
+
+/// Has a member with these extensions only refuse what it is offered, before it asks for keys.
+pub(crate) fn ends_the_pull(extensions: Extensions, offered: &SaPayload, refused: PeerIncompatible) {
+    let mut pair = Pair::new();
+    pair.member = pair.member.with_extensions(extensions);
+    let message_1 = pair.message_1();
+    pair.server_gets(&message_1).unwrap();
+    let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+    pair.server.offer(pair.now, pull, offered).unwrap();
+    let message_2 = pair.server_sends();
+    // HDR*, HASH(1), N(ATTRIBUTES-NOT-SUPPORTED) -->
+    assert_eq!(pair.member_gets(&message_2), Err(Error::PeerIncompatible(refused)));
+    let member::Event::PullFailed { reason, .. } = pair.member_event() else { panic!("a failure") };
+    assert_eq!(reason, PullFailure::Policy(refused));
+    let informational = pair.member_sends();
+    pair.server_gets(&informational).unwrap();
+    assert!(matches!(
+        pair.server_event(),
+        server::Event::PullDeclined { notify: NotifyType::ATTRIBUTES_NOT_SUPPORTED, .. }
+    ));
 }

@@ -466,7 +466,7 @@ fn delivery() {
 
 fn api() {
     use claviger_api::record::Record;
-    let records = [Record::Data(b"media".to_vec().into()), Record::Lost(3)];
+    let records = [Record::Data(b"media".to_vec().into()), Record::Missing(3)];
     let mut stream = vec![2];
     for record in &records {
         stream.extend_from_slice(&record.encode().expect("it is short"));

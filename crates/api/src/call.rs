@@ -4,9 +4,10 @@
 //! sockets and timers; every call carries the [`Reply`] that takes its answer, so an answer of the wrong kind does
 //! not compile, and an answer may be given later than the call was taken, as an eviction's must.
 
+use bytes::Bytes;
 use claviger_group::GroupId;
 use claviger_identity::Hit;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     ApiError, ErrorCode, Record, StatusView,
@@ -118,7 +119,7 @@ pub struct SendStream {
     /// The UDP destination port inside; `None` is the group's own.
     pub application_port: Option<u16>,
     /// The payloads; ends when the caller's do. Not taking them holds the caller back.
-    pub payloads: mpsc::Receiver<bytes::Bytes>,
+    pub payloads: mpsc::Receiver<Bytes>,
     /// Takes the summary after the last payload, or an error at any time, which ends the stream.
     pub done: Reply<SendSummary>,
 }
@@ -128,9 +129,45 @@ pub struct SendStream {
 pub struct ReceiveStream {
     /// The group.
     pub group: GroupId,
-    /// Takes the records. Full means that the caller is slow: count, drop, and tell it by [`Record::Lost`] when there
-    /// is room. Closed means that it has gone. Dropping the sender ends the stream in good order.
-    pub records: mpsc::Sender<Record>,
-    /// Takes the acceptance, before the first record, or a refusal.
+    /// Takes the payloads. Full means that the caller is slow: the payload is dropped and counted as missing. Closed
+    /// means that it has gone. Dropping the stream ends it in good order.
+    pub payloads: mpsc::Sender<Bytes>,
+    /// Takes how many datagrams are missing by now, in all. The number falls when one comes late.
+    pub missing: watch::Sender<u64>,
+    /// Takes the acceptance, before the first payload, or a refusal.
     pub accepted: Reply<()>,
+}
+
+impl ReceiveStream {
+    /// Makes the daemon's end, the caller's end, and what is answered.
+    pub fn new(group: GroupId) -> (Self, Arriving, oneshot::Receiver<Answer<()>>) {
+        let (payloads, arriving) = mpsc::channel(STREAM_RECORDS_MAX);
+        let (missing, told) = watch::channel(0);
+        let (accepted, answer) = Reply::new();
+        (Self { group, payloads, missing, accepted }, Arriving { payloads: arriving, missing: told }, answer)
+    }
+}
+
+/// The caller's end of a [`ReceiveStream`].
+#[derive(Debug)]
+pub struct Arriving {
+    payloads: mpsc::Receiver<Bytes>,
+    missing: watch::Receiver<u64>,
+}
+
+impl Arriving {
+    /// Returns the next record; `None` when the daemon has ended the stream. May be cancelled and called again without
+    /// loss.
+    pub async fn next(&mut self) -> Option<Record> {
+        tokio::select! {
+            biased;
+            Ok(()) = self.missing.changed() => Some(Record::Missing(*self.missing.borrow_and_update())),
+            payload = self.payloads.recv() => payload.map(Record::Data),
+        }
+    }
+
+    /// Ends the stream; what has come already can still be taken.
+    pub fn close(&mut self) {
+        self.payloads.close();
+    }
 }

@@ -53,7 +53,7 @@ pub mod status;
 pub mod text;
 pub mod view;
 
-pub use call::{Call, ReceiveStream, Reply, SendStream};
+pub use call::{Arriving, Call, ReceiveStream, Reply, SendStream};
 pub use client::{Client, ClientError};
 pub use error::{ApiError, ErrorCode};
 pub use place::{PlaceOptions, PlaceView};

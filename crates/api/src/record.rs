@@ -4,8 +4,9 @@
 //! | length (4, big-endian) | kind (1) | octets (length - 1) |
 //! ```
 //!
-//! Kind 0 is data: one datagram's payload. Kind 1 says, in 8 big-endian octets, how many datagrams are missing at
-//! this place. A stream of datagrams is not made reliable by this; a reader learns what it did not get.
+//! Kind 0 is data: one datagram's payload. Kind 1 says, in 8 big-endian octets, how many datagrams are missing by now,
+//! in all: the last such record holds, and the number falls when a datagram comes late. A stream of datagrams is not
+//! made reliable by this; a reader learns what it did not get.
 
 use std::fmt;
 
@@ -16,15 +17,15 @@ pub const PAYLOAD_LEN_MAX: usize = 65_535;
 
 const LENGTH_LEN: usize = 4;
 const DATA: u8 = 0;
-const LOST: u8 = 1;
+const MISSING: u8 = 1;
 
 /// One record of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// The payload of one datagram.
     Data(Bytes),
-    /// So many datagrams were sent by somebody and are missing here.
-    Lost(u64),
+    /// So many datagrams, in all, were sent to the group since the stream began and have not come.
+    Missing(u64),
 }
 
 /// The octets are no stream of records.
@@ -61,7 +62,7 @@ impl Record {
     pub fn encode(&self) -> Result<Bytes, RecordError> {
         let (kind, octets) = match self {
             Self::Data(payload) => (DATA, payload.clone()),
-            Self::Lost(count) => (LOST, Bytes::copy_from_slice(&count.to_be_bytes())),
+            Self::Missing(count) => (MISSING, Bytes::copy_from_slice(&count.to_be_bytes())),
         };
         let length = u32::try_from(octets.len() + 1).unwrap_or(u32::MAX);
         if octets.len() > PAYLOAD_LEN_MAX {
@@ -108,7 +109,7 @@ impl RecordDecoder {
         let mut record = self.buffer.split_to(length).freeze();
         match (record.get_u8(), <[u8; 8]>::try_from(&record[..])) {
             (DATA, _) => Ok(Some(Record::Data(record))),
-            (LOST, Ok(count)) => Ok(Some(Record::Lost(u64::from_be_bytes(count)))),
+            (MISSING, Ok(count)) => Ok(Some(Record::Missing(u64::from_be_bytes(count)))),
             (kind, _) => Err(RecordError::Kind(kind)),
         }
     }
@@ -131,7 +132,7 @@ mod tests {
         [
             Record::Data(Bytes::from_static(b"first")),
             Record::Data(Bytes::new()),
-            Record::Lost(7),
+            Record::Missing(7),
             Record::Data(Bytes::from(vec![0x5a; PAYLOAD_LEN_MAX])),
         ]
     }

@@ -1,6 +1,6 @@
 //! The daemon's end: HTTP requests become calls, answers become responses.
 
-use std::{convert::Infallible, io};
+use std::io;
 
 use axum::{
     Router,
@@ -18,7 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     ApiError, Call, ControlSocket, ErrorCode, ReceiveStream, Record, Reply, SendStream,
-    call::STREAM_RECORDS_MAX, record::RecordDecoder, view::Answer,
+    call::{Arriving, STREAM_RECORDS_MAX},
+    record::{RecordDecoder, RecordError},
+    view::Answer,
 };
 
 /// The most octets of a JSON request: a group's options are a tenth of it.
@@ -181,9 +183,8 @@ async fn receive(State(calls): Calls, Path(name): Path<String>) -> Response {
         Ok(group) => group,
         Err(error) => return refusal(&error),
     };
-    let (records, arriving) = mpsc::channel(STREAM_RECORDS_MAX);
-    let (accepted, answer) = Reply::new();
-    if calls.send(Call::Receive(ReceiveStream { group, records, accepted })).await.is_err() {
+    let (stream, arriving, answer) = ReceiveStream::new(group);
+    if calls.send(Call::Receive(stream)).await.is_err() {
         return refusal(&stopping());
     }
     match settle(answer.await) {
@@ -192,15 +193,11 @@ async fn receive(State(calls): Calls, Path(name): Path<String>) -> Response {
     }
 }
 
-fn encoded(arriving: mpsc::Receiver<Record>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+/// Frames what arrives. A payload that no record can hold came from no datagram: the stream breaks off there.
+fn encoded(arriving: Arriving) -> impl Stream<Item = Result<Bytes, RecordError>> {
     stream::unfold(arriving, |mut arriving| async {
-        loop {
-            // A payload that no record can hold came from no datagram; it counts as one that is missing.
-            match arriving.recv().await?.encode().or_else(|_| Record::Lost(1).encode()) {
-                Ok(octets) => return Some((Ok(octets), arriving)),
-                Err(_) => continue,
-            }
-        }
+        let record = arriving.next().await?;
+        Some((record.encode(), arriving))
     })
 }
 

@@ -382,25 +382,29 @@ async fn a_caller_that_vanishes_ends_its_streams() {
     let Some(Call::Receive(stream)) = calls.recv().await else { panic!() };
     stream.accepted.send(Ok(()));
     drop(receiving.await.unwrap().unwrap());
-    tokio::time::timeout(Duration::from_secs(5), stream.records.closed()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), stream.payloads.closed()).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_arrives_streams_to_the_caller_with_its_gaps() {
+async fn what_arrives_streams_to_the_caller_with_what_is_missing() {
     let Daemon { client, mut calls, _directory } = daemon();
     let sent = [
+        Record::Missing(3),
         Record::Data(Bytes::from_static(b"one")),
-        Record::Lost(3),
         Record::Data(Bytes::from(vec![7; 65_535])),
+        Record::Missing(2),
     ];
-    let records = sent.clone();
     tokio::spawn(async move {
         let Some(Call::Receive(stream)) = calls.recv().await else { panic!() };
         assert_eq!(stream.group, group());
+        stream.missing.send_replace(3);
         stream.accepted.send(Ok(()));
-        for record in records {
-            stream.records.send(record).await.unwrap();
+        stream.payloads.send(Bytes::from_static(b"one")).await.unwrap();
+        stream.payloads.send(Bytes::from(vec![7; 65_535])).await.unwrap();
+        while stream.payloads.capacity() < claviger_api::call::STREAM_RECORDS_MAX {
+            tokio::task::yield_now().await;
         }
+        stream.missing.send_replace(2);
     });
     let mut receiving = client.receive(&group()).await.unwrap();
     let mut received = Vec::new();

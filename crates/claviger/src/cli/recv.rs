@@ -10,8 +10,8 @@ use crate::cli::{
     value::{ServerAddress, duration},
 };
 
-/// Writes what a protected group receives to standard output, payload after payload, and counts gaps on standard
-/// error. Ends at SIGINT, or as --idle and --count say.
+/// Writes what a protected group receives to standard output, payload after payload, and counts on standard
+/// error what has not come. Ends at SIGINT, or as --idle and --count say.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct RecvArgs {
     /// Group, by name; #1234 or 0x4d2 is a number of four octets

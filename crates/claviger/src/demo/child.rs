@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use clap::Args;
-use claviger_api::{Call, ControlSocket, ReceiveStream, Record, Reply};
+use claviger_api::{Call, ControlSocket, ReceiveStream, Record};
 use claviger_net::{Clock, Interface, MulticastSocket, UdpOptions, UdpSocket};
 use claviger_sansio::Time;
 use tokio::sync::mpsc;
@@ -96,15 +96,13 @@ pub(crate) fn join(globals: &Globals, args: &MemberArgs) -> Outcome {
         let mut daemon = MemberDaemon::start(crate::member::MemberOptions { keep_keys: true, ..options })?;
         let api = tokio::spawn(claviger_api::serve(control, calls.clone()));
 
-        let (records, mut payloads) = mpsc::channel(claviger_api::call::STREAM_RECORDS_MAX);
-        let (accepted, _) = Reply::new();
-        let stream = ReceiveStream { group: args.join.group.clone(), records, accepted };
+        let (stream, mut arriving, _) = ReceiveStream::new(args.join.group.clone());
         if calls.send(Call::Receive(stream)).await.is_err() {
             return Ok(());
         }
         let clock = Clock::starting_at(Time::EPOCH);
         let record = async {
-            while let Some(record) = payloads.recv().await {
+            while let Some(record) = arriving.next().await {
                 if let Record::Data(payload) = record
                     && recorder.record(clock.now(), 0, &payload).is_err()
                 {
@@ -116,8 +114,11 @@ pub(crate) fn join(globals: &Globals, args: &MemberArgs) -> Outcome {
             outcome = daemon.run(&mut queue) => outcome,
             () = record => Ok(()),
         };
-        while let Ok(Record::Data(payload)) = payloads.try_recv() {
-            recorder.record(clock.now(), 0, &payload)?;
+        arriving.close();
+        while let Some(record) = arriving.next().await {
+            if let Record::Data(payload) = record {
+                recorder.record(clock.now(), 0, &payload)?;
+            }
         }
         recorder.drops(daemon.kernel_drops())?;
         if let Some(held) = daemon.ledger() {

@@ -378,7 +378,7 @@ impl MemberDaemon {
             Some(Plane::Udp(plane)) => {
                 let taken = plane.take(now, subscription, &places, source, destination, &packet.octets)?;
                 if let Some(delivery) = taken {
-                    self.receivers.deliver(delivery, &self.drops);
+                    self.receivers.deliver(&delivery, &self.drops);
                 }
                 Ok(())
             }

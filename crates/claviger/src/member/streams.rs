@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use claviger_api::{ReceiveStream, Record, Reply, SendStream, SendSummary};
-use tokio::sync::mpsc;
+use claviger_api::{ReceiveStream, Reply, SendStream, SendSummary};
+use tokio::sync::{mpsc, watch};
 
-use super::gaps::{Gaps, Origin};
+use super::gaps::{Gaps, Noted, Origin};
 use crate::drops::Drops;
 
 /// Payloads that wait for the loop: the streams behind them wait.
@@ -22,40 +22,50 @@ pub(super) struct Delivery {
 #[derive(Default)]
 pub(super) struct Receivers {
     streams: Vec<Receiver>,
+    gaps: Gaps,
 }
 
 struct Receiver {
-    records: mpsc::Sender<Record>,
-    gaps: Gaps,
-    /// Payloads that found the stream full.
-    overrun: u64,
+    payloads: mpsc::Sender<Bytes>,
+    missing: watch::Sender<u64>,
+    /// What had come when the stream began.
+    before: Gaps,
 }
 
 impl Receivers {
     pub(super) fn add(&mut self, stream: ReceiveStream) {
-        self.streams.push(Receiver { records: stream.records, gaps: Gaps::default(), overrun: 0 });
-        stream.accepted.send(Ok(()));
+        let ReceiveStream { group: _, payloads, missing, accepted } = stream;
+        self.streams.push(Receiver { payloads, missing, before: self.gaps.clone() });
+        accepted.send(Ok(()));
     }
 
-    /// Hands a payload to every stream. A stream that is too slow loses payloads and is told how many.
-    pub(super) fn deliver(&mut self, delivery: Delivery, drops: &Drops) {
-        self.streams.retain_mut(|receiver| {
-            let lost = receiver.overrun + receiver.gaps.note(&delivery.origin);
-            if lost > 0 && receiver.records.try_send(Record::Lost(lost)).is_ok() {
-                receiver.overrun = 0;
-            } else {
-                receiver.overrun = lost;
+    /// Hands a payload to every stream. What finds a stream full is missing there.
+    pub(super) fn deliver(&mut self, delivery: &Delivery, drops: &Drops) {
+        let noted = self.gaps.note(&delivery.origin);
+        self.streams.retain_mut(|receiver| receiver.take(delivery, noted, drops));
+    }
+}
+
+impl Receiver {
+    /// Takes a payload; says whether more are wanted.
+    fn take(&mut self, delivery: &Delivery, noted: Noted, drops: &Drops) -> bool {
+        match noted {
+            Noted::Skipped(count) => self.missing.send_modify(|missing| *missing += count),
+            // What was late already when the stream began is not counted here.
+            Noted::Late if !self.before.is_behind(&delivery.origin) => {
+                self.missing.send_modify(|missing| *missing = missing.saturating_sub(1));
             }
-            match receiver.records.try_send(Record::Data(delivery.payload.clone())) {
-                Ok(()) => true,
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    receiver.overrun += 1;
-                    drops.count("receiver_too_slow");
-                    true
-                }
-                Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Noted::Late | Noted::Next => {}
+        }
+        match self.payloads.try_send(delivery.payload.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.missing.send_modify(|missing| *missing += 1);
+                drops.count("receiver_too_slow");
+                true
             }
-        });
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
     }
 }
 
@@ -126,5 +136,97 @@ impl Senders {
         if let Some((summary, _)) = self.open.get_mut(&piece.stream) {
             summary.failed += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_api::{Record, call::STREAM_RECORDS_MAX};
+    use claviger_crypto::{Random, SeededRandom};
+    use claviger_esp::{SenderId, SenderKey};
+
+    use super::*;
+
+    fn delivery(sequence: u32) -> Delivery {
+        let sender = SenderKey::Id(SenderId::new(16, 1).unwrap());
+        let payload = Bytes::copy_from_slice(&sequence.to_be_bytes());
+        Delivery { origin: Origin { spi: 1, sender, sequence }, payload }
+    }
+
+    fn deliver(receivers: &mut Receivers, sequences: impl IntoIterator<Item = u32>) {
+        for sequence in sequences {
+            receivers.deliver(&delivery(sequence), &Drops::default());
+        }
+    }
+
+    fn receive(receivers: &mut Receivers) -> claviger_api::Arriving {
+        let (stream, arriving, _) = ReceiveStream::new("g".parse().unwrap());
+        receivers.add(stream);
+        arriving
+    }
+
+    /// Ends the streams, and returns how many payloads a stream brought and how many it says are missing.
+    async fn result(receivers: Receivers, mut arriving: claviger_api::Arriving) -> (usize, u64) {
+        drop(receivers);
+        let (mut payloads, mut missing) = (0, 0);
+        while let Some(record) = arriving.next().await {
+            match record {
+                Record::Data(_) => payloads += 1,
+                Record::Missing(count) => missing = count,
+            }
+        }
+        (payloads, missing)
+    }
+
+    /// Lets each of the numbers, which are sent in order, overtake others by up to `reach`.
+    fn reordered(numbers: impl Iterator<Item = u32>, reach: u64, seed: u64) -> Vec<u32> {
+        let mut random = SeededRandom::new(seed);
+        let mut delay = || {
+            let mut octets = [0; 8];
+            (&mut random as &mut dyn Random).fill(&mut octets);
+            u64::from_be_bytes(octets) % reach
+        };
+        let mut arrivals: Vec<_> = numbers.map(|number| (u64::from(number) + delay(), number)).collect();
+        arrivals.sort_unstable();
+        arrivals.into_iter().map(|(_, number)| number).collect()
+    }
+
+    #[tokio::test]
+    async fn what_comes_out_of_order_is_not_missing() {
+        for seed in 0..50 {
+            let mut receivers = Receivers::default();
+            let arriving = receive(&mut receivers);
+            deliver(&mut receivers, std::iter::once(1).chain(reordered(2..=200, 60, seed)));
+            assert_eq!(result(receivers, arriving).await, (200, 0), "seed {seed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_never_comes_is_missing_in_any_order() {
+        for seed in 0..50 {
+            let mut receivers = Receivers::default();
+            let arriving = receive(&mut receivers);
+            let sent = reordered((2..=200).filter(|number| number % 10 != 0), 60, seed);
+            deliver(&mut receivers, std::iter::once(1).chain(sent).chain([201]));
+            assert_eq!(result(receivers, arriving).await, (181, 20), "seed {seed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_answers_for_what_came_since_it_began() {
+        let mut receivers = Receivers::default();
+        deliver(&mut receivers, [1, 5]);
+        let arriving = receive(&mut receivers);
+        // 3 was late before anybody listened, 6 is late since then, and 8 never comes.
+        deliver(&mut receivers, [3, 7, 6, 9]);
+        assert_eq!(result(receivers, arriving).await, (4, 1));
+    }
+
+    #[tokio::test]
+    async fn what_finds_a_stream_full_is_missing_even_if_nothing_follows() {
+        let mut receivers = Receivers::default();
+        let arriving = receive(&mut receivers);
+        deliver(&mut receivers, 1..=STREAM_RECORDS_MAX as u32 + 3);
+        assert_eq!(result(receivers, arriving).await, (STREAM_RECORDS_MAX, 3));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use claviger_api::{Call, Client, ReceiveStream, Record, Reply};
+use claviger_api::{Call, Client, ReceiveStream, Record};
 use claviger_group::Role;
-use tokio::{io::AsyncWriteExt, sync::mpsc};
+use tokio::{io::AsyncWriteExt, sync::mpsc, time::Instant};
 
 use crate::{
     cli::{Globals, recv::RecvArgs},
@@ -37,7 +37,10 @@ pub(crate) fn run(globals: &Globals, args: &RecvArgs) -> Outcome {
         }),
         None => start::block_on(through_daemon(globals, args, &mut output)),
     };
-    eprintln!("received {} octets in {} datagrams, {} missing", output.octets, output.datagrams, output.lost);
+    eprintln!(
+        "received {} octets in {} datagrams, {} missing",
+        output.octets, output.datagrams, output.missing
+    );
     outcome
 }
 
@@ -68,13 +71,11 @@ async fn through_daemon(globals: &Globals, args: &RecvArgs, output: &mut Output)
 }
 
 async fn through_calls(args: &RecvArgs, calls: mpsc::Sender<Call>, output: &mut Output) -> Outcome {
-    let (records, mut receiver) = mpsc::channel(claviger_api::call::STREAM_RECORDS_MAX);
-    let (accepted, answer) = Reply::new();
     let stopped = || Failure::new(Exit::Failed, "the member stopped");
-    let stream = ReceiveStream { group: args.group.clone(), records, accepted };
+    let (stream, mut arriving, answer) = ReceiveStream::new(args.group.clone());
     calls.send(Call::Receive(stream)).await.map_err(|_| stopped())?;
     answer.await.map_err(|_| stopped())??;
-    while let Some(record) = idle(args.idle, receiver.recv()).await {
+    while let Some(record) = idle(args.idle, arriving.next()).await {
         let record = record.ok_or_else(stopped)?;
         if !output.take(record).await? {
             break;
@@ -91,13 +92,19 @@ async fn idle<T>(limit: Option<Duration>, something: impl Future<Output = T>) ->
     }
 }
 
+/// What is missing is told on the way only when it has been missing for so long: datagrams overtake each other.
+const MISSING_PAUSE: Duration = Duration::from_secs(1);
+
 /// Standard output, and the count.
 struct Output {
     stdout: tokio::io::Stdout,
     count: Option<u64>,
     datagrams: u64,
     octets: u64,
-    lost: u64,
+    missing: u64,
+    /// How many were told to be missing, and since when there are more.
+    told: u64,
+    untold_since: Option<Instant>,
 }
 
 impl Output {
@@ -107,16 +114,21 @@ impl Output {
             count: args.count.map(Into::into),
             datagrams: 0,
             octets: 0,
-            lost: 0,
+            missing: 0,
+            told: 0,
+            untold_since: None,
         }
     }
 
     /// Writes a payload; says whether more are wanted.
     async fn take(&mut self, record: Record) -> Outcome<bool> {
         match record {
-            Record::Lost(lost) => {
-                self.lost += lost;
-                eprintln!("{lost} datagrams missing");
+            Record::Missing(missing) => {
+                self.missing = missing;
+                self.untold_since = match missing > self.told {
+                    true => self.untold_since.or_else(|| Some(Instant::now())),
+                    false => None,
+                };
             }
             Record::Data(payload) => {
                 self.stdout.write_all(&payload).await?;
@@ -124,6 +136,11 @@ impl Output {
                 self.datagrams += 1;
                 self.octets += payload.len() as u64;
             }
+        }
+        if self.untold_since.is_some_and(|since| since.elapsed() >= MISSING_PAUSE) {
+            self.untold_since = None;
+            self.told = self.missing;
+            eprintln!("{} datagrams missing so far", self.missing);
         }
         Ok(self.count.is_none_or(|count| self.datagrams < count))
     }

@@ -1,4 +1,4 @@
-//! Writes the seeds in `corpus/`: `cargo run --example seeds [FOLDER_OF_CAPTURES]`, in this directory.
+//! Writes the seeds in `corpus/`: `cargo run --example seeds [FOLDER_OF_CAPTURES]`, in this folder.
 //!
 //! Of each format one sound example or a few, small: the fuzzer finds the rest. Packets of other implementations come
 //! from captures, whose folder is an argument; without it their seeds stay as they are.
@@ -8,9 +8,11 @@ use std::{fs, path::Path};
 use claviger_crypto::{
     SeededRandom,
     hash_tree::{NODE_LEN, Node},
+    provider,
     sign::KeyAlgorithm,
 };
 use claviger_fuzz::{group, hip, isakmp, script::piece};
+use claviger_gcks::{Gcks, GcksConfig};
 use claviger_gdoi::{
     Gap, KeyDownload, SaPayload,
     iana::{NotifyType, PayloadType, kek::MANAGEMENT_LKH_32},
@@ -19,7 +21,7 @@ use claviger_gdoi::{
         Delete, Lkh32, Notification, batch_signature::BatchSignature, delete, identification, public_key,
     },
 };
-use claviger_group::{PushAuthentication, Role};
+use claviger_group::{GroupPolicy, PushAuthentication, Role};
 use claviger_hip::{
     iana::{CertType, ChannelStatus, EspSuite, LocatorType, ParameterType, RegFailure},
     wire::{
@@ -29,6 +31,7 @@ use claviger_hip::{
 };
 use claviger_identity::HostIdentity;
 use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, TreeConfig};
+use claviger_sansio::durable::Change;
 use claviger_testkit::pcap;
 use claviger_wire::{Encode, Writer};
 
@@ -326,6 +329,28 @@ fn push_of_delete() -> Vec<u8> {
     [piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 7]), piece(PayloadType::DELETE.0, &deletes)].concat()
 }
 
+/// The records of a group on whose list one host stands.
+fn stored_group() -> Vec<u8> {
+    let config = GcksConfig {
+        hip: hip::config(),
+        provider: provider(),
+        gdoi_port: 848,
+        push_source_v4: None,
+        push_source_v6: None,
+    };
+    let mut gcks = Gcks::new(config, Box::new(SeededRandom::new(1)), group::NOW).expect("it is usable");
+    let policy = GroupPolicy::new(group::tek().channel);
+    gcks.add_group(group::NOW, group::id(), policy).expect("the policy is coherent");
+    gcks.allow(group::NOW, &group::id(), hip::peer_hit(), Role::Both).expect("the group exists");
+    let records = gcks.take_changes(group::NOW).into_iter().map(|change| {
+        let Change::Put { table, key, value } = change else { panic!("nothing was stored before") };
+        let number = Gcks::TABLES.iter().position(|known| known.name() == table.name());
+        let number = number.expect("it is one of the tables") as u8;
+        [piece(number, &key.scope), piece(0, &key.item), piece(0, value.expose())].concat()
+    });
+    records.collect::<Vec<_>>().concat()
+}
+
 /// Key server and member as wholes: a registration, a pull, and what follows.
 fn cores() {
     const SIGNED: u8 = 1;
@@ -338,6 +363,7 @@ fn cores() {
     seed("gcks", "refused", &[&[0][..], &registers, &pulls].concat());
     seed("gcks", "joins", &[&[1][..], &registers, &pulls].concat());
     seed("gcks", "joins-and-leaves", &[&[1][..], &registers, &pulls, &closes].concat());
+    seed("gcks_restore", "group-with-a-host", &stored_group());
 
     let registered = [piece(SIGNED, &[]), piece(SIGNED, &made_up(&[encrypted(), response()]))].concat();
     let pulled = [piece(PULL, &message_2()), piece(PULL, &message_4())].concat();

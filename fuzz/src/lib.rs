@@ -11,9 +11,11 @@
 //! | [`group`] | one group: its policy, keys and addresses |
 //! | [`hip`] | a HIP host with real keys and no manners |
 //! | [`isakmp`] | the other side of a GROUPKEY-PULL; a key server that pushes |
+//! | [`targets`] | what is fuzzed |
 
 pub mod claim;
 pub mod group;
 pub mod hip;
 pub mod isakmp;
 pub mod script;
+pub mod targets;

@@ -1,6 +1,5 @@
 //! What a receiver of a batch takes from a sender that proved to be the group's and is hostile all the same: repairs,
 //! announcements, directories and datagrams in any order.
-#![no_main]
 
 use std::time::Duration;
 
@@ -10,14 +9,15 @@ use claviger_delivery::{
     seal::Authentic,
     wire::{Announcement, Directory, Repair},
 };
-use claviger_fuzz::{claim, script::pieces};
 use claviger_sansio::Time;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{claim, script::pieces};
 
 const ID: BatchId = BatchId { spi: [0; 16], first_sequence: 0 };
 const BUFFER: usize = 1 << 20;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let (mut now, random) = (Time::from_secs(1), &mut SeededRandom::new(1));
     let config = ReceiverConfig { buffer_octets_max: BUFFER, ..ReceiverConfig::default() };
     let mut receiver = Receiver::new(config, ID, now).with_labels([1, 2]);
@@ -49,4 +49,4 @@ fuzz_target!(|input: &[u8]| {
         }
         while receiver.poll_report().is_some() || receiver.poll_event().is_some() {}
     }
-});
+}

@@ -1,22 +1,21 @@
 //! The whole member, opposite a key server with real keys and no manners. Time passes by the high bits of a piece's
 //! kind.
-#![no_main]
 
 use std::time::Duration;
 
 use claviger_crypto::{SeededRandom, provider};
-use claviger_fuzz::{
-    group::{self, NOW},
-    hip::{self, Parameters},
-    isakmp::{self, Exchange},
-    script,
-};
 use claviger_gdoi::iana::ExchangeType;
 use claviger_group::Role;
 use claviger_hip::iana::PacketType;
 use claviger_member::{Member, MemberConfig, PlaneKind};
 use claviger_sansio::{Carriage, RetransmitPolicy};
-use libfuzzer_sys::fuzz_target;
+
+use crate::{
+    group::{self, NOW},
+    hip::{self, Parameters},
+    isakmp::{self, Exchange},
+    script,
+};
 
 const DATAGRAMS_MAX: usize = 12;
 
@@ -36,7 +35,8 @@ fn config() -> MemberConfig {
     }
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let mut now = NOW;
     let random = Box::new(SeededRandom::new(1));
     let mut member = Member::new(config(), random, NOW).expect("the configuration is usable");
@@ -83,4 +83,4 @@ fuzz_target!(|input: &[u8]| {
         }
         while member.poll_event().is_some() {}
     }
-});
+}

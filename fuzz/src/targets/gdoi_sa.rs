@@ -1,10 +1,9 @@
 //! An SA payload with all that stands inside it.
-#![no_main]
 
-use claviger_fuzz::{claim, group};
 use claviger_gdoi::{Dialect, Extensions, SaPayload, rules::Exchange};
 use claviger_wire::Writer;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{claim, group};
 
 fn encode(exchange: Exchange, sa: &SaPayload) -> Vec<u8> {
     let mut w = Writer::new();
@@ -12,7 +11,8 @@ fn encode(exchange: Exchange, sa: &SaPayload) -> Vec<u8> {
     w.into_octets()
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     for exchange in [Exchange::Pull, Exchange::Push] {
         let decode = |octets: &[u8]| SaPayload::decode(octets, exchange, Dialect::RFC);
         let Ok(sa) = decode(input) else { continue };
@@ -25,4 +25,4 @@ fuzz_target!(|input: &[u8]| {
             let _ = tek.to_tek(&group::tek().keys);
         }
     }
-});
+}

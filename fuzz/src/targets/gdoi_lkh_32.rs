@@ -1,14 +1,13 @@
 //! The keys of a tree with 32-bit node ids: their codecs, and a member that gathers made-up updates.
-#![no_main]
 
 use claviger_crypto::cipher::CipherAlgorithm;
-use claviger_fuzz::{claim, group, script};
 use claviger_gdoi::{
     lkh_32::{KeyPath, NodeId, Wrap, pack},
     wire::lkh_32::{PathArray, Under, Update},
 };
 use claviger_wire::Writer;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{claim, group, script};
 
 const CIPHER: CipherAlgorithm = CipherAlgorithm::Aes128Cbc;
 
@@ -44,7 +43,8 @@ fn repack(update: &Update) {
     }
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     if let Ok(path) = PathArray::decode(input) {
         let encode =
             |path: &PathArray| written(|w| path.encode(w).expect("a path that was read can be written"));
@@ -87,4 +87,4 @@ fuzz_target!(|input: &[u8]| {
             assert!(path.gather(&update, CIPHER).is_err(), "the root is no newer");
         }
     }
-});
+}

@@ -1,15 +1,14 @@
 //! A KD payload: keys, LKH arrays, sender ids; and a member that applies the arrays.
-#![no_main]
 
 use claviger_crypto::{cipher::CipherAlgorithm, provider};
-use claviger_fuzz::{claim, group};
 use claviger_gdoi::{
     KeyDownload,
     lkh::{self, KeyArray},
     rules::{self, Exchange},
 };
 use claviger_wire::Writer;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{claim, group};
 
 const CIPHER: CipherAlgorithm = CipherAlgorithm::Aes128Cbc;
 
@@ -19,7 +18,8 @@ fn encode(kd: &KeyDownload) -> Vec<u8> {
     w.into_octets()
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let Ok(kd) = KeyDownload::decode(input) else { return };
     claim::survives(&kd, encode, KeyDownload::decode);
     for exchange in [Exchange::Pull, Exchange::Push] {
@@ -35,4 +35,4 @@ fuzz_target!(|input: &[u8]| {
         held.commit(staged);
         assert_eq!(held.root().1, &root);
     }
-});
+}

@@ -1,12 +1,11 @@
 //! Reports of receivers to the sender of a batch.
-#![no_main]
 
 use claviger_delivery::{
     Batch, BatchId, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, wire::Report,
 };
-use claviger_fuzz::{claim, script::pieces};
 use claviger_sansio::Time;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{claim, script::pieces};
 
 const ID: BatchId = BatchId { spi: [0; 16], first_sequence: 0 };
 const DATAGRAMS: u16 = 20;
@@ -33,7 +32,8 @@ fn drain(
     now
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let unsealed = &mut |payloads| payloads;
     let config = SenderConfig { block_datagrams: 7, rounds: 3, ..SenderConfig::default() };
     let datagrams = (0..DATAGRAMS).map(|index| vec![index as u8; 20]).collect();
@@ -54,4 +54,4 @@ fuzz_target!(|input: &[u8]| {
     let traffic = sender.traffic();
     let most = u64::from(DATAGRAMS) * 2 * u64::from(config.rounds);
     assert!(traffic.repairs <= most, "{traffic:?}");
-});
+}

@@ -1,16 +1,9 @@
 //! The whole key server with one closed group, opposite a host with real keys and no manners. What it stores must
 //! always restore, and a host that is not allowed must get nothing. Time passes by the high bits of a piece's kind.
-#![no_main]
 
 use std::{collections::BTreeMap, time::Duration};
 
 use claviger_crypto::{SecretBytes, SeededRandom, provider, sign::KeyAlgorithm};
-use claviger_fuzz::{
-    group::{self, NOW},
-    hip::{self, Parameters},
-    isakmp::{self, Exchange},
-    script,
-};
 use claviger_gcks::{Gcks, GcksConfig, Record};
 use claviger_gdoi::iana::ExchangeType;
 use claviger_group::{GroupPolicy, Role};
@@ -19,7 +12,13 @@ use claviger_sansio::{
     Carriage, Time,
     durable::{Change, Receipt, RecordKey, Table},
 };
-use libfuzzer_sys::fuzz_target;
+
+use crate::{
+    group::{self, NOW},
+    hip::{self, Parameters},
+    isakmp::{self, Exchange},
+    script,
+};
 
 const DATAGRAMS_MAX: usize = 12;
 
@@ -59,7 +58,8 @@ fn commit(gcks: &mut Gcks, now: Time, store: &mut Store) -> Vec<(Carriage, Vec<u
     std::iter::from_fn(|| gcks.poll_transmit()).map(|sent| (sent.carriage, sent.payload)).collect()
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let Some((&[flags], script)) = input.split_first_chunk() else { return };
     let is_allowed = flags & 1 == 1;
     let mut now = NOW;
@@ -119,4 +119,4 @@ fuzz_target!(|input: &[u8]| {
     let restored = again.group(now, &group::id()).expect("the group is stored");
     assert_eq!((restored.members, restored.senders), (view.members, view.senders));
     assert_eq!((restored.kek_spi, restored.sequence), (view.kek_spi, view.sequence));
-});
+}

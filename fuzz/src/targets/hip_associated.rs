@@ -1,16 +1,15 @@
 //! An established association: UPDATE, CLOSE, CLOSE_ACK and NOTIFY of made-up parameters, with keys and without.
-#![no_main]
 
 use std::sync::LazyLock;
 
 use claviger_crypto::SecretBytes;
-use claviger_fuzz::{
+use claviger_hip::{Event, RegistrationAnswer, iana::PacketType, keys::Keymat};
+
+use crate::{
     group::NOW,
     hip::{self, Parameters},
     script,
 };
-use claviger_hip::{Event, RegistrationAnswer, iana::PacketType, keys::Keymat};
-use libfuzzer_sys::fuzz_target;
 
 const DATAGRAMS_MAX: usize = 8;
 const PACKETS: [PacketType; 8] = [
@@ -33,7 +32,8 @@ static ASSOCIATION: LazyLock<(SecretBytes, Keymat)> = LazyLock::new(|| {
     (host.snapshot(&hip::peer_hit()).expect("the association exists"), keymat)
 });
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let (snapshot, keymat) = &*ASSOCIATION;
     let mut host = hip::host();
     host.restore(NOW, snapshot.expose()).expect("what is stored is restored");
@@ -72,4 +72,4 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(again, Ok(hip::peer_hit()));
         }
     }
-});
+}

@@ -1,15 +1,8 @@
 //! What members report of a delivery, at the key server's GDOI endpoint: made-up messages, and made-up payloads behind a
 //! genuine HASH.
-#![no_main]
 
 use claviger_crypto::{SeededRandom, provider};
 use claviger_delivery::wire::Report;
-use claviger_fuzz::{
-    claim,
-    group::{self, NOW},
-    isakmp::{self, Exchange},
-    script,
-};
 use claviger_gdoi::{
     Server,
     iana::{ExchangeType, PayloadType},
@@ -17,11 +10,18 @@ use claviger_gdoi::{
     server::Event,
 };
 use claviger_wire::Encode;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{
+    claim,
+    group::{self, NOW},
+    isakmp::{self, Exchange},
+    script,
+};
 
 const MESSAGES_MAX: usize = 16;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let mut server = Server::new(provider(), Box::new(SeededRandom::new(2)));
     server.add_registration(NOW, group::registration()).expect("it is the first");
     for ((kind, piece), message_id) in script::pieces(input).take(MESSAGES_MAX).zip(1..) {
@@ -43,4 +43,4 @@ fuzz_target!(|input: &[u8]| {
         let again = server.handle_datagram(NOW, isakmp::datagram(&datagram, true));
         assert!(again.is_err() && server.poll_event().is_none(), "once and never again");
     }
-});
+}

@@ -1,5 +1,4 @@
 //! The control interface: records in a stream that arrives in pieces, and JSON bodies.
-#![no_main]
 
 use std::net::IpAddr;
 
@@ -8,9 +7,9 @@ use claviger_api::{
     record::{Record, RecordDecoder},
     view::{GroupAdd, MemberAllow, RekeyOrder},
 };
-use claviger_fuzz::claim;
-use libfuzzer_sys::fuzz_target;
 use serde_json::{from_slice, to_vec};
+
+use crate::claim;
 
 /// Reads every record of a stream that arrives `step` octets at a time.
 fn records(stream: &[u8], step: usize) -> (Vec<Record>, bool) {
@@ -30,7 +29,8 @@ fn records(stream: &[u8], step: usize) -> (Vec<Record>, bool) {
     (records, is_whole)
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     if let Some((step, stream)) = input.split_first() {
         let whole = records(stream, usize::MAX);
         assert_eq!(records(stream, usize::from(*step).max(1)), whole, "how it is cut does not matter");
@@ -55,4 +55,4 @@ fuzz_target!(|input: &[u8]| {
     }
     let _ = from_slice::<MemberAllow>(input);
     let _ = from_slice::<RekeyOrder>(input);
-});
+}

@@ -1,19 +1,19 @@
 //! The member's GDOI endpoint in a pull, opposite a key server with the real keys and no manners.
-#![no_main]
 
 use claviger_crypto::{SeededRandom, provider};
-use claviger_fuzz::{
+use claviger_gdoi::{Member, iana::ExchangeType, member::Event};
+use claviger_sansio::RetransmitPolicy;
+
+use crate::{
     group::{self, NOW},
     isakmp::{self, Exchange},
     script,
 };
-use claviger_gdoi::{Member, iana::ExchangeType, member::Event};
-use claviger_sansio::RetransmitPolicy;
-use libfuzzer_sys::fuzz_target;
 
 const MESSAGES_MAX: usize = 16;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let mut member = Member::new(provider(), Box::new(SeededRandom::new(1)), RetransmitPolicy::default());
     member.add_registration(NOW, group::registration()).expect("it is the first");
     let pulled = member.pull(NOW, &group::COOKIES, group::server_address(), group::id(), Some(2));
@@ -50,4 +50,4 @@ fuzz_target!(|input: &[u8]| {
             }
         }
     }
-});
+}

@@ -1,14 +1,14 @@
 //! A member's rekey SA, fed with datagrams and with genuinely signed messages of made-up payloads.
-#![no_main]
 
 use claviger_crypto::provider;
-use claviger_fuzz::{group, isakmp};
 use claviger_gdoi::push::RekeySa;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{group, isakmp};
 
 const LAST_SEQUENCE: u32 = 5;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let signing_key = group::SIGNER.public().clone();
     let kind = signing_key.algorithm();
     let sa = RekeySa::new(provider(), group::kek(), signing_key, kind, LAST_SEQUENCE);
@@ -21,4 +21,4 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(rekey.gap(), rekey.sequence() - LAST_SEQUENCE - 1);
     sa.commit(&rekey);
     assert!(sa.open(&datagram).is_err(), "and never again");
-});
+}

@@ -1,22 +1,22 @@
 //! The key server's GDOI endpoint under one registration, opposite a member with the real keys and no manners.
-#![no_main]
 
 use claviger_crypto::{SeededRandom, provider};
-use claviger_fuzz::{
-    group::{self, NOW},
-    isakmp::{self, Exchange},
-    script,
-};
 use claviger_gdoi::{
     Server,
     iana::{ExchangeType, NotifyType},
     server::Event,
 };
-use libfuzzer_sys::fuzz_target;
+
+use crate::{
+    group::{self, NOW},
+    isakmp::{self, Exchange},
+    script,
+};
 
 const MESSAGES_MAX: usize = 16;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let mut server = Server::new(provider(), Box::new(SeededRandom::new(2)));
     server.add_registration(NOW, group::registration()).expect("it is the first");
     let mut exchange = Exchange::new(1);
@@ -52,4 +52,4 @@ fuzz_target!(|input: &[u8]| {
             }
         }
     }
-});
+}

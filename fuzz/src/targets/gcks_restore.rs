@@ -1,15 +1,15 @@
 //! Stored records, as a damaged or foreign store might give them back.
-#![no_main]
 
 use claviger_crypto::{SecretBytes, SeededRandom, provider};
-use claviger_fuzz::{group::NOW, hip, script};
 use claviger_gcks::{Gcks, GcksConfig, Record};
 use claviger_sansio::durable::RecordKey;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{group::NOW, hip, script};
 
 const RECORDS_MAX: usize = 64;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     // A record in the input: its table, and three pieces: scope, item, value.
     let pieces: Vec<(u8, &[u8])> = script::pieces(input).take(3 * RECORDS_MAX).collect();
     let records: Vec<Record> = pieces
@@ -34,4 +34,4 @@ fuzz_target!(|input: &[u8]| {
         let _ = gcks.groups(NOW);
         let _ = gcks.take_changes(NOW);
     }
-});
+}

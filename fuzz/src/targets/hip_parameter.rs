@@ -1,8 +1,6 @@
 //! Every HIP parameter, from contents that the fuzzer makes up.
-#![no_main]
 
 use claviger_crypto::{hash::HashAlgorithm, provider};
-use claviger_fuzz::claim;
 use claviger_hip::{
     iana::CipherId,
     keys::EncryptionKey,
@@ -15,7 +13,8 @@ use claviger_hip::{
     },
 };
 use claviger_identity::{Hit, HostId};
-use libfuzzer_sys::fuzz_target;
+
+use crate::claim;
 
 type Check = fn(&[u8]);
 
@@ -97,8 +96,9 @@ fn mcast_channel(contents: &[u8]) {
     let _ = McastChannel::check_all(&[channel.clone(), channel]);
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     if let Some((choice, contents)) = input.split_first() {
         CHECKS[usize::from(*choice) % CHECKS.len()](contents);
     }
-});
+}

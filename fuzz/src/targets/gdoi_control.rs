@@ -1,18 +1,18 @@
 //! A member's rekey SA, fed with made-up messages of a delivery: proofs that the key server did not make, and genuine
 //! ones of made-up payloads, whose bodies the decoders of the delivery read.
-#![no_main]
 
 use claviger_crypto::provider;
 use claviger_delivery::wire::{Announcement, Directory, Repair};
-use claviger_fuzz::{claim, group, isakmp, script};
 use claviger_gdoi::{iana::PayloadType, push::RekeySa};
 use claviger_group::PushAuthentication;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{claim, group, isakmp, script};
 
 /// What a made-up SIG payload may have at most: index, count, 16 nodes and a signature are less.
 const SIG_LEN_MAX: usize = 1024;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let signing_key = group::SIGNER.public().clone();
     let kind = signing_key.algorithm();
     let sa = RekeySa::new(provider(), group::kek(), signing_key, kind, 0);
@@ -35,4 +35,4 @@ fuzz_target!(|input: &[u8]| {
     claim::codec::<Announcement>(&control);
     claim::codec::<Directory>(&control);
     claim::codec::<Repair>(&control);
-});
+}

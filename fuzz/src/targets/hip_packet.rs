@@ -1,5 +1,4 @@
 //! A HIP packet: header, order and rules of its parameters, checksum, and what MAC and signature cover.
-#![no_main]
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,12 +6,12 @@ use claviger_hip::{
     rules,
     wire::{Packet, checksum},
 };
-use libfuzzer_sys::fuzz_target;
 
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 const DESTINATION: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let Ok(packet) = Packet::parse(input) else { return };
     let _ = rules::check(&packet);
 
@@ -28,4 +27,4 @@ fuzz_target!(|input: &[u8]| {
     let summed = Packet::parse(&octets).expect("a checksum changes nothing else");
     assert!(summed.verify_checksum(SOURCE, DESTINATION));
     assert_eq!(summed.parameters().iter().count(), packet.parameters().iter().count());
-});
+}

@@ -1,5 +1,4 @@
 //! A stored key tree: its header and nodes. A tree that is accepted goes on as a sound one.
-#![no_main]
 
 use claviger_crypto::{SecretBytes, SeededRandom};
 use claviger_keytree::{
@@ -7,7 +6,6 @@ use claviger_keytree::{
     lkh_id::LkhIds,
     place::{Place, Places},
 };
-use libfuzzer_sys::fuzz_target;
 
 /// A node in the input: level, index, handle.
 const NODE_LEN: usize = 9;
@@ -21,7 +19,8 @@ fn node(octets: &[u8], header: &Header) -> Option<(NodeId, NodeKey)> {
     Some((id, NodeKey::new(Handle::from_u32(u32::from_be_bytes([h0, h1, h2, h3])), key)?))
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let Some((header, nodes)) = input.split_at_checked(Header::LEN) else { return };
     let Ok(header) = Header::from_octets(header) else { return };
     assert_eq!(header.to_octets(), input[..Header::LEN]);
@@ -46,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(mut places) = Places::restore(&tree, []) {
         let _ = places.bind(Place::new(1), 1);
     }
-});
+}
 
 /// Makes a tree anew from what it would have stored.
 fn restored(tree: &KeyTree) -> KeyTree {

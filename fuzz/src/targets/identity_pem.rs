@@ -1,10 +1,9 @@
 //! A host identity's file.
-#![no_main]
 
 use claviger_identity::{HostIdentity, pem};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     if let Ok(pkcs8) = pem::decode(input) {
         let again = pem::decode(pem::encode(&pkcs8).expose()).expect("what is written is read");
         assert_eq!(again, pkcs8);
@@ -13,4 +12,4 @@ fuzz_target!(|input: &[u8]| {
         let again = HostIdentity::from_pem(identity.to_pem().expose()).expect("what is written is read");
         assert_eq!(again.hit(), identity.hit());
     }
-});
+}

@@ -1,5 +1,4 @@
 //! A receiving data plane, fed with packets and with genuinely sealed ones of made-up content; and what unwraps it.
-#![no_main]
 
 use std::net::IpAddr;
 
@@ -8,9 +7,9 @@ use claviger_esp::{
     Error, Plane, PlaneConfig,
     packet::{IpHeader, Mode, UdpDatagram, unwrap_bare},
 };
-use claviger_fuzz::group::{self, NOW};
 use claviger_group::Role;
-use libfuzzer_sys::fuzz_target;
+
+use crate::group::{self, NOW};
 
 /// An ESP packet of sender 7 and number `sequence`, whatever its plaintext is.
 fn seal(sequence: u32, plaintext: &[u8]) -> Vec<u8> {
@@ -25,7 +24,8 @@ fn seal(sequence: u32, plaintext: &[u8]) -> Vec<u8> {
     [&header[..], &iv, &body, &tag].concat()
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let source = IpAddr::from([192, 0, 2, 1]);
     let random = Box::new(claviger_crypto::SeededRandom::new(3));
     let mut plane = Plane::new(provider(), PlaneConfig::new(Role::Receiver, 16), random);
@@ -48,4 +48,4 @@ fuzz_target!(|input: &[u8]| {
         Err(_) => {}
     }
     assert_eq!(plane.open(NOW, source, &sealed), Err(Error::Replayed));
-});
+}

@@ -1,17 +1,17 @@
 //! A host that is called: anything at all, then an I2 of made-up parameters under genuine MAC and signature.
-#![no_main]
 
-use claviger_fuzz::{
+use claviger_hip::{Event, RegistrationAnswer, iana::PacketType};
+
+use crate::{
     group::NOW,
     hip::{self, Parameters},
     script,
 };
-use claviger_hip::{Event, RegistrationAnswer, iana::PacketType};
-use libfuzzer_sys::fuzz_target;
 
 const DATAGRAMS_MAX: usize = 8;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let mut host = hip::host();
     let (genuine, keymat) = hip::call_host(&mut host);
     let mut genuine = Some(genuine);
@@ -36,4 +36,4 @@ fuzz_target!(|input: &[u8]| {
         }
         while host.poll_transmit().is_some() {}
     }
-});
+}

@@ -1,13 +1,12 @@
 //! Every GDOI payload but SA and KD, from a body that the fuzzer makes up.
-#![no_main]
 
-use claviger_fuzz::claim;
 use claviger_gdoi::{
     Gap,
     wire::{Notification, attribute::Attribute, delete, identification, nonce, public_key, sequence_number},
 };
 use claviger_wire::{Reader, Writer};
-use libfuzzer_sys::fuzz_target;
+
+use crate::claim;
 
 type Check = fn(&[u8]);
 
@@ -65,8 +64,9 @@ fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     w.into_octets()
 }
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     if let Some((choice, body)) = input.split_first() {
         CHECKS[usize::from(*choice) % CHECKS.len()](body);
     }
-});
+}

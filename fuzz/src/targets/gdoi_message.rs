@@ -1,5 +1,4 @@
 //! An ISAKMP message: header, chain of payloads, and the rules of what stands where.
-#![no_main]
 
 use claviger_gdoi::{
     iana::PayloadType,
@@ -11,12 +10,12 @@ use claviger_gdoi::{
     },
 };
 use claviger_wire::{Decode, Encode};
-use libfuzzer_sys::fuzz_target;
 
 const RULES: [&[rules::Rule]; 6] =
     [rules::PULL_1, rules::PULL_2, rules::PULL_3, rules::PULL_4, rules::PUSH, rules::INFORMATIONAL];
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     if let Ok((header, ciphertext)) = Header::split(input) {
         assert_eq!(peek(input), Some((header.exchange, header.cookies)));
         assert_eq!(Header::from_octets(&header.to_octets()), Ok(header));
@@ -36,4 +35,4 @@ fuzz_target!(|input: &[u8]| {
         written.expect("a payload that was read is short enough");
     }
     assert_eq!(again.octets(), &plaintext[..chain.length]);
-});
+}

@@ -1,13 +1,7 @@
 //! A host that calls: R1 and R2 of made-up parameters, genuinely signed.
-#![no_main]
 
 use std::time::Duration;
 
-use claviger_fuzz::{
-    group::NOW,
-    hip::{self, Parameters},
-    script,
-};
 use claviger_group::Role;
 use claviger_hip::{
     RegistrationRequest,
@@ -15,16 +9,22 @@ use claviger_hip::{
     wire::{Lifetime, McastChannel},
 };
 use claviger_sansio::Carriage;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{
+    group::NOW,
+    hip::{self, Parameters},
+    script,
+};
 
 const DATAGRAMS_MAX: usize = 8;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     let mut host = hip::host();
     let channel = McastChannel {
         reg_type: hip::SERVICE,
         role: Role::Receiver,
-        group: claviger_fuzz::group::id(),
+        group: crate::group::id(),
         channel: None,
         lifetime: Lifetime(100),
         status: ChannelStatus::GRANTED,
@@ -60,4 +60,4 @@ fuzz_target!(|input: &[u8]| {
             assert!(!early, "nobody is associated before I2");
         }
     }
-});
+}

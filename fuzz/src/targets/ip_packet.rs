@@ -1,11 +1,10 @@
 //! IP packets from a TUN device and from the network, UDP inside them, and ESP-in-UDP framing.
-#![no_main]
 
 use claviger_esp::packet::{Framed, IpPacket, Mode, UdpDatagram, read_framing, udp, wrap};
-use libfuzzer_sys::fuzz_target;
 use std::net::SocketAddr;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     if let Framed::Esp(esp) = read_framing(input) {
         assert_eq!(esp, input);
     }
@@ -31,4 +30,4 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!((outer.header.source, outer.header.destination), (source, destination));
         assert_eq!(outer.header.hop_limit, packet.header.hop_limit);
     }
-});
+}

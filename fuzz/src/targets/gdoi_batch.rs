@@ -1,13 +1,12 @@
 //! A member's rekey SA whose messages share a signature, fed with made-up proofs and with genuine ones of made-up
 //! payloads.
-#![no_main]
 
 use claviger_crypto::provider;
-use claviger_fuzz::{group, isakmp};
 use claviger_gdoi::{push::RekeySa, wire::batch_signature::BatchSignature};
 use claviger_group::PushAuthentication;
 use claviger_wire::Writer;
-use libfuzzer_sys::fuzz_target;
+
+use crate::{group, isakmp};
 
 const LAST_SEQUENCE: u32 = 5;
 
@@ -17,7 +16,8 @@ const SEQUENCE_7: [u8; 7] = [18, 0, 4, 0, 0, 0, 7];
 /// What a made-up SIG payload may have at most: index, count, 16 nodes and a signature are less.
 const SIG_LEN_MAX: usize = 1024;
 
-fuzz_target!(|input: &[u8]| {
+/// Feeds one input.
+pub(super) fn feed(input: &[u8]) {
     if let Ok(read) = BatchSignature::decode(input) {
         let mut w = Writer::new();
         read.encode(&mut w);
@@ -47,4 +47,4 @@ fuzz_target!(|input: &[u8]| {
     assert!(rekey.sequence() > LAST_SEQUENCE);
     sa.commit(&rekey);
     assert!(sa.open(&datagram).is_err(), "and never again");
-});
+}

@@ -3,7 +3,10 @@
 use std::{net::IpAddr, time::Duration};
 
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
-use claviger_group::{Channel, Encapsulation, EspTransform, GroupPolicy, KekManagement, PushAuthentication};
+use claviger_group::{
+    Channel, Encapsulation, EspTransform, GroupPolicy, KekManagement, PushAuthentication,
+    policy::{AccessPolicy, DataPolicy, RekeyPolicy, Times, TreePolicy},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{ApiError, PlaceOptions, PlaceView, name};
@@ -83,57 +86,95 @@ impl GroupPolicyOptions {
     ///
     /// [`crate::ErrorCode::PolicyInvalid`] if address and source make no channel, or a place has no push address.
     pub fn resolve(&self, address: IpAddr) -> Result<GroupPolicy, ApiError> {
-        let channel = Channel::new(self.address.unwrap_or(address), self.source)?;
-        let mut policy = GroupPolicy::new(channel);
-        choose(&mut policy.encapsulation, self.encapsulation);
-        choose(&mut policy.encapsulation_port, self.port);
-        choose(&mut policy.application_port, self.application_port);
-        choose(&mut policy.transform, self.transform);
-        choose(&mut policy.kek_cipher, self.kek_cipher.or(Some(matching_kek(policy.transform))));
-        choose(&mut policy.push_signature, self.push_signature);
-        choose(&mut policy.kek_management, self.kek_management);
-        let authentication = matching_authentication(policy.kek_management);
-        choose(&mut policy.push_authentication, self.push_authentication.or(Some(authentication)));
-        choose(&mut policy.degree, self.degree);
-        choose(&mut policy.members_max, self.members_max);
-        choose(&mut policy.sender_id_bits, self.sender_id_bits);
-        let places = self.places.iter().map(|place| place.resolve(policy.members_max));
-        policy.places = places.collect::<Result<_, _>>()?;
-        policy.push_address = self.push_address;
-        policy.push_port = self.push_port;
-        self.resolve_times(&mut policy);
-        Ok(policy)
-    }
-
-    fn resolve_times(&self, policy: &mut GroupPolicy) {
-        let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(s.into()));
-        let half = |value: Option<u32>| value.map(|s| Duration::from_secs((s / 2).into()));
-        let delay = |value: Option<u16>| value.map(|s| Duration::from_secs(s.into()));
-        choose(&mut policy.tek_lifetime, seconds(self.tek_lifetime_s));
-        choose(&mut policy.tek_rekey, seconds(self.tek_rekey_s).or(half(self.tek_lifetime_s)));
-        choose(&mut policy.kek_lifetime, seconds(self.kek_lifetime_s));
-        choose(&mut policy.kek_rekey, seconds(self.kek_rekey_s).or(half(self.kek_lifetime_s)));
-        choose(&mut policy.activation_delay, delay(self.activation_delay_s));
-        let follows = self.activation_delay_s.map(|s| s.saturating_add(DEACTIVATION_AFTER_ACTIVATION_S));
-        choose(&mut policy.deactivation_delay, delay(self.deactivation_delay_s.or(follows)));
-        let batch = self.batch_interval_ms.map(|ms| Duration::from_millis(ms.into()));
-        choose(&mut policy.batch_interval, batch);
-        choose(&mut policy.batch_max, self.batch_max);
-        choose(&mut policy.registration_lifetime, seconds(self.registration_lifetime_s));
+        let Self {
+            address: chosen_address,
+            source,
+            encapsulation,
+            port,
+            application_port,
+            transform,
+            push_address,
+            push_port,
+            kek_cipher,
+            push_signature,
+            push_authentication,
+            kek_management,
+            degree,
+            members_max,
+            sender_id_bits,
+            tek_lifetime_s,
+            tek_rekey_s,
+            kek_lifetime_s,
+            kek_rekey_s,
+            activation_delay_s,
+            deactivation_delay_s,
+            batch_interval_ms,
+            batch_max,
+            registration_lifetime_s,
+            places,
+        } = self;
+        let channel = Channel::new(chosen_address.unwrap_or(address), *source)?;
+        let GroupPolicy { data, rekey, tree, times, access } = GroupPolicy::new(channel);
+        let transform = transform.unwrap_or(data.transform);
+        let management = kek_management.unwrap_or(rekey.management);
+        let members_max = members_max.unwrap_or(access.members_max);
+        // What follows from another choice follows only where that was made.
+        let deactivation_delay_s = deactivation_delay_s
+            .or(activation_delay_s.map(|s| s.saturating_add(DEACTIVATION_AFTER_ACTIVATION_S)));
+        let half = |lifetime: Option<u32>| lifetime.map(|seconds| seconds / 2);
+        Ok(GroupPolicy {
+            data: DataPolicy {
+                channel,
+                encapsulation: encapsulation.unwrap_or(data.encapsulation),
+                encapsulation_port: port.unwrap_or(data.encapsulation_port),
+                application_port: application_port.unwrap_or(data.application_port),
+                transform,
+                sender_id_bits: sender_id_bits.unwrap_or(data.sender_id_bits),
+            },
+            rekey: RekeyPolicy {
+                address: *push_address,
+                port: *push_port,
+                kek_cipher: kek_cipher.unwrap_or(matching_kek(transform)),
+                signature: push_signature.unwrap_or(rekey.signature),
+                authentication: push_authentication.unwrap_or(matching_authentication(management)),
+                management,
+                batch_interval: milliseconds(*batch_interval_ms).unwrap_or(rekey.batch_interval),
+                batch_max: batch_max.unwrap_or(rekey.batch_max),
+            },
+            tree: TreePolicy {
+                degree: degree.unwrap_or(tree.degree),
+                places: places.iter().map(|place| place.resolve(members_max)).collect::<Result<_, _>>()?,
+            },
+            times: Times {
+                tek_lifetime: seconds(*tek_lifetime_s).unwrap_or(times.tek_lifetime),
+                tek_rekey: seconds(tek_rekey_s.or(half(*tek_lifetime_s))).unwrap_or(times.tek_rekey),
+                kek_lifetime: seconds(*kek_lifetime_s).unwrap_or(times.kek_lifetime),
+                kek_rekey: seconds(kek_rekey_s.or(half(*kek_lifetime_s))).unwrap_or(times.kek_rekey),
+                activation_delay: seconds(*activation_delay_s).unwrap_or(times.activation_delay),
+                deactivation_delay: seconds(deactivation_delay_s).unwrap_or(times.deactivation_delay),
+            },
+            access: AccessPolicy {
+                members_max,
+                registration_lifetime: seconds(*registration_lifetime_s)
+                    .unwrap_or(access.registration_lifetime),
+            },
+        })
     }
 }
 
-fn choose<T>(field: &mut T, choice: Option<T>) {
-    if let Some(choice) = choice {
-        *field = choice;
-    }
+fn seconds(count: Option<impl Into<u64>>) -> Option<Duration> {
+    count.map(|count| Duration::from_secs(count.into()))
+}
+
+fn milliseconds(count: Option<u32>) -> Option<Duration> {
+    count.map(|count| Duration::from_millis(count.into()))
 }
 
 fn matching_kek(transform: EspTransform) -> CipherAlgorithm {
     if transform.key_bits() > 128 { CipherAlgorithm::Aes256Cbc } else { CipherAlgorithm::Aes128Cbc }
 }
 
-/// Whoever sends LKH-32 speaks the private extensions anyway.
+/// A member that knows LKH-32 knows signatures over batches too.
 fn matching_authentication(management: KekManagement) -> PushAuthentication {
     match management {
         KekManagement::Lkh => PushAuthentication::Message,
@@ -204,32 +245,57 @@ pub struct PolicyView {
 
 impl From<&GroupPolicy> for PolicyView {
     fn from(policy: &GroupPolicy) -> Self {
+        let push_address = policy.push_destination();
+        let GroupPolicy { data, rekey, tree, times, access } = policy;
+        let DataPolicy {
+            channel,
+            encapsulation,
+            encapsulation_port,
+            application_port,
+            transform,
+            sender_id_bits,
+        } = data;
+        let RekeyPolicy {
+            // Where it leads is shown.
+            address: _,
+            port: push_port,
+            kek_cipher,
+            signature: push_signature,
+            authentication: push_authentication,
+            management: kek_management,
+            batch_interval,
+            batch_max,
+        } = rekey;
+        let TreePolicy { degree, places } = tree;
+        let Times { tek_lifetime, tek_rekey, kek_lifetime, kek_rekey, activation_delay, deactivation_delay } =
+            times;
+        let AccessPolicy { members_max, registration_lifetime } = access;
         Self {
-            address: policy.channel.group(),
-            source: policy.channel.source(),
-            encapsulation: policy.encapsulation,
-            port: policy.encapsulation_port,
-            application_port: policy.application_port,
-            transform: policy.transform,
-            push_address: policy.push_destination(),
-            push_port: policy.push_port,
-            kek_cipher: policy.kek_cipher,
-            push_signature: policy.push_signature,
-            push_authentication: policy.push_authentication,
-            kek_management: policy.kek_management,
-            degree: policy.degree,
-            members_max: policy.members_max,
-            sender_id_bits: policy.sender_id_bits,
-            tek_lifetime_s: policy.tek_lifetime.as_secs(),
-            tek_rekey_s: policy.tek_rekey.as_secs(),
-            kek_lifetime_s: policy.kek_lifetime.as_secs(),
-            kek_rekey_s: policy.kek_rekey.as_secs(),
-            activation_delay_s: policy.activation_delay.as_secs(),
-            deactivation_delay_s: policy.deactivation_delay.as_secs(),
-            batch_interval_ms: u64::try_from(policy.batch_interval.as_millis()).unwrap_or(u64::MAX),
-            batch_max: policy.batch_max,
-            registration_lifetime_s: policy.registration_lifetime.as_secs(),
-            places: policy.places.iter().map(PlaceView::from).collect(),
+            address: channel.group(),
+            source: channel.source(),
+            encapsulation: *encapsulation,
+            port: *encapsulation_port,
+            application_port: *application_port,
+            transform: *transform,
+            push_address,
+            push_port: *push_port,
+            kek_cipher: *kek_cipher,
+            push_signature: *push_signature,
+            push_authentication: *push_authentication,
+            kek_management: *kek_management,
+            degree: *degree,
+            members_max: *members_max,
+            sender_id_bits: *sender_id_bits,
+            tek_lifetime_s: tek_lifetime.as_secs(),
+            tek_rekey_s: tek_rekey.as_secs(),
+            kek_lifetime_s: kek_lifetime.as_secs(),
+            kek_rekey_s: kek_rekey.as_secs(),
+            activation_delay_s: activation_delay.as_secs(),
+            deactivation_delay_s: deactivation_delay.as_secs(),
+            batch_interval_ms: u64::try_from(batch_interval.as_millis()).unwrap_or(u64::MAX),
+            batch_max: *batch_max,
+            registration_lifetime_s: registration_lifetime.as_secs(),
+            places: places.iter().map(PlaceView::from).collect(),
         }
     }
 }
@@ -237,43 +303,43 @@ impl From<&GroupPolicy> for PolicyView {
 /// Lists, as sentences, what members need beyond what the default policy asks of them.
 pub fn member_needs(policy: &GroupPolicy) -> Vec<String> {
     let mut needs = Vec::new();
-    if policy.transform.key_bits() > 128 || policy.kek_cipher == CipherAlgorithm::Aes256Cbc {
+    if policy.data.transform.key_bits() > 128 || policy.rekey.kek_cipher == CipherAlgorithm::Aes256Cbc {
         needs.push(
             "256-bit keys: registrations must use AES-256-CBC and DH group 8 or 9 (join --dh-groups 8,9)"
                 .to_owned(),
         );
     }
-    if policy.kek_management == KekManagement::Lkh32 {
+    if policy.rekey.management == KekManagement::Lkh32 {
         needs.push(
             "KEK management LKH-32, a private extension: members of other makers will refuse the group"
                 .to_owned(),
         );
     }
-    if policy.push_authentication == PushAuthentication::Batch {
+    if policy.rekey.authentication == PushAuthentication::Batch {
         needs.push(
             "signatures over whole rekeys, a private extension: members of other makers will refuse the group"
                 .to_owned(),
         );
     }
-    if !policy.places.is_empty() {
+    if !policy.tree.places.is_empty() {
         needs.push(
             "a tree that follows places, a private extension: the network must carry multicast to each place"
                 .to_owned(),
         );
     }
-    if !policy.encapsulation.is_udp() {
+    if !policy.data.encapsulation.is_udp() {
         needs.push(
             "IP protocol 50: members need CAP_NET_RAW and CAP_NET_ADMIN, and a TUN device (join --tun NAME)"
                 .to_owned(),
         );
     }
-    if policy.encapsulation.is_udp() && policy.encapsulation_port < PORT_UNPRIVILEGED {
+    if policy.data.encapsulation.is_udp() && policy.data.encapsulation_port < PORT_UNPRIVILEGED {
         needs.push(format!(
             "UDP port {} is below {PORT_UNPRIVILEGED}: members need CAP_NET_BIND_SERVICE",
-            policy.encapsulation_port
+            policy.data.encapsulation_port
         ));
     }
-    if let Some(source) = policy.channel.source() {
+    if let Some(source) = policy.data.channel.source() {
         needs.push(format!(
             "source-specific: the network must carry IGMPv3 or MLDv2, and only {source} sends"
         ));
@@ -311,10 +377,10 @@ mod tests {
             activation_delay_s: Some(10),
             ..Default::default()
         });
-        assert_eq!(policy.kek_cipher, CipherAlgorithm::Aes256Cbc);
-        assert_eq!(policy.tek_rekey, Duration::from_secs(30));
-        assert_eq!(policy.kek_rekey, Duration::from_secs(60));
-        assert_eq!(policy.deactivation_delay, Duration::from_secs(14));
+        assert_eq!(policy.rekey.kek_cipher, CipherAlgorithm::Aes256Cbc);
+        assert_eq!(policy.times.tek_rekey, Duration::from_secs(30));
+        assert_eq!(policy.times.kek_rekey, Duration::from_secs(60));
+        assert_eq!(policy.times.deactivation_delay, Duration::from_secs(14));
     }
 
     #[test]
@@ -326,7 +392,7 @@ mod tests {
             kek_management: Some(KekManagement::Lkh32),
             ..Default::default()
         });
-        assert_eq!(policy.push_authentication, PushAuthentication::Batch);
+        assert_eq!(policy.rekey.authentication, PushAuthentication::Batch);
         let needs = member_needs(&policy);
         let expected = ["AES-256-CBC", "LKH-32", "signatures over whole rekeys", "CAP_NET_RAW", "192.0.2.1"];
         assert_eq!(needs.len(), expected.len());
@@ -382,7 +448,7 @@ mod tests {
             ..Default::default()
         };
         let policy = resolve(&options);
-        assert_eq!(policy.places.iter().map(|place| place.members).collect::<Vec<_>>(), [9, 40]);
+        assert_eq!(policy.tree.places.iter().map(|place| place.members).collect::<Vec<_>>(), [9, 40]);
         assert!(member_needs(&policy).iter().any(|need| need.contains("places")));
         let view = serde_json::to_value(PolicyView::from(&policy)).unwrap();
         let first = serde_json::json!({"prefix": "10.1.0.0/16", "push_address": "239.192.1.1", "members": 9});

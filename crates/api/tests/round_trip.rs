@@ -54,7 +54,7 @@ fn keys() -> GroupKeys {
         epoch: Some(EpochView { kek_spi: [0xc1; 16], sequence: 7, age_s: 1, lifetime_s: 86_400 }),
         sas: vec![SaView {
             spi: "0000beef".into(),
-            transform: policy().transform,
+            transform: policy().data.transform,
             state: SaState::Current,
             age_s: 3,
             lifetime_s: 3600,

@@ -149,9 +149,9 @@ impl Server {
         let mut gcks = Gcks::new(config, Box::new(SeededRandom::new(1)), now).expect("a sound configuration");
         let group: GroupId = "bench".parse().expect("a group's name");
         let mut policy = GroupPolicy::new(Channel::new([239, 192, 0, 1].into(), None).expect("multicast"));
-        policy.members_max = members;
-        policy.batch_interval = BATCH_INTERVAL;
-        policy.kek_management = claviger_gcks::kek_management_for(&policy);
+        policy.access.members_max = members;
+        policy.rekey.batch_interval = BATCH_INTERVAL;
+        policy.rekey.management = claviger_gcks::kek_management_for(&policy);
         gcks.add_group(now, group.clone(), policy).expect("a coherent policy");
         let (machine, commits) = (Duration::ZERO, Duration::ZERO);
         Self { gcks, hit, store, group, now, machine, commits, commit_count: 0 }

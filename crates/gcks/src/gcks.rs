@@ -109,7 +109,7 @@ impl Gcks {
             return Err(CommandError::GroupExists(id));
         }
         group::degree(&policy)?;
-        if policy.transform.key_bits() > 128 && !self.offers_256_bits {
+        if policy.data.transform.key_bits() > 128 && !self.offers_256_bits {
             return Err(CommandError::PolicyBeyondOffer);
         }
         let group = Group::new(id.clone(), policy, &mut self.random, now).map_err(|error| match error {
@@ -130,7 +130,7 @@ impl Gcks {
         self.push_queue.forget(&record::scope(id));
         self.deliveries.forget(id);
         self.departures.retain(|(left, _), _| left != id);
-        self.push_queue.schedule(now, group.policy.push_authentication, outcome.pushes);
+        self.push_queue.schedule(now, group.policy.rekey.authentication, outcome.pushes);
         self.changes.extend(group.removal());
         for hit in self.grants.hosts_of(id) {
             self.withdraw_grant(now, &hit, id);
@@ -178,7 +178,7 @@ impl Gcks {
         }
         self.settle(now);
         let group = &self.groups[id];
-        Ok(group.quiet_at + group.policy.activation_delay)
+        Ok(group.quiet_at + group.policy.times.activation_delay)
     }
 
     /// Replaces keys now.
@@ -385,7 +385,7 @@ impl Gcks {
             && !outcome.pushes.is_empty()
         {
             let start = group.quiet_at.max(now);
-            let authentication = group.policy.push_authentication;
+            let authentication = group.policy.rekey.authentication;
             let begun = self.deliveries.begin(start, &group, outcome.pushes, &outcome.batches);
             group.quiet_at = match begun.first_round_ends {
                 // What is copied stands behind the new KEK, and its records stay as long as the delivery's.
@@ -410,7 +410,7 @@ impl Gcks {
             self.refuse_pull(now, join.pull, notify);
         }
         let Some(group) = self.groups.get(id) else { return };
-        let deaf_at = group.quiet_at.max(now) + group.policy.activation_delay;
+        let deaf_at = group.quiet_at.max(now) + group.policy.times.activation_delay;
         for hit in outcome.departed {
             let departure = self.departures.remove(&(id.clone(), hit)).unwrap_or(Departure::Left);
             self.events.push_back(Event::Departed { hit, group: id.clone(), departure, deaf_at });

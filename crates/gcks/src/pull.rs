@@ -213,7 +213,7 @@ impl Gcks {
         count: u16,
     ) -> Option<Option<Vec<u32>>> {
         let mut group = self.groups.get_mut(id)?;
-        if !role.sends() || !group.policy.transform.is_counter_mode() {
+        if !role.sends() || !group.policy.data.transform.is_counter_mode() {
             self.changes.push(group.member_record(&hit));
             return Some(None);
         }

@@ -311,10 +311,10 @@ impl Gcks {
         if !allowed.covers(channel.role) {
             return Err(RefusalReason::RoleNotAuthorised);
         }
-        if channel.channel.is_some_and(|asked| asked != group.policy.channel) {
+        if channel.channel.is_some_and(|asked| asked != group.policy.data.channel) {
             return Err(RefusalReason::ChannelUnknown);
         }
-        if group.policy.transform.key_bits() > 128
+        if group.policy.data.transform.key_bits() > 128
             && !carries_256_bit_keys(security.cipher, security.dh_group)
         {
             return Err(RefusalReason::WeakAssociation);
@@ -327,7 +327,7 @@ impl Gcks {
                 return Err(RefusalReason::TooOften);
             }
         }
-        Ok(group.policy.registration_lifetime)
+        Ok(group.policy.access.registration_lifetime)
     }
 
     fn leave(&mut self, now: Time, hit: Hit, group: &GroupId, departure: Departure) {
@@ -343,7 +343,7 @@ impl Gcks {
         let mut shortest = lifetime;
         for group in self.grants.groups_of(&hit) {
             let Some(grant) = self.grants.find(&hit, &group).copied() else { continue };
-            let Some(longest) = self.groups.get(&group).map(|g| g.policy.registration_lifetime) else {
+            let Some(longest) = self.groups.get(&group).map(|g| g.policy.access.registration_lifetime) else {
                 continue;
             };
             if self.authorised(now, &hit, &group).is_some() {

@@ -92,7 +92,7 @@ impl Gcks {
             let tree = KeyTree::restore(stored.tree, nodes.remove(&key.scope[..]).unwrap_or_default())
                 .map_err(|_| RestoreError::Inconsistent { table: record::NODE.name() })?;
             let bindings = bindings.remove(&key.scope[..]).unwrap_or_default();
-            let places = (!stored.policy.places.is_empty()).then(|| Places::restore(&tree, bindings));
+            let places = (!stored.policy.tree.places.is_empty()).then(|| Places::restore(&tree, bindings));
             let places = places.transpose().ok().filter(|places| {
                 places.as_ref().is_none_or(|places| group::place::fits(&stored.policy, places))
             });
@@ -132,7 +132,7 @@ impl Gcks {
                 .into_values()
                 .map(|(key, transmit)| QueuedPush { key, transmit, audience: Vec::new() })
                 .collect();
-            let authentication = self.restored_group(record::PUSH, &id)?.policy.push_authentication;
+            let authentication = self.restored_group(record::PUSH, &id)?.policy.rekey.authentication;
             let quiet_at = self.push_queue.schedule(now, authentication, queued);
             self.restored_group(record::PUSH, &id)?.quiet_at = quiet_at;
         }

@@ -80,10 +80,9 @@ impl Gcks {
     /// Shows one group.
     pub fn group(&self, now: Time, id: &GroupId) -> Option<GroupView> {
         let group = self.groups.get(id)?;
-        let teks = group
-            .teks
-            .iter()
-            .filter(|issued| issued.superseded.is_none_or(|at| at + group.policy.deactivation_delay > now));
+        let teks = group.teks.iter().filter(|issued| {
+            issued.superseded.is_none_or(|at| at + group.policy.times.deactivation_delay > now)
+        });
         Some(GroupView {
             id: id.clone(),
             policy: group.policy.clone(),
@@ -102,7 +101,7 @@ impl Gcks {
                     spi: issued.tek.spi,
                     age: now.since(issued.issued),
                     superseded: issued.superseded.is_some(),
-                    active: issued.issued + group.policy.activation_delay <= now,
+                    active: issued.issued + group.policy.times.activation_delay <= now,
                 })
                 .collect(),
         })

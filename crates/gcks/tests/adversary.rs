@@ -155,7 +155,7 @@ fn strangers_cannot_tell_groups_apart() {
     let mut network = Network::new(42);
     let group = market();
     let mut full = policy(1);
-    full.members_max = 1;
+    full.access.members_max = 1;
     network.add_group(&group, full);
     network.add_group(&group_id("forum"), policy(2));
     network.joined(&group, Role::Both);
@@ -304,7 +304,7 @@ fn forged_signs_do_not_make_the_group_call_its_server_all_the_time() {
     network.joined(&group, Role::Both);
     network.pass(5 * SECOND);
     let view = network.server.group(network.now, &group).unwrap();
-    let data = SocketAddr::new(view.policy.channel.group(), view.policy.encapsulation_port);
+    let data = SocketAddr::new(view.policy.data.channel.group(), view.policy.data.encapsulation_port);
     let pushes = push_address(&network, &group);
     let genuine = network.pushes().last().unwrap().octets.clone();
     let before = network.members[place].member.subscription(&group).unwrap().pulls();

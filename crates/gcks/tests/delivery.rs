@@ -40,9 +40,9 @@ impl Rekey {
     /// Keys a group on a perfect network, and has members leave it in one batch on one that loses.
     fn begin(seed: u64, loss_permille: u32) -> Self {
         let mut policy = policy(1);
-        policy.kek_management = KekManagement::Lkh32;
-        policy.push_authentication = PushAuthentication::Batch;
-        policy.batch_interval = SECOND;
+        policy.rekey.management = KekManagement::Lkh32;
+        policy.rekey.authentication = PushAuthentication::Batch;
+        policy.rekey.batch_interval = SECOND;
         let mut network = Network::new(seed);
         let group = group_id("delivered");
         network.add_group(&group, policy);
@@ -169,7 +169,8 @@ fn without_loss_nothing_is_repaired() {
         _ => None,
     };
     let deaf_at = rekey.network.told.iter().find_map(|(_, event)| departed(event)).unwrap();
-    let activation_delay = rekey.network.server.group(since, &rekey.group).unwrap().policy.activation_delay;
+    let activation_delay =
+        rekey.network.server.group(since, &rekey.group).unwrap().policy.times.activation_delay;
     let early =
         |sent: &&Sent| sent.at >= since && is_push(&sent.octets) && sent.at + activation_delay <= deaf_at;
     assert_eq!(rekey.network.wire.iter().filter(early).count() as u64, messages + 2);

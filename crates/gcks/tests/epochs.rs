@@ -41,7 +41,7 @@ fn a_group_outlives_the_epochs_of_its_tree() {
             let mut network = Network::new(5);
             let group = group_id("old");
             let mut policy = policy(1);
-            policy.kek_management = management;
+            policy.rekey.management = management;
             network.add_group(&group, policy);
             let places: Vec<usize> = (0..5).map(|_| network.joined(&group, Role::Both)).collect();
             network.pass(3 * SECOND);

@@ -19,8 +19,8 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn extended(authentication: PushAuthentication) -> GroupPolicy {
     let mut policy = policy(1);
-    policy.kek_management = KekManagement::Lkh32;
-    policy.push_authentication = authentication;
+    policy.rekey.management = KekManagement::Lkh32;
+    policy.rekey.authentication = authentication;
     policy
 }
 
@@ -73,7 +73,7 @@ fn a_join_sends_no_key_of_the_tree() {
 #[test]
 fn a_rekey_of_many_messages_sends_each_key_once_and_reaches_all() {
     let mut policy = extended(PushAuthentication::Batch);
-    policy.batch_interval = SECOND;
+    policy.rekey.batch_interval = SECOND;
     let (mut network, group, places) = group_of(256, 2, policy);
     let before = pulls(&network, &group, &places);
     let (gone, staying): (Vec<usize>, Vec<usize>) = places.iter().partition(|place| *place % 7 == 3);
@@ -95,7 +95,7 @@ fn a_rekey_of_many_messages_sends_each_key_once_and_reaches_all() {
 #[test]
 fn a_rekey_of_many_messages_survives_loss() {
     let mut policy = extended(PushAuthentication::Batch);
-    policy.batch_interval = SECOND;
+    policy.rekey.batch_interval = SECOND;
     let (mut network, group, places) = group_of(200, 3, policy);
     network.conditions = Conditions {
         loss_permille: 100,
@@ -174,7 +174,7 @@ fn whoever_keeps_to_the_standard_is_told_what_the_group_needs() {
         let mut network = Network::new(4);
         let group = group_id("extended");
         let mut policy = policy(1);
-        (policy.kek_management, policy.push_authentication) = (management, authentication);
+        (policy.rekey.management, policy.rekey.authentication) = (management, authentication);
         network.add_group(&group, policy);
         let place = network.add_member_with(new_identity(), |config| config.extensions = Extensions::NONE);
         network.join(place, &group, Role::Receiver);

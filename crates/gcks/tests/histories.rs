@@ -133,17 +133,17 @@ impl History {
         let mut network = Network::new(world.seed);
         let group = group_id("history");
         let mut policy = policy(1);
-        policy.degree = world.degree;
-        policy.kek_management = world.kek_management;
-        policy.push_authentication = world.push_authentication;
+        policy.tree.degree = world.degree;
+        policy.rekey.management = world.kek_management;
+        policy.rekey.authentication = world.push_authentication;
         if world.batch {
-            policy.batch_interval = Duration::from_millis(1500);
+            policy.rekey.batch_interval = Duration::from_millis(1500);
         }
         if world.short_lives {
-            policy.tek_lifetime = 20 * SECOND;
-            policy.tek_rekey = 7 * SECOND;
-            policy.kek_lifetime = 40 * SECOND;
-            policy.kek_rekey = 11 * SECOND;
+            policy.times.tek_lifetime = 20 * SECOND;
+            policy.times.tek_rekey = 7 * SECOND;
+            policy.times.kek_lifetime = 40 * SECOND;
+            policy.times.kek_rekey = 11 * SECOND;
         }
         if world.places {
             let place = |number: u8| GroupPlace {
@@ -151,7 +151,7 @@ impl History {
                 push_address: [239, 192, 2, number].into(),
                 members: number.into(),
             };
-            policy.places = vec![place(1), place(3)];
+            policy.tree.places = vec![place(1), place(3)];
         }
         network.add_group(&group, policy);
         network.conditions = Conditions {

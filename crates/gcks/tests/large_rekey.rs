@@ -43,10 +43,10 @@ const MEMBER_LEAF_AT: usize = 1;
 
 fn large_policy(number: u8) -> GroupPolicy {
     let mut policy = policy(number);
-    policy.kek_management = KekManagement::Lkh32;
-    policy.push_authentication = PushAuthentication::Batch;
-    policy.batch_interval = SECOND;
-    policy.members_max = STORED + REAL;
+    policy.rekey.management = KekManagement::Lkh32;
+    policy.rekey.authentication = PushAuthentication::Batch;
+    policy.rekey.batch_interval = SECOND;
+    policy.access.members_max = STORED + REAL;
     policy
 }
 
@@ -54,9 +54,13 @@ fn large_policy(number: u8) -> GroupPolicy {
 fn tree(policy: &GroupPolicy) -> (KeyTree, [u8; claviger_keytree::Header::LEN]) {
     let random = &mut SeededRandom::new(1);
     let config = TreeConfig {
-        degree: Degree::new(policy.degree).unwrap(),
-        key_length: if policy.kek_cipher.key_len() == 32 { KeyLength::Octets32 } else { KeyLength::Octets16 },
-        capacity: policy.members_max,
+        degree: Degree::new(policy.tree.degree).unwrap(),
+        key_length: if policy.rekey.kek_cipher.key_len() == 32 {
+            KeyLength::Octets32
+        } else {
+            KeyLength::Octets16
+        },
+        capacity: policy.access.members_max,
         joining: Joining::Advance,
     };
     let mut tree = KeyTree::new(config, random);

@@ -195,7 +195,7 @@ fn who_is_evicted_while_its_keys_wait_gets_none() {
     let mut network = Network::new(7);
     let group = market();
     let mut batched = policy(1);
-    batched.batch_interval = 10 * SECOND;
+    batched.rekey.batch_interval = 10 * SECOND;
     network.add_group(&group, batched);
     let place = network.add_member();
     network.join(place, &group, Role::Both);
@@ -217,7 +217,7 @@ fn members_renew_before_the_group_s_own_lifetime_ends() {
     let mut network = Network::new(8);
     let group = market();
     let mut short = policy(1);
-    short.registration_lifetime = 60 * SECOND;
+    short.access.registration_lifetime = 60 * SECOND;
     network.add_group(&group, short);
     let place = network.joined(&group, Role::Receiver);
     network.pass(600 * SECOND);
@@ -232,7 +232,7 @@ fn who_does_not_renew_has_left() {
     let mut network = Network::new(9);
     let group = market();
     let mut short = policy(1);
-    short.registration_lifetime = 60 * SECOND;
+    short.access.registration_lifetime = 60 * SECOND;
     network.add_group(&group, short);
     let sender = network.joined(&group, Role::Both);
     let silent = network.joined(&group, Role::Receiver);
@@ -255,7 +255,7 @@ fn a_batch_ends_with_its_time_or_when_it_is_full_or_with_an_eviction() {
     let mut network = Network::new(21);
     let group = market();
     let mut gathering = policy(1);
-    (gathering.batch_interval, gathering.batch_max) = (30 * SECOND, 3);
+    (gathering.rekey.batch_interval, gathering.rekey.batch_max) = (30 * SECOND, 3);
     network.add_group(&group, gathering);
     let members = |network: &Network| network.server.group(network.now, &market()).unwrap().members;
     let rekeys = |network: &Network| {
@@ -336,7 +336,7 @@ fn a_full_group_says_so_to_those_who_may_know() {
     let mut network = Network::new(13);
     let group = market();
     let mut small = policy(1);
-    small.members_max = 2;
+    small.access.members_max = 2;
     network.add_group(&group, small);
     for _ in 0..2 {
         network.joined(&group, Role::Receiver);
@@ -377,7 +377,7 @@ fn a_role_narrowed_while_its_keys_wait_gets_no_sender_ids() {
     let mut network = Network::new(28);
     let group = market();
     let mut batched = policy(1);
-    batched.batch_interval = 2 * SECOND;
+    batched.rekey.batch_interval = 2 * SECOND;
     network.add_group(&group, batched);
     let place = network.add_member();
     network.join(place, &group, Role::Both);
@@ -428,7 +428,7 @@ fn spent_sender_ids_start_the_group_over() {
     let mut network = Network::new(16);
     let group = market();
     let mut few = policy(1);
-    few.sender_id_bits = 8;
+    few.data.sender_id_bits = 8;
     network.add_group(&group, few);
     let senders: Vec<usize> = (0..3).map(|_| network.joined(&group, Role::Both)).collect();
     let receiver = network.joined(&group, Role::Receiver);
@@ -496,7 +496,7 @@ fn a_batch_is_one_rekey() {
     let mut network = Network::new(18);
     let group = market();
     let mut batched = policy(1);
-    batched.batch_interval = 5 * SECOND;
+    batched.rekey.batch_interval = 5 * SECOND;
     network.add_group(&group, batched);
     let places: Vec<usize> = (0..12).map(|_| network.add_member()).collect();
     for place in &places {
@@ -523,7 +523,7 @@ fn who_returns_within_the_batch_has_not_left() {
     let mut network = Network::new(19);
     let group = market();
     let mut batched = policy(1);
-    batched.batch_interval = 5 * SECOND;
+    batched.rekey.batch_interval = 5 * SECOND;
     network.add_group(&group, batched);
     let place = network.joined(&group, Role::Both);
     let other = network.joined(&group, Role::Both);
@@ -543,7 +543,7 @@ fn departures_that_wait_survive_a_restart() {
     let mut network = Network::new(20);
     let group = market();
     let mut batched = policy(1);
-    batched.batch_interval = 5 * SECOND;
+    batched.rekey.batch_interval = 5 * SECOND;
     network.add_group(&group, batched);
     let stayer = network.joined(&group, Role::Both);
     let leaver = network.joined(&group, Role::Both);
@@ -641,7 +641,7 @@ fn a_tek_of_the_very_instant_of_a_join_is_not_the_joiner_s() {
     let mut network = Network::new(27);
     let group = market();
     let mut batched = policy(1);
-    batched.batch_interval = 2 * SECOND;
+    batched.rekey.batch_interval = 2 * SECOND;
     network.add_group(&group, batched);
     let stayer = network.joined(&group, Role::Both);
     let evicted = network.joined(&group, Role::Receiver);

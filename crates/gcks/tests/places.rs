@@ -31,9 +31,9 @@ fn place(prefix: &str, last: u8, members: u32) -> GroupPlace {
 /// North is 10.1/16, south is 10.2/16.
 fn placed() -> GroupPolicy {
     let mut policy = policy(1);
-    policy.kek_management = KekManagement::Lkh32;
-    policy.push_authentication = PushAuthentication::Batch;
-    policy.places = vec![place("10.1.0.0/16", 1, 16), place("10.2.0.0/16", 2, 16)];
+    policy.rekey.management = KekManagement::Lkh32;
+    policy.rekey.authentication = PushAuthentication::Batch;
+    policy.tree.places = vec![place("10.1.0.0/16", 1, 16), place("10.2.0.0/16", 2, 16)];
     policy
 }
 
@@ -242,6 +242,7 @@ fn places_and_moves_outlive_the_key_server() {
     assert_eq!(
         served_at,
         placed()
+            .tree
             .places
             .iter()
             .find(|place| place.push_address == push_address(SOUTH))
@@ -257,8 +258,8 @@ fn places_and_moves_outlive_the_key_server() {
 #[test]
 fn a_place_takes_more_members_than_expected() {
     let mut policy = placed();
-    policy.places = vec![place("10.1.0.0/16", 1, 4), place("10.2.0.0/16", 2, 4)];
-    policy.batch_interval = SECOND / 2;
+    policy.tree.places = vec![place("10.1.0.0/16", 1, 4), place("10.2.0.0/16", 2, 4)];
+    policy.rekey.batch_interval = SECOND / 2;
     let (mut network, group) = begin(7, policy);
     let north = join_at(&mut network, &group, NORTH, 11);
     join_at(&mut network, &group, SOUTH, 3);
@@ -276,7 +277,8 @@ fn a_place_takes_more_members_than_expected() {
 #[test]
 fn the_longest_prefix_is_the_place() {
     let mut policy = placed();
-    policy.places = vec![place("10.0.0.0/8", 1, 4), place("10.2.0.0/16", 2, 4), place("10.2.3.0/24", 3, 4)];
+    policy.tree.places =
+        vec![place("10.0.0.0/8", 1, 4), place("10.2.0.0/16", 2, 4), place("10.2.3.0/24", 3, 4)];
     let (mut network, group) = begin(8, policy);
     for (address, heard) in [
         ([10, 9, 9, 9], [239, 192, 2, 1]),
@@ -297,7 +299,7 @@ fn a_policy_with_places_needs_the_extensions_and_so_do_members() {
     let mut network = Network::new(9);
     let group = group_id("placed");
     let mut plain = placed();
-    plain.push_authentication = PushAuthentication::Message;
+    plain.rekey.authentication = PushAuthentication::Message;
     let refused = network.server.add_group(network.now, group.clone(), plain);
     assert_eq!(refused, Err(CommandError::Policy(PolicyError::PlacesForm)));
 
@@ -323,8 +325,8 @@ fn a_policy_with_places_needs_the_extensions_and_so_do_members() {
 #[test]
 fn a_large_departure_is_delivered_place_by_place() {
     let mut policy = placed();
-    policy.places = vec![place("10.1.0.0/16", 1, 1024), place("10.2.0.0/16", 2, 64)];
-    policy.batch_interval = SECOND;
+    policy.tree.places = vec![place("10.1.0.0/16", 1, 1024), place("10.2.0.0/16", 2, 64)];
+    policy.rekey.batch_interval = SECOND;
     let (mut network, group) = begin(10, policy);
     let north = join_at(&mut network, &group, NORTH, 400);
     let south = join_at(&mut network, &group, SOUTH, 20);

@@ -63,7 +63,7 @@ fn a_joiner_that_begins_anew_before_its_batch_is_told_as_a_member() {
     let mut network = Network::new(19);
     let group = market();
     let mut gathering = policy(1);
-    gathering.batch_interval = 3 * SECOND;
+    gathering.rekey.batch_interval = 3 * SECOND;
     network.add_group(&group, gathering);
     let sender = network.joined(&group, Role::Both);
     network.pass(5 * SECOND);

@@ -93,7 +93,7 @@ fn an_answer_that_a_push_has_overtaken_takes_nothing_back() {
 fn a_sender_whose_pull_took_long_changes_over_with_the_others() {
     let mut network = Network::new(9);
     let mut slow = policy(1);
-    (slow.activation_delay, slow.deactivation_delay) = (3 * SECOND, 8 * SECOND);
+    (slow.times.activation_delay, slow.times.deactivation_delay) = (3 * SECOND, 8 * SECOND);
     network.add_group(&market(), slow);
     let [sender, evicted, _] = [(); 3].map(|()| network.joined(&market(), Role::Both));
     network.pass(10 * SECOND);
@@ -163,8 +163,8 @@ fn a_gap_is_not_forgotten_because_a_kek_came_behind_it() {
 fn an_older_tek_that_comes_by_pull_is_never_sent_under() {
     let mut network = Network::new(7);
     let mut slow = policy(1);
-    slow.activation_delay = 10 * SECOND;
-    slow.deactivation_delay = 20 * SECOND;
+    slow.times.activation_delay = 10 * SECOND;
+    slow.times.deactivation_delay = 20 * SECOND;
     network.add_group(&market(), slow);
     let place = network.joined(&market(), Role::Both);
     network.joined(&market(), Role::Both);
@@ -193,9 +193,9 @@ fn new_sender_ids_are_never_used_under_a_tek_from_before() {
     let mut network = Network::new(4);
     let group = market();
     let mut slow = policy(1);
-    slow.sender_id_bits = 8;
-    slow.activation_delay = 10 * SECOND;
-    slow.deactivation_delay = 20 * SECOND;
+    slow.data.sender_id_bits = 8;
+    slow.times.activation_delay = 10 * SECOND;
+    slow.times.deactivation_delay = 20 * SECOND;
     network.add_group(&group, slow);
     let steady = network.joined(&group, Role::Both);
     let mut current = network.joined(&group, Role::Both);

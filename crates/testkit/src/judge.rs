@@ -141,7 +141,7 @@ fn missed(network: &Network, origin: Origin, departed: Time, until: Time) -> boo
 fn judge_secrecy(network: &Network, group: &GroupId, ledgers: &BTreeMap<Hit, Ledger>, verdict: &mut Verdict) {
     let sent = network.data(group);
     let octets: Vec<&[u8]> = sent.iter().map(|sent| &sent.octets[..]).collect();
-    let bits = network.server.group(network.now, group).map_or(16, |view| view.policy.sender_id_bits);
+    let bits = network.server.group(network.now, group).map_or(16, |view| view.policy.data.sender_id_bits);
     let stays = stays(network, group);
     let stays_of = |hit: &Hit| stays.get(hit).map(Vec::as_slice).unwrap_or_default();
     verdict.tried = (octets.len(), ledgers.len());
@@ -203,7 +203,7 @@ fn judge_numbers(ledgers: &BTreeMap<Hit, Ledger>, pushes: &[&[u8]], verdict: &mu
 /// Under one TEK a sender id is one sender's, and no initialization vector is used twice.
 fn judge_senders(network: &Network, group: &GroupId, verdict: &mut Verdict) {
     let Some(view) = network.server.group(network.now, group) else { return };
-    if !view.policy.transform.is_counter_mode() {
+    if !view.policy.data.transform.is_counter_mode() {
         return;
     }
     let mut vectors = BTreeSet::new();
@@ -217,7 +217,7 @@ fn judge_senders(network: &Network, group: &GroupId, verdict: &mut Verdict) {
         if !vectors.insert((spi, vector)) {
             verdict.complaints.push(format!("initialization vector {vector:016x} is used twice"));
         }
-        let id = vector >> (64 - view.policy.sender_id_bits);
+        let id = vector >> (64 - view.policy.data.sender_id_bits);
         let owner = *owners.entry((spi, id)).or_insert(sent.origin);
         if owner != sent.origin {
             verdict.complaints.push(format!("sender id {id} under {spi:08x} is two senders'"));

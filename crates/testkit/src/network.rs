@@ -202,7 +202,7 @@ pub fn group_id(name: &str) -> GroupId {
 pub fn policy(number: u8) -> GroupPolicy {
     let address = IpAddr::from([239, 192, 0, number]);
     let mut policy = GroupPolicy::new(Channel::new(address, None).expect("239/8 is multicast"));
-    policy.push_address = Some(IpAddr::from([239, 192, 1, number]));
+    policy.rekey.address = Some(IpAddr::from([239, 192, 1, number]));
     policy
 }
 
@@ -714,7 +714,7 @@ impl Network {
 
     /// Goes through the data that was on the wire to a group.
     pub fn data(&self, group: &GroupId) -> Vec<&Sent> {
-        let channel = self.server.group(self.now, group).map(|view| view.policy.channel.group());
+        let channel = self.server.group(self.now, group).map(|view| view.policy.data.channel.group());
         let wanted = |sent: &&Sent| sent.kind == Kind::Esp && Some(sent.destination.ip()) == channel;
         self.wire.iter().filter(wanted).collect()
     }

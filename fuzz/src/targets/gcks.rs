@@ -67,7 +67,7 @@ pub(super) fn feed(input: &[u8]) {
     let random = |seed| Box::new(SeededRandom::new(seed));
     let mut gcks = Gcks::new(config(), random(1), NOW).expect("the configuration is usable");
     let mut policy = GroupPolicy::new(group::tek().channel);
-    policy.push_signature = KeyAlgorithm::Ed25519;
+    policy.rekey.signature = KeyAlgorithm::Ed25519;
     gcks.add_group(NOW, group::id(), policy).expect("the policy is coherent");
     if is_allowed {
         gcks.allow(now, &group::id(), hip::peer_hit(), Role::Both).expect("the group exists");

@@ -112,8 +112,8 @@ impl<S: Store> Server<S> {
             .fold(2_166_136_261u32, |hash, octet| (hash ^ u32::from(*octet)).wrapping_mul(16_777_619));
         let mut taken = BTreeSet::new();
         for group in self.core.groups(self.clock.now()) {
-            taken.extend([group.policy.channel.group(), group.policy.push_destination()]);
-            taken.extend(group.policy.places.iter().map(|place| place.push_address));
+            taken.extend([group.policy.data.channel.group(), group.policy.push_destination()]);
+            taken.extend(group.policy.tree.places.iter().map(|place| place.push_address));
         }
         let address = move |step: u32| -> IpAddr {
             let number = start.wrapping_add(step);
@@ -198,7 +198,7 @@ impl<S: Store> Server<S> {
             octets: report.octets as u64,
             keys: report.message_keys as u32,
             active_at_us: now
-                + if report.tek.is_some() { view.policy.activation_delay } else { Default::default() },
+                + if report.tek.is_some() { view.policy.times.activation_delay } else { Default::default() },
             now: view::keys(&view),
         })
     }

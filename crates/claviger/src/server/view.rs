@@ -98,18 +98,18 @@ pub(super) fn keys(group: &CoreGroup) -> GroupKeys {
         kek_spi: group.kek_spi.0,
         sequence: group.sequence,
         age_s: group.kek_age.as_secs(),
-        lifetime_s: group.policy.kek_lifetime.as_secs(),
+        lifetime_s: group.policy.times.kek_lifetime.as_secs(),
     };
     let sas = group.teks.iter().map(|tek| SaView {
         spi: tek.spi.to_string(),
-        transform: group.policy.transform,
+        transform: group.policy.data.transform,
         state: match (tek.superseded, tek.active) {
             (true, _) => SaState::Outgoing,
             (false, true) => SaState::Current,
             (false, false) => SaState::Incoming,
         },
         age_s: tek.age.as_secs(),
-        lifetime_s: group.policy.tek_lifetime.as_secs(),
+        lifetime_s: group.policy.times.tek_lifetime.as_secs(),
         datagrams: None,
     });
     GroupKeys { epoch: Some(epoch), sas: sas.collect() }

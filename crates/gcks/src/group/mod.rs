@@ -144,20 +144,20 @@ impl Group {
         let degree = degree(&policy)?;
         let config = TreeConfig {
             degree,
-            key_length: match policy.kek_cipher {
+            key_length: match policy.rekey.kek_cipher {
                 CipherAlgorithm::Aes256Cbc => KeyLength::Octets32,
                 _ => KeyLength::Octets16,
             },
             // Places have subtrees of their own, which need not be full.
-            capacity: if policy.places.is_empty() { policy.members_max } else { CAPACITY_32_BIT },
-            joining: match policy.kek_management {
+            capacity: if policy.tree.places.is_empty() { policy.access.members_max } else { CAPACITY_32_BIT },
+            joining: match policy.rekey.management {
                 KekManagement::Lkh => Joining::Replace,
                 KekManagement::Lkh32 => Joining::Advance,
             },
         };
         let tree = KeyTree::new(config, random);
         let places = place::bound(&policy, config)?;
-        let signing_key = SigningKey::generate(policy.push_signature)?;
+        let signing_key = SigningKey::generate(policy.rekey.signature)?;
         let first = Announced::draw(random);
         let mut group = Self {
             id,
@@ -216,7 +216,7 @@ impl Group {
     /// Says whether another member would exceed the policy's limit.
     pub(crate) fn is_full(&self) -> bool {
         let joins = self.waiting.joins.iter().filter(|join| !join.moves).count();
-        self.members.len() + joins >= self.policy.members_max as usize
+        self.members.len() + joins >= self.policy.access.members_max as usize
     }
 
     /// Shows the current TEK.
@@ -233,13 +233,13 @@ impl Group {
         let policy = &self.policy;
         let tek = Tek {
             spi,
-            transform: policy.transform,
-            keys: TekKeys::generate(policy.transform, random),
-            channel: policy.channel,
-            encapsulation: policy.encapsulation,
-            encapsulation_port: policy.encapsulation_port,
-            application_port: policy.application_port,
-            lifetime: policy.tek_lifetime,
+            transform: policy.data.transform,
+            keys: TekKeys::generate(policy.data.transform, random),
+            channel: policy.data.channel,
+            encapsulation: policy.data.encapsulation,
+            encapsulation_port: policy.data.encapsulation_port,
+            application_port: policy.data.application_port,
+            lifetime: policy.times.tek_lifetime,
         };
         self.teks.push(IssuedTek { tek, issued: now, superseded: None });
         let surplus = self.teks.len().saturating_sub(crate::record::group::TEKS_MAX);
@@ -248,7 +248,7 @@ impl Group {
 
     /// Forgets TEKs that no receiver holds any more.
     pub(crate) fn retire_teks(&mut self, now: Time) {
-        let delay = self.policy.deactivation_delay;
+        let delay = self.policy.times.deactivation_delay;
         self.teks.retain(|issued| issued.superseded.is_none_or(|at| at + delay > now));
     }
 
@@ -256,12 +256,14 @@ impl Group {
     /// have left, behind which its own would wait anyway. So any number of hosts that come or go meanwhile cost one rekey.
     pub(crate) fn schedule_rekey(&mut self, now: Time, at_once: bool) {
         let waiting = self.waiting.joins.len() + self.waiting.departures.len();
-        let due =
-            if at_once || self.policy.batch_interval.is_zero() || waiting >= self.policy.batch_max as usize {
-                self.quiet_at.max(now)
-            } else {
-                now + self.policy.batch_interval
-            };
+        let due = if at_once
+            || self.policy.rekey.batch_interval.is_zero()
+            || waiting >= self.policy.rekey.batch_max as usize
+        {
+            self.quiet_at.max(now)
+        } else {
+            now + self.policy.rekey.batch_interval
+        };
         self.waiting.due = Some(self.waiting.due.map_or(due, |earlier| earlier.min(due)));
     }
 
@@ -272,11 +274,11 @@ impl Group {
     }
 
     pub(crate) fn tek_due(&self) -> Time {
-        self.current_tek().issued + self.policy.tek_rekey
+        self.current_tek().issued + self.policy.times.tek_rekey
     }
 
     pub(crate) fn kek_due(&self) -> Time {
-        self.kek.issued + self.policy.kek_rekey
+        self.kek.issued + self.policy.times.kek_rekey
     }
 
     /// Says what remains of a lifetime, at least one second: zero would mean none at all.
@@ -288,7 +290,7 @@ impl Group {
     pub(crate) fn allocate_sender_ids(&mut self, count: u16) -> Option<Vec<u32>> {
         let first = self.sender_ids_issued;
         let next = first + u32::from(count.max(1));
-        if next > 1 << self.policy.sender_id_bits {
+        if next > 1 << self.policy.data.sender_id_bits {
             return None;
         }
         self.sender_ids_issued = next;
@@ -316,8 +318,8 @@ impl From<CryptoError> for NewError {
 
 /// Checks a policy and returns the tree's degree.
 pub(crate) fn degree(policy: &GroupPolicy) -> Result<Degree, PolicyError> {
-    let degree = Degree::new(policy.degree).map_err(|_| PolicyError::Degree)?;
-    let limit = match policy.kek_management {
+    let degree = Degree::new(policy.tree.degree).map_err(|_| PolicyError::Degree)?;
+    let limit = match policy.rekey.management {
         KekManagement::Lkh => capacity_16_bit(degree),
         KekManagement::Lkh32 => CAPACITY_32_BIT,
     };
@@ -328,8 +330,8 @@ pub(crate) fn degree(policy: &GroupPolicy) -> Result<Degree, PolicyError> {
 /// Chooses the KEK management that everybody knows if it holds as many members as the policy admits and there are no
 /// places, and otherwise the one that does.
 pub fn kek_management_for(policy: &GroupPolicy) -> KekManagement {
-    let limit = Degree::new(policy.degree).map_or(u32::MAX, capacity_16_bit);
-    let lkh = policy.members_max <= limit && policy.places.is_empty();
+    let limit = Degree::new(policy.tree.degree).map_or(u32::MAX, capacity_16_bit);
+    let lkh = policy.access.members_max <= limit && policy.tree.places.is_empty();
     if lkh { KekManagement::Lkh } else { KekManagement::Lkh32 }
 }
 

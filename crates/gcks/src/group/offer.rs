@@ -20,7 +20,7 @@ impl Group {
     /// `place` is where it is, in a group that has places.
     pub(crate) fn offer_current(&self, context: &Context<'_>, since: Time, place: Place) -> SaPayload {
         let current = self.current_tek();
-        let remaining = (current.issued + self.policy.activation_delay).since(context.now);
+        let remaining = (current.issued + self.policy.times.activation_delay).since(context.now);
         // The delay is told in whole seconds. Once all copies of the TEK's message have left, everybody has the new TEK, and
         // one who changes over early loses nothing; one who changed over late would send what the departed still read.
         let all_sent = context.now >= self.tek_quiet_at;
@@ -50,8 +50,9 @@ impl Group {
     pub(crate) fn offer_join(&self, context: &Context<'_>, place: Place) -> SaPayload {
         let mut tek = self.current_tek().tek.clone();
         tek.spi = self.next.tek;
-        tek.lifetime = self.policy.tek_lifetime;
-        let activation = if self.members.is_empty() { Duration::ZERO } else { self.policy.activation_delay };
+        tek.lifetime = self.policy.times.tek_lifetime;
+        let activation =
+            if self.members.is_empty() { Duration::ZERO } else { self.policy.times.activation_delay };
         SaPayload {
             kek: Some(self.placed(self.sa_kek(context, self.next.kek, context.now), place)),
             gap: Some(self.gap(activation)),
@@ -63,7 +64,7 @@ impl Group {
     pub(crate) fn download(&self, leaf: Leaf, teks: &[Spi], sender_ids: Option<Vec<u32>>) -> KeyDownload {
         let signing_key = Some(self.signing_key.public().clone());
         let (mut lkh, mut lkh_32) = (None, None);
-        match self.policy.kek_management {
+        match self.policy.rekey.management {
             KekManagement::Lkh => {
                 let path = self.tree.path(leaf).expect("a member has a leaf");
                 let download = Some(lkh::download_array(&self.links(&path)));
@@ -80,7 +81,7 @@ impl Group {
             kek: None,
             lkh,
             lkh_32,
-            sender_ids: sender_ids.map(|values| SenderIds { bits: self.policy.sender_id_bits, values }),
+            sender_ids: sender_ids.map(|values| SenderIds { bits: self.policy.data.sender_id_bits, values }),
         }
     }
 
@@ -90,11 +91,11 @@ impl Group {
             source: context.push_source,
             destination: (self.policy.push_destination(), self.policy.push_port_at(context.gdoi_port)),
             spi,
-            management: (self.policy.kek_management == KekManagement::Lkh32).then_some(MANAGEMENT_LKH_32),
-            cipher: self.policy.kek_cipher,
-            lifetime: Self::remaining(self.policy.kek_lifetime, issued, context.now),
-            signature: self.policy.push_signature,
-            form: self.policy.push_authentication,
+            management: (self.policy.rekey.management == KekManagement::Lkh32).then_some(MANAGEMENT_LKH_32),
+            cipher: self.policy.rekey.kek_cipher,
+            lifetime: Self::remaining(self.policy.times.kek_lifetime, issued, context.now),
+            signature: self.policy.rekey.signature,
+            form: self.policy.rekey.authentication,
             place: None,
             rekey_first: None,
         }
@@ -111,14 +112,14 @@ impl Group {
         let seconds = |d: Duration| d.as_secs() as u16 + u16::from(d.subsec_nanos() > 0);
         Gap {
             activation_delay: Some(seconds(activation)),
-            deactivation_delay: Some(seconds(self.policy.deactivation_delay)),
+            deactivation_delay: Some(seconds(self.policy.times.deactivation_delay)),
             sender_id_request: None,
         }
     }
 
     /// Goes through the TEKs that senders may be using: the current one, and those whose successor is not active.
     pub(crate) fn teks_in_use(&self, now: Time) -> impl Iterator<Item = &IssuedTek> {
-        let delay = self.policy.activation_delay;
+        let delay = self.policy.times.activation_delay;
         self.teks.iter().filter(move |issued| issued.superseded.is_none_or(|at| at + delay > now))
     }
 }

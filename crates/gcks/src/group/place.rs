@@ -28,11 +28,11 @@ const ELSEWHERE_MEMBERS: u32 = 64;
 ///
 /// [`PolicyError::PlaceMembers`] if a place expects more members than the tree can have.
 pub(super) fn bound(policy: &GroupPolicy, config: TreeConfig) -> Result<Option<Places>, PolicyError> {
-    if policy.places.is_empty() {
+    if policy.tree.places.is_empty() {
         return Ok(None);
     }
     let mut places = Places::new(config);
-    let listed = policy.places.iter().map(|place| place.members).enumerate();
+    let listed = policy.tree.places.iter().map(|place| place.members).enumerate();
     let listed = listed.map(|(number, members)| (numbered(number), members));
     for (place, members) in listed.chain([(ELSEWHERE, ELSEWHERE_MEMBERS)]) {
         places.bind(place, members).map_err(|_| PolicyError::PlaceMembers)?;
@@ -48,7 +48,7 @@ fn numbered(number: usize) -> Place {
 /// Says whether bindings that were stored are those of the policy's places.
 pub(crate) fn fits(policy: &GroupPolicy, places: &Places) -> bool {
     let bound = places.bindings().map(|binding| binding.place);
-    bound.eq([ELSEWHERE].into_iter().chain((0..policy.places.len()).map(numbered)))
+    bound.eq([ELSEWHERE].into_iter().chain((0..policy.tree.places.len()).map(numbered)))
 }
 
 /// What a change of membership did to the tree.
@@ -81,7 +81,7 @@ impl Group {
     /// Finds a place in the policy; none for elsewhere.
     pub(crate) fn listed(&self, place: Place) -> Option<&GroupPlace> {
         let number = place.value().checked_sub(1).and_then(|number| usize::try_from(number).ok());
-        self.policy.places.get(number?)
+        self.policy.tree.places.get(number?)
     }
 
     /// Says to which address goes what is encrypted under the key of this node.
@@ -159,10 +159,10 @@ mod tests {
     /// A group with one place, over a tree with room for one subtree of four leaves there and one of four elsewhere.
     fn small() -> Group {
         let mut policy = GroupPolicy::new(Channel::new([239, 192, 0, 1].into(), None).unwrap());
-        policy.kek_management = KekManagement::Lkh32;
-        policy.push_authentication = PushAuthentication::Batch;
+        policy.rekey.management = KekManagement::Lkh32;
+        policy.rekey.authentication = PushAuthentication::Batch;
         let (prefix, push_address) = ("10.0.0.0/8".parse().unwrap(), [239, 192, 0, 2].into());
-        policy.places = vec![GroupPlace { prefix, push_address, members: 4 }];
+        policy.tree.places = vec![GroupPlace { prefix, push_address, members: 4 }];
         let (id, random) = ("small".parse().unwrap(), &mut SeededRandom::new(1));
         let mut group = Group::new(id, policy, random, Time::EPOCH).unwrap_or_else(|_| unreachable!());
         let config = TreeConfig { capacity: 8, ..group.tree.config() };

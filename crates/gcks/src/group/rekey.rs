@@ -219,7 +219,7 @@ impl Group {
         let current = self.current_tek();
         let sa = SaPayload {
             kek: None,
-            gap: Some(self.gap(self.policy.activation_delay)),
+            gap: Some(self.gap(self.policy.times.activation_delay)),
             teks: vec![sa_tek(current, context.now)],
         };
         let teks = vec![(current.tek.spi, current.tek.keys.clone())];
@@ -243,7 +243,7 @@ impl Group {
             .zip(messages)
             .map(|(sequence, Message { deletes, sa, kd })| Push { kek, sequence, deletes, sa: *sa, kd: *kd })
             .collect();
-        let sealed: Result<Vec<_>, _> = match self.policy.push_authentication {
+        let sealed: Result<Vec<_>, _> = match self.policy.rekey.authentication {
             PushAuthentication::Message => {
                 numbered.iter().map(|push| push::seal(context.provider, push, &self.signing_key)).collect()
             }

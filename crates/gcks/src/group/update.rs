@@ -41,7 +41,7 @@ pub(super) struct Part {
 impl Group {
     /// Encodes a rekey of the tree that leads to the KEK with this SPI.
     pub(super) fn kek_update(&self, sa: &SaPayload, spi: CookiePair, rekey: &Rekey) -> KekUpdate {
-        match self.policy.kek_management {
+        match self.policy.rekey.management {
             KekManagement::Lkh => {
                 let (messages, keys) = self.update_arrays(rekey);
                 let download = |updates| {
@@ -83,7 +83,7 @@ impl Group {
             .zip(&known)
             .filter_map(|(held, start)| Some(lkh::Start { held, first: first(start)? }))
             .collect();
-        let (arrays, figures) = lkh::update_arrays(&new_keys, &starts, self.policy.kek_cipher)
+        let (arrays, figures) = lkh::update_arrays(&new_keys, &starts, self.policy.rekey.kek_cipher)
             .expect("a chain leads from a child to the root, with keys of the policy's cipher");
 
         let mut messages: Vec<Vec<LkhUpdateArray>> = Vec::new();
@@ -149,7 +149,7 @@ impl Group {
         // The more messages share a root, the longer the branches, and the less room for keys: guessed, then corrected.
         let mut count = (octets / UDP_LEN + 1).next_power_of_two().min(BATCH_LEN);
         loop {
-            let form = self.policy.push_authentication;
+            let form = self.policy.rekey.authentication;
             let room = push::room(UDP_LEN, sa, form, self.signing_key.public(), count)
                 .expect("the group's own policy can be written")
                 .expect("a rekey SA and a signature leave room for keys");

@@ -1,13 +1,16 @@
 //! The octets of everything that is stored.
 //!
-//! Each record begins with the octet [`VERSION`]; a record of another version is refused, not guessed at.
+//! Each record begins with its [`Version`] in an octet. Those of the versions before are read as they were written; one of
+//! an unknown version is refused, not guessed at.
 //! The scope of a record is the group that it dies with, as ID Type and octets; what belongs to the server has
 //! an empty scope.
 
+mod field;
 pub(crate) mod group;
 pub(crate) mod member;
 pub(crate) mod node;
 pub(crate) mod place;
+mod policy;
 pub(crate) mod push;
 
 use claviger_group::{GroupId, id::IdType};
@@ -37,28 +40,48 @@ pub(crate) const CLOCK: Table = Table::new("clock");
 /// Every table, in the order in which they are read at a restart.
 pub(crate) const TABLES: [Table; 9] = [GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, ASSOCIATION, PUSH, CLOCK];
 
-/// The version of every record's octets.
-const VERSION: u8 = 3;
+/// How the octets of a record are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// As of the first stores that are taken over.
+    Three = 3,
+    /// The policy of a group stands in parts.
+    Four = 4,
+}
+
+impl Version {
+    const ALL: [Self; 2] = [Self::Three, Self::Four];
+
+    /// The version that is written.
+    const CURRENT: Self = Self::Four;
+}
 
 /// Writes a record.
 pub(crate) fn encode(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut w = Writer::new();
-    w.u8(VERSION);
+    w.u8(Version::CURRENT as u8);
     write(&mut w);
     w.into_octets()
 }
 
-/// Reads a record to its end.
+/// Reads a record to its end, where every version has the same octets.
 pub(crate) fn decode<'a, T>(
     octets: &'a [u8],
     read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
+    decode_any(octets, |_, r| read(r))
+}
+
+/// Reads a record to its end, as its version wants.
+pub(crate) fn decode_any<'a, T>(
+    octets: &'a [u8],
+    read: impl FnOnce(Version, &mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
     let mut r = Reader::new(octets);
-    match r.u8("record version")? {
-        VERSION => {}
-        version => return Err(DecodeError::Value { field: "record version", value: version.into() }),
-    }
-    let value = read(&mut r)?;
+    let octet = r.u8("record version")?;
+    let version = Version::ALL.into_iter().find(|version| *version as u8 == octet);
+    let version = version.ok_or(DecodeError::Value { field: "record version", value: octet.into() })?;
+    let value = read(version, &mut r)?;
     r.finish()?;
     Ok(value)
 }

@@ -1,0 +1,261 @@
+//! The policy of a group, part by part.
+
+use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
+use claviger_group::{
+    GroupPlace, GroupPolicy, KekManagement, Prefix, PushAuthentication,
+    policy::{AccessPolicy, DataPolicy, RekeyPolicy, Times, TreePolicy},
+};
+use claviger_wire::{DecodeError, Reader, Writer};
+
+use super::{
+    Version,
+    field::{
+        read_channel, read_duration, read_encapsulation, read_transform, write_channel, write_duration,
+        write_transform,
+    },
+    push::{read_address, write_address},
+};
+
+pub(super) fn write(w: &mut Writer, policy: &GroupPolicy) {
+    let GroupPolicy { data, rekey, tree, times, access } = policy;
+    write_data(w, data);
+    write_rekey(w, rekey);
+    let TreePolicy { degree, places } = tree;
+    w.u8(*degree);
+    write_places(w, places);
+    write_times(w, times);
+    let AccessPolicy { members_max, registration_lifetime } = access;
+    w.u32(*members_max);
+    write_duration(w, *registration_lifetime);
+}
+
+/// Reads a policy as a record of this version has it.
+pub(super) fn read(version: Version, r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
+    match version {
+        Version::Three => version_3::read(r),
+        Version::Four => read_parts(r),
+    }
+}
+
+fn read_parts(r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
+    Ok(GroupPolicy {
+        data: read_data(r)?,
+        rekey: read_rekey(r)?,
+        tree: TreePolicy { degree: r.u8("degree")?, places: read_places(r)? },
+        times: read_times(r)?,
+        access: AccessPolicy {
+            members_max: r.u32("members max")?,
+            registration_lifetime: read_duration(r, "registration lifetime")?,
+        },
+    })
+}
+
+fn write_data(w: &mut Writer, data: &DataPolicy) {
+    let DataPolicy {
+        channel,
+        encapsulation,
+        encapsulation_port,
+        application_port,
+        transform,
+        sender_id_bits,
+    } = data;
+    write_channel(w, channel);
+    w.u8(*encapsulation as u8);
+    w.u16(*encapsulation_port);
+    w.u16(*application_port);
+    write_transform(w, *transform);
+    w.u8(*sender_id_bits);
+}
+
+fn read_data(r: &mut Reader<'_>) -> Result<DataPolicy, DecodeError> {
+    Ok(DataPolicy {
+        channel: read_channel(r)?,
+        encapsulation: read_encapsulation(r)?,
+        encapsulation_port: r.u16("encapsulation port")?,
+        application_port: r.u16("application port")?,
+        transform: read_transform(r)?,
+        sender_id_bits: r.u8("sender id bits")?,
+    })
+}
+
+fn write_rekey(w: &mut Writer, rekey: &RekeyPolicy) {
+    let RekeyPolicy {
+        address,
+        port,
+        kek_cipher,
+        signature,
+        authentication,
+        management,
+        batch_interval,
+        batch_max,
+    } = rekey;
+    match address {
+        Some(address) => write_address(w, *address),
+        None => w.u8(0),
+    }
+    write_port(w, *port);
+    w.u16(kek_cipher.key_len() as u16);
+    w.u8(signature_code(*signature));
+    w.u8(u8::from(*authentication == PushAuthentication::Batch));
+    w.u8(u8::from(*management == KekManagement::Lkh32));
+    write_duration(w, *batch_interval);
+    w.u32(*batch_max);
+}
+
+fn read_rekey(r: &mut Reader<'_>) -> Result<RekeyPolicy, DecodeError> {
+    Ok(RekeyPolicy {
+        address: read_address(r)?,
+        port: read_port(r)?,
+        kek_cipher: read_kek_cipher(r)?,
+        signature: read_signature(r)?,
+        authentication: read_authentication(r)?,
+        management: read_management(r)?,
+        batch_interval: read_duration(r, "batch interval")?,
+        batch_max: r.u32("batch max")?,
+    })
+}
+
+fn write_port(w: &mut Writer, port: Option<u16>) {
+    // No port of a policy is zero.
+    w.u16(port.unwrap_or(0));
+}
+
+fn read_port(r: &mut Reader<'_>) -> Result<Option<u16>, DecodeError> {
+    Ok(Some(r.u16("push port")?).filter(|port| *port != 0))
+}
+
+fn read_kek_cipher(r: &mut Reader<'_>) -> Result<CipherAlgorithm, DecodeError> {
+    match r.u16("KEK length")? {
+        16 => Ok(CipherAlgorithm::Aes128Cbc),
+        32 => Ok(CipherAlgorithm::Aes256Cbc),
+        length => Err(DecodeError::Value { field: "KEK length", value: length.into() }),
+    }
+}
+
+fn read_signature(r: &mut Reader<'_>) -> Result<KeyAlgorithm, DecodeError> {
+    let code = r.u8("signature algorithm")?;
+    let known = SIGNATURES.into_iter().find(|algorithm| signature_code(*algorithm) == code);
+    known.ok_or(DecodeError::Value { field: "signature algorithm", value: code.into() })
+}
+
+fn read_authentication(r: &mut Reader<'_>) -> Result<PushAuthentication, DecodeError> {
+    match r.u8("push authentication")? {
+        0 => Ok(PushAuthentication::Message),
+        1 => Ok(PushAuthentication::Batch),
+        code => Err(DecodeError::Value { field: "push authentication", value: code.into() }),
+    }
+}
+
+fn read_management(r: &mut Reader<'_>) -> Result<KekManagement, DecodeError> {
+    match r.u8("KEK management")? {
+        0 => Ok(KekManagement::Lkh),
+        1 => Ok(KekManagement::Lkh32),
+        code => Err(DecodeError::Value { field: "KEK management", value: code.into() }),
+    }
+}
+
+fn write_times(w: &mut Writer, times: &Times) {
+    let Times { tek_lifetime, tek_rekey, kek_lifetime, kek_rekey, activation_delay, deactivation_delay } =
+        times;
+    for duration in [tek_lifetime, tek_rekey, kek_lifetime, kek_rekey, activation_delay, deactivation_delay] {
+        write_duration(w, *duration);
+    }
+}
+
+fn read_times(r: &mut Reader<'_>) -> Result<Times, DecodeError> {
+    Ok(Times {
+        tek_lifetime: read_duration(r, "TEK lifetime")?,
+        tek_rekey: read_duration(r, "TEK rekey interval")?,
+        kek_lifetime: read_duration(r, "KEK lifetime")?,
+        kek_rekey: read_duration(r, "KEK rekey interval")?,
+        activation_delay: read_duration(r, "activation delay")?,
+        deactivation_delay: read_duration(r, "deactivation delay")?,
+    })
+}
+
+fn write_places(w: &mut Writer, places: &[GroupPlace]) {
+    w.u16(places.len() as u16);
+    for place in places {
+        write_address(w, place.prefix.address());
+        w.u8(place.prefix.length());
+        write_address(w, place.push_address);
+        w.u32(place.members);
+    }
+}
+
+fn read_places(r: &mut Reader<'_>) -> Result<Vec<GroupPlace>, DecodeError> {
+    let missing = DecodeError::Missing { what: "address of a place" };
+    let count = r.u16("place count")?;
+    let mut place = || {
+        let address = read_address(r)?.ok_or(missing)?;
+        let length = r.u8("prefix length")?;
+        let wrong = |_| DecodeError::Value { field: "prefix length", value: length.into() };
+        let prefix = Prefix::new(address, length).map_err(wrong)?;
+        let push_address = read_address(r)?.ok_or(missing)?;
+        Ok(GroupPlace { prefix, push_address, members: r.u32("members of a place")? })
+    };
+    (0..count).map(|_| place()).collect()
+}
+
+const SIGNATURES: [KeyAlgorithm; 4] =
+    [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa];
+
+fn signature_code(algorithm: KeyAlgorithm) -> u8 {
+    match algorithm {
+        KeyAlgorithm::EcdsaP256 => 1,
+        KeyAlgorithm::EcdsaP384 => 2,
+        KeyAlgorithm::Ed25519 => 3,
+        KeyAlgorithm::Rsa => 4,
+        other => unreachable!("no policy names {other:?}"),
+    }
+}
+
+/// Records of version 3 had the policy as one row of fields, in an order of its own.
+mod version_3 {
+    use super::*;
+
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
+        let channel = read_channel(r)?;
+        let encapsulation = read_encapsulation(r)?;
+        let encapsulation_port = r.u16("encapsulation port")?;
+        let application_port = r.u16("application port")?;
+        let transform = read_transform(r)?;
+        let address = read_address(r)?;
+        let port = read_port(r)?;
+        let kek_cipher = read_kek_cipher(r)?;
+        let signature = read_signature(r)?;
+        let authentication = read_authentication(r)?;
+        let management = read_management(r)?;
+        let degree = r.u8("degree")?;
+        let members_max = r.u32("members max")?;
+        let batch_max = r.u32("batch max")?;
+        let sender_id_bits = r.u8("sender id bits")?;
+        let times = read_times(r)?;
+        let batch_interval = read_duration(r, "batch interval")?;
+        let registration_lifetime = read_duration(r, "registration lifetime")?;
+        let places = read_places(r)?;
+        Ok(GroupPolicy {
+            data: DataPolicy {
+                channel,
+                encapsulation,
+                encapsulation_port,
+                application_port,
+                transform,
+                sender_id_bits,
+            },
+            rekey: RekeyPolicy {
+                address,
+                port,
+                kek_cipher,
+                signature,
+                authentication,
+                management,
+                batch_interval,
+                batch_max,
+            },
+            tree: TreePolicy { degree, places },
+            times,
+            access: AccessPolicy { members_max, registration_lifetime },
+        })
+    }
+}

@@ -125,6 +125,12 @@ impl Subscription {
         Some((rekey.sa.kek().spi, rekey.sa.sequence()))
     }
 
+    /// Says how many keys of the group's key tree are held: those on the path from the member's leaf to the root.
+    pub fn tree_keys(&self) -> usize {
+        let rekey = self.keys.as_ref().and_then(|keys| keys.rekey.as_ref());
+        rekey.and_then(|rekey| rekey.tree.as_ref()).map_or(0, TreeKeys::count)
+    }
+
     /// Says since when the rekey SA is held, and how much of its lifetime remains.
     pub fn kek_lifetime(&self, now: Time) -> Option<(Duration, Duration)> {
         let rekey = self.keys.as_ref()?.rekey.as_ref()?;

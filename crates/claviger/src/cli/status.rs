@@ -93,6 +93,7 @@ fn server_text(server: &ServerStatus) -> String {
         let head = pairs(vec![
             ("group", group.name.to_string()),
             ("members", group.members.to_string()),
+            ("tree keys", member.tree_keys.to_string()),
             ("last rekey", or_dash(group.last_rekey_at_us.map(instant))),
             ("next rekey", or_dash(group.next_rekey_at_us.map(instant))),
         ]);

@@ -125,6 +125,7 @@ enum State {
 }
 
 /// What comes while message 4 is awaited.
+#[expect(clippy::large_enum_variant, reason = "an answer is made once an exchange and read at once")]
 enum Answer {
     Download(Download),
     /// Message 2 of a key server that has lost the exchange.

@@ -121,8 +121,8 @@ fn a_sender_whose_pull_took_long_changes_over_with_the_others() {
     assert!(deaf_at > lost_until);
     let data = network.data(&market());
     let spi_of = |sent: &&Sent| sent.octets[..4].to_vec();
-    let (old, late) = (data.first().map(|sent| spi_of(sent)), data.iter().filter(|sent| sent.at > deaf_at));
-    let late: BTreeSet<Vec<u8>> = late.map(|sent| spi_of(sent)).collect();
+    let (old, late) = (data.first().map(spi_of), data.iter().filter(|sent| sent.at > deaf_at));
+    let late: BTreeSet<Vec<u8>> = late.map(spi_of).collect();
     assert_eq!(late.len(), 1, "data flows again");
     assert!(!late.contains(&old.unwrap()), "nothing is sent under the old TEK when the evicted one is deaf");
     judge(&network, &market(), &[]).acquit();

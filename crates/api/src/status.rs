@@ -96,6 +96,8 @@ pub struct MemberStatus {
     pub state: MembershipState,
     /// The keys that it holds.
     pub keys: GroupKeys,
+    /// How many keys of the group's key tree it holds: one for each node from its leaf to the root.
+    pub tree_keys: usize,
     /// When it last took new keys.
     #[serde(with = "micros::option")]
     pub last_rekey_at_us: Option<Time>,

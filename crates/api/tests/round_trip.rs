@@ -152,6 +152,7 @@ fn member_status() -> StatusView {
         role: Role::Both,
         state: MembershipState::Keyed,
         keys: keys(),
+        tree_keys: 3,
         last_rekey_at_us: None,
         reregisters_at_us: None,
         reregisters_in_s: Some(60),

@@ -84,17 +84,19 @@ proptest! {
     }
 
     /// Whatever order of installations, activations, deactivations and times: a packet never goes out under an
-    /// association that is older than one under which packets went before, or whose time is over.
+    /// association that is older than one under which packets went before, or than one that superseded it, or whose time
+    /// is over.
     #[test]
     fn a_sender_never_goes_back_to_an_older_key(
         transform in transform(),
-        steps in prop::collection::vec((0..4u8, 0..8u32, 0..4_000u32), 1..60),
+        steps in prop::collection::vec((0..5u8, 0..8u32, 0..4_000u32), 1..60),
     ) {
         let mut plane = plane(Role::Sender);
         let mut now = NOW;
         let mut installed = 0;
         let mut newest_sent = 0;
         let mut ends = vec![Time::from_micros(u64::MAX); 64];
+        let mut stops = vec![];
         for (kind, which, wait_ms) in steps {
             match kind {
                 0 => {
@@ -114,11 +116,24 @@ proptest! {
                     ends[one as usize] = ends[one as usize].min(at);
                 }
                 2 => now = now + MS * wait_ms,
+                3 if installed > 0 => {
+                    let one = 1 + which % installed;
+                    let at = now + MS * wait_ms;
+                    plane.supersede_older(now, tek(0x1000 + one, transform).spi, at);
+                    if now < ends[one as usize] {
+                        stops.push((one, at));
+                    }
+                }
                 _ => match plane.seal(now, 17, b"data") {
                     Ok(esp) => {
                         let spi = u32::from_be_bytes(esp[..4].try_into().unwrap());
                         prop_assert!(spi >= newest_sent, "{:x} after {:x}", spi, newest_sent);
-                        prop_assert!(now < ends[(spi - 0x1000) as usize]);
+                        let number = spi - 0x1000;
+                        prop_assert!(now < ends[number as usize]);
+                        // One that is removed before the older ones are to stop has no say in it.
+                        let is_stopped =
+                            |(one, at): &(u32, Time)| number < *one && *at <= now && *at < ends[*one as usize];
+                        prop_assert!(!stops.iter().any(is_stopped));
                         newest_sent = spi;
                     }
                     Err(error) => prop_assert_eq!(error, Error::NotActive),
@@ -149,6 +164,28 @@ fn changes_over_when_the_activation_delay_ends_and_removes_the_old_one_later() {
 
     let events: Vec<Event> = std::iter::from_fn(|| plane.poll_event()).collect();
     assert_eq!(events, [Event::Activated(old.spi), Event::Activated(new.spi), Event::Deactivated(old.spi)]);
+}
+
+// old ─────────┤ stops                 ├── new
+#[test]
+fn nothing_is_sent_between_the_stop_of_the_old_one_and_the_start_of_the_new() {
+    let (old, new) = (tek(0x1000, EspTransform::Aes128Gcm16), tek(0x2000, EspTransform::Aes128Gcm16));
+    let mut plane = plane(Role::Both);
+    plane.install(NOW, old.clone(), NOW, &[sid(1)]).unwrap();
+    plane.install(NOW, new.clone(), NOW + ACTIVATION_DELAY, &[sid(1)]).unwrap();
+    let stop = NOW + ACTIVATION_DELAY / 4;
+    plane.supersede_older(NOW, new.spi, stop);
+    plane.supersede_older(NOW, new.spi, stop + MS);
+    assert_eq!(plane.poll_timeout(), Some(stop));
+    let spi = |plane: &mut Plane, now| plane.seal(now, 17, b"data").map(|esp| esp[..4].to_vec());
+    assert_eq!(spi(&mut plane, stop - MS), Ok(vec![0, 0, 0x10, 0]));
+    assert_eq!(spi(&mut plane, stop), Err(Error::NotActive), "even if the timer was late");
+    assert_eq!(plane.poll_timeout(), Some(NOW + ACTIVATION_DELAY));
+    let stages: Vec<_> = plane.status().iter().map(|sa| sa.stage).collect();
+    assert_eq!(stages, [Stage::Trailing, Stage::Leading], "both receive");
+    assert_eq!(spi(&mut plane, NOW + ACTIVATION_DELAY - MS), Err(Error::NotActive));
+    assert_eq!(spi(&mut plane, NOW + ACTIVATION_DELAY), Ok(vec![0, 0, 0x20, 0]));
+    assert_eq!(plane.counters().dropped("not_active"), 2);
 }
 
 #[test]

@@ -134,7 +134,9 @@ impl Gcks {
                 .collect();
             let authentication = self.restored_group(record::PUSH, &id)?.policy.rekey.authentication;
             let quiet_at = self.push_queue.schedule(now, authentication, queued);
-            self.restored_group(record::PUSH, &id)?.quiet_at = quiet_at;
+            let mut group = self.restored_group(record::PUSH, &id)?;
+            // Which of them tells the current TEK is not stored: it is one of the last.
+            (group.quiet_at, group.tek_quiet_at) = (quiet_at, quiet_at);
         }
         Ok(())
     }

@@ -55,6 +55,8 @@ pub enum Limit {
     Exchanges,
     /// Exchanges in the life of one cookie pair.
     MessageIds,
+    /// Messages 2 in one exchange, each under a nonce of its own.
+    Offers,
     /// Repetitions of one stored answer.
     Resends,
 }
@@ -188,6 +190,7 @@ impl Limit {
             Self::Decryptions => "too_many_decryptions",
             Self::Exchanges => "too_many_exchanges",
             Self::MessageIds => "message_ids_exhausted",
+            Self::Offers => "too_many_offers",
             Self::Resends => "too_many_resends",
         }
     }
@@ -264,6 +267,7 @@ impl fmt::Display for Limit {
             Self::Decryptions => "too many messages with a wrong HASH under these cookies",
             Self::Exchanges => "too many exchanges in progress under these cookies",
             Self::MessageIds => "message ids of this registration are used up",
+            Self::Offers => "too many offers in one exchange",
             Self::Resends => "answer was repeated often enough",
         })
     }

@@ -60,6 +60,11 @@ pub const EXCHANGE_LIFETIME: Duration = Duration::from_secs(60);
 /// to 32 groups at once, and each may be pulled twice within [`EXCHANGE_LIFETIME`].
 pub const EXCHANGES_MAX: usize = 64;
 
+/// The most messages 2 that a member takes in one exchange, each under a nonce of its own: the first, and one for each
+/// time that the default retransmission policy repeats message 3. A key server makes a new one only if it was started
+/// again in the meantime.
+pub const OFFERS_MAX: usize = 7;
+
 /// The most message ids remembered for one cookie pair. A member that pulls every ten minutes registers anew
 /// after eight weeks; the record takes less than 200 kB then.
 pub const MESSAGE_IDS_MAX: usize = 8192;

@@ -10,6 +10,9 @@
 //! keys:   node 2 { under 5 }    node 1 { under the new 2 }    root { under the new 1 }
 //! ```
 //!
+//! An array may also begin with a new key of its first node, encrypted by that node's old key; a member then holds the
+//! new one instead. So a member holds one key for each node of its path, however often keys are replaced.
+//!
 //! Key and IV of a node travel together; what a key encrypts, it encrypts with its own IV.
 
 use claviger_crypto::{
@@ -108,7 +111,7 @@ impl KeyArray {
     //# and stores the new key in the LKH key array that it holds.  The final
     //# decryption yields the new group KEK.
     /// Decrypts the new keys that are meant for this member. An array leads up to the root, so that it replaces
-    /// everything above the node where it begins.
+    /// everything above the node where it begins, and that node's own key too if it brings a new one.
     ///
     /// # Errors
     ///
@@ -135,6 +138,9 @@ impl KeyArray {
                 check_lkh_key(cipher, wrapped)?;
                 let wrapping = keys.last().ok_or(PeerMisbehaved::UpdateArrayContent)?;
                 let unwrapped = unwrap(provider, wrapping, wrapped)?;
+                // A node has one key at a time. Its new key may come under its old one, as the root's does when nobody
+                // joined or left: what it replaces must not stay.
+                keys.retain(|key| key.id != unwrapped.id);
                 keys.push(unwrapped);
             }
         }
@@ -431,6 +437,40 @@ mod tests {
         let shrunk = [update_array(&leaf, &[node(0, 3)], CIPHER).unwrap()];
         member.commit(member.apply(&shrunk, provider(), CIPHER).unwrap());
         assert_eq!(member.keys(), [leaf, node(0, 3)]);
+    }
+
+    //   header: root, 1    root, 2 { under root, 1 }
+    //   header: root, 2    root, 3 { under root, 2 } ...
+    #[test]
+    fn a_root_that_is_replaced_under_itself_leaves_nothing_behind() {
+        let path = [node(9, 1), node(4, 1)];
+        let mut member = array(&[path[0].clone(), path[1].clone(), node(0, 1)]);
+        for handle in 2..1000 {
+            let update = update_array(&node(0, handle - 1), &[node(0, handle)], CIPHER).unwrap();
+            member.commit(member.apply(&[update], provider(), CIPHER).unwrap());
+            assert_eq!(member.keys(), [path[0].clone(), path[1].clone(), node(0, handle)]);
+        }
+    }
+
+    #[test]
+    fn any_node_can_be_replaced_under_itself() {
+        let (leaf, between, root) = (node(9, 1), node(4, 1), node(0, 1));
+        let held = || array(&[leaf.clone(), between.clone(), root.clone()]);
+        let new = [node(4, 2), node(0, 2)];
+        let after = [leaf.clone(), node(4, 2), node(0, 2)];
+        let through_between = update_array(&between, &new, CIPHER).unwrap();
+        let through_root = update_array(&root, &new[1..], CIPHER).unwrap();
+        for updates in [
+            vec![through_between.clone()],
+            // A member may hold what several arrays begin with; their order does not count.
+            vec![through_between.clone(), through_root.clone()],
+            vec![through_root, through_between],
+        ] {
+            assert_eq!(held().apply(&updates, provider(), CIPHER).unwrap().keys(), after);
+        }
+        let new_leaf = update_array(&leaf, &[node(9, 2), node(4, 2), node(0, 2)], CIPHER).unwrap();
+        let staged = held().apply(&[new_leaf], provider(), CIPHER).unwrap();
+        assert_eq!(staged.keys(), [node(9, 2), node(4, 2), node(0, 2)]);
     }
 
     #[test]

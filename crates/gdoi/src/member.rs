@@ -13,7 +13,7 @@ use claviger_wire::DecodeError;
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible, PeerMisbehaved},
     exchange::{
-        pull_member::{ExpectAcceptance, ExpectDownload, ExpectOffer},
+        pull_member::{Download, ExpectAcceptance, ExpectDownload, ExpectOffer, Offer},
         registration::check_not_zero,
         registrations::Registrations,
     },
@@ -43,7 +43,8 @@ pub struct Member {
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "an event is made once an exchange and read at once")]
 pub enum Event {
-    /// The key server offers a policy: [`Member::accept`] it or [`Member::decline`] it.
+    /// The key server offers a policy: [`Member::accept`] it or [`Member::decline`] it. It may offer again after it was
+    /// accepted, if it was started again and lost the exchange; the later offer is the one that counts.
     Offered {
         /// The exchange.
         pull: PullId,
@@ -121,6 +122,14 @@ enum State {
     ExpectDownload(ExpectDownload, Retransmit),
     /// Stands for a state while its successor is made.
     Over,
+}
+
+/// What comes while message 4 is awaited.
+#[expect(clippy::large_enum_variant, reason = "an answer is made once an exchange and read at once")]
+enum Answer {
+    Download(Download),
+    /// Message 2 of a key server that has lost the exchange.
+    Offer(Offer),
 }
 
 impl Member {
@@ -307,9 +316,8 @@ impl Member {
         match &pull.state {
             State::ExpectOffer(state, _) => {
                 let offer = state.with_context(|context| {
-                    registration.open(now, context, header, ciphertext, |message| {
-                        ExpectOffer::read(&message, extensions)
-                    })
+                    registration
+                        .open(now, context, header, ciphertext, |message| Offer::read(&message, extensions))
                 })?;
                 match offer {
                     Ok(offer) => self.offered(id, offer, octets),
@@ -321,11 +329,21 @@ impl Member {
             }
             State::ExpectDownload(state, _) if state.is_repeated(octets) => return Err(Error::Replayed),
             State::ExpectDownload(state, _) => {
-                let download = state.with_context(|context| {
-                    registration.open(now, context, header, ciphertext, |message| state.read(&message))
+                let answer = state.with_contexts(|download, offer| {
+                    registration.open_either(
+                        now,
+                        header,
+                        ciphertext,
+                        (download, |message| state.read(&message).map(Answer::Download)),
+                        (offer, |message| Offer::read(&message, extensions).map(Answer::Offer)),
+                    )
                 })?;
-                match download {
-                    Ok(download) => self.downloaded(id, download),
+                match answer {
+                    Ok(Answer::Download(download)) => self.downloaded(id, download),
+                    Ok(Answer::Offer(offer)) => {
+                        state.check_later(&offer)?;
+                        self.offered(id, offer, octets);
+                    }
                     Err(error) => return Err(self.abort(id, error)),
                 }
             }
@@ -334,19 +352,22 @@ impl Member {
         Ok(())
     }
 
-    fn offered(&mut self, id: PullId, offer: crate::exchange::pull_member::Offer, message_2: &[u8]) {
+    /// Hands an offer to the caller: the first of its exchange, or a later one.
+    fn offered(&mut self, id: PullId, offer: Offer, message_2: &[u8]) {
         let Some(pull) = self.pulls.get_mut(&id) else { return };
-        if let State::ExpectOffer(state, _) = std::mem::replace(&mut pull.state, State::Over) {
-            let state = state.offered(offer, message_2);
-            let (group, sa) = (pull.group.clone(), state.sa().clone());
-            pull.state = State::ExpectAcceptance(state);
-            self.events.push_back(Event::Offered { pull: id, group, sa });
-        }
+        let state = match std::mem::replace(&mut pull.state, State::Over) {
+            State::ExpectOffer(state, _) => state.offered(offer, message_2),
+            State::ExpectDownload(state, _) => state.offered(offer, message_2),
+            State::ExpectAcceptance(_) | State::Over => return,
+        };
+        let (group, sa) = (pull.group.clone(), state.sa().clone());
+        pull.state = State::ExpectAcceptance(state);
+        self.events.push_back(Event::Offered { pull: id, group, sa });
     }
 
-    fn downloaded(&mut self, id: PullId, download: crate::exchange::pull_member::Download) {
+    fn downloaded(&mut self, id: PullId, download: Download) {
         if let Some(Pull { group, state: State::ExpectDownload(state, _), .. }) = self.pulls.remove(&id) {
-            let crate::exchange::pull_member::Download { sequence, kd } = download;
+            let Download { sequence, kd } = download;
             self.events.push_back(Event::Pulled { pull: id, group, sa: state.into_sa(), sequence, kd });
         }
     }
@@ -373,15 +394,17 @@ impl Member {
         }
         let mut failed = Vec::new();
         for (&id, pull) in &mut self.pulls {
-            let (sent, timer) = match &mut pull.state {
-                State::ExpectOffer(state, timer) => (state.sent(), Some(timer)),
-                State::ExpectDownload(state, timer) => (state.sent(), Some(timer)),
-                State::ExpectAcceptance(_) | State::Over => (&[][..], None),
+            let (repeated, timer) = match &mut pull.state {
+                State::ExpectOffer(state, timer) => (vec![state.sent()], Some(timer)),
+                State::ExpectDownload(state, timer) => (state.repeated().to_vec(), Some(timer)),
+                State::ExpectAcceptance(_) | State::Over => (Vec::new(), None),
             };
             match timer.map_or(Expiry::Pending, |timer| timer.handle_timeout(now)) {
                 _ if pull.deadline <= now => failed.push(id),
                 Expiry::GiveUp => failed.push(id),
-                Expiry::Resend => self.transmits.push_back(transmit(pull.server, sent)),
+                Expiry::Resend => {
+                    self.transmits.extend(repeated.iter().map(|message| transmit(pull.server, message)));
+                }
                 Expiry::Pending => {}
             }
         }

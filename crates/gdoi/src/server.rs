@@ -351,7 +351,7 @@ impl Server {
             }
             State::ExpectDownload(state) if is(state.digest()) => return Ok(()),
             State::Answered(state) if is(&state.message_3) => &state.message_4,
-            State::Refused(state) if is(&pull.message_1) || state.message_3.as_ref().is_some_and(is) => {
+            State::Refused(state) if is(state.message_3.as_ref().unwrap_or(&pull.message_1)) => {
                 &state.informational
             }
             _ if is(&pull.message_1) => return Err(Error::Replayed),

@@ -125,6 +125,12 @@ impl Subscription {
         Some((rekey.sa.kek().spi, rekey.sa.sequence()))
     }
 
+    /// Says how many keys of the group's key tree are held: those on the path from the member's leaf to the root.
+    pub fn tree_keys(&self) -> usize {
+        let rekey = self.keys.as_ref().and_then(|keys| keys.rekey.as_ref());
+        rekey.and_then(|rekey| rekey.tree.as_ref()).map_or(0, TreeKeys::count)
+    }
+
     /// Says since when the rekey SA is held, and how much of its lifetime remains.
     pub fn kek_lifetime(&self, now: Time) -> Option<(Duration, Duration)> {
         let rekey = self.keys.as_ref()?.rekey.as_ref()?;
@@ -230,11 +236,11 @@ impl Subscription {
             keys.sender_ids = sender_ids;
         }
         let delays = Delays::from(sa);
-        // The key server told what remained of the delay when message 1 came, and messages are lost and repeated: one that
-        // counted from the last of them would go on under a superseded TEK for longer than the others do. Who has none
-        // sends nothing before the others follow.
-        let holds_some = !keys.plane.status().is_empty();
-        let counted_from = if holds_some { self.pull_began } else { now };
+        // The key server said what remained of the delay when it heard message 1, once or again. Others do not send under
+        // the old TEK for longer than from the first message 1 on; all can receive under the new one after what remained
+        // from now on. In between this member has none to send under.
+        let stops_at = self.pull_began + delays.activation;
+        let begins_at = now + delays.activation;
         let listed: Vec<Spi> = teks.iter().map(|tek| tek.spi).collect();
         for superseded in keys.plane.status().into_iter().filter(|status| !listed.contains(&status.spi)) {
             keys.plane.deactivate(now, superseded.spi, now + delays.deactivation);
@@ -246,13 +252,15 @@ impl Subscription {
             // back to a key that a departed member may have.
             let is_overtaken = listed[place + 1..].iter().any(|newer| installed.contains(newer));
             let activate_at = match place {
-                _ if place == newest => counted_from + delays.activation,
+                _ if place == newest => begins_at,
                 _ if is_overtaken => NEVER,
                 _ => now,
             };
             let spi = tek.spi;
             keys.plane.install(now, tek, activate_at, &keys.sender_ids).map_err(PulledError::Esp)?;
-            if place != newest {
+            if place == newest {
+                keys.plane.supersede_older(now, spi, stops_at);
+            } else {
                 keys.plane.deactivate(now, spi, now + delays.deactivation);
             }
         }

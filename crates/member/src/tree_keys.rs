@@ -41,4 +41,12 @@ impl TreeKeys {
         }
         Ok(None)
     }
+
+    /// Says how many keys these are.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Lkh(array) => array.keys().len(),
+            Self::Lkh32(path) => path.keys().len(),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use claviger_gcks::{Event as ServerEvent, RekeyWhat};
 use claviger_group::{GroupId, Role};
@@ -108,17 +108,113 @@ fn a_sender_whose_pull_took_long_changes_over_with_the_others() {
     let now = network.now;
     network.members[sender].member.pull_now(now, &market());
     network.settle();
-    network.until(5 * SECOND, |network| network.is_current(sender, &market()));
-    assert!(network.now > lost_until);
-    let activates = network.members[sender].last(|event| match event {
-        Event::Rekeyed { by: Source::Pull, activates, .. } => *activates,
-        _ => None,
-    });
+    for _ in 0..100 {
+        send_if_possible(&mut network, sender);
+        network.pass(Duration::from_millis(50));
+    }
+    assert!(network.is_current(sender, &market()));
     let deaf_at = network.told.iter().rev().find_map(|(_, event)| match event {
         ServerEvent::Departed { deaf_at, .. } => Some(*deaf_at),
         _ => None,
     });
-    assert!(activates <= deaf_at, "{activates:?} {deaf_at:?}");
+    let deaf_at = deaf_at.unwrap();
+    assert!(deaf_at > lost_until);
+    let data = network.data(&market());
+    let spi_of = |sent: &&Sent| sent.octets[..4].to_vec();
+    let (old, late) = (data.first().map(spi_of), data.iter().filter(|sent| sent.at > deaf_at));
+    let late: BTreeSet<Vec<u8>> = late.map(spi_of).collect();
+    assert_eq!(late.len(), 1, "data flows again");
+    assert!(!late.contains(&old.unwrap()), "nothing is sent under the old TEK when the evicted one is deaf");
+    judge(&network, &market(), &[]).acquit();
+}
+
+/// Has a member send a payload unless it has no TEK that it may use now; says whether it sent.
+fn send_if_possible(network: &mut Network, member: usize) -> bool {
+    let sent = network.send(member, &market(), b"data");
+    if let Err(error) = &sent {
+        assert_eq!(error.reason(), claviger_esp::Error::NotActive.reason());
+    }
+    sent.is_ok()
+}
+
+/// Has `sender` send for four seconds, with a step in between; nothing of it is unknown to `receiver`.
+///
+/// A receiver that hears one copy of a TEK's message, be it the last one, can open what senders send under that TEK.
+fn sends_what_is_known(
+    network: &mut Network,
+    sender: usize,
+    receiver: usize,
+    step: impl Fn(&mut Network, u32),
+) {
+    let before = network.members[receiver].received.len();
+    let mut sent = 0;
+    for millisecond in (0..4000).step_by(10) {
+        step(network, millisecond);
+        sent += usize::from(send_if_possible(network, sender));
+        network.pass(Duration::from_millis(10));
+    }
+    assert!(send_if_possible(network, sender), "the pause is over");
+    network.pass(SECOND);
+    let counted = |network: &Network, member: usize, reason: &str| {
+        let subscription = network.members[member].member.subscription(&market()).unwrap();
+        subscription.counters().unwrap().dropped(reason) as usize
+    };
+    assert_eq!(counted(network, receiver, "unknown_spi"), 0);
+    assert_eq!(network.members[receiver].received.len() - before, sent + 1, "all arrived");
+    assert_eq!(counted(network, sender, "not_active"), 400 - sent, "what was not sent is counted");
+    assert!(network.is_current(sender, &market()) && network.is_current(receiver, &market()));
+}
+
+//   PULL 1        -->                                  lost, and again
+//                 <==   GROUPKEY-PUSH { D, SA TEK 2 }  the last of three copies is the first to be heard
+//   PULL 1 again  -->
+//                 <--   2, 3, 4 { TEK 2 }              before that copy
+#[test]
+fn a_sender_whose_pull_took_long_does_not_use_a_tek_that_others_are_still_to_hear() {
+    let (mut network, [sender, receiver]) = pair(10);
+    let (begun, rekeyed) = (network.now, 1490);
+    let heard_from = begun + Duration::from_millis(rekeyed + 90);
+    network.passes = Some(Box::new(move |sent| match sent.origin {
+        Origin::Member(member) => {
+            let is_lost = sent.kind != Kind::Esp && sent.at < begun + SECOND;
+            member != sender || !is_lost
+        }
+        Origin::Server => !is_push(sent) || sent.at >= heard_from,
+    }));
+    sends_what_is_known(&mut network, sender, receiver, |network, millisecond| {
+        if millisecond == 0 {
+            let now = network.now;
+            network.members[sender].member.pull_now(now, &market());
+            network.settle();
+        }
+        if u64::from(millisecond) == rekeyed {
+            rekey(network, RekeyWhat::Tek);
+        }
+    });
+    assert_eq!(network.members[sender].member.subscription(&market()).unwrap().pulls(), 2);
+}
+
+//                 <==   GROUPKEY-PUSH { D, SA TEK 2 }  stored; the server is killed before a copy leaves
+//   PULL          <->   started again: 4 { TEK 2 }
+//                 <==   GROUPKEY-PUSH { D, SA TEK 2 }  the last of three copies is the first to be heard
+#[test]
+fn a_restarted_server_says_that_others_are_still_to_hear_a_tek() {
+    let (mut network, [sender, receiver]) = pair(11);
+    network.passes = Some(Box::new(|sent| !is_push(sent)));
+    rekey(&mut network, RekeyWhat::Tek);
+    network.running = false;
+    network.pass(5 * SECOND);
+    network.running = true;
+    let heard_from = network.now + Duration::from_millis(90);
+    network.passes = Some(Box::new(move |sent| !is_push(sent) || sent.at >= heard_from));
+    network.restart();
+    sends_what_is_known(&mut network, sender, receiver, |network, millisecond| {
+        if millisecond == 0 {
+            let now = network.now;
+            network.members[sender].member.pull_now(now, &market());
+            network.settle();
+        }
+    });
 }
 
 //   <==   GROUPKEY-PUSH { SA KEK }             heard

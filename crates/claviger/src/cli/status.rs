@@ -112,6 +112,7 @@ fn member_text(member: &MemberStatus) -> String {
         ("group", member.group.to_string()),
         ("role", member.role.to_string()),
         ("state", member.state.name().to_owned()),
+        ("tree keys", member.tree_keys.to_string()),
         ("last rekey", or_dash(member.last_rekey_at_us.map(instant))),
         ("re-registers in", or_dash(member.reregisters_in_s.map(seconds))),
         ("data", or_dash(member.data_address)),

@@ -84,6 +84,7 @@ impl Observed {
             role: options.role,
             state: self.state,
             keys: subscription.map(|s| keys(s, now)).unwrap_or_default(),
+            tree_keys: subscription.map_or(0, Subscription::tree_keys),
             last_rekey_at_us: subscription.and_then(Subscription::last_rekey),
             reregisters_at_us: again,
             reregisters_in_s: again.map(|at| at.since(now).as_secs()),

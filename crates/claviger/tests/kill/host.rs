@@ -23,13 +23,6 @@ use crate::{
 /// How often a member sends a packet.
 const DATA_INTERVAL: Duration = Duration::from_millis(120);
 
-/// A server that is killed every other second is called again soon.
-const PATIENCE: RetransmitPolicy = RetransmitPolicy {
-    initial: Duration::from_millis(150),
-    maximum: Duration::from_millis(800),
-    attempts: 12,
-};
-
 /// The marker of HIP on UDP (RFC 5770 section 5.1).
 const HIP_MARKER: [u8; 4] = [0; 4];
 
@@ -123,10 +116,8 @@ impl Machine {
         shown: watch::Sender<Holding>,
     ) -> Self {
         let clock = Clock::starting_at(Time::EPOCH);
-        let mut hip = HostConfig::new(identity, provider());
-        hip.retransmit = PATIENCE;
         let config = MemberConfig {
-            hip,
+            hip: HostConfig::new(identity, provider()),
             provider: provider(),
             server: stage.server_hit(),
             server_address: (Ipv4Addr::LOCALHOST, stage.hip_port).into(),
@@ -135,7 +126,7 @@ impl Machine {
             extensions: Default::default(),
             plane: PlaneKind::Udp,
             registration_lifetime: Duration::from_secs(3600),
-            retransmit: RetransmitPolicy { attempts: 6, ..PATIENCE },
+            retransmit: RetransmitPolicy::default(),
             keep_keys: true,
         };
         let loopback = Interface::by_name("lo", "").unwrap();

@@ -2,7 +2,8 @@
 //!
 //! A new association receives from its installation on and sends from its activation on; the one before it sends
 //! until then and receives until it is deactivated (RFC 5374 section 4.2.1). Once a newer association has sent,
-//! an older one never sends again, whatever becomes of the newer: a member that was put out may hold the old key.
+//! an older one never sends again, whatever becomes of the newer: a member that was put out may hold the old key. The
+//! older ones may have to stop before the newer is to begin; then nothing is sent in between.
 
 mod config;
 mod counters;
@@ -44,8 +45,8 @@ pub struct Plane {
     sas: BTreeMap<Spi, Sa>,
     /// The association that sends.
     current: Option<Spi>,
-    /// The order of the newest association that ever sent.
-    newest_sent: Option<u64>,
+    /// The order of the newest association that was superseded, or has sent: up to there none begins to send any more.
+    superseded: Option<u64>,
     /// The order of the next association.
     order: u64,
     retired: VecDeque<(Spi, Ledger)>,
@@ -65,7 +66,7 @@ impl Plane {
             random,
             sas: BTreeMap::new(),
             current: None,
-            newest_sent: None,
+            superseded: None,
             order: 0,
             retired: VecDeque::new(),
             deadline: None,
@@ -134,6 +135,18 @@ impl Plane {
         }
     }
 
+    /// Lets no association that is older than this one send from `at` on, whether or not this one sends by then. Of two
+    /// such times the earlier counts.
+    ///
+    /// It is for a member that learns late of a change-over: when others stop to send under the old TEK is one thing, and
+    /// when all of them can receive under the new one is another.
+    pub fn supersede_older(&mut self, now: Time, spi: Spi, at: Time) {
+        if let Some(sa) = self.sas.get_mut(&spi) {
+            sa.supersedes_at = Some(sa.supersedes_at.map_or(at, |before| before.min(at)));
+        }
+        self.handle_timeout(now);
+    }
+
     /// Removes an association at a time, in both directions; of two such times the earlier counts.
     pub fn deactivate(&mut self, now: Time, spi: Spi, at: Time) {
         if let Some(sa) = self.sas.get_mut(&spi) {
@@ -193,6 +206,7 @@ impl Plane {
 
     /// Activates and removes what is due. [`Self::seal`] and [`Self::open`] do so too, so a late call loses nothing.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.supersede_due(now);
         let mut due: Vec<(u64, Spi)> = self
             .sas
             .iter()
@@ -273,11 +287,19 @@ impl Plane {
     /// Makes an association the current one unless a newer one was.
     fn activate(&mut self, order: u64, spi: Spi) {
         self.sas.get_mut(&spi).expect("the association was found by its SPI").active = true;
-        if self.newest_sent.is_none_or(|newest| order > newest) {
-            self.newest_sent = Some(order);
+        if self.superseded.is_none_or(|superseded| order > superseded) {
+            self.superseded = Some(order);
             self.current = Some(spi);
             self.tell(Event::Activated(spi));
         }
+    }
+
+    /// Ends the sending of associations whose successor demands it by now.
+    fn supersede_due(&mut self, now: Time) {
+        let due = |sa: &mut Sa| sa.supersedes_at.take_if(|at| *at <= now).map(|_| sa.order);
+        let Some(order) = self.sas.values_mut().filter_map(due).max() else { return };
+        self.superseded = self.superseded.max(order.checked_sub(1));
+        self.current.take_if(|current| self.sas[current].order < order);
     }
 
     fn give_sender_ids(&mut self, spi: Spi, sender_ids: &[SenderId]) -> Result<(), Error> {

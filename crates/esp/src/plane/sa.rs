@@ -19,6 +19,8 @@ pub(super) struct Sa {
     pub(super) order: u64,
     pub(super) activate_at: Time,
     pub(super) active: bool,
+    /// From when on no older association sends, if that is not when this one is activated.
+    pub(super) supersedes_at: Option<Time>,
     pub(super) deactivate_at: Option<Time>,
     pub(super) expires: Time,
     /// Whether the member was told to register for new sender ids.
@@ -47,6 +49,7 @@ impl Sa {
             order,
             activate_at,
             active: false,
+            supersedes_at: None,
             deactivate_at: None,
             expires,
             exhausting: false,
@@ -91,7 +94,8 @@ impl Sa {
 
     /// Says when something happens to the association next.
     pub(super) fn deadline(&self) -> Time {
-        if self.active { self.ends() } else { self.ends().min(self.activate_at) }
+        let activation = Some(self.activate_at).filter(|_| !self.active);
+        activation.into_iter().chain(self.supersedes_at).fold(self.ends(), Time::min)
     }
 
     pub(super) fn into_ledger(self) -> Ledger {

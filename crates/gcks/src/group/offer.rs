@@ -19,12 +19,7 @@ impl Group {
     ///
     /// `place` is where it is, in a group that has places.
     pub(crate) fn offer_current(&self, context: &Context<'_>, since: Time, place: Place) -> SaPayload {
-        let current = self.current_tek();
-        let remaining = (current.issued + self.policy.times.activation_delay).since(context.now);
-        // The delay is told in whole seconds. Once all copies of the TEK's message have left, everybody has the new TEK, and
-        // one who changes over early loses nothing; one who changed over late would send what the departed still read.
-        let all_sent = context.now >= self.tek_quiet_at;
-        let activation = if all_sent { Duration::from_secs(remaining.as_secs()) } else { remaining };
+        let activation = self.remaining_activation(context.now);
         SaPayload {
             kek: Some(self.placed(self.sa_kek(context, self.kek.spi, self.kek.issued), place)),
             gap: Some(self.gap(activation)),
@@ -33,6 +28,22 @@ impl Group {
                 .filter(|issued| !self.precedes(issued, since))
                 .map(|issued| sa_tek(issued, context.now))
                 .collect(),
+        }
+    }
+
+    /// Says what remains of the current TEK's activation delay, as a PULL is to say it in whole seconds.
+    ///
+    /// Once all copies of the TEK's message have left, everybody has the new TEK, and one who changes over early loses
+    /// nothing; one who changed over late would send what the departed still read. Until then others may have to hear it
+    /// yet; after a restart of the server the copies leave later than the TEK was issued.
+    fn remaining_activation(&self, now: Time) -> Duration {
+        let delay = self.policy.times.activation_delay;
+        let remaining = (self.current_tek().issued + delay).since(now);
+        let unsent = self.tek_quiet_at.since(now);
+        if unsent.is_zero() {
+            Duration::from_secs(remaining.as_secs())
+        } else {
+            remaining.max(unsent).min(delay)
         }
     }
 

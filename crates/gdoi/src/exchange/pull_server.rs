@@ -59,7 +59,7 @@ pub(crate) struct Answered {
 /// The exchange ended with a notification.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// The message that it answered, besides message 1.
+    /// Message 3 if it answered that, and not message 1.
     pub(crate) message_3: Option<Digest>,
     pub(crate) informational: Vec<u8>,
 }

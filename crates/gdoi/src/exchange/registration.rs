@@ -82,14 +82,36 @@ impl Registration {
         if !self.failures.has_room(now) {
             return Err(Limit::Decryptions.into());
         }
-        let plaintext = decrypt(&self.keys, &context.iv, ciphertext)?;
-        match authenticate(&self.keys, context, header, plaintext.expose()) {
-            Ok(message) => Ok(read(message)),
-            Err(error) => {
-                self.failures.count(now);
-                Err(error)
-            }
+        self.try_open(context, header, ciphertext, read).inspect_err(|_| self.failures.count(now))
+    }
+
+    /// Opens a message that may be one of two, as [`Registration::open`] does one; what is neither counts once, and its
+    /// error is that of the first.
+    pub(crate) fn open_either<T>(
+        &mut self,
+        now: Time,
+        header: &Header,
+        ciphertext: &[u8],
+        (first, read_first): (Context<'_>, impl FnOnce(Authentic<'_>) -> T),
+        (second, read_second): (Context<'_>, impl FnOnce(Authentic<'_>) -> T),
+    ) -> Result<T, Error> {
+        if !self.failures.has_room(now) {
+            return Err(Limit::Decryptions.into());
         }
+        self.try_open(first, header, ciphertext, read_first)
+            .or_else(|error| self.try_open(second, header, ciphertext, read_second).map_err(|_| error))
+            .inspect_err(|_| self.failures.count(now))
+    }
+
+    fn try_open<T>(
+        &self,
+        context: Context<'_>,
+        header: &Header,
+        ciphertext: &[u8],
+        read: impl FnOnce(Authentic<'_>) -> T,
+    ) -> Result<T, Error> {
+        let plaintext = decrypt(&self.keys, &context.iv, ciphertext)?;
+        authenticate(&self.keys, context, header, plaintext.expose()).map(read)
     }
 
     /// Writes an Informational exchange that tells the peer about the exchange `about`.

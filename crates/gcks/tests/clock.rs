@@ -7,7 +7,7 @@ use std::time::Duration;
 use claviger_gcks::{Event as ServerEvent, Gcks, event::Departure};
 use claviger_group::{GroupId, Role};
 use claviger_member::Event;
-use claviger_sansio::Carriage;
+use claviger_sansio::{Carriage, Time};
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{Kind, Network, Origin, group_id, policy},
@@ -129,6 +129,29 @@ fn keys_do_not_become_younger_when_the_clock_goes_back() {
         let host = hosts.iter().find(|host| host.hit == member).unwrap();
         assert!(now.since(host.member_since.unwrap()) < MINUTE);
     }
+}
+
+#[test]
+fn keys_do_not_become_younger_at_a_clock_that_stands_near_1970() {
+    let mut network = network(10, Duration::ZERO);
+    network.pass(20 * MINUTE);
+    let view = network.server.group(network.now, &market()).unwrap();
+    let since = |network: &Network| {
+        let hosts = network.server.hosts(network.server_now(), &market()).unwrap();
+        hosts
+            .into_iter()
+            .map(|host| network.server_now().since(host.member_since.unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let memberships = since(&network);
+    let idle = network.now.since(Gcks::last_change(&network.records()).unwrap());
+    network.now = Time::from_secs(10);
+    network.restart_ahead(Duration::ZERO);
+    let again = network.server.group(network.server_now(), &market()).unwrap();
+    assert_eq!(again.kek_age + idle, view.kek_age, "as old as at the last commit");
+    let again: Vec<_> = since(&network).into_iter().map(|age| age + idle).collect();
+    assert_eq!(again, memberships);
+    assert!(network.server_ahead < HOUR, "it is no further ahead than it must be");
 }
 
 #[test]

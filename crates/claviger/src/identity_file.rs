@@ -56,11 +56,15 @@ pub(crate) fn load(state_dir: &Path) -> Outcome<Option<HostIdentity>> {
     Ok(Some(identity))
 }
 
-/// Makes an identity and its file.
+/// Makes an identity and its file, unless a key server's store in the directory shows that there was one.
 pub(crate) fn create(lock: &IdentityLock, algorithm: KeyAlgorithm) -> Outcome<HostIdentity> {
     let path = path(lock.state_dir());
     if path.symlink_metadata().is_ok() {
         return Err(exists(&path));
+    }
+    // The identity is made before the store, so no kill leaves a store without one.
+    if claviger_store::is_begun(lock.state_dir()) {
+        return Err(lost(&path));
     }
     let identity = HostIdentity::generate(algorithm)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot make an identity: {error}")))?;
@@ -126,6 +130,15 @@ fn exists(path: &Path) -> Failure {
         .hint("claviger identity show; an identity is replaced only by moving its file away")
 }
 
+fn lost(path: &Path) -> Failure {
+    let shown = path.display();
+    let message = format!(
+        "the identity file {shown} is missing, and the key server's store beside it belongs to that identity; no new one is made"
+    );
+    Failure::new(Exit::Configuration, message)
+        .hint("restore the file, or move the store's files (store.*) away too to begin anew")
+}
+
 fn unusable(path: &Path, what: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Exit::Configuration, format!("the identity file {} {what}: {error}", path.display()))
 }
@@ -165,6 +178,29 @@ mod tests {
         create(&lock, KeyAlgorithm::Ed25519).unwrap();
         assert!(!directory.path().join(NEW_FILE_NAME).exists());
         assert!(load(directory.path()).unwrap().is_some());
+    }
+
+    #[test]
+    fn an_identity_that_is_lost_beside_a_store_is_never_made_anew() {
+        for name in ["store.redb", "store.key", "store.mark"] {
+            let (directory, lock) = locked();
+            fs::write(directory.path().join(name), "").unwrap();
+            for failure in
+                [load_or_create(&lock).unwrap_err(), create(&lock, KeyAlgorithm::Ed25519).unwrap_err()]
+            {
+                assert_eq!(failure.exit, Exit::Configuration);
+                assert!(
+                    failure.message.contains("is missing, and the key server's store"),
+                    "{}",
+                    failure.message
+                );
+            }
+            assert!(!path(directory.path()).exists());
+        }
+        // What an interrupted start leaves before there is a store is none.
+        let (directory, lock) = locked();
+        fs::write(directory.path().join("store.lock"), "").unwrap();
+        load_or_create(&lock).unwrap();
     }
 
     #[test]

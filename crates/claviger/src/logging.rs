@@ -29,6 +29,9 @@ pub(crate) fn init(filter: &str) -> Outcome {
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // A line that cannot be written, to a terminal that was closed, must not end the program: the complaint about
+        // it would be written there too, and panic.
+        .log_internal_errors(false)
         .try_init()
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot log: {error}")))
 }

@@ -1,5 +1,6 @@
 //! How the errors of the crates below end a command.
 
+use claviger_gcks::RestoreError;
 use claviger_net::{BindError, InterfaceError};
 use claviger_store::StoreError;
 
@@ -34,9 +35,15 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<claviger_gcks::RestoreError> for Failure {
-    fn from(error: claviger_gcks::RestoreError) -> Self {
-        Self::new(Exit::Configuration, error.to_string())
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let failure = Self::new(Exit::Configuration, error.to_string());
+        match error {
+            RestoreError::OtherIdentity { stored, .. } => {
+                failure.hint(format!("restore the identity.pem of {stored}, or name another --state-dir"))
+            }
+            _ => failure,
+        }
     }
 }
 

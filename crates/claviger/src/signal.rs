@@ -1,4 +1,4 @@
-//! What wakes a daemon's loop beside packets and calls: signals and timers.
+//! What wakes a daemon's loop beside packets and calls: signals and timers; and the one signal that ends nothing.
 
 use std::io;
 
@@ -25,6 +25,18 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// Begins to take SIGHUP, which ends a program otherwise: whoever starts one in a terminal and closes that, or asks
+/// daemons to read their settings again, means it to go on. It must be called within a runtime.
+pub(crate) fn survive_hangups() -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP: goes on; settings are read at the start only");
+        }
+    });
+    Ok(())
 }
 
 /// Waits until a time, or for ever if nothing is due.

@@ -20,12 +20,16 @@ use crate::{
     member::{MemberDaemon, MemberOptions, TunSettings},
     paths::Paths,
     server::{self, ServerOptions},
+    signal::survive_hangups,
 };
 
 /// Runs a daemon or a client on threads of its own.
 pub(crate) fn block_on<T>(task: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(task);
+    let result = runtime.block_on(async {
+        survive_hangups()?;
+        task.await
+    });
     // A read of standard input that nobody waits for any more must not hold the process.
     runtime.shutdown_background();
     result

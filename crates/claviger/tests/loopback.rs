@@ -3,17 +3,30 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::{
+    io::{Read, Write},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
-use claviger_net::{Interface, MulticastSocket, UdpOptions, UdpSocket};
+use claviger_crypto::{SecretBytes, SystemRandom, provider};
+use claviger_gcks::{Gcks, GcksConfig};
+use claviger_group::{Channel, GroupPolicy};
+use claviger_hip::HostConfig;
+use claviger_identity::HostIdentity;
+use claviger_net::{Clock, Interface, MulticastSocket, UdpOptions, UdpSocket};
+use claviger_sansio::Time;
+use claviger_store::{FileStore, Store};
 use claviger_testkit::process::eventually;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How the tests start a key server.
+const LISTEN: [&str; 9] =
+    ["server", "--address", "127.0.0.1", "--hip-port", "0", "--gdoi-port", "0", "--interface", "lo"];
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
@@ -65,9 +78,8 @@ struct Server {
 
 impl Server {
     fn start(directory: PathBuf) -> Self {
-        let listen =
-            ["server", "--address", "127.0.0.1", "--hip-port", "0", "--gdoi-port", "0", "--interface", "lo"];
-        let daemon = Daemon::start(&directory, &listen);
+        let mut started = command(&directory, &LISTEN);
+        let daemon = Daemon(started.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
         let up = eventually("the key server answers", PATIENCE, || status(&directory));
         let port = |protocol: &str| -> u16 {
             let listens = up["listens"].as_array().unwrap();
@@ -82,9 +94,14 @@ impl Server {
 
     /// Makes a host that is allowed in a group; returns its HIT.
     fn allow(&self, member: &Path, group: &str) -> String {
+        self.allow_as(member, group, "receiver")
+    }
+
+    /// Makes a host that is allowed a role in a group; returns its HIT.
+    fn allow_as(&self, member: &Path, group: &str, role: &str) -> String {
         let shown: Value = serde_json::from_str(&run(member, &["identity", "new", "--json"])).unwrap();
         let hit = shown["hit"].as_str().unwrap().to_owned();
-        run(&self.directory, &["member", "allow", "--group", group, &hit]);
+        run(&self.directory, &["member", "allow", "--group", group, &hit, "--role", role]);
         hit
     }
 
@@ -94,7 +111,12 @@ impl Server {
 
     /// Starts a member daemon and waits for its keys; returns where the group's data goes too.
     fn member(&self, member: &Path, group: &str) -> (Daemon, SocketAddr) {
-        let daemon = Daemon::start(member, &self.join(&["--group", group]));
+        self.member_as(member, group, &[])
+    }
+
+    /// Does what [`Server::member`] does, with more options.
+    fn member_as(&self, member: &Path, group: &str, options: &[&str]) -> (Daemon, SocketAddr) {
+        let daemon = Daemon::start(member, &self.join(&[&["--group", group], options].concat()));
         let data = eventually("the member holds keys", PATIENCE, || {
             let status = status(member)?;
             (status["state"] == "keyed").then(|| status["data_address"].as_str()?.parse().ok())?
@@ -242,4 +264,165 @@ fn a_group_with_places_serves_each_at_its_own_address() {
         assert_eq!(output.status.code(), Some(code), "{errors}");
         assert!(errors.contains(sentence) && errors.contains("--p"), "{errors}");
     }
+}
+
+/// A signal to a process that this test started.
+fn signal(process: &Child, signal: nix::sys::signal::Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.id().try_into().unwrap()), signal).unwrap();
+}
+
+#[test]
+fn a_hangup_ends_neither_a_daemon_nor_what_sends_and_receives_through_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(directory.path().join("server"));
+    run(&server.directory, &["group", "add", "market"]);
+    let member = directory.path().join("member");
+    server.allow_as(&member, "market", "both");
+    let (mut daemon, _) = server.member_as(&member, "market", &["--sender"]);
+    let listener = directory.path().join("listener");
+    server.allow(&listener, "market");
+    let (mut listening, _) = server.member(&listener, "market");
+    let client = |directory: &Path, what: &str| {
+        let mut client = command(directory, &[what, "--group", "market"]);
+        Daemon(client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+    };
+    let (mut recv, mut send) = (client(&listener, "recv"), client(&member, "send"));
+    // Both are through their start once a payload has come from one to the other.
+    let mut heard = recv.0.stdout.take().unwrap();
+    let heard = std::thread::spawn(move || heard.read_exact(&mut [0; 100]).map(|()| heard));
+    eventually("a payload arrives", PATIENCE, || {
+        send.0.stdin.as_mut().unwrap().write_all(&[b'x'; 4096]).unwrap();
+        heard.is_finished().then_some(())
+    });
+    let _heard = heard.join().unwrap().unwrap();
+    // Whoever closes a terminal takes the place of the log away too.
+    drop(server._daemon.0.stderr.take());
+    for _ in 0..3 {
+        for process in [&server._daemon.0, &daemon.0, &listening.0, &send.0, &recv.0] {
+            signal(process, nix::sys::signal::Signal::SIGHUP);
+        }
+        assert!(status(&server.directory).is_some() && status(&member).is_some());
+    }
+    // What it logs now can be written nowhere.
+    let newcomer = directory.path().join("newcomer");
+    server.allow(&newcomer, "market");
+    let _newcomer = server.member(&newcomer, "market");
+    for (what, process) in [
+        ("server", &mut server._daemon.0),
+        ("sender's daemon", &mut daemon.0),
+        ("listener's daemon", &mut listening.0),
+        ("send", &mut send.0),
+        ("recv", &mut recv.0),
+    ] {
+        assert_eq!(process.try_wait().unwrap(), None, "{what}");
+    }
+}
+
+#[test]
+fn a_daemon_that_loses_the_sender_role_says_so_and_goes_on_receiving() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path().join("server"));
+    run(&server.directory, &["group", "add", "market"]);
+    let member = directory.path().join("member");
+    let hit = server.allow_as(&member, "market", "both");
+    let (mut daemon, _) = server.member_as(&member, "market", &["--sender"]);
+    let json = |arguments: &[&str]| -> Value {
+        serde_json::from_str(&run(&server.directory, &[arguments, &["--json"]].concat())).unwrap()
+    };
+    assert_eq!(json(&["group", "show", "market"])["senders"], 1);
+    let mut open = command(&member, &["send", "--group", "market"]);
+    let mut open = Daemon(open.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    open.0.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+
+    run(&server.directory, &["member", "allow", "--group", "market", &hit, "--role", "receiver"]);
+    assert_eq!(json(&["group", "show", "market"])["senders"], 0);
+    assert_eq!(json(&["member", "list", "--group", "market"])[0]["granted"], "receiver");
+    eventually("the daemon knows", PATIENCE, || (status(&member)?["role"] == "receiver").then_some(()));
+    let refused = command(&member, &["send", "--group", "market"]).stdin(Stdio::null()).output().unwrap();
+    let sentence = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(4), "{sentence}");
+    assert!(sentence.contains("the key server has taken the sender role from this host"), "{sentence}");
+    let ended = eventually("what was being sent ends", PATIENCE, || open.0.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(4));
+    run(&server.directory, &["rekey", "--group", "market", "--key", "kek"]);
+    let newest = json(&["group", "show", "market"])["keys"]["epoch"]["kek_spi"].clone();
+    eventually("it has the newest KEK", PATIENCE, || {
+        (status(&member)?["keys"]["epoch"]["kek_spi"] == newest).then_some(())
+    });
+    assert_eq!(daemon.0.try_wait().unwrap(), None);
+}
+
+/// Starts a key server that is to refuse; returns its exit code and what it says.
+fn refused_server(directory: &Path) -> (Option<i32>, String) {
+    let mut server = Daemon(command(directory, &LISTEN).stderr(Stdio::piped()).spawn().unwrap());
+    let ended = eventually("it refuses to start", PATIENCE, || server.0.try_wait().unwrap());
+    let mut sentence = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut sentence).unwrap();
+    (ended.code(), sentence)
+}
+
+#[test]
+fn a_key_server_whose_identity_is_lost_or_another_hosts_does_not_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("server");
+    drop(Server::start(state.clone()));
+    let file = state.join("identity.pem");
+    let own = std::fs::read(&file).unwrap();
+
+    std::fs::remove_file(&file).unwrap();
+    let (code, sentence) = refused_server(&state);
+    assert_eq!(code, Some(3), "{sentence}");
+    assert!(sentence.contains("identity.pem is missing, and the key server's store beside it"), "{sentence}");
+    assert!(sentence.contains("\n  try: restore the file"), "{sentence}");
+    assert!(!file.exists(), "no new one is made");
+
+    let other = directory.path().join("other");
+    run(&other, &["identity", "new"]);
+    std::fs::copy(other.join("identity.pem"), &file).unwrap();
+    let (code, sentence) = refused_server(&state);
+    assert_eq!(code, Some(3), "{sentence}");
+    assert!(sentence.contains("the store belongs to the key server 2001:"), "{sentence}");
+    assert!(sentence.contains("\n  try: restore the identity.pem of 2001:"), "{sentence}");
+
+    std::fs::write(&file, own).unwrap();
+    drop(Server::start(state));
+}
+
+/// Leaves a store that a key server wrote whose clock was two days ahead.
+fn store_from_ahead(state: &Path, group: &str) {
+    run(state, &["identity", "new"]);
+    let pem = SecretBytes::from(std::fs::read(state.join("identity.pem")).unwrap());
+    let identity = Arc::new(HostIdentity::from_pem(pem.expose()).unwrap());
+    let config = GcksConfig {
+        hip: HostConfig::new(identity, provider()),
+        provider: provider(),
+        gdoi_port: 848,
+        push_source_v4: None,
+        push_source_v6: None,
+    };
+    let ahead = Clock::starting_at(Time::EPOCH).now() + Duration::from_secs(48 * 3600);
+    let mut core = Gcks::new(config, Box::new(SystemRandom::new().unwrap()), ahead).unwrap();
+    let group = group.parse().unwrap();
+    let channel = Channel::new("239.192.7.7".parse().unwrap(), None).unwrap();
+    core.add_group(ahead, group, GroupPolicy::new(channel)).unwrap();
+    let _ = FileStore::open(state).unwrap().commit(&core.take_changes(ahead)).unwrap();
+}
+
+#[test]
+fn a_key_server_whose_clock_was_ahead_tells_the_right_time_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("server");
+    store_from_ahead(&state, "market");
+    let server = Server::start(state);
+    let member = directory.path().join("member");
+    let hit = server.allow(&member, "market");
+    let (_daemon, _) = server.member(&member, "market");
+    let evicted: Value = serde_json::from_str(&run(
+        &server.directory,
+        &["member", "evict", "--group", "market", &hit, "--json"],
+    ))
+    .unwrap();
+    let deaf_at = Duration::from_micros(evicted["deaf_at_us"].as_u64().unwrap());
+    let now = Duration::from_micros(Clock::starting_at(Time::EPOCH).now().as_micros());
+    assert!(deaf_at.abs_diff(now) < Duration::from_secs(3600), "{deaf_at:?} is far from {now:?}");
 }

@@ -333,3 +333,19 @@ fn who_may_not_send_does_not() {
     assert!(sender.seal(NOW, 17, b"data").is_ok());
     assert_eq!(sender.counters().drops.clone().into_iter().collect::<Vec<_>>(), [("no_sender_id", 1)]);
 }
+
+#[test]
+fn a_plane_that_loses_the_sender_role_sends_nothing_more_and_opens_everything() {
+    let (mut sender, mut other) = (plane(Role::Both), plane(Role::Both));
+    let tek = tek(0x101, EspTransform::Aes128Gcm16);
+    sender.install(NOW, tek.clone(), NOW, &[sid(1)]).unwrap();
+    other.install(NOW, tek, NOW, &[sid(2)]).unwrap();
+    sender.seal(NOW, 17, b"before").unwrap();
+    sender.narrow(Role::Receiver);
+    assert_eq!(sender.seal(NOW, 17, b"after").unwrap_err(), Error::NotSender);
+    let packet = other.seal(NOW, 17, b"from another").unwrap();
+    assert_eq!(sender.open(NOW, address(2), &packet).unwrap().payload, b"from another");
+    // Nothing brings it back but a plane made anew.
+    sender.narrow(Role::Both);
+    assert_eq!(sender.seal(NOW, 17, b"again").unwrap_err(), Error::NotSender);
+}

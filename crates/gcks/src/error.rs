@@ -100,6 +100,13 @@ pub enum RestoreError {
         /// The table of the record.
         table: &'static str,
     },
+    /// The state is another host's.
+    OtherIdentity {
+        /// Whose it is.
+        stored: Hit,
+        /// Who was to take it up.
+        own: Hit,
+    },
     /// A stored key is not one.
     Crypto(claviger_crypto::CryptoError),
     /// The HIP endpoint could not be made.
@@ -112,6 +119,9 @@ impl fmt::Display for RestoreError {
             Self::Decode { table, error } => write!(f, "stored record of table {table}: {error}"),
             Self::Inconsistent { table } => {
                 write!(f, "stored records of table {table} contradict each other")
+            }
+            Self::OtherIdentity { stored, own } => {
+                write!(f, "the store belongs to the key server {stored}, and this host's identity is {own}")
             }
             Self::Crypto(error) => write!(f, "stored key: {error}"),
             Self::Hip(error) => error.fmt(f),

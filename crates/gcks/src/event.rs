@@ -28,6 +28,15 @@ pub enum Event {
         /// The group.
         group: GroupId,
     },
+    /// A host was left less than the role that it was granted.
+    Narrowed {
+        /// The host.
+        hit: Hit,
+        /// The group.
+        group: GroupId,
+        /// What it may still do.
+        role: Role,
+    },
     /// A member has come to another place, and got the keys there.
     Relocated {
         /// The host.

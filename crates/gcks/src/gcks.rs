@@ -141,7 +141,8 @@ impl Gcks {
 
     /// Puts a host on a group's list, in place of an earlier role.
     ///
-    /// A grant that exceeds the role is narrowed to it; if nothing is left of the grant, the host is put out.
+    /// A grant that exceeds the role is narrowed to it, and the host is told: one that may not send any more loses its
+    /// sender ids, and the TEK is replaced. If nothing is left of the grant, the host is put out.
     pub fn allow(&mut self, now: Time, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
         let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
         group.access.insert(hit, role);

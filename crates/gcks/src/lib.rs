@@ -25,6 +25,7 @@
 //! | `delivery` | rekeys of many messages: repaired as members report |
 //! | `record` | the octets of everything that is stored |
 //! | [`restore`] | how the machine goes on after a restart |
+//! | `clock` | what it makes of a clock that was ahead before that |
 //! | [`view`] | what the machine shows of itself |
 //! | [`event`], [`error`] | what it tells its program |
 
@@ -35,6 +36,7 @@ pub mod gcks;
 pub mod restore;
 pub mod view;
 
+mod clock;
 mod delivery;
 mod group;
 mod groups;

@@ -7,7 +7,7 @@ use std::{
 
 use claviger_group::{GroupId, Role};
 use claviger_hip::{
-    Event as HipEvent, HostConfig, RegistrationAnswer, RegistrationRequest, Security, Ticket,
+    Event as HipEvent, HostConfig, RegistrationAnswer, RegistrationRequest, Security, Ticket, Withdrawal,
     iana::{ChannelStatus, RegFailure, RegType, carries_256_bit_keys},
     wire::{Lifetime, McastChannel},
 };
@@ -15,7 +15,7 @@ use claviger_identity::Hit;
 use claviger_sansio::{Time, durable::Change};
 
 use crate::{
-    Event, Gcks,
+    Event, Gcks, RekeyWhat,
     event::{Departure, REFUSED_MAX, Refusal, RefusalReason},
     record::{self, member::Grant},
 };
@@ -77,18 +77,27 @@ impl Grants {
         self.by_host.iter().filter(|(_, groups)| granted(groups)).map(|(hit, _)| *hit).collect()
     }
 
+    /// Lists every grant.
+    pub(crate) fn all(&self) -> Vec<(Hit, GroupId, Grant)> {
+        let of_host = |(hit, groups): (&Hit, &Vec<(GroupId, Grant)>)| {
+            let hit = *hit;
+            groups.iter().map(move |(group, grant)| (hit, group.clone(), *grant)).collect::<Vec<_>>()
+        };
+        self.by_host.iter().flat_map(of_host).collect()
+    }
+
     pub(crate) fn next_expiry(&self) -> Option<Time> {
         self.by_expiry.first().map(|(time, ..)| *time)
     }
 
-    fn take_expired(&mut self, now: Time) -> Option<(Hit, GroupId)> {
+    fn take_expired(&mut self, now: Time) -> Option<(Hit, GroupId, Grant)> {
         let (time, hit, group) = self.by_expiry.first()?;
         if *time > now {
             return None;
         }
         let (hit, group) = (*hit, group.clone());
-        self.remove(&hit, &group);
-        Some((hit, group))
+        let grant = self.remove(&hit, &group)?;
+        Some((hit, group, grant))
     }
 }
 
@@ -153,49 +162,75 @@ impl Gcks {
         allowed.covers(grant.role).then_some(grant.role)
     }
 
-    /// Ends the grants whose lifetime ran out: it counts as leaving (binding section 6).
+    /// Ends the grants whose lifetime ran out: it counts as leaving (binding section 6). A host that is there, and took
+    /// itself for registered, is told so and asks again: clocks can be wrong.
     pub(crate) fn expire_grants(&mut self, now: Time) {
-        while let Some((hit, group)) = self.grants.take_expired(now) {
+        while let Some((hit, group, grant)) = self.grants.take_expired(now) {
             self.changes.push(Change::remove(record::GRANT, record::host_key(&group, &hit)));
+            self.tell_withdrawn(now, &hit, &group, grant.role, Withdrawal::Ended);
             self.depart(now, &group, hit, Departure::Expired);
         }
     }
 
-    /// Narrows a grant that exceeds the list. A host that gained a role registers again for it.
+    /// Narrows a grant that exceeds the list, and tells the host so. One that loses the sender role loses its sender ids,
+    /// and the TEK under which they were its own. A host that gains a role registers again for it.
     pub(crate) fn narrow_grant(&mut self, now: Time, hit: &Hit, group: &GroupId, allowed: Role) {
         let Some(grant) = self.grants.find(hit, group).copied().filter(|g| !allowed.covers(g.role)) else {
             return;
         };
-        match Role::from_bits(grant.role.bits() & allowed.bits()) {
-            Some(role) => {
-                self.store_grant(*hit, group.clone(), Grant { role, ..grant });
-                if let Some(mut state) = self.groups.get_mut(group) {
-                    let joins = state.waiting.joins.iter_mut();
-                    joins.filter(|join| join.hit == *hit).for_each(|join| join.role = role);
-                }
-            }
-            None => {
-                self.withdraw_grant(now, hit, group);
-                self.depart(now, group, *hit, Departure::Evicted);
-            }
+        let Some(role) = grant.role.intersection(allowed) else {
+            self.withdraw_grant(now, hit, group);
+            return self.depart(now, group, *hit, Departure::Evicted);
+        };
+        self.store_grant(*hit, group.clone(), Grant { role, ..grant });
+        self.tell_withdrawn(now, hit, group, role, Withdrawal::Narrowed);
+        self.events.push_back(Event::Narrowed { hit: *hit, group: group.clone(), role });
+        if self.narrow_member(hit, group, role) {
+            // The group was found a moment ago.
+            let _ = self.rekey(now, group, RekeyWhat::Tek);
         }
+    }
+
+    /// Takes from a member, and from a host whose keys wait, what its grant does not hold any more. Says whether it was
+    /// given sender ids that it has lost by that; they are nobody's from now on.
+    fn narrow_member(&mut self, hit: &Hit, group: &GroupId, granted: Role) -> bool {
+        let Some(mut state) = self.groups.get_mut(group) else { return false };
+        let joins = state.waiting.joins.iter_mut().filter(|join| join.hit == *hit);
+        joins.for_each(|join| join.role = granted);
+        let Some(member) = state.members.get_mut(hit).filter(|member| !granted.covers(member.role)) else {
+            return false;
+        };
+        let could_send = member.role.sends();
+        member.role = member.role.intersection(granted).unwrap_or(granted);
+        let loses_sending = could_send && !member.role.sends();
+        if loses_sending {
+            member.sender_ids.clear();
+        }
+        let change = state.member_record(hit);
+        drop(state);
+        self.changes.push(change);
+        loses_sending
     }
 
     /// Takes a grant away and tells the host so. Says whether there was one.
     pub(crate) fn withdraw_grant(&mut self, now: Time, hit: &Hit, group: &GroupId) -> bool {
         let Some(grant) = self.grants.remove(hit, group) else { return false };
         self.changes.push(Change::remove(record::GRANT, record::host_key(group, hit)));
+        self.tell_withdrawn(now, hit, group, grant.role, Withdrawal::Revoked);
+        true
+    }
+
+    fn tell_withdrawn(&mut self, now: Time, hit: &Hit, group: &GroupId, role: Role, why: Withdrawal) {
         let channel = McastChannel {
             reg_type: RegType::GCKS_GDOI,
-            role: grant.role,
+            role,
             group: group.clone(),
             channel: None,
             lifetime: Lifetime::CANCEL,
-            status: ChannelStatus::NOT_AUTHORISED,
+            status: why.status(),
         };
         // Without an association there is nobody to tell.
-        let _ = self.hip.revoke(now, *hit, RegType::GCKS_GDOI, vec![channel]);
-        true
+        let _ = self.hip.withdraw(now, *hit, RegType::GCKS_GDOI, why, vec![channel]);
     }
 
     /// Plans the departure of a member; who never completed a PULL changes nothing.
@@ -288,6 +323,8 @@ impl Gcks {
                 self.store_grant(hit, channel.group.clone(), grant);
                 let group = channel.group.clone();
                 self.stay(&hit, &group);
+                // What it does not ask for any more it has given up, and its sender ids with it.
+                self.narrow_member(&hit, &group, channel.role);
                 self.events.push_back(Event::Registered { hit, group, role: channel.role });
                 channel.answer(ChannelStatus::GRANTED, channel.role, lifetime)
             }
@@ -355,7 +392,7 @@ impl Gcks {
         shortest
     }
 
-    fn store_grant(&mut self, hit: Hit, group: GroupId, grant: Grant) {
+    pub(crate) fn store_grant(&mut self, hit: Hit, group: GroupId, grant: Grant) {
         let key = record::host_key(&group, &hit);
         self.changes.push(Change::put(record::GRANT, key, record::member::encode_grant(&grant)));
         self.grants.insert(hit, group, grant);

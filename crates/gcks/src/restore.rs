@@ -11,7 +11,7 @@ use claviger_keytree::{
 };
 use claviger_sansio::{
     Time, Transmit,
-    durable::{RecordKey, Table},
+    durable::{Change, RecordKey, Table},
 };
 use claviger_wire::DecodeError;
 
@@ -32,17 +32,10 @@ impl Gcks {
     /// The tables that the key server keeps, for the program to read them all.
     pub const TABLES: [Table; TABLES.len()] = TABLES;
 
-    /// Says when the last stored change happened: the clock of the new process must not start earlier.
-    pub fn last_change(records: &[Record]) -> Result<Time, RestoreError> {
-        let mut last = Time::EPOCH;
-        for (_, value) in table(records, record::CLOCK) {
-            last = last
-                .max(decode(record::CLOCK, record::decode(value, |r| record::member::read_time(r, "time")))?);
-        }
-        Ok(last)
-    }
-
     /// Makes a key server that goes on where the stored one stopped. Messages that may not have left are sent again.
+    ///
+    /// `now` is what [`Gcks::start_at`] says. If that is before the last stored change, everything stored is moved back
+    /// by the difference; the first commit holds it all.
     pub fn restore(
         config: GcksConfig,
         random: Box<dyn Random>,
@@ -50,6 +43,7 @@ impl Gcks {
         records: &[Record],
     ) -> Result<Self, RestoreError> {
         let mut gcks = Self::new(config, random, now).map_err(RestoreError::Hip)?;
+        gcks.check_owner(records)?;
         gcks.restore_groups(now, records)?;
         for (key, value) in table(records, record::GRANT) {
             let (group, hit) = host(record::GRANT, key)?;
@@ -65,10 +59,37 @@ impl Gcks {
                 }
             }
         }
+        let ahead = Self::last_change(records)?.since(now);
+        if !ahead.is_zero() {
+            gcks.move_back(ahead);
+        }
         gcks.restore_pushes(now, records)?;
         gcks.resume_departures(now);
         gcks.settle(now);
         Ok(gcks)
+    }
+
+    /// Notes whose store it is, or refuses another host's. A store from before that was noted takes the host that
+    /// comes, if its associations are that host's.
+    fn check_owner(&mut self, records: &[Record]) -> Result<(), RestoreError> {
+        let own = self.hip.hit();
+        let noted = table(records, record::OWNER).next();
+        let noted =
+            noted.map(|(_, value)| decode(record::OWNER, record::member::decode_owner(value))).transpose()?;
+        let associations = table(records, record::ASSOCIATION);
+        let owners = associations
+            .map(|(_, value)| decode(record::ASSOCIATION, claviger_hip::Host::snapshot_owner(value)));
+        for owner in noted.map(Ok).into_iter().chain(owners) {
+            let stored = owner?;
+            if stored != own {
+                return Err(RestoreError::OtherIdentity { stored, own });
+            }
+        }
+        if noted.is_none() {
+            let owner = record::member::encode_owner(&own);
+            self.changes.push(Change::put(record::OWNER, RecordKey::new(Vec::new(), Vec::new()), owner));
+        }
+        Ok(())
     }
 
     fn restore_groups(&mut self, now: Time, records: &[Record]) -> Result<(), RestoreError> {
@@ -159,7 +180,7 @@ impl Gcks {
     }
 }
 
-fn table(records: &[Record], wanted: Table) -> impl Iterator<Item = (&RecordKey, &[u8])> {
+pub(crate) fn table(records: &[Record], wanted: Table) -> impl Iterator<Item = (&RecordKey, &[u8])> {
     records.iter().filter(move |(table, ..)| *table == wanted).map(|(_, key, value)| (key, value.expose()))
 }
 
@@ -167,6 +188,6 @@ fn host(table: Table, key: &RecordKey) -> Result<(GroupId, claviger_identity::Hi
     Ok((decode(table, record::group_of(&key.scope))?, decode(table, record::host_of(&key.item))?))
 }
 
-fn decode<T>(table: Table, result: Result<T, DecodeError>) -> Result<T, RestoreError> {
+pub(crate) fn decode<T>(table: Table, result: Result<T, DecodeError>) -> Result<T, RestoreError> {
     result.map_err(|error| RestoreError::Decode { table: table.name(), error })
 }

@@ -19,7 +19,7 @@ pub struct GroupView {
     pub push_destination: SocketAddr,
     /// How many hosts completed a PULL.
     pub members: usize,
-    /// How many of them may send.
+    /// How many of them may send, by the grants that they hold.
     pub senders: usize,
     /// When the next timed rekey is due, in a group that has members.
     pub next_rekey: Option<Time>,
@@ -89,7 +89,7 @@ impl Gcks {
             push_destination: (group.policy.push_destination(), group.policy.push_port_at(self.gdoi_port))
                 .into(),
             members: group.members.len(),
-            senders: group.members.values().filter(|member| member.role.sends()).count(),
+            senders: group.members.keys().filter(|hit| self.may_send(hit, id)).count(),
             next_rekey: group.poll_timeout(),
             allowed: group.access.len(),
             kek_spi: group.kek.spi,
@@ -105,6 +105,10 @@ impl Gcks {
                 })
                 .collect(),
         })
+    }
+
+    fn may_send(&self, hit: &Hit, group: &GroupId) -> bool {
+        self.grants.find(hit, group).is_some_and(|grant| grant.role.sends())
     }
 
     /// Shows the hosts of a group: on the list, granted, members.

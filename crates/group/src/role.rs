@@ -43,6 +43,11 @@ impl Role {
         self.bits() & Self::Receiver.bits() != 0
     }
 
+    /// Returns what both have in common, if anything.
+    pub const fn intersection(self, other: Self) -> Option<Self> {
+        Self::from_bits(self.bits() & other.bits())
+    }
+
     /// Says whether `self` allows everything that `asked` wants.
     pub const fn covers(self, asked: Self) -> bool {
         self.bits() & asked.bits() == asked.bits()
@@ -70,5 +75,7 @@ mod tests {
         }
         assert!(Role::Both.covers(Role::Sender));
         assert!(!Role::Receiver.covers(Role::Both));
+        assert_eq!(Role::Both.intersection(Role::Receiver), Some(Role::Receiver));
+        assert_eq!(Role::Sender.intersection(Role::Receiver), None);
     }
 }

@@ -45,7 +45,10 @@ pub enum Event {
         /// What it granted and refused.
         answer: RegistrationAnswer,
     },
-    /// The registrar withdrew groups, or the whole type if no group is named.
+    /// The registrar withdrew groups, or the whole type if no group is named. [`Withdrawal::from_status`] says what the
+    /// status of a group means.
+    ///
+    /// [`Withdrawal::from_status`]: crate::Withdrawal::from_status
     Revoked {
         /// The registrar.
         peer: Hit,

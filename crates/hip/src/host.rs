@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use claviger_crypto::{Random, SecretBytes};
 use claviger_group::RegistrationSa;
 use claviger_identity::Hit;
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
-use claviger_wire::DecodeError;
+use claviger_wire::{DecodeError, Reader};
 
 use crate::{
     association::{Association, AssociationInfo, AssociationState},
@@ -20,7 +21,7 @@ use crate::{
     iana::{PacketType, RegType},
     path::{Outbox, Path},
     rate::RateLimit,
-    registration::{RegistrationAnswer, RegistrationRequest},
+    registration::{RegistrationAnswer, RegistrationRequest, Withdrawal},
     responder::Responder,
     rules, snapshot,
     wire::{McastChannel, Packet},
@@ -189,13 +190,12 @@ impl Host {
         result.map_err(misuse)
     }
 
-    /// Withdraws groups from a peer, or the whole service if none is named, and tells it until it acknowledges.
-    ///
-    /// Each channel is sent with lifetime zero and status 202, whatever it holds.
+    /// Withdraws groups from a peer that is not authorised any more, or the whole service if none is named, and tells
+    /// it until it acknowledges.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse`] if there is no live association or the channels make no sense.
+    /// Those of [`Host::withdraw`].
     pub fn revoke(
         &mut self,
         now: Time,
@@ -203,7 +203,26 @@ impl Host {
         reg_type: RegType,
         channels: Vec<McastChannel>,
     ) -> Result<(), ApiMisuse> {
-        self.with_live(peer, |association, shared| association.revoke(shared, now, reg_type, channels))
+        self.withdraw(now, peer, reg_type, Withdrawal::Revoked, channels)
+    }
+
+    /// Withdraws groups from a peer for a reason, or the whole service if none is named, and tells it until it
+    /// acknowledges. If it never does the association is lost, unless the registration had merely ended.
+    ///
+    /// Each channel is sent with lifetime zero and the status of the reason, whatever it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if there is no live association or the channels make no sense.
+    pub fn withdraw(
+        &mut self,
+        now: Time,
+        peer: Hit,
+        reg_type: RegType,
+        why: Withdrawal,
+        channels: Vec<McastChannel>,
+    ) -> Result<(), ApiMisuse> {
+        self.with_live(peer, |association, shared| association.withdraw(shared, now, reg_type, why, channels))
     }
 
     /// Ends an association by CLOSE, and a base exchange that is running at once.
@@ -362,6 +381,27 @@ impl Host {
         self.peers.entry(peer).or_default().association = Some(Box::new(association));
         self.settle(peer);
         Ok(peer)
+    }
+
+    /// Reads which host a snapshot belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if the octets are no snapshot of this version.
+    pub fn snapshot_owner(snapshot: &[u8]) -> Result<Hit, DecodeError> {
+        snapshot::read_owner(&mut Reader::new(snapshot))
+    }
+
+    /// Moves every instant of the associations back: they were restored from a time when this host's clock was ahead.
+    pub fn move_back(&mut self, by: Duration) {
+        let peers: Vec<Hit> = self.peers.keys().copied().collect();
+        for peer in peers {
+            let association = self.peers.get_mut(&peer).and_then(|peer| peer.association.as_mut());
+            if let Some(association) = association {
+                snapshot::move_back(association, by);
+            }
+            self.settle(peer);
+        }
     }
 
     /// Runs a command on a live association.

@@ -38,4 +38,4 @@ pub use config::{HostConfig, TransportFormats};
 pub use error::{ApiMisuse, AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved};
 pub use event::{Event, Security, Ticket};
 pub use host::Host;
-pub use registration::{RegistrationAnswer, RegistrationRequest};
+pub use registration::{RegistrationAnswer, RegistrationRequest, Withdrawal};

@@ -110,6 +110,37 @@ impl RegistrationAnswer {
     }
 }
 
+/// Why a registrar withdraws groups; it is what the status of each says (binding section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// The registration ended by itself. The peer may ask for it again.
+    Ended,
+    /// The peer's role is less than it was: each channel names what remains of it.
+    Narrowed,
+    /// The peer is not authorised any more.
+    Revoked,
+}
+
+impl Withdrawal {
+    /// Reads a status. One that is not known is the end of the authorisation.
+    pub fn from_status(status: ChannelStatus) -> Self {
+        match status {
+            ChannelStatus::GRANTED => Self::Ended,
+            ChannelStatus::ROLE_NOT_AUTHORISED => Self::Narrowed,
+            _ => Self::Revoked,
+        }
+    }
+
+    /// Returns the status that groups are sent with.
+    pub const fn status(self) -> ChannelStatus {
+        match self {
+            Self::Ended => ChannelStatus::GRANTED,
+            Self::Narrowed => ChannelStatus::ROLE_NOT_AUTHORISED,
+            Self::Revoked => ChannelStatus::NOT_AUTHORISED,
+        }
+    }
+}
+
 fn same_channel(one: &McastChannel, other: &McastChannel) -> bool {
     let source = |channel: &McastChannel| channel.channel.and_then(|channel| channel.source());
     one.reg_type == other.reg_type && one.group == other.group && source(one) == source(other)

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use claviger_crypto::SecretBytes;
@@ -94,11 +95,8 @@ pub(crate) fn write(config: &HostConfig, association: &Association) -> Option<Se
 /// Reads an association of this host's identity. What was outstanding is sent again, from `now` on.
 pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Association, DecodeError> {
     let mut r = Reader::new(octets);
-    let version = r.u8("snapshot version")?;
-    if version != VERSION && version != 1 {
-        return Err(DecodeError::Value { field: "snapshot version", value: version.into() });
-    }
-    let own = Hit::new(r.array("own HIT")?);
+    let version = octets.first().copied().unwrap_or_default();
+    let own = read_owner(&mut r)?;
     if own != config.identity.hit() {
         return Err(DecodeError::Unexpected { what: "snapshot of another identity" });
     }
@@ -166,6 +164,36 @@ pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Asso
         locator_until,
         is_deprecated,
     })
+}
+
+/// Reads version and owner, with which every snapshot begins.
+pub(crate) fn read_owner(r: &mut Reader<'_>) -> Result<Hit, DecodeError> {
+    let version = r.u8("snapshot version")?;
+    if version != VERSION && version != 1 {
+        return Err(DecodeError::Value { field: "snapshot version", value: version.into() });
+    }
+    Ok(Hit::new(r.array("own HIT")?))
+}
+
+/// Moves back every instant that a snapshot holds. What is being repeated is not among them: it begins anew with the
+/// host.
+pub(crate) fn move_back(association: &mut Association, by: Duration) {
+    let earlier = |time: &mut Time| *time = *time - by;
+    earlier(&mut association.established_at);
+    earlier(&mut association.used_at);
+    association.grants.values_mut().for_each(earlier);
+    association.locator_until.iter_mut().for_each(earlier);
+    match &mut association.phase {
+        Phase::Closed(closed) => earlier(&mut closed.until),
+        Phase::R2Sent { until } => earlier(until),
+        Phase::Closing(_) | Phase::Established => {}
+    }
+    let outgoing = association.updates.outgoing.iter_mut().map(|outgoing| &mut outgoing.task);
+    for task in outgoing.chain(&mut association.updates.queue) {
+        if let Task::Verify(Verification { candidate, .. }) = task {
+            candidate.until.iter_mut().for_each(earlier);
+        }
+    }
 }
 
 /// Writes the UPDATEs. A request of the peer that is undecided is not among them: it will be repeated and asked anew.

@@ -228,3 +228,35 @@ fn every_change_of_what_is_stored_is_told() {
     pair.pass(Duration::from_secs(600), |_, _| true);
     check(&mut pair, "in the end");
 }
+
+#[test]
+fn an_association_that_is_moved_back_lasts_as_long_as_before() {
+    const AHEAD: Duration = Duration::from_secs(48 * 3600);
+    let config = server_config();
+    let mut pair = Pair::new(member_config(), config.clone());
+    pair.now = pair.now + AHEAD;
+    pair.establish(Some(join(&["one"])));
+    let member = pair.member.hit();
+    let before = pair.server.host.association(&member).unwrap();
+    let snapshot = pair.server.host.snapshot(&member).unwrap();
+    assert_eq!(claviger_hip::Host::snapshot_owner(snapshot.expose()), Ok(pair.server.hit()));
+    let ends = |host: &mut claviger_hip::Host, from: Time| {
+        let mut minutes = 0;
+        while host.association(&member).is_some_and(|association| !association.granted.is_empty()) {
+            minutes += 1;
+            host.handle_timeout(from + Duration::from_secs(60 * minutes));
+        }
+        minutes
+    };
+    let lasts = ends(&mut pair.server.host, pair.now);
+    assert!(lasts > 1, "{lasts}");
+
+    let now = pair.now - AHEAD;
+    let random = Box::new(claviger_crypto::SeededRandom::new(9));
+    let mut host = claviger_hip::Host::new(config, random, now).unwrap();
+    host.restore(now, snapshot.expose()).unwrap();
+    host.move_back(AHEAD);
+    let after = host.association(&member).unwrap();
+    assert_eq!(after.established_at, before.established_at.map(|at| at - AHEAD));
+    assert_eq!(ends(&mut host, now), lasts);
+}

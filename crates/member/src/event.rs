@@ -57,6 +57,19 @@ pub enum Event {
         /// Why.
         refusal: Refusal,
     },
+    /// The key server left the member less than its role. It goes on in what remains.
+    Narrowed {
+        /// The group.
+        group: GroupId,
+        /// What remains.
+        role: Role,
+    },
+    /// The registration to a group ended at the key server, which has put nobody out. The member keeps its keys to their
+    /// lifetimes and registers again.
+    RegistrationEnded {
+        /// The group.
+        group: GroupId,
+    },
     /// The key server put the member out; its keys are deleted.
     Evicted {
         /// The group.

@@ -42,6 +42,8 @@ pub struct Member {
     /// Groups that were left while another request was under way.
     pub(crate) leaving: BTreeMap<GroupId, Role>,
     pub(crate) renew_at: Option<Time>,
+    /// When what ended at the key server is asked for again.
+    pub(crate) ask_again_at: Option<Time>,
     pub(crate) events: VecDeque<Event>,
     outbox: VecDeque<Transmit>,
     drops: BTreeMap<&'static str, u64>,
@@ -87,6 +89,7 @@ impl Member {
             asks_more: false,
             leaving: BTreeMap::new(),
             renew_at: None,
+            ask_again_at: None,
             events: VecDeque::new(),
             outbox: VecDeque::new(),
             drops: BTreeMap::new(),
@@ -123,6 +126,7 @@ impl Member {
             self.keep_ledger(group, subscription);
         }
         self.renew_at = None;
+        self.ask_again_at = None;
         self.leaving.clear();
         self.asks_more = false;
         self.registration = Registration::None;
@@ -174,6 +178,9 @@ impl Member {
         {
             self.register(now);
         }
+        if self.ask_again_at.take_if(|at| *at <= now).is_some() {
+            self.ask(now);
+        }
         if self.renew_at.is_some_and(|at| at <= now) {
             self.renew_at = None;
             self.renew(now);
@@ -201,7 +208,7 @@ impl Member {
             let repull = subscription.pulling.is_none().then(|| subscription.repull.poll_timeout()).flatten();
             [repull, subscription.poll_timeout()]
         });
-        [self.hip.poll_timeout(), self.gdoi.poll_timeout(), pausing, self.renew_at]
+        [self.hip.poll_timeout(), self.gdoi.poll_timeout(), pausing, self.renew_at, self.ask_again_at]
             .into_iter()
             .chain(groups)
             .flatten()

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use claviger_group::GroupId;
+use claviger_group::{GroupId, Role};
 use claviger_hip::{
-    Event as HipEvent, RegistrationAnswer, RegistrationRequest,
+    Event as HipEvent, RegistrationAnswer, RegistrationRequest, Withdrawal,
     iana::{ChannelStatus, RegType},
     wire::{Lifetime, McastChannel},
 };
@@ -14,6 +14,7 @@ use crate::{
     Member,
     event::{Event, Refusal},
     member::Registration,
+    repull::random_part,
     subscription::Subscription,
 };
 
@@ -25,6 +26,13 @@ const REGISTER_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// The least time between two renewals, whatever lifetime the key server grants.
 const RENEW_PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The least time before a registration that ended at the key server is asked for again.
+const ASK_AGAIN_DELAY: Duration = Duration::from_millis(200);
+
+/// The most that chance adds to it. A clock that goes wrong ends the registrations of all members at once: a thousand
+/// base exchanges in this time are less than a key server does, and nobody is without new keys for longer.
+const ASK_AGAIN_SPREAD: Duration = Duration::from_secs(4);
 
 impl Member {
     /// Asks for what is not granted, or remembers to do so when the request under way is answered.
@@ -116,8 +124,12 @@ impl Member {
             HipEvent::Registered { answer, .. } => self.registered(now, &answer),
             HipEvent::Revoked { channels, .. } if channels.is_empty() => self.evicted_from_all(),
             HipEvent::Revoked { channels, .. } => {
-                for channel in channels {
-                    self.evicted(channel.group);
+                for McastChannel { group, role, status, .. } in channels {
+                    match Withdrawal::from_status(status) {
+                        Withdrawal::Ended => self.ended(now, group),
+                        Withdrawal::Narrowed => self.narrowed(group, role),
+                        Withdrawal::Revoked => self.evicted(group),
+                    }
                 }
             }
             HipEvent::MoveAcknowledged { .. } => self.moved(now),
@@ -226,10 +238,31 @@ impl Member {
         }
     }
 
-    /// The association ended in good order: by the server it means eviction from every group.
+    /// Goes on in what the key server has left of the role; without any the member is out.
+    fn narrowed(&mut self, group: GroupId, left: Role) {
+        let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
+        let Some(role) = subscription.role.intersection(left) else { return self.evicted(group) };
+        if role != subscription.role {
+            subscription.narrow(role);
+            self.events.push_back(Event::Narrowed { group, role });
+        }
+    }
+
+    /// Asks again, after a moment of chance, for a group whose registration ended at the key server. A host that is not
+    /// authorised any more hears so in the answer.
+    fn ended(&mut self, now: Time, group: GroupId) {
+        let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
+        subscription.granted_until = None;
+        self.events.push_back(Event::RegistrationEnded { group });
+        let delay = ASK_AGAIN_DELAY + random_part(ASK_AGAIN_SPREAD, &mut self.random);
+        self.ask_again_at.get_or_insert(now + delay);
+    }
+
+    /// The association ended in good order. By the server it means that the registrations ended with it, and not that
+    /// anybody was put out: it closes an association that nothing is registered over.
     fn closed(&mut self, now: Time, by_server: bool) {
         // Who came back meanwhile is calling anew.
-        let calls = !by_server && self.registration == Registration::Calling;
+        let calls = self.registration == Registration::Calling;
         if !calls {
             self.registration = Registration::None;
         }
@@ -237,8 +270,13 @@ impl Member {
         if let Some(cookies) = self.cookies.take() {
             self.gdoi.remove_registration(&cookies);
         }
-        if by_server {
-            self.evicted_from_all();
+        if by_server && !self.subscriptions.is_empty() {
+            for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
+                self.ended(now, group);
+            }
+            // Exchanges under its keys ended with it.
+            self.subscriptions.values_mut().for_each(|subscription| subscription.pulling = None);
+            return;
         }
         self.events.push_back(Event::Closed);
         if !calls && !self.subscriptions.is_empty() {

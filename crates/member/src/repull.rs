@@ -236,7 +236,7 @@ impl Repull {
 }
 
 /// Draws a duration below `limit`.
-fn random_part(limit: Duration, random: &mut dyn Random) -> Duration {
+pub(crate) fn random_part(limit: Duration, random: &mut dyn Random) -> Duration {
     let part = u32::from_be_bytes(random::array(random));
     Duration::from_micros(((limit.as_micros() * u128::from(part)) >> 32) as u64)
 }

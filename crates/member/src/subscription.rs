@@ -104,7 +104,7 @@ impl Subscription {
         &self.group
     }
 
-    /// Shows the role asked for.
+    /// Shows the role asked for, or what the key server has left of it.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -201,7 +201,11 @@ impl Subscription {
             self.repull.note(now, Sign::Gap, random);
         }
         let teks = sa.teks.iter().map(|tek| tek_of(tek, kd)).collect::<Result<Vec<_>, _>>()?;
-        let sender_ids = sender_ids(kd.sender_ids.as_ref())?;
+        let mut sender_ids = sender_ids(kd.sender_ids.as_ref())?;
+        if !self.role.sends() {
+            // The role was taken while they were on their way.
+            sender_ids.clear();
+        }
         let places = places(sa, self.keys.as_ref().map(|keys| keys.places))?;
 
         let keys = self.keys.get_or_insert_with(|| {
@@ -265,6 +269,17 @@ impl Subscription {
             }
         }
         Ok(listed)
+    }
+
+    /// Goes on in a lesser role. Whoever is no sender any more has no sender ids either.
+    pub(crate) fn narrow(&mut self, role: Role) {
+        self.role = role;
+        if let Some(keys) = &mut self.keys {
+            keys.plane.narrow(role);
+            if !role.sends() {
+                keys.sender_ids.clear();
+            }
+        }
     }
 
     /// Forgets what remains of a rekey once no more messages of it are expected.

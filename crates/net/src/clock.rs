@@ -19,18 +19,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts a clock at the wall clock's time, or at `floor` if the wall clock has not reached it.
-    ///
-    /// The floor is the latest time that the program is known to have seen before, from its store: a wall clock
-    /// that was set back must not make old keys young.
+    /// Starts a clock at the wall clock's time, or at `floor` if the wall clock has not reached it: the earliest time at
+    /// which what the program has stored makes sense.
     #[expect(clippy::disallowed_methods, reason = "this is where the programs read their clock")]
     pub fn starting_at(floor: Time) -> Self {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(Time::EPOCH, |since_epoch| Time::EPOCH + since_epoch);
-        if wall < floor {
-            tracing::warn!(%wall, %floor, "the wall clock is behind what the store has seen; starting from the store's time");
-        }
         Self { base: wall.max(floor), started: Instant::now() }
     }
 

@@ -11,10 +11,11 @@ use claviger_sansio::durable::{Change, Receipt, Table};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use crate::{
-    Store, StoreError,
+    Notice, Store, StoreError,
     directory::LockedDirectory,
     first_start::{self, DATABASE, OWN, ROW_COMMITS},
-    mark::Mark,
+    key_file::KEY_FILE,
+    mark::{MARK, Mark},
     seal::{INDEX_LEN, Opener, Sealer, StoreKeys},
     store::{Each, check_lengths},
 };
@@ -27,7 +28,13 @@ pub struct FileStore {
     mark: Mark,
     sealer: Sealer,
     keys: StoreKeys,
+    notices: Vec<Notice>,
     directory: LockedDirectory,
+}
+
+/// Says whether a directory holds anything of a store: its key, database or mark.
+pub fn is_begun(directory: &Path) -> bool {
+    [KEY_FILE, DATABASE, MARK].iter().any(|name| directory.join(name).symlink_metadata().is_ok())
 }
 
 impl FileStore {
@@ -44,12 +51,21 @@ impl FileStore {
         let mut random = SystemRandom::new()?;
         let directory = LockedDirectory::lock(directory)?;
         first_start::remove_leftovers(&directory)?;
+        let notices = first_start::notices(&directory)?;
         let key = first_start::key(&directory, &mut random)?;
         let keys = StoreKeys::derive(&key)?;
         let (database, commits) = first_start::database(&directory, &keys)?;
         let mark = Mark::open(&directory, &keys, commits)?;
         let sealer = Sealer::new(&keys, &mut random)?;
-        Ok(Self { database, commits, mark, sealer, keys, directory })
+        // Without a commit there is nothing that could be lost: a first start was interrupted before the mark.
+        let may_be_lost = |notice: &Notice| commits > 0 || matches!(notice, Notice::BegunEmpty { .. });
+        let notices = notices.into_iter().filter(may_be_lost).collect();
+        Ok(Self { database, commits, mark, sealer, keys, notices, directory })
+    }
+
+    /// Shows what was found at the opening that may be a loss.
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
     }
 
     /// Returns the directory that it is in.

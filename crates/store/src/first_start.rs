@@ -6,11 +6,11 @@ use redb::{
 };
 
 use crate::{
-    StoreError,
+    Notice, StoreError,
     directory::{LockedDirectory, failure},
     file::damage,
     key_file::{self, KEY_FILE, KEY_FILE_NEW},
-    mark::{self, MARK_NEW},
+    mark::{self, MARK, MARK_NEW},
     seal::{CHECK_LEN, FORMAT, StoreKeys},
 };
 
@@ -41,6 +41,17 @@ pub(crate) fn remove_leftovers(directory: &LockedDirectory) -> Result<(), StoreE
         directory.remove_leftover(name)?;
     }
     Ok(())
+}
+
+/// Looks for what is missing before anything is made.
+pub(crate) fn notices(directory: &LockedDirectory) -> Result<Vec<Notice>, StoreError> {
+    let [key, database, mark] = [KEY_FILE, DATABASE, MARK].map(|name| directory.holds(name));
+    Ok(match (key?, database?, mark?) {
+        (true, false, false) => vec![Notice::BegunEmpty { key: directory.file(KEY_FILE) }],
+        (true, true, false) => vec![Notice::MarkMissing { mark: directory.file(MARK) }],
+        // All or none of them is there, or what is missing is refused.
+        (_, _, true) | (false, _, false) => Vec::new(),
+    })
 }
 
 /// Reads the key. Makes one only where nothing was ever kept under another.

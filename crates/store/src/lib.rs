@@ -14,6 +14,7 @@
 //! | `first_start`, `directory` | how its files are made, so that a kill leaves nothing half made |
 //! | `key_file`, `seal` | where the key lies, and how records are sealed under it |
 //! | `mark` | how a database that lost commits is noticed |
+//! | [`notice`] | what is taken up and may still be a loss |
 //! | [`memory`] | the store of tests and simulations |
 //! | [`error`] | why a store refuses |
 //!
@@ -30,7 +31,8 @@
 //! The directory is made with mode 0700. The first start writes key, database and mark in this order, each beside
 //! its final name, synced, and then given that name, synced. So a key without database and without mark is a
 //! first start that was interrupted, and is taken up where it stopped; a key or a database that is missing beside
-//! a mark is an error, never an occasion to begin anew.
+//! a mark is an error, never an occasion to begin anew. Where somebody may have removed files without leaving more of a
+//! trace than an interrupted first start does, the store is taken up and says so ([`FileStore::notices`]).
 //!
 //! [`Table`]: claviger_sansio::durable::Table
 //!
@@ -80,6 +82,7 @@
 pub mod error;
 pub mod file;
 pub mod memory;
+pub mod notice;
 pub mod store;
 
 mod directory;
@@ -89,6 +92,7 @@ mod mark;
 mod seal;
 
 pub use error::StoreError;
-pub use file::FileStore;
+pub use file::{FileStore, is_begun};
 pub use memory::MemoryStore;
+pub use notice::Notice;
 pub use store::Store;

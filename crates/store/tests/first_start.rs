@@ -9,7 +9,7 @@ use std::{
 };
 
 use claviger_sansio::durable::{Change, RecordKey, Table};
-use claviger_store::{FileStore, Store, StoreError};
+use claviger_store::{FileStore, Notice, Store, StoreError, is_begun};
 use redb::{Database, TableDefinition};
 
 const MEMBER: Table = Table::new("member");
@@ -220,6 +220,42 @@ fn an_interrupted_first_start_is_taken_up() {
     assert_eq!(files(directory).len(), 4);
     fs::remove_file(directory.join("store.redb")).unwrap();
     assert!(matches!(refusal(directory), StoreError::DatabaseMissing { .. }), "the mark was made up for");
+}
+
+#[test]
+fn what_may_have_been_removed_is_noticed_and_what_is_whole_is_not() {
+    let (_parent, directory) = made();
+    assert!(FileStore::open(&directory).unwrap().notices().is_empty());
+    fs::remove_file(directory.join("store.mark")).unwrap();
+    let mark = directory.join("store.mark");
+    assert_eq!(FileStore::open(&directory).unwrap().notices(), [Notice::MarkMissing { mark: mark.clone() }]);
+    assert!(FileStore::open(&directory).unwrap().notices().is_empty(), "it was made anew");
+
+    fs::remove_file(&mark).unwrap();
+    fs::remove_file(directory.join("store.redb")).unwrap();
+    let store = FileStore::open(&directory).unwrap();
+    let key = directory.join("store.key");
+    assert_eq!(store.notices(), [Notice::BegunEmpty { key }]);
+    drop(store);
+    // An interrupted first start, before the first commit.
+    fs::remove_file(&mark).unwrap();
+    assert!(FileStore::open(&directory).unwrap().notices().is_empty());
+
+    let first = tempfile::tempdir().unwrap();
+    assert!(FileStore::open(first.path()).unwrap().notices().is_empty(), "a first start");
+}
+
+#[test]
+fn a_directory_with_any_file_of_a_store_holds_one() {
+    let empty = tempfile::tempdir().unwrap();
+    assert!(!is_begun(empty.path()) && !is_begun(&empty.path().join("nowhere")));
+    for name in ["store.key", "store.redb", "store.mark"] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("store.lock"), b"").unwrap();
+        assert!(!is_begun(directory.path()), "a lock is none");
+        fs::write(directory.path().join(name), b"").unwrap();
+        assert!(is_begun(directory.path()), "{name}");
+    }
 }
 
 #[test]

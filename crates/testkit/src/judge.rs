@@ -141,7 +141,8 @@ fn missed(network: &Network, origin: Origin, departed: Time, until: Time) -> boo
 fn judge_secrecy(network: &Network, group: &GroupId, ledgers: &BTreeMap<Hit, Ledger>, verdict: &mut Verdict) {
     let sent = network.data(group);
     let octets: Vec<&[u8]> = sent.iter().map(|sent| &sent.octets[..]).collect();
-    let bits = network.server.group(network.now, group).map_or(16, |view| view.policy.data.sender_id_bits);
+    let bits =
+        network.server.group(network.server_now(), group).map_or(16, |view| view.policy.data.sender_id_bits);
     let stays = stays(network, group);
     let stays_of = |hit: &Hit| stays.get(hit).map(Vec::as_slice).unwrap_or_default();
     verdict.tried = (octets.len(), ledgers.len());
@@ -202,7 +203,7 @@ fn judge_numbers(ledgers: &BTreeMap<Hit, Ledger>, pushes: &[&[u8]], verdict: &mu
 
 /// Under one TEK a sender id is one sender's, and no initialization vector is used twice.
 fn judge_senders(network: &Network, group: &GroupId, verdict: &mut Verdict) {
-    let Some(view) = network.server.group(network.now, group) else { return };
+    let Some(view) = network.server.group(network.server_now(), group) else { return };
     if !view.policy.data.transform.is_counter_mode() {
         return;
     }
@@ -227,7 +228,7 @@ fn judge_senders(network: &Network, group: &GroupId, verdict: &mut Verdict) {
 
 /// Says which members that hold a grant do not hold the keys in force.
 pub fn laggards(network: &Network, group: &GroupId) -> Vec<usize> {
-    let hosts = network.server.hosts(network.now, group).unwrap_or_default();
+    let hosts = network.server.hosts(network.server_now(), group).unwrap_or_default();
     let members: BTreeSet<Hit> =
         hosts.iter().filter(|host| host.member_since.is_some()).map(|host| host.hit).collect();
     let live = |place: &usize| {

@@ -178,6 +178,8 @@ pub struct Network {
     pub passes: Option<Filter>,
     /// Whether the key server runs; while it does not, what is sent to it is lost.
     pub running: bool,
+    /// How far the key server's clock is ahead of the members'.
+    pub server_ahead: Duration,
     identity: Arc<HostIdentity>,
     random: SeededRandom,
     flights: BTreeMap<(Time, u64), Flight>,
@@ -245,6 +247,7 @@ impl Network {
             damage: None,
             passes: None,
             running: true,
+            server_ahead: Duration::ZERO,
             identity,
             random,
             flights: BTreeMap::new(),
@@ -257,9 +260,14 @@ impl Network {
         self.identity.hit()
     }
 
+    /// Says what time it is by the key server's clock.
+    pub fn server_now(&self) -> Time {
+        self.now + self.server_ahead
+    }
+
     /// Adds a group and takes it into the store.
     pub fn add_group(&mut self, id: &GroupId, policy: GroupPolicy) {
-        self.server.add_group(self.now, id.clone(), policy).expect("the policy is coherent");
+        self.server.add_group(self.server_now(), id.clone(), policy).expect("the policy is coherent");
         self.settle();
     }
 
@@ -323,7 +331,7 @@ impl Network {
     /// Allows a host in a group and has it join.
     pub fn join(&mut self, place: usize, group: &GroupId, role: Role) {
         let hit = self.members[place].hit();
-        self.server.allow(self.now, group, hit, role).expect("the group exists");
+        self.server.allow(self.server_now(), group, hit, role).expect("the group exists");
         self.ask(place, group, role);
     }
 
@@ -349,7 +357,7 @@ impl Network {
 
     /// Says whether a member holds the KEK and the TEK in force.
     pub fn is_current(&self, place: usize, group: &GroupId) -> bool {
-        let Some(view) = self.server.group(self.now, group) else { return false };
+        let Some(view) = self.server.group(self.server_now(), group) else { return false };
         let Some(subscription) = self.members[place].member.subscription(group) else { return false };
         let newest = view.teks.last().map(|tek| tek.spi);
         subscription.epoch().map(|(spi, _)| spi) == Some(view.kek_spi)
@@ -385,10 +393,17 @@ impl Network {
 
     /// Kills the key server and starts another on its store, at once.
     pub fn restart(&mut self) {
+        self.restart_ahead(self.server_ahead);
+    }
+
+    /// Does what [`Network::restart`] does, on a host whose clock is so far ahead of the members'.
+    pub fn restart_ahead(&mut self, ahead: Duration) {
         let records = self.records();
         let random = random::fork(&mut self.random);
-        self.now = self.now.max(Gcks::last_change(&records).expect("the stored time is whole"));
-        self.server = Gcks::restore(server_config(&self.identity), random, self.now, &records)
+        let wall = self.now + ahead;
+        let start = Gcks::start_at(&records, wall).expect("the stored times are whole");
+        self.server_ahead = start.since(self.now);
+        self.server = Gcks::restore(server_config(&self.identity), random, start, &records)
             .expect("the stored state is whole");
         self.settle();
     }
@@ -452,7 +467,7 @@ impl Network {
     /// Goes to the next arrival or timer, if there is one until `end`.
     pub fn step_before(&mut self, end: Time) -> bool {
         let arrival = self.flights.first_key_value().map(|((at, _), _)| *at);
-        let server = self.server.poll_timeout().filter(|_| self.running);
+        let server = self.server.poll_timeout().filter(|_| self.running).map(|at| at - self.server_ahead);
         let members = self.members.iter().filter_map(|node| node.due);
         let next = members.chain(arrival).chain(server).min().filter(|next| *next <= end);
         let Some(next) = next else { return false };
@@ -469,10 +484,11 @@ impl Network {
         let now = self.now;
         for spins in 0.. {
             assert!(spins < SPINS_MAX, "the key server's timer spins at {now}");
-            if !self.running || self.server.poll_timeout().is_none_or(|at| at > now) {
+            let server_now = self.server_now();
+            if !self.running || self.server.poll_timeout().is_none_or(|at| at > server_now) {
                 break;
             }
-            self.server.handle_timeout(now);
+            self.server.handle_timeout(server_now);
             self.settle();
         }
         for place in 0..self.members.len() {
@@ -497,7 +513,7 @@ impl Network {
     }
 
     fn settle_server(&mut self) {
-        let mut changes = self.server.take_changes(self.now);
+        let mut changes = self.server.take_changes(self.server_now());
         if !changes.is_empty() {
             if let Some(tamper) = &mut self.tamper {
                 changes = tamper(changes);
@@ -509,7 +525,11 @@ impl Network {
             let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
             self.put(Origin::Server, (SERVER, port).into(), transmit);
         }
-        while let Some(event) = self.server.poll_event() {
+        while let Some(mut event) = self.server.poll_event() {
+            if let ServerEvent::Departed { deaf_at, .. } = &mut event {
+                // As the members' clocks tell it.
+                *deaf_at = *deaf_at - self.server_ahead;
+            }
             self.told.push((self.now, event));
         }
     }
@@ -629,8 +649,9 @@ impl Network {
 
     /// Everything that a datagram which is not genuine must not change: what is stored, who is in, who holds what.
     pub fn fingerprint(&self) -> (MemoryStore, String) {
-        let groups = self.server.groups(self.now);
-        let hosts: Vec<_> = groups.iter().map(|group| self.server.hosts(self.now, &group.id)).collect();
+        let now = self.server_now();
+        let groups = self.server.groups(now);
+        let hosts: Vec<_> = groups.iter().map(|group| self.server.hosts(now, &group.id)).collect();
         let held = |node: &Node| {
             let held =
                 node.member.subscriptions().map(|s| (s.group().clone(), s.epoch(), s.data_sas(), s.pulls()));
@@ -643,7 +664,7 @@ impl Network {
     fn arrive(&mut self, flight: Flight) {
         let Flight { to, source, destination, kind, octets } = flight;
         let datagram = |carriage| Datagram { carriage, source, destination, payload: &octets };
-        let now = self.now;
+        let now = self.server_now();
         match (to, kind) {
             (Target::Server, Kind::Control(carriage)) if self.running => {
                 if let Err(error) = self.server.handle_datagram(now, datagram(carriage)) {
@@ -714,7 +735,8 @@ impl Network {
 
     /// Goes through the data that was on the wire to a group.
     pub fn data(&self, group: &GroupId) -> Vec<&Sent> {
-        let channel = self.server.group(self.now, group).map(|view| view.policy.data.channel.group());
+        let channel =
+            self.server.group(self.server_now(), group).map(|view| view.policy.data.channel.group());
         let wanted = |sent: &&Sent| sent.kind == Kind::Esp && Some(sent.destination.ip()) == channel;
         self.wire.iter().filter(wanted).collect()
     }

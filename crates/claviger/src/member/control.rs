@@ -1,7 +1,7 @@
 //! Answers the calls of the control interface.
 
 use claviger_api::{ApiError, Call, ErrorCode, LeftView, StatusView};
-use claviger_group::GroupId;
+use claviger_group::{GroupId, Role};
 
 use super::{MemberDaemon, Plane};
 
@@ -10,7 +10,8 @@ impl MemberDaemon {
         match call {
             Call::Status(reply) => {
                 let (places, now) = (self.places.as_ref(), self.clock.now());
-                let status = self.view.status(&self.core, &self.options, places, &self.drops, now);
+                let mut status = self.view.status(&self.core, &self.options, places, &self.drops, now);
+                status.role = self.role;
                 reply.send(Ok(StatusView::Member(Box::new(status))));
             }
             Call::Send(stream) => match self.refusal(&stream.group, true) {
@@ -41,7 +42,6 @@ impl MemberDaemon {
 
     /// Says why a stream cannot be served, if it cannot.
     fn refusal(&self, group: &GroupId, sends: bool) -> Option<ApiError> {
-        let role = self.options.role;
         if *group != self.options.group {
             return Some(other_group(group));
         }
@@ -49,14 +49,24 @@ impl MemberDaemon {
             let message = "this member's data goes through its TUN device: use any program there";
             return Some(ApiError::new(ErrorCode::NotServed, message));
         }
-        if sends && !role.sends() {
-            let message = "this member joined as a receiver: join with --sender to send";
-            return Some(ApiError::new(ErrorCode::Refused, message));
-        }
-        if !sends && !role.receives() {
-            return Some(ApiError::new(ErrorCode::Refused, "this member joined as a sender only"));
-        }
-        None
+        self.role_refusal(sends)
+    }
+
+    /// Says why the role does not serve a stream, if it does not.
+    pub(super) fn role_refusal(&self, sends: bool) -> Option<ApiError> {
+        let serves = |role: Role| if sends { role.sends() } else { role.receives() };
+        let message = match (serves(self.role), serves(self.options.role), sends) {
+            (true, ..) => return None,
+            (false, true, true) => {
+                "the key server has taken the sender role from this host: it only receives; once it is allowed to send again, stop and join anew"
+            }
+            (false, true, false) => {
+                "the key server has taken the receiver role from this host: it only sends; once it is allowed to receive again, stop and join anew"
+            }
+            (false, false, true) => "this member joined as a receiver: join with --sender to send",
+            (false, false, false) => "this member joined as a sender only",
+        };
+        Some(ApiError::new(ErrorCode::Refused, message))
     }
 }
 

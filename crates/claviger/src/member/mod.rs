@@ -91,6 +91,8 @@ pub(crate) struct MemberDaemon {
     core: Member,
     clock: Clock,
     options: MemberOptions,
+    /// What the member may do: what was asked for, or what the key server has left of it.
+    role: Role,
     carrier: Carrier,
     packets: mpsc::Receiver<Packet>,
     plane: Option<Plane>,
@@ -149,6 +151,7 @@ impl MemberDaemon {
             streams: streams::Senders::new(),
             closing: None,
             leave_replies: Vec::new(),
+            role: options.role,
             options,
         })
     }
@@ -247,9 +250,16 @@ impl MemberDaemon {
             }
             Event::Refused { group, refusal } => {
                 let hit = self.options.identity.hit();
-                return Err(refused(&group, &hit, self.options.role, &refusal));
+                return Err(refused(&group, &hit, self.role, &refusal));
             }
             Event::Moved => tracing::info!("the key server knows of the move"),
+            Event::Narrowed { group, role } => {
+                tracing::warn!(%group, %role, "the key server has taken a role from this host");
+                self.narrow(role)?;
+            }
+            Event::RegistrationEnded { group } => {
+                tracing::info!(%group, "the registration has ended at the key server; registers again");
+            }
             Event::Evicted { group } => {
                 self.plane = None;
                 self.listening.clear();
@@ -273,6 +283,19 @@ impl MemberDaemon {
             _ => {}
         }
         Ok(false)
+    }
+
+    /// Goes on in what remains of the role: streams that need the rest end, with the reason.
+    fn narrow(&mut self, role: Role) -> Result<(), Failure> {
+        self.role = role;
+        if let Some(error) = self.role_refusal(true) {
+            self.streams.refuse_all(&error);
+        }
+        if role.receives() {
+            return Ok(());
+        }
+        self.receivers = Receivers::default();
+        self.places.map_or(Ok(()), |places| self.listen(places))
     }
 
     /// Tells the key server if this host is in another network, and takes the data plane there.
@@ -310,7 +333,7 @@ impl MemberDaemon {
             let socket = UdpSocket::bind_group(push.ip(), push.port(), &interface, source, &options)?;
             listening.push(self.carrier.listen_udp(Inlet::Control(Carriage::Isakmp), Arc::new(socket)));
         }
-        let receives = self.options.role.receives();
+        let receives = self.role.receives();
         if places.encapsulation.is_udp() {
             let plane = UdpPlane::open(&places, &interface)?;
             if receives {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use claviger_api::{ReceiveStream, Reply, SendStream, SendSummary};
+use claviger_api::{ApiError, ReceiveStream, Reply, SendStream, SendSummary};
 use tokio::sync::{mpsc, watch};
 
 use super::gaps::{Gaps, Noted, Origin};
@@ -123,6 +123,16 @@ impl Senders {
                 }
             }
         }
+    }
+
+    /// Ends every stream that is open; what still comes of them is not sent.
+    pub(super) fn refuse_all(&mut self, error: &ApiError) {
+        for (_, done) in self.open.values_mut() {
+            if let Some(done) = done.take() {
+                done.send(Err(error.clone()));
+            }
+        }
+        self.open.clear();
     }
 
     pub(super) fn sent(&mut self, piece: &Piece) {

@@ -32,6 +32,8 @@ impl Observed {
             Event::Registered { .. } => (MembershipState::Pulling, "registrations"),
             Event::Rekeyed { .. } => (MembershipState::Keyed, "rekeys"),
             Event::Moved => (self.state, "moves"),
+            Event::Narrowed { .. } => (self.state, "roles_lost"),
+            Event::RegistrationEnded { .. } => (MembershipState::Registering, "registrations_ended"),
             Event::PullAgain { .. } => (self.state, "pulls_again"),
             Event::Refused { .. } => (MembershipState::Refused, "refusals"),
             Event::Evicted { .. } => (MembershipState::Evicted, "evictions"),

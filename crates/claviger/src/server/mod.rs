@@ -11,6 +11,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use claviger_api::{Call, ControlSocket, EvictedView, Reply};
@@ -65,6 +66,9 @@ pub struct ServerOptions {
 /// Runs the key server until it is told to stop.
 pub async fn run(options: ServerOptions) -> Result<(), Failure> {
     let store = FileStore::open(&options.state_dir)?;
+    for notice in store.notices() {
+        tracing::warn!("{notice}");
+    }
     run_on(options, store).await
 }
 
@@ -108,7 +112,7 @@ impl<S: Store> Server<S> {
                 Ok(())
             })?;
         }
-        let clock = Clock::starting_at(Gcks::last_change(&records)?);
+        let clock = start_clock(&records)?;
         let now = clock.now();
         let interface = push_interface(options)?;
         let config = core_config(options, interface.as_ref());
@@ -217,6 +221,9 @@ impl<S: Store> Server<S> {
             Event::Refused(refusal) => {
                 tracing::info!(group = %refusal.group, peer = %refusal.hit, reason = refusal.reason.as_str(), "refused");
             }
+            Event::Narrowed { hit, group, role } => {
+                tracing::info!(%group, peer = %hit, %role, "lost a role");
+            }
             Event::Joined { hit, group } => tracing::info!(%group, peer = %hit, "joined"),
             Event::Relocated { hit, group } => tracing::info!(%group, peer = %hit, "moved to another place"),
             Event::Departed { hit, group, departure, deaf_at } => {
@@ -240,6 +247,26 @@ impl<S: Store> Server<S> {
         }
     }
 }
+
+/// Starts the clock of a key server that goes on from its records, and says so if the host's was ahead before.
+fn start_clock(records: &[Record]) -> Result<Clock, Failure> {
+    let wall = Clock::starting_at(Time::EPOCH).now();
+    let clock = Clock::starting_at(Gcks::start_at(records, wall)?);
+    let behind = Gcks::last_change(records)?.since(clock.now());
+    if !behind.is_zero() {
+        tracing::warn!(
+            seconds = behind.as_secs(),
+            "the wall clock is behind what the store has seen; every stored time is moved back by so much"
+        );
+    }
+    if clock.now() > wall + CLOCK_AHEAD_MAX {
+        tracing::warn!(%wall, time = %clock.now(), "the wall clock is so near to 1970 that the age of what is stored does not fit; the key server's time is ahead of it");
+    }
+    Ok(clock)
+}
+
+/// How far a key server's time may be ahead of the wall clock at its start without a word in the log.
+const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(2);
 
 /// The hops that a GROUPKEY-PUSH may travel: group addresses limit their own scope (RFC 2365), routers the rest.
 const PUSH_HOPS: u8 = 32;

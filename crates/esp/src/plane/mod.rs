@@ -16,7 +16,7 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random};
-use claviger_group::{Spi, Tek};
+use claviger_group::{Role, Spi, Tek};
 use claviger_sansio::Time;
 
 pub use config::PlaneConfig;
@@ -123,6 +123,14 @@ impl Plane {
         self.check_sender_ids(sender_ids)?;
         let spis: Vec<Spi> = self.sas.keys().copied().collect();
         spis.into_iter().try_for_each(|spi| self.give_sender_ids(spi, sender_ids))
+    }
+
+    /// Leaves the member only what of its role is in `role`; a plane of which nothing is left is not narrowed, but
+    /// dropped. Whoever is no sender any more sends nothing from this call on.
+    pub fn narrow(&mut self, role: Role) {
+        if let Some(left) = self.config.role.intersection(role) {
+            self.config.role = left;
+        }
     }
 
     /// Goes on behind `sent` packets under an association's active sender id, if fewer were sent.

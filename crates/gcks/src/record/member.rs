@@ -1,8 +1,9 @@
-//! What is stored about a host: on the list, granted, a member.
+//! What is stored about a host: on the list, granted, a member; and which host the store is of.
 
 use std::time::Duration;
 
 use claviger_group::Role;
+use claviger_identity::Hit;
 use claviger_keytree::Leaf;
 use claviger_sansio::Time;
 use claviger_wire::{DecodeError, Reader, Writer};
@@ -66,6 +67,14 @@ pub(crate) fn decode_member(octets: &[u8]) -> Result<Membership, DecodeError> {
                 .collect::<Result<_, _>>()?,
         })
     })
+}
+
+pub(crate) fn encode_owner(hit: &Hit) -> Vec<u8> {
+    super::encode(|w| w.slice(hit.octets()))
+}
+
+pub(crate) fn decode_owner(octets: &[u8]) -> Result<Hit, DecodeError> {
+    super::decode(octets, |r| Ok(Hit::new(r.array("owner")?)))
 }
 
 pub(crate) fn write_time(w: &mut Writer, time: Time) {

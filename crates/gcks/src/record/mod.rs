@@ -18,6 +18,8 @@ use claviger_identity::Hit;
 use claviger_sansio::durable::{RecordKey, Table};
 use claviger_wire::{DecodeError, Reader, Writer};
 
+/// Whose store it is: the HIT of the key server.
+pub(crate) const OWNER: Table = Table::new("owner");
 /// A HIP association, under the peer's HIT.
 pub(crate) const ASSOCIATION: Table = Table::new("association");
 /// A group: policy, signing key, KEK, TEKs, counters.
@@ -34,11 +36,12 @@ pub(crate) const NODE: Table = Table::new("node");
 pub(crate) const PLACE: Table = Table::new("place");
 /// A GROUPKEY-PUSH whose copies have not all left, under rekey SA and sequence number.
 pub(crate) const PUSH: Table = Table::new("push");
-/// The time of the last change, so that time does not go back when the wall clock does.
+/// The time of the last change, so that nothing becomes younger when the wall clock goes back.
 pub(crate) const CLOCK: Table = Table::new("clock");
 
 /// Every table, in the order in which they are read at a restart.
-pub(crate) const TABLES: [Table; 9] = [GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, ASSOCIATION, PUSH, CLOCK];
+pub(crate) const TABLES: [Table; 10] =
+    [OWNER, GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, ASSOCIATION, PUSH, CLOCK];
 
 /// How the octets of a record are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,9 +21,11 @@ use crate::{
     error::{ApiMisuse, Error, LimitError, PeerMisbehaved},
     event::{Event, Ticket},
     exchange::{Shared, mobility::Verification, notify},
-    iana::{ChannelStatus, NotifyType, PacketType, RegType},
+    iana::{NotifyType, PacketType, RegType},
     path::Path,
-    registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest},
+    registration::{
+        self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Withdrawal,
+    },
     wire::{
         Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, LocatorSet, McastChannel, Notification, Packet,
         PacketBuilder, RegFailed, RegInfo, RegRequest, RegResponse, Seq,
@@ -51,6 +53,24 @@ pub(crate) enum Task {
     Revoke { reg_type: RegType, channels: Vec<McastChannel> },
     /// Makes sure that the peer is reached where it says.
     Verify(Verification),
+}
+
+impl Task {
+    /// Says whether the association is lost if the peer never acknowledges. RFC 7401 §5.3.5: a sender may choose not to
+    /// care.
+    fn must_be_acknowledged(&self) -> bool {
+        match self {
+            Self::Locate { .. } | Self::Request(_) => true,
+            // A peer whose registration merely ended finds out when it renews, or uses it.
+            Self::Revoke { channels, .. } => {
+                let ended =
+                    |channel: &McastChannel| Withdrawal::from_status(channel.status) == Withdrawal::Ended;
+                channels.is_empty() || !channels.iter().all(ended)
+            }
+            // The peer asks again if it wants the answer, and an address that was never verified is forgotten.
+            Self::Announce | Self::Answer { .. } | Self::Verify(_) => false,
+        }
+    }
 }
 
 /// An own UPDATE that waits for its ACK.
@@ -177,11 +197,12 @@ impl Association {
     }
 
     /// Withdraws groups, or the whole type if none is named.
-    pub(crate) fn revoke(
+    pub(crate) fn withdraw(
         &mut self,
         shared: &mut Shared,
         now: Time,
         reg_type: RegType,
+        why: Withdrawal,
         mut channels: Vec<McastChannel>,
     ) -> Result<(), Error> {
         for channel in &mut channels {
@@ -189,7 +210,7 @@ impl Association {
                 return Err(ApiMisuse::Channels.into());
             }
             channel.lifetime = Lifetime::CANCEL;
-            channel.status = ChannelStatus::NOT_AUTHORISED;
+            channel.status = why.status();
         }
         McastChannel::check_all(&channels).map_err(|_| ApiMisuse::Channels)?;
         let task = Task::Revoke { reg_type, channels };
@@ -372,21 +393,17 @@ impl Association {
                 }
                 false
             }
-            Expiry::GiveUp => match outgoing.task {
-                Task::Locate { .. } | Task::Request(_) | Task::Revoke { .. } => {
-                    shared.out.tell(Event::Lost { peer: self.peer });
-                    true
-                }
-                // RFC 7401 §5.3.5: a sender may choose not to care. The peer asks again if it wants the answer, and an
-                // address that was never verified is forgotten.
-                Task::Announce | Task::Answer { .. } | Task::Verify(_) => {
-                    self.updates.outgoing = None;
-                    // As above.
-                    let _ = self.send_next(shared, now);
-                    self.tell_changed(shared);
-                    false
-                }
-            },
+            Expiry::GiveUp if outgoing.task.must_be_acknowledged() => {
+                shared.out.tell(Event::Lost { peer: self.peer });
+                true
+            }
+            Expiry::GiveUp => {
+                self.updates.outgoing = None;
+                // As above.
+                let _ = self.send_next(shared, now);
+                self.tell_changed(shared);
+                false
+            }
         }
     }
 

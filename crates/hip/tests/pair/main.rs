@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use claviger_crypto::sign::{KeyAlgorithm, RsaSize, SigningKey};
 use claviger_hip::{
     ApiMisuse, AssociationState, Event, FailReason, HostConfig, LimitError, PeerIncompatible, PeerMisbehaved,
-    RegistrationAnswer, RegistrationRequest, TransportFormats,
+    RegistrationAnswer, RegistrationRequest, TransportFormats, Withdrawal,
     iana::{ChannelStatus, CipherId, DhGroup, EspSuite, PacketType, RegFailure, RegType},
     wire::{Lifetime, Packet, Puzzle},
 };

@@ -180,6 +180,43 @@ fn eviction_is_told_until_it_is_acknowledged() {
 }
 
 #[test]
+fn a_withdrawal_says_why() {
+    let mut pair = Pair::default_pair();
+    pair.establish(Some(join(&["one", "two", "three"])));
+    pair.member.take_events();
+    let member = pair.member.hit();
+    for (name, why) in
+        [("one", Withdrawal::Ended), ("two", Withdrawal::Narrowed), ("three", Withdrawal::Revoked)]
+    {
+        pair.server.host.withdraw(pair.now, member, GDOI, why, vec![group(name, HOUR)]).unwrap();
+        pair.pass(Duration::from_secs(1), |_, _| true);
+        let events = pair.member.take_events();
+        let Some(Event::Revoked { channels, .. }) =
+            events.iter().find(|event| matches!(event, Event::Revoked { .. }))
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(Withdrawal::from_status(channels[0].status), why);
+        assert!(channels[0].lifetime.is_cancel());
+    }
+    for other in [1, 201, 204, 255] {
+        assert_eq!(Withdrawal::from_status(ChannelStatus(other)), Withdrawal::Revoked, "{other}");
+    }
+}
+
+#[test]
+fn a_member_that_does_not_hear_that_its_registration_ended_keeps_the_association() {
+    for (why, associations) in [(Withdrawal::Ended, 1), (Withdrawal::Narrowed, 0), (Withdrawal::Revoked, 0)] {
+        let mut pair = Pair::default_pair();
+        pair.establish(Some(join(&["one"])));
+        let member = pair.member.hit();
+        pair.server.host.withdraw(pair.now, member, GDOI, why, vec![group("one", HOUR)]).unwrap();
+        pair.pass(Duration::from_secs(90), |sender, _| sender == member);
+        assert_eq!(pair.server.host.associations().count(), associations, "{why:?}");
+    }
+}
+
+#[test]
 fn several_evictions_go_one_after_the_other() {
     let mut pair = Pair::default_pair();
     pair.establish(Some(join(&["one", "two", "three"])));

@@ -29,7 +29,7 @@ fn market() -> GroupId {
 fn group_at_rest(management: KekManagement) -> Network {
     let mut network = Network::new(62);
     let mut binary = policy(1);
-    (binary.degree, binary.kek_management) = (2, management);
+    (binary.tree.degree, binary.rekey.management) = (2, management);
     network.add_group(&market(), binary);
     for _ in 0..3 {
         let member = network.add_member_with(new_identity(), |config| config.keep_keys = false);

@@ -23,7 +23,7 @@ use crate::{
     wire::{Cert, Encrypted, McastChannel, Packet, PacketBuilder, ParameterBlock, Parameters, RegInfo},
 };
 
-/// The states of RFC 7401 §4.4.2 that a peer can be seen in.
+/// The states of RFC 7401 section 4.4.2 that a peer can be seen in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AssociationState {
     /// I1 was sent, or the puzzle of its R1 is being solved.
@@ -61,14 +61,14 @@ pub struct AssociationInfo {
     pub initiator: bool,
     /// The registration types granted on it, in either direction.
     pub granted: Vec<RegType>,
-    /// Whether the lifetime that the peer gave its address is over (RFC 8046 §5.1, DEPRECATED); it is used until the
-    /// peer announces another.
+    /// Whether the lifetime that the peer gave its address is over (RFC 8046 section 5.1, DEPRECATED); it is used until
+    /// the peer announces another.
     pub is_deprecated: bool,
     /// The ESP SAs agreed beside it.
     pub esp: Option<EspAgreement>,
 }
 
-/// A pair of ESP SAs that was agreed in a base exchange (RFC 7402 §5.2).
+/// A pair of ESP SAs that was agreed in a base exchange (RFC 7402 section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EspAgreement {
     /// The suite.
@@ -109,7 +109,7 @@ pub(crate) struct Association {
     pub(crate) path: Path,
     pub(crate) security: Security,
     pub(crate) keymat: Keymat,
-    /// #I and #J, kept for the keys of a later Diffie-Hellman exchange (RFC 7401 §6.5).
+    /// #I and #J, kept for the keys of a later Diffie-Hellman exchange (RFC 7401 section 6.5).
     pub(crate) nonces: (Vec<u8>, Vec<u8>),
     pub(crate) esp: Option<EspAgreement>,
     pub(crate) established_at: Time,

@@ -53,7 +53,8 @@ pub struct Host {
     timers: BTreeSet<(Time, Hit)>,
 }
 
-/// What a host has to do with one other. Each part is allocated by itself: a server has very many peers, of which few are in an exchange.
+/// What a host has to do with one other. Each part is allocated by itself: a server has very many peers, of which few
+/// are in an exchange.
 #[derive(Default)]
 pub(crate) struct Peer {
     /// The association that exists.
@@ -229,7 +230,7 @@ impl Host {
     /// UPDATE, from the new address, until it acknowledges ([`Event::MoveAcknowledged`]); it makes sure by itself that
     /// this host is reached there. A base exchange that is running goes on from the new address.
     ///
-    /// Who moves often waits some seconds before it says so: RFC 8046 §5.2 wants no rapid announcements.
+    /// Who moves often waits some seconds before it says so: RFC 8046 section 5.2 wants no rapid announcements.
     ///
     /// # Errors
     ///
@@ -284,7 +285,7 @@ impl Host {
         if packet.sender() == own {
             return Err(PeerMisbehaved::OwnHit.into());
         }
-        // RFC 7401 §6.7 step 1 and §5.3.6: only I1 and NOTIFY may leave the receiver open.
+        // RFC 7401 section 6.7 step 1 and section 5.3.6: only I1 and NOTIFY may leave the receiver open.
         let open = matches!(packet.packet_type(), PacketType::I1 | PacketType::NOTIFY);
         if packet.receiver() != own && !(open && packet.receiver().is_null()) {
             return Err(PeerMisbehaved::NotForUs.into());

@@ -266,8 +266,8 @@ pub(crate) fn read_answer(
     Ok(Some(RegistrationAnswer { reg_type: request.reg_type, granted, failure, channels }))
 }
 
-/// The parameters of a registrar's answers: one REG_RESPONSE (RFC 8003 §4.4), unless several requests of one packet
-/// end in different lifetimes, and a REG_FAILED for each reason.
+/// The parameters of a registrar's answers: one REG_RESPONSE (RFC 8003 section 4.4), unless several requests of one
+/// packet end in different lifetimes, and a REG_FAILED for each reason.
 #[derive(Default)]
 pub(crate) struct AnswerParameters {
     pub(crate) channels: Vec<McastChannel>,

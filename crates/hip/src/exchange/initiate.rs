@@ -1,4 +1,4 @@
-//! The base exchange as its Initiator sees it (RFC 7401 §6.6, §6.8, §6.10).
+//! The base exchange as its Initiator sees it (RFC 7401 sections 6.6, 6.8 and 6.10).
 //!
 //! ```text
 //! I1 { DH_GROUP_LIST }                                                                    -->
@@ -61,7 +61,7 @@ pub(crate) struct Initiation {
     started: Time,
     step: Step,
     restarts: u32,
-    /// Why the exchange fails if no better R1 comes until the next timeout (RFC 7401 §6.8 steps 6 and 7).
+    /// Why the exchange fails if no better R1 comes until the next timeout (RFC 7401 section 6.8 steps 6 and 7).
     doubt: Option<FailReason>,
 }
 
@@ -141,7 +141,7 @@ impl Initiation {
         }
     }
 
-    /// Processes R1 (RFC 7401 §6.8). Only an R1 under the signature of the HIT that was called has any effect.
+    /// Processes R1 (RFC 7401 section 6.8). Only an R1 under the signature of the HIT that was called has any effect.
     pub(crate) fn handle_r1(
         &mut self,
         shared: &mut Shared,
@@ -178,7 +178,8 @@ impl Initiation {
         self.handle_timeout(shared, now)
     }
 
-    /// Processes R2 (RFC 7401 §6.10). The association is established when it verifies; the exchange is then over.
+    /// Processes R2 (RFC 7401 section 6.10). The association is established when it verifies; the exchange is then
+    /// over.
     pub(crate) fn handle_r2(
         &mut self,
         shared: &mut Shared,
@@ -282,9 +283,9 @@ impl Initiation {
         Progress::Failed(self.doubt.unwrap_or(unanswered))
     }
 
-    /// Says whether an R1 may be looked at in this state (RFC 7401 §6.8 steps 2 and 8): one with a greater counter
-    /// replaces the one in use, and so does one with another puzzle once I2 has gone unanswered, because nothing
-    /// protects #I and Opaque on their way.
+    /// Says whether an R1 may be looked at in this state (RFC 7401 section 6.8 steps 2 and 8): one with a greater
+    /// counter replaces the one in use, and so does one with another puzzle once I2 has gone unanswered, because
+    /// nothing protects #I and Opaque on their way.
     fn admit(&self, new: Option<R1Counter>, puzzle: &Puzzle) -> Result<(), Error> {
         let (current, again) = match &self.step {
             Step::ExpectR1(_) => return Ok(()),
@@ -306,7 +307,7 @@ impl Initiation {
         Ok(())
     }
 
-    /// Computes the keys and sends I2 (RFC 7401 §5.3.3).
+    /// Computes the keys and sends I2 (RFC 7401 section 5.3.3).
     fn send_i2(&mut self, shared: &mut Shared, now: Time, solution: &Solution) -> Result<(), Error> {
         let Step::Solving(solving) = &self.step else {
             return Ok(());

@@ -41,7 +41,7 @@ impl Shared {
         Ticket { peer, number: self.tickets }
     }
 
-    /// Draws an SPI that ESP does not reserve (RFC 4303 §2.1).
+    /// Draws an SPI that ESP does not reserve (RFC 4303 section 2.1).
     pub(crate) fn spi(&mut self) -> u32 {
         loop {
             let spi = u32::from_be_bytes(claviger_crypto::random::array(&mut *self.random));

@@ -1,4 +1,4 @@
-//! What a Responder offers in its R1, and what this host takes of it (RFC 7401 §6.8, steps 6 to 15).
+//! What a Responder offers in its R1, and what this host takes of it (RFC 7401 section 6.8, steps 6 to 15).
 
 use claviger_identity::{Hit, HitSuite, HostId};
 use claviger_wire::DecodeError;
@@ -61,7 +61,7 @@ impl From<Weighed> for Error {
 }
 
 impl Offer {
-    /// Chooses from a genuine R1, in the order of RFC 7401 §6.8, steps 6 to 15.
+    /// Chooses from a genuine R1, in the order of RFC 7401 section 6.8, steps 6 to 15.
     pub(super) fn weigh(
         config: &HostConfig,
         request: Option<&RegistrationRequest>,

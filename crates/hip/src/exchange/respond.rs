@@ -1,4 +1,4 @@
-//! The base exchange as its Responder sees it (RFC 7401 §6.7, §6.9).
+//! The base exchange as its Responder sees it (RFC 7401 sections 6.7 and 6.9).
 //!
 //! I1 is answered by [`Responder`](crate::responder::Responder) and forgotten. I2 is verified here, cheapest checks
 //! first, and becomes an [`Acceptance`], which waits for the registrar's decision; R2 and the new association come
@@ -40,7 +40,8 @@ pub(crate) struct Acceptance {
 }
 
 impl Acceptance {
-    /// Verifies an I2 whose puzzle is solved (RFC 7401 §6.9, steps 9 to 15; the MAC before what it covers is read).
+    /// Verifies an I2 whose puzzle is solved (RFC 7401 section 6.9, steps 9 to 15; the MAC before what it covers is
+    /// read).
     pub(crate) fn verify(
         shared: &mut Shared,
         responder: &Responder,
@@ -119,7 +120,7 @@ impl Acceptance {
         Ok(self.deciding.answer(answer)?)
     }
 
-    /// Builds R2 (RFC 7401 §5.3.4) and gives the association away.
+    /// Builds R2 (RFC 7401 section 5.3.4) and gives the association away.
     pub(crate) fn complete(
         mut self,
         shared: &mut Shared,
@@ -156,7 +157,7 @@ impl Acceptance {
     }
 }
 
-/// Returns the suite of an Initiator's HIT, if it is accepted (RFC 7401 §6.9 step 3).
+/// Returns the suite of an Initiator's HIT, if it is accepted (RFC 7401 section 6.9 step 3).
 pub(crate) fn accepted_suite(shared: &Shared, packet: &Packet<'_>) -> Result<HitSuite, Error> {
     HitSuite::of_hit(packet.sender())
         .filter(|suite| shared.config.hit_suites.contains(suite))
@@ -179,7 +180,7 @@ fn identify(keymat: &Keymat, packet: &Packet<'_>) -> Result<(HostId, Vec<McastCh
     Ok((host_id, inner.all()?))
 }
 
-/// Agrees on the transport (RFC 7401 §6.9 step 13, RFC 7402 §6.5). A peer that only registers names none.
+/// Agrees on the transport (RFC 7401 section 6.9 step 13, RFC 7402 section 6.5). A peer that only registers names none.
 fn transport(shared: &mut Shared, packet: &Packet<'_>) -> Result<Option<EspAgreement>, Error> {
     let TransportFormatList(formats) = packet.one()?;
     if formats.is_empty() {
@@ -208,7 +209,7 @@ fn transport(shared: &mut Shared, packet: &Packet<'_>) -> Result<Option<EspAgree
     }))
 }
 
-/// Says how long an Initiator sends I2 again (RFC 7401 §4.4.1, Exchange Complete).
+/// Says how long an Initiator sends I2 again (RFC 7401 section 4.4.1, Exchange Complete).
 pub(crate) fn patience(policy: RetransmitPolicy) -> std::time::Duration {
     let mut wait = policy.initial;
     let mut sum = wait;

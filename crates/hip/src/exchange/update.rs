@@ -1,4 +1,5 @@
-//! UPDATE (RFC 7401 §5.3.5, §6.11, §6.12): registrations on a live association; moves are in [`super::mobility`].
+//! UPDATE (RFC 7401 sections 5.3.5, 6.11 and 6.12): registrations on a live association; moves are in
+//! [`super::mobility`].
 //!
 //! ```text
 //! UPDATE { SEQ, ENCRYPTED{ MCAST_CHANNEL... }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }      -->
@@ -155,7 +156,7 @@ impl Updates {
 }
 
 impl Association {
-    /// Asks the peer for a registration (RFC 8003 §4.3).
+    /// Asks the peer for a registration (RFC 8003 section 4.3).
     pub(crate) fn request(
         &mut self,
         shared: &mut Shared,
@@ -225,7 +226,7 @@ impl Association {
         Ok(())
     }
 
-    /// Processes a received UPDATE (RFC 7401 §6.12). Nothing changes before all of it is verified.
+    /// Processes a received UPDATE (RFC 7401 section 6.12). Nothing changes before all of it is verified.
     pub(crate) fn handle_update(
         &mut self,
         shared: &mut Shared,
@@ -238,7 +239,7 @@ impl Association {
         }
         let seq = packet.find::<Seq>()?.map(|Seq(id)| id);
         let acks = packet.find::<Ack>()?.map(|Ack(ids)| ids).unwrap_or_default();
-        // RFC 7401 §6.12.1 step 2: the MAC is verified for retransmissions too.
+        // RFC 7401 section 6.12.1 step 2: the MAC is verified for retransmissions too.
         self.verify_mac(shared, packet)?;
         let digest = digest(shared, packet)?;
         if let Some(id) = seq
@@ -304,7 +305,7 @@ impl Association {
         if let Some(announcement) =
             announcement.as_ref().filter(|announced| !announced.unsupported.is_empty())
         {
-            // RFC 8046 §5.3. Whatever else was announced counts.
+            // RFC 8046 section 5.3. Whatever else was announced counts.
             let notify_type = NotifyType::LOCATOR_TYPE_UNSUPPORTED;
             let data = LocatorSet(announcement.unsupported.clone()).to_octets();
             notify::report(shared, now, back, self.peer, &Notification { notify_type, data });
@@ -377,8 +378,8 @@ impl Association {
                     shared.out.tell(Event::Lost { peer: self.peer });
                     true
                 }
-                // RFC 7401 §5.3.5: a sender may choose not to care. The peer asks again if it wants the answer, and an
-                // address that was never verified is forgotten.
+                // RFC 7401 section 5.3.5: a sender may choose not to care. The peer asks again if it wants the answer,
+                // and an address that was never verified is forgotten.
                 Task::Announce | Task::Answer { .. } | Task::Verify(_) => {
                     self.updates.outgoing = None;
                     // As above.

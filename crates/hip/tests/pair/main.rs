@@ -174,7 +174,7 @@ fn groups_and_ciphers_are_chosen_by_preference() {
     let mut pair = Pair::new(member, server);
     pair.establish(None);
     let info = pair.server.host.association(&pair.member.hit()).unwrap();
-    // RFC 7401 §6.7 step 4: the Responder's order decides on the group; the Initiator's on the cipher.
+    // RFC 7401 section 6.7 step 4: the Responder's order decides on the group; the Initiator's on the cipher.
     assert_eq!(info.dh_group, Some(DhGroup::NIST_P384));
     assert_eq!(info.cipher, Some(CipherId::AES_256_CBC));
 }

@@ -6,8 +6,9 @@
 use std::{fs, path::Path};
 
 use claviger_crypto::{
-    SeededRandom,
+    SeededRandom, SystemRandom,
     hash_tree::{NODE_LEN, Node},
+    provider,
     sign::KeyAlgorithm,
 };
 use claviger_fuzz::{group, hip, isakmp, script::piece};
@@ -225,8 +226,10 @@ fn identities() {
     ] {
         let path = Path::new("corpus/identity_pem").join(name);
         if !path.exists() {
-            let identity = HostIdentity::generate(algorithm).expect("keys can be made");
-            seed("identity_pem", name, identity.to_pem().expose());
+            let identity =
+                HostIdentity::generate(provider(), algorithm, &mut SystemRandom::new().expect("randomness"))
+                    .expect("keys can be made");
+            seed("identity_pem", name, identity.to_pem().expect("the key is in memory").expose());
         }
     }
 }

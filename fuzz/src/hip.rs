@@ -63,9 +63,12 @@ fn identity(octet: u8) -> Arc<HostIdentity> {
     // RFC 8410 section 7: a PKCS #8 prefix and the 32 octets of an Ed25519 key.
     let mut pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     pkcs8.extend_from_slice(&[octet; 32]);
-    let key = SigningKey::from_pkcs8(KeyAlgorithm::Ed25519, SecretBytes::new(pkcs8));
+    let key = SigningKey::from_pkcs8(provider(), KeyAlgorithm::Ed25519, SecretBytes::new(pkcs8));
     let key = key.expect("the octets are a key");
-    Arc::new(HostIdentity::from_key(key, DomainIdentifier::None).expect("the key makes an identity"))
+    Arc::new(
+        HostIdentity::new(provider(), Box::new(key), DomainIdentifier::None)
+            .expect("the key makes an identity"),
+    )
 }
 
 /// Configures the host under test: one curve, puzzles that cost nothing.

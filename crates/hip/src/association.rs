@@ -200,22 +200,25 @@ impl Association {
     }
 
     /// Verifies the MAC of a packet under the association's keys.
-    pub(crate) fn verify_mac(&self, shared: &Shared, packet: &Packet<'_>) -> Result<(), Error> {
-        let prf = shared.config.provider.prf(self.keymat.rhash())?;
-        packet.verify_mac(prf, &self.keymat.incoming().integrity).map_err(|_| AuthError::Mac.into())
+    pub(crate) fn verify_mac(&self, packet: &Packet<'_>) -> Result<(), Error> {
+        packet
+            .verify_mac(self.keymat.prf(), &self.keymat.incoming().integrity)
+            .map_err(|_| AuthError::Mac.into())
     }
 
     /// Verifies the signature of a packet.
-    pub(crate) fn verify_signature(&self, packet: &Packet<'_>) -> Result<(), Error> {
-        packet.verify_signature(&self.host_id).map_err(|_| AuthError::Signature.into())
+    pub(crate) fn verify_signature(&self, shared: &Shared, packet: &Packet<'_>) -> Result<(), Error> {
+        packet
+            .verify_signature(shared.config.provider, &self.host_id)
+            .map_err(|_| AuthError::Signature.into())
     }
 
     /// Reads the channels that an authenticated R2 or UPDATE encrypted; there may be none.
-    pub(crate) fn channels(&self, packet: &Packet<'_>) -> Result<Vec<McastChannel>, Error> {
+    pub(crate) fn channels(&self, shared: &Shared, packet: &Packet<'_>) -> Result<Vec<McastChannel>, Error> {
         let Some(encrypted) = packet.find::<Encrypted>()? else {
             return Ok(Vec::new());
         };
-        let opened = open(&self.keymat, &encrypted)?;
+        let opened = open(shared, &self.keymat, &encrypted)?;
         let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
         rules::check_encrypted(packet, &inner)?;
         inner.all::<Cert>()?;
@@ -240,8 +243,7 @@ impl Association {
 
     /// Adds MAC and signature, and ends the packet.
     pub(crate) fn finish(&self, shared: &Shared, builder: &mut PacketBuilder) -> Result<Vec<u8>, Error> {
-        let prf = shared.config.provider.prf(self.keymat.rhash())?;
-        builder.mac(prf, &self.keymat.outgoing().integrity).sign(&shared.config.identity)?;
+        builder.mac(self.keymat.prf(), &self.keymat.outgoing().integrity).sign(&shared.config.identity)?;
         Ok(builder.finish()?)
     }
 
@@ -289,12 +291,13 @@ impl Association {
 }
 
 /// Opens what the peer encrypted.
-pub(crate) fn open(keymat: &Keymat, encrypted: &Encrypted) -> Result<Vec<u8>, Error> {
-    encrypted.open(keymat.cipher(), &keymat.incoming().encryption).map_err(|_| AuthError::Decryption.into())
+pub(crate) fn open(shared: &Shared, keymat: &Keymat, encrypted: &Encrypted) -> Result<Vec<u8>, Error> {
+    let key = &keymat.incoming().encryption;
+    encrypted.open(shared.config.provider, keymat.cipher(), key).map_err(|_| AuthError::Decryption.into())
 }
 
 /// Encrypts parameters for the peer.
 pub(crate) fn seal(keymat: &Keymat, shared: &mut Shared, block: &ParameterBlock) -> Result<Encrypted, Error> {
     let key = &keymat.outgoing().encryption;
-    Ok(Encrypted::seal(keymat.cipher(), key, block.octets()?, &mut *shared.random)?)
+    Ok(Encrypted::seal(shared.config.provider, keymat.cipher(), key, block.octets()?, &mut *shared.random)?)
 }

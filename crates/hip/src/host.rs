@@ -35,7 +35,10 @@ use crate::{
 /// use claviger_identity::HostIdentity;
 /// use claviger_sansio::{Carriage, Time};
 ///
-/// let identity = |_| Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).unwrap());
+/// let identity = |seed| {
+///     let mut random = SeededRandom::new(seed);
+///     Arc::new(HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut random).unwrap())
+/// };
 /// let host = |seed| {
 ///     let config = HostConfig::new(identity(seed), provider());
 ///     Host::new(config, Box::new(SeededRandom::new(seed)), Time::EPOCH)

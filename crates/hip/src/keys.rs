@@ -9,8 +9,8 @@
 //! ```
 
 use claviger_crypto::{
-    CryptoError, SecretBytes, cipher::CipherAlgorithm, hash::HashAlgorithm, hkdf, kx::SharedSecret, provider,
-    secret_type,
+    CryptoError, CryptoProvider, SecretBytes, cipher::CipherAlgorithm, hash::HashAlgorithm, hkdf,
+    kx::SharedSecret, prf::Prf, secret_type,
 };
 use claviger_group::{CookiePair, RegistrationSa, registration::PeerIdentity};
 use claviger_identity::Hit;
@@ -45,12 +45,13 @@ impl Prk {
     ///
     /// [`CryptoError::Unsupported`] if the provider lacks the hash.
     pub fn extract(
+        provider: &CryptoProvider,
         rhash: HashAlgorithm,
         i: &[u8],
         j: &[u8],
         shared: &SharedSecret,
     ) -> Result<Self, CryptoError> {
-        Ok(Self::new(hkdf::extract(provider().prf(rhash)?, &[i, j].concat(), shared.expose())))
+        Ok(Self::new(hkdf::extract(provider.prf(rhash)?, &[i, j].concat(), shared.expose())))
     }
 }
 
@@ -66,7 +67,8 @@ pub struct DirectionKeys {
 /// The keys of an association, as one of its two hosts sees them.
 #[derive(Debug, Clone)]
 pub struct Keymat {
-    rhash: HashAlgorithm,
+    /// The HMAC or KMAC over the association's hash, the Responder's RHASH.
+    prf: &'static dyn Prf,
     cipher: CipherId,
     prk: Prk,
     info: [u8; 2 * Hit::LEN],
@@ -82,13 +84,14 @@ impl Keymat {
     ///
     /// [`CryptoError::Unsupported`] if hash or cipher is unknown.
     pub fn derive(
+        provider: &CryptoProvider,
         rhash: HashAlgorithm,
         cipher: CipherId,
         prk: Prk,
         local: Hit,
         peer: Hit,
     ) -> Result<Self, CryptoError> {
-        let prf = provider().prf(rhash)?;
+        let prf = provider.prf(rhash)?;
         let encryption_len = cipher.key_len().ok_or(CryptoError::Unsupported)?;
         let direction_len = encryption_len + prf.output_len();
         let (smaller, greater) = if local < peer { (local, peer) } else { (peer, local) };
@@ -110,12 +113,17 @@ impl Keymat {
         } else {
             (direction(lesser_to_greater), direction(greater_to_lesser))
         };
-        Ok(Self { rhash, cipher, prk, info, outgoing, incoming, drawn: 2 * direction_len })
+        Ok(Self { prf, cipher, prk, info, outgoing, incoming, drawn: 2 * direction_len })
     }
 
     /// Returns the hash of the association: the Responder's RHASH.
     pub fn rhash(&self) -> HashAlgorithm {
-        self.rhash
+        self.prf.algorithm()
+    }
+
+    /// Returns the MAC of the association's packets.
+    pub fn prf(&self) -> &'static dyn Prf {
+        self.prf
     }
 
     /// Returns the HIP cipher of the association.
@@ -151,7 +159,7 @@ impl Keymat {
     pub fn draw(&self, index: u16, length: usize) -> Result<SecretBytes, CryptoError> {
         let index = usize::from(index);
         let end = index.checked_add(length).ok_or(CryptoError::Length)?;
-        let stream = hkdf::expand(provider().prf(self.rhash)?, self.prk.expose(), &[&self.info], end)?;
+        let stream = hkdf::expand(self.prf, self.prk.expose(), &[&self.info], end)?;
         Ok(SecretBytes::copy_of(&stream.expose()[index..]))
     }
 
@@ -168,7 +176,7 @@ impl Keymat {
         peer: Hit,
     ) -> Result<RegistrationSa, CryptoError> {
         let cipher = self.cipher.algorithm().ok_or(CryptoError::Unsupported)?;
-        registration_keys(&self.prk, reg_type, member, gcks, peer, self.rhash, cipher)
+        registration_keys(self.prf, &self.prk, reg_type, member, gcks, peer, cipher)
     }
 }
 
@@ -179,20 +187,19 @@ impl Keymat {
 ///
 /// # Errors
 ///
-/// [`CryptoError::Unsupported`] if the provider lacks the hash, or the hash is SHA-1, under which nothing is granted.
+/// [`CryptoError::Unsupported`] if the hash is SHA-1, under which nothing is granted.
 pub fn registration_keys(
+    prf: &dyn Prf,
     prk: &Prk,
     reg_type: RegType,
     member: Hit,
     gcks: Hit,
     peer: Hit,
-    rhash: HashAlgorithm,
     cipher: CipherAlgorithm,
 ) -> Result<RegistrationSa, CryptoError> {
-    if rhash == HashAlgorithm::Sha1 {
+    if prf.algorithm() == HashAlgorithm::Sha1 {
         return Err(CryptoError::Unsupported);
     }
-    let prf = provider().prf(rhash)?;
     let hash_len = prf.output_len();
     let info: [&[u8]; 4] = [GROUP_KEY_LABEL, &[reg_type.0], member.octets(), gcks.octets()];
     let stream = hkdf::expand(prf, prk.expose(), &info, 3 * hash_len + COOKIES_AND_IV_LEN)?;
@@ -209,13 +216,15 @@ pub fn registration_keys(
         skeyid_a,
         skeyid_e,
         phase1_iv,
-        hash: rhash,
+        hash: prf.algorithm(),
         cipher,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use claviger_crypto::provider;
+
     use super::*;
 
     const LESSER: Hit = Hit::new([1; 16]);
@@ -224,11 +233,11 @@ mod tests {
         [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::CShake128];
 
     fn prk(rhash: HashAlgorithm) -> Prk {
-        Prk::extract(rhash, &[3; 32], &[4; 32], &SharedSecret::new(vec![5; 32])).unwrap()
+        Prk::extract(provider(), rhash, &[3; 32], &[4; 32], &SharedSecret::new(vec![5; 32])).unwrap()
     }
 
     fn keymat(rhash: HashAlgorithm, cipher: CipherId, local: Hit, peer: Hit) -> Keymat {
-        Keymat::derive(rhash, cipher, prk(rhash), local, peer).unwrap()
+        Keymat::derive(provider(), rhash, cipher, prk(rhash), local, peer).unwrap()
     }
 
     #[test]
@@ -290,8 +299,16 @@ mod tests {
     fn registrations_differ_by_type_and_by_who_is_the_member() {
         let derive = |reg_type, member, gcks| {
             let rhash = HashAlgorithm::Sha256;
-            registration_keys(&prk(rhash), reg_type, member, gcks, gcks, rhash, CipherAlgorithm::Aes128Cbc)
-                .unwrap()
+            registration_keys(
+                provider().prf(rhash).unwrap(),
+                &prk(rhash),
+                reg_type,
+                member,
+                gcks,
+                gcks,
+                CipherAlgorithm::Aes128Cbc,
+            )
+            .unwrap()
         };
         let one = derive(RegType::GCKS_GDOI, LESSER, GREATER);
         for other in
@@ -317,8 +334,16 @@ mod tests {
             stream.extend_from_slice(&block);
         }
         let cipher = CipherAlgorithm::Aes256Cbc;
-        let keys = registration_keys(&prk(rhash), RegType::GCKS_GDOI, LESSER, GREATER, LESSER, rhash, cipher)
-            .unwrap();
+        let keys = registration_keys(
+            provider().prf(rhash).unwrap(),
+            &prk(rhash),
+            RegType::GCKS_GDOI,
+            LESSER,
+            GREATER,
+            LESSER,
+            cipher,
+        )
+        .unwrap();
         assert_eq!(keys.skeyid_d.expose(), &stream[..32]);
         assert_eq!(keys.skeyid_a.expose(), &stream[32..64]);
         assert_eq!(keys.skeyid_e.expose(), &stream[64..96]);
@@ -331,7 +356,15 @@ mod tests {
     fn nothing_is_registered_under_sha_1() {
         let rhash = HashAlgorithm::Sha1;
         let cipher = CipherAlgorithm::Aes128Cbc;
-        let keys = registration_keys(&prk(rhash), RegType::GCKS_GDOI, LESSER, GREATER, LESSER, rhash, cipher);
+        let keys = registration_keys(
+            provider().prf(rhash).unwrap(),
+            &prk(rhash),
+            RegType::GCKS_GDOI,
+            LESSER,
+            GREATER,
+            LESSER,
+            cipher,
+        );
         assert_eq!(keys.err(), Some(CryptoError::Unsupported));
     }
 }

@@ -145,7 +145,7 @@ pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Asso
         return Err(DecodeError::Length { field: "PRK" });
     }
     let rhash = security.hit_suite.rhash();
-    let keymat = Keymat::derive(rhash, security.cipher, Prk::new(prk), own, peer)
+    let keymat = Keymat::derive(config.provider, rhash, security.cipher, Prk::new(prk), own, peer)
         .map_err(|_| DecodeError::Value { field: "cipher", value: security.cipher.0.into() })?;
     Ok(Association {
         peer,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claviger_crypto::{
-    SecretBytes,
+    CryptoProvider, SecretBytes,
     cipher::CipherAlgorithm,
     sign::{KeyAlgorithm, SigningKey},
 };
@@ -60,12 +60,12 @@ pub(crate) fn encode(group: &GroupParts<'_>) -> Vec<u8> {
     })
 }
 
-pub(crate) fn decode(octets: &[u8]) -> Result<GroupRecord, DecodeError> {
+pub(crate) fn decode(provider: &CryptoProvider, octets: &[u8]) -> Result<GroupRecord, DecodeError> {
     super::decode(octets, |r| {
         let policy = read_policy(r)?;
         let length = r.u16("signing key length")?;
         let pkcs8 = SecretBytes::copy_of(r.slice(length.into(), "signing key")?);
-        let signing_key = SigningKey::from_pkcs8(policy.push_signature, pkcs8)
+        let signing_key = SigningKey::from_pkcs8(provider, policy.push_signature, pkcs8)
             .map_err(|_| DecodeError::Value { field: "signing key", value: 0 })?;
         let tree = Header::from_octets(&r.array::<{ Header::LEN }>("tree header")?)
             .map_err(|_| DecodeError::Value { field: "tree header", value: 0 })?;

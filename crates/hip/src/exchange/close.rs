@@ -63,8 +63,8 @@ impl Association {
         back: &Path,
         packet: &Packet<'_>,
     ) -> Result<(), Error> {
-        self.verify_mac(shared, packet)?;
-        self.verify_signature(packet)?;
+        self.verify_mac(packet)?;
+        self.verify_signature(shared, packet)?;
         let EchoRequestSigned(echo) = packet.one()?;
         if let Phase::Closed(closed) = &self.phase
             && closed.echo == echo
@@ -100,12 +100,12 @@ impl Association {
             _ => (None, false),
         };
         let own_echo = own_echo.ok_or(PeerMisbehaved::CloseAckUnasked)?;
-        self.verify_mac(shared, packet)?;
+        self.verify_mac(packet)?;
         let EchoResponseSigned(echo) = packet.one()?;
         if !ct_eq(&echo, own_echo) {
             return Err(PeerMisbehaved::CloseAckForeign.into());
         }
-        self.verify_signature(packet)?;
+        self.verify_signature(shared, packet)?;
         if !was_closed {
             shared.out.tell(Event::Closed { peer: self.peer, by_peer: false });
         }

@@ -152,10 +152,10 @@ impl Initiation {
         let puzzle: Puzzle = packet.one()?;
         self.admit(counter, &puzzle)?;
         let host_id: HostId = packet.one()?;
-        if host_id.hit()? != self.peer {
+        if host_id.hit(shared.config.provider)? != self.peer {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
-        packet.verify_signature_2(&host_id).map_err(|_| AuthError::Signature)?;
+        packet.verify_signature_2(shared.config.provider, &host_id).map_err(|_| AuthError::Signature)?;
         let offer = match Offer::weigh(&shared.config, self.request.as_ref(), packet, host_id, self.peer) {
             Ok(offer) => offer,
             Err(error) => {
@@ -190,12 +190,15 @@ impl Initiation {
             return Err(PeerMisbehaved::R2Unasked.into());
         };
         let association = &mut expect.association;
-        let prf = shared.config.provider.prf(association.keymat.rhash())?;
         packet
-            .verify_mac_2(prf, &association.keymat.incoming().integrity, &expect.host_id_parameter)
+            .verify_mac_2(
+                association.keymat.prf(),
+                &association.keymat.incoming().integrity,
+                &expect.host_id_parameter,
+            )
             .map_err(|_| AuthError::Mac)?;
-        association.verify_signature(packet)?;
-        let channels = association.channels(packet)?;
+        association.verify_signature(shared, packet)?;
+        let channels = association.channels(shared, packet)?;
         let services = packet.find::<RegInfo>()?;
         let answer = match &self.request {
             Some(request) => Some(
@@ -313,14 +316,15 @@ impl Initiation {
             return Ok(());
         };
         let offer = &solving.offer;
+        let provider = shared.config.provider;
         let identity = shared.config.identity.clone();
         let own = identity.hit();
         let algorithm = offer.security.dh_group.kx().ok_or(CryptoError::Unsupported)?;
-        let private = shared.config.provider.kx_group(algorithm)?.generate(&mut *shared.random)?;
+        let private = provider.kx_group(algorithm)?.generate(&mut *shared.random)?;
         let shared_secret = private.agree(&offer.public_value)?;
         let rhash = offer.security.hit_suite.rhash();
-        let prk = Prk::extract(rhash, &solution.i, &solution.j, &shared_secret)?;
-        let keymat = Keymat::derive(rhash, offer.security.cipher, prk, own, self.peer)?;
+        let prk = Prk::extract(provider, rhash, &solution.i, &solution.j, &shared_secret)?;
+        let keymat = Keymat::derive(provider, rhash, offer.security.cipher, prk, own, self.peer)?;
         let esp = offer.esp.map(|suite| EspAgreement {
             suite,
             inbound_spi: shared.spi(),
@@ -362,8 +366,7 @@ impl Initiation {
                 builder.add(&TransportFormatList(vec![]));
             }
         }
-        let prf = shared.config.provider.prf(rhash)?;
-        builder.mac(prf, &keymat.outgoing().integrity).sign(&identity)?;
+        builder.mac(keymat.prf(), &keymat.outgoing().integrity).sign(&identity)?;
         for EchoRequestUnsigned(echo) in &offer.echo_unsigned {
             builder.add(&EchoResponseUnsigned(echo.clone()));
         }

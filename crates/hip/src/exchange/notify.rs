@@ -67,11 +67,11 @@ pub(crate) fn report(shared: &mut Shared, now: Time, back: &Path, peer: Hit, not
 /// Verifies a received NOTIFY with the key of its sender, and shows the program what it says.
 pub(crate) fn handle(shared: &mut Shared, host_id: &HostId, packet: &Packet<'_>) -> Result<(), Error> {
     if let Some(claimed) = packet.find::<HostId>()?
-        && claimed.hit()? != packet.sender()
+        && claimed.hit(shared.config.provider)? != packet.sender()
     {
         return Err(PeerMisbehaved::HitMismatch.into());
     }
-    packet.verify_signature(host_id).map_err(|_| AuthError::Signature)?;
+    packet.verify_signature(shared.config.provider, host_id).map_err(|_| AuthError::Signature)?;
     for notification in packet.all::<Notification>()? {
         let message = notification.notify_type;
         shared.out.tell(Event::Notified { peer: packet.sender(), message });

@@ -50,6 +50,7 @@ impl Acceptance {
         puzzle: SolvedPuzzle,
         packet: &Packet<'_>,
     ) -> Result<Self, Error> {
+        let provider = shared.config.provider;
         let own = shared.config.identity.hit();
         let peer = packet.sender();
         let peer_hit_suite = accepted_suite(shared, packet)?;
@@ -62,16 +63,15 @@ impl Acceptance {
 
         let shared_secret = responder.private(&puzzle, group)?.agree(&public_value)?;
         let rhash = hit_suite.rhash();
-        let prk = Prk::extract(rhash, &puzzle.i, &puzzle.j, &shared_secret)?;
-        let keymat = Keymat::derive(rhash, cipher, prk, own, peer)?;
-        let prf = shared.config.provider.prf(rhash)?;
-        packet.verify_mac(prf, &keymat.incoming().integrity).map_err(|_| AuthError::Mac)?;
+        let prk = Prk::extract(provider, rhash, &puzzle.i, &puzzle.j, &shared_secret)?;
+        let keymat = Keymat::derive(provider, rhash, cipher, prk, own, peer)?;
+        packet.verify_mac(keymat.prf(), &keymat.incoming().integrity).map_err(|_| AuthError::Mac)?;
 
-        let (host_id, channels) = identify(&keymat, packet)?;
-        if host_id.hit()? != peer {
+        let (host_id, channels) = identify(shared, &keymat, packet)?;
+        if host_id.hit(provider)? != peer {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
-        packet.verify_signature(&host_id).map_err(|_| AuthError::Signature)?;
+        packet.verify_signature(provider, &host_id).map_err(|_| AuthError::Signature)?;
 
         let esp = transport(shared, packet)?;
         let requests = registration::read_requests(&shared.config, packet, channels)?;
@@ -143,7 +143,7 @@ impl Acceptance {
         for failed in &failed {
             builder.add(failed);
         }
-        let prf = shared.config.provider.prf(association.keymat.rhash())?;
+        let prf = association.keymat.prf();
         builder.mac_2(prf, &association.keymat.outgoing().integrity, identity.host_id()).sign(&identity)?;
         let r2 = builder.finish()?;
         for answer in &answers {
@@ -165,11 +165,15 @@ pub(crate) fn accepted_suite(shared: &Shared, packet: &Packet<'_>) -> Result<Hit
 }
 
 /// Finds the Initiator's HOST_ID, inside ENCRYPTED or open, and the channels beside it.
-fn identify(keymat: &Keymat, packet: &Packet<'_>) -> Result<(HostId, Vec<McastChannel>), Error> {
+fn identify(
+    shared: &Shared,
+    keymat: &Keymat,
+    packet: &Packet<'_>,
+) -> Result<(HostId, Vec<McastChannel>), Error> {
     let Some(encrypted) = packet.find::<Encrypted>()? else {
         return Ok((packet.one()?, Vec::new()));
     };
-    let opened = association::open(keymat, &encrypted)?;
+    let opened = association::open(shared, keymat, &encrypted)?;
     let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
     rules::check_encrypted(packet, &inner)?;
     inner.all::<Cert>()?;

@@ -240,19 +240,19 @@ impl Association {
         let seq = packet.find::<Seq>()?.map(|Seq(id)| id);
         let acks = packet.find::<Ack>()?.map(|Ack(ids)| ids).unwrap_or_default();
         // RFC 7401 section 6.12.1 step 2: the MAC is verified for retransmissions too.
-        self.verify_mac(shared, packet)?;
+        self.verify_mac(packet)?;
         let digest = digest(shared, packet)?;
         if let Some(id) = seq
             && let Some(repeated) = self.recognise(id, &digest)?
         {
             if !repeated {
-                self.verify_signature(packet)?;
+                self.verify_signature(shared, packet)?;
             }
             self.repeat(shared, now, back, packet, id)?;
             self.heard(now);
             return Ok(());
         }
-        self.verify_signature(packet)?;
+        self.verify_signature(shared, packet)?;
         //= rfc8046#section-4.3
         //# If the UPDATE includes the HOST_ID parameter, the receiving
         //# host MUST verify that the HOST_ID corresponds to the HOST_ID that was
@@ -260,7 +260,7 @@ impl Association {
         if packet.find::<HostId>()?.is_some_and(|host_id| host_id != self.host_id) {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
-        let channels = self.channels(packet)?;
+        let channels = self.channels(shared, packet)?;
         let echo = packet.find::<EchoRequestSigned>()?;
         let announcement = self.read_locators(now, back, packet)?;
         let services = packet.find::<RegInfo>()?;

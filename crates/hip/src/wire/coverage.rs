@@ -1,6 +1,6 @@
 //! What MACs and signatures are computed over (RFC 7401 section 6.4), and their verification on received packets.
 
-use claviger_crypto::{CryptoError, hash::Digest, prf::Prf};
+use claviger_crypto::{CryptoError, CryptoProvider, hash::Digest, prf::Prf};
 use claviger_identity::{HostId, IdentityError};
 
 use crate::{iana::ParameterType, keys::IntegrityKey};
@@ -51,10 +51,10 @@ impl Packet<'_> {
     /// # Errors
     ///
     /// [`IdentityError`]; a missing or malformed signature is [`CryptoError::Authentication`].
-    pub fn verify_signature(&self, host_id: &HostId) -> Result<(), IdentityError> {
+    pub fn verify_signature(&self, provider: &CryptoProvider, host_id: &HostId) -> Result<(), IdentityError> {
         let before = self.before(ParameterType::HIP_SIGNATURE).ok_or(CryptoError::Authentication)?;
         let tag: HipSignature = self.one().map_err(|_| CryptoError::Authentication)?;
-        host_id.verify(&signature_message(before), tag.algorithm, &tag.signature)
+        host_id.verify(provider, &signature_message(before), tag.algorithm, &tag.signature)
     }
 
     /// Verifies HIP_SIGNATURE_2 with the Responder's key. Whether that key is the Responder's, its HIT says.
@@ -62,10 +62,14 @@ impl Packet<'_> {
     /// # Errors
     ///
     /// [`IdentityError`]; a missing or malformed signature is [`CryptoError::Authentication`].
-    pub fn verify_signature_2(&self, host_id: &HostId) -> Result<(), IdentityError> {
+    pub fn verify_signature_2(
+        &self,
+        provider: &CryptoProvider,
+        host_id: &HostId,
+    ) -> Result<(), IdentityError> {
         let before = self.before(ParameterType::HIP_SIGNATURE_2).ok_or(CryptoError::Authentication)?;
         let tag: HipSignature2 = self.one().map_err(|_| CryptoError::Authentication)?;
-        host_id.verify(&signature_2_message(before), tag.algorithm, &tag.signature)
+        host_id.verify(provider, &signature_2_message(before), tag.algorithm, &tag.signature)
     }
 
     /// Shows the packet up to the first parameter of a type.
@@ -128,7 +132,7 @@ fn covered_header(octets: &[u8], length: usize) -> [u8; HEADER_LEN] {
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::{SecretBytes, hash::HashAlgorithm, provider, sign::KeyAlgorithm};
+    use claviger_crypto::{SecretBytes, SeededRandom, hash::HashAlgorithm, provider, sign::KeyAlgorithm};
     use claviger_identity::{Hit, HostIdentity};
 
     use super::*;
@@ -146,17 +150,18 @@ mod tests {
     #[test]
     fn macs_and_signatures_cover_every_octet_before_them() {
         let prf = provider().prf(HashAlgorithm::Sha256).unwrap();
-        let host = HostIdentity::generate(KeyAlgorithm::Ed25519).unwrap();
+        let host =
+            HostIdentity::generate(provider(), KeyAlgorithm::Ed25519, &mut SeededRandom::new(1)).unwrap();
         let mut builder = PacketBuilder::new(PacketType::UPDATE, host.hit(), Hit::new([9; 16]));
         builder.add(&Seq(1)).mac(prf, &key(1)).sign(&host).unwrap();
         builder.add(&EchoRequestUnsigned(b"by a middlebox".to_vec()));
         let octets = builder.finish().unwrap();
         let packet = Packet::parse(&octets).unwrap();
         assert_eq!(packet.verify_mac(prf, &key(1)), Ok(()));
-        assert_eq!(packet.verify_signature(host.host_id()), Ok(()));
+        assert_eq!(packet.verify_signature(provider(), host.host_id()), Ok(()));
         assert_eq!(packet.verify_mac(prf, &key(2)), WRONG);
         assert_eq!(packet.verify_mac_2(prf, &key(1), &[]), WRONG);
-        assert!(packet.verify_signature_2(host.host_id()).is_err());
+        assert!(packet.verify_signature_2(provider(), host.host_id()).is_err());
 
         let mac_at = packet.parameters().raw(ParameterType::HIP_MAC).unwrap().offset();
         let signature_at = packet.parameters().raw(ParameterType::HIP_SIGNATURE).unwrap().offset();
@@ -164,7 +169,7 @@ mod tests {
             let mut changed = octets.clone();
             changed[position] ^= 0x40;
             let Ok(packet) = Packet::parse(&changed) else { continue };
-            assert!(packet.verify_signature(host.host_id()).is_err(), "octet {position}");
+            assert!(packet.verify_signature(provider(), host.host_id()).is_err(), "octet {position}");
             assert_eq!(packet.verify_mac(prf, &key(1)).is_err(), position < mac_at + 36, "octet {position}");
         }
     }
@@ -172,7 +177,8 @@ mod tests {
     #[test]
     fn mac_2_covers_the_host_id_that_is_not_sent() {
         let prf = provider().prf(HashAlgorithm::Sha384).unwrap();
-        let host = HostIdentity::generate(KeyAlgorithm::EcdsaP384).unwrap();
+        let host =
+            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP384, &mut SeededRandom::new(1)).unwrap();
         let mut r1 = PacketBuilder::new(PacketType::NOTIFY, host.hit(), Hit::NULL);
         let r1 = r1.add(host.host_id()).finish().unwrap();
         let r1 = Packet::parse(&r1).unwrap();
@@ -188,7 +194,8 @@ mod tests {
 
     #[test]
     fn signature_2_leaves_out_the_receiver_and_the_puzzle_variables_only() {
-        let host = HostIdentity::generate(KeyAlgorithm::Ed25519).unwrap();
+        let host =
+            HostIdentity::generate(provider(), KeyAlgorithm::Ed25519, &mut SeededRandom::new(1)).unwrap();
         let mut builder = PacketBuilder::new(PacketType::R1, host.hit(), Hit::new([9; 16]));
         builder.add(&Puzzle { k: 10, lifetime: 37, opaque: [1, 2], i: vec![7; 32] }).sign_2(&host).unwrap();
         let octets = builder.finish().unwrap();
@@ -198,7 +205,11 @@ mod tests {
             changed[position] ^= 0x40;
             let Ok(packet) = Packet::parse(&changed) else { continue };
             let free = RECEIVER.contains(&position) || (46..80).contains(&position);
-            assert_eq!(packet.verify_signature_2(host.host_id()).is_ok(), free, "octet {position}");
+            assert_eq!(
+                packet.verify_signature_2(provider(), host.host_id()).is_ok(),
+                free,
+                "octet {position}"
+            );
         }
     }
 }

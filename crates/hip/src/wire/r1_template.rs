@@ -54,7 +54,7 @@ impl R1Template {
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::sign::KeyAlgorithm;
+    use claviger_crypto::{SeededRandom, provider, sign::KeyAlgorithm};
     use claviger_identity::HostIdentity;
 
     use super::*;
@@ -62,13 +62,14 @@ mod tests {
 
     #[test]
     fn a_filled_template_still_verifies() {
-        let host = HostIdentity::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let host =
+            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SeededRandom::new(1)).unwrap();
         let mut builder = PacketBuilder::new(PacketType::R1, host.hit(), Hit::NULL);
         builder.add(&Puzzle { k: 1, lifetime: 40, opaque: [0; 2], i: vec![0; 48] }).sign_2(&host).unwrap();
         let template = R1Template::new(builder.finish().unwrap()).unwrap();
         let octets = template.fill(Hit::new([5; 16]), [6, 7], &[8; 48]);
         let packet = Packet::parse(&octets).unwrap();
-        assert_eq!(packet.verify_signature_2(host.host_id()), Ok(()));
+        assert_eq!(packet.verify_signature_2(provider(), host.host_id()), Ok(()));
         assert_eq!(packet.receiver(), Hit::new([5; 16]));
         let puzzle: Puzzle = packet.one().unwrap();
         assert_eq!((puzzle.opaque, puzzle.i), ([6, 7], vec![8; 48]));

@@ -18,9 +18,12 @@ use crate::{
     iana::{CipherId, DhGroup, EspSuite, RegType},
     keys::Keymat,
     path::Path,
-    registration::{RegistrationAnswer, RegistrationRequest},
+    registration::{RegistrationAnswer, RegistrationRequest, Side},
     rules,
-    wire::{Cert, Encrypted, McastChannel, Packet, PacketBuilder, ParameterBlock, Parameters, RegInfo},
+    wire::{
+        Authentic, Cert, Encrypted, Maced, McastChannel, Packet, PacketBuilder, ParameterBlock, Parameters,
+        RegInfo,
+    },
 };
 
 /// The states of RFC 7401 section 4.4.2 that a peer can be seen in.
@@ -81,15 +84,6 @@ pub struct EspAgreement {
     pub keymat_index: u16,
 }
 
-/// Which side of a registration this host is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Side {
-    /// It grants.
-    Registrar,
-    /// It asked.
-    Requester,
-}
-
 /// How far the association is in its life.
 #[derive(Debug)]
 pub(crate) enum Phase {
@@ -100,6 +94,19 @@ pub(crate) enum Phase {
     Established,
     Closing(Closing),
     Closed(Closed),
+}
+
+/// What a base exchange agrees on, with which every association begins.
+pub(crate) struct Agreed {
+    pub(crate) peer: Hit,
+    pub(crate) host_id: HostId,
+    pub(crate) initiator: bool,
+    pub(crate) path: Path,
+    pub(crate) security: Security,
+    pub(crate) keymat: Keymat,
+    /// #I and #J.
+    pub(crate) nonces: (Vec<u8>, Vec<u8>),
+    pub(crate) esp: Option<EspAgreement>,
 }
 
 pub(crate) struct Association {
@@ -128,6 +135,30 @@ pub(crate) struct Association {
 }
 
 impl Association {
+    /// Begins the life of an association: nothing is granted and nothing announced.
+    pub(crate) fn new(agreed: Agreed, now: Time, phase: Phase) -> Self {
+        let Agreed { peer, host_id, initiator, path, security, keymat, nonces, esp } = agreed;
+        Self {
+            peer,
+            host_id,
+            initiator,
+            path,
+            security,
+            keymat,
+            nonces,
+            esp,
+            established_at: now,
+            used_at: now,
+            phase,
+            grants: BTreeMap::new(),
+            services: None,
+            deferred: None,
+            updates: Updates::default(),
+            locator_until: None,
+            is_deprecated: false,
+        }
+    }
+
     /// Whether messages and registrations run over it.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, Phase::R2Sent { .. } | Phase::Established)
@@ -159,18 +190,13 @@ impl Association {
     }
 
     /// Derives the keys of a registration that is granted.
-    pub(crate) fn registration_sa(&self, own: Hit, reg_type: RegType) -> Option<RegistrationSa> {
+    pub(crate) fn registration_sa(&self, reg_type: RegType) -> Option<RegistrationSa> {
         if !self.is_live() || !self.security.allows_keys() {
             return None;
         }
-        let (member, gcks) = if self.grants.contains_key(&(Side::Registrar, reg_type)) {
-            (self.peer, own)
-        } else if self.grants.contains_key(&(Side::Requester, reg_type)) {
-            (own, self.peer)
-        } else {
-            return None;
-        };
-        let sa = self.keymat.registration_keys(reg_type, member, gcks, self.peer).ok()?;
+        let granted = |side: &Side| self.grants.contains_key(&(*side, reg_type));
+        let side = [Side::Registrar, Side::Requester].into_iter().find(granted)?;
+        let sa = self.keymat.registration_keys(reg_type, side).ok()?;
         (!sa.cookies.has_zero()).then_some(sa)
     }
 
@@ -199,30 +225,31 @@ impl Association {
         self.grants.len() != before || deprecated
     }
 
+    /// Verifies MAC and signature of a packet.
+    pub(crate) fn authenticate<'p>(
+        &self,
+        shared: &Shared,
+        packet: &'p Packet<'p>,
+    ) -> Result<Authentic<'p>, Error> {
+        self.verify_signature(shared, self.verify_mac(packet)?)
+    }
+
     /// Verifies the MAC of a packet under the association's keys.
-    pub(crate) fn verify_mac(&self, packet: &Packet<'_>) -> Result<(), Error> {
+    pub(crate) fn verify_mac<'p>(&self, packet: &'p Packet<'p>) -> Result<Maced<'p>, Error> {
         packet
             .verify_mac(self.keymat.prf(), &self.keymat.incoming().integrity)
             .map_err(|_| AuthError::Mac.into())
     }
 
-    /// Verifies the signature of a packet.
-    pub(crate) fn verify_signature(&self, shared: &Shared, packet: &Packet<'_>) -> Result<(), Error> {
+    /// Verifies the signature of a packet whose MAC was verified.
+    pub(crate) fn verify_signature<'p>(
+        &self,
+        shared: &Shared,
+        packet: Maced<'p>,
+    ) -> Result<Authentic<'p>, Error> {
         packet
             .verify_signature(shared.config.provider, &self.host_id)
             .map_err(|_| AuthError::Signature.into())
-    }
-
-    /// Reads the channels that an authenticated R2 or UPDATE encrypted; there may be none.
-    pub(crate) fn channels(&self, shared: &Shared, packet: &Packet<'_>) -> Result<Vec<McastChannel>, Error> {
-        let Some(encrypted) = packet.find::<Encrypted>()? else {
-            return Ok(Vec::new());
-        };
-        let opened = open(shared, &self.keymat, &encrypted)?;
-        let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
-        rules::check_encrypted(packet, &inner)?;
-        inner.all::<Cert>()?;
-        Ok(inner.all()?)
     }
 
     /// Encrypts channels, if there are any.
@@ -238,7 +265,7 @@ impl Association {
         for channel in channels {
             block.add(channel);
         }
-        seal(&self.keymat, shared, &block).map(Some)
+        seal(shared, &self.keymat, &block).map(Some)
     }
 
     /// Adds MAC and signature, and ends the packet.
@@ -290,14 +317,33 @@ impl Association {
     }
 }
 
-/// Opens what the peer encrypted.
-pub(crate) fn open(shared: &Shared, keymat: &Keymat, encrypted: &Encrypted) -> Result<Vec<u8>, Error> {
+/// Opens what a packet under the association's MAC encrypts, if it does. The cipher itself protects no integrity.
+pub(crate) fn open(shared: &Shared, keymat: &Keymat, packet: &Maced<'_>) -> Result<Option<Vec<u8>>, Error> {
+    let Some(encrypted) = packet.find::<Encrypted>()? else {
+        return Ok(None);
+    };
     let key = &keymat.incoming().encryption;
-    encrypted.open(shared.config.provider, keymat.cipher(), key).map_err(|_| AuthError::Decryption.into())
+    let opened = encrypted.open(shared.config.provider, keymat.cipher(), key);
+    opened.map(Some).map_err(|_| AuthError::Decryption.into())
+}
+
+/// Reads the channels that an R2 or UPDATE encrypts; there may be none.
+pub(crate) fn channels(
+    shared: &Shared,
+    keymat: &Keymat,
+    packet: &Authentic<'_>,
+) -> Result<Vec<McastChannel>, Error> {
+    let Some(opened) = open(shared, keymat, packet)? else {
+        return Ok(Vec::new());
+    };
+    let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
+    rules::check_encrypted(packet, &inner)?;
+    inner.all::<Cert>()?;
+    Ok(inner.all()?)
 }
 
 /// Encrypts parameters for the peer.
-pub(crate) fn seal(keymat: &Keymat, shared: &mut Shared, block: &ParameterBlock) -> Result<Encrypted, Error> {
-    let key = &keymat.outgoing().encryption;
-    Ok(Encrypted::seal(shared.config.provider, keymat.cipher(), key, block.octets()?, &mut *shared.random)?)
+pub(crate) fn seal(shared: &mut Shared, keymat: &Keymat, block: &ParameterBlock) -> Result<Encrypted, Error> {
+    let (provider, key) = (shared.config.provider, &keymat.outgoing().encryption);
+    Ok(Encrypted::seal(provider, keymat.cipher(), key, block.octets()?, &mut *shared.random)?)
 }

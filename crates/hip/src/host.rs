@@ -335,7 +335,7 @@ impl Host {
 
     /// Derives the keys of a registration that is granted on a live association, in either direction.
     pub fn registration_sa(&self, peer: &Hit, reg_type: RegType) -> Option<RegistrationSa> {
-        self.peers.get(peer)?.association.as_ref()?.registration_sa(self.hit(), reg_type)
+        self.peers.get(peer)?.association.as_ref()?.registration_sa(reg_type)
     }
 
     /// Shows how things stand with a peer.

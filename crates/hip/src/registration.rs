@@ -14,8 +14,17 @@ use crate::{
     event::{Event, Security, Ticket},
     exchange::Shared,
     iana::{ChannelStatus, RegFailure, RegType},
-    wire::{Lifetime, McastChannel, Packet, RegFailed, RegRequest, RegResponse, packet::PACKET_LEN_MAX},
+    wire::{Authentic, Lifetime, McastChannel, RegFailed, RegRequest, RegResponse, packet::PACKET_LEN_MAX},
 };
+
+/// Which side of a registration a host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// It grants: of group keys, the key server.
+    Registrar,
+    /// It asked: of group keys, the member.
+    Requester,
+}
 
 /// What a member asks of a registrar.
 ///
@@ -196,10 +205,10 @@ impl Deciding {
     }
 }
 
-/// Reads the requests of an authenticated I2 or UPDATE, with the channels that it encrypted.
+/// Reads the requests of an I2 or UPDATE, with the channels that it encrypted.
 pub(crate) fn read_requests(
     config: &HostConfig,
-    packet: &Packet<'_>,
+    packet: &Authentic<'_>,
     channels: Vec<McastChannel>,
 ) -> Result<Vec<RegistrationRequest>, Error> {
     let mut requests = Vec::new();
@@ -226,9 +235,9 @@ pub(crate) fn read_requests(
     Ok(requests)
 }
 
-/// Reads the answer to `request` out of an authenticated R2 or UPDATE; `None` if the packet answers nothing.
+/// Reads the answer to `request` out of an R2 or UPDATE; `None` if the packet answers nothing.
 pub(crate) fn read_answer(
-    packet: &Packet<'_>,
+    packet: &Authentic<'_>,
     channels: Vec<McastChannel>,
     request: &RegistrationRequest,
 ) -> Result<Option<RegistrationAnswer>, Error> {

@@ -22,8 +22,10 @@ use claviger_group::RegistrationSa;
 use claviger_hip::{
     RegistrationRequest,
     iana::{CipherId, PacketType, ParameterType, RegType},
-    keys::{DirectionKeys, Keymat, Prk, registration_keys},
-    puzzle, rules,
+    keys::{DirectionKeys, Hosts, Keymat, Prk},
+    puzzle,
+    registration::Side,
+    rules,
     wire::{DiffieHellman, Encrypted, HipCipher, McastChannel, Packet, Parameters, Puzzle, Solution},
 };
 use claviger_identity::{Hit, HitSuite, HostId, HostIdentity, pem};
@@ -79,7 +81,9 @@ fn the_keys_of_a_registration_are_those_that_are_published() {
             .unwrap();
         assert_eq!(prk.expose(), of("PRK"), "{section}");
         check_registration(&vectors, section, &derived(&prk, member, server, rhash, cipher));
-        let keymat = Keymat::derive(provider(), rhash, cipher_id(cipher), prk, member, server).unwrap();
+        let keymat =
+            Keymat::derive(provider(), rhash, cipher_id(cipher), prk, Hosts { local: member, peer: server })
+                .unwrap();
         check_direction(&vectors, section, "member", keymat.outgoing());
         check_direction(&vectors, section, "key server", keymat.incoming());
     }
@@ -162,7 +166,7 @@ fn keymat(vectors: &Vectors) -> Keymat {
     let prk = Prk::extract(provider(), rhash, &solution.i, &solution.j, &shared).unwrap();
     assert_eq!(prk.expose(), vectors.octets(EXCHANGE, "PRK"));
     let cipher = i2.one::<HipCipher>().unwrap().chosen().unwrap();
-    Keymat::derive(provider(), rhash, cipher, prk, i2.sender(), i2.receiver()).unwrap()
+    Keymat::derive(provider(), rhash, cipher, prk, Hosts { local: i2.sender(), peer: i2.receiver() }).unwrap()
 }
 
 fn opened(packet: &Packet<'_>, keymat: &Keymat, keys: &DirectionKeys) -> Vec<u8> {
@@ -176,8 +180,9 @@ fn derived(
     rhash: HashAlgorithm,
     cipher: CipherAlgorithm,
 ) -> RegistrationSa {
-    let prf = provider().prf(rhash).unwrap();
-    registration_keys(prf, prk, RegType::GCKS_GDOI, member, server, server, cipher).unwrap()
+    let hosts = Hosts { local: member, peer: server };
+    let keymat = Keymat::derive(provider(), rhash, cipher_id(cipher), prk.clone(), hosts).unwrap();
+    keymat.registration_keys(RegType::GCKS_GDOI, Side::Requester).unwrap()
 }
 
 fn cipher_id(cipher: CipherAlgorithm) -> CipherId {
@@ -303,7 +308,14 @@ fn record() {
     let prk =
         Prk::extract(provider(), rhash, &solution.i, &solution.j, &SharedSecret::new(secrets[0].clone()))
             .unwrap();
-    let keymat = Keymat::derive(provider(), rhash, cipher, prk.clone(), member.hit(), server.hit()).unwrap();
+    let keymat = Keymat::derive(
+        provider(),
+        rhash,
+        cipher,
+        prk.clone(),
+        Hosts { local: member.hit(), peer: server.hit() },
+    )
+    .unwrap();
     let mut section_before = "";
     for ((_, octets), (section, name, packet_type, by_member)) in pair.log.iter().zip(PACKETS) {
         if section != section_before {
@@ -336,7 +348,9 @@ fn write_keys(
 ) {
     w.octets("PRK", prk.expose());
     let sa = derived(&prk, member, server, rhash, cipher);
-    let keymat = Keymat::derive(provider(), rhash, cipher_id(cipher), prk, member, server).unwrap();
+    let keymat =
+        Keymat::derive(provider(), rhash, cipher_id(cipher), prk, Hosts { local: member, peer: server })
+            .unwrap();
     for (who, keys) in [("member", keymat.outgoing()), ("key server", keymat.incoming())] {
         w.octets(&format!("{who}'s HIP encryption key"), keys.encryption.expose());
         w.octets(&format!("{who}'s HIP integrity key"), keys.integrity.expose());

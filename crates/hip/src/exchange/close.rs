@@ -63,9 +63,7 @@ impl Association {
         back: &Path,
         packet: &Packet<'_>,
     ) -> Result<(), Error> {
-        self.verify_mac(packet)?;
-        self.verify_signature(shared, packet)?;
-        let EchoRequestSigned(echo) = packet.one()?;
+        let EchoRequestSigned(echo) = self.authenticate(shared, packet)?.one()?;
         if let Phase::Closed(closed) = &self.phase
             && closed.echo == echo
         {
@@ -100,7 +98,8 @@ impl Association {
             _ => (None, false),
         };
         let own_echo = own_echo.ok_or(PeerMisbehaved::CloseAckUnasked)?;
-        self.verify_mac(packet)?;
+        // The echo is compared before the signature costs anything.
+        let packet = self.verify_mac(packet)?;
         let EchoResponseSigned(echo) = packet.one()?;
         if !ct_eq(&echo, own_echo) {
             return Err(PeerMisbehaved::CloseAckForeign.into());

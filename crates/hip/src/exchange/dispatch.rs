@@ -11,7 +11,7 @@ use crate::{
     error::{Error, FailReason, LimitError, PeerMisbehaved},
     event::Event,
     exchange::{
-        initiate::Progress,
+        initiate::{Established, Progress},
         notify,
         respond::{self, Acceptance},
         update::Task,
@@ -142,20 +142,23 @@ impl Host {
     fn handle_r2(&mut self, now: Time, packet: &Packet<'_>) -> Result<(), Error> {
         let peer = packet.sender();
         let entry = self.peers.get_mut(&peer).ok_or(PeerMisbehaved::R2Unasked)?;
-        let initiation = entry.initiation.as_mut().ok_or(PeerMisbehaved::R2Unasked)?;
-        let answer = initiation.handle_r2(&mut self.shared, now, packet)?;
-        let association = entry.initiation.take().and_then(|initiation| initiation.into_association());
-        entry.association = association.map(Box::new);
+        let initiation = entry.initiation.take().ok_or(PeerMisbehaved::R2Unasked)?;
+        let Established { association, answer } = match initiation.handle_r2(&self.shared, now, packet) {
+            Ok(established) => established,
+            Err((initiation, error)) => {
+                entry.initiation = Some(initiation);
+                return Err(error);
+            }
+        };
+        let association = entry.association.insert(Box::new(association));
         self.shared.out.tell(Event::Established { peer, initiator: true });
         if let Some(answer) = answer {
             self.shared.out.tell(Event::Registered { peer, answer });
         }
         self.shared.out.tell(Event::Changed { peer });
-        if let Some(association) = &mut entry.association {
-            // RFC 8003 section 3.1: who began has sent no R1, so it announces its services by UPDATE.
-            if !self.shared.config.services.is_empty() {
-                association.enqueue(&mut self.shared, now, Task::Announce)?;
-            }
+        // RFC 8003 section 3.1: who began has sent no R1, so it announces its services by UPDATE.
+        if !self.shared.config.services.is_empty() {
+            association.enqueue(&mut self.shared, now, Task::Announce)?;
         }
         Ok(())
     }

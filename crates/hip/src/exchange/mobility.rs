@@ -27,7 +27,7 @@ use crate::{
     },
     iana::TrafficType,
     path::Path,
-    wire::{EchoResponseSigned, EspInfo, Locator, LocatorSet, LocatorValue, Packet},
+    wire::{Authentic, EchoResponseSigned, EspInfo, Locator, LocatorSet, LocatorValue},
 };
 
 /// The octets by which the answer to a verification is known: nobody guesses them.
@@ -70,7 +70,7 @@ impl Verification {
     }
 
     /// Checks the answer: the nonce, from where it was sent to.
-    pub(crate) fn check(&self, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
+    pub(crate) fn check(&self, back: &Path, packet: &Authentic<'_>) -> Result<(), Error> {
         let echoed = packet.find::<EchoResponseSigned>()?;
         if !echoed.is_some_and(|EchoResponseSigned(echoed)| ct_eq(&echoed, &self.nonce)) {
             return Err(PeerMisbehaved::EchoForeign.into());
@@ -128,12 +128,12 @@ impl Association {
         })
     }
 
-    /// Reads what a verified UPDATE announces (RFC 8046 section 5.3); nothing changes by it.
+    /// Reads what an UPDATE announces (RFC 8046 section 5.3); nothing changes by it.
     pub(crate) fn read_locators(
         &self,
         now: Time,
         back: &Path,
-        packet: &Packet<'_>,
+        packet: &Authentic<'_>,
     ) -> Result<Option<Announcement>, Error> {
         let Some(LocatorSet(locators)) = packet.find()? else {
             return Ok(None);
@@ -172,7 +172,7 @@ impl Association {
     }
 
     /// RFC 8046 section 5.3: ESP_INFO either names the SA that there is, or asks for a rekey, or is an error.
-    fn check_esp_info(&self, packet: &Packet<'_>) -> Result<(), Error> {
+    fn check_esp_info(&self, packet: &Authentic<'_>) -> Result<(), Error> {
         let Some(EspInfo { old_spi, new_spi, .. }) = packet.find()? else {
             return Ok(());
         };
@@ -284,7 +284,7 @@ impl Association {
         shared: &mut Shared,
         now: Time,
         back: &Path,
-        packet: &Packet<'_>,
+        packet: &Authentic<'_>,
     ) -> Result<bool, Error> {
         let Some(Outgoing { task: Task::Verify(verification), octets, .. }) = &self.updates.outgoing else {
             return Ok(false);

@@ -71,7 +71,8 @@ pub(crate) fn handle(shared: &mut Shared, host_id: &HostId, packet: &Packet<'_>)
     {
         return Err(PeerMisbehaved::HitMismatch.into());
     }
-    packet.verify_signature(shared.config.provider, host_id).map_err(|_| AuthError::Signature)?;
+    let packet =
+        packet.verify_signature(shared.config.provider, host_id).map_err(|_| AuthError::Signature)?;
     for notification in packet.all::<Notification>()? {
         let message = notification.notify_type;
         shared.out.tell(Event::Notified { peer: packet.sender(), message });

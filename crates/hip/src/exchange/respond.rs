@@ -4,26 +4,24 @@
 //! first, and becomes an [`Acceptance`], which waits for the registrar's decision; R2 and the new association come
 //! with that, and not before.
 
-use std::collections::BTreeMap;
-
 use claviger_identity::{HitSuite, HostId};
 use claviger_sansio::{RetransmitPolicy, Time};
 use claviger_wire::DecodeError;
 
 use crate::{
-    association::{self, Association, EspAgreement, Phase, Side},
+    association::{self, Agreed, Association, EspAgreement, Phase},
     config::TransportFormats,
     error::{AuthError, Error, PeerIncompatible, PeerMisbehaved},
     event::{Security, Ticket},
-    exchange::{Shared, update::Updates},
+    exchange::Shared,
     iana::{PacketType, ParameterType},
-    keys::{Keymat, Prk},
+    keys::{Hosts, Keymat, Prk},
     path::Path,
-    registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest},
+    registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Side},
     responder::{Responder, SolvedPuzzle},
     rules,
     wire::{
-        Cert, DiffieHellman, Encrypted, EspInfo, EspTransform, HipCipher, McastChannel, Packet,
+        Authentic, Cert, DiffieHellman, EspInfo, EspTransform, HipCipher, Maced, McastChannel, Packet,
         PacketBuilder, Parameters, TransportFormatList,
     },
 };
@@ -31,7 +29,7 @@ use crate::{
 /// An I2 that has passed every check, and waits for the registrar's decision.
 pub(crate) struct Acceptance {
     pub(crate) puzzle: SolvedPuzzle,
-    association: Association,
+    agreed: Agreed,
     deciding: Deciding,
     /// When the Initiator has stopped repeating the I2.
     pub(crate) until: Time,
@@ -51,8 +49,8 @@ impl Acceptance {
         packet: &Packet<'_>,
     ) -> Result<Self, Error> {
         let provider = shared.config.provider;
-        let own = shared.config.identity.hit();
         let peer = packet.sender();
+        let hosts = Hosts { local: shared.config.identity.hit(), peer };
         let peer_hit_suite = accepted_suite(shared, packet)?;
         let cipher = packet.one::<HipCipher>()?.chosen();
         let cipher = cipher.filter(|cipher| shared.config.ciphers.contains(cipher));
@@ -64,48 +62,31 @@ impl Acceptance {
         let shared_secret = responder.private(&puzzle, group)?.agree(&public_value)?;
         let rhash = hit_suite.rhash();
         let prk = Prk::extract(provider, rhash, &puzzle.i, &puzzle.j, &shared_secret)?;
-        let keymat = Keymat::derive(provider, rhash, cipher, prk, own, peer)?;
-        packet.verify_mac(keymat.prf(), &keymat.incoming().integrity).map_err(|_| AuthError::Mac)?;
+        let keymat = Keymat::derive(provider, rhash, cipher, prk, hosts)?;
+        let packet =
+            packet.verify_mac(keymat.prf(), &keymat.incoming().integrity).map_err(|_| AuthError::Mac)?;
 
-        let (host_id, channels) = identify(shared, &keymat, packet)?;
+        let (host_id, channels) = identify(shared, &keymat, &packet)?;
         if host_id.hit(provider)? != peer {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
-        packet.verify_signature(provider, &host_id).map_err(|_| AuthError::Signature)?;
+        let packet = packet.verify_signature(provider, &host_id).map_err(|_| AuthError::Signature)?;
 
-        let esp = transport(shared, packet)?;
-        let requests = registration::read_requests(&shared.config, packet, channels)?;
-        let until = now + patience(shared.config.retransmit);
+        let esp = transport(shared, &packet)?;
+        let requests = registration::read_requests(&shared.config, &packet, channels)?;
+        let nonces = (puzzle.i.clone(), puzzle.j.clone());
         Ok(Self {
-            association: Association {
-                peer,
-                host_id,
-                initiator: false,
-                path,
-                security,
-                keymat,
-                nonces: (puzzle.i.clone(), puzzle.j.clone()),
-                esp,
-                established_at: now,
-                used_at: now,
-                phase: Phase::R2Sent { until },
-                grants: BTreeMap::new(),
-                services: None,
-                deferred: None,
-                updates: Updates::default(),
-                locator_until: None,
-                is_deprecated: false,
-            },
+            agreed: Agreed { peer, host_id, initiator: false, path, security, keymat, nonces, esp },
             puzzle,
             deciding: Deciding::new(requests),
-            until,
+            until: now + patience(shared.config.retransmit),
             own_request: None,
         })
     }
 
     /// Lets the program decide; returns whether all is decided.
     pub(crate) fn decide(&mut self, shared: &mut Shared) -> bool {
-        let Association { peer, host_id, security, .. } = &self.association;
+        let Agreed { peer, host_id, security, .. } = &self.agreed;
         let asker = Asker { peer: *peer, host_id, security: *security, fresh: true };
         self.deciding.advance(shared, &asker)
     }
@@ -127,7 +108,8 @@ impl Acceptance {
         now: Time,
     ) -> Result<(Association, SolvedPuzzle, Vec<u8>), Error> {
         let answers = self.deciding.take_answers();
-        let mut association = self.association;
+        let phase = Phase::R2Sent { until: now + patience(shared.config.retransmit) };
+        let mut association = Association::new(self.agreed, now, phase);
         let identity = shared.config.identity.clone();
         let mut builder = PacketBuilder::new(PacketType::R2, identity.hit(), association.peer);
         if let Some(esp) = &association.esp {
@@ -149,9 +131,6 @@ impl Acceptance {
         for answer in &answers {
             association.apply(now, Side::Registrar, answer);
         }
-        association.established_at = now;
-        association.used_at = now;
-        association.phase = Phase::R2Sent { until: now + patience(shared.config.retransmit) };
         shared.out.send(&association.path, &r2);
         Ok((association, self.puzzle, r2))
     }
@@ -168,12 +147,11 @@ pub(crate) fn accepted_suite(shared: &Shared, packet: &Packet<'_>) -> Result<Hit
 fn identify(
     shared: &Shared,
     keymat: &Keymat,
-    packet: &Packet<'_>,
+    packet: &Maced<'_>,
 ) -> Result<(HostId, Vec<McastChannel>), Error> {
-    let Some(encrypted) = packet.find::<Encrypted>()? else {
+    let Some(opened) = association::open(shared, keymat, packet)? else {
         return Ok((packet.one()?, Vec::new()));
     };
-    let opened = association::open(shared, keymat, &encrypted)?;
     let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
     rules::check_encrypted(packet, &inner)?;
     inner.all::<Cert>()?;
@@ -185,7 +163,7 @@ fn identify(
 }
 
 /// Agrees on the transport (RFC 7401 section 6.9 step 13, RFC 7402 section 6.5). A peer that only registers names none.
-fn transport(shared: &mut Shared, packet: &Packet<'_>) -> Result<Option<EspAgreement>, Error> {
+fn transport(shared: &mut Shared, packet: &Authentic<'_>) -> Result<Option<EspAgreement>, Error> {
     let TransportFormatList(formats) = packet.one()?;
     if formats.is_empty() {
         return Ok(None);

@@ -69,7 +69,7 @@ mod tests {
         let template = R1Template::new(builder.finish().unwrap()).unwrap();
         let octets = template.fill(Hit::new([5; 16]), [6, 7], &[8; 48]);
         let packet = Packet::parse(&octets).unwrap();
-        assert_eq!(packet.verify_signature_2(provider(), host.host_id()), Ok(()));
+        assert_eq!(packet.verify_signature_2(provider(), host.host_id()).map(drop), Ok(()));
         assert_eq!(packet.receiver(), Hit::new([5; 16]));
         let puzzle: Puzzle = packet.one().unwrap();
         assert_eq!((puzzle.opaque, puzzle.i), ([6, 7], vec![8; 48]));

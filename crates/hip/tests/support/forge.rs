@@ -5,7 +5,7 @@ use std::sync::Arc;
 use claviger_crypto::{SeededRandom, hash::HashAlgorithm, kx::KxPrivate, provider};
 use claviger_hip::{
     iana::{CipherId, DhGroup, EspSuite, PacketType, ParameterType},
-    keys::{Keymat, Prk},
+    keys::{Hosts, Keymat, Prk},
     puzzle,
     wire::{
         DhGroupList, DiffieHellman, Encrypted, EspInfo, EspTransform, HipCipher, HitSuiteList, McastChannel,
@@ -87,7 +87,8 @@ impl I2 {
         let shared = self.private.agree(&self.responder_value.public_value).unwrap();
         let prk = Prk::extract(provider(), self.rhash, &self.solution.i, &self.solution.j, &shared).unwrap();
         let cipher = self.ciphers[0];
-        Keymat::derive(provider(), self.rhash, cipher, prk, self.sender, self.receiver).unwrap()
+        Keymat::derive(provider(), self.rhash, cipher, prk, Hosts { local: self.sender, peer: self.receiver })
+            .unwrap()
     }
 
     pub(crate) fn build(&self) -> Vec<u8> {

@@ -6,7 +6,7 @@
 use std::{fs, path::Path};
 
 use claviger_crypto::{
-    SeededRandom,
+    SeededRandom, SystemRandom,
     hash_tree::{NODE_LEN, Node},
     provider,
     sign::KeyAlgorithm,
@@ -228,8 +228,10 @@ fn identities() {
     ] {
         let path = Path::new("corpus/identity_pem").join(name);
         if !path.exists() {
-            let identity = HostIdentity::generate(algorithm).expect("keys can be made");
-            seed("identity_pem", name, identity.to_pem().expose());
+            let identity =
+                HostIdentity::generate(provider(), algorithm, &mut SystemRandom::new().expect("randomness"))
+                    .expect("keys can be made");
+            seed("identity_pem", name, identity.to_pem().expect("the key is in memory").expose());
         }
     }
 }

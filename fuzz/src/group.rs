@@ -6,6 +6,7 @@ use claviger_crypto::{
     SecretBytes, SeededRandom,
     cipher::CipherAlgorithm,
     hash::HashAlgorithm,
+    provider,
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gdoi::{
@@ -38,7 +39,8 @@ pub static SIGNER: LazyLock<SigningKey> = LazyLock::new(|| {
     // RFC 8410 section 7: a PKCS #8 prefix and the 32 octets of an Ed25519 key.
     let mut pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     pkcs8.extend_from_slice(&[0x5e; 32]);
-    SigningKey::from_pkcs8(KeyAlgorithm::Ed25519, SecretBytes::new(pkcs8)).expect("the octets are a key")
+    SigningKey::from_pkcs8(provider(), KeyAlgorithm::Ed25519, SecretBytes::new(pkcs8))
+        .expect("the octets are a key")
 });
 
 /// Where the member is.

@@ -10,7 +10,8 @@ use claviger_group::RegistrationSa;
 use claviger_hip::{
     Host, HostConfig,
     iana::{CipherId, DhGroup, PacketType, ParameterType, RegType},
-    keys::{Keymat, Prk},
+    keys::{Hosts, Keymat, Prk},
+    registration::Side,
     wire::{
         DhGroupList, DiffieHellman, Encrypted, HipCipher, HipMac, HipMac2, HipSignature, HipSignature2,
         HitSuiteList, Lifetime, Packet, PacketBuilder, Puzzle, R1Counter, RegInfo, Solution,
@@ -63,9 +64,12 @@ fn identity(octet: u8) -> Arc<HostIdentity> {
     // RFC 8410 section 7: a PKCS #8 prefix and the 32 octets of an Ed25519 key.
     let mut pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     pkcs8.extend_from_slice(&[octet; 32]);
-    let key = SigningKey::from_pkcs8(KeyAlgorithm::Ed25519, SecretBytes::new(pkcs8));
+    let key = SigningKey::from_pkcs8(provider(), KeyAlgorithm::Ed25519, SecretBytes::new(pkcs8));
     let key = key.expect("the octets are a key");
-    Arc::new(HostIdentity::from_key(key, DomainIdentifier::None).expect("the key makes an identity"))
+    Arc::new(
+        HostIdentity::new(provider(), Box::new(key), DomainIdentifier::None)
+            .expect("the key makes an identity"),
+    )
 }
 
 /// Configures the host under test: one curve, puzzles that cost nothing.
@@ -111,8 +115,8 @@ pub fn gdoi_datagram(payload: &[u8]) -> Datagram<'_> {
 ///
 /// If the association has no cipher.
 pub fn registration(keymat: &Keymat, peer_is_member: bool) -> RegistrationSa {
-    let (member, gcks) = if peer_is_member { (PEER.hit(), HOST.hit()) } else { (HOST.hit(), PEER.hit()) };
-    keymat.registration_keys(SERVICE, member, gcks, HOST.hit()).expect("the association has a cipher")
+    let side = if peer_is_member { Side::Requester } else { Side::Registrar };
+    keymat.registration_keys(SERVICE, side).expect("the association has a cipher")
 }
 
 /// The parameters of a packet before MAC and signature.
@@ -141,7 +145,8 @@ impl Parameters {
     pub fn encrypted(mut self, keymat: &Keymat) -> Self {
         for (_, contents) in self.0.iter_mut().filter(|(kind, _)| *kind == ParameterType::ENCRYPTED) {
             let key = &keymat.outgoing().encryption;
-            let sealed = Encrypted::seal(keymat.cipher(), key, contents, &mut SeededRandom::new(3));
+            let sealed =
+                Encrypted::seal(provider(), keymat.cipher(), key, contents, &mut SeededRandom::new(3));
             *contents = sealed.expect("the key is its cipher's").to_octets();
         }
         self
@@ -260,8 +265,9 @@ fn draw() -> Box<dyn KxPrivate> {
 
 fn keymat(i: &[u8], j: &[u8], private: &dyn KxPrivate, public: &[u8]) -> Option<Keymat> {
     let shared = private.agree(public).ok()?;
-    let prk = Prk::extract(rhash(), i, j, &shared).ok()?;
-    Keymat::derive(rhash(), CipherId::AES_128_CBC, prk, PEER.hit(), HOST.hit()).ok()
+    let prk = Prk::extract(provider(), rhash(), i, j, &shared).ok()?;
+    let hosts = Hosts { local: PEER.hit(), peer: HOST.hit() };
+    Keymat::derive(provider(), rhash(), CipherId::AES_128_CBC, prk, hosts).ok()
 }
 
 /// Calls a host: I1 and its R1, which `answer` returns. Returns what I2 should hold, and the keys.

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use claviger_crypto::{SeededRandom, provider, sign::KeyAlgorithm};
+use claviger_crypto::{SeededRandom, SystemRandom, provider, sign::KeyAlgorithm};
 use claviger_gcks::{Gcks, GcksConfig};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
@@ -133,7 +133,14 @@ fn arguments() -> Result<Option<(u32, u32)>, String> {
 impl Server {
     fn start(directory: &Path, members: u32) -> Self {
         let store = FileStore::open(directory).expect("a new store");
-        let identity = Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("randomness"));
+        let identity = Arc::new(
+            HostIdentity::generate(
+                provider(),
+                KeyAlgorithm::EcdsaP256,
+                &mut SystemRandom::new().expect("randomness"),
+            )
+            .expect("randomness"),
+        );
         let hit = identity.hit();
         let mut hip = HostConfig::new(identity, provider());
         hip.puzzle_difficulty = 0;
@@ -221,7 +228,14 @@ impl Server {
 
     /// Makes a host that asks for the group, which allows it.
     fn host(&mut self, number: u32) -> Host {
-        let identity = Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("randomness"));
+        let identity = Arc::new(
+            HostIdentity::generate(
+                provider(),
+                KeyAlgorithm::EcdsaP256,
+                &mut SystemRandom::new().expect("randomness"),
+            )
+            .expect("randomness"),
+        );
         self.gcks.allow(self.now, &self.group, identity.hit(), Role::Receiver).expect("the group exists");
         let config = MemberConfig {
             hip: HostConfig::new(identity, provider()),

@@ -11,8 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claviger_crypto::{SecretBytes, sign::KeyAlgorithm};
-use claviger_identity::HostIdentity;
+use claviger_crypto::{
+    SecretBytes, SystemRandom, provider,
+    sign::{KeyAlgorithm, SigningKey},
+};
+use claviger_identity::{DomainIdentifier, HostIdentity, IdentityError, pem};
 
 use crate::{
     exit::{Exit, Failure, Outcome},
@@ -51,8 +54,8 @@ pub(crate) fn load(state_dir: &Path) -> Outcome<Option<HostIdentity>> {
     let metadata = file.metadata().map_err(|error| unusable(&path, "cannot be read", &error))?;
     check(&path, &metadata)?;
     let pem = read(file, metadata.len()).map_err(|error| unusable(&path, "cannot be read", &error))?;
-    let identity =
-        HostIdentity::from_pem(pem.expose()).map_err(|error| unusable(&path, "holds no identity", &error))?;
+    let identity = HostIdentity::from_pem(provider(), pem.expose());
+    let identity = identity.map_err(|error| unusable(&path, "holds no identity", &error))?;
     Ok(Some(identity))
 }
 
@@ -66,13 +69,20 @@ pub(crate) fn create(lock: &IdentityLock, algorithm: KeyAlgorithm) -> Outcome<Ho
     if claviger_store::is_begun(lock.state_dir()) {
         return Err(lost(&path));
     }
-    let identity = HostIdentity::generate(algorithm)
+    let (identity, pem) = make(algorithm)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot make an identity: {error}")))?;
-    write_new(lock.state_dir(), &identity.to_pem()).map_err(|error| match error.kind() {
+    write_new(lock.state_dir(), &pem).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(&path),
         _ => unusable(&path, "cannot be written", &error),
     })?;
     Ok(identity)
+}
+
+/// Makes an identity and the text of its file.
+fn make(algorithm: KeyAlgorithm) -> Result<(HostIdentity, SecretBytes), IdentityError> {
+    let key = SigningKey::generate(provider(), algorithm, &mut SystemRandom::new()?)?;
+    let pem = pem::encode(key.pkcs8());
+    Ok((HostIdentity::new(provider(), Box::new(key), DomainIdentifier::None)?, pem))
 }
 
 /// Reads the identity of a state directory, or makes one where there is none. Says which it did: `true` for made.

@@ -392,7 +392,7 @@ fn a_key_server_whose_identity_is_lost_or_another_hosts_does_not_start() {
 fn store_from_ahead(state: &Path, group: &str) {
     run(state, &["identity", "new"]);
     let pem = SecretBytes::from(std::fs::read(state.join("identity.pem")).unwrap());
-    let identity = Arc::new(HostIdentity::from_pem(pem.expose()).unwrap());
+    let identity = Arc::new(HostIdentity::from_pem(claviger_crypto::provider(), pem.expose()).unwrap());
     let config = GcksConfig {
         hip: HostConfig::new(identity, provider()),
         provider: provider(),

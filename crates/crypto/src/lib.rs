@@ -11,7 +11,7 @@
 //! | [`hash_tree`] | Merkle trees: one signature for many messages |
 //! | [`cipher`], [`aead`] | AES-CBC; AES-GCM |
 //! | [`kx`] | Diffie-Hellman over ECP and MODP groups |
-//! | [`sign`] | RSA, ECDSA, Ed25519 |
+//! | [`sign`] | RSA, ECDSA, Ed25519; keys in memory or behind a [`sign::Signer`] |
 //! | [`random`] | the seeded generator that keys come from |
 
 pub mod aead;
@@ -26,6 +26,7 @@ pub mod random;
 pub mod secret;
 pub mod sign;
 
+mod curve;
 mod provider;
 
 pub use error::CryptoError;

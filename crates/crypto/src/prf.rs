@@ -1,5 +1,7 @@
 //! Keyed digests: HMAC (RFC 2104) and KMAC128 (NIST SP 800-185).
 
+use std::fmt;
+
 use aws_lc_rs::hmac;
 
 use crate::{
@@ -22,6 +24,12 @@ pub trait Prf: Sync + Send {
     fn verify(&self, key: &[u8], parts: &[&[u8]], tag: &[u8], tag_len_min: usize) -> bool {
         let expected = self.prf(key, parts);
         tag.len() >= tag_len_min && tag.len() <= expected.len() && ct_eq(&expected[..tag.len()], tag)
+    }
+}
+
+impl fmt::Debug for dyn Prf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prf({:?})", self.algorithm())
     }
 }
 

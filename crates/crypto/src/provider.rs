@@ -7,6 +7,7 @@ use crate::{
     hash::{HASHES, Hash, HashAlgorithm},
     kx::{KX_GROUPS, KxAlgorithm, KxGroup},
     prf::{PRFS, Prf},
+    sign::{KeyAlgorithm, PublicKey, SIGNATURES, SignatureAlgorithm, SignatureScheme},
 };
 
 /// The algorithms at hand. A plain struct of lists: a provider with fewer or other ones is another value.
@@ -22,6 +23,8 @@ pub struct CryptoProvider {
     pub aeads: &'static [&'static dyn Aead],
     /// Diffie-Hellman groups.
     pub kx_groups: &'static [&'static dyn KxGroup],
+    /// Kinds of key that sign.
+    pub signatures: &'static [&'static dyn SignatureScheme],
 }
 
 impl CryptoProvider {
@@ -49,10 +52,37 @@ impl CryptoProvider {
     pub fn kx_group(&self, algorithm: KxAlgorithm) -> Result<&'static dyn KxGroup, CryptoError> {
         self.kx_groups.iter().copied().find(|g| g.algorithm() == algorithm).ok_or(CryptoError::Unsupported)
     }
+
+    /// Finds what makes, reads and verifies by keys of a kind.
+    pub fn signature(&self, algorithm: KeyAlgorithm) -> Result<&'static dyn SignatureScheme, CryptoError> {
+        self.signatures.iter().copied().find(|s| s.algorithm() == algorithm).ok_or(CryptoError::Unsupported)
+    }
+
+    /// Verifies a signature over `message`.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Unsupported`] if the key, or its way of signing, is not among the provider's,
+    /// [`CryptoError::Authentication`] if the signature is not by this key over this message.
+    pub fn verify(
+        &self,
+        key: &PublicKey,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+        tag: &[u8],
+    ) -> Result<(), CryptoError> {
+        self.signature(key.algorithm())?.verify(key, algorithm, message, tag)
+    }
 }
 
-static DEFAULT: CryptoProvider =
-    CryptoProvider { hashes: HASHES, prfs: PRFS, ciphers: CIPHERS, aeads: AEADS, kx_groups: KX_GROUPS };
+static DEFAULT: CryptoProvider = CryptoProvider {
+    hashes: HASHES,
+    prfs: PRFS,
+    ciphers: CIPHERS,
+    aeads: AEADS,
+    kx_groups: KX_GROUPS,
+    signatures: SIGNATURES,
+};
 
 /// Returns the provider that the programs use.
 pub fn provider() -> &'static CryptoProvider {

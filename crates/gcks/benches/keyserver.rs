@@ -11,7 +11,7 @@ use std::{
 };
 
 use claviger_crypto::{
-    SeededRandom,
+    SeededRandom, SystemRandom,
     cipher::CipherAlgorithm,
     hash::HashAlgorithm,
     kx::KxAlgorithm,
@@ -53,7 +53,14 @@ struct Host {
 
 impl World {
     fn new() -> Self {
-        let identity = Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("randomness"));
+        let identity = Arc::new(
+            HostIdentity::generate(
+                provider(),
+                KeyAlgorithm::EcdsaP256,
+                &mut SystemRandom::new().expect("randomness"),
+            )
+            .expect("randomness"),
+        );
         let server = identity.hit();
         let mut hip = HostConfig::new(identity, provider());
         hip.puzzle_difficulty = 0;
@@ -76,7 +83,14 @@ impl World {
     /// Makes a host and puts it on the group's list.
     fn host(&mut self) -> Host {
         self.made += 1;
-        let identity = Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("randomness"));
+        let identity = Arc::new(
+            HostIdentity::generate(
+                provider(),
+                KeyAlgorithm::EcdsaP256,
+                &mut SystemRandom::new().expect("randomness"),
+            )
+            .expect("randomness"),
+        );
         let hit = identity.hit();
         self.gcks.allow(self.now, &self.group, hit, Role::Receiver).expect("the group exists");
         let config = MemberConfig {
@@ -182,13 +196,18 @@ fn bare_base_exchange(signer: &SigningKey) {
     let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
     let signatures = [(); 2].map(|()| signer.sign(algorithm, b"a message").expect("the key signs"));
     for signature in [&signatures[0], &signatures[1], &signatures[0]] {
-        signer.public().verify(algorithm, b"a message", signature).expect("a genuine signature");
+        provider().verify(signer.public(), algorithm, b"a message", signature).expect("a genuine signature");
     }
 }
 
 fn base_exchange(c: &mut Criterion) {
     let mut world = World::new();
-    let signer = SigningKey::generate(KeyAlgorithm::EcdsaP256).expect("randomness");
+    let signer = SigningKey::generate(
+        provider(),
+        KeyAlgorithm::EcdsaP256,
+        &mut SystemRandom::new().expect("randomness"),
+    )
+    .expect("randomness");
     // A group that refuses everybody: what is measured is the association, not the keys of a group.
     let mut exchange = || {
         let mut host = world.host();
@@ -259,7 +278,12 @@ fn pull(c: &mut Criterion) {
 fn leave(c: &mut Criterion) {
     let mut world = World::new();
     let mut hosts: Vec<Host> = (0..MEMBERS).map(|_| world.join()).collect();
-    let signer = SigningKey::generate(KeyAlgorithm::EcdsaP256).expect("randomness");
+    let signer = SigningKey::generate(
+        provider(),
+        KeyAlgorithm::EcdsaP256,
+        &mut SystemRandom::new().expect("randomness"),
+    )
+    .expect("randomness");
     let cipher = provider().cipher(CipherAlgorithm::Aes128Cbc).expect("the provider has it");
     let mut next = 0;
     let mut once = || {

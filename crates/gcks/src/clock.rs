@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use claviger_crypto::CryptoProvider;
 use claviger_sansio::Time;
 
 use crate::{
@@ -37,14 +38,14 @@ impl Gcks {
 
     /// Says at what time a key server goes on from its records while the wall clock shows `wall`: at that, unless it
     /// stands a little behind the last change, or so near to 1970 that the age of what is stored cannot be told.
-    pub fn start_at(records: &[Record], wall: Time) -> Result<Time, RestoreError> {
+    pub fn start_at(provider: &CryptoProvider, records: &[Record], wall: Time) -> Result<Time, RestoreError> {
         let last = Self::last_change(records)?;
         if wall + STEP_BACK_MAX >= last {
             return Ok(wall.max(last));
         }
         let mut earliest = last;
         for (_, value) in table(records, record::GROUP) {
-            let stored = decode(record::GROUP, record::group::decode(value))?;
+            let stored = decode(record::GROUP, record::group::decode(provider, value))?;
             let superseded = stored.teks.iter().filter_map(|tek| tek.superseded);
             let issued = stored.teks.iter().map(|tek| tek.issued);
             earliest = issued.chain(superseded).chain([stored.kek.issued]).fold(earliest, Time::min);

@@ -112,10 +112,12 @@ impl Gcks {
         if policy.data.transform.key_bits() > 128 && !self.offers_256_bits {
             return Err(CommandError::PolicyBeyondOffer);
         }
-        let group = Group::new(id.clone(), policy, &mut self.random, now).map_err(|error| match error {
-            NewError::Policy(error) => CommandError::Policy(error),
-            NewError::Crypto(error) => CommandError::Crypto(error),
-        })?;
+        let group = Group::new(id.clone(), policy, self.provider, &mut self.random, now).map_err(
+            |error| match error {
+                NewError::Policy(error) => CommandError::Policy(error),
+                NewError::Crypto(error) => CommandError::Crypto(error),
+            },
+        )?;
         self.changes.push(group.record());
         self.changes.extend(group.tree_records());
         self.changes.extend(group.place_records());

@@ -115,7 +115,7 @@ impl Drop for GroupMut<'_> {
 mod tests {
     use std::time::Duration;
 
-    use claviger_crypto::SeededRandom;
+    use claviger_crypto::{SeededRandom, provider};
     use claviger_group::{Channel, GroupPolicy};
 
     use super::*;
@@ -123,7 +123,8 @@ mod tests {
     fn group(name: &str) -> Group {
         let policy = GroupPolicy::new(Channel::new("239.192.0.1".parse().unwrap(), None).unwrap());
         let id = name.parse().unwrap();
-        Group::new(id, policy, &mut SeededRandom::new(1), Time::EPOCH).unwrap_or_else(|_| unreachable!())
+        Group::new(id, policy, provider(), &mut SeededRandom::new(1), Time::EPOCH)
+            .unwrap_or_else(|_| unreachable!())
     }
 
     #[test]

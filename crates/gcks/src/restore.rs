@@ -106,7 +106,7 @@ impl Gcks {
         }
         for (key, value) in table(records, record::GROUP) {
             let id = decode(record::GROUP, record::group_of(&key.scope))?;
-            let stored = decode(record::GROUP, record::group::decode(value))?;
+            let stored = decode(record::GROUP, record::group::decode(self.provider, value))?;
             if stored.teks.is_empty() {
                 return Err(RestoreError::Inconsistent { table: record::GROUP.name() });
             }

@@ -5,7 +5,7 @@
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use claviger_crypto::{
-    SeededRandom, provider,
+    SeededRandom, SystemRandom, provider,
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gcks::RekeyWhat;
@@ -125,7 +125,8 @@ fn a_member_cannot_speak_for_the_key_server() {
     let rekey = network.members[0].member.ledger(&group).unwrap().rekeys.last().cloned().unwrap();
     let view = network.server.group(network.now, &group).unwrap();
     assert_eq!(rekey.kek.spi, view.kek_spi);
-    let own_key = SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let own_key =
+        SigningKey::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap()).unwrap();
     let deletes = [Delete::AllTeks, Delete::AllKeks];
     let forged = Push { kek: &rekey.kek, sequence: view.sequence + 1, deletes: &deletes, sa: None, kd: None };
     let forged = push::seal(provider(), &forged, &own_key).unwrap();
@@ -345,7 +346,10 @@ struct Bare {
 
 impl Bare {
     fn new(network: &mut Network, number: u8) -> Self {
-        let identity = Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).unwrap());
+        let identity = Arc::new(
+            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap())
+                .unwrap(),
+        );
         let mut config = HostConfig::new(identity.clone(), provider());
         config.dh_groups.truncate(1);
         let random = |seed| Box::new(SeededRandom::new(seed));

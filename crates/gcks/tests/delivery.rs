@@ -5,7 +5,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use claviger_crypto::sign::{KeyAlgorithm, SigningKey};
+use claviger_crypto::{
+    SystemRandom, provider,
+    sign::{KeyAlgorithm, SigningKey},
+};
 use claviger_delivery::wire::MessageType;
 use claviger_gcks::{Event, event::Rekeyed};
 use claviger_gdoi::{
@@ -291,7 +294,8 @@ fn a_forged_control_or_report_changes_nothing() {
     }));
     let (cookies, control) = rekey.first_control();
     // An outsider signs an announcement of its own, and a departed member's neighbour reports in nobody's name.
-    let forger = SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let forger =
+        SigningKey::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap()).unwrap();
     let forged = seal_controls(cookies, &[control[32..].to_vec()], &forger).unwrap().remove(0);
     let mut unknown = control.clone();
     unknown[18] = ExchangeType::DELIVERY_REPORT.0;

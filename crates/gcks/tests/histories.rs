@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use claviger_crypto::sign::KeyAlgorithm;
 use claviger_gcks::{Event, RekeyWhat};
 use claviger_group::{GroupId, GroupPlace, KekManagement, PushAuthentication, Role};
 use claviger_member::Ledger;
@@ -66,6 +67,7 @@ struct World {
     kek_management: KekManagement,
     push_authentication: PushAuthentication,
     places: bool,
+    signature: KeyAlgorithm,
     loss_permille: u32,
     jitter_ms: u64,
 }
@@ -85,6 +87,7 @@ impl World {
                 PushAuthentication::Message
             },
             places: false,
+            signature: KeyAlgorithm::EcdsaP256,
             loss_permille: 0,
             jitter_ms: 1,
         }
@@ -109,6 +112,7 @@ fn world() -> impl Strategy<Value = World> {
             kek_management: extensions.0,
             push_authentication: extensions.1,
             places: extensions.2,
+            signature: KeyAlgorithm::EcdsaP256,
             loss_permille,
             jitter_ms,
         },
@@ -130,12 +134,13 @@ fn address_at(host: usize, to: u8) -> Ipv4Addr {
 
 impl History {
     fn begin(world: World) -> Self {
-        let mut network = Network::new(world.seed);
+        let mut network = Network::signing_by(world.signature, world.seed);
         let group = group_id("history");
         let mut policy = policy(1);
         policy.tree.degree = world.degree;
         policy.rekey.management = world.kek_management;
         policy.rekey.authentication = world.push_authentication;
+        policy.rekey.signature = world.signature;
         if world.batch {
             policy.rekey.batch_interval = Duration::from_millis(1500);
         }
@@ -282,6 +287,44 @@ proptest! {
         }
         history.end();
         judge(&history.network, &history.group, &[]).acquit();
+    }
+}
+
+/// What one seed puts on the wire, of everything that a history can have: losses, moves, a restart.
+fn datagrams(world: World) -> Vec<String> {
+    let mut history = History::begin(world);
+    for place in 0..5 {
+        history.step(Step::Join(place % 2 == 0));
+        history.wait(SECOND);
+    }
+    for step in [Step::Evict(1), Step::Move(2, 3), Step::Tek, Step::Restart, Step::Leave(0), Step::Kek] {
+        history.step(step);
+        history.wait(3 * SECOND);
+    }
+    history.step(Step::Join(true));
+    history.wait(3 * SECOND);
+    history.network.wire.iter().map(|sent| format!("{sent:02x?}")).collect()
+}
+
+/// The keys of ECDH and Ed25519, nonces, IVs and puzzles all come from the sources that the machines are given, and an
+/// Ed25519 signature needs none.
+#[test]
+fn one_seed_puts_the_same_octets_on_the_wire_every_time() {
+    for (extended, places) in [(false, false), (true, false), (true, true)] {
+        let world = World {
+            places,
+            signature: KeyAlgorithm::Ed25519,
+            loss_permille: 50,
+            jitter_ms: 20,
+            ..World::plain(11, 3, extended)
+        };
+        let (one, other) = (datagrams(world), datagrams(world));
+        assert!(one.len() > 100);
+        for (number, (one, other)) in one.iter().zip(&other).enumerate() {
+            assert_eq!(one, other, "datagram {number}");
+        }
+        assert_eq!(one.len(), other.len());
+        assert_ne!(one, datagrams(World { seed: 12, ..world }));
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use claviger_crypto::{
-    Random, SeededRandom,
+    Random, SeededRandom, SystemRandom,
     hash::HashAlgorithm,
     hash_tree::{HashTree, LEAF_PREFIX, Node},
     provider,
@@ -55,7 +55,9 @@ fn main() {
             ("Ed25519", KeyAlgorithm::Ed25519, SignatureAlgorithm::Ed25519),
             ("P-256", KeyAlgorithm::EcdsaP256, SignatureAlgorithm::EcdsaP256Sha256),
         ] {
-            let signer = SigningKey::generate(kind).expect("keys can be made");
+            let signer =
+                SigningKey::generate(provider(), kind, &mut SystemRandom::new().expect("randomness"))
+                    .expect("keys can be made");
             for &count in counts {
                 measure(name, &signer, algorithm, count, is_sent);
             }

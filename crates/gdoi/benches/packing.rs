@@ -11,7 +11,7 @@ use std::{
 };
 
 use claviger_crypto::{
-    Random, SeededRandom,
+    Random, SeededRandom, SystemRandom,
     cipher::CipherAlgorithm,
     provider,
     sign::{KeyAlgorithm, SigningKey},
@@ -180,7 +180,12 @@ fn main() {
             (8, 1_000_000, 10_000),
         ]
     };
-    let signer = SigningKey::generate(KeyAlgorithm::Ed25519).expect("keys can be made");
+    let signer = SigningKey::generate(
+        provider(),
+        KeyAlgorithm::Ed25519,
+        &mut SystemRandom::new().expect("randomness"),
+    )
+    .expect("keys can be made");
     let destination = ("ff3e::8000:1".parse().expect("an address"), 848);
     let spi = CookiePair([7; 16]);
     println!(

@@ -5,7 +5,7 @@
 mod common;
 
 use claviger_crypto::{
-    SeededRandom,
+    SeededRandom, SystemRandom,
     cipher::CipherAlgorithm,
     hash::HashAlgorithm,
     provider,
@@ -393,7 +393,12 @@ fn a_hostile_server_cannot_download_what_does_not_fit() {
         ),
         (
             |kd| {
-                let other = SigningKey::generate(KeyAlgorithm::Ed25519).unwrap();
+                let other = SigningKey::generate(
+                    provider(),
+                    KeyAlgorithm::Ed25519,
+                    &mut SystemRandom::new().unwrap(),
+                )
+                .unwrap();
                 kd.lkh.as_mut().unwrap().signing_key = Some(other.public().clone());
             },
             PeerMisbehaved::SigningKeyKind,
@@ -613,7 +618,8 @@ fn a_member_cannot_speak_for_the_key_server() {
     let (signer, own_key) = (signing_key(), signing_key());
     let member = rekey_sa(&signer, 0);
     assert_eq!(member.open(&push_of_tek(&own_key, 1)), Err(Error::Auth(AuthError::Signature)));
-    let other_kind = SigningKey::generate(KeyAlgorithm::Ed25519).unwrap();
+    let other_kind =
+        SigningKey::generate(provider(), KeyAlgorithm::Ed25519, &mut SystemRandom::new().unwrap()).unwrap();
     assert_eq!(member.open(&push_of_tek(&other_kind, 1)), Err(Error::Auth(AuthError::Signature)));
 }
 

@@ -5,6 +5,7 @@
 mod common;
 
 use claviger_crypto::{
+    SystemRandom,
     hash_tree::{HashTree, Node, branch_len},
     provider,
     sign::{KeyAlgorithm, SignatureAlgorithm, SigningKey},
@@ -130,7 +131,7 @@ impl Opened {
 #[test]
 fn every_message_proves_itself_in_any_order_and_once() {
     for kind in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa] {
-        let signer = SigningKey::generate(kind).unwrap();
+        let signer = SigningKey::generate(provider(), kind, &mut SystemRandom::new().unwrap()).unwrap();
         for count in [1u32, 2, 3, 5, 8, 13] {
             let messages = batch(&signer, 4, count);
             // Alone, at members that see no other.
@@ -193,7 +194,8 @@ fn batches_that_are_forgotten_prove_themselves_again() {
 
 #[test]
 fn the_forms_do_not_pass_for_each_other() {
-    let signer = SigningKey::generate(KeyAlgorithm::Ed25519).unwrap();
+    let signer =
+        SigningKey::generate(provider(), KeyAlgorithm::Ed25519, &mut SystemRandom::new().unwrap()).unwrap();
     let kek = kek();
     let deletes = [Delete::AllTeks];
     let push = Push { kek: &kek, sequence: 1, deletes: &deletes, sa: None, kd: None };
@@ -440,7 +442,7 @@ fn a_member_cannot_speak_for_the_key_server() {
 #[test]
 fn what_fits_is_what_was_promised() {
     for kind in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa] {
-        let signer = SigningKey::generate(kind).unwrap();
+        let signer = SigningKey::generate(provider(), kind, &mut SystemRandom::new().unwrap()).unwrap();
         let kek = kek();
         let tek = tek(0x2000);
         let sa = SaPayload { kek: None, gap: None, teks: vec![SaTek::from(&tek)] };

@@ -7,7 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use claviger_crypto::{provider, sign::KeyAlgorithm, sign::SigningKey};
+use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm, sign::SigningKey};
 use claviger_gdoi::{
     ApiMisuse, Error,
     error::{AuthError, Limit, PeerMisbehaved},
@@ -24,7 +24,7 @@ use common::*;
 const NOW: Time = Time::from_secs(1_000);
 
 fn signer() -> SigningKey {
-    SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap()
+    SigningKey::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap()).unwrap()
 }
 
 fn rekey_sa(signer: &SigningKey) -> RekeySa {

@@ -7,6 +7,7 @@ mod common;
 use std::time::Duration;
 
 use claviger_crypto::{
+    SystemRandom,
     cipher::CipherAlgorithm,
     hash::HashAlgorithm,
     provider,
@@ -374,7 +375,7 @@ fn a_push_replaces_the_kek_through_the_tree() {
 #[test]
 fn a_push_can_delete_everything_and_says_what_was_missed() {
     for kind in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa] {
-        let signer = SigningKey::generate(kind).unwrap();
+        let signer = SigningKey::generate(provider(), kind, &mut SystemRandom::new().unwrap()).unwrap();
         let mut member = rekey_sa(&signer, 3);
         let deletes = [Delete::AllTeks, Delete::AllKeks];
         // <-- HDR*, SEQ(7), D, D, SIG
@@ -419,7 +420,8 @@ fn keys_for_one_member_are_never_pushed() {
 
 #[test]
 fn a_rekey_sa_wants_the_kind_of_key_that_its_policy_asserts() {
-    let signer = SigningKey::generate(KeyAlgorithm::Ed25519).unwrap();
+    let signer =
+        SigningKey::generate(provider(), KeyAlgorithm::Ed25519, &mut SystemRandom::new().unwrap()).unwrap();
     let made = RekeySa::new(provider(), kek(), signer.public().clone(), KeyAlgorithm::EcdsaP256, 0).err();
     assert_eq!(made, Some(PeerMisbehaved::SigningKeyKind.into()));
 }

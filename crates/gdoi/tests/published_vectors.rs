@@ -10,7 +10,7 @@ mod common;
 use std::{path::Path, sync::Mutex, time::Duration};
 
 use claviger_crypto::{
-    Random, SecretBytes, SeededRandom,
+    Random, SecretBytes, SeededRandom, SystemRandom,
     cipher::CipherAlgorithm,
     hash::HashAlgorithm,
     provider,
@@ -149,7 +149,7 @@ fn registration() -> RegistrationSa {
 
 fn signing_key(vectors: &Vectors) -> SigningKey {
     let pkcs8 = SecretBytes::copy_of(vectors.octets(GROUP, "signing key"));
-    SigningKey::from_pkcs8(KeyAlgorithm::EcdsaP256, pkcs8).unwrap()
+    SigningKey::from_pkcs8(provider(), KeyAlgorithm::EcdsaP256, pkcs8).unwrap()
 }
 
 /// Decrypts a GROUPKEY-PUSH with the cipher alone.
@@ -319,7 +319,8 @@ fn run_pull(scenario: &Scenario, signer: &SigningKey) -> [Vec<u8>; 4] {
 
 fn record() {
     let scenario = Scenario::new();
-    let signer = SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let signer =
+        SigningKey::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap()).unwrap();
     let mut w = VectorWriter::default();
     w.comment(
         "Test vectors of GDOI. Explained in docs/vectors.md. The registration is [base exchange] of hip.txt.",

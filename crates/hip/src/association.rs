@@ -18,12 +18,15 @@ use crate::{
     iana::{CipherId, DhGroup, EspSuite, RegType},
     keys::Keymat,
     path::Path,
-    registration::{RegistrationAnswer, RegistrationRequest},
+    registration::{RegistrationAnswer, RegistrationRequest, Side},
     rules,
-    wire::{Cert, Encrypted, McastChannel, Packet, PacketBuilder, ParameterBlock, Parameters, RegInfo},
+    wire::{
+        Authentic, Cert, Encrypted, Maced, McastChannel, Packet, PacketBuilder, ParameterBlock, Parameters,
+        RegInfo,
+    },
 };
 
-/// The states of RFC 7401 §4.4.2 that a peer can be seen in.
+/// The states of RFC 7401 section 4.4.2 that a peer can be seen in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AssociationState {
     /// I1 was sent, or the puzzle of its R1 is being solved.
@@ -61,14 +64,14 @@ pub struct AssociationInfo {
     pub initiator: bool,
     /// The registration types granted on it, in either direction.
     pub granted: Vec<RegType>,
-    /// Whether the lifetime that the peer gave its address is over (RFC 8046 §5.1, DEPRECATED); it is used until the
-    /// peer announces another.
+    /// Whether the lifetime that the peer gave its address is over (RFC 8046 section 5.1, DEPRECATED); it is used until
+    /// the peer announces another.
     pub is_deprecated: bool,
     /// The ESP SAs agreed beside it.
     pub esp: Option<EspAgreement>,
 }
 
-/// A pair of ESP SAs that was agreed in a base exchange (RFC 7402 §5.2).
+/// A pair of ESP SAs that was agreed in a base exchange (RFC 7402 section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EspAgreement {
     /// The suite.
@@ -79,15 +82,6 @@ pub struct EspAgreement {
     pub outbound_spi: u32,
     /// Where in KEYMAT the keys begin, in octets.
     pub keymat_index: u16,
-}
-
-/// Which side of a registration this host is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Side {
-    /// It grants.
-    Registrar,
-    /// It asked.
-    Requester,
 }
 
 /// How far the association is in its life.
@@ -102,6 +96,19 @@ pub(crate) enum Phase {
     Closed(Closed),
 }
 
+/// What a base exchange agrees on, with which every association begins.
+pub(crate) struct Agreed {
+    pub(crate) peer: Hit,
+    pub(crate) host_id: HostId,
+    pub(crate) initiator: bool,
+    pub(crate) path: Path,
+    pub(crate) security: Security,
+    pub(crate) keymat: Keymat,
+    /// #I and #J.
+    pub(crate) nonces: (Vec<u8>, Vec<u8>),
+    pub(crate) esp: Option<EspAgreement>,
+}
+
 pub(crate) struct Association {
     pub(crate) peer: Hit,
     pub(crate) host_id: HostId,
@@ -109,7 +116,7 @@ pub(crate) struct Association {
     pub(crate) path: Path,
     pub(crate) security: Security,
     pub(crate) keymat: Keymat,
-    /// #I and #J, kept for the keys of a later Diffie-Hellman exchange (RFC 7401 §6.5).
+    /// #I and #J, kept for the keys of a later Diffie-Hellman exchange (RFC 7401 section 6.5).
     pub(crate) nonces: (Vec<u8>, Vec<u8>),
     pub(crate) esp: Option<EspAgreement>,
     pub(crate) established_at: Time,
@@ -128,6 +135,30 @@ pub(crate) struct Association {
 }
 
 impl Association {
+    /// Begins the life of an association: nothing is granted and nothing announced.
+    pub(crate) fn new(agreed: Agreed, now: Time, phase: Phase) -> Self {
+        let Agreed { peer, host_id, initiator, path, security, keymat, nonces, esp } = agreed;
+        Self {
+            peer,
+            host_id,
+            initiator,
+            path,
+            security,
+            keymat,
+            nonces,
+            esp,
+            established_at: now,
+            used_at: now,
+            phase,
+            grants: BTreeMap::new(),
+            services: None,
+            deferred: None,
+            updates: Updates::default(),
+            locator_until: None,
+            is_deprecated: false,
+        }
+    }
+
     /// Whether messages and registrations run over it.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, Phase::R2Sent { .. } | Phase::Established)
@@ -159,18 +190,13 @@ impl Association {
     }
 
     /// Derives the keys of a registration that is granted.
-    pub(crate) fn registration_sa(&self, own: Hit, reg_type: RegType) -> Option<RegistrationSa> {
+    pub(crate) fn registration_sa(&self, reg_type: RegType) -> Option<RegistrationSa> {
         if !self.is_live() || !self.security.allows_keys() {
             return None;
         }
-        let (member, gcks) = if self.grants.contains_key(&(Side::Registrar, reg_type)) {
-            (self.peer, own)
-        } else if self.grants.contains_key(&(Side::Requester, reg_type)) {
-            (own, self.peer)
-        } else {
-            return None;
-        };
-        let sa = self.keymat.registration_keys(reg_type, member, gcks, self.peer).ok()?;
+        let granted = |side: &Side| self.grants.contains_key(&(*side, reg_type));
+        let side = [Side::Registrar, Side::Requester].into_iter().find(granted)?;
+        let sa = self.keymat.registration_keys(reg_type, side).ok()?;
         (!sa.cookies.has_zero()).then_some(sa)
     }
 
@@ -199,27 +225,31 @@ impl Association {
         self.grants.len() != before || deprecated
     }
 
+    /// Verifies MAC and signature of a packet.
+    pub(crate) fn authenticate<'p>(
+        &self,
+        shared: &Shared,
+        packet: &'p Packet<'p>,
+    ) -> Result<Authentic<'p>, Error> {
+        self.verify_signature(shared, self.verify_mac(packet)?)
+    }
+
     /// Verifies the MAC of a packet under the association's keys.
-    pub(crate) fn verify_mac(&self, shared: &Shared, packet: &Packet<'_>) -> Result<(), Error> {
-        let prf = shared.config.provider.prf(self.keymat.rhash())?;
-        packet.verify_mac(prf, &self.keymat.incoming().integrity).map_err(|_| AuthError::Mac.into())
+    pub(crate) fn verify_mac<'p>(&self, packet: &'p Packet<'p>) -> Result<Maced<'p>, Error> {
+        packet
+            .verify_mac(self.keymat.prf(), &self.keymat.incoming().integrity)
+            .map_err(|_| AuthError::Mac.into())
     }
 
-    /// Verifies the signature of a packet.
-    pub(crate) fn verify_signature(&self, packet: &Packet<'_>) -> Result<(), Error> {
-        packet.verify_signature(&self.host_id).map_err(|_| AuthError::Signature.into())
-    }
-
-    /// Reads the channels that an authenticated R2 or UPDATE encrypted; there may be none.
-    pub(crate) fn channels(&self, packet: &Packet<'_>) -> Result<Vec<McastChannel>, Error> {
-        let Some(encrypted) = packet.find::<Encrypted>()? else {
-            return Ok(Vec::new());
-        };
-        let opened = open(&self.keymat, &encrypted)?;
-        let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
-        rules::check_encrypted(packet, &inner)?;
-        inner.all::<Cert>()?;
-        Ok(inner.all()?)
+    /// Verifies the signature of a packet whose MAC was verified.
+    pub(crate) fn verify_signature<'p>(
+        &self,
+        shared: &Shared,
+        packet: Maced<'p>,
+    ) -> Result<Authentic<'p>, Error> {
+        packet
+            .verify_signature(shared.config.provider, &self.host_id)
+            .map_err(|_| AuthError::Signature.into())
     }
 
     /// Encrypts channels, if there are any.
@@ -235,13 +265,12 @@ impl Association {
         for channel in channels {
             block.add(channel);
         }
-        seal(&self.keymat, shared, &block).map(Some)
+        seal(shared, &self.keymat, &block).map(Some)
     }
 
     /// Adds MAC and signature, and ends the packet.
     pub(crate) fn finish(&self, shared: &Shared, builder: &mut PacketBuilder) -> Result<Vec<u8>, Error> {
-        let prf = shared.config.provider.prf(self.keymat.rhash())?;
-        builder.mac(prf, &self.keymat.outgoing().integrity).sign(&shared.config.identity)?;
+        builder.mac(self.keymat.prf(), &self.keymat.outgoing().integrity).sign(&shared.config.identity)?;
         Ok(builder.finish()?)
     }
 
@@ -288,13 +317,33 @@ impl Association {
     }
 }
 
-/// Opens what the peer encrypted.
-pub(crate) fn open(keymat: &Keymat, encrypted: &Encrypted) -> Result<Vec<u8>, Error> {
-    encrypted.open(keymat.cipher(), &keymat.incoming().encryption).map_err(|_| AuthError::Decryption.into())
+/// Opens what a packet under the association's MAC encrypts, if it does. The cipher itself protects no integrity.
+pub(crate) fn open(shared: &Shared, keymat: &Keymat, packet: &Maced<'_>) -> Result<Option<Vec<u8>>, Error> {
+    let Some(encrypted) = packet.find::<Encrypted>()? else {
+        return Ok(None);
+    };
+    let key = &keymat.incoming().encryption;
+    let opened = encrypted.open(shared.config.provider, keymat.cipher(), key);
+    opened.map(Some).map_err(|_| AuthError::Decryption.into())
+}
+
+/// Reads the channels that an R2 or UPDATE encrypts; there may be none.
+pub(crate) fn channels(
+    shared: &Shared,
+    keymat: &Keymat,
+    packet: &Authentic<'_>,
+) -> Result<Vec<McastChannel>, Error> {
+    let Some(opened) = open(shared, keymat, packet)? else {
+        return Ok(Vec::new());
+    };
+    let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
+    rules::check_encrypted(packet, &inner)?;
+    inner.all::<Cert>()?;
+    Ok(inner.all()?)
 }
 
 /// Encrypts parameters for the peer.
-pub(crate) fn seal(keymat: &Keymat, shared: &mut Shared, block: &ParameterBlock) -> Result<Encrypted, Error> {
-    let key = &keymat.outgoing().encryption;
-    Ok(Encrypted::seal(keymat.cipher(), key, block.octets()?, &mut *shared.random)?)
+pub(crate) fn seal(shared: &mut Shared, keymat: &Keymat, block: &ParameterBlock) -> Result<Encrypted, Error> {
+    let (provider, key) = (shared.config.provider, &keymat.outgoing().encryption);
+    Ok(Encrypted::seal(provider, keymat.cipher(), key, block.octets()?, &mut *shared.random)?)
 }

@@ -35,7 +35,7 @@ pub struct HostConfig {
     pub r1_lifetime: Duration,
     /// Services offered to others; none by default.
     pub services: Vec<RegType>,
-    /// The shortest registration that is offered. Default: 10 s (RFC 8003 §5).
+    /// The shortest registration that is offered. Default: 10 s (RFC 8003 section 5).
     pub registration_lifetime_min: Duration,
     /// The longest registration that is offered. Default: one day.
     pub registration_lifetime_max: Duration,
@@ -63,7 +63,7 @@ pub struct HostConfig {
     pub failed_i2_max: u32,
 }
 
-/// Which payload a host negotiates (RFC 7401 §5.2.11).
+/// Which payload a host negotiates (RFC 7401 section 5.2.11).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransportFormats {
     /// Registrations only: TRANSPORT_FORMAT_LIST is empty.

@@ -95,65 +95,66 @@ macro_rules! reasons {
 reasons! {
     /// A rule that a received packet breaks.
     pub enum PeerMisbehaved in PeerMisbehaved {
-        /// An ACK acknowledges no UPDATE that is outstanding (RFC 7401 §6.12.2).
+        /// An ACK acknowledges no UPDATE that is outstanding (RFC 7401 section 6.12.2).
         AckUnasked => "ack_unasked", "acknowledges an update that is not outstanding";
         /// A registration is answered that was not asked for, or with types or groups that were not.
         AnswerUnasked => "answer_unasked", "answers a registration that was not asked for";
         /// An MCAST_CHANNEL names a type that its REG_REQUEST or answer does not.
         ChannelTypeForeign => "channel_type_foreign", "names a group of a registration type that is not requested";
-        /// The checksum is wrong, or not zero on UDP (RFC 7401 §5.1.1, RFC 5770 §5.1).
+        /// The checksum is wrong, or not zero on UDP (RFC 7401 section 5.1.1, RFC 5770 section 5.1).
         Checksum => "checksum", "checksum does not fit";
-        /// I2 chooses a cipher that R1 did not offer, or more than one (RFC 7401 §6.9 step 9).
+        /// I2 chooses a cipher that R1 did not offer, or more than one (RFC 7401 section 6.9 step 9).
         CipherNotOffered => "cipher_not_offered", "chooses a cipher that was not offered";
-        /// The echoed data of a CLOSE_ACK is not that of the CLOSE (RFC 7401 §6.15).
+        /// The echoed data of a CLOSE_ACK is not that of the CLOSE (RFC 7401 section 6.15).
         CloseAckForeign => "close_ack_foreign", "acknowledges another close";
-        /// A CLOSE_ACK arrives where no CLOSE was sent (RFC 7401 §6.15).
+        /// A CLOSE_ACK arrives where no CLOSE was sent (RFC 7401 section 6.15).
         CloseAckUnasked => "close_ack_unasked", "acknowledges a close that was not sent";
-        /// R1's group is not the Responder's best that both sides have (RFC 7401 §4.1.7).
+        /// R1's group is not the Responder's best that both sides have (RFC 7401 section 4.1.7).
         DhDowngrade => "dh_downgrade", "chooses a weaker diffie-hellman group than both sides have";
-        /// I2 uses a group that R1 did not carry (RFC 7401 §6.9 step 10).
+        /// I2 uses a group that R1 did not carry (RFC 7401 section 6.9 step 10).
         DhGroupNotOffered => "dh_group_not_offered", "uses a diffie-hellman group that was not offered";
-        /// The nonce of an address verification is echoed from another address than it was sent to (RFC 8046 §5.4).
+        /// The nonce of an address verification is echoed from another address than it was sent to (RFC 8046 section
+        /// 5.4).
         EchoElsewhere => "echo_elsewhere", "echoes from another address than the one to be verified";
-        /// The UPDATE of an address verification is acknowledged without its nonce (RFC 8046 §5.4).
+        /// The UPDATE of an address verification is acknowledged without its nonce (RFC 8046 section 5.4).
         EchoForeign => "echo_foreign", "does not echo the nonce of its update";
-        /// The ESP suite chosen was not offered, or there is more than one (RFC 7402 §6.5).
+        /// The ESP suite chosen was not offered, or there is more than one (RFC 7402 section 6.5).
         EspSuiteNotOffered => "esp_suite_not_offered", "chooses an esp suite that was not offered";
-        /// HOST_ID does not hash to the HIT in the header (RFC 7401 §6.8 step 10, §6.9 step 12).
+        /// HOST_ID does not hash to the HIT in the header (RFC 7401 section 6.8 step 10 and section 6.9 step 12).
         HitMismatch => "hit_mismatch", "host identity does not hash to its hit";
-        /// A locator is no unicast address, or a loopback address from afar (RFC 8046 §5.3).
+        /// A locator is no unicast address, or a loopback address from afar (RFC 8046 section 5.3).
         LocatorIllegal => "locator_illegal", "announces an address that no host can be reached at";
         /// A packet claims to come from this host itself.
         OwnHit => "own_hit", "comes from this host's own hit";
         /// The receiver's HIT is not this host's.
         NotForUs => "not_for_us", "is meant for another host";
-        /// A Diffie-Hellman public value is no member of its group (RFC 7401 §5.3.2).
+        /// A Diffie-Hellman public value is no member of its group (RFC 7401 section 5.3.2).
         PublicValue => "public_value", "diffie-hellman value is not in its group";
-        /// The solution comes after the puzzle's lifetime (RFC 7401 §5.2.4).
+        /// The solution comes after the puzzle's lifetime (RFC 7401 section 5.2.4).
         PuzzleExpired => "puzzle_expired", "solves a puzzle that has expired";
-        /// #I is none that this host gave to this peer at this address (RFC 7401 §4.1.2).
+        /// #I is none that this host gave to this peer at this address (RFC 7401 section 4.1.2).
         PuzzleForeign => "puzzle_foreign", "solves a puzzle that this host did not set";
-        /// The R1 generation is none that is accepted (RFC 7401 §6.9 step 7).
+        /// The R1 generation is none that is accepted (RFC 7401 section 6.9 step 7).
         PuzzleStale => "puzzle_stale", "answers an r1 that is no longer accepted";
-        /// #J does not solve the puzzle (RFC 7401 §6.9 step 8).
+        /// #J does not solve the puzzle (RFC 7401 section 6.9 step 8).
         PuzzleUnsolved => "puzzle_unsolved", "does not solve the puzzle";
-        /// R1 was not asked for, or is older than the one in use (RFC 7401 §6.8).
+        /// R1 was not asked for, or is older than the one in use (RFC 7401 section 6.8).
         R1Unasked => "r1_unasked", "answers an i1 that is not outstanding";
-        /// R2 was not asked for (RFC 7401 §6.10).
+        /// R2 was not asked for (RFC 7401 section 6.10).
         R2Unasked => "r2_unasked", "answers an i2 that is not outstanding";
         /// A new registration is asked for while one is being decided.
         RequestOutstanding => "request_outstanding", "asks again before the answer";
         /// One UPDATE both asks for and answers a registration.
         RequestInAnswer => "request_in_answer", "asks and answers at once";
-        /// ESP_INFO or a locator names an SPI that is not the peer's (RFC 8046 §5.3).
+        /// ESP_INFO or a locator names an SPI that is not the peer's (RFC 8046 section 5.3).
         SpiForeign => "spi_foreign", "names an spi that is not its own";
-        /// The transport format was not offered (RFC 7401 §6.9 step 13).
+        /// The transport format was not offered (RFC 7401 section 6.9 step 13).
         TransportNotOffered => "transport_not_offered", "chooses a transport format that was not offered";
         /// No association with the peer exists, or none in a state that takes this packet.
         Unassociated => "unassociated", "belongs to no association";
-        /// The Update ID lies ahead of the next one (RFC 7401 §6.12.1).
+        /// The Update ID lies ahead of the next one (RFC 7401 section 6.12.1).
         UpdateAhead => "update_ahead", "update is ahead of its turn";
-        /// The Update ID was processed before (RFC 7401 §6.12.1).
+        /// The Update ID was processed before (RFC 7401 section 6.12.1).
         UpdateOld => "update_old", "update was processed before";
     }
 }
@@ -163,7 +164,7 @@ reasons! {
     pub enum PeerIncompatible in PeerIncompatible {
         /// No HIP_CIPHER that both sides accept.
         Cipher => "no_common_cipher", "no cipher in common";
-        /// A critical parameter of an unknown type (RFC 7401 §5.2.1).
+        /// A critical parameter of an unknown type (RFC 7401 section 5.2.1).
         CriticalParameter => "unknown_critical_parameter", "packet has a critical parameter of an unknown type";
         /// No Diffie-Hellman group that both sides accept.
         DhGroup => "no_common_dh_group", "no diffie-hellman group in common";
@@ -175,7 +176,7 @@ reasons! {
         OwnHitSuite => "own_hit_suite", "hit suite of this host is not accepted by the peer";
         /// A packet type that this implementation does not know.
         PacketType => "unknown_packet_type", "packet is of an unknown type";
-        /// A move that also rekeys the ESP SAs (RFC 8046 §3.2.2).
+        /// A move that also rekeys the ESP SAs (RFC 8046 section 3.2.2).
         Rekeying => "rekeying", "esp is to be rekeyed, which this implementation does not do";
         /// The peer does not offer the service that is wanted.
         Service => "service_not_available", "peer does not offer the service";

@@ -36,7 +36,10 @@ use crate::{
 /// use claviger_identity::HostIdentity;
 /// use claviger_sansio::{Carriage, Time};
 ///
-/// let identity = |_| Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).unwrap());
+/// let identity = |seed| {
+///     let mut random = SeededRandom::new(seed);
+///     Arc::new(HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut random).unwrap())
+/// };
 /// let host = |seed| {
 ///     let config = HostConfig::new(identity(seed), provider());
 ///     Host::new(config, Box::new(SeededRandom::new(seed)), Time::EPOCH)
@@ -54,7 +57,8 @@ pub struct Host {
     timers: BTreeSet<(Time, Hit)>,
 }
 
-/// What a host has to do with one other. Each part is allocated by itself: a server has very many peers, of which few are in an exchange.
+/// What a host has to do with one other. Each part is allocated by itself: a server has very many peers, of which few
+/// are in an exchange.
 #[derive(Default)]
 pub(crate) struct Peer {
     /// The association that exists.
@@ -248,7 +252,7 @@ impl Host {
     /// UPDATE, from the new address, until it acknowledges ([`Event::MoveAcknowledged`]); it makes sure by itself that
     /// this host is reached there. A base exchange that is running goes on from the new address.
     ///
-    /// Who moves often waits some seconds before it says so: RFC 8046 §5.2 wants no rapid announcements.
+    /// Who moves often waits some seconds before it says so: RFC 8046 section 5.2 wants no rapid announcements.
     ///
     /// # Errors
     ///
@@ -303,7 +307,7 @@ impl Host {
         if packet.sender() == own {
             return Err(PeerMisbehaved::OwnHit.into());
         }
-        // RFC 7401 §6.7 step 1 and §5.3.6: only I1 and NOTIFY may leave the receiver open.
+        // RFC 7401 section 6.7 step 1 and section 5.3.6: only I1 and NOTIFY may leave the receiver open.
         let open = matches!(packet.packet_type(), PacketType::I1 | PacketType::NOTIFY);
         if packet.receiver() != own && !(open && packet.receiver().is_null()) {
             return Err(PeerMisbehaved::NotForUs.into());
@@ -350,7 +354,7 @@ impl Host {
 
     /// Derives the keys of a registration that is granted on a live association, in either direction.
     pub fn registration_sa(&self, peer: &Hit, reg_type: RegType) -> Option<RegistrationSa> {
-        self.peers.get(peer)?.association.as_ref()?.registration_sa(self.hit(), reg_type)
+        self.peers.get(peer)?.association.as_ref()?.registration_sa(reg_type)
     }
 
     /// Shows how things stand with a peer.

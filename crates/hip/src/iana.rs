@@ -323,63 +323,64 @@ impl RegType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegFailure(pub u8);
 
-code_points!(RegFailure {
-    /// Further credentials are needed.
-    ADDITIONAL_CREDENTIALS = 0,
-    /// The service is not offered.
-    TYPE_UNAVAILABLE = 1,
-    /// The registrar has no room.
-    INSUFFICIENT_RESOURCES = 2,
-    /// The certificate could not be validated.
-    INVALID_CERTIFICATE = 3,
-    /// The certificate is corrupt.
-    BAD_CERTIFICATE = 4,
-    /// The certificate is of a type that the registrar does not support.
-    UNSUPPORTED_CERTIFICATE = 5,
-    /// The certificate is no longer valid.
-    CERTIFICATE_EXPIRED = 6,
-    /// The certificate is refused for another reason.
-    CERTIFICATE_OTHER = 7,
-    /// The certificate's issuer is unknown.
-    UNKNOWN_CA = 8,
-});
-
 /// The Status of an MCAST_CHANNEL: 1 to 9 are [`RegFailure`] plus one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelStatus(pub u8);
 
-code_points!(ChannelStatus {
-    /// Granted, with the role that the parameter says; zero in requests.
-    GRANTED = 0,
-    /// The registration needs further credentials.
-    ADDITIONAL_CREDENTIALS = 1,
-    /// The service is not offered.
-    TYPE_UNAVAILABLE = 2,
-    /// The key server has no room.
-    INSUFFICIENT_RESOURCES = 3,
-    /// The certificate could not be validated.
-    INVALID_CERTIFICATE = 4,
-    /// The certificate is corrupt.
-    BAD_CERTIFICATE = 5,
-    /// The certificate is of a type that the registrar does not support.
-    UNSUPPORTED_CERTIFICATE = 6,
-    /// The certificate is no longer valid.
-    CERTIFICATE_EXPIRED = 7,
-    /// The certificate is refused for another reason.
-    CERTIFICATE_OTHER = 8,
-    /// The certificate's issuer is unknown.
-    UNKNOWN_CA = 9,
-    /// The group is unknown.
-    GROUP_UNKNOWN = 201,
-    /// The peer is not authorised for the group.
-    NOT_AUTHORISED = 202,
-    /// The peer is not authorised for the role.
-    ROLE_NOT_AUTHORISED = 203,
-    /// The group holds all the members that it may.
-    GROUP_FULL = 204,
-    /// Another key server serves the group.
-    SERVED_ELSEWHERE = 205,
-});
+/// Declares why a registration fails, with its number as [`RegFailure`] and as [`ChannelStatus`]; and the statuses that
+/// are not such failures.
+macro_rules! failures {
+    (
+        both { $($(#[$meta:meta])* $name:ident = $failure:literal | $status:literal,)* }
+        status { $($(#[$own_meta:meta])* $own:ident = $value:literal,)* }
+    ) => {
+        code_points!(RegFailure { $($(#[$meta])* $name = $failure,)* });
+        code_points!(ChannelStatus {
+            $($(#[$meta])* $name = $status,)*
+            $($(#[$own_meta])* $own = $value,)*
+        });
+
+        #[cfg(test)]
+        const FAILURES: &[(RegFailure, ChannelStatus)] = &[$((RegFailure::$name, ChannelStatus::$name),)*];
+    };
+}
+
+failures! {
+    both {
+        /// Further credentials are needed.
+        ADDITIONAL_CREDENTIALS = 0 | 1,
+        /// The service is not offered.
+        TYPE_UNAVAILABLE = 1 | 2,
+        /// The registrar has no room.
+        INSUFFICIENT_RESOURCES = 2 | 3,
+        /// The certificate could not be validated.
+        INVALID_CERTIFICATE = 3 | 4,
+        /// The certificate is corrupt.
+        BAD_CERTIFICATE = 4 | 5,
+        /// The certificate is of a type that the registrar does not support.
+        UNSUPPORTED_CERTIFICATE = 5 | 6,
+        /// The certificate is no longer valid.
+        CERTIFICATE_EXPIRED = 6 | 7,
+        /// The certificate is refused for another reason.
+        CERTIFICATE_OTHER = 7 | 8,
+        /// The certificate's issuer is unknown.
+        UNKNOWN_CA = 8 | 9,
+    }
+    status {
+        /// Granted, with the role that the parameter says; zero in requests.
+        GRANTED = 0,
+        /// The group is unknown.
+        GROUP_UNKNOWN = 201,
+        /// The peer is not authorised for the group.
+        NOT_AUTHORISED = 202,
+        /// The peer is not authorised for the role.
+        ROLE_NOT_AUTHORISED = 203,
+        /// The group holds all the members that it may.
+        GROUP_FULL = 204,
+        /// Another key server serves the group.
+        SERVED_ELSEWHERE = 205,
+    }
+}
 
 impl From<RegFailure> for ChannelStatus {
     fn from(failure: RegFailure) -> Self {
@@ -445,6 +446,15 @@ mod tests {
         assert_eq!(PacketType::CLOSE_ACK.to_string(), "CLOSE_ACK");
         assert_eq!(PacketType(99).to_string(), "99");
         assert_eq!(ChannelStatus::from(RegFailure::INVALID_CERTIFICATE), ChannelStatus::INVALID_CERTIFICATE);
+    }
+
+    #[test]
+    fn the_status_of_a_failure_is_its_number_plus_one() {
+        assert_eq!(FAILURES.len(), 9);
+        for (failure, status) in FAILURES {
+            assert_eq!(ChannelStatus::from(*failure), *status);
+            assert_eq!(failure.name(), status.name());
+        }
     }
 
     #[test]

@@ -9,14 +9,17 @@
 //! ```
 
 use claviger_crypto::{
-    CryptoError, SecretBytes, cipher::CipherAlgorithm, hash::HashAlgorithm, hkdf, kx::SharedSecret, provider,
+    CryptoError, CryptoProvider, SecretBytes, hash::HashAlgorithm, hkdf, kx::SharedSecret, prf::Prf,
     secret_type,
 };
 use claviger_group::{CookiePair, RegistrationSa, registration::PeerIdentity};
 use claviger_identity::Hit;
 use claviger_wire::Reader;
 
-use crate::iana::{CipherId, RegType};
+use crate::{
+    iana::{CipherId, RegType},
+    registration::Side,
+};
 
 secret_type! {
     /// The pseudo-random key of HKDF, from which everything of an association is expanded.
@@ -45,12 +48,39 @@ impl Prk {
     ///
     /// [`CryptoError::Unsupported`] if the provider lacks the hash.
     pub fn extract(
+        provider: &CryptoProvider,
         rhash: HashAlgorithm,
         i: &[u8],
         j: &[u8],
         shared: &SharedSecret,
     ) -> Result<Self, CryptoError> {
-        Ok(Self::new(hkdf::extract(provider().prf(rhash)?, &[i, j].concat(), shared.expose())))
+        Ok(Self::new(hkdf::extract(provider.prf(rhash)?, &[i, j].concat(), shared.expose())))
+    }
+}
+
+/// The two hosts of an association, as one of them sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hosts {
+    /// The one that holds the keys.
+    pub local: Hit,
+    /// The other.
+    pub peer: Hit,
+}
+
+impl Hosts {
+    /// Says whose keys are drawn first (RFC 7401 section 6.5).
+    fn local_is_greater(&self) -> bool {
+        self.local > self.peer
+    }
+
+    /// Returns sort(HIT-I | HIT-R): the smaller HIT and the greater.
+    fn sorted(&self) -> [u8; 2 * Hit::LEN] {
+        let (smaller, greater) =
+            if self.local_is_greater() { (self.peer, self.local) } else { (self.local, self.peer) };
+        let mut info = [0; 2 * Hit::LEN];
+        info[..Hit::LEN].copy_from_slice(smaller.octets());
+        info[Hit::LEN..].copy_from_slice(greater.octets());
+        info
     }
 }
 
@@ -66,10 +96,11 @@ pub struct DirectionKeys {
 /// The keys of an association, as one of its two hosts sees them.
 #[derive(Debug, Clone)]
 pub struct Keymat {
-    rhash: HashAlgorithm,
+    /// The HMAC or KMAC over the association's hash, the Responder's RHASH.
+    prf: &'static dyn Prf,
     cipher: CipherId,
     prk: Prk,
-    info: [u8; 2 * Hit::LEN],
+    hosts: Hosts,
     outgoing: DirectionKeys,
     incoming: DirectionKeys,
     drawn: usize,
@@ -82,21 +113,16 @@ impl Keymat {
     ///
     /// [`CryptoError::Unsupported`] if hash or cipher is unknown.
     pub fn derive(
+        provider: &CryptoProvider,
         rhash: HashAlgorithm,
         cipher: CipherId,
         prk: Prk,
-        local: Hit,
-        peer: Hit,
+        hosts: Hosts,
     ) -> Result<Self, CryptoError> {
-        let prf = provider().prf(rhash)?;
+        let prf = provider.prf(rhash)?;
         let encryption_len = cipher.key_len().ok_or(CryptoError::Unsupported)?;
         let direction_len = encryption_len + prf.output_len();
-        let (smaller, greater) = if local < peer { (local, peer) } else { (peer, local) };
-        let mut info = [0; 2 * Hit::LEN];
-        info[..Hit::LEN].copy_from_slice(smaller.octets());
-        info[Hit::LEN..].copy_from_slice(greater.octets());
-
-        let stream = hkdf::expand(prf, prk.expose(), &[&info], 2 * direction_len)?;
+        let stream = hkdf::expand(prf, prk.expose(), &[&hosts.sorted()], 2 * direction_len)?;
         let direction = |octets: &[u8]| {
             let (encryption, integrity) = octets.split_at(encryption_len);
             DirectionKeys {
@@ -105,17 +131,22 @@ impl Keymat {
             }
         };
         let (greater_to_lesser, lesser_to_greater) = stream.expose().split_at(direction_len);
-        let (outgoing, incoming) = if local == greater {
+        let (outgoing, incoming) = if hosts.local_is_greater() {
             (direction(greater_to_lesser), direction(lesser_to_greater))
         } else {
             (direction(lesser_to_greater), direction(greater_to_lesser))
         };
-        Ok(Self { rhash, cipher, prk, info, outgoing, incoming, drawn: 2 * direction_len })
+        Ok(Self { prf, cipher, prk, hosts, outgoing, incoming, drawn: 2 * direction_len })
     }
 
     /// Returns the hash of the association: the Responder's RHASH.
     pub fn rhash(&self) -> HashAlgorithm {
-        self.rhash
+        self.prf.algorithm()
+    }
+
+    /// Returns the MAC of the association's packets.
+    pub fn prf(&self) -> &'static dyn Prf {
+        self.prf
     }
 
     /// Returns the HIP cipher of the association.
@@ -151,71 +182,56 @@ impl Keymat {
     pub fn draw(&self, index: u16, length: usize) -> Result<SecretBytes, CryptoError> {
         let index = usize::from(index);
         let end = index.checked_add(length).ok_or(CryptoError::Length)?;
-        let stream = hkdf::expand(provider().prf(self.rhash)?, self.prk.expose(), &[&self.info], end)?;
+        let stream = hkdf::expand(self.prf, self.prk.expose(), &[&self.hosts.sorted()], end)?;
         Ok(SecretBytes::copy_of(&stream.expose()[index..]))
     }
 
-    /// Derives the keys of a registration on this association; see [`registration_keys`].
+    /// Derives the keys of one registration type on this association, of which this host is the given side:
+    /// HKDF-Expand(PRK, label | Reg Type | member's HIT | key server's HIT). The member is who asked.
+    ///
+    /// Whether a cookie is all zero is for the caller to ask ([`CookiePair::has_zero`]), and to answer by a new base
+    /// exchange.
     ///
     /// # Errors
     ///
-    /// [`CryptoError::Unsupported`] under NULL encryption, and what [`registration_keys`] says.
-    pub fn registration_keys(
-        &self,
-        reg_type: RegType,
-        member: Hit,
-        gcks: Hit,
-        peer: Hit,
-    ) -> Result<RegistrationSa, CryptoError> {
+    /// [`CryptoError::Unsupported`] under NULL encryption and under SHA-1, where nothing is granted.
+    pub fn registration_keys(&self, reg_type: RegType, side: Side) -> Result<RegistrationSa, CryptoError> {
         let cipher = self.cipher.algorithm().ok_or(CryptoError::Unsupported)?;
-        registration_keys(&self.prk, reg_type, member, gcks, peer, self.rhash, cipher)
-    }
-}
+        if self.rhash() == HashAlgorithm::Sha1 {
+            return Err(CryptoError::Unsupported);
+        }
+        let Hosts { local, peer } = self.hosts;
+        let (member, gcks) = match side {
+            Side::Registrar => (peer, local),
+            Side::Requester => (local, peer),
+        };
+        let hash_len = self.prf.output_len();
+        let info: [&[u8]; 4] = [GROUP_KEY_LABEL, &[reg_type.0], member.octets(), gcks.octets()];
+        let stream = hkdf::expand(self.prf, self.prk.expose(), &info, 3 * hash_len + COOKIES_AND_IV_LEN)?;
 
-/// Derives the keys of one registration type: HKDF-Expand(PRK, label | Reg Type | member's HIT | key server's HIT).
-///
-/// `peer` is the one of the two HITs that is not the caller's. Whether a cookie is all zero is for the caller to
-/// ask ([`CookiePair::has_zero`]), and to answer by a new base exchange.
-///
-/// # Errors
-///
-/// [`CryptoError::Unsupported`] if the provider lacks the hash, or the hash is SHA-1, under which nothing is granted.
-pub fn registration_keys(
-    prk: &Prk,
-    reg_type: RegType,
-    member: Hit,
-    gcks: Hit,
-    peer: Hit,
-    rhash: HashAlgorithm,
-    cipher: CipherAlgorithm,
-) -> Result<RegistrationSa, CryptoError> {
-    if rhash == HashAlgorithm::Sha1 {
-        return Err(CryptoError::Unsupported);
+        let mut r = Reader::new(stream.expose());
+        let mut key =
+            |name| r.slice(hash_len, name).map(SecretBytes::copy_of).map_err(|_| CryptoError::Length);
+        let (skeyid_d, skeyid_a, skeyid_e) = (key("SKEYID_d")?, key("SKEYID_a")?, key("SKEYID_e")?);
+        let cookies = CookiePair(r.array("cookies").map_err(|_| CryptoError::Length)?);
+        let phase1_iv = r.array("P1-IV").map_err(|_| CryptoError::Length)?;
+        Ok(RegistrationSa {
+            peer: PeerIdentity::Hit(peer),
+            cookies,
+            skeyid_d,
+            skeyid_a,
+            skeyid_e,
+            phase1_iv,
+            hash: self.rhash(),
+            cipher,
+        })
     }
-    let prf = provider().prf(rhash)?;
-    let hash_len = prf.output_len();
-    let info: [&[u8]; 4] = [GROUP_KEY_LABEL, &[reg_type.0], member.octets(), gcks.octets()];
-    let stream = hkdf::expand(prf, prk.expose(), &info, 3 * hash_len + COOKIES_AND_IV_LEN)?;
-
-    let mut r = Reader::new(stream.expose());
-    let mut key = |name| r.slice(hash_len, name).map(SecretBytes::copy_of).map_err(|_| CryptoError::Length);
-    let (skeyid_d, skeyid_a, skeyid_e) = (key("SKEYID_d")?, key("SKEYID_a")?, key("SKEYID_e")?);
-    let cookies = CookiePair(r.array("cookies").map_err(|_| CryptoError::Length)?);
-    let phase1_iv = r.array("P1-IV").map_err(|_| CryptoError::Length)?;
-    Ok(RegistrationSa {
-        peer: PeerIdentity::Hit(peer),
-        cookies,
-        skeyid_d,
-        skeyid_a,
-        skeyid_e,
-        phase1_iv,
-        hash: rhash,
-        cipher,
-    })
 }
 
 #[cfg(test)]
 mod tests {
+    use claviger_crypto::{cipher::CipherAlgorithm, provider};
+
     use super::*;
 
     const LESSER: Hit = Hit::new([1; 16]);
@@ -224,11 +240,11 @@ mod tests {
         [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::CShake128];
 
     fn prk(rhash: HashAlgorithm) -> Prk {
-        Prk::extract(rhash, &[3; 32], &[4; 32], &SharedSecret::new(vec![5; 32])).unwrap()
+        Prk::extract(provider(), rhash, &[3; 32], &[4; 32], &SharedSecret::new(vec![5; 32])).unwrap()
     }
 
     fn keymat(rhash: HashAlgorithm, cipher: CipherId, local: Hit, peer: Hit) -> Keymat {
-        Keymat::derive(rhash, cipher, prk(rhash), local, peer).unwrap()
+        Keymat::derive(provider(), rhash, cipher, prk(rhash), Hosts { local, peer }).unwrap()
     }
 
     #[test]
@@ -264,7 +280,7 @@ mod tests {
         let keymat = keymat(HashAlgorithm::Sha256, CipherId::NULL_ENCRYPT, LESSER, GREATER);
         assert!(keymat.outgoing().encryption.expose().is_empty());
         assert_eq!(keymat.index(), 64);
-        let keys = keymat.registration_keys(RegType::GCKS_GDOI, LESSER, GREATER, GREATER);
+        let keys = keymat.registration_keys(RegType::GCKS_GDOI, Side::Requester);
         assert_eq!(keys.err(), Some(CryptoError::Unsupported));
     }
 
@@ -272,10 +288,10 @@ mod tests {
     fn member_and_key_server_derive_the_same_registration() {
         for rhash in HASHES {
             let member = keymat(rhash, CipherId::AES_128_CBC, LESSER, GREATER)
-                .registration_keys(RegType::GCKS_GDOI, LESSER, GREATER, GREATER)
+                .registration_keys(RegType::GCKS_GDOI, Side::Requester)
                 .unwrap();
             let server = keymat(rhash, CipherId::AES_128_CBC, GREATER, LESSER)
-                .registration_keys(RegType::GCKS_GDOI, LESSER, GREATER, LESSER)
+                .registration_keys(RegType::GCKS_GDOI, Side::Registrar)
                 .unwrap();
             assert_eq!(member.skeyid_a, server.skeyid_a);
             assert_eq!(member.skeyid_d, server.skeyid_d);
@@ -289,8 +305,8 @@ mod tests {
     #[test]
     fn registrations_differ_by_type_and_by_who_is_the_member() {
         let derive = |reg_type, member, gcks| {
-            let rhash = HashAlgorithm::Sha256;
-            registration_keys(&prk(rhash), reg_type, member, gcks, gcks, rhash, CipherAlgorithm::Aes128Cbc)
+            keymat(HashAlgorithm::Sha256, CipherId::AES_128_CBC, member, gcks)
+                .registration_keys(reg_type, Side::Requester)
                 .unwrap()
         };
         let one = derive(RegType::GCKS_GDOI, LESSER, GREATER);
@@ -316,22 +332,20 @@ mod tests {
             block = prf.prf(prk(rhash).expose(), &[&block, &info, &[counter]]).to_vec();
             stream.extend_from_slice(&block);
         }
-        let cipher = CipherAlgorithm::Aes256Cbc;
-        let keys = registration_keys(&prk(rhash), RegType::GCKS_GDOI, LESSER, GREATER, LESSER, rhash, cipher)
-            .unwrap();
+        let keymat = keymat(rhash, CipherId::AES_256_CBC, GREATER, LESSER);
+        let keys = keymat.registration_keys(RegType::GCKS_GDOI, Side::Registrar).unwrap();
         assert_eq!(keys.skeyid_d.expose(), &stream[..32]);
         assert_eq!(keys.skeyid_a.expose(), &stream[32..64]);
         assert_eq!(keys.skeyid_e.expose(), &stream[64..96]);
         assert_eq!(keys.cookies.0, stream[96..112]);
         assert_eq!(keys.phase1_iv, stream[112..128]);
-        assert_eq!((keys.hash, keys.cipher), (rhash, cipher));
+        assert_eq!((keys.hash, keys.cipher), (rhash, CipherAlgorithm::Aes256Cbc));
     }
 
     #[test]
     fn nothing_is_registered_under_sha_1() {
-        let rhash = HashAlgorithm::Sha1;
-        let cipher = CipherAlgorithm::Aes128Cbc;
-        let keys = registration_keys(&prk(rhash), RegType::GCKS_GDOI, LESSER, GREATER, LESSER, rhash, cipher);
+        let keymat = keymat(HashAlgorithm::Sha1, CipherId::AES_128_CBC, LESSER, GREATER);
+        let keys = keymat.registration_keys(RegType::GCKS_GDOI, Side::Requester);
         assert_eq!(keys.err(), Some(CryptoError::Unsupported));
     }
 }

@@ -34,7 +34,7 @@ impl Path {
         }
     }
 
-    /// Makes the datagram, with the checksum that the carriage wants (RFC 7401 §5.1.1): zero on UDP.
+    /// Makes the datagram, with the checksum that the carriage wants (RFC 7401 section 5.1.1): zero on UDP.
     fn transmit(&self, mut payload: Vec<u8>) -> Transmit {
         if self.carriage == Carriage::HipRaw {
             let unspecified = match self.remote.ip() {

@@ -14,8 +14,17 @@ use crate::{
     event::{Event, Security, Ticket},
     exchange::Shared,
     iana::{ChannelStatus, RegFailure, RegType},
-    wire::{Lifetime, McastChannel, Packet, RegFailed, RegRequest, RegResponse, packet::PACKET_LEN_MAX},
+    wire::{Authentic, Lifetime, McastChannel, RegFailed, RegRequest, RegResponse, packet::PACKET_LEN_MAX},
 };
+
+/// Which side of a registration a host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// It grants: of group keys, the key server.
+    Registrar,
+    /// It asked: of group keys, the member.
+    Requester,
+}
 
 /// What a member asks of a registrar.
 ///
@@ -227,10 +236,10 @@ impl Deciding {
     }
 }
 
-/// Reads the requests of an authenticated I2 or UPDATE, with the channels that it encrypted.
+/// Reads the requests of an I2 or UPDATE, with the channels that it encrypted.
 pub(crate) fn read_requests(
     config: &HostConfig,
-    packet: &Packet<'_>,
+    packet: &Authentic<'_>,
     channels: Vec<McastChannel>,
 ) -> Result<Vec<RegistrationRequest>, Error> {
     let mut requests = Vec::new();
@@ -257,9 +266,9 @@ pub(crate) fn read_requests(
     Ok(requests)
 }
 
-/// Reads the answer to `request` out of an authenticated R2 or UPDATE; `None` if the packet answers nothing.
+/// Reads the answer to `request` out of an R2 or UPDATE; `None` if the packet answers nothing.
 pub(crate) fn read_answer(
-    packet: &Packet<'_>,
+    packet: &Authentic<'_>,
     channels: Vec<McastChannel>,
     request: &RegistrationRequest,
 ) -> Result<Option<RegistrationAnswer>, Error> {
@@ -297,8 +306,8 @@ pub(crate) fn read_answer(
     Ok(Some(RegistrationAnswer { reg_type: request.reg_type, granted, failure, channels }))
 }
 
-/// The parameters of a registrar's answers: one REG_RESPONSE (RFC 8003 §4.4), unless several requests of one packet
-/// end in different lifetimes, and a REG_FAILED for each reason.
+/// The parameters of a registrar's answers: one REG_RESPONSE (RFC 8003 section 4.4), unless several requests of one
+/// packet end in different lifetimes, and a REG_FAILED for each reason.
 #[derive(Default)]
 pub(crate) struct AnswerParameters {
     pub(crate) channels: Vec<McastChannel>,

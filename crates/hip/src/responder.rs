@@ -33,7 +33,7 @@ use crate::{
 /// The hardest puzzle that a host sets: nobody here would solve a harder one.
 pub(crate) const PUZZLE_DIFFICULTY_MAX: u8 = puzzle::K_MAX;
 
-/// Generations whose puzzles are accepted: the one handed out, and the one before (RFC 7401 §6.9 step 7).
+/// Generations whose puzzles are accepted: the one handed out, and the one before (RFC 7401 section 6.9 step 7).
 const GENERATIONS: usize = 2;
 
 /// Accepted I2s that one generation remembers; 32 octets each.
@@ -128,7 +128,7 @@ impl Responder {
         self.generations.front().map_or(Time::EPOCH, |current| current.born + config.r1_lifetime)
     }
 
-    /// Answers an I1 (RFC 7401 §6.7) and forgets it.
+    /// Answers an I1 (RFC 7401 section 6.7) and forgets it.
     pub(crate) fn answer_i1(
         &mut self,
         config: &HostConfig,
@@ -141,7 +141,7 @@ impl Responder {
             return Err(LimitError::R1Rate.into());
         }
         let generation = self.generations.front().ok_or(LimitError::R1Rate)?;
-        // RFC 7401 §6.7 step 4: the Responder's most preferred group that is in the list; any if there is none.
+        // RFC 7401 section 6.7 step 4: the Responder's most preferred group that is in the list; any if there is none.
         let offers = &generation.offers;
         let offer = offers.iter().find(|offer| wanted.contains(&offer.group)).unwrap_or(&offers[0]);
         let opaque = generation.opaque(now);
@@ -149,8 +149,8 @@ impl Responder {
         Ok(offer.template.fill(initiator, opaque, &i))
     }
 
-    /// Recognises an I2 by its puzzle, in the order of RFC 7401 §6.9, steps 7 and 8. The only computations are three
-    /// digests, whatever the I2 holds.
+    /// Recognises an I2 by its puzzle, in the order of RFC 7401 section 6.9, steps 7 and 8. The only computations are
+    /// three digests, whatever the I2 holds.
     pub(crate) fn recognise(
         &self,
         config: &HostConfig,
@@ -224,7 +224,7 @@ impl Responder {
 
     fn rotate(&mut self, config: &HostConfig, random: &mut dyn Random, now: Time) -> Result<(), Error> {
         // Time never goes back, also across restarts, and a generation lasts longer than a microsecond: so the
-        // counter grows over restarts without being stored (RFC 7401 §4.1.4).
+        // counter grows over restarts without being stored (RFC 7401 section 4.1.4).
         let last = self.generations.front().map_or(0, |generation| generation.counter);
         let counter = now.as_micros().max(last + 1);
         let mut offers = Vec::with_capacity(config.dh_groups.len());
@@ -256,7 +256,7 @@ impl SolvedPuzzle {
 }
 
 impl Generation {
-    /// Returns #I (RFC 7401 §4.1.2).
+    /// Returns #I (RFC 7401 section 4.1.2).
     fn random_i(
         &self,
         config: &HostConfig,
@@ -315,7 +315,7 @@ fn puzzle(config: &HostConfig, difficulty: u8) -> Puzzle {
     }
 }
 
-/// Signs an R1 for anybody (RFC 7401 §5.3.2).
+/// Signs an R1 for anybody (RFC 7401 section 5.3.2).
 fn r1(
     config: &HostConfig,
     counter: u64,

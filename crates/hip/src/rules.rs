@@ -201,7 +201,7 @@ pub fn check(packet: &Packet<'_>) -> Result<(), DecodeError> {
         PacketType::UPDATE if !has(P::SEQ) && !has(P::ACK) => {
             Err(DecodeError::Missing { what: "SEQ or ACK" })
         }
-        // RFC 8046 §5.2: whoever announces locators waits for the acknowledgement.
+        // RFC 8046 section 5.2: whoever announces locators waits for the acknowledgement.
         PacketType::UPDATE if has(P::LOCATOR_SET) && !has(P::SEQ) => {
             Err(DecodeError::Missing { what: "SEQ" })
         }

@@ -15,7 +15,7 @@ use claviger_sansio::{Carriage, Retransmit, Time};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{
-    association::{Association, EspAgreement, Phase, Side},
+    association::{Agreed, Association, EspAgreement, Phase},
     config::HostConfig,
     event::Security,
     exchange::{
@@ -24,9 +24,9 @@ use crate::{
         update::{Outgoing, Processed, Task, Updates},
     },
     iana::{CipherId, DhGroup, EspSuite, RegType},
-    keys::{Keymat, Prk},
+    keys::{Hosts, Keymat, Prk},
     path::Path,
-    registration::{self, RegistrationRequest},
+    registration::{self, RegistrationRequest, Side},
     wire::{Lifetime, McastChannel, RegInfo, mcast_channel::CHANNELS_MAX},
 };
 
@@ -104,66 +104,81 @@ pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Asso
     let initiator = read_bool(&mut r, "initiator")?;
     let host_id = HostId::from_octets(nested(&mut r, "HOST_ID")?)?;
     let path = read_path(&mut r)?;
-    let security = Security {
-        cipher: CipherId(r.u16("cipher")?),
-        dh_group: DhGroup(r.u8("group")?),
-        hit_suite: read_suite(&mut r)?,
-        peer_hit_suite: read_suite(&mut r)?,
-    };
+    let security = read_security(&mut r)?;
     let nonces = (nested(&mut r, "#I")?.to_vec(), nested(&mut r, "#J")?.to_vec());
     let established_at = read_time(&mut r)?;
     let used_at = read_time(&mut r)?;
-    let esp = read_option(&mut r, |r| {
-        Ok(EspAgreement {
-            suite: EspSuite(r.u16("esp suite")?),
-            inbound_spi: r.u32("inbound SPI")?,
-            outbound_spi: r.u32("outbound SPI")?,
-            keymat_index: r.u16("KEYMAT index")?,
-        })
-    })?;
-    let mut grants = BTreeMap::new();
-    for _ in 0..r.u16("grants")? {
-        let side = if read_bool(&mut r, "side")? { Side::Requester } else { Side::Registrar };
-        let reg_type = RegType(r.u8("reg type")?);
-        grants.insert((side, reg_type), read_time(&mut r)?);
-    }
+    let esp = read_option(&mut r, read_esp)?;
+    let grants = read_grants(&mut r)?;
     let services = read_option(&mut r, |r| RegInfo::from_octets(nested(r, "REG_INFO")?))?;
-    let closed = read_option(&mut r, |r| {
-        let until = read_time(r)?;
-        let (echo, ack) = (nested(r, "echo")?.to_vec(), nested(r, "CLOSE_ACK")?.to_vec());
-        Ok(Closed { until, echo, ack, own_echo: None })
-    })?;
+    let closed = read_option(&mut r, read_closed)?;
     let updates = read_updates(config, now, &mut r)?;
     let (locator_until, is_deprecated) = match version {
         1 => (None, false),
         _ => (read_option(&mut r, read_time)?, read_bool(&mut r, "deprecated")?),
     };
+    let keymat = read_keymat(config, &mut r, &security, Hosts { local: own, peer })?;
+    let agreed = Agreed { peer, host_id, initiator, path, security, keymat, nonces, esp };
+    Ok(Association {
+        established_at,
+        used_at,
+        grants,
+        services,
+        updates,
+        locator_until,
+        is_deprecated,
+        ..Association::new(agreed, now, closed.map_or(Phase::Established, Phase::Closed))
+    })
+}
+
+fn read_security(r: &mut Reader<'_>) -> Result<Security, DecodeError> {
+    Ok(Security {
+        cipher: CipherId(r.u16("cipher")?),
+        dh_group: DhGroup(r.u8("group")?),
+        hit_suite: read_suite(r)?,
+        peer_hit_suite: read_suite(r)?,
+    })
+}
+
+fn read_esp(r: &mut Reader<'_>) -> Result<EspAgreement, DecodeError> {
+    Ok(EspAgreement {
+        suite: EspSuite(r.u16("esp suite")?),
+        inbound_spi: r.u32("inbound SPI")?,
+        outbound_spi: r.u32("outbound SPI")?,
+        keymat_index: r.u16("KEYMAT index")?,
+    })
+}
+
+fn read_grants(r: &mut Reader<'_>) -> Result<BTreeMap<(Side, RegType), Time>, DecodeError> {
+    let mut grants = BTreeMap::new();
+    for _ in 0..r.u16("grants")? {
+        let side = if read_bool(r, "side")? { Side::Requester } else { Side::Registrar };
+        let reg_type = RegType(r.u8("reg type")?);
+        grants.insert((side, reg_type), read_time(r)?);
+    }
+    Ok(grants)
+}
+
+fn read_closed(r: &mut Reader<'_>) -> Result<Closed, DecodeError> {
+    let until = read_time(r)?;
+    let (echo, ack) = (nested(r, "echo")?.to_vec(), nested(r, "CLOSE_ACK")?.to_vec());
+    Ok(Closed { until, echo, ack, own_echo: None })
+}
+
+/// Takes what is left for PRK, and derives the keys from it.
+fn read_keymat(
+    config: &HostConfig,
+    r: &mut Reader<'_>,
+    security: &Security,
+    hosts: Hosts,
+) -> Result<Keymat, DecodeError> {
     let prk = r.take_rest();
     if prk.len() != security.hit_suite.rhash_len() {
         return Err(DecodeError::Length { field: "PRK" });
     }
     let rhash = security.hit_suite.rhash();
-    let keymat = Keymat::derive(rhash, security.cipher, Prk::new(prk), own, peer)
-        .map_err(|_| DecodeError::Value { field: "cipher", value: security.cipher.0.into() })?;
-    Ok(Association {
-        peer,
-        host_id,
-        initiator,
-        path,
-        security,
-        keymat,
-        nonces,
-        esp,
-        established_at,
-        used_at,
-        phase: closed.map_or(Phase::Established, Phase::Closed),
-        grants,
-        services,
-        deferred: None,
-        updates,
-        locator_until,
-        is_deprecated,
-    })
+    Keymat::derive(config.provider, rhash, security.cipher, Prk::new(prk), hosts)
+        .map_err(|_| DecodeError::Value { field: "cipher", value: security.cipher.0.into() })
 }
 
 /// Reads version and owner, with which every snapshot begins.

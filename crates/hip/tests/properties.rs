@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 
-use claviger_crypto::sign::PublicKey;
+use claviger_crypto::{provider, sign::PublicKey};
 use claviger_group::{Channel, GroupId, Role, id::IdType};
 use claviger_hip::{
     iana::{
@@ -279,7 +279,7 @@ fn interpret(octets: &[u8]) {
     let _ = Packet::parse(octets);
     let _ = HostId::from_octets(octets).map(|host_id| {
         let _ = host_id.public_key();
-        host_id.verify(b"message", host_id.algorithm(), octets)
+        host_id.verify(provider(), b"message", host_id.algorithm(), octets)
     });
     one::<Ack>(octets);
     one::<Cert>(octets);

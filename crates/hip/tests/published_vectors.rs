@@ -22,8 +22,10 @@ use claviger_group::RegistrationSa;
 use claviger_hip::{
     RegistrationRequest,
     iana::{CipherId, PacketType, ParameterType, RegType},
-    keys::{DirectionKeys, Keymat, Prk, registration_keys},
-    puzzle, rules,
+    keys::{DirectionKeys, Hosts, Keymat, Prk},
+    puzzle,
+    registration::Side,
+    rules,
     wire::{DiffieHellman, Encrypted, HipCipher, McastChannel, Packet, Parameters, Puzzle, Solution},
 };
 use claviger_identity::{Hit, HitSuite, HostId, HostIdentity, pem};
@@ -75,10 +77,13 @@ fn the_keys_of_a_registration_are_those_that_are_published() {
             Hit::new(vectors.array(section, "member's HIT")),
             Hit::new(vectors.array(section, "key server's HIT")),
         );
-        let prk = Prk::extract(rhash, of("I"), of("J"), &SharedSecret::new(of("Kij").to_vec())).unwrap();
+        let prk = Prk::extract(provider(), rhash, of("I"), of("J"), &SharedSecret::new(of("Kij").to_vec()))
+            .unwrap();
         assert_eq!(prk.expose(), of("PRK"), "{section}");
         check_registration(&vectors, section, &derived(&prk, member, server, rhash, cipher));
-        let keymat = Keymat::derive(rhash, cipher_id(cipher), prk, member, server).unwrap();
+        let keymat =
+            Keymat::derive(provider(), rhash, cipher_id(cipher), prk, Hosts { local: member, peer: server })
+                .unwrap();
         check_direction(&vectors, section, "member", keymat.outgoing());
         check_direction(&vectors, section, "key server", keymat.incoming());
     }
@@ -94,8 +99,8 @@ fn the_base_exchange_is_what_its_keys_say() {
     assert_eq!(server, identity_of(&vectors, "key server").hit());
 
     let host_id: HostId = r1.one().unwrap();
-    assert_eq!(host_id.hit(), Ok(server));
-    r1.verify_signature_2(&host_id).unwrap();
+    assert_eq!(host_id.hit(provider()), Ok(server));
+    r1.verify_signature_2(provider(), &host_id).unwrap();
 
     let rhash = HitSuite::of_hit(server).unwrap().rhash();
     let puzzle: Puzzle = r1.one().unwrap();
@@ -114,13 +119,13 @@ fn the_base_exchange_is_what_its_keys_say() {
     assert_eq!(inner, vectors.octets(EXCHANGE, "I2: inside ENCRYPTED"));
     let inner = Parameters::parse(&inner).unwrap();
     let member_host_id: HostId = inner.one().unwrap();
-    assert_eq!(member_host_id.hit(), Ok(member));
+    assert_eq!(member_host_id.hit(provider()), Ok(member));
     assert_eq!(inner.all::<McastChannel>().unwrap().len(), 1);
-    i2.verify_signature(&member_host_id).unwrap();
+    i2.verify_signature(provider(), &member_host_id).unwrap();
 
     let host_id_parameter = r1.parameters().raw(ParameterType::HOST_ID).unwrap().octets();
     r2.verify_mac_2(prf, &keymat.incoming().integrity, host_id_parameter).unwrap();
-    r2.verify_signature(&host_id).unwrap();
+    r2.verify_signature(provider(), &host_id).unwrap();
     assert_eq!(opened(&r2, &keymat, keymat.incoming()), vectors.octets(EXCHANGE, "R2: inside ENCRYPTED"));
 
     let cipher = keymat.cipher().algorithm().unwrap();
@@ -139,7 +144,7 @@ fn every_later_packet_is_proven_by_mac_and_signature() {
         let (keys, who) =
             if by_member { (keymat.outgoing(), "member") } else { (keymat.incoming(), "key server") };
         packet.verify_mac(prf, &keys.integrity).unwrap();
-        packet.verify_signature(identity_of(&vectors, who).host_id()).unwrap();
+        packet.verify_signature(provider(), identity_of(&vectors, who).host_id()).unwrap();
         if packet.parameters().raw(ParameterType::ENCRYPTED).is_some() {
             let inner = format!("{name}: inside ENCRYPTED");
             assert_eq!(opened(&packet, &keymat, keys), vectors.octets(section, &inner), "{section}");
@@ -150,7 +155,7 @@ fn every_later_packet_is_proven_by_mac_and_signature() {
 fn identity_of(vectors: &Vectors, who: &str) -> HostIdentity {
     let pkcs8 = vectors.octets("identities", &format!("{who}'s private key")).to_vec();
     let text = pem::encode(&claviger_crypto::SecretBytes::new(pkcs8));
-    HostIdentity::from_pem(text.expose()).unwrap()
+    HostIdentity::from_pem(provider(), text.expose()).unwrap()
 }
 
 fn keymat(vectors: &Vectors) -> Keymat {
@@ -158,14 +163,14 @@ fn keymat(vectors: &Vectors) -> Keymat {
     let rhash = HitSuite::of_hit(i2.receiver()).unwrap().rhash();
     let solution: Solution = i2.one().unwrap();
     let shared = SharedSecret::new(vectors.octets(EXCHANGE, "Kij").to_vec());
-    let prk = Prk::extract(rhash, &solution.i, &solution.j, &shared).unwrap();
+    let prk = Prk::extract(provider(), rhash, &solution.i, &solution.j, &shared).unwrap();
     assert_eq!(prk.expose(), vectors.octets(EXCHANGE, "PRK"));
     let cipher = i2.one::<HipCipher>().unwrap().chosen().unwrap();
-    Keymat::derive(rhash, cipher, prk, i2.sender(), i2.receiver()).unwrap()
+    Keymat::derive(provider(), rhash, cipher, prk, Hosts { local: i2.sender(), peer: i2.receiver() }).unwrap()
 }
 
 fn opened(packet: &Packet<'_>, keymat: &Keymat, keys: &DirectionKeys) -> Vec<u8> {
-    packet.one::<Encrypted>().unwrap().open(keymat.cipher(), &keys.encryption).unwrap()
+    packet.one::<Encrypted>().unwrap().open(provider(), keymat.cipher(), &keys.encryption).unwrap()
 }
 
 fn derived(
@@ -175,7 +180,9 @@ fn derived(
     rhash: HashAlgorithm,
     cipher: CipherAlgorithm,
 ) -> RegistrationSa {
-    registration_keys(prk, RegType::GCKS_GDOI, member, server, server, rhash, cipher).unwrap()
+    let hosts = Hosts { local: member, peer: server };
+    let keymat = Keymat::derive(provider(), rhash, cipher_id(cipher), prk.clone(), hosts).unwrap();
+    keymat.registration_keys(RegType::GCKS_GDOI, Side::Requester).unwrap()
 }
 
 fn cipher_id(cipher: CipherAlgorithm) -> CipherId {
@@ -278,7 +285,7 @@ fn record() {
         let (member, server) = (Hit::new([0x20; 16]), Hit::new([0x21; 16]));
         let count = |from: u8, length: u8| (from..from + length).collect::<Vec<u8>>();
         let (i, j, kij) = (count(0, length), count(0x40, length), count(0x80, 32));
-        let prk = Prk::extract(rhash, &i, &j, &SharedSecret::new(kij.clone())).unwrap();
+        let prk = Prk::extract(provider(), rhash, &i, &j, &SharedSecret::new(kij.clone())).unwrap();
         w.section(section);
         w.octets("member's HIT", member.octets()).octets("key server's HIT", server.octets());
         w.octets("I", &i).octets("J", &j).octets("Kij", &kij);
@@ -287,7 +294,7 @@ fn record() {
 
     w.section("identities");
     for (who, identity) in [("member", &member), ("key server", &server)] {
-        let pkcs8 = pem::decode(identity.to_pem().expose()).unwrap();
+        let pkcs8 = pem::decode(identity.to_pem().unwrap().expose()).unwrap();
         w.octets(&format!("{who}'s HIT"), identity.hit().octets());
         w.octets(&format!("{who}'s private key"), pkcs8.expose());
     }
@@ -298,8 +305,17 @@ fn record() {
     let cipher = i2.one::<HipCipher>().unwrap().chosen().unwrap();
     let secrets = SECRETS.lock().unwrap();
     assert!(secrets.iter().all(|secret| *secret == secrets[0]), "both hosts agree");
-    let prk = Prk::extract(rhash, &solution.i, &solution.j, &SharedSecret::new(secrets[0].clone())).unwrap();
-    let keymat = Keymat::derive(rhash, cipher, prk.clone(), member.hit(), server.hit()).unwrap();
+    let prk =
+        Prk::extract(provider(), rhash, &solution.i, &solution.j, &SharedSecret::new(secrets[0].clone()))
+            .unwrap();
+    let keymat = Keymat::derive(
+        provider(),
+        rhash,
+        cipher,
+        prk.clone(),
+        Hosts { local: member.hit(), peer: server.hit() },
+    )
+    .unwrap();
     let mut section_before = "";
     for ((_, octets), (section, name, packet_type, by_member)) in pair.log.iter().zip(PACKETS) {
         if section != section_before {
@@ -332,7 +348,9 @@ fn write_keys(
 ) {
     w.octets("PRK", prk.expose());
     let sa = derived(&prk, member, server, rhash, cipher);
-    let keymat = Keymat::derive(rhash, cipher_id(cipher), prk, member, server).unwrap();
+    let keymat =
+        Keymat::derive(provider(), rhash, cipher_id(cipher), prk, Hosts { local: member, peer: server })
+            .unwrap();
     for (who, keys) in [("member", keymat.outgoing()), ("key server", keymat.incoming())] {
         w.octets(&format!("{who}'s HIP encryption key"), keys.encryption.expose());
         w.octets(&format!("{who}'s HIP integrity key"), keys.integrity.expose());

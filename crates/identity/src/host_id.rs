@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use claviger_crypto::sign::{PublicKey, SignatureAlgorithm};
+use claviger_crypto::{
+    CryptoProvider,
+    sign::{PublicKey, SignatureAlgorithm},
+};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{Hit, HitSuite, IdentityError, orchid};
@@ -124,10 +127,11 @@ impl HostId {
     ///
     /// # Errors
     ///
-    /// [`IdentityError::Algorithm`] if no known HIT suite hashes keys of this algorithm.
-    pub fn hit(&self) -> Result<Hit, IdentityError> {
+    /// [`IdentityError::Algorithm`] if no known HIT suite hashes keys of this algorithm, [`IdentityError::Crypto`] if
+    /// the provider lacks the suite's hash.
+    pub fn hit(&self, provider: &CryptoProvider) -> Result<Hit, IdentityError> {
         let suite = HitSuite::of_algorithm(self.algorithm).ok_or(IdentityError::Algorithm)?;
-        Ok(orchid::generate(suite, &self.host_identity)?)
+        Ok(orchid::generate(provider, suite, &self.host_identity)?)
     }
 
     /// Reads the public key.
@@ -154,6 +158,7 @@ impl HostId {
     /// [`HostId::public_key`] says.
     pub fn verify(
         &self,
+        provider: &CryptoProvider,
         message: &[u8],
         algorithm: HiAlgorithm,
         signature: &[u8],
@@ -163,18 +168,16 @@ impl HostId {
         }
         let key = self.public_key()?;
         let how = signature_algorithm(&key).ok_or(IdentityError::Algorithm)?;
-        Ok(key.verify(how, message, signature)?)
+        Ok(provider.verify(&key, how, message, signature)?)
     }
 }
 
 impl fmt::Debug for HostId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("HostId");
-        debug.field("algorithm", &self.algorithm.0);
-        if let Ok(hit) = self.hit() {
-            debug.field("hit", &hit);
-        }
-        debug.field("domain_identifier", &self.domain_identifier).finish()
+        f.debug_struct("HostId")
+            .field("algorithm", &self.algorithm.0)
+            .field("domain_identifier", &self.domain_identifier)
+            .finish_non_exhaustive()
     }
 }
 
@@ -319,7 +322,7 @@ fn split_curve(octets: &[u8]) -> Result<(u16, &[u8]), IdentityError> {
 #[cfg(test)]
 mod tests {
     use claviger_crypto::{
-        CryptoError,
+        CryptoError, SeededRandom, provider,
         sign::{KeyAlgorithm, SigningKey},
     };
 
@@ -328,7 +331,10 @@ mod tests {
     fn keys() -> Vec<PublicKey> {
         let algorithms =
             [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa];
-        algorithms.map(|algorithm| SigningKey::generate(algorithm).unwrap().public().clone()).into()
+        let mut random = SeededRandom::new(1);
+        let mut public =
+            |algorithm| SigningKey::generate(provider(), algorithm, &mut random).unwrap().public().clone();
+        algorithms.map(&mut public).into()
     }
 
     #[test]
@@ -357,8 +363,11 @@ mod tests {
         for key in keys() {
             let one = HostId::new(&key, DomainIdentifier::None).unwrap();
             let other = HostId::new(&key, DomainIdentifier::Nai(b"a@b".to_vec())).unwrap();
-            assert_eq!(one.hit().unwrap(), other.hit().unwrap());
-            assert_eq!(HitSuite::of_hit(one.hit().unwrap()), HitSuite::of_algorithm(one.algorithm()));
+            assert_eq!(one.hit(provider()).unwrap(), other.hit(provider()).unwrap());
+            assert_eq!(
+                HitSuite::of_hit(one.hit(provider()).unwrap()),
+                HitSuite::of_algorithm(one.algorithm())
+            );
         }
     }
 
@@ -381,7 +390,7 @@ mod tests {
     #[test]
     fn hit_of_an_eddsa_key() {
         let key = PublicKey::Ed25519(std::array::from_fn(|i| i as u8));
-        let hit = HostId::new(&key, DomainIdentifier::None).unwrap().hit().unwrap();
+        let hit = HostId::new(&key, DomainIdentifier::None).unwrap().hit(provider()).unwrap();
         assert_eq!(hit.to_string(), "2001:25:f14d:c876:e9d4:f744:2ab3:ef6d");
     }
 
@@ -408,7 +417,8 @@ mod tests {
         let long = DomainIdentifier::Nai(vec![0; 4096]);
         let key = PublicKey::Ed25519([0; 32]);
         assert_eq!(HostId::new(&key, long), Err(IdentityError::DomainIdentifier));
-        let error = HostId::new(&key, DomainIdentifier::None).unwrap().verify(b"", HiAlgorithm::RSA, b"");
+        let error =
+            HostId::new(&key, DomainIdentifier::None).unwrap().verify(provider(), b"", HiAlgorithm::RSA, b"");
         assert_eq!(error, Err(IdentityError::SignatureAlgorithm));
     }
 
@@ -417,7 +427,7 @@ mod tests {
         let key = PublicKey::Ed25519([0; 32]);
         let host_id = HostId::new(&key, DomainIdentifier::None).unwrap();
         assert_eq!(
-            host_id.verify(b"", HiAlgorithm::EDDSA, &[0; 63]),
+            host_id.verify(provider(), b"", HiAlgorithm::EDDSA, &[0; 63]),
             Err(IdentityError::Crypto(CryptoError::Authentication))
         );
     }

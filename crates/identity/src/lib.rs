@@ -6,17 +6,17 @@
 //! | [`suite`] | which hash and which signatures a HIT stands for |
 //! | [`orchid`] | how a HIT is made from a key (RFC 7343) |
 //! | [`host_id`] | a public key with its domain identifier, as HOST_ID carries it (RFC 7401 section 5.2.9) |
-//! | [`host_identity`] | a key pair with its HOST_ID and HIT |
+//! | [`host_identity`] | a key pair, in memory or in a hardware module, with its HOST_ID and HIT |
 //! | [`pem`] | the text form that keeps a private key in a file |
 //!
 //! ```
-//! use claviger_crypto::sign::KeyAlgorithm;
+//! use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
 //! use claviger_identity::HostIdentity;
 //!
-//! let host = HostIdentity::generate(KeyAlgorithm::EcdsaP256)?;
-//! assert_eq!(host.host_id().hit(), Ok(host.hit()));
+//! let host = HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new()?)?;
+//! assert_eq!(host.host_id().hit(provider()), Ok(host.hit()));
 //! let signature = host.sign(b"message")?;
-//! assert!(host.host_id().verify(b"message", host.host_id().algorithm(), &signature).is_ok());
+//! assert!(host.host_id().verify(provider(), b"message", host.host_id().algorithm(), &signature).is_ok());
 //! # Ok::<(), claviger_identity::IdentityError>(())
 //! ```
 

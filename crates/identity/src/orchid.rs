@@ -1,6 +1,6 @@
 //! How a HIT is made from a key: ORCHID version 2 (RFC 7343, RFC 7401 section 3.2).
 
-use claviger_crypto::{CryptoError, hash::HashAlgorithm, hash::cshake128, provider};
+use claviger_crypto::{CryptoError, CryptoProvider, hash::HashAlgorithm, hash::cshake128};
 
 use crate::{Hit, HitSuite};
 
@@ -16,14 +16,14 @@ const HASH_PART_LEN: usize = 12;
 /// # Errors
 ///
 /// [`CryptoError::Unsupported`] if the provider lacks the suite's hash.
-pub fn generate(suite: HitSuite, input: &[u8]) -> Result<Hit, CryptoError> {
+pub fn generate(provider: &CryptoProvider, suite: HitSuite, input: &[u8]) -> Result<Hit, CryptoError> {
     let mut octets = [0; Hit::LEN];
     octets[..4].copy_from_slice(&[0x20, 0x01, 0x00, 0x20 | suite.id()]);
     let hash_part = &mut octets[Hit::LEN - HASH_PART_LEN..];
     match suite.rhash() {
         // A hash of variable output puts out the 96 bits themselves (RFC 9374 section 3.5.2.1).
         HashAlgorithm::CShake128 => cshake128(b"", b"", &[&CONTEXT_ID, input], hash_part),
-        fixed => hash_part.copy_from_slice(encode_96(&provider().hash(fixed)?.digest(&[&CONTEXT_ID, input]))),
+        fixed => hash_part.copy_from_slice(encode_96(&provider.hash(fixed)?.digest(&[&CONTEXT_ID, input]))),
     }
     Ok(Hit::new(octets))
 }
@@ -36,23 +36,28 @@ fn encode_96(digest: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use claviger_crypto::provider;
+
     use super::*;
 
     #[test]
     fn prefix_suite_and_the_middle_of_the_digest() {
         let digest = provider().hash(HashAlgorithm::Sha256).unwrap().digest(&[&CONTEXT_ID, b"key"]);
-        let hit = generate(HitSuite::RsaDsaSha256, b"key").unwrap();
+        let hit = generate(provider(), HitSuite::RsaDsaSha256, b"key").unwrap();
         assert!(hit.is_orchid());
         assert_eq!(hit.octets()[..4], [0x20, 0x01, 0x00, 0x21]);
         assert_eq!(hit.octets()[4..], digest[10..22]);
 
         let digest = provider().hash(HashAlgorithm::Sha384).unwrap().digest(&[&CONTEXT_ID, b"key"]);
-        assert_eq!(generate(HitSuite::EcdsaSha384, b"key").unwrap().octets()[4..], digest[18..30]);
+        assert_eq!(
+            generate(provider(), HitSuite::EcdsaSha384, b"key").unwrap().octets()[4..],
+            digest[18..30]
+        );
     }
 
     #[test]
     fn suite_5_is_the_first_96_bits_of_cshake128_without_truncation() {
-        let hit = generate(HitSuite::EddsaCshake128, b"key").unwrap();
+        let hit = generate(provider(), HitSuite::EddsaCshake128, b"key").unwrap();
         let digest = provider().hash(HashAlgorithm::CShake128).unwrap().digest(&[&CONTEXT_ID, b"key"]);
         assert_eq!(hit.octets()[..4], [0x20, 0x01, 0x00, 0x25]);
         assert_eq!(hit.octets()[4..], digest[..12], "an output of 96 bits begins as one of 256 does");
@@ -63,7 +68,9 @@ mod tests {
     fn different_keys_and_suites_have_different_hits() {
         let hits: std::collections::BTreeSet<Hit> = HitSuite::ALL
             .into_iter()
-            .flat_map(|suite| [&b"one"[..], b"other"].map(|input| generate(suite, input).unwrap()))
+            .flat_map(|suite| {
+                [&b"one"[..], b"other"].map(|input| generate(provider(), suite, input).unwrap())
+            })
             .collect();
         assert_eq!(hits.len(), 8);
     }

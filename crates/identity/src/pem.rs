@@ -140,7 +140,7 @@ fn element<'a>(r: &mut Reader<'a>, tag: u8) -> Result<Reader<'a>, IdentityError>
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::sign::SigningKey;
+    use claviger_crypto::{SeededRandom, provider, sign::SigningKey};
 
     use super::*;
 
@@ -164,7 +164,7 @@ mod tests {
         for algorithm in
             [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa]
         {
-            let key = SigningKey::generate(algorithm).unwrap();
+            let key = SigningKey::generate(provider(), algorithm, &mut SeededRandom::new(1)).unwrap();
             assert_eq!(key_algorithm(key.pkcs8().expose()), Ok(algorithm));
         }
     }

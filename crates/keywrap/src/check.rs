@@ -8,10 +8,10 @@ use crate::{
     shape::{Operation, Shape},
 };
 
-/// The default initial value of RFC 3394 §2.2.3.1.
+/// The default initial value of RFC 3394 section 2.2.3.1.
 const INITIAL_VALUE: u64 = 0xa6a6_a6a6_a6a6_a6a6;
 
-/// The upper half of the alternative initial value of RFC 5649 §3; the lower is the message length.
+/// The upper half of the alternative initial value of RFC 5649 section 3; the lower is the message length.
 const ALTERNATIVE_VALUE: u32 = 0xa659_59a6;
 
 /// The initial value with which jobs of `shape` are wrapped.
@@ -40,8 +40,8 @@ pub(crate) fn judge(shape: &Shape, value: u64, output: &mut [u8]) -> Result<usiz
     Err(CryptoError::Authentication)
 }
 
-/// Makes the three checks of RFC 5649 §3 by arithmetic, without a branch, and yields 0 if all is right, and the length
-/// of the plaintext.
+/// Makes the three checks of RFC 5649 section 3 by arithmetic, without a branch, and yields 0 if all is right, and the
+/// length of the plaintext.
 fn padded(value: u64, output: &[u8]) -> (u64, usize) {
     let last = output.last_chunk().expect("what was unwrapped is one half or more");
     let length = value & u64::from(u32::MAX);

@@ -57,7 +57,7 @@ impl Engine {
         }
     }
 
-    /// Wraps each key as RFC 3394 §2.2.1 says. Each output has [`wrapped_len`](crate::wrapped_len) octets.
+    /// Wraps each key as RFC 3394 section 2.2.1 says. Each output has [`wrapped_len`](crate::wrapped_len) octets.
     ///
     /// # Errors
     ///
@@ -71,8 +71,8 @@ impl Engine {
         self.run(Operation::Wrap, jobs, out).map(drop)
     }
 
-    /// Unwraps each key as RFC 3394 §2.2.2 says, to 8 octets less, and yields the plaintext's length for each job
-    /// or says that its check value is wrong. The output of a job that is refused is all zeros.
+    /// Unwraps each key as RFC 3394 section 2.2.2 says, to 8 octets less, and yields the plaintext's length for each
+    /// job or says that its check value is wrong. The output of a job that is refused is all zeros.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl Engine {
         self.run(Operation::Unwrap, jobs, out)
     }
 
-    /// Wraps each key as RFC 5649 §4.1 says. Each output has [`padded_len`](crate::padded_len) octets.
+    /// Wraps each key as RFC 5649 section 4.1 says. Each output has [`padded_len`](crate::padded_len) octets.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Engine {
         self.run(Operation::WrapPadded, jobs, out).map(drop)
     }
 
-    /// Unwraps each key as RFC 5649 §4.2 says, and yields the plaintext's length for each job or says that it is
+    /// Unwraps each key as RFC 5649 section 4.2 says, and yields the plaintext's length for each job or says that it is
     /// refused. Each output has 8 octets less than the ciphertext: the plaintext, then zeros; only zeros if refused.
     ///
     /// # Errors
@@ -118,8 +118,8 @@ impl Engine {
         self.run(Operation::UnwrapPadded, jobs, out)
     }
 
-    /// Encrypts each text in cipher block chaining mode without padding (RFC 6407 §5.6.3.1). Outputs are as long as
-    /// the plaintexts and do not repeat the IV.
+    /// Encrypts each text in cipher block chaining mode without padding (RFC 6407 section 5.6.3.1). Outputs are as long
+    /// as the plaintexts and do not repeat the IV.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ pub struct Wrapped<'a> {
     pub ciphertext: &'a [u8],
 }
 
-/// A text to be encrypted in cipher block chaining mode (RFC 6407 §5.6.3).
+/// A text to be encrypted in cipher block chaining mode (RFC 6407 section 5.6.3).
 #[derive(Clone, Copy)]
 pub struct CbcJob<'a> {
     /// The key: 16 or 32 octets.
@@ -37,7 +37,7 @@ pub struct CbcJob<'a> {
     pub plaintext: &'a [u8],
 }
 
-/// A text that came encrypted in cipher block chaining mode (RFC 6407 §5.6.3).
+/// A text that came encrypted in cipher block chaining mode (RFC 6407 section 5.6.3).
 #[derive(Clone, Copy)]
 pub struct CbcEncrypted<'a> {
     /// The key: 16 or 32 octets.

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | [`Engine::wrap`], [`Engine::unwrap`] | AES key wrap, RFC 3394 | `n + 8`, [`wrapped_len`] |
 //! | [`Engine::wrap_padded`], [`Engine::unwrap_padded`] | AES key wrap with padding, RFC 5649 | [`padded_len`] |
-//! | [`Engine::encrypt_cbc`], [`Engine::decrypt_cbc`] | AES-CBC with an explicit IV, as RFC 6407 §5.6.3 uses it | `n` |
+//! | [`Engine::encrypt_cbc`], [`Engine::decrypt_cbc`] | AES-CBC with an explicit IV, as RFC 6407 section 5.6.3 uses it | `n` |
 //! | [`Engine::advance`] | the next key after a key, by a one-way function | the key's length |
 //! | [`Engine::derive_iv`] | an IV that belongs to a key | 16 |
 //!
@@ -30,8 +30,8 @@
 //! ```
 //!
 //! Nothing here branches on a secret or looks one up in a table, but for the verdict on an unwrapped key and its
-//! length. Key schedules are erased when a call returns; blocks under way are in registers, which the compiler may spill to the
-//! stack and nobody erases.
+//! length. Key schedules are erased when a call returns; blocks under way are in registers, which the compiler may
+//! spill to the stack and nobody erases.
 
 pub mod engine;
 pub mod job;
@@ -47,8 +47,8 @@ mod vector;
 pub use engine::Engine;
 pub use job::{CbcEncrypted, CbcJob, Job, Wrapped, padded_len, wrapped_len};
 
-/// Asks the CPU, if it can be asked, to fetch `octets` from memory while it does something else: keys that lie far apart
-/// and will be wrapped, or wrapped under, soon. It changes nothing but the time that this takes.
+/// Asks the CPU, if it can be asked, to fetch `octets` from memory while it does something else: keys that lie far
+/// apart and will be wrapped, or wrapped under, soon. It changes nothing but the time that this takes.
 #[inline]
 pub fn fetch_ahead(octets: &[u8]) {
     #[cfg(target_arch = "x86_64")]

@@ -124,7 +124,7 @@ impl BlockCipherDecClosure for Decryption<'_> {
 
 type Block = [u8; BLOCK_LEN];
 
-/// RFC 3394 §2.2.1, index based, and RFC 5649 §4.1.
+/// RFC 3394 section 2.2.1, index based, and RFC 5649 section 4.1.
 #[inline(always)]
 fn wrap(shape: &Shape, task: &Task<'_>, output: &mut [u8], encrypt: impl Fn(&mut Block)) {
     let (value_out, halves) = output.split_at_mut(HALF_LEN);
@@ -153,7 +153,7 @@ fn wrap(shape: &Shape, task: &Task<'_>, output: &mut [u8], encrypt: impl Fn(&mut
     value_out.copy_from_slice(&value.to_be_bytes());
 }
 
-/// RFC 3394 §2.2.2, index based, and RFC 5649 §4.2.
+/// RFC 3394 section 2.2.2, index based, and RFC 5649 section 4.2.
 #[inline(always)]
 fn unwrap(
     shape: &Shape,
@@ -216,7 +216,7 @@ fn decrypt_cbc(task: &Task<'_>, output: &mut [u8], decrypt: impl Fn(&mut Block))
     }
 }
 
-/// RFC 4493 §2.4 over each message of the derivation, which are whole blocks.
+/// RFC 4493 section 2.4 over each message of the derivation, which are whole blocks.
 #[inline(always)]
 fn derive(label: &[u8; 7], output: &mut [u8], encrypt: impl Fn(&mut Block)) {
     let mut subkey = Zeroizing::new([0; BLOCK_LEN]);
@@ -230,7 +230,7 @@ fn derive(label: &[u8; 7], output: &mut [u8], encrypt: impl Fn(&mut Block)) {
     }
 }
 
-/// RFC 4493 §2.3: multiplies by x in GF(2^128).
+/// RFC 4493 section 2.3: multiplies by x in GF(2^128).
 fn double(block: &mut Block) {
     let value = u128::from_be_bytes(*block);
     let overflow = (value >> 127) * 0x87;

@@ -51,7 +51,7 @@ impl Shape {
                 (length > 0 && length.is_multiple_of(BLOCK_LEN), length)
             }
             Operation::Wrap => (length >= 16 && length.is_multiple_of(HALF_LEN), wrapped_len(length)),
-            // RFC 5649 §3: the length must fit the 32 bits of the message length indicator.
+            // RFC 5649 section 3: the length must fit the 32 bits of the message length indicator.
             Operation::WrapPadded => (length > 0 && u32::try_from(length).is_ok(), padded_len(length)),
             Operation::Unwrap => {
                 (length >= 24 && length.is_multiple_of(HALF_LEN), length.saturating_sub(HALF_LEN))

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use claviger_crypto::SystemRandom;
+use claviger_crypto::{SystemRandom, provider};
 use claviger_sansio::durable::{Change, Receipt, Table};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
@@ -53,7 +53,7 @@ impl FileStore {
         first_start::remove_leftovers(&directory)?;
         let notices = first_start::notices(&directory)?;
         let key = first_start::key(&directory, &mut random)?;
-        let keys = StoreKeys::derive(&key)?;
+        let keys = StoreKeys::derive(provider(), &key)?;
         let (database, commits) = first_start::database(&directory, &keys)?;
         let mark = Mark::open(&directory, &keys, commits)?;
         let sealer = Sealer::new(&keys, &mut random)?;

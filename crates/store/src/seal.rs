@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use claviger_crypto::{
-    CryptoError, Random, SecretBytes,
+    CryptoError, CryptoProvider, Random, SecretBytes,
     aead::{Aead, AeadAlgorithm, AeadKey, NONCE_LEN, TAG_LEN},
     hash::HashAlgorithm,
     hkdf,
     prf::Prf,
-    provider,
     random::array,
     secret::ct_eq,
 };
@@ -61,9 +60,9 @@ pub(crate) struct StoreKeys {
 
 impl StoreKeys {
     /// Derives the keys from the content of the key file.
-    pub(crate) fn derive(key: &SecretBytes) -> Result<Self, CryptoError> {
-        let prf = provider().prf(HashAlgorithm::Sha256)?;
-        let aead = provider().aead(AeadAlgorithm::Aes256Gcm)?;
+    pub(crate) fn derive(provider: &CryptoProvider, key: &SecretBytes) -> Result<Self, CryptoError> {
+        let prf = provider.prf(HashAlgorithm::Sha256)?;
+        let aead = provider.aead(AeadAlgorithm::Aes256Gcm)?;
         let root = hkdf::extract(prf, b"claviger store", key.expose());
         let index = hkdf::expand(prf, root.expose(), &[b"index"], 32)?;
         Ok(Self { prf, aead, root, index })
@@ -243,7 +242,7 @@ fn additional_data(table: Table, index: &Index) -> Vec<u8> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use claviger_crypto::SeededRandom;
+    use claviger_crypto::{SeededRandom, provider};
 
     use super::*;
 
@@ -251,7 +250,7 @@ mod tests {
     const GROUP: Table = Table::new("group");
 
     fn keys() -> StoreKeys {
-        StoreKeys::derive(&SecretBytes::copy_of(&[7; 32])).unwrap()
+        StoreKeys::derive(provider(), &SecretBytes::copy_of(&[7; 32])).unwrap()
     }
 
     fn sealed(keys: &StoreKeys) -> (RecordKey, Index, Vec<u8>) {
@@ -291,7 +290,7 @@ mod tests {
         let elsewhere = keys.index(MEMBER, &RecordKey::new(key.scope.clone(), *b"another"));
         assert_eq!(Opener::new(&keys).open(MEMBER, &elsewhere, &record), Err(RecordError));
         assert_eq!(Opener::new(&keys).open(GROUP, &index, &record), Err(RecordError));
-        let other = StoreKeys::derive(&SecretBytes::copy_of(&[8; 32])).unwrap();
+        let other = StoreKeys::derive(provider(), &SecretBytes::copy_of(&[8; 32])).unwrap();
         assert_eq!(Opener::new(&other).open(MEMBER, &index, &record), Err(RecordError));
         assert!(!other.proves(keys.check().unwrap().expose()).unwrap());
         assert!(keys.proves(keys.check().unwrap().expose()).unwrap());

@@ -18,7 +18,9 @@ use std::{
     time::Duration,
 };
 
-use claviger_crypto::{Random, SecretBytes, SeededRandom, provider, random, sign::KeyAlgorithm};
+use claviger_crypto::{
+    Random, SecretBytes, SeededRandom, SystemRandom, provider, random, sign::KeyAlgorithm,
+};
 use claviger_gcks::{Event as ServerEvent, Gcks, GcksConfig, Record};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
@@ -180,6 +182,8 @@ pub struct Network {
     pub running: bool,
     /// How far the key server's clock is ahead of the members'.
     pub server_ahead: Duration,
+    signature: KeyAlgorithm,
+    identities: SeededRandom,
     identity: Arc<HostIdentity>,
     random: SeededRandom,
     flights: BTreeMap<(Time, u64), Flight>,
@@ -216,20 +220,32 @@ fn hip_config(identity: Arc<HostIdentity>) -> HostConfig {
     hip
 }
 
-/// Makes a host identity.
+/// Makes a host identity from the system's randomness.
 ///
 /// # Panics
 ///
 /// If the system has no randomness.
 pub fn new_identity() -> Arc<HostIdentity> {
-    Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("keys can be made"))
+    identity(KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().expect("the system has randomness"))
+}
+
+fn identity(algorithm: KeyAlgorithm, random: &mut dyn Random) -> Arc<HostIdentity> {
+    Arc::new(HostIdentity::generate(provider(), algorithm, random).expect("keys can be made"))
 }
 
 impl Network {
     /// Begins with a key server that has no group, and no member.
     pub fn new(seed: u64) -> Self {
-        let identity = new_identity();
+        Self::signing_by(KeyAlgorithm::EcdsaP256, seed)
+    }
+
+    /// Does what [`Network::new`] does, with host identities of one kind. Under Ed25519, whose signatures need no
+    /// randomness, everything on the wire follows from the seed, if the groups sign by such keys too.
+    pub fn signing_by(signature: KeyAlgorithm, seed: u64) -> Self {
         let mut random = SeededRandom::new(seed);
+        // A source apart: what the network does to datagrams does not depend on the kind of key.
+        let mut identities = SeededRandom::new(!seed);
+        let identity = identity(signature, &mut identities);
         let server = Gcks::new(server_config(&identity), random::fork(&mut random), START)
             .expect("the configuration is usable");
         Self {
@@ -248,6 +264,8 @@ impl Network {
             passes: None,
             running: true,
             server_ahead: Duration::ZERO,
+            signature,
+            identities,
             identity,
             random,
             flights: BTreeMap::new(),
@@ -273,7 +291,8 @@ impl Network {
 
     /// Connects one more host, which has asked for nothing yet; returns its place. It keeps a ledger of its keys.
     pub fn add_member(&mut self) -> usize {
-        self.add_member_as(new_identity())
+        let identity = identity(self.signature, &mut self.identities);
+        self.add_member_as(identity)
     }
 
     /// Does what [`Network::add_member`] does with an identity that may be in use already.
@@ -401,7 +420,7 @@ impl Network {
         let records = self.records();
         let random = random::fork(&mut self.random);
         let wall = self.now + ahead;
-        let start = Gcks::start_at(&records, wall).expect("the stored times are whole");
+        let start = Gcks::start_at(provider(), &records, wall).expect("the stored times are whole");
         self.server_ahead = start.since(self.now);
         self.server = Gcks::restore(server_config(&self.identity), random, start, &records)
             .expect("the stored state is whole");

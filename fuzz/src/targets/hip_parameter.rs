@@ -74,7 +74,7 @@ fn encrypted(contents: &[u8]) {
     for cipher in [CipherId::NULL_ENCRYPT, CipherId::AES_128_CBC, CipherId::AES_256_CBC] {
         let length = cipher.key_len().expect("the cipher is known");
         let key = EncryptionKey::new(vec![7; length]);
-        if let Ok(parameters) = encrypted.open(cipher, &key) {
+        if let Ok(parameters) = encrypted.open(provider(), cipher, &key) {
             let _ = Parameters::parse(&parameters);
         }
     }
@@ -84,7 +84,7 @@ fn host_id(contents: &[u8]) {
     let Some(host_id) = claim::codec::<HostId>(contents) else { return };
     let Ok(key) = host_id.public_key() else { return };
     // A key that is understood has a HIT, and is the same when a HOST_ID is made of it.
-    let hit = host_id.hit().expect("a usable key has a HIT");
+    let hit = host_id.hit(provider()).expect("a usable key has a HIT");
     assert!(hit.is_orchid());
     let again =
         HostId::new(&key, host_id.domain_identifier().clone()).expect("a key that was read is written");

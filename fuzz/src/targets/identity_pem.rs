@@ -1,5 +1,6 @@
 //! A host identity's file.
 
+use claviger_crypto::provider;
 use claviger_identity::{HostIdentity, pem};
 
 /// Feeds one input.
@@ -8,8 +9,10 @@ pub(super) fn feed(input: &[u8]) {
         let again = pem::decode(pem::encode(&pkcs8).expose()).expect("what is written is read");
         assert_eq!(again, pkcs8);
     }
-    if let Ok(identity) = HostIdentity::from_pem(input) {
-        let again = HostIdentity::from_pem(identity.to_pem().expose()).expect("what is written is read");
+    if let Ok(identity) = HostIdentity::from_pem(provider(), input) {
+        let again =
+            HostIdentity::from_pem(provider(), identity.to_pem().expect("the key is in memory").expose())
+                .expect("what is written is read");
         assert_eq!(again.hit(), identity.hit());
     }
 }

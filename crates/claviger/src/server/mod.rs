@@ -251,7 +251,7 @@ impl<S: Store> Server<S> {
 /// Starts the clock of a key server that goes on from its records, and says so if the host's was ahead before.
 fn start_clock(records: &[Record]) -> Result<Clock, Failure> {
     let wall = Clock::starting_at(Time::EPOCH).now();
-    let clock = Clock::starting_at(Gcks::start_at(records, wall)?);
+    let clock = Clock::starting_at(Gcks::start_at(provider(), records, wall)?);
     let behind = Gcks::last_change(records)?.since(clock.now());
     if !behind.is_zero() {
         tracing::warn!(

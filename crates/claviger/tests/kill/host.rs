@@ -72,7 +72,10 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a host with a new identity.
     pub(crate) fn start(stage: &Stage, number: HostNumber, witness: mpsc::UnboundedSender<Line>) -> Self {
-        let identity = Arc::new(HostIdentity::generate(KeyAlgorithm::EcdsaP256).unwrap());
+        let identity = Arc::new(
+            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap())
+                .unwrap(),
+        );
         let hit = identity.hit();
         let (errands, queue) = mpsc::channel(8);
         let (shown, holding) =

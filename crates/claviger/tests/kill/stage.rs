@@ -12,7 +12,7 @@ use std::{
 
 use claviger::server::{ServerOptions, run_on};
 use claviger_api::{Client, StatusView};
-use claviger_crypto::{Random, random, sign::KeyAlgorithm};
+use claviger_crypto::{Random, SystemRandom, provider, random, sign::KeyAlgorithm};
 use claviger_group::GroupId;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_store::{FileStore, Store};
@@ -51,8 +51,10 @@ impl Stage {
             sockets.each_ref().map(|socket| socket.local_addr().unwrap().port());
         let [a, b] = random::array(random);
         let data = SocketAddr::from((Ipv4Addr::new(239, 255, a, b.clamp(1, 254)), data_port));
-        let identity = HostIdentity::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        fs::write(directory.join("identity.pem"), identity.to_pem().expose()).unwrap();
+        let identity =
+            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap())
+                .unwrap();
+        fs::write(directory.join("identity.pem"), identity.to_pem().unwrap().expose()).unwrap();
         Self { directory: directory.to_owned(), hip_port, gdoi_port, data, forgetful }
     }
 
@@ -89,7 +91,7 @@ impl Stage {
     }
 
     fn identity(&self) -> HostIdentity {
-        HostIdentity::from_pem(&fs::read(self.directory.join("identity.pem")).unwrap()).unwrap()
+        HostIdentity::from_pem(provider(), &fs::read(self.directory.join("identity.pem")).unwrap()).unwrap()
     }
 
     /// Starts a process of this executable.

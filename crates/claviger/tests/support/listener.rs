@@ -40,7 +40,12 @@ pub struct Listener {
 impl Listener {
     /// Makes an identity for it.
     pub fn identity() -> (Arc<HostIdentity>, String) {
-        let identity = HostIdentity::generate(KeyAlgorithm::EcdsaP256).expect("the system has randomness");
+        let identity = HostIdentity::generate(
+            provider(),
+            KeyAlgorithm::EcdsaP256,
+            &mut SystemRandom::new().expect("randomness"),
+        )
+        .expect("the system has randomness");
         let hit = identity.hit().to_string();
         (Arc::new(identity), hit)
     }

@@ -1,16 +1,16 @@
 //! Diffie-Hellman over the NIST curves (RFC 5903).
 
-use aws_lc_rs::agreement::{Algorithm, PrivateKey, UnparsedPublicKey, agree};
+use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, agree};
 
 use super::{KxAlgorithm, KxGroup, KxPrivate, SharedSecret};
-use crate::{CryptoError, Random};
-
-/// The octet before an uncompressed point (SEC 1 section 2.3.3), which RFC 5903 leaves out.
-const UNCOMPRESSED: u8 = 4;
+use crate::{
+    CryptoError, Random,
+    curve::{Curve, DrawnKey, uncompressed},
+};
 
 pub(super) struct Ecp {
     pub(super) algorithm: KxAlgorithm,
-    pub(super) curve: &'static Algorithm,
+    pub(super) curve: &'static Curve,
     pub(super) public_len: usize,
 }
 
@@ -23,16 +23,14 @@ impl KxGroup for Ecp {
         self.public_len
     }
 
-    fn generate(&self, _random: &mut dyn Random) -> Result<Box<dyn KxPrivate>, CryptoError> {
-        let private = PrivateKey::generate(self.curve).map_err(|_| CryptoError::Random)?;
-        let public = private.compute_public_key().map_err(|_| CryptoError::Key)?;
-        let public = public.as_ref().strip_prefix(&[UNCOMPRESSED]).ok_or(CryptoError::Key)?.to_vec();
+    fn generate(&self, random: &mut dyn Random) -> Result<Box<dyn KxPrivate>, CryptoError> {
+        let DrawnKey { private, public, .. } = self.curve.draw(random)?;
         Ok(Box::new(EcpPrivate { curve: self.curve, private, public }))
     }
 }
 
 struct EcpPrivate {
-    curve: &'static Algorithm,
+    curve: &'static Curve,
     private: PrivateKey,
     public: Vec<u8>,
 }
@@ -43,10 +41,7 @@ impl KxPrivate for EcpPrivate {
     }
 
     fn agree(&self, peer: &[u8]) -> Result<SharedSecret, CryptoError> {
-        let mut point = Vec::with_capacity(1 + peer.len());
-        point.push(UNCOMPRESSED);
-        point.extend_from_slice(peer);
-        let peer = UnparsedPublicKey::new(self.curve, point);
+        let peer = UnparsedPublicKey::new(self.curve.agreement, uncompressed(peer));
         agree(&self.private, peer, CryptoError::PublicValue, |shared| Ok(SharedSecret::new(shared)))
     }
 }

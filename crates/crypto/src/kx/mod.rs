@@ -6,9 +6,7 @@
 mod ecp;
 mod modp;
 
-use aws_lc_rs::agreement;
-
-use crate::{CryptoError, Random};
+use crate::{CryptoError, Random, curve};
 
 crate::secret_type! {
     /// What two sides of an exchange have in common.
@@ -54,7 +52,11 @@ pub trait KxGroup: Sync + Send {
     /// Says how many octets a public value has.
     fn public_len(&self) -> usize;
 
-    /// Makes a key pair. Curve keys come from the library's own generator, exponents from `random`.
+    /// Makes a key pair from `random` and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Random`] if `random` yields no key.
     fn generate(&self, random: &mut dyn Random) -> Result<Box<dyn KxPrivate>, CryptoError>;
 }
 
@@ -76,9 +78,9 @@ pub(crate) static KX_GROUPS: &[&dyn KxGroup] = &[
     &modp::Modp { algorithm: KxAlgorithm::Modp1536, prime_hex: modp::PRIME_1536 },
     &modp::Modp { algorithm: KxAlgorithm::Modp2048, prime_hex: modp::PRIME_2048 },
     &modp::Modp { algorithm: KxAlgorithm::Modp3072, prime_hex: modp::PRIME_3072 },
-    &ecp::Ecp { algorithm: KxAlgorithm::P256, curve: &agreement::ECDH_P256, public_len: 64 },
-    &ecp::Ecp { algorithm: KxAlgorithm::P384, curve: &agreement::ECDH_P384, public_len: 96 },
-    &ecp::Ecp { algorithm: KxAlgorithm::P521, curve: &agreement::ECDH_P521, public_len: 132 },
+    &ecp::Ecp { algorithm: KxAlgorithm::P256, curve: &curve::P256, public_len: 64 },
+    &ecp::Ecp { algorithm: KxAlgorithm::P384, curve: &curve::P384, public_len: 96 },
+    &ecp::Ecp { algorithm: KxAlgorithm::P521, curve: &curve::P521, public_len: 132 },
 ];
 
 #[cfg(test)]
@@ -96,6 +98,15 @@ mod tests {
             let shared = one.agree(other.public()).unwrap();
             assert_eq!(shared, other.agree(one.public()).unwrap());
             assert!(!shared.expose().is_empty());
+        }
+    }
+
+    #[test]
+    fn key_pairs_repeat_under_a_seed_in_every_group() {
+        for group in KX_GROUPS {
+            let draw = |seed| group.generate(&mut SeededRandom::new(seed)).unwrap().public().to_vec();
+            assert_eq!(draw(1), draw(1), "{:?}", group.algorithm());
+            assert_ne!(draw(1), draw(2), "{:?}", group.algorithm());
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use claviger_crypto::{
+    SystemRandom,
     cipher::CipherAlgorithm,
     provider,
     sign::{KeyAlgorithm, SigningKey},
@@ -68,7 +69,8 @@ impl Packed {
     pub(crate) fn seal(&self) -> impl Seal + '_ {
         |payloads: Vec<Vec<u8>>| {
             let sealed = payloads.chunks(CONTROLS_SHARING).flat_map(|controls| {
-                seal_controls(SPI, controls, &self.signer).expect("the controls have the room that was found")
+                seal_controls(SPI, controls, &*self.signer)
+                    .expect("the controls have the room that was found")
             });
             let sealed: Vec<Vec<u8>> = sealed.collect();
             assert!(sealed.iter().all(|octets| octets.len() <= UDP_LEN), "every path carries it");
@@ -85,7 +87,12 @@ pub(crate) fn unsealed(message: &[u8]) -> &[u8] {
 }
 
 pub(crate) fn pack_and_seal(batch: &Batch) -> Packed {
-    let signer = SigningKey::generate(KeyAlgorithm::EcdsaP256).expect("keys can be made");
+    let signer = SigningKey::generate(
+        provider(),
+        KeyAlgorithm::EcdsaP256,
+        &mut SystemRandom::new().expect("randomness"),
+    )
+    .expect("keys can be made");
     let policy = SaKek {
         source: Some("2001:db8::1".parse().expect("an address")),
         destination: ("ff3e::7".parse().expect("an address"), 848),

@@ -138,6 +138,7 @@ impl Group {
     pub(crate) fn new(
         id: GroupId,
         policy: GroupPolicy,
+        provider: &CryptoProvider,
         random: &mut dyn Random,
         now: Time,
     ) -> Result<Self, NewError> {
@@ -157,7 +158,7 @@ impl Group {
         };
         let tree = KeyTree::new(config, random);
         let places = place::bound(&policy, config)?;
-        let signing_key = SigningKey::generate(policy.rekey.signature)?;
+        let signing_key = SigningKey::generate(provider, policy.rekey.signature, random)?;
         let first = Announced::draw(random);
         let mut group = Self {
             id,

@@ -164,7 +164,8 @@ mod tests {
         let (prefix, push_address) = ("10.0.0.0/8".parse().unwrap(), [239, 192, 0, 2].into());
         policy.tree.places = vec![GroupPlace { prefix, push_address, members: 4 }];
         let (id, random) = ("small".parse().unwrap(), &mut SeededRandom::new(1));
-        let mut group = Group::new(id, policy, random, Time::EPOCH).unwrap_or_else(|_| unreachable!());
+        let mut group =
+            Group::new(id, policy, provider(), random, Time::EPOCH).unwrap_or_else(|_| unreachable!());
         let config = TreeConfig { capacity: 8, ..group.tree.config() };
         group.tree = KeyTree::new(config, random);
         let mut places = Places::new(config);

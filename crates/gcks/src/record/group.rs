@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use claviger_crypto::{SecretBytes, sign::SigningKey};
+use claviger_crypto::{CryptoProvider, SecretBytes, sign::SigningKey};
 use claviger_group::{CookiePair, GroupPolicy, Spi, Tek, tek::TekKeys};
 use claviger_keytree::Header;
 use claviger_wire::{DecodeError, Reader, Writer};
@@ -54,12 +54,12 @@ pub(crate) fn encode(group: &GroupParts<'_>) -> Vec<u8> {
     })
 }
 
-pub(crate) fn decode(octets: &[u8]) -> Result<GroupRecord, DecodeError> {
+pub(crate) fn decode(provider: &CryptoProvider, octets: &[u8]) -> Result<GroupRecord, DecodeError> {
     super::decode_any(octets, |version, r| {
         let policy = policy::read(version, r)?;
         let length = r.u16("signing key length")?;
         let pkcs8 = SecretBytes::copy_of(r.slice(length.into(), "signing key")?);
-        let signing_key = SigningKey::from_pkcs8(policy.rekey.signature, pkcs8)
+        let signing_key = SigningKey::from_pkcs8(provider, policy.rekey.signature, pkcs8)
             .map_err(|_| DecodeError::Value { field: "signing key", value: 0 })?;
         let tree = Header::from_octets(&r.array::<{ Header::LEN }>("tree header")?)
             .map_err(|_| DecodeError::Value { field: "tree header", value: 0 })?;

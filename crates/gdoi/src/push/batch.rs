@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use claviger_crypto::{
     hash_tree::{self, Node},
-    sign::{PublicKey, SigningKey},
+    sign::{Signer, Verifier},
 };
 use claviger_group::CookiePair;
 use claviger_wire::{DecodeError, Writer};
@@ -49,7 +49,7 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    pub(super) fn sign(&self, signer: &SigningKey) -> Result<Vec<u8>, ApiMisuse> {
+    pub(super) fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, ApiMisuse> {
         super::sign(signer, &self.to_octets())
     }
 
@@ -82,7 +82,7 @@ pub(super) fn verify(
     sequence: u32,
     leaf: Node,
     sig: &[u8],
-    key: &PublicKey,
+    key: &Verifier,
     known: &VecDeque<VerifiedBatch>,
 ) -> Result<(BatchPlace, VerifiedBatch), Error> {
     let BatchSignature { index, count, branch, signature } = BatchSignature::decode(sig)?;

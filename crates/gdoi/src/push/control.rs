@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use claviger_crypto::{
     hash_tree::{self, HashTree, Node},
-    sign::{PublicKey, SigningKey},
+    sign::{PublicKey, Signer, Verifier},
 };
 use claviger_group::CookiePair;
 use claviger_sansio::Time;
@@ -59,7 +59,7 @@ fn statement(spi: CookiePair, count: u16, root: Node) -> Vec<u8> {
 pub fn seal_controls(
     spi: CookiePair,
     controls: &[Vec<u8>],
-    signer: &SigningKey,
+    signer: &dyn Signer,
 ) -> Result<Vec<Vec<u8>>, Error> {
     let count = u16::try_from(controls.len()).ok().filter(|count| *count > 0);
     let count = count.ok_or(ApiMisuse::NotOneBatch)?;
@@ -158,7 +158,7 @@ impl Controls {
         &mut self,
         now: Time,
         spi: CookiePair,
-        key: &PublicKey,
+        key: &Verifier,
         datagram: &'a [u8],
     ) -> Result<&'a [u8], Error> {
         let (header, octets) = Header::split_plain(datagram, ExchangeType::DELIVERY_CONTROL)?;

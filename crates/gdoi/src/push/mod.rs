@@ -15,7 +15,7 @@
 use claviger_crypto::{
     CryptoProvider, SecretBytes,
     cipher::{BLOCK_LEN, CipherAlgorithm, CipherKey},
-    sign::{PublicKey, SigningKey},
+    sign::{Signer, Verifier},
 };
 use claviger_group::CookiePair;
 
@@ -79,14 +79,15 @@ pub struct Push<'a> {
 const SIGNED_PREFIX: &[u8] = b"rekey";
 
 /// Signs octets with the group's key.
-fn sign(signer: &SigningKey, octets: &[u8]) -> Result<Vec<u8>, ApiMisuse> {
+fn sign(signer: &dyn Signer, octets: &[u8]) -> Result<Vec<u8>, ApiMisuse> {
     let algorithm = signature_algorithm(signer.public().algorithm());
     signer.sign(algorithm, octets).map_err(|_| ApiMisuse::UnsupportedAlgorithm)
 }
 
 /// Verifies what [`sign`] made.
-fn verify(key: &PublicKey, octets: &[u8], signature: &[u8]) -> Result<(), AuthError> {
-    key.verify(signature_algorithm(key.algorithm()), octets, signature).map_err(|_| AuthError::Signature)
+fn verify(key: &Verifier, octets: &[u8], signature: &[u8]) -> Result<(), AuthError> {
+    let algorithm = signature_algorithm(key.key().algorithm());
+    key.verify(algorithm, octets, signature).map_err(|_| AuthError::Signature)
 }
 
 fn prepare(provider: &CryptoProvider, kek: &KekMaterial) -> Result<Box<dyn CipherKey>, ApiMisuse> {

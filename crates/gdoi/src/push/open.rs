@@ -6,7 +6,7 @@ use claviger_crypto::{
     CryptoProvider, SecretBytes,
     cipher::{BLOCK_LEN, CipherKey},
     hash_tree::Node,
-    sign::{KeyAlgorithm, PublicKey},
+    sign::{KeyAlgorithm, PublicKey, Verifier},
 };
 use claviger_group::{CookiePair, PushAuthentication};
 use claviger_sansio::Time;
@@ -20,7 +20,7 @@ use super::{
     window::Window,
 };
 use crate::{
-    error::{Error, PeerMisbehaved},
+    error::{ApiMisuse, Error, PeerMisbehaved},
     extensions::Extensions,
     iana::{ExchangeType, PayloadType},
     limits::BATCHES_REMEMBERED_MAX,
@@ -36,7 +36,7 @@ use crate::{
 pub struct RekeySa {
     kek: KekMaterial,
     cipher: Box<dyn CipherKey>,
-    signing_key: PublicKey,
+    signing_key: Verifier,
     form: PushAuthentication,
     /// The last number, and those before it that may still come.
     window: Window,
@@ -120,7 +120,7 @@ impl RekeySa {
     /// # Errors
     ///
     /// [`PeerMisbehaved::SigningKeyKind`] if `signing_key` is of another kind,
-    /// [`crate::ApiMisuse::UnsupportedAlgorithm`] if the KEK does not fit its cipher.
+    /// [`ApiMisuse::UnsupportedAlgorithm`] if the KEK does not fit its cipher, or the provider lacks an algorithm.
     pub fn new(
         provider: &CryptoProvider,
         kek: KekMaterial,
@@ -132,6 +132,8 @@ impl RekeySa {
             return Err(PeerMisbehaved::SigningKeyKind.into());
         }
         let cipher = prepare(provider, &kek)?;
+        let signing_key =
+            Verifier::new(provider, signing_key).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
         Ok(Self {
             kek,
             cipher,
@@ -263,7 +265,7 @@ impl RekeySa {
 
     /// Shows whose signature the messages bear.
     pub fn signing_key(&self) -> &PublicKey {
-        &self.signing_key
+        self.signing_key.key()
     }
 
     /// Shows the number of the last message; of a batch's last one, whichever of its messages came.

@@ -4,7 +4,7 @@ use claviger_crypto::{
     CryptoProvider,
     cipher::{BLOCK_LEN, CipherKey},
     hash_tree::{HashTree, LEAF_PREFIX, Node},
-    sign::{PublicKey, SigningKey},
+    sign::{PublicKey, Signer},
 };
 use claviger_group::PushAuthentication;
 use claviger_wire::{Encode, Writer};
@@ -83,7 +83,7 @@ impl Unsigned {
 ///
 /// [`ApiMisuse::MessageTooLong`] if it exceeds 65,507 octets, [`ApiMisuse::DownloadMismatch`] if the keys do not fit
 /// the policy, [`ApiMisuse::UnsupportedAlgorithm`] if a key does not fit its algorithm.
-pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &SigningKey) -> Result<Vec<u8>, Error> {
+pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
     let unsigned = Unsigned::new(push, signature_len(signer.public())?)?;
     let signature = sign(signer, &unsigned.signed(&[]))?;
     unsigned.seal(&*prepare(provider, push.kek)?, &push.kek.iv, |w| w.slice(&signature))
@@ -99,7 +99,7 @@ pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &SigningKey) -> 
 pub fn seal_batch(
     provider: &CryptoProvider,
     pushes: &[Push<'_>],
-    signer: &SigningKey,
+    signer: &dyn Signer,
 ) -> Result<Vec<Vec<u8>>, Error> {
     let first = pushes.first().ok_or(ApiMisuse::NotOneBatch)?;
     let count = u16::try_from(pushes.len()).map_err(|_| ApiMisuse::NotOneBatch)?;

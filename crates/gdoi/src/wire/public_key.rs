@@ -161,7 +161,7 @@ fn integer(octets: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::sign::SigningKey;
+    use claviger_crypto::{SeededRandom, provider, sign::SigningKey};
 
     use super::*;
     use crate::wire::refuses_every_cut;
@@ -172,7 +172,8 @@ mod tests {
             [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa]
         {
             assert!(is_supported(kind));
-            let key = SigningKey::generate(kind).unwrap().public().clone();
+            let key =
+                SigningKey::generate(provider(), kind, &mut SeededRandom::new(1)).unwrap().public().clone();
             let octets = encode(&key).unwrap();
             assert_eq!(refuses_every_cut(&octets, decode), key);
         }

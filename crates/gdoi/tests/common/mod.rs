@@ -7,7 +7,7 @@ pub(crate) mod tree;
 use std::{net::SocketAddr, time::Duration};
 
 use claviger_crypto::{
-    Random, SecretBytes, SeededRandom,
+    Random, SecretBytes, SeededRandom, SystemRandom,
     cipher::CipherAlgorithm,
     hash::HashAlgorithm,
     provider,
@@ -85,7 +85,7 @@ pub(crate) fn path() -> [Link; 3] {
 }
 
 pub(crate) fn signing_key() -> SigningKey {
-    SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap()
+    SigningKey::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap()).unwrap()
 }
 
 pub(crate) fn sa_kek(spi: CookiePair) -> SaKek {

@@ -1,4 +1,4 @@
-//! CLOSE and CLOSE_ACK (RFC 7401 §5.3.7, §5.3.8, §6.14, §6.15).
+//! CLOSE and CLOSE_ACK (RFC 7401 sections 5.3.7, 5.3.8, 6.14 and 6.15).
 //!
 //! ```text
 //! CLOSE { ECHO_REQUEST_SIGNED, HIP_MAC, HIP_SIGNATURE }          -->
@@ -55,7 +55,7 @@ impl Association {
         Ok(())
     }
 
-    /// Answers CLOSE (RFC 7401 §6.14), in whatever phase the association is.
+    /// Answers CLOSE (RFC 7401 section 6.14), in whatever phase the association is.
     pub(crate) fn handle_close(
         &mut self,
         shared: &mut Shared,
@@ -63,9 +63,7 @@ impl Association {
         back: &Path,
         packet: &Packet<'_>,
     ) -> Result<(), Error> {
-        self.verify_mac(shared, packet)?;
-        self.verify_signature(packet)?;
-        let EchoRequestSigned(echo) = packet.one()?;
+        let EchoRequestSigned(echo) = self.authenticate(shared, packet)?.one()?;
         if let Phase::Closed(closed) = &self.phase
             && closed.echo == echo
         {
@@ -92,7 +90,7 @@ impl Association {
         Ok(())
     }
 
-    /// Verifies CLOSE_ACK (RFC 7401 §6.15); after success the association is to be discarded.
+    /// Verifies CLOSE_ACK (RFC 7401 section 6.15); after success the association is to be discarded.
     pub(crate) fn handle_close_ack(&self, shared: &mut Shared, packet: &Packet<'_>) -> Result<(), Error> {
         let (own_echo, was_closed) = match &self.phase {
             Phase::Closing(closing) => (Some(&closing.echo), false),
@@ -100,12 +98,13 @@ impl Association {
             _ => (None, false),
         };
         let own_echo = own_echo.ok_or(PeerMisbehaved::CloseAckUnasked)?;
-        self.verify_mac(shared, packet)?;
+        // The echo is compared before the signature costs anything.
+        let packet = self.verify_mac(packet)?;
         let EchoResponseSigned(echo) = packet.one()?;
         if !ct_eq(&echo, own_echo) {
             return Err(PeerMisbehaved::CloseAckForeign.into());
         }
-        self.verify_signature(packet)?;
+        self.verify_signature(shared, packet)?;
         if !was_closed {
             shared.out.tell(Event::Closed { peer: self.peer, by_peer: false });
         }

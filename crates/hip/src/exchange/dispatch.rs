@@ -11,7 +11,7 @@ use crate::{
     error::{Error, FailReason, LimitError, PeerMisbehaved},
     event::Event,
     exchange::{
-        initiate::Progress,
+        initiate::{Established, Progress},
         notify,
         respond::{self, Acceptance},
         update::Task,
@@ -35,12 +35,12 @@ impl Host {
         }
     }
 
-    /// RFC 7401 §6.7: no state is made for an I1.
+    /// RFC 7401 section 6.7: no state is made for an I1.
     fn handle_i1(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
         let peer = packet.sender();
         let DhGroupList(groups) = packet.one()?;
         let calling = self.peers.get(&peer).and_then(|peer| peer.initiation.as_ref());
-        // RFC 7401 §6.7 step 3: of two that call each other, the one with the greater HIT answers.
+        // RFC 7401 section 6.7 step 3: of two that call each other, the one with the greater HIT answers.
         if calling.is_some_and(|calling| !calling.has_sent_i2()) && self.hit() < peer {
             return Ok(());
         }
@@ -60,7 +60,7 @@ impl Host {
         Ok(())
     }
 
-    /// RFC 7401 §6.9.
+    /// RFC 7401 section 6.9.
     fn handle_i2(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
         let peer = packet.sender();
         respond::accepted_suite(&self.shared, packet)?;
@@ -79,7 +79,7 @@ impl Host {
                 let same = acceptance.puzzle.is_same(&puzzle);
                 return if same { Ok(()) } else { Err(PeerMisbehaved::RequestOutstanding.into()) };
             }
-            // RFC 7401 §6.9 step 5: of two I2s that cross, the greater HIT's is dropped by the smaller.
+            // RFC 7401 section 6.9 step 5: of two I2s that cross, the greater HIT's is dropped by the smaller.
             let sent_i2 = entry.initiation.as_ref().is_some_and(|initiation| initiation.has_sent_i2());
             if sent_i2 && self.hit() < peer {
                 return Ok(());
@@ -87,7 +87,7 @@ impl Host {
         }
         let result = self.accept_i2(now, back, packet, puzzle);
         if let Err(error) = &result {
-            // RFC 7401 §6.9.1: the puzzle is solved, so the sender may be told.
+            // RFC 7401 section 6.9.1: the puzzle is solved, so the sender may be told.
             notify::send(&mut self.shared, now, back, packet, error);
         }
         result
@@ -109,7 +109,7 @@ impl Host {
         let mut acceptance =
             Acceptance::verify(&mut self.shared, &self.responder, now, *back, puzzle, packet)?;
         let entry = self.peers.entry(peer).or_default();
-        // RFC 7401 §6.9 steps 5 and 6: the I2 is the basis of the association that both wanted.
+        // RFC 7401 section 6.9 steps 5 and 6: the I2 is the basis of the association that both wanted.
         if let Some(initiation) = entry.initiation.take() {
             acceptance.own_request = initiation.request;
         }
@@ -142,20 +142,23 @@ impl Host {
     fn handle_r2(&mut self, now: Time, packet: &Packet<'_>) -> Result<(), Error> {
         let peer = packet.sender();
         let entry = self.peers.get_mut(&peer).ok_or(PeerMisbehaved::R2Unasked)?;
-        let initiation = entry.initiation.as_mut().ok_or(PeerMisbehaved::R2Unasked)?;
-        let answer = initiation.handle_r2(&mut self.shared, now, packet)?;
-        let association = entry.initiation.take().and_then(|initiation| initiation.into_association());
-        entry.association = association.map(Box::new);
+        let initiation = entry.initiation.take().ok_or(PeerMisbehaved::R2Unasked)?;
+        let Established { association, answer } = match initiation.handle_r2(&self.shared, now, packet) {
+            Ok(established) => established,
+            Err((initiation, error)) => {
+                entry.initiation = Some(initiation);
+                return Err(error);
+            }
+        };
+        let association = entry.association.insert(Box::new(association));
         self.shared.out.tell(Event::Established { peer, initiator: true });
         if let Some(answer) = answer {
             self.shared.out.tell(Event::Registered { peer, answer });
         }
         self.shared.out.tell(Event::Changed { peer });
-        if let Some(association) = &mut entry.association {
-            // RFC 8003 §3.1: who began has sent no R1, so it announces its services by UPDATE.
-            if !self.shared.config.services.is_empty() {
-                association.enqueue(&mut self.shared, now, Task::Announce)?;
-            }
+        // RFC 8003 section 3.1: who began has sent no R1, so it announces its services by UPDATE.
+        if !self.shared.config.services.is_empty() {
+            association.enqueue(&mut self.shared, now, Task::Announce)?;
         }
         Ok(())
     }
@@ -225,7 +228,7 @@ impl Host {
             association.forgo_deferred(shared, now);
             let unused = association.used_at + shared.config.unused_lifetime <= now;
             if !gone && unused && association.grants.is_empty() {
-                // RFC 7401 §4.4.3, ESTABLISHED: nothing was heard for the unused association lifetime.
+                // RFC 7401 section 4.4.3, ESTABLISHED: nothing was heard for the unused association lifetime.
                 gone = association.close(shared, now).is_err();
             }
         }

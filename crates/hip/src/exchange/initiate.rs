@@ -1,4 +1,4 @@
-//! The base exchange as its Initiator sees it (RFC 7401 §6.6, §6.8, §6.10).
+//! The base exchange as its Initiator sees it (RFC 7401 sections 6.6, 6.8 and 6.10).
 //!
 //! ```text
 //! I1 { DH_GROUP_LIST }                                                                    -->
@@ -9,30 +9,27 @@
 //!        <--    R2 { ENCRYPTED{ MCAST_CHANNEL... }, REG_RESPONSE, REG_FAILED, HIP_MAC_2, HIP_SIGNATURE }
 //! ```
 
-use std::collections::BTreeMap;
-
 use claviger_crypto::CryptoError;
 use claviger_identity::{Hit, HostId};
 use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
 use claviger_wire::DecodeError;
 
 use crate::{
-    association::{self, Association, EspAgreement, Phase, Side},
+    association::{self, Agreed, Association, EspAgreement, Phase},
     error::{AuthError, Error, FailReason, LimitError, PeerMisbehaved},
     event::Security,
     exchange::{
         Shared,
-        offer::{Offer, Weighed},
+        offer::{GenuineR1, Offer, Weighed},
         respond,
-        update::Updates,
     },
     iana::{PacketType, ParameterType},
-    keys::{Keymat, Prk},
+    keys::{Hosts, Keymat, Prk},
     path::Path,
     puzzle::Solver,
-    registration::{self, RegistrationAnswer, RegistrationRequest},
+    registration::{self, RegistrationAnswer, RegistrationRequest, Side},
     wire::{
-        DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
+        Authentic, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
         EchoResponseUnsigned, EspInfo, EspTransform, HipCipher, Packet, PacketBuilder, ParameterBlock,
         Puzzle, R1Counter, RegInfo, Solution, TransportFormatList,
     },
@@ -61,7 +58,7 @@ pub(crate) struct Initiation {
     started: Time,
     step: Step,
     restarts: u32,
-    /// Why the exchange fails if no better R1 comes until the next timeout (RFC 7401 §6.8 steps 6 and 7).
+    /// Why the exchange fails if no better R1 comes until the next timeout (RFC 7401 section 6.8 steps 6 and 7).
     doubt: Option<FailReason>,
 }
 
@@ -79,11 +76,26 @@ struct Solving {
 
 struct ExpectR2 {
     counter: Option<R1Counter>,
-    i: Vec<u8>,
     i2: Vec<u8>,
     host_id_parameter: Vec<u8>,
-    association: Association,
+    agreed: Agreed,
+    /// The services that R1 announced.
+    services: Option<RegInfo>,
     retransmit: Retransmit,
+}
+
+/// What an authentic R2 says; [`ExpectR2::read_r2`] makes it.
+struct Confirmation {
+    answer: Option<RegistrationAnswer>,
+    outbound_spi: Option<u32>,
+    services: Option<RegInfo>,
+}
+
+/// What a base exchange ends with.
+pub(crate) struct Established {
+    pub(crate) association: Association,
+    /// What the registrar said, if it was asked.
+    pub(crate) answer: Option<RegistrationAnswer>,
 }
 
 /// What came of a timeout.
@@ -119,7 +131,7 @@ impl Initiation {
         match &self.step {
             Step::ExpectR1(_) => None,
             Step::Solving(solving) => Some(solving.offer.security),
-            Step::ExpectR2(expect) => Some(expect.association.security),
+            Step::ExpectR2(expect) => Some(expect.agreed.security),
         }
     }
 
@@ -128,7 +140,7 @@ impl Initiation {
         match &self.step {
             Step::ExpectR1(_) => None,
             Step::Solving(solving) => Some(&solving.offer.host_id),
-            Step::ExpectR2(expect) => Some(&expect.association.host_id),
+            Step::ExpectR2(expect) => Some(&expect.agreed.host_id),
         }
     }
 
@@ -141,7 +153,7 @@ impl Initiation {
         }
     }
 
-    /// Processes R1 (RFC 7401 §6.8). Only an R1 under the signature of the HIT that was called has any effect.
+    /// Processes R1 (RFC 7401 section 6.8). Only an R1 under the signature of the HIT that was called has any effect.
     pub(crate) fn handle_r1(
         &mut self,
         shared: &mut Shared,
@@ -151,12 +163,8 @@ impl Initiation {
         let counter = packet.find::<R1Counter>()?;
         let puzzle: Puzzle = packet.one()?;
         self.admit(counter, &puzzle)?;
-        let host_id: HostId = packet.one()?;
-        if host_id.hit()? != self.peer {
-            return Err(PeerMisbehaved::HitMismatch.into());
-        }
-        packet.verify_signature_2(&host_id).map_err(|_| AuthError::Signature)?;
-        let offer = match Offer::weigh(&shared.config, self.request.as_ref(), packet, host_id, self.peer) {
+        let r1 = GenuineR1::open(&shared.config, self.peer, packet)?;
+        let offer = match Offer::weigh(&shared.config, self.request.as_ref(), r1, self.peer) {
             Ok(offer) => offer,
             Err(error) => {
                 if let (Step::ExpectR1(_), Weighed::Unacceptable(reason)) = (&self.step, error) {
@@ -178,57 +186,23 @@ impl Initiation {
         self.handle_timeout(shared, now)
     }
 
-    /// Processes R2 (RFC 7401 §6.10). The association is established when it verifies; the exchange is then over.
+    /// Processes R2 (RFC 7401 section 6.10), which ends the exchange. An R2 that does not is an error beside the
+    /// exchange, which goes on.
     pub(crate) fn handle_r2(
-        &mut self,
-        shared: &mut Shared,
+        self: Box<Self>,
+        shared: &Shared,
         now: Time,
         packet: &Packet<'_>,
-    ) -> Result<Option<RegistrationAnswer>, Error> {
-        let Step::ExpectR2(expect) = &mut self.step else {
-            return Err(PeerMisbehaved::R2Unasked.into());
-        };
-        let association = &mut expect.association;
-        let prf = shared.config.provider.prf(association.keymat.rhash())?;
-        packet
-            .verify_mac_2(prf, &association.keymat.incoming().integrity, &expect.host_id_parameter)
-            .map_err(|_| AuthError::Mac)?;
-        association.verify_signature(packet)?;
-        let channels = association.channels(packet)?;
-        let services = packet.find::<RegInfo>()?;
-        let answer = match &self.request {
-            Some(request) => Some(
-                registration::read_answer(packet, channels, request)?
-                    .unwrap_or_else(|| RegistrationAnswer::nothing(request.reg_type)),
-            ),
-            None if channels.is_empty() => None,
-            None => return Err(PeerMisbehaved::AnswerUnasked.into()),
-        };
-        let esp_info = packet.find::<EspInfo>()?;
-        if let Some(esp) = &mut association.esp {
-            let info = esp_info.ok_or(DecodeError::Missing { what: "ESP_INFO" })?;
-            if info.old_spi != 0 || info.new_spi == 0 {
-                return Err(DecodeError::Value { field: "SPI", value: info.old_spi.into() }.into());
+    ) -> Result<Established, (Box<Self>, Error)> {
+        let this = *self;
+        match this.step {
+            Step::ExpectR2(expect) => match expect.read_r2(shared, this.request.as_ref(), packet) {
+                Ok(confirmation) => Ok(expect.establish(now, confirmation)),
+                Err(error) => Err((Box::new(Self { step: Step::ExpectR2(expect), ..this }), error)),
+            },
+            step @ (Step::ExpectR1(_) | Step::Solving(_)) => {
+                Err((Box::new(Self { step, ..this }), PeerMisbehaved::R2Unasked.into()))
             }
-            esp.outbound_spi = info.new_spi;
-        }
-        if services.is_some() {
-            association.services = services;
-        }
-        association.phase = Phase::Established;
-        association.established_at = now;
-        association.used_at = now;
-        if let Some(answer) = &answer {
-            association.apply(now, Side::Requester, answer);
-        }
-        Ok(answer)
-    }
-
-    /// Gives the association away, after [`Initiation::handle_r2`] has established it.
-    pub(crate) fn into_association(self) -> Option<Association> {
-        match self.step {
-            Step::ExpectR2(expect) => Some(expect.association),
-            _ => None,
         }
     }
 
@@ -282,16 +256,16 @@ impl Initiation {
         Progress::Failed(self.doubt.unwrap_or(unanswered))
     }
 
-    /// Says whether an R1 may be looked at in this state (RFC 7401 §6.8 steps 2 and 8): one with a greater counter
-    /// replaces the one in use, and so does one with another puzzle once I2 has gone unanswered, because nothing
-    /// protects #I and Opaque on their way.
+    /// Says whether an R1 may be looked at in this state (RFC 7401 section 6.8 steps 2 and 8): one with a greater
+    /// counter replaces the one in use, and so does one with another puzzle once I2 has gone unanswered, because
+    /// nothing protects #I and Opaque on their way.
     fn admit(&self, new: Option<R1Counter>, puzzle: &Puzzle) -> Result<(), Error> {
         let (current, again) = match &self.step {
             Step::ExpectR1(_) => return Ok(()),
             Step::Solving(solving) => (solving.offer.counter, false),
             Step::ExpectR2(expect) => (
                 expect.counter,
-                expect.retransmit.sent() >= I2_BEFORE_SAME_GENERATION && expect.i != puzzle.i,
+                expect.retransmit.sent() >= I2_BEFORE_SAME_GENERATION && expect.agreed.nonces.0 != puzzle.i,
             ),
         };
         let counter = |r1: Option<R1Counter>| r1.map(|r1| r1.counter);
@@ -306,70 +280,20 @@ impl Initiation {
         Ok(())
     }
 
-    /// Computes the keys and sends I2 (RFC 7401 §5.3.3).
+    /// Computes the keys and sends I2 (RFC 7401 section 5.3.3).
     fn send_i2(&mut self, shared: &mut Shared, now: Time, solution: &Solution) -> Result<(), Error> {
         let Step::Solving(solving) = &self.step else {
             return Ok(());
         };
         let offer = &solving.offer;
-        let identity = shared.config.identity.clone();
-        let own = identity.hit();
-        let algorithm = offer.security.dh_group.kx().ok_or(CryptoError::Unsupported)?;
-        let private = shared.config.provider.kx_group(algorithm)?.generate(&mut *shared.random)?;
-        let shared_secret = private.agree(&offer.public_value)?;
-        let rhash = offer.security.hit_suite.rhash();
-        let prk = Prk::extract(rhash, &solution.i, &solution.j, &shared_secret)?;
-        let keymat = Keymat::derive(rhash, offer.security.cipher, prk, own, self.peer)?;
+        let (diffie_hellman, keymat) = derive(shared, self.peer, offer, solution)?;
         let esp = offer.esp.map(|suite| EspAgreement {
             suite,
             inbound_spi: shared.spi(),
             outbound_spi: 0,
             keymat_index: keymat.index(),
         });
-
-        let mut block = ParameterBlock::new();
-        block.add(identity.host_id());
-        for channel in self.request.iter().flat_map(|request| &request.channels) {
-            block.add(channel);
-        }
-        let encrypted = association::seal(&keymat, shared, &block)?;
-
-        let mut builder = PacketBuilder::new(PacketType::I2, own, self.peer);
-        if let Some(esp) = &esp {
-            builder.add(&EspInfo { keymat_index: esp.keymat_index, old_spi: 0, new_spi: esp.inbound_spi });
-        }
-        if let Some(counter) = &offer.counter {
-            builder.add(counter);
-        }
-        builder
-            .add(solution)
-            .add(&DiffieHellman { group: offer.security.dh_group, public_value: private.public().to_vec() })
-            .add(&HipCipher(vec![offer.security.cipher]))
-            .add(&encrypted);
-        if let Some(request) = &self.request {
-            builder.add(&request.parameter());
-        }
-        if let Some(EchoRequestSigned(echo)) = &offer.echo_signed {
-            builder.add(&EchoResponseSigned(echo.clone()));
-        }
-        match &esp {
-            Some(esp) => {
-                builder.add(&TransportFormatList(vec![ParameterType::ESP_TRANSFORM]));
-                builder.add(&EspTransform(vec![esp.suite]));
-            }
-            None => {
-                builder.add(&TransportFormatList(vec![]));
-            }
-        }
-        let prf = shared.config.provider.prf(rhash)?;
-        builder.mac(prf, &keymat.outgoing().integrity).sign(&identity)?;
-        for EchoRequestUnsigned(echo) in &offer.echo_unsigned {
-            builder.add(&EchoResponseUnsigned(echo.clone()));
-        }
-        let i2 = builder.finish()?;
-        shared.out.send(&self.path, &i2);
-
-        let association = Association {
+        let agreed = Agreed {
             peer: self.peer,
             host_id: offer.host_id.clone(),
             initiator: true,
@@ -378,25 +302,143 @@ impl Initiation {
             keymat,
             nonces: (solution.i.clone(), solution.j.clone()),
             esp,
-            established_at: now,
-            used_at: now,
-            phase: Phase::Established,
-            grants: BTreeMap::new(),
-            services: offer.services.clone(),
-            deferred: None,
-            updates: Updates::default(),
-            locator_until: None,
-            is_deprecated: false,
         };
+        let i2 = build_i2(shared, offer, solution, &diffie_hellman, &agreed, self.request.as_ref())?;
+        shared.out.send(&self.path, &i2);
         let expect = ExpectR2 {
             counter: offer.counter,
-            i: solution.i.clone(),
             i2,
             host_id_parameter: offer.host_id_parameter.clone(),
-            association,
+            agreed,
+            services: offer.services.clone(),
             retransmit: Retransmit::new(shared.config.retransmit, now),
         };
         self.step = Step::ExpectR2(Box::new(expect));
         Ok(())
     }
+}
+
+impl ExpectR2 {
+    /// Verifies R2 and reads what it says; nothing changes by it.
+    fn read_r2(
+        &self,
+        shared: &Shared,
+        request: Option<&RegistrationRequest>,
+        packet: &Packet<'_>,
+    ) -> Result<Confirmation, Error> {
+        let r2 = self.authenticate(shared, packet)?;
+        let channels = association::channels(shared, &self.agreed.keymat, &r2)?;
+        let services = r2.find::<RegInfo>()?;
+        let answer = match request {
+            Some(request) => Some(
+                registration::read_answer(&r2, channels, request)?
+                    .unwrap_or_else(|| RegistrationAnswer::nothing(request.reg_type)),
+            ),
+            None if channels.is_empty() => None,
+            None => return Err(PeerMisbehaved::AnswerUnasked.into()),
+        };
+        let esp_info = r2.find::<EspInfo>()?;
+        let outbound_spi = match &self.agreed.esp {
+            None => None,
+            Some(_) => {
+                let info = esp_info.ok_or(DecodeError::Missing { what: "ESP_INFO" })?;
+                if info.old_spi != 0 || info.new_spi == 0 {
+                    return Err(DecodeError::Value { field: "SPI", value: info.old_spi.into() }.into());
+                }
+                Some(info.new_spi)
+            }
+        };
+        Ok(Confirmation { answer, outbound_spi, services })
+    }
+
+    /// Verifies the MAC, which covers the HOST_ID of R1 too, and the signature of an R2.
+    fn authenticate<'p>(&self, shared: &Shared, packet: &'p Packet<'p>) -> Result<Authentic<'p>, Error> {
+        let Agreed { keymat, host_id, .. } = &self.agreed;
+        let integrity = &keymat.incoming().integrity;
+        let packet = packet
+            .verify_mac_2(keymat.prf(), integrity, &self.host_id_parameter)
+            .map_err(|_| AuthError::Mac)?;
+        packet.verify_signature(shared.config.provider, host_id).map_err(|_| AuthError::Signature.into())
+    }
+
+    /// Makes the association that R2 confirms.
+    fn establish(self, now: Time, confirmation: Confirmation) -> Established {
+        let Confirmation { answer, outbound_spi, services } = confirmation;
+        let mut association = Association::new(self.agreed, now, Phase::Established);
+        if let (Some(esp), Some(spi)) = (&mut association.esp, outbound_spi) {
+            esp.outbound_spi = spi;
+        }
+        association.services = services.or(self.services);
+        if let Some(answer) = &answer {
+            association.apply(now, Side::Requester, answer);
+        }
+        Established { association, answer }
+    }
+}
+
+/// Makes a Diffie-Hellman key pair of the offered group, and derives the keys of the association (RFC 7401 section
+/// 6.5).
+fn derive(
+    shared: &mut Shared,
+    peer: Hit,
+    offer: &Offer,
+    solution: &Solution,
+) -> Result<(DiffieHellman, Keymat), Error> {
+    let provider = shared.config.provider;
+    let group = offer.security.dh_group;
+    let algorithm = group.kx().ok_or(CryptoError::Unsupported)?;
+    let private = provider.kx_group(algorithm)?.generate(&mut *shared.random)?;
+    let shared_secret = private.agree(&offer.public_value)?;
+    let rhash = offer.security.hit_suite.rhash();
+    let prk = Prk::extract(provider, rhash, &solution.i, &solution.j, &shared_secret)?;
+    let hosts = Hosts { local: shared.config.identity.hit(), peer };
+    let keymat = Keymat::derive(provider, rhash, offer.security.cipher, prk, hosts)?;
+    Ok((DiffieHellman { group, public_value: private.public().to_vec() }, keymat))
+}
+
+/// Builds I2 (RFC 7401 section 5.3.3).
+fn build_i2(
+    shared: &mut Shared,
+    offer: &Offer,
+    solution: &Solution,
+    diffie_hellman: &DiffieHellman,
+    agreed: &Agreed,
+    request: Option<&RegistrationRequest>,
+) -> Result<Vec<u8>, Error> {
+    let identity = shared.config.identity.clone();
+    let mut block = ParameterBlock::new();
+    block.add(identity.host_id());
+    for channel in request.iter().flat_map(|request| &request.channels) {
+        block.add(channel);
+    }
+    let encrypted = association::seal(shared, &agreed.keymat, &block)?;
+
+    let mut builder = PacketBuilder::new(PacketType::I2, identity.hit(), agreed.peer);
+    if let Some(esp) = &agreed.esp {
+        builder.add(&EspInfo { keymat_index: esp.keymat_index, old_spi: 0, new_spi: esp.inbound_spi });
+    }
+    if let Some(counter) = &offer.counter {
+        builder.add(counter);
+    }
+    builder.add(solution).add(diffie_hellman).add(&HipCipher(vec![offer.security.cipher])).add(&encrypted);
+    if let Some(request) = request {
+        builder.add(&request.parameter());
+    }
+    if let Some(EchoRequestSigned(echo)) = &offer.echo_signed {
+        builder.add(&EchoResponseSigned(echo.clone()));
+    }
+    match &agreed.esp {
+        Some(esp) => {
+            builder.add(&TransportFormatList(vec![ParameterType::ESP_TRANSFORM]));
+            builder.add(&EspTransform(vec![esp.suite]));
+        }
+        None => {
+            builder.add(&TransportFormatList(vec![]));
+        }
+    }
+    builder.mac(agreed.keymat.prf(), &agreed.keymat.outgoing().integrity).sign(&identity)?;
+    for EchoRequestUnsigned(echo) in &offer.echo_unsigned {
+        builder.add(&EchoResponseUnsigned(echo.clone()));
+    }
+    Ok(builder.finish()?)
 }

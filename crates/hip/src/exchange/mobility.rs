@@ -27,7 +27,7 @@ use crate::{
     },
     iana::TrafficType,
     path::Path,
-    wire::{EchoResponseSigned, EspInfo, Locator, LocatorSet, LocatorValue, Packet},
+    wire::{Authentic, EchoResponseSigned, EspInfo, Locator, LocatorSet, LocatorValue},
 };
 
 /// The octets by which the answer to a verification is known: nobody guesses them.
@@ -36,7 +36,7 @@ pub(crate) const NONCE_LEN: usize = 16;
 /// Packets to all unverified addresses within a second: a train of a thousand members arrives within some.
 pub(crate) const PROBES_PER_SECOND_MAX: u32 = 1_000;
 
-/// An address of the peer whose reachability is being verified (RFC 8046 §5.4).
+/// An address of the peer whose reachability is being verified (RFC 8046 section 5.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verification {
     pub(crate) nonce: [u8; NONCE_LEN],
@@ -70,7 +70,7 @@ impl Verification {
     }
 
     /// Checks the answer: the nonce, from where it was sent to.
-    pub(crate) fn check(&self, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
+    pub(crate) fn check(&self, back: &Path, packet: &Authentic<'_>) -> Result<(), Error> {
         let echoed = packet.find::<EchoResponseSigned>()?;
         if !echoed.is_some_and(|EchoResponseSigned(echoed)| ct_eq(&echoed, &self.nonce)) {
             return Err(PeerMisbehaved::EchoForeign.into());
@@ -97,7 +97,7 @@ impl Association {
         if !self.is_live() {
             return Ok(());
         }
-        // An announcement is replaced by the next (RFC 8046 §5.2).
+        // An announcement is replaced by the next (RFC 8046 section 5.2).
         self.updates.queue.retain(|task| !matches!(task, Task::Locate { .. }));
         self.updates.outgoing.take_if(|outgoing| matches!(outgoing.task, Task::Locate { .. }));
         self.updates.leave_from(to);
@@ -111,7 +111,7 @@ impl Association {
         Ok(())
     }
 
-    /// Announces an address, with the SPI that is received there if ESP was agreed on (RFC 8046 §5.2 case 1).
+    /// Announces an address, with the SPI that is received there if ESP was agreed on (RFC 8046 section 5.2 case 1).
     pub(crate) fn locator_set(&self, address: IpAddr) -> LocatorSet {
         LocatorSet(vec![Locator::only(match self.esp {
             Some(esp) => LocatorValue::Esp { spi: esp.inbound_spi, address },
@@ -119,7 +119,7 @@ impl Association {
         })])
     }
 
-    /// Names the SA that goes on unchanged, for middleboxes on the path (RFC 8046 §3.2.1).
+    /// Names the SA that goes on unchanged, for middleboxes on the path (RFC 8046 section 3.2.1).
     pub(crate) fn unchanged_esp(&self) -> Option<EspInfo> {
         self.esp.map(|esp| EspInfo {
             keymat_index: esp.keymat_index,
@@ -128,12 +128,12 @@ impl Association {
         })
     }
 
-    /// Reads what a verified UPDATE announces (RFC 8046 §5.3); nothing changes by it.
+    /// Reads what an UPDATE announces (RFC 8046 section 5.3); nothing changes by it.
     pub(crate) fn read_locators(
         &self,
         now: Time,
         back: &Path,
-        packet: &Packet<'_>,
+        packet: &Authentic<'_>,
     ) -> Result<Option<Announcement>, Error> {
         let Some(LocatorSet(locators)) = packet.find()? else {
             return Ok(None);
@@ -171,8 +171,8 @@ impl Association {
         Ok(Some(Announcement { candidate, unsupported }))
     }
 
-    /// RFC 8046 §5.3: ESP_INFO either names the SA that there is, or asks for a rekey, or is an error.
-    fn check_esp_info(&self, packet: &Packet<'_>) -> Result<(), Error> {
+    /// RFC 8046 section 5.3: ESP_INFO either names the SA that there is, or asks for a rekey, or is an error.
+    fn check_esp_info(&self, packet: &Authentic<'_>) -> Result<(), Error> {
         let Some(EspInfo { old_spi, new_spi, .. }) = packet.find()? else {
             return Ok(());
         };
@@ -186,8 +186,8 @@ impl Association {
         }
     }
 
-    /// RFC 8046 §5.3: an address must be one that a host can have. A directed broadcast address cannot be told from
-    /// others from afar; the system refuses to send there.
+    /// RFC 8046 section 5.3: an address must be one that a host can have. A directed broadcast address cannot be told
+    /// from others from afar; the system refuses to send there.
     fn check_locator(&self, back: &Path, locator: &Locator) -> Result<(), Error> {
         if let LocatorValue::Esp { spi, .. } = locator.value
             && self.esp.is_none_or(|esp| esp.outbound_spi != spi)
@@ -243,7 +243,7 @@ impl Association {
     }
 
     /// Returns the address to verify. One that is in use already gets its new lifetime; no locators at all, or none
-    /// that could be used, leave the association where it is: there is no alternative to it (RFC 8046 §4).
+    /// that could be used, leave the association where it is: there is no alternative to it (RFC 8046 section 4).
     fn pending(&mut self, announcement: &Announcement) -> Option<Candidate> {
         let candidate = announcement.candidate?;
         if candidate.path.remote == self.path.remote && !self.is_deprecated {
@@ -263,8 +263,8 @@ impl Association {
     ) -> Result<(), Error> {
         let task = Task::Verify(Verification::new(shared, candidate, Some(announcement)));
         self.build(shared, 0, &task)?;
-        // It goes before all else. An answer need not arrive: who misses it asks again (RFC 7401 §5.3.5). Anything
-        // else is sent anew behind it, under a new Update ID, for the peer takes none out of order.
+        // It goes before all else. An answer need not arrive: who misses it asks again (RFC 7401 section 5.3.5).
+        // Anything else is sent anew behind it, under a new Update ID, for the peer takes none out of order.
         let outgoing = self.updates.outgoing.take().map(|outgoing| outgoing.task);
         if let Some(task) = outgoing.filter(|task| !matches!(task, Task::Answer { .. } | Task::Verify(_))) {
             self.updates.queue.push_front(task);
@@ -284,7 +284,7 @@ impl Association {
         shared: &mut Shared,
         now: Time,
         back: &Path,
-        packet: &Packet<'_>,
+        packet: &Authentic<'_>,
     ) -> Result<bool, Error> {
         let Some(Outgoing { task: Task::Verify(verification), octets, .. }) = &self.updates.outgoing else {
             return Ok(false);
@@ -326,7 +326,8 @@ impl Shared {
     }
 }
 
-/// Says whether one host can have an address (RFC 8046 §5.2: broadcast and multicast addresses are not announced).
+/// Says whether one host can have an address (RFC 8046 section 5.2: broadcast and multicast addresses are not
+/// announced).
 pub(crate) fn is_unicast(address: IpAddr) -> bool {
     !address.is_unspecified() && !address.is_multicast() && address != IpAddr::from([255; 4])
 }
@@ -343,7 +344,7 @@ fn is_usable(back: &Path, locator: &Locator) -> bool {
     signals && locator.address().is_some_and(reached)
 }
 
-/// Orders locators (RFC 8046 §4.1): preferred ones first, and of those the ones for signalling alone.
+/// Orders locators (RFC 8046 section 4.1): preferred ones first, and of those the ones for signalling alone.
 fn preference(locator: &Locator) -> (bool, bool) {
     (locator.preferred, locator.preferred && locator.traffic_type == TrafficType::SIGNALLING)
 }

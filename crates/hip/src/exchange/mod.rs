@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`initiate`], [`offer`] | I1 and I2 sent, R1 and R2 awaited; what is taken of an R1 |
 //! | [`respond`] | I1 answered and forgotten, I2 verified, R2 sent |
-//! | [`update`] | UPDATE: registrations on a live association |
+//! | [`update`], [`received`] | UPDATE, sent and received: registrations on a live association |
 //! | [`mobility`] | moves: LOCATOR_SET in UPDATE, and the proof that the peer is reached where it says |
 //! | [`close`] | CLOSE and CLOSE_ACK |
 //! | [`dispatch`] | which exchange a packet belongs to, and what its end means for the peer |
@@ -16,6 +16,7 @@ pub(crate) mod initiate;
 pub(crate) mod mobility;
 pub(crate) mod notify;
 mod offer;
+mod received;
 pub(crate) mod respond;
 pub(crate) mod update;
 
@@ -41,7 +42,7 @@ impl Shared {
         Ticket { peer, number: self.tickets }
     }
 
-    /// Draws an SPI that ESP does not reserve (RFC 4303 §2.1).
+    /// Draws an SPI that ESP does not reserve (RFC 4303 section 2.1).
     pub(crate) fn spi(&mut self) -> u32 {
         loop {
             let spi = u32::from_be_bytes(claviger_crypto::random::array(&mut *self.random));

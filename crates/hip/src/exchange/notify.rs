@@ -1,4 +1,4 @@
-//! NOTIFY (RFC 7401 §5.3.6, §6.13): it reports, and changes nothing.
+//! NOTIFY (RFC 7401 sections 5.3.6 and 6.13): it reports, and changes nothing.
 
 use claviger_identity::{Hit, HostId};
 use claviger_sansio::Time;
@@ -15,7 +15,7 @@ use crate::{
 /// NOTIFYs to all addresses within a second: each is signed, and who forges sources would have many signed.
 pub(crate) const NOTIFIES_PER_SECOND_MAX: u32 = 64;
 
-/// Says what a peer is told about an error in what it sent, if RFC 7401 §5.2.19 has a word for it.
+/// Says what a peer is told about an error in what it sent, if RFC 7401 section 5.2.19 has a word for it.
 ///
 /// Nobody is told before its puzzle is solved or its association known, so errors that are found earlier have none.
 pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
@@ -67,11 +67,12 @@ pub(crate) fn report(shared: &mut Shared, now: Time, back: &Path, peer: Hit, not
 /// Verifies a received NOTIFY with the key of its sender, and shows the program what it says.
 pub(crate) fn handle(shared: &mut Shared, host_id: &HostId, packet: &Packet<'_>) -> Result<(), Error> {
     if let Some(claimed) = packet.find::<HostId>()?
-        && claimed.hit()? != packet.sender()
+        && claimed.hit(shared.config.provider)? != packet.sender()
     {
         return Err(PeerMisbehaved::HitMismatch.into());
     }
-    packet.verify_signature(host_id).map_err(|_| AuthError::Signature)?;
+    let packet =
+        packet.verify_signature(shared.config.provider, host_id).map_err(|_| AuthError::Signature)?;
     for notification in packet.all::<Notification>()? {
         let message = notification.notify_type;
         shared.out.tell(Event::Notified { peer: packet.sender(), message });

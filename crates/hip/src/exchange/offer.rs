@@ -1,17 +1,17 @@
-//! What a Responder offers in its R1, and what this host takes of it (RFC 7401 §6.8, steps 6 to 15).
+//! What a Responder offers in its R1, and what this host takes of it (RFC 7401 section 6.8, steps 6 to 15).
 
 use claviger_identity::{Hit, HitSuite, HostId};
 use claviger_wire::DecodeError;
 
 use crate::{
     config::{HostConfig, TransportFormats},
-    error::{Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved},
+    error::{AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved},
     event::Security,
     iana::{EspSuite, ParameterType},
     registration::RegistrationRequest,
     wire::{
         DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EspTransform, HipCipher,
-        HitSuiteList, Packet, Puzzle, R1Counter, RegInfo, TransportFormatList,
+        HitSuiteList, Packet, Presigned, Puzzle, R1Counter, RegInfo, TransportFormatList,
     },
 };
 
@@ -60,64 +60,40 @@ impl From<Weighed> for Error {
     }
 }
 
+/// An R1 of the host that was called: its key has the HIT that was called, and signed it.
+pub(super) struct GenuineR1<'p> {
+    packet: Presigned<'p>,
+    host_id: HostId,
+}
+
+impl<'p> GenuineR1<'p> {
+    /// Verifies an R1 (RFC 7401 section 6.8 steps 4 and 10).
+    pub(super) fn open(config: &HostConfig, peer: Hit, packet: &'p Packet<'p>) -> Result<Self, Error> {
+        let host_id: HostId = packet.one()?;
+        if host_id.hit(config.provider)? != peer {
+            return Err(PeerMisbehaved::HitMismatch.into());
+        }
+        let packet =
+            packet.verify_signature_2(config.provider, &host_id).map_err(|_| AuthError::Signature)?;
+        Ok(Self { packet, host_id })
+    }
+}
+
 impl Offer {
-    /// Chooses from a genuine R1, in the order of RFC 7401 §6.8, steps 6 to 15.
+    /// Chooses from an R1, in the order of RFC 7401 section 6.8, steps 6 to 15.
     pub(super) fn weigh(
         config: &HostConfig,
         request: Option<&RegistrationRequest>,
-        packet: &Packet<'_>,
-        host_id: HostId,
+        r1: GenuineR1<'_>,
         peer: Hit,
     ) -> Result<Self, Weighed> {
-        let suites: HitSuiteList = packet.one()?;
-        if !suites.contains(config.own_suite()) {
-            return Err(PeerIncompatible::OwnHitSuite.into());
-        }
-        let peer_hit_suite = HitSuite::of_hit(peer).filter(|suite| config.hit_suites.contains(suite));
-        let peer_hit_suite = peer_hit_suite.ok_or(PeerIncompatible::HitSuite)?;
-
-        let DhGroupList(groups) = packet.one()?;
-        let DiffieHellman { group, public_value } = packet.one()?;
-        //= rfc7401#section-4.1.3
-        //# The Initiator continues the BEX only
-        //# if the Group ID of the public DH value of the Responder is the most
-        //# preferred of the IDs supported by both the Initiator and Responder.
-        let best = DhGroupList::choose(&groups, &config.dh_groups).ok_or(PeerIncompatible::DhGroup)?;
-        if group != best {
-            return Err(Weighed::Unacceptable(FailReason::Misbehaved(PeerMisbehaved::DhDowngrade)));
-        }
-
-        let ciphers: HipCipher = packet.one()?;
-        let cipher = config.ciphers.iter().copied().find(|cipher| ciphers.accepted().contains(cipher));
-        let cipher = cipher.ok_or(PeerIncompatible::Cipher)?;
-        let security = Security { cipher, dh_group: group, hit_suite: peer_hit_suite, peer_hit_suite };
-
+        let GenuineR1 { packet, host_id } = r1;
+        let (security, public_value) = agree(config, &packet, peer)?;
         let services = packet.find::<RegInfo>()?;
         if let Some(request) = request {
-            let offered =
-                services.as_ref().is_some_and(|services| services.types.contains(&request.reg_type));
-            if !offered {
-                return Err(PeerIncompatible::Service.into());
-            }
-            let own_is_weak = config.own_suite() == HitSuite::EcdsaLowSha1;
-            if request.reg_type.is_gcks() && (!security.allows_keys() || own_is_weak) {
-                return Err(PeerIncompatible::TooWeak.into());
-            }
+            check_service(config, request, services.as_ref(), security)?;
         }
-
-        let TransportFormatList(formats) = packet.one()?;
-        let esp = match &config.transport {
-            TransportFormats::Esp(suites) if formats.contains(&ParameterType::ESP_TRANSFORM) => {
-                let EspTransform(offered) = packet.one()?;
-                let chosen = suites.iter().copied().find(|suite| offered.contains(suite));
-                Some(chosen.ok_or(PeerIncompatible::EspSuite)?)
-            }
-            TransportFormats::Esp(_) if request.is_none() && !formats.is_empty() => {
-                return Err(PeerIncompatible::TransportFormat.into());
-            }
-            _ => None,
-        };
-
+        let esp = choose_esp(config, &packet, request.is_some())?;
         let puzzle: Puzzle = packet.one()?;
         if puzzle.k > config.puzzle_difficulty_max {
             return Err(Weighed::Unacceptable(FailReason::Limit(LimitError::Puzzle)));
@@ -135,5 +111,64 @@ impl Offer {
             echo_signed: packet.find()?,
             echo_unsigned: packet.all()?,
         })
+    }
+}
+
+/// Chooses HIT suites, group and cipher; returns the Responder's public value beside them.
+fn agree(config: &HostConfig, r1: &Presigned<'_>, peer: Hit) -> Result<(Security, Vec<u8>), Weighed> {
+    let suites: HitSuiteList = r1.one()?;
+    if !suites.contains(config.own_suite()) {
+        return Err(PeerIncompatible::OwnHitSuite.into());
+    }
+    let peer_hit_suite = HitSuite::of_hit(peer).filter(|suite| config.hit_suites.contains(suite));
+    let peer_hit_suite = peer_hit_suite.ok_or(PeerIncompatible::HitSuite)?;
+
+    let DhGroupList(groups) = r1.one()?;
+    let DiffieHellman { group, public_value } = r1.one()?;
+    //= rfc7401#section-4.1.3
+    //# The Initiator continues the BEX only
+    //# if the Group ID of the public DH value of the Responder is the most
+    //# preferred of the IDs supported by both the Initiator and Responder.
+    let best = DhGroupList::choose(&groups, &config.dh_groups).ok_or(PeerIncompatible::DhGroup)?;
+    if group != best {
+        return Err(Weighed::Unacceptable(FailReason::Misbehaved(PeerMisbehaved::DhDowngrade)));
+    }
+
+    let ciphers: HipCipher = r1.one()?;
+    let cipher = config.ciphers.iter().copied().find(|cipher| ciphers.accepted().contains(cipher));
+    let cipher = cipher.ok_or(PeerIncompatible::Cipher)?;
+    Ok((Security { cipher, dh_group: group, hit_suite: peer_hit_suite, peer_hit_suite }, public_value))
+}
+
+/// Refuses a Responder that does not offer the service that is wanted, or not with the strength that it needs.
+fn check_service(
+    config: &HostConfig,
+    request: &RegistrationRequest,
+    services: Option<&RegInfo>,
+    security: Security,
+) -> Result<(), PeerIncompatible> {
+    if !services.is_some_and(|services| services.types.contains(&request.reg_type)) {
+        return Err(PeerIncompatible::Service);
+    }
+    let own_is_weak = config.own_suite() == HitSuite::EcdsaLowSha1;
+    if request.reg_type.is_gcks() && (!security.allows_keys() || own_is_weak) {
+        return Err(PeerIncompatible::TooWeak);
+    }
+    Ok(())
+}
+
+/// Chooses the ESP suite, if there is to be ESP. Who only registers needs no transport.
+fn choose_esp(config: &HostConfig, r1: &Presigned<'_>, registers: bool) -> Result<Option<EspSuite>, Weighed> {
+    let TransportFormatList(formats) = r1.one()?;
+    match &config.transport {
+        TransportFormats::Esp(suites) if formats.contains(&ParameterType::ESP_TRANSFORM) => {
+            let EspTransform(offered) = r1.one()?;
+            let chosen = suites.iter().copied().find(|suite| offered.contains(suite));
+            Ok(Some(chosen.ok_or(PeerIncompatible::EspSuite)?))
+        }
+        TransportFormats::Esp(_) if !registers && !formats.is_empty() => {
+            Err(PeerIncompatible::TransportFormat.into())
+        }
+        TransportFormats::Esp(_) | TransportFormats::RegistrationOnly => Ok(None),
     }
 }

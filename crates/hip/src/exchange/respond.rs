@@ -1,29 +1,27 @@
-//! The base exchange as its Responder sees it (RFC 7401 §6.7, §6.9).
+//! The base exchange as its Responder sees it (RFC 7401 sections 6.7 and 6.9).
 //!
 //! I1 is answered by [`Responder`](crate::responder::Responder) and forgotten. I2 is verified here, cheapest checks
 //! first, and becomes an [`Acceptance`], which waits for the registrar's decision; R2 and the new association come
 //! with that, and not before.
-
-use std::collections::BTreeMap;
 
 use claviger_identity::{HitSuite, HostId};
 use claviger_sansio::{RetransmitPolicy, Time};
 use claviger_wire::DecodeError;
 
 use crate::{
-    association::{self, Association, EspAgreement, Phase, Side},
+    association::{self, Agreed, Association, EspAgreement, Phase},
     config::TransportFormats,
     error::{AuthError, Error, PeerIncompatible, PeerMisbehaved},
     event::{Security, Ticket},
-    exchange::{Shared, update::Updates},
+    exchange::Shared,
     iana::{PacketType, ParameterType},
-    keys::{Keymat, Prk},
+    keys::{Hosts, Keymat, Prk},
     path::Path,
-    registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest},
+    registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Side},
     responder::{Responder, SolvedPuzzle},
     rules,
     wire::{
-        Cert, DiffieHellman, Encrypted, EspInfo, EspTransform, HipCipher, McastChannel, Packet,
+        Authentic, Cert, DiffieHellman, EspInfo, EspTransform, HipCipher, Maced, McastChannel, Packet,
         PacketBuilder, Parameters, TransportFormatList,
     },
 };
@@ -31,7 +29,7 @@ use crate::{
 /// An I2 that has passed every check, and waits for the registrar's decision.
 pub(crate) struct Acceptance {
     pub(crate) puzzle: SolvedPuzzle,
-    association: Association,
+    agreed: Agreed,
     deciding: Deciding,
     /// When the Initiator has stopped repeating the I2.
     pub(crate) until: Time,
@@ -40,7 +38,8 @@ pub(crate) struct Acceptance {
 }
 
 impl Acceptance {
-    /// Verifies an I2 whose puzzle is solved (RFC 7401 §6.9, steps 9 to 15; the MAC before what it covers is read).
+    /// Verifies an I2 whose puzzle is solved (RFC 7401 section 6.9, steps 9 to 15; the MAC before what it covers is
+    /// read).
     pub(crate) fn verify(
         shared: &mut Shared,
         responder: &Responder,
@@ -49,8 +48,9 @@ impl Acceptance {
         puzzle: SolvedPuzzle,
         packet: &Packet<'_>,
     ) -> Result<Self, Error> {
-        let own = shared.config.identity.hit();
+        let provider = shared.config.provider;
         let peer = packet.sender();
+        let hosts = Hosts { local: shared.config.identity.hit(), peer };
         let peer_hit_suite = accepted_suite(shared, packet)?;
         let cipher = packet.one::<HipCipher>()?.chosen();
         let cipher = cipher.filter(|cipher| shared.config.ciphers.contains(cipher));
@@ -61,50 +61,32 @@ impl Acceptance {
 
         let shared_secret = responder.private(&puzzle, group)?.agree(&public_value)?;
         let rhash = hit_suite.rhash();
-        let prk = Prk::extract(rhash, &puzzle.i, &puzzle.j, &shared_secret)?;
-        let keymat = Keymat::derive(rhash, cipher, prk, own, peer)?;
-        let prf = shared.config.provider.prf(rhash)?;
-        packet.verify_mac(prf, &keymat.incoming().integrity).map_err(|_| AuthError::Mac)?;
+        let prk = Prk::extract(provider, rhash, &puzzle.i, &puzzle.j, &shared_secret)?;
+        let keymat = Keymat::derive(provider, rhash, cipher, prk, hosts)?;
+        let packet =
+            packet.verify_mac(keymat.prf(), &keymat.incoming().integrity).map_err(|_| AuthError::Mac)?;
 
-        let (host_id, channels) = identify(&keymat, packet)?;
-        if host_id.hit()? != peer {
+        let (host_id, channels) = identify(shared, &keymat, &packet)?;
+        if host_id.hit(provider)? != peer {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
-        packet.verify_signature(&host_id).map_err(|_| AuthError::Signature)?;
+        let packet = packet.verify_signature(provider, &host_id).map_err(|_| AuthError::Signature)?;
 
-        let esp = transport(shared, packet)?;
-        let requests = registration::read_requests(&shared.config, packet, channels)?;
-        let until = now + patience(shared.config.retransmit);
+        let esp = transport(shared, &packet)?;
+        let requests = registration::read_requests(&shared.config, &packet, channels)?;
+        let nonces = (puzzle.i.clone(), puzzle.j.clone());
         Ok(Self {
-            association: Association {
-                peer,
-                host_id,
-                initiator: false,
-                path,
-                security,
-                keymat,
-                nonces: (puzzle.i.clone(), puzzle.j.clone()),
-                esp,
-                established_at: now,
-                used_at: now,
-                phase: Phase::R2Sent { until },
-                grants: BTreeMap::new(),
-                services: None,
-                deferred: None,
-                updates: Updates::default(),
-                locator_until: None,
-                is_deprecated: false,
-            },
+            agreed: Agreed { peer, host_id, initiator: false, path, security, keymat, nonces, esp },
             puzzle,
             deciding: Deciding::new(requests),
-            until,
+            until: now + patience(shared.config.retransmit),
             own_request: None,
         })
     }
 
     /// Lets the program decide; returns whether all is decided.
     pub(crate) fn decide(&mut self, shared: &mut Shared) -> bool {
-        let Association { peer, host_id, security, .. } = &self.association;
+        let Agreed { peer, host_id, security, .. } = &self.agreed;
         let asker = Asker { peer: *peer, host_id, security: *security, fresh: true };
         self.deciding.advance(shared, &asker)
     }
@@ -119,14 +101,15 @@ impl Acceptance {
         Ok(self.deciding.answer(answer)?)
     }
 
-    /// Builds R2 (RFC 7401 §5.3.4) and gives the association away.
+    /// Builds R2 (RFC 7401 section 5.3.4) and gives the association away.
     pub(crate) fn complete(
         mut self,
         shared: &mut Shared,
         now: Time,
     ) -> Result<(Association, SolvedPuzzle, Vec<u8>), Error> {
         let answers = self.deciding.take_answers();
-        let mut association = self.association;
+        let phase = Phase::R2Sent { until: now + patience(shared.config.retransmit) };
+        let mut association = Association::new(self.agreed, now, phase);
         let identity = shared.config.identity.clone();
         let mut builder = PacketBuilder::new(PacketType::R2, identity.hit(), association.peer);
         if let Some(esp) = &association.esp {
@@ -142,21 +125,18 @@ impl Acceptance {
         for failed in &failed {
             builder.add(failed);
         }
-        let prf = shared.config.provider.prf(association.keymat.rhash())?;
+        let prf = association.keymat.prf();
         builder.mac_2(prf, &association.keymat.outgoing().integrity, identity.host_id()).sign(&identity)?;
         let r2 = builder.finish()?;
         for answer in &answers {
             association.apply(now, Side::Registrar, answer);
         }
-        association.established_at = now;
-        association.used_at = now;
-        association.phase = Phase::R2Sent { until: now + patience(shared.config.retransmit) };
         shared.out.send(&association.path, &r2);
         Ok((association, self.puzzle, r2))
     }
 }
 
-/// Returns the suite of an Initiator's HIT, if it is accepted (RFC 7401 §6.9 step 3).
+/// Returns the suite of an Initiator's HIT, if it is accepted (RFC 7401 section 6.9 step 3).
 pub(crate) fn accepted_suite(shared: &Shared, packet: &Packet<'_>) -> Result<HitSuite, Error> {
     HitSuite::of_hit(packet.sender())
         .filter(|suite| shared.config.hit_suites.contains(suite))
@@ -164,11 +144,14 @@ pub(crate) fn accepted_suite(shared: &Shared, packet: &Packet<'_>) -> Result<Hit
 }
 
 /// Finds the Initiator's HOST_ID, inside ENCRYPTED or open, and the channels beside it.
-fn identify(keymat: &Keymat, packet: &Packet<'_>) -> Result<(HostId, Vec<McastChannel>), Error> {
-    let Some(encrypted) = packet.find::<Encrypted>()? else {
+fn identify(
+    shared: &Shared,
+    keymat: &Keymat,
+    packet: &Maced<'_>,
+) -> Result<(HostId, Vec<McastChannel>), Error> {
+    let Some(opened) = association::open(shared, keymat, packet)? else {
         return Ok((packet.one()?, Vec::new()));
     };
-    let opened = association::open(keymat, &encrypted)?;
     let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
     rules::check_encrypted(packet, &inner)?;
     inner.all::<Cert>()?;
@@ -179,8 +162,8 @@ fn identify(keymat: &Keymat, packet: &Packet<'_>) -> Result<(HostId, Vec<McastCh
     Ok((host_id, inner.all()?))
 }
 
-/// Agrees on the transport (RFC 7401 §6.9 step 13, RFC 7402 §6.5). A peer that only registers names none.
-fn transport(shared: &mut Shared, packet: &Packet<'_>) -> Result<Option<EspAgreement>, Error> {
+/// Agrees on the transport (RFC 7401 section 6.9 step 13, RFC 7402 section 6.5). A peer that only registers names none.
+fn transport(shared: &mut Shared, packet: &Authentic<'_>) -> Result<Option<EspAgreement>, Error> {
     let TransportFormatList(formats) = packet.one()?;
     if formats.is_empty() {
         return Ok(None);
@@ -208,7 +191,7 @@ fn transport(shared: &mut Shared, packet: &Packet<'_>) -> Result<Option<EspAgree
     }))
 }
 
-/// Says how long an Initiator sends I2 again (RFC 7401 §4.4.1, Exchange Complete).
+/// Says how long an Initiator sends I2 again (RFC 7401 section 4.4.1, Exchange Complete).
 pub(crate) fn patience(policy: RetransmitPolicy) -> std::time::Duration {
     let mut wait = policy.initial;
     let mut sum = wait;

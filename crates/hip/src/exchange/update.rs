@@ -1,4 +1,5 @@
-//! UPDATE (RFC 7401 §5.3.5, §6.11, §6.12): registrations on a live association; moves are in [`super::mobility`].
+//! UPDATE (RFC 7401 sections 5.3.5, 6.11 and 6.12): registrations on a live association; moves are in
+//! [`super::mobility`].
 //!
 //! ```text
 //! UPDATE { SEQ, ENCRYPTED{ MCAST_CHANNEL... }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }      -->
@@ -11,29 +12,22 @@
 
 use std::{collections::VecDeque, net::IpAddr};
 
-use claviger_crypto::hash::HashAlgorithm;
-use claviger_identity::HostId;
 use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
-use claviger_wire::Encode;
 
 use crate::{
-    association::{Association, Side},
-    error::{ApiMisuse, Error, LimitError, PeerMisbehaved},
+    association::Association,
+    error::{ApiMisuse, Error, LimitError},
     event::{Event, Ticket},
-    exchange::{Shared, mobility::Verification, notify},
-    iana::{NotifyType, PacketType, RegType},
+    exchange::{Shared, mobility::Verification},
+    iana::{PacketType, RegType},
     path::Path,
     registration::{
-        self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Withdrawal,
+        AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Side, Withdrawal,
     },
     wire::{
-        Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, LocatorSet, McastChannel, Notification, Packet,
-        PacketBuilder, RegFailed, RegInfo, RegRequest, RegResponse, Seq,
+        Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, McastChannel, PacketBuilder, RegResponse, Seq,
     },
 };
-
-/// How far a peer's Update ID may be ahead of the next one: it may have given up some.
-const WINDOW: u32 = 16;
 
 /// Own UPDATEs that wait behind the outstanding one. A program that queues more does not wait for its events.
 const QUEUE_MAX: usize = 64;
@@ -56,7 +50,7 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    /// Says whether the association is lost if the peer never acknowledges. RFC 7401 §5.3.5: a sender may choose not to
+    /// Says whether the association is lost if the peer never acknowledges. RFC 7401 section 5.3.5: a sender may choose not to
     /// care.
     fn must_be_acknowledged(&self) -> bool {
         match self {
@@ -103,9 +97,9 @@ pub(crate) struct Received {
 /// A request of the peer that is not answered yet.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    received: Received,
-    path: Path,
-    deciding: Deciding,
+    pub(super) received: Received,
+    pub(super) path: Path,
+    pub(super) deciding: Deciding,
 }
 
 /// The UPDATEs of an association.
@@ -117,16 +111,6 @@ pub(crate) struct Updates {
     pub(crate) queue: VecDeque<Task>,
     pub(crate) processed: Option<Processed>,
     pub(crate) asked: Option<Asked>,
-}
-
-/// What an authenticated UPDATE asks for.
-enum Content {
-    /// It wants a registration.
-    Requests(Vec<RegistrationRequest>),
-    /// It withdraws registrations.
-    Revocations(Vec<(RegType, Vec<McastChannel>)>),
-    /// Nothing that this host acts on.
-    Nothing,
 }
 
 impl Updates {
@@ -175,7 +159,7 @@ impl Updates {
 }
 
 impl Association {
-    /// Asks the peer for a registration (RFC 8003 §4.3).
+    /// Asks the peer for a registration (RFC 8003 section 4.3).
     pub(crate) fn request(
         &mut self,
         shared: &mut Shared,
@@ -246,132 +230,6 @@ impl Association {
         Ok(())
     }
 
-    /// Processes a received UPDATE (RFC 7401 §6.12). Nothing changes before all of it is verified.
-    pub(crate) fn handle_update(
-        &mut self,
-        shared: &mut Shared,
-        now: Time,
-        back: &Path,
-        packet: &Packet<'_>,
-    ) -> Result<(), Error> {
-        if !self.is_live() {
-            return Err(PeerMisbehaved::Unassociated.into());
-        }
-        let seq = packet.find::<Seq>()?.map(|Seq(id)| id);
-        let acks = packet.find::<Ack>()?.map(|Ack(ids)| ids).unwrap_or_default();
-        // RFC 7401 §6.12.1 step 2: the MAC is verified for retransmissions too.
-        self.verify_mac(shared, packet)?;
-        let digest = digest(shared, packet)?;
-        if let Some(id) = seq
-            && let Some(repeated) = self.recognise(id, &digest)?
-        {
-            if !repeated {
-                self.verify_signature(packet)?;
-            }
-            self.repeat(shared, now, back, packet, id)?;
-            self.heard(now);
-            return Ok(());
-        }
-        self.verify_signature(packet)?;
-        //= rfc8046#section-4.3
-        //# If the UPDATE includes the HOST_ID parameter, the receiving
-        //# host MUST verify that the HOST_ID corresponds to the HOST_ID that was
-        //# used to establish the HIP association
-        if packet.find::<HostId>()?.is_some_and(|host_id| host_id != self.host_id) {
-            return Err(PeerMisbehaved::HitMismatch.into());
-        }
-        let channels = self.channels(packet)?;
-        let echo = packet.find::<EchoRequestSigned>()?;
-        let announcement = self.read_locators(now, back, packet)?;
-        let services = packet.find::<RegInfo>()?;
-
-        let acknowledged = self.updates.outgoing.as_ref().is_some_and(|outgoing| acks.contains(&outgoing.id));
-        if seq.is_none() && !acknowledged {
-            return Err(PeerMisbehaved::AckUnasked.into());
-        }
-        let answer = match self.updates.outgoing.as_ref().filter(|_| acknowledged).map(|own| &own.task) {
-            Some(Task::Request(request)) => registration::read_answer(packet, channels.clone(), request)?,
-            Some(Task::Verify(verification)) => {
-                verification.check(back, packet)?;
-                None
-            }
-            _ => None,
-        };
-        let content = self.content(shared, packet, channels, answer.is_some())?;
-        if matches!(content, Content::Requests(_)) && (seq.is_none() || self.updates.asked.is_some()) {
-            return Err(PeerMisbehaved::RequestOutstanding.into());
-        }
-
-        // All is verified: from here on the UPDATE takes effect.
-        self.heard(now);
-        if let Some(services) = services {
-            self.services = Some(services);
-            if let Some(request) = self.deferred.take() {
-                let reg_type = request.reg_type;
-                if self.request(shared, now, request).is_err() {
-                    let answer = RegistrationAnswer::nothing(reg_type);
-                    shared.out.tell(Event::Registered { peer: self.peer, answer });
-                }
-            }
-        }
-        if acknowledged {
-            self.complete(shared, now, answer);
-        }
-        let Some(id) = seq else {
-            self.send_next(shared, now)?;
-            self.tell_changed(shared);
-            return Ok(());
-        };
-        if let Some(announcement) =
-            announcement.as_ref().filter(|announced| !announced.unsupported.is_empty())
-        {
-            // RFC 8046 §5.3. Whatever else was announced counts.
-            let notify_type = NotifyType::LOCATOR_TYPE_UNSUPPORTED;
-            let data = LocatorSet(announcement.unsupported.clone()).to_octets();
-            notify::report(shared, now, back, self.peer, &Notification { notify_type, data });
-        }
-        let received = Received { id, digest, echo };
-        match content {
-            Content::Requests(requests) => {
-                // Who asks anew has the answer to what it asked before.
-                if matches!(&self.updates.outgoing, Some(Outgoing { task: Task::Answer { .. }, .. })) {
-                    self.updates.outgoing = None;
-                }
-                if announcement.is_some() {
-                    self.supersede_verification();
-                }
-                let deciding = Deciding::new(requests);
-                self.updates.asked = Some(Asked { received, path: *back, deciding });
-                self.decide(shared, now)?;
-                return match &announcement {
-                    Some(announcement) => self.verify_later(shared, now, announcement),
-                    None => Ok(()),
-                };
-            }
-            Content::Revocations(revocations) => {
-                for (reg_type, channels) in revocations {
-                    // What gave way to a verification comes again under another Update ID.
-                    if !self.grants.contains_key(&(Side::Requester, reg_type)) {
-                        continue;
-                    }
-                    if channels.is_empty() {
-                        self.grants.remove(&(Side::Requester, reg_type));
-                    }
-                    shared.out.tell(Event::Revoked { peer: self.peer, reg_type, channels });
-                }
-            }
-            Content::Nothing => {}
-        }
-        let unacknowledged = match &announcement {
-            Some(announcement) => self.take_up_locators(shared, now, announcement, received)?,
-            None => Some(received),
-        };
-        if let Some(received) = unacknowledged {
-            self.acknowledge(shared, back, &received)?;
-        }
-        self.send_next(shared, now)
-    }
-
     /// Sends the outstanding UPDATE again, or gives it up; returns whether the association is lost by that.
     pub(crate) fn handle_update_timeout(&mut self, shared: &mut Shared, now: Time) -> bool {
         let is_over = |outgoing: &mut Outgoing| matches!(&outgoing.task, Task::Verify(verification) if verification.is_over(now));
@@ -407,102 +265,8 @@ impl Association {
         }
     }
 
-    /// Says whether an Update ID is the one processed last, and whether the packet is the same octet for octet; `None`
-    /// if it is new.
-    fn recognise(&self, id: u32, digest: &[u8; 32]) -> Result<Option<bool>, Error> {
-        let ahead = id.wrapping_sub(self.updates.expected_id);
-        if let Some(asked) = &self.updates.asked
-            && asked.received.id == id
-        {
-            return Ok(Some(asked.received.digest == *digest));
-        }
-        if let Some(processed) = &self.updates.processed
-            && processed.id == id
-        {
-            return Ok(Some(processed.digest == *digest));
-        }
-        match ahead {
-            0..WINDOW => Ok(None),
-            _ if ahead < 1 << 31 => Err(PeerMisbehaved::UpdateAhead.into()),
-            _ => Err(PeerMisbehaved::UpdateOld.into()),
-        }
-    }
-
-    /// Answers a repeated UPDATE as it was answered; one that is undecided waits.
-    fn repeat(
-        &mut self,
-        shared: &mut Shared,
-        now: Time,
-        back: &Path,
-        packet: &Packet<'_>,
-        id: u32,
-    ) -> Result<(), Error> {
-        if self.updates.processed.as_ref().is_none_or(|processed| processed.id != id)
-            || self.repeat_verification(shared, now, back, packet)?
-        {
-            return Ok(());
-        }
-        if let Some(processed) = &self.updates.processed {
-            // Whoever recorded it may send it again in anybody's name.
-            match back.remote == self.path.remote {
-                true => shared.out.send(back, &processed.answer),
-                false => shared.probe(now, back, &processed.answer),
-            }
-        }
-        Ok(())
-    }
-
-    /// Sorts what an UPDATE wants beyond its ACK.
-    fn content(
-        &self,
-        shared: &Shared,
-        packet: &Packet<'_>,
-        channels: Vec<McastChannel>,
-        answered: bool,
-    ) -> Result<Content, Error> {
-        let asks = !packet.all::<RegRequest>()?.is_empty();
-        let responses = packet.all::<RegResponse>()?;
-        let answers = !responses.is_empty() || !packet.all::<RegFailed>()?.is_empty();
-        match (asks, answers) {
-            (true, true) => Err(PeerMisbehaved::RequestInAnswer.into()),
-            (true, false) if answered => Err(PeerMisbehaved::RequestInAnswer.into()),
-            (true, false) => {
-                Ok(Content::Requests(registration::read_requests(&shared.config, packet, channels)?))
-            }
-            _ if answered => Ok(Content::Nothing),
-            (false, true) => self.revocations(&responses, channels),
-            (false, false) if channels.is_empty() => Ok(Content::Nothing),
-            (false, false) => Err(PeerMisbehaved::ChannelTypeForeign.into()),
-        }
-    }
-
-    /// Reads what a registrar withdraws: REG_RESPONSE, and for each group lifetime zero.
-    fn revocations(&self, responses: &[RegResponse], channels: Vec<McastChannel>) -> Result<Content, Error> {
-        let mut revocations = Vec::new();
-        for response in responses {
-            for &reg_type in &response.types {
-                let own: Vec<_> =
-                    channels.iter().filter(|channel| channel.reg_type == reg_type).cloned().collect();
-                let withdraws = own.iter().all(|channel| channel.lifetime.is_cancel())
-                    && (!own.is_empty() || response.lifetime.is_cancel());
-                if !withdraws {
-                    return Err(PeerMisbehaved::AnswerUnasked.into());
-                }
-                revocations.push((reg_type, own));
-            }
-        }
-        let named = |channel: &McastChannel| {
-            revocations.iter().any(|(reg_type, _): &(RegType, _)| *reg_type == channel.reg_type)
-        };
-        if revocations.is_empty() || !channels.iter().all(named) {
-            return Err(PeerMisbehaved::AnswerUnasked.into());
-        }
-        McastChannel::check_all(&channels)?;
-        Ok(Content::Revocations(revocations))
-    }
-
     /// Ends the outstanding UPDATE, which the peer has acknowledged.
-    fn complete(&mut self, shared: &mut Shared, now: Time, answer: Option<RegistrationAnswer>) {
+    pub(super) fn complete(&mut self, shared: &mut Shared, now: Time, answer: Option<RegistrationAnswer>) {
         let Some(outgoing) = self.updates.outgoing.take() else {
             return;
         };
@@ -520,7 +284,7 @@ impl Association {
     }
 
     /// Lets the program decide, and queues the answer when all is decided.
-    fn decide(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
+    pub(super) fn decide(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
         let Some(asked) = &mut self.updates.asked else {
             return Ok(());
         };
@@ -536,7 +300,12 @@ impl Association {
     }
 
     /// Acknowledges an UPDATE and remembers how.
-    fn acknowledge(&mut self, shared: &mut Shared, back: &Path, received: &Received) -> Result<(), Error> {
+    pub(super) fn acknowledge(
+        &mut self,
+        shared: &mut Shared,
+        back: &Path,
+        received: &Received,
+    ) -> Result<(), Error> {
         let mut builder = PacketBuilder::new(PacketType::UPDATE, shared.config.identity.hit(), self.peer);
         builder.add(&Ack(vec![received.id]));
         if let Some(EchoRequestSigned(echo)) = &received.echo {
@@ -642,11 +411,4 @@ impl Association {
         }
         self.finish(shared, &mut builder)
     }
-}
-
-fn digest(shared: &Shared, packet: &Packet<'_>) -> Result<[u8; 32], Error> {
-    let hash = shared.config.provider.hash(HashAlgorithm::Sha256)?;
-    let mut digest = [0; 32];
-    digest.copy_from_slice(&hash.digest(&[packet.octets()]));
-    Ok(digest)
 }

@@ -81,16 +81,16 @@ impl ParameterBlock {
 /// A packet that grows parameter by parameter; MAC and signature cover what stands before them.
 ///
 /// ```
-/// use claviger_crypto::sign::KeyAlgorithm;
+/// use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
 /// use claviger_hip::{iana::PacketType, wire::{EchoRequestSigned, Packet, PacketBuilder}};
 /// use claviger_identity::{Hit, HostIdentity};
 ///
-/// let host = HostIdentity::generate(KeyAlgorithm::EcdsaP256)?;
+/// let host = HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new()?)?;
 /// let mut builder = PacketBuilder::new(PacketType::CLOSE, host.hit(), Hit::NULL);
 /// builder.add(&EchoRequestSigned(b"opaque".to_vec())).sign(&host)?;
 /// let octets = builder.finish()?;
 /// let packet = Packet::parse(&octets)?;
-/// packet.verify_signature(host.host_id())?;
+/// packet.verify_signature(provider(), host.host_id())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! What MACs and signatures are computed over (RFC 7401 section 6.4), and their verification on received packets.
 
-use claviger_crypto::{CryptoError, hash::Digest, prf::Prf};
+use std::ops::Deref;
+
+use claviger_crypto::{CryptoError, CryptoProvider, hash::Digest, prf::Prf};
 use claviger_identity::{HostId, IdentityError};
 
 use crate::{iana::ParameterType, keys::IntegrityKey};
@@ -17,16 +19,106 @@ const RECEIVER: std::ops::Range<usize> = 24..40;
 /// The octets of #K and Lifetime, behind which a PUZZLE is left out of HIP_SIGNATURE_2.
 const PUZZLE_SIGNED_LEN: usize = 2;
 
+/// A packet whose HIP_MAC or HIP_MAC_2 verifies under the key of an association. Only [`Packet::verify_mac`] and
+/// [`Packet::verify_mac_2`] make it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Maced<'p>(&'p Packet<'p>);
+
+/// A packet whose HIP_SIGNATURE verifies by a key. Only [`Packet::verify_signature`] makes it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Signed<'p>(&'p Packet<'p>);
+
+/// A packet whose HIP_SIGNATURE_2 verifies by a key: all of it but the receiver's HIT and the puzzle's Opaque and #I.
+/// Only [`Packet::verify_signature_2`] makes it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Presigned<'p>(&'p Packet<'p>);
+
+/// A packet of which both MAC and signature verify: what it says is the peer's. Whatever changes an association asks
+/// for this. Only [`Maced::verify_signature`] makes it, so that a check that is forgotten does not compile:
+///
+/// ```compile_fail
+/// use claviger_hip::wire::{Authentic, Packet};
+///
+/// fn forge<'p>(packet: &'p Packet<'p>) -> Authentic<'p> {
+///     Authentic(packet)
+/// }
+/// ```
+///
+/// ```compile_fail
+/// use claviger_hip::wire::{Authentic, Signed};
+///
+/// fn forget_the_mac(packet: Signed<'_>) -> Authentic<'_> {
+///     packet
+/// }
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+pub struct Authentic<'p>(Maced<'p>);
+
+impl<'p> Deref for Maced<'p> {
+    type Target = Packet<'p>;
+
+    fn deref(&self) -> &Packet<'p> {
+        self.0
+    }
+}
+
+impl<'p> Deref for Signed<'p> {
+    type Target = Packet<'p>;
+
+    fn deref(&self) -> &Packet<'p> {
+        self.0
+    }
+}
+
+impl<'p> Deref for Presigned<'p> {
+    type Target = Packet<'p>;
+
+    fn deref(&self) -> &Packet<'p> {
+        self.0
+    }
+}
+
+impl<'p> Deref for Authentic<'p> {
+    type Target = Maced<'p>;
+
+    fn deref(&self) -> &Maced<'p> {
+        &self.0
+    }
+}
+
+impl<'p> Maced<'p> {
+    /// Verifies HIP_SIGNATURE beside the MAC.
+    ///
+    /// # Errors
+    ///
+    /// As [`Packet::verify_signature`].
+    pub fn verify_signature(
+        self,
+        provider: &CryptoProvider,
+        host_id: &HostId,
+    ) -> Result<Authentic<'p>, IdentityError> {
+        let Signed(_) = self.0.verify_signature(provider, host_id)?;
+        Ok(Authentic(self))
+    }
+
+    /// Takes the packet for what it repeats octet for octet: one that was authentic. Both are given by their SHA-256
+    /// digests. Otherwise the packet comes back.
+    pub(crate) fn repeats(self, digest: &[u8; 32], authentic: &[u8; 32]) -> Result<Authentic<'p>, Self> {
+        if digest == authentic { Ok(Authentic(self)) } else { Err(self) }
+    }
+}
+
 impl Packet<'_> {
     /// Verifies HIP_MAC with the sender's key.
     ///
     /// # Errors
     ///
     /// [`CryptoError::Authentication`] if it is missing, malformed or wrong.
-    pub fn verify_mac(&self, prf: &dyn Prf, key: &IntegrityKey) -> Result<(), CryptoError> {
+    pub fn verify_mac(&self, prf: &dyn Prf, key: &IntegrityKey) -> Result<Maced<'_>, CryptoError> {
         let before = self.before(ParameterType::HIP_MAC).ok_or(CryptoError::Authentication)?;
         let HipMac(tag) = self.one().map_err(|_| CryptoError::Authentication)?;
-        verify(&mac(before, &[], prf, key), &tag)
+        verify(&mac(before, &[], prf, key), &tag)?;
+        Ok(Maced(self))
     }
 
     /// Verifies HIP_MAC_2 with the Responder's key and its HOST_ID parameter exactly as R1 brought it:
@@ -40,10 +132,11 @@ impl Packet<'_> {
         prf: &dyn Prf,
         key: &IntegrityKey,
         host_id_parameter: &[u8],
-    ) -> Result<(), CryptoError> {
+    ) -> Result<Maced<'_>, CryptoError> {
         let before = self.before(ParameterType::HIP_MAC_2).ok_or(CryptoError::Authentication)?;
         let HipMac2(tag) = self.one().map_err(|_| CryptoError::Authentication)?;
-        verify(&mac(before, host_id_parameter, prf, key), &tag)
+        verify(&mac(before, host_id_parameter, prf, key), &tag)?;
+        Ok(Maced(self))
     }
 
     /// Verifies HIP_SIGNATURE with the sender's key. Whether that key is the sender's, its HIT says.
@@ -51,10 +144,15 @@ impl Packet<'_> {
     /// # Errors
     ///
     /// [`IdentityError`]; a missing or malformed signature is [`CryptoError::Authentication`].
-    pub fn verify_signature(&self, host_id: &HostId) -> Result<(), IdentityError> {
+    pub fn verify_signature(
+        &self,
+        provider: &CryptoProvider,
+        host_id: &HostId,
+    ) -> Result<Signed<'_>, IdentityError> {
         let before = self.before(ParameterType::HIP_SIGNATURE).ok_or(CryptoError::Authentication)?;
         let tag: HipSignature = self.one().map_err(|_| CryptoError::Authentication)?;
-        host_id.verify(&signature_message(before), tag.algorithm, &tag.signature)
+        host_id.verify(provider, &signature_message(before), tag.algorithm, &tag.signature)?;
+        Ok(Signed(self))
     }
 
     /// Verifies HIP_SIGNATURE_2 with the Responder's key. Whether that key is the Responder's, its HIT says.
@@ -62,10 +160,15 @@ impl Packet<'_> {
     /// # Errors
     ///
     /// [`IdentityError`]; a missing or malformed signature is [`CryptoError::Authentication`].
-    pub fn verify_signature_2(&self, host_id: &HostId) -> Result<(), IdentityError> {
+    pub fn verify_signature_2(
+        &self,
+        provider: &CryptoProvider,
+        host_id: &HostId,
+    ) -> Result<Presigned<'_>, IdentityError> {
         let before = self.before(ParameterType::HIP_SIGNATURE_2).ok_or(CryptoError::Authentication)?;
         let tag: HipSignature2 = self.one().map_err(|_| CryptoError::Authentication)?;
-        host_id.verify(&signature_2_message(before), tag.algorithm, &tag.signature)
+        host_id.verify(provider, &signature_2_message(before), tag.algorithm, &tag.signature)?;
+        Ok(Presigned(self))
     }
 
     /// Shows the packet up to the first parameter of a type.
@@ -128,7 +231,7 @@ fn covered_header(octets: &[u8], length: usize) -> [u8; HEADER_LEN] {
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::{SecretBytes, hash::HashAlgorithm, provider, sign::KeyAlgorithm};
+    use claviger_crypto::{SecretBytes, SeededRandom, hash::HashAlgorithm, provider, sign::KeyAlgorithm};
     use claviger_identity::{Hit, HostIdentity};
 
     use super::*;
@@ -146,17 +249,18 @@ mod tests {
     #[test]
     fn macs_and_signatures_cover_every_octet_before_them() {
         let prf = provider().prf(HashAlgorithm::Sha256).unwrap();
-        let host = HostIdentity::generate(KeyAlgorithm::Ed25519).unwrap();
+        let host =
+            HostIdentity::generate(provider(), KeyAlgorithm::Ed25519, &mut SeededRandom::new(1)).unwrap();
         let mut builder = PacketBuilder::new(PacketType::UPDATE, host.hit(), Hit::new([9; 16]));
         builder.add(&Seq(1)).mac(prf, &key(1)).sign(&host).unwrap();
         builder.add(&EchoRequestUnsigned(b"by a middlebox".to_vec()));
         let octets = builder.finish().unwrap();
         let packet = Packet::parse(&octets).unwrap();
-        assert_eq!(packet.verify_mac(prf, &key(1)), Ok(()));
-        assert_eq!(packet.verify_signature(host.host_id()), Ok(()));
-        assert_eq!(packet.verify_mac(prf, &key(2)), WRONG);
-        assert_eq!(packet.verify_mac_2(prf, &key(1), &[]), WRONG);
-        assert!(packet.verify_signature_2(host.host_id()).is_err());
+        assert_eq!(packet.verify_mac(prf, &key(1)).map(drop), Ok(()));
+        assert_eq!(packet.verify_signature(provider(), host.host_id()).map(drop), Ok(()));
+        assert_eq!(packet.verify_mac(prf, &key(2)).map(drop), WRONG);
+        assert_eq!(packet.verify_mac_2(prf, &key(1), &[]).map(drop), WRONG);
+        assert!(packet.verify_signature_2(provider(), host.host_id()).is_err());
 
         let mac_at = packet.parameters().raw(ParameterType::HIP_MAC).unwrap().offset();
         let signature_at = packet.parameters().raw(ParameterType::HIP_SIGNATURE).unwrap().offset();
@@ -164,7 +268,7 @@ mod tests {
             let mut changed = octets.clone();
             changed[position] ^= 0x40;
             let Ok(packet) = Packet::parse(&changed) else { continue };
-            assert!(packet.verify_signature(host.host_id()).is_err(), "octet {position}");
+            assert!(packet.verify_signature(provider(), host.host_id()).is_err(), "octet {position}");
             assert_eq!(packet.verify_mac(prf, &key(1)).is_err(), position < mac_at + 36, "octet {position}");
         }
     }
@@ -172,7 +276,8 @@ mod tests {
     #[test]
     fn mac_2_covers_the_host_id_that_is_not_sent() {
         let prf = provider().prf(HashAlgorithm::Sha384).unwrap();
-        let host = HostIdentity::generate(KeyAlgorithm::EcdsaP384).unwrap();
+        let host =
+            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP384, &mut SeededRandom::new(1)).unwrap();
         let mut r1 = PacketBuilder::new(PacketType::NOTIFY, host.hit(), Hit::NULL);
         let r1 = r1.add(host.host_id()).finish().unwrap();
         let r1 = Packet::parse(&r1).unwrap();
@@ -181,14 +286,15 @@ mod tests {
         let mut builder = PacketBuilder::new(PacketType::R2, host.hit(), Hit::NULL);
         let octets = builder.mac_2(prf, &key(3), host.host_id()).finish().unwrap();
         let packet = Packet::parse(&octets).unwrap();
-        assert_eq!(packet.verify_mac_2(prf, &key(3), host_id), Ok(()));
-        assert_eq!(packet.verify_mac_2(prf, &key(3), &host_id[..host_id.len() - 8]), WRONG);
-        assert_eq!(packet.verify_mac_2(prf, &key(4), host_id), WRONG);
+        assert_eq!(packet.verify_mac_2(prf, &key(3), host_id).map(drop), Ok(()));
+        assert_eq!(packet.verify_mac_2(prf, &key(3), &host_id[..host_id.len() - 8]).map(drop), WRONG);
+        assert_eq!(packet.verify_mac_2(prf, &key(4), host_id).map(drop), WRONG);
     }
 
     #[test]
     fn signature_2_leaves_out_the_receiver_and_the_puzzle_variables_only() {
-        let host = HostIdentity::generate(KeyAlgorithm::Ed25519).unwrap();
+        let host =
+            HostIdentity::generate(provider(), KeyAlgorithm::Ed25519, &mut SeededRandom::new(1)).unwrap();
         let mut builder = PacketBuilder::new(PacketType::R1, host.hit(), Hit::new([9; 16]));
         builder.add(&Puzzle { k: 10, lifetime: 37, opaque: [1, 2], i: vec![7; 32] }).sign_2(&host).unwrap();
         let octets = builder.finish().unwrap();
@@ -198,7 +304,11 @@ mod tests {
             changed[position] ^= 0x40;
             let Ok(packet) = Packet::parse(&changed) else { continue };
             let free = RECEIVER.contains(&position) || (46..80).contains(&position);
-            assert_eq!(packet.verify_signature_2(host.host_id()).is_ok(), free, "octet {position}");
+            assert_eq!(
+                packet.verify_signature_2(provider(), host.host_id()).is_ok(),
+                free,
+                "octet {position}"
+            );
         }
     }
 }

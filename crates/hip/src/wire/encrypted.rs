@@ -1,6 +1,6 @@
 //! ENCRYPTED (RFC 7401 section 5.2.18).
 
-use claviger_crypto::{CryptoError, Random, cipher::BLOCK_LEN, provider};
+use claviger_crypto::{CryptoError, CryptoProvider, Random, cipher::BLOCK_LEN};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{
@@ -29,6 +29,7 @@ impl Encrypted {
     ///
     /// [`CryptoError::Unsupported`] if the cipher is unknown, [`CryptoError::Key`] if the key has a wrong length.
     pub fn seal(
+        provider: &CryptoProvider,
         cipher: CipherId,
         key: &EncryptionKey,
         parameters: &[u8],
@@ -40,7 +41,7 @@ impl Encrypted {
                 _ => Err(CryptoError::Unsupported),
             };
         };
-        let key = provider().cipher(algorithm)?.key(key.expose())?;
+        let key = provider.cipher(algorithm)?.key(key.expose())?;
         let iv: [u8; BLOCK_LEN] = claviger_crypto::random::array(random);
         // PKCS #5: n octets of value n, a whole block of them behind whole blocks.
         let padding = BLOCK_LEN - parameters.len() % BLOCK_LEN;
@@ -57,14 +58,19 @@ impl Encrypted {
     /// # Errors
     ///
     /// [`CryptoError::Length`] if the octets are no IV and whole blocks, otherwise as [`Encrypted::seal`].
-    pub fn open(&self, cipher: CipherId, key: &EncryptionKey) -> Result<Vec<u8>, CryptoError> {
+    pub fn open(
+        &self,
+        provider: &CryptoProvider,
+        cipher: CipherId,
+        key: &EncryptionKey,
+    ) -> Result<Vec<u8>, CryptoError> {
         let Some(algorithm) = cipher.algorithm() else {
             return match cipher {
                 CipherId::NULL_ENCRYPT => Ok(self.octets.clone()),
                 _ => Err(CryptoError::Unsupported),
             };
         };
-        let key = provider().cipher(algorithm)?.key(key.expose())?;
+        let key = provider.cipher(algorithm)?.key(key.expose())?;
         let (iv, data) = self.octets.split_first_chunk().ok_or(CryptoError::Length)?;
         let mut data = data.to_vec();
         key.decrypt(iv, &mut data)?;
@@ -102,7 +108,7 @@ impl<'a> Decode<'a> for Encrypted {
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::{SecretBytes, SeededRandom};
+    use claviger_crypto::{SecretBytes, SeededRandom, provider};
 
     use super::*;
     use crate::wire::{ParameterBlock, Parameters, Seq, test::survives};
@@ -123,9 +129,9 @@ mod tests {
                     block.add(&Seq(0x0808_0808 + id));
                 });
                 let octets = block.octets().unwrap();
-                let sealed = Encrypted::seal(cipher, &key(cipher), octets, &mut random).unwrap();
+                let sealed = Encrypted::seal(provider(), cipher, &key(cipher), octets, &mut random).unwrap();
                 survives(&sealed);
-                let opened = sealed.open(cipher, &key(cipher)).unwrap();
+                let opened = sealed.open(provider(), cipher, &key(cipher)).unwrap();
                 assert_eq!(opened, octets);
                 assert_eq!(Parameters::parse(&opened).unwrap().all::<Seq>().unwrap().len(), count as usize);
             }
@@ -136,7 +142,7 @@ mod tests {
     fn every_sealing_has_its_own_iv() {
         let mut random = SeededRandom::new(2);
         let cipher = CipherId::AES_128_CBC;
-        let mut seal = || Encrypted::seal(cipher, &key(cipher), &[0; 16], &mut random).unwrap();
+        let mut seal = || Encrypted::seal(provider(), cipher, &key(cipher), &[0; 16], &mut random).unwrap();
         assert_ne!(seal(), seal());
     }
 
@@ -147,7 +153,7 @@ mod tests {
         let algorithm = cipher.algorithm().unwrap();
         provider().cipher(algorithm).unwrap().key(&[7; 32]).unwrap().encrypt(&[9; 16], &mut data).unwrap();
         let encrypted = Encrypted { octets: [&[9; 16][..], &data].concat() };
-        assert_eq!(encrypted.open(cipher, &key(cipher)).unwrap(), [1; 32]);
+        assert_eq!(encrypted.open(provider(), cipher, &key(cipher)).unwrap(), [1; 32]);
     }
 
     #[test]
@@ -155,11 +161,15 @@ mod tests {
         let cipher = CipherId::AES_128_CBC;
         for length in [0, 15, 17, 31] {
             let encrypted = Encrypted { octets: vec![0; length] };
-            assert_eq!(encrypted.open(cipher, &key(cipher)), Err(CryptoError::Length), "{length}");
+            assert_eq!(
+                encrypted.open(provider(), cipher, &key(cipher)),
+                Err(CryptoError::Length),
+                "{length}"
+            );
         }
-        assert_eq!(Encrypted { octets: vec![0; 16] }.open(cipher, &key(cipher)), Ok(vec![]));
+        assert_eq!(Encrypted { octets: vec![0; 16] }.open(provider(), cipher, &key(cipher)), Ok(vec![]));
         let encrypted = Encrypted { octets: vec![0; 32] };
-        assert_eq!(encrypted.open(CipherId(3), &key(cipher)), Err(CryptoError::Unsupported));
-        assert_eq!(encrypted.open(CipherId::AES_256_CBC, &key(cipher)), Err(CryptoError::Key));
+        assert_eq!(encrypted.open(provider(), CipherId(3), &key(cipher)), Err(CryptoError::Unsupported));
+        assert_eq!(encrypted.open(provider(), CipherId::AES_256_CBC, &key(cipher)), Err(CryptoError::Key));
     }
 }

@@ -40,6 +40,7 @@ pub mod update_id;
 
 pub use builder::{PacketBuilder, PacketTooLong, ParameterBlock};
 pub use cert::Cert;
+pub use coverage::{Authentic, Maced, Presigned, Signed};
 pub use dh_group_list::DhGroupList;
 pub use diffie_hellman::DiffieHellman;
 pub use echo::{EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned, EchoResponseUnsigned};

@@ -1,11 +1,10 @@
 //! A precomputed R1 (RFC 7401 section 5.3.2).
 
 use claviger_identity::Hit;
-use claviger_wire::Writer;
 
 use crate::iana::PacketType;
 
-use super::{EchoRequestUnsigned, Packet, PacketError, Parameter, coverage, parameter};
+use super::{Packet, PacketError, coverage};
 
 /// The position of the receiver's HIT in the header.
 const RECEIVER: std::ops::Range<usize> = 24..40;
@@ -38,16 +37,11 @@ impl R1Template {
         &self.octets
     }
 
-    /// Says how many octets #I has.
-    pub fn random_i_len(&self) -> usize {
-        self.puzzle.len() - 2
-    }
-
     /// Makes the R1 for one Initiator; its checksum is zero.
     ///
     /// # Panics
     ///
-    /// If `i` does not have [`R1Template::random_i_len`] octets.
+    /// If `i` does not have as many octets as the template's #I.
     pub fn fill(&self, receiver: Hit, opaque: [u8; 2], i: &[u8]) -> Vec<u8> {
         let mut octets = self.octets.clone();
         octets[RECEIVER].copy_from_slice(receiver.octets());
@@ -56,38 +50,11 @@ impl R1Template {
         i_field.copy_from_slice(i);
         octets
     }
-
-    /// Makes the R1 for one Initiator and appends an ECHO_REQUEST_UNSIGNED; its checksum is zero.
-    ///
-    /// # Errors
-    ///
-    /// [`super::PacketTooLong`].
-    ///
-    /// # Panics
-    ///
-    /// As [`R1Template::fill`].
-    pub fn fill_with_echo(
-        &self,
-        receiver: Hit,
-        opaque: [u8; 2],
-        i: &[u8],
-        echo: &[u8],
-    ) -> Result<Vec<u8>, super::PacketTooLong> {
-        let mut octets = self.fill(receiver, opaque, i);
-        if echo.len() > super::packet::PACKET_LEN_MAX {
-            return Err(super::PacketTooLong);
-        }
-        let mut w = Writer::new();
-        parameter::write(&mut w, EchoRequestUnsigned::TYPE, echo);
-        octets.extend_from_slice(w.octets());
-        octets[1] = coverage::header_length(octets.len()).ok_or(super::PacketTooLong)?;
-        Ok(octets)
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::sign::KeyAlgorithm;
+    use claviger_crypto::{SeededRandom, provider, sign::KeyAlgorithm};
     use claviger_identity::HostIdentity;
 
     use super::*;
@@ -95,23 +62,17 @@ mod tests {
 
     #[test]
     fn a_filled_template_still_verifies() {
-        let host = HostIdentity::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let host =
+            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SeededRandom::new(1)).unwrap();
         let mut builder = PacketBuilder::new(PacketType::R1, host.hit(), Hit::NULL);
         builder.add(&Puzzle { k: 1, lifetime: 40, opaque: [0; 2], i: vec![0; 48] }).sign_2(&host).unwrap();
         let template = R1Template::new(builder.finish().unwrap()).unwrap();
-        assert_eq!(template.random_i_len(), 48);
-        for octets in [
-            template.fill(Hit::new([5; 16]), [6, 7], &[8; 48]),
-            template.fill_with_echo(Hit::new([5; 16]), [6, 7], &[8; 48], b"echo").unwrap(),
-        ] {
-            let packet = Packet::parse(&octets).unwrap();
-            assert_eq!(packet.verify_signature_2(host.host_id()), Ok(()));
-            assert_eq!(packet.receiver(), Hit::new([5; 16]));
-            let puzzle: Puzzle = packet.one().unwrap();
-            assert_eq!((puzzle.opaque, puzzle.i), ([6, 7], vec![8; 48]));
-        }
-        let too_long = template.fill_with_echo(Hit::NULL, [0; 2], &[0; 48], &[0; 2000]);
-        assert!(too_long.is_err());
+        let octets = template.fill(Hit::new([5; 16]), [6, 7], &[8; 48]);
+        let packet = Packet::parse(&octets).unwrap();
+        assert_eq!(packet.verify_signature_2(provider(), host.host_id()).map(drop), Ok(()));
+        assert_eq!(packet.receiver(), Hit::new([5; 16]));
+        let puzzle: Puzzle = packet.one().unwrap();
+        assert_eq!((puzzle.opaque, puzzle.i), ([6, 7], vec![8; 48]));
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn errors_behind_a_solved_puzzle_are_reported_by_their_names() {
         pair.server_hears(&i2.build()).unwrap_err();
         let notify = pair.server.transmits().pop()?.payload;
         let packet = Packet::parse(&notify).unwrap();
-        packet.verify_signature(&server_host_id(&pair)).unwrap();
+        packet.verify_signature(provider(), &server_host_id(&pair)).unwrap();
         Some(packet.one::<Notification>().unwrap().notify_type)
     };
     let two = vec![CipherId::AES_256_CBC, CipherId::AES_128_CBC];

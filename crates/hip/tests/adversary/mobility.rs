@@ -150,7 +150,7 @@ fn an_announcement_that_wants_no_acknowledgement_or_shows_another_key_is_refused
     assert_eq!(error, PeerMisbehaved::HitMismatch.into());
 }
 
-/// RFC 8046 §6.2.1: a member in good standing names a third party as its address.
+/// RFC 8046 section 6.2.1: a member in good standing names a third party as its address.
 #[test]
 fn a_victim_gets_seven_packets_and_never_the_association() {
     let (mut pair, session) = forged();
@@ -296,7 +296,7 @@ fn of_several_locators_the_preferred_one_for_signalling_is_verified() {
     assert_eq!(address(&pair, &session), OWN.into());
 }
 
-/// RFC 8046 §5.3: LOCATOR_TYPE_UNSUPPORTED, with the locators; what else is there counts.
+/// RFC 8046 section 5.3: LOCATOR_TYPE_UNSUPPORTED, with the locators; what else is there counts.
 #[test]
 fn locators_of_unknown_types_are_reported_and_the_others_used() {
     let (mut pair, session) = forged();
@@ -311,7 +311,7 @@ fn locators_of_unknown_types_are_reported_and_the_others_used() {
     assert_eq!(verification.payload[2], PacketType::UPDATE.0);
 }
 
-/// RFC 8046 §5.1: ACTIVE, DEPRECATED by its lifetime, and never ACTIVE again without a proof.
+/// RFC 8046 section 5.1: ACTIVE, DEPRECATED by its lifetime, and never ACTIVE again without a proof.
 #[test]
 fn an_address_is_deprecated_when_its_lifetime_ends_and_verified_again() {
     let (mut pair, session) = forged();
@@ -361,7 +361,7 @@ fn a_locator_of_one_second_is_verified_within_it_or_not_at_all() {
     assert_eq!(address(&pair, &session), OWN.into());
 }
 
-/// RFC 8046 §3.2: the announcement travels with a registration.
+/// RFC 8046 section 3.2: the announcement travels with a registration.
 #[test]
 fn a_move_may_come_with_a_request() {
     let (mut pair, session) = forged();

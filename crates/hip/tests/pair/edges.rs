@@ -34,7 +34,7 @@ fn both_carriages_and_both_address_families_work() {
     assert_eq!(result, Err(ApiMisuse::LocalAddress));
 }
 
-/// RFC 7402 §5.2: a generic host that wants ESP gets SPIs and a suite.
+/// RFC 7402 section 5.2: a generic host that wants ESP gets SPIs and a suite.
 #[test]
 fn esp_is_agreed_where_both_sides_have_it() {
     let esp = |mut config: HostConfig, suites: &[EspSuite]| {

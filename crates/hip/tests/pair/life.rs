@@ -70,7 +70,7 @@ fn a_call_that_nobody_answers_fails_after_all_attempts() {
     assert!(state_at_member(&pair).is_none());
 }
 
-/// RFC 7401 §4.4.3: of two that call each other the one with the smaller HIT becomes Initiator.
+/// RFC 7401 section 4.4.3: of two that call each other the one with the smaller HIT becomes Initiator.
 #[test]
 fn two_that_call_each_other_end_in_one_association() {
     for member_is_greater in [false, true] {
@@ -92,7 +92,7 @@ fn two_that_call_each_other_end_in_one_association() {
     }
 }
 
-/// RFC 8003 §4.3: nothing is asked of a peer that has announced nothing.
+/// RFC 8003 section 4.3: nothing is asked of a peer that has announced nothing.
 #[test]
 fn a_request_of_one_that_became_responder_waits_for_the_announcement() {
     loop {
@@ -117,7 +117,7 @@ fn a_request_of_one_that_became_responder_waits_for_the_announcement() {
     }
 }
 
-/// Both I1s were answered before either R1 arrived, so both I2s are under way (RFC 7401 §6.9 step 5).
+/// Both I1s were answered before either R1 arrived, so both I2s are under way (RFC 7401 section 6.9 step 5).
 #[test]
 fn i2s_that_cross_end_in_one_association() {
     for member_is_greater in [false, true] {
@@ -240,7 +240,7 @@ fn an_unused_association_is_closed_but_one_with_a_registration_is_not() {
     assert!(pair.keys_agree());
 }
 
-/// RFC 7401 §4.1.4: R1s are made anew, and those before are accepted for as long again.
+/// RFC 7401 section 4.1.4: R1s are made anew, and those before are accepted for as long again.
 #[test]
 fn r1s_rotate_and_the_previous_generation_is_accepted() {
     let counter =
@@ -322,7 +322,7 @@ fn a_hard_puzzle_is_solved_piece_by_piece() {
     }
 }
 
-/// RFC 7401 §6.8 step 12: the search ends with the puzzle's lifetime.
+/// RFC 7401 section 6.8 step 12: the search ends with the puzzle's lifetime.
 #[test]
 fn a_puzzle_is_given_up_when_its_lifetime_is_over() {
     let mut pair = plain_pair();

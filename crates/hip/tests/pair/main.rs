@@ -11,7 +11,10 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use claviger_crypto::sign::{KeyAlgorithm, RsaSize, SigningKey};
+use claviger_crypto::{
+    provider,
+    sign::{KeyAlgorithm, RsaSize, SigningKey},
+};
 use claviger_hip::{
     ApiMisuse, AssociationState, Event, FailReason, HostConfig, LimitError, PeerIncompatible, PeerMisbehaved,
     RegistrationAnswer, RegistrationRequest, TransportFormats, Withdrawal,
@@ -52,7 +55,7 @@ fn a_base_exchange_registers_a_member() {
     let Event::RegistrationRequested { request, security, host_id, fresh, .. } = &server[0] else { panic!() };
     assert_eq!(request.channels, join(&["market"]).channels);
     assert!(security.allows_keys() && *fresh);
-    assert_eq!(host_id.hit(), Ok(pair.member.hit()));
+    assert_eq!(host_id.hit(provider()), Ok(pair.member.hit()));
     assert!(pair.keys_agree());
     assert_eq!(pair.log.len(), 4);
     assert_eq!(state_at_member(&pair), Some(AssociationState::Established));
@@ -80,7 +83,7 @@ fn nothing_on_the_wire_names_the_group_or_the_member_s_key() {
 #[test]
 fn every_group_cipher_and_identity_meets_every_other() {
     let rsa = || SigningKey::generate_rsa(RsaSize::Bits2048).unwrap();
-    let rsa = || Arc::new(HostIdentity::from_key(rsa(), DomainIdentifier::None).unwrap());
+    let rsa = || Arc::new(HostIdentity::new(provider(), Box::new(rsa()), DomainIdentifier::None).unwrap());
     let identities = [
         [identity(KeyAlgorithm::EcdsaP256), identity(KeyAlgorithm::EcdsaP256)],
         [identity(KeyAlgorithm::EcdsaP384), identity(KeyAlgorithm::EcdsaP384)],
@@ -174,7 +177,7 @@ fn groups_and_ciphers_are_chosen_by_preference() {
     let mut pair = Pair::new(member, server);
     pair.establish(None);
     let info = pair.server.host.association(&pair.member.hit()).unwrap();
-    // RFC 7401 §6.7 step 4: the Responder's order decides on the group; the Initiator's on the cipher.
+    // RFC 7401 section 6.7 step 4: the Responder's order decides on the group; the Initiator's on the cipher.
     assert_eq!(info.dh_group, Some(DhGroup::NIST_P384));
     assert_eq!(info.cipher, Some(CipherId::AES_256_CBC));
 }

@@ -141,7 +141,7 @@ fn a_server_that_moves_is_followed_too() {
     }
 }
 
-/// RFC 8046 §3.2.1: ESP_INFO names the SA that there is, and the locator its SPI.
+/// RFC 8046 section 3.2.1: ESP_INFO names the SA that there is, and the locator its SPI.
 #[test]
 fn where_esp_was_agreed_on_the_move_names_its_sa() {
     let with_esp = |mut config: HostConfig| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use claviger_crypto::{SeededRandom, hash::HashAlgorithm, kx::KxPrivate, provider};
 use claviger_hip::{
     iana::{CipherId, DhGroup, EspSuite, PacketType, ParameterType},
-    keys::{Keymat, Prk},
+    keys::{Hosts, Keymat, Prk},
     puzzle,
     wire::{
         DhGroupList, DiffieHellman, Encrypted, EspInfo, EspTransform, HipCipher, HitSuiteList, McastChannel,
@@ -85,9 +85,10 @@ impl I2 {
 
     pub(crate) fn keymat(&self) -> Keymat {
         let shared = self.private.agree(&self.responder_value.public_value).unwrap();
-        let prk = Prk::extract(self.rhash, &self.solution.i, &self.solution.j, &shared).unwrap();
+        let prk = Prk::extract(provider(), self.rhash, &self.solution.i, &self.solution.j, &shared).unwrap();
         let cipher = self.ciphers[0];
-        Keymat::derive(self.rhash, cipher, prk, self.sender, self.receiver).unwrap()
+        Keymat::derive(provider(), self.rhash, cipher, prk, Hosts { local: self.sender, peer: self.receiver })
+            .unwrap()
     }
 
     pub(crate) fn build(&self) -> Vec<u8> {
@@ -103,6 +104,7 @@ impl I2 {
             }
         }
         let sealed = Encrypted::seal(
+            provider(),
             keymat.cipher(),
             &keymat.outgoing().encryption,
             block.octets().unwrap(),
@@ -182,7 +184,7 @@ impl Session {
     pub(crate) fn seal(&self, block: &ParameterBlock) -> Encrypted {
         let key = &self.keymat.outgoing().encryption;
         let octets = block.octets().unwrap();
-        Encrypted::seal(self.keymat.cipher(), key, octets, &mut SeededRandom::new(79)).unwrap()
+        Encrypted::seal(provider(), self.keymat.cipher(), key, octets, &mut SeededRandom::new(79)).unwrap()
     }
 }
 

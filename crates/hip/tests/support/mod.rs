@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use claviger_crypto::{SeededRandom, provider, sign::KeyAlgorithm};
+use claviger_crypto::{SeededRandom, SystemRandom, provider, sign::KeyAlgorithm};
 use claviger_group::{GroupId, Role};
 use claviger_hip::{
     Error, Event, Host, HostConfig, RegistrationAnswer, RegistrationRequest,
@@ -65,7 +65,8 @@ pub(crate) struct Pair {
 }
 
 pub(crate) fn identity(algorithm: KeyAlgorithm) -> Arc<HostIdentity> {
-    Arc::new(HostIdentity::generate(algorithm).expect("keys can be made"))
+    let mut random = SystemRandom::new().expect("the system has randomness");
+    Arc::new(HostIdentity::generate(provider(), algorithm, &mut random).expect("keys can be made"))
 }
 
 /// A configuration that is quick to test: one curve, an easy puzzle.

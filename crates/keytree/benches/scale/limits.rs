@@ -4,7 +4,7 @@ use std::{fs, hint::black_box, time::Duration};
 
 use aws_lc_rs::key_wrap::{AES_128, AES_256, AesKek, KeyWrap};
 use claviger_crypto::{
-    Random, SeededRandom,
+    Random, SeededRandom, SystemRandom, provider,
     sign::{KeyAlgorithm, SignatureAlgorithm, SigningKey},
 };
 use claviger_keytree::KeyLength;
@@ -33,7 +33,12 @@ pub(crate) struct Limits {
 impl Limits {
     /// Measures this CPU.
     pub(crate) fn measure(key_length: KeyLength) -> Self {
-        let signing_key = SigningKey::generate(KeyAlgorithm::EcdsaP256).expect("aws-lc makes P-256 keys");
+        let signing_key = SigningKey::generate(
+            provider(),
+            KeyAlgorithm::EcdsaP256,
+            &mut SystemRandom::new().expect("randomness"),
+        )
+        .expect("aws-lc makes P-256 keys");
         let mut limits = Self {
             engine: Engine::best(),
             key_length,

@@ -1,4 +1,4 @@
-//! Cipher block chaining without padding (RFC 6407 §5.6.3), many texts at a time.
+//! Cipher block chaining without padding (RFC 6407 section 5.6.3), many texts at a time.
 
 use crate::{
     job::BLOCK_LEN,

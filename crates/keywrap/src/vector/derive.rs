@@ -20,7 +20,7 @@ pub(super) struct Derive<'a, V: Lanes, const R: usize> {
 }
 
 impl<V: Lanes, const R: usize> Kernel<V> for Derive<'_, V, R> {
-    /// RFC 4493 §2.4 over each message of the derivation, which are whole blocks.
+    /// RFC 4493 section 2.4 over each message of the derivation, which are whole blocks.
     #[inline(always)]
     fn run(self, lanes: V) {
         let Self { batch, room: Room { round_keys, .. }, label, out } = self;

@@ -20,7 +20,7 @@ pub(super) struct Wrap<'a, V: Lanes, const R: usize> {
 }
 
 impl<V: Lanes, const R: usize> Kernel<V> for Wrap<'_, V, R> {
-    /// RFC 3394 §2.2.1, index based, and RFC 5649 §4.1.
+    /// RFC 3394 section 2.2.1, index based, and RFC 5649 section 4.1.
     #[inline(always)]
     fn run(self, lanes: V) {
         let Self { batch, room: Room { round_keys, halves }, out } = self;
@@ -74,7 +74,7 @@ pub(super) struct Unwrap<'a, V: Lanes, const R: usize> {
 }
 
 impl<V: Lanes, const R: usize> Kernel<V> for Unwrap<'_, V, R> {
-    /// RFC 3394 §2.2.2, index based, and RFC 5649 §4.2.
+    /// RFC 3394 section 2.2.2, index based, and RFC 5649 section 4.2.
     #[inline(always)]
     fn run(self, lanes: V) {
         let Self { batch, room: Room { round_keys, halves }, out, verdicts } = self;

@@ -48,22 +48,22 @@ pub(super) trait Lanes: Copy {
     /// The last word, four times.
     fn last_word(self, register: Self::Register) -> Self::Register;
 
-    /// The last word, its first octet moved to its end (RotWord of FIPS 197 §5.2), four times.
+    /// The last word, its first octet moved to its end (RotWord of FIPS 197 section 5.2), four times.
     fn last_word_rotated(self, register: Self::Register) -> Self::Register;
 
     /// Each word the exclusive or of itself, all before it and the one that `with` has in its place.
     fn running_xor(self, register: Self::Register, with: Self::Register) -> Self::Register;
 
-    /// The block times x in GF(2^128), as RFC 4493 §2.3 numbers the bits.
+    /// The block times x in GF(2^128), as RFC 4493 section 2.3 numbers the bits.
     fn double(self, register: Self::Register) -> Self::Register;
 
-    /// A round of encryption: ShiftRows, SubBytes, MixColumns, AddRoundKey (FIPS 197 §5.1).
+    /// A round of encryption: ShiftRows, SubBytes, MixColumns, AddRoundKey (FIPS 197 section 5.1).
     fn encrypt(self, state: Self::Register, round_key: Self::Register) -> Self::Register;
 
     /// The last round of encryption, without MixColumns.
     fn encrypt_last(self, state: Self::Register, round_key: Self::Register) -> Self::Register;
 
-    /// A round of decryption by the equivalent inverse cipher (FIPS 197 §5.3.5).
+    /// A round of decryption by the equivalent inverse cipher (FIPS 197 section 5.3.5).
     fn decrypt(self, state: Self::Register, round_key: Self::Register) -> Self::Register;
 
     /// The last round of decryption, without InvMixColumns.

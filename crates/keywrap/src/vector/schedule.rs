@@ -1,4 +1,4 @@
-//! Key schedules, and blocks encrypted and decrypted under them (FIPS 197 §5).
+//! Key schedules, and blocks encrypted and decrypted under them (FIPS 197 section 5).
 //!
 //! `R` registers are in hand at once, each with the keys of as many jobs as it has lanes.
 
@@ -10,7 +10,7 @@ use crate::{
 /// The most round keys that a key has: AES-256 has 14 rounds.
 pub(super) const ROUND_KEYS_MAX: usize = 15;
 
-/// The round constants (FIPS 197 §5.2).
+/// The round constants (FIPS 197 section 5.2).
 const ROUND_CONSTANTS: [u8; 10] = [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x1b, 0x36];
 
 /// Says how many round keys there are: one for each round, and one before them.
@@ -18,7 +18,7 @@ pub(super) const fn round_keys(key_len: usize) -> usize {
     key_len / 4 + 7
 }
 
-/// Expands the key of each job to its round keys (FIPS 197 §5.2).
+/// Expands the key of each job to its round keys (FIPS 197 section 5.2).
 #[inline(always)]
 pub(super) fn expand<V: Lanes, const R: usize>(
     lanes: V,
@@ -45,7 +45,7 @@ pub(super) fn expand<V: Lanes, const R: usize>(
     }
 }
 
-/// Turns round keys for encryption to those of the equivalent inverse cipher (FIPS 197 §5.3.5).
+/// Turns round keys for encryption to those of the equivalent inverse cipher (FIPS 197 section 5.3.5).
 #[inline(always)]
 pub(super) fn invert<V: Lanes, const R: usize>(lanes: V, round_keys: &mut [[V::Register; R]]) {
     let last = round_keys.len() - 1;
@@ -62,7 +62,7 @@ pub(super) fn invert<V: Lanes, const R: usize>(lanes: V, round_keys: &mut [[V::R
     }
 }
 
-/// InvMixColumns (FIPS 197 §5.3.3). No wide instruction does that alone, but a round of decryption after one of
+/// InvMixColumns (FIPS 197 section 5.3.3). No wide instruction does that alone, but a round of decryption after one of
 /// encryption without MixColumns undoes all else.
 #[inline(always)]
 fn inverse_mix_columns<V: Lanes>(lanes: V, round_key: V::Register) -> V::Register {

@@ -108,7 +108,7 @@ fn every_usual_length_agrees_with_aws_lc() {
     }
 }
 
-/// RFC 3394 §2.2.1: the step counter no longer fits one octet when there are more than 42 halves.
+/// RFC 3394 section 2.2.1: the step counter no longer fits one octet when there are more than 42 halves.
 #[test]
 fn long_inputs_agree_with_aws_lc() {
     for key_len in [16, 32] {

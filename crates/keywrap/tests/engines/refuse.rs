@@ -67,8 +67,8 @@ fn a_single_padded_half_is_refused_if_it_was_changed() {
     }
 }
 
-/// RFC 5649 §3: what decrypts well may still have a wrong check value, length or padding. The plaintexts here are
-/// one half, whose wrapped form is a plain encryption of whatever initial value the test wants.
+/// RFC 5649 section 3: what decrypts well may still have a wrong check value, length or padding. The plaintexts here
+/// are one half, whose wrapped form is a plain encryption of whatever initial value the test wants.
 #[test]
 fn wrong_initial_values_lengths_and_paddings_are_refused() {
     let blocks: [([u8; 16], Option<usize>); 8] = [
@@ -100,7 +100,7 @@ fn wrong_initial_values_lengths_and_paddings_are_refused() {
     }
 }
 
-/// A padding of eight octets or more, which no single half can have: RFC 5649 §3, third check.
+/// A padding of eight octets or more, which no single half can have: RFC 5649 section 3, third check.
 #[test]
 fn a_length_that_leaves_a_whole_half_unused_is_refused() {
     let sample = Sample::new(4, COUNT, 32, 16);
@@ -121,7 +121,7 @@ fn sample_halves(text: &[u8]) -> [[u8; 8]; 2] {
     halves.try_into().expect("the text is two halves")
 }
 
-/// RFC 3394 §2.2.1 with any initial value.
+/// RFC 3394 section 2.2.1 with any initial value.
 fn forge(key: &[u8], value: u64, mut halves: [[u8; 8]; 2]) -> Vec<u8> {
     let mut value = value;
     for step in 1..=12 {

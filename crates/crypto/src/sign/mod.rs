@@ -1,0 +1,371 @@
+//! Signatures: RSA, ECDSA, Ed25519.
+
+mod ecdsa;
+mod ed25519;
+mod rsa;
+
+use std::fmt;
+
+use aws_lc_rs::signature::{UnparsedPublicKey, VerificationAlgorithm};
+
+pub use self::rsa::RsaSize;
+use crate::{CryptoError, CryptoProvider, Random, SecretBytes};
+
+/// The kinds of key that can sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum KeyAlgorithm {
+    /// ECDSA on NIST P-256, with SHA-256.
+    EcdsaP256,
+    /// ECDSA on NIST P-384, with SHA-384.
+    EcdsaP384,
+    /// Ed25519 (RFC 8032).
+    Ed25519,
+    /// RSA; new keys have 3072 bits.
+    Rsa,
+}
+
+/// How a key signs. ECDSA signatures are r | s at fixed length (RFC 4754 section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SignatureAlgorithm {
+    /// ECDSA on P-256 over SHA-256: 64 octets.
+    EcdsaP256Sha256,
+    /// ECDSA on P-384 over SHA-384: 96 octets.
+    EcdsaP384Sha384,
+    /// Ed25519: 64 octets.
+    Ed25519,
+    /// RSASSA-PKCS1-v1_5 over SHA-256.
+    RsaPkcs1Sha256,
+    /// RSASSA-PSS over SHA-256, the salt as long as the digest.
+    RsaPssSha256,
+}
+
+/// A public key, in the parts that the protocols carry.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum PublicKey {
+    /// A point x | y of 64 octets.
+    EcdsaP256(Vec<u8>),
+    /// A point x | y of 96 octets.
+    EcdsaP384(Vec<u8>),
+    /// 32 octets.
+    Ed25519([u8; 32]),
+    /// Modulus and public exponent, big-endian, without leading zeros.
+    Rsa {
+        /// The modulus.
+        modulus: Vec<u8>,
+        /// The public exponent.
+        exponent: Vec<u8>,
+    },
+}
+
+impl PublicKey {
+    /// Says which kind of key this is.
+    pub fn algorithm(&self) -> KeyAlgorithm {
+        match self {
+            Self::EcdsaP256(_) => KeyAlgorithm::EcdsaP256,
+            Self::EcdsaP384(_) => KeyAlgorithm::EcdsaP384,
+            Self::Ed25519(_) => KeyAlgorithm::Ed25519,
+            Self::Rsa { .. } => KeyAlgorithm::Rsa,
+        }
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({:?})", self.algorithm())
+    }
+}
+
+/// A kind of key that signs: how its keys are made and read, and its signatures verified.
+pub trait SignatureScheme: Sync + Send {
+    /// Says which kind of key this is.
+    fn algorithm(&self) -> KeyAlgorithm;
+
+    /// Makes a key from `random`.
+    ///
+    /// RSA keys are the exception: aws-lc draws their primes from its own generator, and takes no other.
+    fn generate(&self, random: &mut dyn Random) -> Result<SigningKey, CryptoError>;
+
+    /// Reads a key from its PKCS #8 octets.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Key`] if they do not hold a key of this kind.
+    fn read(&self, pkcs8: SecretBytes) -> Result<SigningKey, CryptoError>;
+
+    /// Verifies a signature over `message`.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Unsupported`] if the key is of another kind or cannot sign in this way,
+    /// [`CryptoError::Authentication`] if the signature is not by this key over this message.
+    fn verify(
+        &self,
+        key: &PublicKey,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+        tag: &[u8],
+    ) -> Result<(), CryptoError>;
+}
+
+/// A private key that signs, wherever it is: in memory as a [`SigningKey`], or in a hardware module that does not give
+/// it away.
+pub trait Signer: Sync + Send {
+    /// Shows the public half.
+    fn public(&self) -> &PublicKey;
+
+    /// Signs `message`. The caller waits as long as that takes.
+    ///
+    /// No randomness is passed in. Ed25519 and RSASSA-PKCS1-v1_5 signatures are determined by key and message; what
+    /// ECDSA and RSASSA-PSS need comes from where the key is: aws-lc draws it from its own generator and takes no
+    /// other, and neither does a hardware module.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Unsupported`] if the key cannot sign in this way.
+    fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, CryptoError>;
+
+    /// Shows the key as PKCS #8 octets, for a file of mode 0600 or an encrypted record; `None` if it stays where it
+    /// is.
+    fn pkcs8(&self) -> Option<&SecretBytes> {
+        None
+    }
+}
+
+impl fmt::Debug for dyn Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({:?}, ..)", self.public().algorithm())
+    }
+}
+
+/// A private key in memory: it signs, and can be kept as octets.
+pub struct SigningKey {
+    signer: Box<dyn Signer>,
+    pkcs8: SecretBytes,
+}
+
+impl SigningKey {
+    /// Makes a new key from `random`; RSA keys have 3072 bits, and are not from `random`
+    /// ([`SignatureScheme::generate`]).
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Unsupported`] if the provider lacks the algorithm, [`CryptoError::Random`] if `random` yields no
+    /// key.
+    pub fn generate(
+        provider: &CryptoProvider,
+        algorithm: KeyAlgorithm,
+        random: &mut dyn Random,
+    ) -> Result<Self, CryptoError> {
+        provider.signature(algorithm)?.generate(random)
+    }
+
+    /// Makes a new RSA key of a given size, from aws-lc's own randomness: it takes no other for primes.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Random`] if that fails.
+    pub fn generate_rsa(size: RsaSize) -> Result<Self, CryptoError> {
+        rsa::generate(size)
+    }
+
+    /// Reads a key from its PKCS #8 octets.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Unsupported`] if the provider lacks the algorithm, [`CryptoError::Key`] if the octets do not hold
+    /// a key of this kind.
+    pub fn from_pkcs8(
+        provider: &CryptoProvider,
+        algorithm: KeyAlgorithm,
+        pkcs8: SecretBytes,
+    ) -> Result<Self, CryptoError> {
+        provider.signature(algorithm)?.read(pkcs8)
+    }
+
+    /// Puts what signs with a key beside the key's octets: for the schemes of a provider.
+    pub fn new(signer: Box<dyn Signer>, pkcs8: SecretBytes) -> Self {
+        Self { signer, pkcs8 }
+    }
+
+    /// Signs `message`; see [`Signer::sign`].
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Unsupported`] if the key cannot sign in this way.
+    pub fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.signer.sign(algorithm, message)
+    }
+
+    /// Shows the public half.
+    pub fn public(&self) -> &PublicKey {
+        self.signer.public()
+    }
+
+    /// Shows the key as PKCS #8 octets, for a file of mode 0600 or an encrypted record.
+    pub fn pkcs8(&self) -> &SecretBytes {
+        &self.pkcs8
+    }
+}
+
+impl Signer for SigningKey {
+    fn public(&self) -> &PublicKey {
+        self.signer.public()
+    }
+
+    fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.signer.sign(algorithm, message)
+    }
+
+    fn pkcs8(&self) -> Option<&SecretBytes> {
+        Some(&self.pkcs8)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.signer.fmt(f)
+    }
+}
+
+/// A public key beside the provider's scheme for its kind: what verifies one peer's signatures again and again.
+#[derive(Clone)]
+pub struct Verifier {
+    key: PublicKey,
+    scheme: &'static dyn SignatureScheme,
+}
+
+impl Verifier {
+    /// Takes a key.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Unsupported`] if the provider lacks its algorithm.
+    pub fn new(provider: &CryptoProvider, key: PublicKey) -> Result<Self, CryptoError> {
+        let scheme = provider.signature(key.algorithm())?;
+        Ok(Self { key, scheme })
+    }
+
+    /// Shows the key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// Verifies a signature over `message`.
+    ///
+    /// # Errors
+    ///
+    /// As [`SignatureScheme::verify`].
+    pub fn verify(
+        &self,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+        tag: &[u8],
+    ) -> Result<(), CryptoError> {
+        self.scheme.verify(&self.key, algorithm, message, tag)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Verifier({:?})", self.key.algorithm())
+    }
+}
+
+/// Says whether a key of raw octets made a signature.
+fn verify_by(
+    verification: &'static dyn VerificationAlgorithm,
+    key: &[u8],
+    message: &[u8],
+    tag: &[u8],
+) -> Result<(), CryptoError> {
+    UnparsedPublicKey::new(verification, key).verify(message, tag).map_err(|_| CryptoError::Authentication)
+}
+
+/// Every signature scheme of the default provider.
+pub(crate) static SIGNATURES: &[&dyn SignatureScheme] =
+    &[&ecdsa::P256, &ecdsa::P384, &ed25519::Ed25519, &rsa::Rsa];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SeededRandom, provider};
+
+    const PAIRS: [(KeyAlgorithm, SignatureAlgorithm); 5] = [
+        (KeyAlgorithm::EcdsaP256, SignatureAlgorithm::EcdsaP256Sha256),
+        (KeyAlgorithm::EcdsaP384, SignatureAlgorithm::EcdsaP384Sha384),
+        (KeyAlgorithm::Ed25519, SignatureAlgorithm::Ed25519),
+        (KeyAlgorithm::Rsa, SignatureAlgorithm::RsaPkcs1Sha256),
+        (KeyAlgorithm::Rsa, SignatureAlgorithm::RsaPssSha256),
+    ];
+
+    fn generate(algorithm: KeyAlgorithm, seed: u64) -> SigningKey {
+        SigningKey::generate(provider(), algorithm, &mut SeededRandom::new(seed)).unwrap()
+    }
+
+    #[test]
+    fn every_key_signs_verifies_and_survives_storage() {
+        for (key_algorithm, algorithm) in PAIRS {
+            let key = generate(key_algorithm, 1);
+            let key = SigningKey::from_pkcs8(provider(), key_algorithm, key.pkcs8().clone()).unwrap();
+            let mut tag = key.sign(algorithm, b"message").unwrap();
+            let public = Verifier::new(provider(), key.public().clone()).unwrap();
+            assert_eq!(public.verify(algorithm, b"message", &tag), Ok(()));
+            assert_eq!(public.verify(algorithm, b"massage", &tag), Err(CryptoError::Authentication));
+            tag[5] ^= 1;
+            assert_eq!(public.verify(algorithm, b"message", &tag), Err(CryptoError::Authentication));
+            assert_eq!(public.verify(algorithm, b"message", &[]), Err(CryptoError::Authentication));
+        }
+    }
+
+    #[test]
+    fn keys_do_not_sign_in_ways_that_are_not_theirs() {
+        let key = generate(KeyAlgorithm::EcdsaP256, 1);
+        assert_eq!(key.sign(SignatureAlgorithm::EcdsaP384Sha384, b""), Err(CryptoError::Unsupported));
+        let public = Verifier::new(provider(), key.public().clone()).unwrap();
+        assert_eq!(public.verify(SignatureAlgorithm::RsaPssSha256, b"", b""), Err(CryptoError::Unsupported));
+        let of_another_kind =
+            SigningKey::from_pkcs8(provider(), KeyAlgorithm::EcdsaP384, key.pkcs8().clone());
+        assert!(of_another_kind.is_err());
+    }
+
+    #[test]
+    fn keys_repeat_under_a_seed_but_for_rsa_s() {
+        for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519] {
+            assert_eq!(generate(algorithm, 1).pkcs8(), generate(algorithm, 1).pkcs8(), "{algorithm:?}");
+            assert_ne!(generate(algorithm, 1).pkcs8(), generate(algorithm, 2).pkcs8(), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn ed25519_signatures_are_determined_by_key_and_message() {
+        let sign = || generate(KeyAlgorithm::Ed25519, 1).sign(SignatureAlgorithm::Ed25519, b"message");
+        assert_eq!(sign(), sign());
+    }
+
+    #[test]
+    fn no_scheme_verifies_by_keys_of_another_kind() {
+        for (scheme, (_, algorithm)) in SIGNATURES.iter().zip([PAIRS[0], PAIRS[1], PAIRS[2], PAIRS[4]]) {
+            for other in SIGNATURES.iter().filter(|other| other.algorithm() != scheme.algorithm()) {
+                let key = generate(other.algorithm(), 1);
+                let verdict = scheme.verify(key.public(), algorithm, b"", b"");
+                assert_eq!(verdict, Err(CryptoError::Unsupported));
+            }
+        }
+    }
+
+    #[test]
+    fn a_provider_without_a_scheme_makes_reads_and_verifies_no_such_keys() {
+        let none = CryptoProvider { signatures: &[], ..*provider() };
+        let key = generate(KeyAlgorithm::Ed25519, 1);
+        let algorithm = KeyAlgorithm::Ed25519;
+        let made = SigningKey::generate(&none, algorithm, &mut SeededRandom::new(1));
+        let read = SigningKey::from_pkcs8(&none, algorithm, key.pkcs8().clone());
+        let verifier = Verifier::new(&none, key.public().clone());
+        assert_eq!(made.err(), Some(CryptoError::Unsupported));
+        assert_eq!(read.err(), Some(CryptoError::Unsupported));
+        assert_eq!(verifier.err(), Some(CryptoError::Unsupported));
+    }
+}

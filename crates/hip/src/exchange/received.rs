@@ -1,0 +1,367 @@
+//! UPDATE as it is received (RFC 7401 section 6.12): opened, interpreted, and only then applied.
+//!
+//! ```text
+//! Packet -- open_update --> AuthenticUpdate -- interpret --> Effects -- apply --> the association
+//! ```
+//!
+//! Nothing changes before all of an UPDATE is verified and understood: only the last step changes anything.
+
+use claviger_crypto::hash::HashAlgorithm;
+use claviger_identity::HostId;
+use claviger_sansio::Time;
+use claviger_wire::Encode;
+
+use crate::{
+    association::{self, Association},
+    error::{Error, PeerMisbehaved},
+    event::Event,
+    exchange::{
+        Shared,
+        mobility::Announcement,
+        notify,
+        update::{Asked, Outgoing, Received, Task},
+    },
+    iana::{NotifyType, RegType},
+    path::Path,
+    registration::{self, Deciding, RegistrationAnswer, RegistrationRequest, Side},
+    wire::{
+        Ack, Authentic, EchoRequestSigned, LocatorSet, McastChannel, Notification, Packet, RegFailed,
+        RegInfo, RegRequest, RegResponse, Seq,
+    },
+};
+
+/// How far a peer's Update ID may be ahead of the next one: it may have given up some.
+const WINDOW: u32 = 16;
+
+/// An UPDATE that is the peer's.
+enum Opened<'p> {
+    New(AuthenticUpdate<'p>),
+    /// Its Update ID is that of an UPDATE that was taken before.
+    Repeated {
+        id: u32,
+        packet: Authentic<'p>,
+    },
+}
+
+/// An UPDATE that is the peer's and was not taken before.
+struct AuthenticUpdate<'p> {
+    packet: Authentic<'p>,
+    seq: Option<u32>,
+    acks: Vec<u32>,
+    digest: [u8; 32],
+}
+
+/// What an UPDATE changes. Only [`Association::interpret`] makes it.
+struct Effects {
+    /// Whether it acknowledges the outstanding UPDATE.
+    acknowledges: bool,
+    /// What it says to the request in that UPDATE.
+    answer: Option<RegistrationAnswer>,
+    services: Option<RegInfo>,
+    announcement: Option<Announcement>,
+    content: Content,
+    /// What is to be acknowledged, if the UPDATE has a SEQ.
+    received: Option<Received>,
+}
+
+/// What an UPDATE asks for beyond its ACK.
+enum Content {
+    /// It wants a registration.
+    Requests(Vec<RegistrationRequest>),
+    /// It withdraws registrations.
+    Revocations(Vec<(RegType, Vec<McastChannel>)>),
+    /// Nothing that this host acts on.
+    Nothing,
+}
+
+impl Association {
+    /// Processes a received UPDATE (RFC 7401 section 6.12).
+    pub(crate) fn handle_update(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        back: &Path,
+        packet: &Packet<'_>,
+    ) -> Result<(), Error> {
+        if !self.is_live() {
+            return Err(PeerMisbehaved::Unassociated.into());
+        }
+        match self.open_update(shared, packet)? {
+            Opened::New(update) => {
+                let effects = self.interpret(shared, now, back, update)?;
+                self.apply_update(shared, now, back, effects)
+            }
+            Opened::Repeated { id, packet } => {
+                self.repeat(shared, now, back, &packet, id)?;
+                self.heard(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Verifies an UPDATE. The signature of one that is repeated octet for octet was verified before.
+    fn open_update<'p>(&self, shared: &Shared, packet: &'p Packet<'p>) -> Result<Opened<'p>, Error> {
+        // RFC 7401 section 6.12.1 step 2: the MAC is verified for retransmissions too.
+        let packet = self.verify_mac(packet)?;
+        let seq = packet.find::<Seq>()?.map(|Seq(id)| id);
+        let acks = packet.find::<Ack>()?.map(|Ack(ids)| ids).unwrap_or_default();
+        let digest = digest(shared, &packet)?;
+        if let Some(id) = seq
+            && let Some(known) = self.recognise(id)?
+        {
+            let packet = match packet.repeats(&digest, known) {
+                Ok(packet) => packet,
+                Err(packet) => self.verify_signature(shared, packet)?,
+            };
+            return Ok(Opened::Repeated { id, packet });
+        }
+        let packet = self.verify_signature(shared, packet)?;
+        Ok(Opened::New(AuthenticUpdate { packet, seq, acks, digest }))
+    }
+
+    /// Finds the digest of the UPDATE that has an Update ID and is undecided or was processed last; `None` if the ID is
+    /// new.
+    fn recognise(&self, id: u32) -> Result<Option<&[u8; 32]>, Error> {
+        if let Some(asked) = &self.updates.asked
+            && asked.received.id == id
+        {
+            return Ok(Some(&asked.received.digest));
+        }
+        if let Some(processed) = &self.updates.processed
+            && processed.id == id
+        {
+            return Ok(Some(&processed.digest));
+        }
+        match id.wrapping_sub(self.updates.expected_id) {
+            0..WINDOW => Ok(None),
+            ahead if ahead < 1 << 31 => Err(PeerMisbehaved::UpdateAhead.into()),
+            _ => Err(PeerMisbehaved::UpdateOld.into()),
+        }
+    }
+
+    /// Answers a repeated UPDATE as it was answered; one that is undecided waits.
+    fn repeat(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        back: &Path,
+        packet: &Authentic<'_>,
+        id: u32,
+    ) -> Result<(), Error> {
+        if self.updates.processed.as_ref().is_none_or(|processed| processed.id != id)
+            || self.repeat_verification(shared, now, back, packet)?
+        {
+            return Ok(());
+        }
+        if let Some(processed) = &self.updates.processed {
+            // A host that recorded it may send it again in anybody's name.
+            match back.remote == self.path.remote {
+                true => shared.out.send(back, &processed.answer),
+                false => shared.probe(now, back, &processed.answer),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what an UPDATE says; nothing changes by it.
+    fn interpret(
+        &self,
+        shared: &Shared,
+        now: Time,
+        back: &Path,
+        update: AuthenticUpdate<'_>,
+    ) -> Result<Effects, Error> {
+        let AuthenticUpdate { packet, seq, acks, digest } = update;
+        //= rfc8046#section-4.3
+        //# If the UPDATE includes the HOST_ID parameter, the receiving
+        //# host MUST verify that the HOST_ID corresponds to the HOST_ID that was
+        //# used to establish the HIP association
+        if packet.find::<HostId>()?.is_some_and(|host_id| host_id != self.host_id) {
+            return Err(PeerMisbehaved::HitMismatch.into());
+        }
+        let channels = association::channels(shared, &self.keymat, &packet)?;
+        let echo = packet.find::<EchoRequestSigned>()?;
+        let announcement = self.read_locators(now, back, &packet)?;
+        let services = packet.find::<RegInfo>()?;
+
+        let own = self.updates.outgoing.as_ref().filter(|outgoing| acks.contains(&outgoing.id));
+        if seq.is_none() && own.is_none() {
+            return Err(PeerMisbehaved::AckUnasked.into());
+        }
+        let answer = match own.map(|own| &own.task) {
+            Some(Task::Request(request)) => registration::read_answer(&packet, channels.clone(), request)?,
+            Some(Task::Verify(verification)) => {
+                verification.check(back, &packet)?;
+                None
+            }
+            Some(Task::Announce | Task::Answer { .. } | Task::Locate { .. } | Task::Revoke { .. }) | None => {
+                None
+            }
+        };
+        let content = self.content(shared, &packet, channels, answer.is_some())?;
+        if matches!(content, Content::Requests(_)) && (seq.is_none() || self.updates.asked.is_some()) {
+            return Err(PeerMisbehaved::RequestOutstanding.into());
+        }
+        let received = seq.map(|id| Received { id, digest, echo });
+        Ok(Effects { acknowledges: own.is_some(), answer, services, announcement, content, received })
+    }
+
+    /// Sorts what an UPDATE wants beyond its ACK.
+    fn content(
+        &self,
+        shared: &Shared,
+        packet: &Authentic<'_>,
+        channels: Vec<McastChannel>,
+        answered: bool,
+    ) -> Result<Content, Error> {
+        let asks = !packet.all::<RegRequest>()?.is_empty();
+        let responses = packet.all::<RegResponse>()?;
+        let answers = !responses.is_empty() || !packet.all::<RegFailed>()?.is_empty();
+        match (asks, answers) {
+            (true, true) => Err(PeerMisbehaved::RequestInAnswer.into()),
+            (true, false) if answered => Err(PeerMisbehaved::RequestInAnswer.into()),
+            (true, false) => {
+                Ok(Content::Requests(registration::read_requests(&shared.config, packet, channels)?))
+            }
+            _ if answered => Ok(Content::Nothing),
+            (false, true) => self.revocations(&responses, channels),
+            (false, false) if channels.is_empty() => Ok(Content::Nothing),
+            (false, false) => Err(PeerMisbehaved::ChannelTypeForeign.into()),
+        }
+    }
+
+    /// Reads what a registrar withdraws: REG_RESPONSE, and for each group lifetime zero.
+    fn revocations(&self, responses: &[RegResponse], channels: Vec<McastChannel>) -> Result<Content, Error> {
+        let mut revocations = Vec::new();
+        for response in responses {
+            for &reg_type in &response.types {
+                let own: Vec<_> =
+                    channels.iter().filter(|channel| channel.reg_type == reg_type).cloned().collect();
+                let withdraws = own.iter().all(|channel| channel.lifetime.is_cancel())
+                    && (!own.is_empty() || response.lifetime.is_cancel());
+                if !withdraws {
+                    return Err(PeerMisbehaved::AnswerUnasked.into());
+                }
+                revocations.push((reg_type, own));
+            }
+        }
+        let named = |channel: &McastChannel| {
+            revocations.iter().any(|(reg_type, _): &(RegType, _)| *reg_type == channel.reg_type)
+        };
+        if revocations.is_empty() || !channels.iter().all(named) {
+            return Err(PeerMisbehaved::AnswerUnasked.into());
+        }
+        McastChannel::check_all(&channels)?;
+        Ok(Content::Revocations(revocations))
+    }
+
+    /// Lets an UPDATE take effect, and answers it.
+    fn apply_update(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        back: &Path,
+        effects: Effects,
+    ) -> Result<(), Error> {
+        let Effects { acknowledges, answer, services, announcement, content, received } = effects;
+        self.heard(now);
+        if let Some(services) = services {
+            self.take_services(shared, now, services);
+        }
+        if acknowledges {
+            self.complete(shared, now, answer);
+        }
+        let Some(received) = received else {
+            self.send_next(shared, now)?;
+            self.tell_changed(shared);
+            return Ok(());
+        };
+        if let Some(announcement) = &announcement {
+            self.report_unsupported(shared, now, back, announcement);
+        }
+        match content {
+            Content::Requests(requests) => {
+                return self.take_requests(shared, now, back, requests, received, announcement.as_ref());
+            }
+            Content::Revocations(revocations) => self.take_revocations(shared, revocations),
+            Content::Nothing => {}
+        }
+        let unacknowledged = match &announcement {
+            Some(announcement) => self.take_up_locators(shared, now, announcement, received)?,
+            None => Some(received),
+        };
+        if let Some(received) = unacknowledged {
+            self.acknowledge(shared, back, &received)?;
+        }
+        self.send_next(shared, now)
+    }
+
+    /// Notes what the peer offers, and asks for what waited for that.
+    fn take_services(&mut self, shared: &mut Shared, now: Time, services: RegInfo) {
+        self.services = Some(services);
+        if let Some(request) = self.deferred.take() {
+            let reg_type = request.reg_type;
+            if self.request(shared, now, request).is_err() {
+                let answer = RegistrationAnswer::nothing(reg_type);
+                shared.out.tell(Event::Registered { peer: self.peer, answer });
+            }
+        }
+    }
+
+    /// Names to the peer the locators whose type is unknown (RFC 8046 section 5.3). Whatever else was announced counts.
+    fn report_unsupported(&self, shared: &mut Shared, now: Time, back: &Path, announcement: &Announcement) {
+        if announcement.unsupported.is_empty() {
+            return;
+        }
+        let notify_type = NotifyType::LOCATOR_TYPE_UNSUPPORTED;
+        let data = LocatorSet(announcement.unsupported.clone()).to_octets();
+        notify::report(shared, now, back, self.peer, &Notification { notify_type, data });
+    }
+
+    /// Has the program decide about requests. A new address is verified behind the answer.
+    fn take_requests(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        back: &Path,
+        requests: Vec<RegistrationRequest>,
+        received: Received,
+        announcement: Option<&Announcement>,
+    ) -> Result<(), Error> {
+        // A peer that asks anew has the answer to what it asked before.
+        if matches!(&self.updates.outgoing, Some(Outgoing { task: Task::Answer { .. }, .. })) {
+            self.updates.outgoing = None;
+        }
+        if announcement.is_some() {
+            self.supersede_verification();
+        }
+        let deciding = Deciding::new(requests);
+        self.updates.asked = Some(Asked { received, path: *back, deciding });
+        self.decide(shared, now)?;
+        match announcement {
+            Some(announcement) => self.verify_later(shared, now, announcement),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends what the registrar withdraws.
+    fn take_revocations(&mut self, shared: &mut Shared, revocations: Vec<(RegType, Vec<McastChannel>)>) {
+        for (reg_type, channels) in revocations {
+            // What gave way to a verification comes again under another Update ID.
+            if !self.grants.contains_key(&(Side::Requester, reg_type)) {
+                continue;
+            }
+            if channels.is_empty() {
+                self.grants.remove(&(Side::Requester, reg_type));
+            }
+            shared.out.tell(Event::Revoked { peer: self.peer, reg_type, channels });
+        }
+    }
+}
+
+fn digest(shared: &Shared, packet: &Packet<'_>) -> Result<[u8; 32], Error> {
+    let hash = shared.config.provider.hash(HashAlgorithm::Sha256)?;
+    let mut digest = [0; 32];
+    digest.copy_from_slice(&hash.digest(&[packet.octets()]));
+    Ok(digest)
+}

@@ -25,7 +25,7 @@ use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event as MemberEvent, MemberConfig, PlaneKind, event::Places, member::Member};
 use claviger_sansio::{
-    Carriage, Datagram, RetransmitPolicy, Time, Transmit,
+    Carriage, Datagram, NotSent, RetransmitPolicy, Time, Transmit,
     durable::{Change, RecordKey, Table},
 };
 use claviger_store::{MemoryStore, Store};
@@ -142,7 +142,7 @@ struct Flight {
     octets: Arc<[u8]>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
     Member(usize),
     Server,
@@ -176,6 +176,10 @@ pub struct Network {
     pub damage: Option<Damage>,
     /// Says which datagrams pass at all.
     pub passes: Option<Filter>,
+    /// Says what the system of the key server refuses to send.
+    pub refuses: Option<Refuses>,
+    /// How long the key server's disk takes for a commit. The others go on meanwhile.
+    pub disk: Duration,
     /// Whether the key server runs; while it does not, what is sent to it is lost.
     pub running: bool,
     identity: Arc<HostIdentity>,
@@ -189,6 +193,9 @@ pub type Tamper = Box<dyn FnMut(Vec<Change>) -> Vec<Change>>;
 
 /// Makes damaged copies of a datagram.
 pub type Damage = Box<dyn FnMut(Carriage, &[u8]) -> Vec<Vec<u8>>>;
+
+/// Says at an instant why a datagram of the key server does not leave it, if it does not.
+pub type Refuses = Box<dyn FnMut(Time, &Transmit) -> Option<NotSent>>;
 
 /// Says whether a datagram passes.
 pub type Filter = Box<dyn FnMut(&Sent) -> bool>;
@@ -244,6 +251,8 @@ impl Network {
             tamper: None,
             damage: None,
             passes: None,
+            refuses: None,
+            disk: Duration::ZERO,
             running: true,
             identity,
             random,
@@ -475,6 +484,11 @@ impl Network {
             self.server.handle_timeout(now);
             self.settle();
         }
+        self.handle_member_timers();
+    }
+
+    fn handle_member_timers(&mut self) {
+        let now = self.now;
         for place in 0..self.members.len() {
             for spins in 0.. {
                 assert!(spins < SPINS_MAX, "the timer of member {place} spins at {now}");
@@ -497,21 +511,61 @@ impl Network {
     }
 
     fn settle_server(&mut self) {
-        let mut changes = self.server.take_changes(self.now);
-        if !changes.is_empty() {
-            if let Some(tamper) = &mut self.tamper {
-                changes = tamper(changes);
+        loop {
+            let mut changes = self.server.take_changes(self.now);
+            let nothing_changed = changes.is_empty();
+            if !nothing_changed {
+                if let Some(tamper) = &mut self.tamper {
+                    changes = tamper(changes);
+                }
+                let receipt = self.store.commit(&changes).expect("memory takes everything");
+                self.wait_for_disk();
+                self.server.committed(receipt);
             }
-            let receipt = self.store.commit(&changes).expect("memory takes everything");
-            self.server.committed(receipt);
-        }
-        while let Some(transmit) = self.server.poll_transmit() {
-            let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
-            self.put(Origin::Server, (SERVER, port).into(), transmit);
+            if !self.send_for_server() && nothing_changed {
+                break;
+            }
         }
         while let Some(event) = self.server.poll_event() {
             self.told.push((self.now, event));
         }
+    }
+
+    /// Sends what the key server has to say, and tells it what became of it. Says whether there was anything.
+    fn send_for_server(&mut self) -> bool {
+        let mut has_spoken = false;
+        loop {
+            let Some(dispatch) = self.server.poll_transmit() else { return has_spoken };
+            has_spoken = true;
+            let refuse = self.refuses.as_mut();
+            if let Some(reason) = refuse.and_then(|refuses| refuses(self.now, dispatch.transmit())) {
+                dispatch.report(self.now, Err(reason));
+                continue;
+            }
+            let transmit = dispatch.send(self.now);
+            let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
+            self.put(Origin::Server, (SERVER, port).into(), transmit);
+        }
+    }
+
+    /// Lets the others go on while the key server waits for its disk; what is sent to it waits too.
+    fn wait_for_disk(&mut self) {
+        let end = self.now + self.disk;
+        loop {
+            let is_for_member = |(_, flight): &(&(Time, u64), &Flight)| flight.to != Target::Server;
+            let arrival = self.flights.iter().find(is_for_member).map(|(key, _)| *key);
+            let due = self.members.iter().filter_map(|node| node.due).min();
+            let next = arrival.map(|(at, _)| at).into_iter().chain(due).min().filter(|next| *next < end);
+            let Some(next) = next else { break };
+            self.now = self.now.max(next);
+            self.handle_member_timers();
+            if let Some(flight) =
+                arrival.filter(|(at, _)| *at <= self.now).and_then(|key| self.flights.remove(&key))
+            {
+                self.deliver(flight);
+            }
+        }
+        self.now = end;
     }
 
     fn settle_member(&mut self, place: usize) {

@@ -23,7 +23,7 @@ impl Group {
         let remaining = (current.issued + self.policy.activation_delay).since(context.now);
         // The delay is told in whole seconds. Once all copies of the TEK's message have left, everybody has the new TEK, and
         // one who changes over early loses nothing; one who changed over late would send what the departed still read.
-        let all_sent = context.now >= self.tek_quiet_at;
+        let all_sent = self.tek_under_way.is_none();
         let activation = if all_sent { Duration::from_secs(remaining.as_secs()) } else { remaining };
         SaPayload {
             kek: Some(self.placed(self.sa_kek(context, self.kek.spi, self.kek.issued), place)),

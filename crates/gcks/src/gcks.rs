@@ -423,7 +423,7 @@ impl Gcks {
         let removes = begun.first_round_ends.is_none();
         let start = begun.first_round_ends.unwrap_or(start);
         group.quiet_at = self.push_queue.schedule(now, start, rekey, authentication, begun.copied, removes);
-        if self.push_queue.drop_superseded(id, rekey, &mut self.changes) {
+        if self.push_queue.drop_superseded(now, id, rekey, &mut self.changes) {
             self.deliveries.drop_superseded(id, rekey, &mut self.changes);
             group.tek_under_way = group.tek_under_way.map(|_| rekey);
         }

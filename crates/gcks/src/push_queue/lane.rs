@@ -148,10 +148,16 @@ impl Lane {
         self.stopped
     }
 
-    /// Drops copies that are not wanted any more. A lane that nothing waits in does not stand still.
-    pub(super) fn retain(&mut self, wanted: impl Fn(&Copy) -> bool) {
+    /// Drops copies that are not wanted any more; those behind them close up. A lane that nothing waits in does not stand
+    /// still.
+    pub(super) fn retain(&mut self, now: Time, wanted: impl Fn(&Copy) -> bool) {
         self.copies.retain(|_, copy| wanted(copy));
-        if self.copies.is_empty() && self.given_out == 0 {
+        let time = self.time(now);
+        if let Some(((first, _), _)) = self.copies.first_key_value() {
+            let gap = first.since(time);
+            let copies = std::mem::take(&mut self.copies);
+            self.copies = copies.into_iter().map(|((at, serial), copy)| ((at - gap, serial), copy)).collect();
+        } else if self.given_out == 0 {
             self.stopped = None;
         }
     }

@@ -291,13 +291,14 @@ impl PushQueue {
         }
         let is_over = |what: &UnderWay| what.until.is_some_and(|until| until <= now);
         if self.under_way.get(&rekey).is_some_and(is_over) {
-            self.drop_up_to(&group, rekey, false, changes);
+            self.drop_up_to(now, &group, rekey, false, changes);
         }
     }
 
     /// Keeps only the newest rekey of a group whose messages do not leave, if too many wait before it. Says so.
     pub(crate) fn drop_superseded(
         &mut self,
+        now: Time,
         group: &GroupId,
         newest: RekeyId,
         changes: &mut Vec<Change>,
@@ -308,7 +309,7 @@ impl PushQueue {
         if waiting == 0 || waiting <= UNSENT_MAX && !is_broken {
             return false;
         }
-        let departed = self.drop_up_to(group, RekeyId(newest.0 - 1), is_broken, changes);
+        let departed = self.drop_up_to(now, group, RekeyId(newest.0 - 1), is_broken, changes);
         if let Some(what) = self.under_way.get_mut(&newest) {
             what.departed.splice(0..0, departed);
             what.needs_pull = true;
@@ -319,6 +320,7 @@ impl PushQueue {
     /// Drops what waits of the rekeys of a group up to one, where nothing leaves. Returns who departed by them.
     fn drop_up_to(
         &mut self,
+        now: Time,
         group: &GroupId,
         last: RekeyId,
         again: bool,
@@ -329,7 +331,7 @@ impl PushQueue {
         changes.extend(dropped.into_iter().map(|key| Change::remove(record::PUSH, key)));
         let lanes: Vec<LaneKey> = self.stopped_lanes(group).map(|(key, _)| key.clone()).collect();
         for key in lanes {
-            self.with_lane(key, |lane, _| lane.retain(|copy| copy.rekey > last));
+            self.with_lane(key, |lane, _| lane.retain(now, |copy| copy.rekey > last));
         }
         let of_group = |what: &UnderWay| what.group == *group;
         let earlier = self.under_way.extract_if(..=last, |_, what| of_group(what));

@@ -37,10 +37,10 @@ fn link_down(lab: &Lab) {
     let server = KeyServer::start(lab, lab.host(1), false);
     let mut members = members(lab, &server);
     let screens = screens(&members);
-    say(&members[0], "before");
-    for screen in &screens {
-        eventually("what is said before", PATIENCE, || screen.output().contains("before").then_some(()));
-    }
+    eventually("what is said before", PATIENCE, || {
+        say(&members[0], "before");
+        screens.iter().all(|screen| screen.output().contains("before")).then_some(())
+    });
     // It hears no notice from the key server: only new keys keep it out.
     lab.host(4).nft(
         "table inet notices { chain input { type filter hook input priority 0; \

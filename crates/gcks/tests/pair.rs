@@ -188,9 +188,6 @@ fn the_evicted_are_told_and_deaf_at_the_instant_that_was_said() {
     judge(&network, &group, &[]).acquit();
     let said = Ok(Eviction::Unreadable { from: deaf, was_member: true });
     assert_eq!(network.server.evict(network.now, &group, hit), said, "it is out, since then");
-    let stranger = network.add_member();
-    let stranger = network.members[stranger].hit();
-    assert!(network.server.evict(network.now, &group, stranger).is_err(), "it was on no list");
     network.ask(evicted, &group, Role::Receiver);
     network.pass(3 * SECOND);
     assert!(!network.is_keyed(evicted, &group));

@@ -45,7 +45,8 @@ pub enum Call {
     Leave(GroupId, Reply<LeftView>),
     /// Lets a host in.
     MemberAllow(GroupId, Hit, MemberAllow, Reply<MemberView>),
-    /// Puts a host out and takes it off the list. The answer comes when the host is deaf.
+    /// Puts a host out and takes it off the list. The answer comes when nothing that is sent is readable to it, or when
+    /// the rekey messages do not leave.
     MemberEvict(GroupId, Hit, Reply<EvictedView>),
     /// Lists who may be a member, and who is.
     MemberList(GroupId, Reply<Vec<MemberView>>),
@@ -53,7 +54,7 @@ pub enum Call {
     Receive(ReceiveStream),
     /// Lists the hosts that were refused lately, for one group or all.
     RefusedList(Option<GroupId>, Reply<Vec<RefusedView>>),
-    /// Replaces keys now.
+    /// Replaces keys now. The answer comes when a copy of each rekey message has left, or when they do not leave.
     Rekey(GroupId, RekeyOrder, Reply<RekeyView>),
     /// Takes payloads to send to a group.
     Send(SendStream),

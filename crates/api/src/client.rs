@@ -136,12 +136,22 @@ impl Client {
         self.ask_with(Method::PUT, &group_path(group, &format!("/members/{hit}")), request).await
     }
 
-    /// Puts a host out; returns when it is deaf.
+    /// Puts a host out; returns when nothing that is sent is readable to it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::RekeyNotSent`](crate::ErrorCode::RekeyNotSent) if the host is out, but the messages of the rekey have
+    /// not left after some seconds.
     pub async fn member_evict(&self, group: &GroupId, hit: &Hit) -> Result<EvictedView, ClientError> {
         self.ask(Method::POST, &group_path(group, &format!("/members/{hit}/evict"))).await
     }
 
-    /// Replaces keys now.
+    /// Replaces keys now; returns when a copy of each message has left.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::RekeyNotSent`](crate::ErrorCode::RekeyNotSent) if they are replaced, but the messages have not left
+    /// after some seconds.
     pub async fn rekey(&self, group: &GroupId, request: &RekeyOrder) -> Result<RekeyView, ClientError> {
         self.ask_with(Method::POST, &group_path(group, "/rekey"), request).await
     }

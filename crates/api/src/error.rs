@@ -28,6 +28,8 @@ pub enum ErrorCode {
     PolicyInvalid,
     /// The key server does not authorise this host.
     Refused,
+    /// The keys are replaced and stored, but the messages that tell them have not left the key server. It goes on trying.
+    RekeyNotSent,
     /// The key server does not answer the member daemon.
     ServerUnreachable,
     /// The daemon is shutting down.
@@ -36,7 +38,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, with the HTTP status that carries it.
-    pub const ALL: [(Self, u16); 11] = [
+    pub const ALL: [(Self, u16); 12] = [
         (Self::AlreadyExists, 409),
         (Self::BadRequest, 400),
         (Self::Busy, 429),
@@ -46,6 +48,7 @@ impl ErrorCode {
         (Self::NotServed, 405),
         (Self::PolicyInvalid, 422),
         (Self::Refused, 403),
+        (Self::RekeyNotSent, 502),
         (Self::ServerUnreachable, 504),
         (Self::Stopping, 503),
     ];

@@ -13,15 +13,16 @@
 //! | `DELETE /v1/groups/{name}` | removes a group and deletes its keys at the members | [`GroupRemoved`] |
 //! | `GET /v1/groups/{name}/members` | who may be a member, and who is | list of [`MemberView`] |
 //! | `PUT /v1/groups/{name}/members/{hit}` with [`MemberAllow`] | lets a host in | [`MemberView`] |
-//! | `POST /v1/groups/{name}/members/{hit}/evict` | puts a host out; answers when it is deaf | [`EvictedView`] |
-//! | `POST /v1/groups/{name}/rekey` with [`RekeyOrder`] | replaces keys now | [`RekeyView`] |
+//! | `POST /v1/groups/{name}/members/{hit}/evict` | puts a host out, again if need be; answers when nothing that is sent is readable to it | [`EvictedView`] |
+//! | `POST /v1/groups/{name}/rekey` with [`RekeyOrder`] | replaces keys now; answers when the messages have left | [`RekeyView`] |
 //! | `GET /v1/refused`, `?group={name}` | hosts that were refused lately | list of [`RefusedView`] |
 //! | `POST /v1/groups/{name}/send`, [`record`]s | payloads to protect and send; member daemons | [`SendSummary`] |
 //! | `GET /v1/groups/{name}/receive` | payloads that arrive; member daemons | [`record`]s |
 //! | `DELETE /v1/groups/{name}/membership` | leaves with CLOSE; member daemons | [`LeftView`] |
 //!
 //! `{name}` is a group name as people write it, percent-encoded: `#1234` is `%231234`. A refusal is an [`ApiError`]
-//! with the HTTP status of its code. Instants are microseconds since 1970 (`…_us`), durations seconds (`…_s`) or
+//! with the HTTP status of its code. `rekey-not-sent` (502) says that an eviction or a rekey is done and stored, and its
+//! messages do not leave: the key server goes on trying. Instants are microseconds since 1970 (`…_us`), durations seconds (`…_s`) or
 //! milliseconds (`…_ms`). No key, nonce or private half is part of any request or answer.
 //!
 //! | module | what |

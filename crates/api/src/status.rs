@@ -68,6 +68,20 @@ pub struct GroupStatus {
     /// When it will be rekeyed, if nobody joins or leaves before.
     #[serde(with = "micros::option")]
     pub next_rekey_at_us: Option<Time>,
+    /// The rekey messages that do not leave the key server; null if all leave.
+    pub unsent: Option<UnsentView>,
+}
+
+/// Rekey messages that the system does not send. They are tried again until they have left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsentView {
+    /// How many messages wait.
+    pub messages: u32,
+    /// Since when none leaves.
+    #[serde(with = "micros")]
+    pub since_us: Time,
+    /// Why, as the system says it.
+    pub error: String,
 }
 
 /// The state of a member daemon.

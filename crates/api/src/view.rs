@@ -128,10 +128,11 @@ pub struct EvictedView {
     pub hit: Hit,
     /// Whether it held keys. If not, nothing had to be rekeyed.
     pub was_member: bool,
-    /// The instant from which nothing that is sent is readable to it: the rekey's time plus the activation delay.
+    /// The instant from which nothing that is sent is readable to it: when the last copy of the rekey's messages had left,
+    /// and the activation delay later.
     #[serde(with = "micros")]
     pub deaf_at_us: Time,
-    /// The KEK and sequence number of the last PUSH that put it out; null if nothing was rekeyed.
+    /// The KEK and sequence number of the last PUSH that put it out; null if nothing was rekeyed, or that was long ago.
     pub epoch: Option<crate::status::EpochView>,
 }
 

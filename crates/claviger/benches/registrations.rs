@@ -223,7 +223,11 @@ impl Server {
             self.commit_count += 1;
         }
         while self.gcks.poll_event().is_some() {}
-        std::iter::from_fn(|| self.gcks.poll_transmit()).collect()
+        let mut sent = Vec::new();
+        while let Some(dispatch) = self.gcks.poll_transmit() {
+            sent.push(dispatch.send(self.now));
+        }
+        sent
     }
 
     /// Makes a host that asks for the group, which allows it.

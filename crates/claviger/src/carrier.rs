@@ -12,7 +12,7 @@ use std::{
 };
 
 use claviger_net::{BindError, RawSocket, Received, UdpSocket};
-use claviger_sansio::{Carriage, Datagram, Transmit};
+use claviger_sansio::{Carriage, Datagram, NotSent, Transmit};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::drops::Drops;
@@ -147,19 +147,26 @@ impl Carrier {
         }))
     }
 
-    /// Sends what a machine wants sent, and says whether it left. A failure is counted and logged: the network may lose
-    /// any datagram, and what matters is sent again.
-    pub(crate) async fn send(&self, transmit: &Transmit) -> bool {
-        let family = transmit.destination.is_ipv4();
-        let outlet = self.outlets.iter().find(|(carriage, outlet)| {
-            *carriage == transmit.carriage && outlet.local_ip().is_ipv4() == family
-        });
+    /// Says whether there is a socket for a carriage and the address family of a destination.
+    pub(crate) fn has_outlet(&self, carriage: Carriage, destination: IpAddr) -> bool {
+        self.outlet(carriage, destination).is_some()
+    }
+
+    fn outlet(&self, carriage: Carriage, destination: IpAddr) -> Option<&(Carriage, Socket)> {
+        self.outlets.iter().find(|(outlet, socket)| {
+            *outlet == carriage && socket.local_ip().is_ipv4() == destination.is_ipv4()
+        })
+    }
+
+    /// Sends what a machine wants sent, and says why it did not leave if it did not. A failure is counted and logged: the
+    /// network may lose any datagram, and what matters is sent again.
+    pub(crate) async fn send(&self, transmit: &Transmit) -> Result<(), NotSent> {
         let source = transmit.source.map(|source| source.ip());
-        let sent = match outlet {
+        let sent = match self.outlet(transmit.carriage, transmit.destination.ip()) {
             None => {
                 self.drops.count("no_socket_of_family");
                 tracing::debug!(destination = %transmit.destination, "no socket of this address family");
-                return false;
+                return Err(NotSent::NoSocket);
             }
             Some((Carriage::HipUdp, socket)) => {
                 let marked = [&HIP_MARKER[..], &transmit.payload].concat();
@@ -167,12 +174,11 @@ impl Carrier {
             }
             Some((_, socket)) => socket.send(&transmit.payload, transmit.destination, source).await,
         };
-        if let Err(error) = sent {
+        sent.map_err(|error| {
             self.drops.count("send_failed");
             tracing::debug!(destination = %transmit.destination, %error, "not sent");
-            return false;
-        }
-        true
+            NotSent::from(&error)
+        })
     }
 }
 

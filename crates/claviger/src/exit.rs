@@ -167,6 +167,7 @@ mod tests {
             (ErrorCode::NotServed, Exit::Failed),
             (ErrorCode::PolicyInvalid, Exit::Usage),
             (ErrorCode::Refused, Exit::Refused),
+            (ErrorCode::RekeyNotSent, Exit::Failed),
             (ErrorCode::ServerUnreachable, Exit::Unreachable),
             (ErrorCode::Stopping, Exit::Unreachable),
         ] {

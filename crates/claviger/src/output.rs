@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use claviger_api::{ClientError, ErrorCode};
 use claviger_sansio::Time;
 use comfy_table::{Cell, Table, presets};
 use serde::Serialize;
@@ -20,6 +21,18 @@ pub(crate) fn print<T: Serialize>(json: bool, value: &T, human: impl FnOnce(&T) 
         human(value)
     };
     print_text(&text)
+}
+
+/// Takes an answer that comes when rekey messages have left. That they have not is no result, but programs that asked for
+/// JSON find it where they look, with its code.
+pub(crate) fn or_not_sent<T>(json: bool, answer: Result<T, ClientError>) -> Outcome<T> {
+    if let Err(ClientError::Api(error)) = &answer
+        && error.code == ErrorCode::RekeyNotSent
+        && json
+    {
+        print(json, error, ToString::to_string)?;
+    }
+    Ok(answer?)
 }
 
 /// Writes lines to standard output. A reader that has gone away, as `head` does, is no failure.

@@ -124,7 +124,8 @@ impl World {
                 moved = true;
             }
             self.commit();
-            while let Some(transmit) = self.gcks.poll_transmit() {
+            while let Some(dispatch) = self.gcks.poll_transmit() {
+                let transmit = dispatch.send(self.now);
                 if transmit.destination == host.address {
                     let (carriage, destination, payload) =
                         (transmit.carriage, host.address, &transmit.payload);
@@ -153,7 +154,9 @@ impl World {
         self.now = self.now + duration;
         self.gcks.handle_timeout(self.now);
         self.commit();
-        while self.gcks.poll_transmit().is_some() {}
+        while let Some(dispatch) = self.gcks.poll_transmit() {
+            dispatch.send(self.now);
+        }
     }
 
     /// Registers and keys a host.

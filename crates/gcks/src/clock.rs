@@ -54,6 +54,10 @@ impl Gcks {
             let member = decode(record::MEMBER, record::member::decode_member(value))?;
             earliest = earliest.min(member.since).min(member.last_pull);
         }
+        for (_, value) in table(records, record::DEPARTURE) {
+            let departed = decode(record::DEPARTURE, record::departure::decode(value))?;
+            earliest = departed.unreadable_from.into_iter().chain([departed.at]).fold(earliest, Time::min);
+        }
         Ok(wall.max(Time::EPOCH + last.since(earliest) + EARLIEST))
     }
 
@@ -65,6 +69,7 @@ impl Gcks {
             group.move_back(by);
             self.changes.push(group.record());
             self.changes.extend(group.members.keys().map(|hit| group.member_record(hit)));
+            self.changes.extend(group.departed.keys().map(|hit| group.departure_record(hit)));
         }
         for (hit, group, mut grant) in self.grants.all() {
             grant.expires = grant.expires - by;
@@ -88,6 +93,10 @@ impl Group {
         for member in self.members.values_mut() {
             earlier(&mut member.since);
             earlier(&mut member.last_pull);
+        }
+        for departed in self.departed.values_mut() {
+            earlier(&mut departed.at);
+            departed.unreadable_from.iter_mut().for_each(earlier);
         }
     }
 }

@@ -8,6 +8,9 @@
 //! What goes out behind the new KEK, the TEK foremost, is in few messages; they are sent in plain copies behind the
 //! first round, once more after each later round, and to everybody who was served alone. The records of all of them
 //! stay until the delivery has ended: after a restart they go out in plain rounds.
+//!
+//! What goes to the group stands in the [`PushQueue`] like any copy. While nothing leaves for the group's address, or
+//! messages of earlier rekeys are to leave first, the clock of a delivery stands still: no round ends that nobody heard.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -34,9 +37,10 @@ use claviger_sansio::{
 use claviger_wire::Decode;
 
 use crate::{
+    event::RekeyId,
     group::{Group, update::UDP_LEN},
     groups::Groups,
-    push_queue::{QueuedPush, SPACING_MIN},
+    push_queue::{Copy, Hold, LaneKey, Outbox, PushQueue, QueuedPush, Ready, SPACING_MIN, Share},
     record,
 };
 
@@ -82,12 +86,20 @@ pub(crate) struct Deliveries {
 pub(crate) struct Begun {
     /// Those that are not delivered.
     pub(crate) copied: Vec<QueuedPush>,
+    /// How many are.
+    pub(crate) delivered: usize,
     /// When the first round of the deliveries ends; none if there is no delivery.
     pub(crate) first_round_ends: Option<Time>,
 }
 
 struct Delivery {
     group: GroupId,
+    rekey: RekeyId,
+    /// When it was begun, and for how long its clock has stood still since.
+    begun: Time,
+    stood: Duration,
+    /// Since when its clock stands still.
+    halted: Option<Time>,
     spi: CookiePair,
     sender: Sender,
     /// Carries what goes to the group; its payload is empty.
@@ -125,13 +137,14 @@ impl Deliveries {
     /// Begins to deliver those batches of a rekey that are long, one behind the other from `start` on.
     pub(crate) fn begin(
         &mut self,
-        start: Time,
+        (now, start): (Time, Time),
+        rekey: RekeyId,
         group: &Group,
         pushes: Vec<QueuedPush>,
         batches: &[BatchSpan],
     ) -> Begun {
         self.outdate(&group.id);
-        let mut begun = Begun { copied: Vec::new(), first_round_ends: None };
+        let mut begun = Begun { copied: Vec::new(), delivered: 0, first_round_ends: None };
         let mut pushes = VecDeque::from(pushes);
         let mut fresh = Vec::new();
         for batch in batches {
@@ -144,7 +157,8 @@ impl Deliveries {
             match delivery {
                 Some(delivery) => {
                     begun.first_round_ends = Some(at + delivery.first_round());
-                    fresh.push(delivery);
+                    begun.delivered += span.len();
+                    fresh.push(Delivery { rekey, begun: now, ..delivery });
                 }
                 None => begun.copied.extend(span),
             }
@@ -190,21 +204,31 @@ impl Deliveries {
         &mut self,
         now: Time,
         groups: &Groups,
-        outbox: &mut VecDeque<Transmit>,
+        queue: &mut PushQueue,
+        outbox: &mut Outbox,
         changes: &mut Vec<Change>,
         counters: &mut BTreeMap<&'static str, u64>,
     ) {
         for delivery in &mut self.running {
             let Some(group) = groups.get(&delivery.group) else { continue };
-            delivery.take_due(now, &group.signing_key, outbox);
+            if delivery.is_held_up(now, queue) {
+                continue;
+            }
+            delivery.take_due(now, &group.signing_key, queue, outbox);
             delivery.count(counters);
             if delivery.sender.has_ended() {
-                let keys = std::mem::take(&mut delivery.keys);
-                changes.extend(keys.into_iter().map(|key| Change::remove(record::PUSH, key)));
+                changes.extend(delivery.release_records(queue));
                 self.learned.insert(delivery.group.clone(), delivery.sender.proactivity().clone());
             }
         }
         self.running.retain(|delivery| !delivery.sender.has_ended());
+    }
+
+    /// Ends the deliveries of a group's rekeys before one, which were not heard and will not be.
+    pub(crate) fn drop_superseded(&mut self, id: &GroupId, newest: RekeyId, changes: &mut Vec<Change>) {
+        let is_earlier = |delivery: &mut Delivery| delivery.group == *id && delivery.rekey < newest;
+        let dropped = self.running.extract_if(.., is_earlier).flat_map(|delivery| delivery.keys);
+        changes.extend(dropped.map(|key| Change::remove(record::PUSH, key)));
     }
 
     /// Forgets a group that is no more.
@@ -221,7 +245,7 @@ impl Deliveries {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.running.iter().filter_map(|delivery| delivery.sender.poll_timeout()).min()
+        self.running.iter().filter_map(Delivery::poll_timeout).min()
     }
 
     /// Shows what the group's latest delivery has learned.
@@ -260,6 +284,10 @@ impl Delivery {
         let sender = Sender::new(config, batch, proactivity, start, seal).ok()?;
         Some(Self {
             group: group.id.clone(),
+            rekey: RekeyId(0),
+            begun: start,
+            stood: Duration::ZERO,
+            halted: None,
             spi: span.spi,
             sender,
             envelope,
@@ -290,6 +318,7 @@ impl Delivery {
     }
 
     fn handle_report(&mut self, now: Time, hit: Hit, route: Route, octets: &[u8]) -> Result<(), Error> {
+        let now = self.time(now);
         let next = ReceiverId(self.routes.len() as u64);
         let receiver = self.receivers.get(&hit).copied().unwrap_or(next);
         self.sender.handle_report(now, receiver, octets)?;
@@ -314,26 +343,80 @@ impl Delivery {
         Ok(())
     }
 
-    /// Does everything up to `now`, each at its time: who is called late catches up, as [`Deliveries::begin`] promised.
-    fn take_due(&mut self, now: Time, signing_key: &SigningKey, outbox: &mut VecDeque<Transmit>) {
-        while let Some(at) = self.sender.poll_timeout().filter(|at| *at <= now) {
-            match self.sender.poll_transmit(at) {
-                Some(Outgoing::Datagram { index }) => self.multicast(self.datagram(index), outbox),
-                Some(Outgoing::Sealed(octets)) => self.multicast(octets, outbox),
-                Some(Outgoing::Unicast { to, index }) => {
-                    outbox.push_back(self.unicast(to, self.datagram(index)));
-                }
-                None => self.sender.handle_timeout(at, &mut Controls { spi: self.spi, signing_key }),
+    /// Says what time it is for the sender.
+    fn time(&self, now: Time) -> Time {
+        self.halted.map_or(now, |halted| halted.min(now)) - self.stood
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        // What holds it up is waited for elsewhere.
+        self.sender.poll_timeout().filter(|_| self.halted.is_none()).map(|at| at + self.stood)
+    }
+
+    /// Stops and starts the clock, as its messages can leave.
+    fn is_held_up(&mut self, now: Time, queue: &PushQueue) -> bool {
+        match queue.holds_up(&self.lane(), self.rekey) {
+            Some(Hold::Stopped(since)) => {
+                self.halted.get_or_insert(since.max(self.begun));
+                true
             }
-            if self.sender.is_idle() {
-                self.fell_idle(outbox);
+            // Planned behind the others it need not wait in addition.
+            Some(Hold::Behind)
+                if self.halted.is_some() || self.poll_timeout().is_some_and(|at| at <= now) =>
+            {
+                self.halted.get_or_insert(now);
+                true
+            }
+            Some(Hold::Behind) | None => {
+                self.stood += self.halted.take().map_or(Duration::ZERO, |halted| now.since(halted));
+                false
             }
         }
     }
 
-    fn multicast(&mut self, payload: Vec<u8>, outbox: &mut VecDeque<Transmit>) {
+    /// Removes the records of messages that have left.
+    fn release_records(&mut self, queue: &mut PushQueue) -> Vec<Change> {
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.retain(|key| queue.release_record(&self.group, key));
+        keys.into_iter().map(|key| Change::remove(record::PUSH, key)).collect()
+    }
+
+    /// Does everything up to `now`, each at its time: who is called late catches up, as [`Deliveries::begin`] promised.
+    fn take_due(&mut self, now: Time, signing_key: &SigningKey, queue: &mut PushQueue, outbox: &mut Outbox) {
+        let time = self.time(now);
+        while let Some(at) = self.sender.poll_timeout().filter(|at| *at <= time) {
+            match self.sender.poll_transmit(at) {
+                Some(Outgoing::Datagram { index }) => {
+                    let record = self.keys.get(usize::from(index)).cloned();
+                    self.multicast(now, Share::First, record, self.datagram(index), queue);
+                }
+                Some(Outgoing::Sealed(octets)) => self.multicast(now, Share::Beside, None, octets, queue),
+                Some(Outgoing::Unicast { to, index }) => {
+                    outbox.push_back(Ready::Plain(self.unicast(to, self.datagram(index))));
+                }
+                None => self.sender.handle_timeout(at, &mut Controls { spi: self.spi, signing_key }),
+            }
+            if self.sender.is_idle() {
+                self.fell_idle(now, queue, outbox);
+            }
+        }
+    }
+
+    fn lane(&self) -> LaneKey {
+        LaneKey { group: self.group.clone(), destination: self.envelope.destination }
+    }
+
+    fn multicast(
+        &mut self,
+        now: Time,
+        share: Share,
+        record: Option<RecordKey>,
+        payload: Vec<u8>,
+        queue: &mut PushQueue,
+    ) {
         self.busy = true;
-        outbox.push_back(Transmit { payload, ..self.envelope.clone() });
+        let transmit = Transmit { payload, ..self.envelope.clone() };
+        queue.add(now, self.lane(), Copy { rekey: self.rekey, share, record, is_last: false, transmit });
     }
 
     fn unicast(&self, to: ReceiverId, payload: Vec<u8>) -> Transmit {
@@ -347,16 +430,21 @@ impl Delivery {
     }
 
     /// Sends what follows the new KEK to those who have been brought it.
-    fn fell_idle(&mut self, outbox: &mut VecDeque<Transmit>) {
+    fn fell_idle(&mut self, now: Time, queue: &mut PushQueue, outbox: &mut Outbox) {
         let announced = self.sender.traffic().announcements > 0;
         if std::mem::take(&mut self.busy) && announced {
             // Behind the first round there are copies of their own.
             if std::mem::replace(&mut self.past_first_round, true) {
-                outbox.extend(self.tail.iter().cloned());
+                for transmit in self.tail.iter().cloned() {
+                    let lane = LaneKey { group: self.group.clone(), destination: transmit.destination };
+                    let (rekey, share) = (self.rekey, Share::Beside);
+                    queue.add(now, lane, Copy { rekey, share, record: None, is_last: false, transmit });
+                }
             }
         }
         for receiver in std::mem::take(&mut self.owed) {
-            outbox.extend(self.tail.iter().map(|push| self.unicast(receiver, push.payload.clone())));
+            let unicast = |push: &Transmit| Ready::Plain(self.unicast(receiver, push.payload.clone()));
+            outbox.extend(self.tail.iter().map(unicast));
         }
     }
 

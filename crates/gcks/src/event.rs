@@ -4,7 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use claviger_group::{GroupId, Role, Spi};
 use claviger_identity::Hit;
-use claviger_sansio::Time;
+use claviger_sansio::{NotSent, Time};
+
+/// Names one rekey of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RekeyId(pub(crate) u64);
 
 /// A change that users see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +48,7 @@ pub enum Event {
         /// The group.
         group: GroupId,
     },
-    /// A member's departure was rekeyed.
+    /// A member's departure was rekeyed, and all copies of the messages have left.
     Departed {
         /// The host.
         hit: Hit,
@@ -52,8 +56,35 @@ pub enum Event {
         group: GroupId,
         /// Why it departed.
         departure: Departure,
-        /// From this instant on it reads nothing that a conforming sender sends.
+        /// When the keys were replaced.
+        at: Time,
+        /// From this instant on it reads nothing that a conforming sender sends: when the last copy had left, and every
+        /// sender that heard one had changed over.
         deaf_at: Time,
+    },
+    /// Rekey messages that could not leave for long are not sent any more: those of the newest rekey, which are, make
+    /// members pull. It is told once of an outage.
+    PushesDropped {
+        /// The group.
+        group: GroupId,
+        /// How many messages.
+        messages: usize,
+    },
+    /// Rekey messages of a group leave again.
+    PushesResumed {
+        /// The group.
+        group: GroupId,
+        /// Since when none left.
+        since: Time,
+    },
+    /// Rekey messages of a group do not leave this host. They are tried again until they do.
+    PushesStopped {
+        /// The group.
+        group: GroupId,
+        /// Where they go.
+        destination: SocketAddr,
+        /// Why they do not leave.
+        reason: NotSent,
     },
     /// A host is at another address, and has proven that it is reached there.
     Moved {
@@ -64,8 +95,17 @@ pub enum Event {
         /// Where it is.
         to: SocketAddr,
     },
-    /// The group got new keys.
+    /// The group got new keys. Their messages are to leave.
     Rekeyed(Rekeyed),
+    /// A copy of each message of a rekey has left.
+    RekeySent {
+        /// The group.
+        group: GroupId,
+        /// Which rekey.
+        rekey: RekeyId,
+        /// When the last of these copies left.
+        at: Time,
+    },
 }
 
 /// Why a member is one no more.
@@ -145,6 +185,8 @@ impl RefusalReason {
 pub struct Rekeyed {
     /// The group.
     pub group: GroupId,
+    /// Which rekey it is, if it has messages.
+    pub rekey: Option<RekeyId>,
     /// When.
     pub at: Time,
     /// How many members joined by it.

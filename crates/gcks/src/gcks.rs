@@ -11,7 +11,7 @@ use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
 use claviger_sansio::{
-    Carriage, Datagram, Time, Transmit,
+    Carriage, Datagram, Time,
     durable::{Change, Receipt, RecordKey},
 };
 
@@ -19,11 +19,11 @@ use crate::{
     config::GcksConfig,
     delivery::{Deliveries, Route},
     error::{CommandError, Error},
-    event::{Departure, Event, Refusal, Rekeyed},
+    event::{Departure, Event, Refusal, RekeyId, Rekeyed},
     group::{self, Context, Group, NewError, rekey::Outcome},
     groups::Groups,
     pull::Pulls,
-    push_queue::PushQueue,
+    push_queue::{Outbox, PushQueue, QueuedPush, REMOVED_RETRY_MAX, Ready, UnderWay},
     record,
     registration::{self, Grants, JoinLimiter},
 };
@@ -51,9 +51,9 @@ pub struct Gcks {
     /// Hosts whose association changed since the last step.
     touched: BTreeSet<Hit>,
     /// Datagrams that rest on changes that are not durable yet.
-    held: VecDeque<Transmit>,
+    held: Outbox,
     /// Datagrams that may leave.
-    released: VecDeque<Transmit>,
+    pub(crate) released: Outbox,
     /// Whether this server's HIP offers what 256-bit groups need.
     offers_256_bits: bool,
     pub(crate) gdoi_port: u16,
@@ -94,8 +94,8 @@ impl Gcks {
             drops: BTreeMap::new(),
             counters: BTreeMap::new(),
             touched: BTreeSet::new(),
-            held: VecDeque::new(),
-            released: VecDeque::new(),
+            held: Outbox::new(),
+            released: Outbox::new(),
             offers_256_bits,
             gdoi_port: config.gdoi_port,
             push_source_v4: config.push_source_v4.map(IpAddr::V4),
@@ -129,16 +129,28 @@ impl Gcks {
     pub fn remove_group(&mut self, now: Time, id: &GroupId) -> Result<(), CommandError> {
         let outcome = self.with_group(now, id, |group, context| group.start_over(context))?;
         let group = self.groups.remove(id).expect("the group was just found");
-        self.push_queue.forget(&record::scope(id));
+        self.push_queue.forget(id);
         self.deliveries.forget(id);
         self.departures.retain(|(left, _), _| left != id);
-        self.push_queue.schedule(now, group.policy.rekey.authentication, outcome.pushes);
+        self.send_last_words(now, &group, outcome.pushes);
         self.changes.extend(group.removal());
         for hit in self.grants.hosts_of(id) {
             self.withdraw_grant(now, &hit, id);
         }
         self.settle(now);
         Ok(())
+    }
+
+    /// Plans the messages by which the members of a group that is removed delete their keys.
+    fn send_last_words(&mut self, now: Time, group: &Group, pushes: Vec<QueuedPush>) {
+        if pushes.is_empty() {
+            return;
+        }
+        let rekey = self.push_queue.name_rekey();
+        let until = Some(now + REMOVED_RETRY_MAX);
+        let what = UnderWay::new(group.id.clone(), pushes.len(), 0);
+        self.push_queue.follow(rekey, UnderWay { until, ..what });
+        self.push_queue.schedule(now, now, rekey, group.policy.rekey.authentication, pushes, true);
     }
 
     /// Puts a host on a group's list, in place of an earlier role.
@@ -149,39 +161,12 @@ impl Gcks {
         let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
         group.access.insert(hit, role);
         self.changes.push(group.access_record(&hit));
+        self.changes.extend(group.forget_eviction(&hit));
         drop(group);
         self.refused.retain(|refusal| refusal.hit != hit || refusal.group != *id);
         self.narrow_grant(now, &hit, id, role);
         self.settle(now);
         Ok(())
-    }
-
-    /// Takes a host off a group's list and puts it out of the group.
-    ///
-    /// Returns the instant from which it is deaf: when every sender that heard one copy of the last message has
-    /// changed over. A host that held no keys is deaf at once.
-    pub fn evict(&mut self, now: Time, id: &GroupId, hit: Hit) -> Result<Time, CommandError> {
-        let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
-        let listed = group.access.remove(&hit).is_some();
-        self.changes.push(group.access_record(&hit));
-        drop(group);
-        let granted = self.withdraw_grant(now, &hit, id);
-        let member = self.groups.get(id).is_some_and(|group| group.members.contains_key(&hit));
-        if !listed && !granted && !member {
-            return Err(CommandError::HostUnknown(hit));
-        }
-        // Who waits for its keys is turned away too.
-        self.depart(now, id, hit, Departure::Evicted);
-        if !member {
-            self.settle(now);
-            return Ok(now);
-        }
-        if let Some(mut group) = self.groups.get_mut(id) {
-            group.waiting.due = Some(now);
-        }
-        self.settle(now);
-        let group = &self.groups[id];
-        Ok(group.quiet_at + group.policy.times.activation_delay)
     }
 
     /// Replaces keys now.
@@ -192,9 +177,9 @@ impl Gcks {
             RekeyWhat::Tek => group.rekey_tek(context),
         })?;
         let report = outcome.report.clone();
-        self.apply(now, id, outcome);
+        let rekey = self.apply(now, id, outcome);
         self.settle(now);
-        Ok(report)
+        Ok(Rekeyed { rekey, ..report })
     }
 
     /// Takes in a datagram. An error is for the log and was counted; nothing has changed.
@@ -247,11 +232,6 @@ impl Gcks {
         self.released.append(&mut self.held);
     }
 
-    /// Gives a datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.released.pop_front()
-    }
-
     /// Gives an event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -290,14 +270,15 @@ impl Gcks {
             }
         }
         while let Some(transmit) = self.hip.poll_transmit() {
-            self.held.push_back(transmit);
+            self.held.push_back(Ready::Plain(transmit));
         }
         while let Some(transmit) = self.gdoi.poll_transmit() {
-            self.held.push_back(transmit);
+            self.held.push_back(Ready::Plain(transmit));
         }
-        self.push_queue.take_due(now, &mut self.held, &mut self.changes);
-        let (outbox, changes) = (&mut self.held, &mut self.changes);
-        self.deliveries.take_due(now, &self.groups, outbox, changes, &mut self.counters);
+        let (queue, outbox, changes) = (&mut self.push_queue, &mut self.held, &mut self.changes);
+        queue.take_due(now, outbox);
+        self.deliveries.take_due(now, &self.groups, queue, outbox, changes, &mut self.counters);
+        queue.take_due(now, outbox);
     }
 
     /// Takes what a member misses of a rekey. What is refused is counted.
@@ -382,22 +363,18 @@ impl Gcks {
     }
 
     /// Lets the outcome of a rekey take effect: stored, announced, downloaded, reported.
-    pub(crate) fn apply(&mut self, now: Time, id: &GroupId, outcome: Outcome) {
-        self.changes.extend(outcome.changes);
-        if let Some(mut group) = self.groups.get_mut(id)
-            && !outcome.pushes.is_empty()
-        {
-            let start = group.quiet_at.max(now);
-            let authentication = group.policy.rekey.authentication;
-            let begun = self.deliveries.begin(start, &group, outcome.pushes, &outcome.batches);
-            group.quiet_at = match begun.first_round_ends {
-                // What is copied stands behind the new KEK, and its records stay as long as the delivery's.
-                Some(end) => self.push_queue.schedule_kept(end, authentication, begun.copied),
-                None => self.push_queue.schedule(start, authentication, begun.copied),
-            };
-            if outcome.report.tek.is_some() {
-                group.tek_quiet_at = group.quiet_at;
-            }
+    /// Returns the name of the rekey if it has messages.
+    pub(crate) fn apply(&mut self, now: Time, id: &GroupId, mut outcome: Outcome) -> Option<RekeyId> {
+        self.changes.append(&mut outcome.changes);
+        let departed = self.note_departures(now, id, &outcome);
+        let rekey = self.push_queue.name_rekey();
+        let has_messages = !outcome.pushes.is_empty();
+        if has_messages {
+            self.plan_messages(now, id, rekey, departed, &mut outcome);
+        } else {
+            // Nobody is left who could send.
+            let what = UnderWay { departed, ..UnderWay::new(id.clone(), 0, 0) };
+            self.rekey_is_through(now, rekey, what);
         }
         for join in &outcome.joined {
             // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
@@ -412,12 +389,6 @@ impl Gcks {
                 if join.moves { NotifyType::INVALID_SPI } else { NotifyType::INVALID_ID_INFORMATION };
             self.refuse_pull(now, join.pull, notify);
         }
-        let Some(group) = self.groups.get(id) else { return };
-        let deaf_at = group.quiet_at.max(now) + group.policy.times.activation_delay;
-        for hit in outcome.departed {
-            let departure = self.departures.remove(&(id.clone(), hit)).unwrap_or(Departure::Left);
-            self.events.push_back(Event::Departed { hit, group: id.clone(), departure, deaf_at });
-        }
         let report = &outcome.report;
         for (counter, count) in [
             ("rekeys", 1),
@@ -430,6 +401,37 @@ impl Gcks {
         ] {
             *self.counters.entry(counter).or_default() += count as u64;
         }
-        self.events.push_back(Event::Rekeyed(outcome.report));
+        let rekey = has_messages.then_some(rekey);
+        self.events.push_back(Event::Rekeyed(Rekeyed { rekey, ..outcome.report }));
+        rekey
+    }
+
+    /// Plans the messages of a rekey, and follows them until they have left.
+    fn plan_messages(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        rekey: RekeyId,
+        departed: Vec<(Hit, Departure, Time)>,
+        outcome: &mut Outcome,
+    ) {
+        let Some(mut group) = self.groups.get_mut(id) else { return };
+        let start = group.quiet_at.max(now);
+        let authentication = group.policy.rekey.authentication;
+        let pushes = std::mem::take(&mut outcome.pushes);
+        let begun = self.deliveries.begin((now, start), rekey, &group, pushes, &outcome.batches);
+        let what = UnderWay::new(id.clone(), begun.copied.len(), begun.delivered);
+        self.push_queue.follow(rekey, UnderWay { departed, ..what });
+        // What is copied behind a delivery stands under the new KEK, and its records stay as long as the delivery's.
+        let removes = begun.first_round_ends.is_none();
+        let start = begun.first_round_ends.unwrap_or(start);
+        group.quiet_at = self.push_queue.schedule(now, start, rekey, authentication, begun.copied, removes);
+        if self.push_queue.drop_superseded(now, id, rekey, &mut self.changes) {
+            self.deliveries.drop_superseded(id, rekey, &mut self.changes);
+            group.tek_under_way = group.tek_under_way.map(|_| rekey);
+        }
+        if outcome.report.tek.is_some() {
+            group.tek_under_way = Some(rekey);
+        }
     }
 }

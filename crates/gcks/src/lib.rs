@@ -8,7 +8,7 @@
 //! handle_datagram / handle_timeout / a command
 //!   take_changes()   -> the program commits them to its store, which gives a Receipt
 //!   committed(receipt)
-//!   poll_transmit()  -> only now do the datagrams come out
+//!   poll_transmit()  -> only now do the datagrams come out, and of each the program says what became of it
 //! ```
 //!
 //! So a key server that is killed at any instant goes on from its store with nothing reused and nothing undone.
@@ -21,6 +21,8 @@
 //! | `pull` | offers and downloads (GDOI side) |
 //! | `groups` | all groups, and when each has something to do |
 //! | `group` | one group: members, key tree, epochs, rekeys |
+//! | [`departure`] | who goes or is put out, and from when on nothing is readable to it |
+//! | [`dispatch`] | a datagram on its way out, and what became of it |
 //! | `push_queue` | which GROUPKEY-PUSH is sent when, and how often |
 //! | `delivery` | rekeys of many messages: repaired as members report |
 //! | `record` | the octets of everything that is stored |
@@ -30,6 +32,8 @@
 //! | [`event`], [`error`] | what it tells its program |
 
 pub mod config;
+pub mod departure;
+pub mod dispatch;
 pub mod error;
 pub mod event;
 pub mod gcks;
@@ -46,6 +50,8 @@ mod record;
 mod registration;
 
 pub use config::GcksConfig;
+pub use departure::Eviction;
+pub use dispatch::Dispatch;
 pub use error::{CommandError, Error, RestoreError};
 pub use event::Event;
 pub use gcks::{Gcks, RekeyWhat};

@@ -20,7 +20,7 @@ use crate::{
     event::Departure,
     group::{self, Group},
     groups::GroupMut,
-    push_queue::QueuedPush,
+    push_queue::{QueuedPush, UnderWay},
     record::{self, TABLES},
     registration::services,
 };
@@ -128,6 +128,11 @@ impl Gcks {
             let role = decode(record::ACCESS, record::member::decode_role(value))?;
             self.restored_group(record::ACCESS, &group)?.access.insert(hit, role);
         }
+        for (key, value) in table(records, record::DEPARTURE) {
+            let (group, hit) = host(record::DEPARTURE, key)?;
+            let departed = decode(record::DEPARTURE, record::departure::decode(value))?;
+            self.restored_group(record::DEPARTURE, &group)?.departed.insert(hit, departed);
+        }
         for (key, value) in table(records, record::MEMBER) {
             let (group, hit) = host(record::MEMBER, key)?;
             let member = decode(record::MEMBER, record::member::decode_member(value))?;
@@ -149,29 +154,53 @@ impl Gcks {
             pushes.entry(id).or_default().insert(order, (key.clone(), transmit));
         }
         for (id, queued) in pushes {
-            let queued = queued
+            let queued: Vec<QueuedPush> = queued
                 .into_values()
                 .map(|(key, transmit)| QueuedPush { key, transmit, audience: Vec::new() })
                 .collect();
-            let authentication = self.restored_group(record::PUSH, &id)?.policy.rekey.authentication;
-            let quiet_at = self.push_queue.schedule(now, authentication, queued);
-            let mut group = self.restored_group(record::PUSH, &id)?;
-            // Which of them tells the current TEK is not stored: it is one of the last.
-            (group.quiet_at, group.tek_quiet_at) = (quiet_at, quiet_at);
+            let mut group =
+                self.groups.get_mut(&id).ok_or(RestoreError::Inconsistent { table: record::PUSH.name() })?;
+            let rekey = self.push_queue.name_rekey();
+            let what = UnderWay::new(id, queued.len(), 0);
+            self.push_queue.follow(rekey, UnderWay { departed: group.departing(), ..what });
+            let authentication = group.policy.rekey.authentication;
+            group.quiet_at = self.push_queue.schedule(now, now, rekey, authentication, queued, true);
+            // It may be among them.
+            group.tek_under_way = Some(rekey);
         }
+        self.end_departures_without_messages(now);
         Ok(())
+    }
+
+    /// Ends the departures of which no message remains: nobody was left to be told.
+    fn end_departures_without_messages(&mut self, now: Time) {
+        let of_group = |(id, group): (&GroupId, &Group)| (id.clone(), group.departing());
+        let without: Vec<_> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.tek_under_way.is_none())
+            .map(of_group)
+            .filter(|(_, departed)| !departed.is_empty())
+            .collect();
+        for (id, departed) in without {
+            let rekey = self.push_queue.name_rekey();
+            self.rekey_is_through(now, rekey, UnderWay { departed, ..UnderWay::new(id, 0, 0) });
+        }
     }
 
     /// Plans the departures that were planned before: of members without a grant, which is taken at once.
     fn resume_departures(&mut self, now: Time) {
         let members =
             self.groups.iter().flat_map(|(id, group)| group.members.keys().map(move |hit| (id, *hit)));
-        let departed: Vec<(GroupId, Hit)> = members
+        let departed: Vec<(GroupId, Hit, Departure)> = members
             .filter(|(id, hit)| self.grants.find(hit, id).is_none())
-            .map(|(id, hit)| (id.clone(), hit))
+            .map(|(id, hit)| {
+                let noted = self.groups[id].departed.get(&hit);
+                (id.clone(), hit, noted.map_or(Departure::Left, |noted| noted.why))
+            })
             .collect();
-        for (id, hit) in departed {
-            self.depart(now, &id, hit, Departure::Left);
+        for (id, hit, why) in departed {
+            self.depart(now, &id, hit, why);
         }
     }
 

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Prefix, Role, Spi};
 use claviger_identity::Hit;
-use claviger_sansio::Time;
+use claviger_sansio::{NotSent, Time};
 
-use crate::{Gcks, event::Refusal};
+use crate::{Gcks, event::Refusal, push_queue::Unsent};
 
 /// One group.
 #[derive(Debug, Clone)]
@@ -35,6 +35,19 @@ pub struct GroupView {
     pub tree_depth: u8,
     /// The TEKs in force, oldest first.
     pub teks: Vec<TekView>,
+    /// The rekey messages that do not leave, if there are any.
+    pub unsent: Option<UnsentView>,
+}
+
+/// Rekey messages that the system does not send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnsentView {
+    /// How many messages have copies that wait.
+    pub messages: usize,
+    /// Since when none leaves.
+    pub since: Time,
+    /// Why, the last time that it was tried.
+    pub reason: NotSent,
 }
 
 /// One data SA.
@@ -104,11 +117,18 @@ impl Gcks {
                     active: issued.issued + group.policy.times.activation_delay <= now,
                 })
                 .collect(),
+            unsent: self.unsent(id),
         })
     }
 
     fn may_send(&self, hit: &Hit, group: &GroupId) -> bool {
         self.grants.find(hit, group).is_some_and(|grant| grant.role.sends())
+    }
+
+    /// Shows whether rekey messages of a group do not leave.
+    pub fn unsent(&self, id: &GroupId) -> Option<UnsentView> {
+        let Unsent { messages, since, reason } = self.push_queue.unsent(id)?;
+        Some(UnsentView { messages, since, reason })
     }
 
     /// Shows the hosts of a group: on the list, granted, members.

@@ -443,7 +443,10 @@ impl Bare {
         let changes = network.server.take_changes(network.now);
         let receipt = network.store.commit(&changes).unwrap();
         network.server.committed(receipt);
-        let transmits: Vec<Transmit> = std::iter::from_fn(|| network.server.poll_transmit()).collect();
+        let mut transmits = Vec::new();
+        while let Some(dispatch) = network.server.poll_transmit() {
+            transmits.push(dispatch.send(network.now));
+        }
         for transmit in transmits {
             if transmit.destination == self.address {
                 let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };

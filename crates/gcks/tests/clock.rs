@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use claviger_gcks::{Event as ServerEvent, Gcks, event::Departure};
+use claviger_gcks::{Event as ServerEvent, Eviction, Gcks, event::Departure};
 use claviger_group::{GroupId, Role};
 use claviger_member::Event;
 use claviger_sansio::{Carriage, Time};
@@ -87,8 +87,13 @@ fn members_stay_when_the_clock_of_the_key_server_comes_right_backwards() {
     all_are_in(&mut network);
     assert!(departures(&network).is_empty());
     let hit = network.members[2].hit();
-    let deaf_at = network.server.evict(network.server_now(), &market(), hit).unwrap();
-    assert!(deaf_at.since(network.now) < 5 * SECOND, "{deaf_at} is near {}", network.now);
+    let evicted = network.now;
+    network.server.evict(network.server_now(), &market(), hit).unwrap();
+    network.settle();
+    network.pass(2 * SECOND);
+    let eviction = network.server.eviction(&market(), &hit);
+    let Some(Eviction::Unreadable { from, .. }) = eviction else { panic!("{eviction:?}") };
+    assert!(from.since(evicted) < 5 * SECOND, "{from} is near {evicted}");
 }
 
 #[test]

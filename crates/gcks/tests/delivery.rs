@@ -10,14 +10,14 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_delivery::wire::MessageType;
-use claviger_gcks::{Event, event::Rekeyed};
+use claviger_gcks::{Event, Eviction, event::Rekeyed};
 use claviger_gdoi::{
     iana::ExchangeType,
     push::seal_controls,
     wire::{Header, header, payload::GENERIC_LEN},
 };
 use claviger_group::{CookiePair, GroupId, KekManagement, PushAuthentication, Role};
-use claviger_sansio::Carriage;
+use claviger_sansio::{Carriage, NotSent};
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{Conditions, GDOI_PORT, Kind, Network, Origin, SERVER, Sent, group_id, policy},
@@ -329,9 +329,14 @@ fn an_eviction_in_the_midst_of_a_delivery_waits_for_nobody_and_loses_nobody() {
     let evicted = rekey.staying.pop().unwrap();
     rekey.before = rekey.pulls();
     let (now, hit) = (rekey.network.now, rekey.network.members[evicted].hit());
-    let deaf_at = rekey.network.server.evict(now, &rekey.group, hit).unwrap();
-    assert!(deaf_at.since(now) < 2 * SECOND, "{:?}", deaf_at.since(now));
+    rekey.network.server.evict(now, &rekey.group, hit).unwrap();
     rekey.network.settle();
+    rekey.network.pass(SECOND);
+    let from = match rekey.network.server.eviction(&rekey.group, &hit) {
+        Some(Eviction::Unreadable { from, .. }) => from,
+        other => panic!("its messages have not left: {other:?}"),
+    };
+    assert!(from.since(now) < 2 * SECOND, "{:?}", from.since(now));
     let group = rekey.group.clone();
     let current = |network: &Network| laggards(network, &group).is_empty();
     while !current(&rekey.network) {
@@ -353,3 +358,42 @@ fn an_eviction_in_the_midst_of_a_delivery_waits_for_nobody_and_loses_nobody() {
 
 /// Who still collects one rekey while another goes out under its KEK hears some of that one too early, and may have to pull.
 const PULLS_OF_THE_OVERTAKEN: u64 = 40;
+
+#[test]
+fn a_delivery_whose_messages_do_not_leave_goes_on_where_it_stopped() {
+    let mut rekey = Rekey::begin(20, 0);
+    rekey.first_control();
+    // Longer than all rounds and what follows them would have taken.
+    let open_at = rekey.network.now + 15 * SECOND;
+    rekey.network.refuses = Some(Box::new(move |now, transmit| {
+        let is_refused = now < open_at && transmit.destination.ip().is_multicast();
+        is_refused.then_some(NotSent::Unreported)
+    }));
+    assert_eq!(rekey.judged("stopped for 15 s"), 0, "nobody has to pull");
+    assert_eq!(rekey.counter("delivery_unicasts"), 0);
+    let departed = rekey.network.told.iter().filter_map(|(_, event)| match event {
+        Event::Departed { deaf_at, .. } => Some(*deaf_at),
+        _ => None,
+    });
+    assert!(departed.min().unwrap() > open_at);
+}
+
+#[test]
+fn a_restart_in_the_midst_of_a_delivery_that_does_not_leave_loses_no_message() {
+    let mut rekey = Rekey::begin(21, 0);
+    rekey.first_control();
+    let open_at = rekey.network.now + 15 * SECOND;
+    rekey.network.refuses = Some(Box::new(move |now, transmit| {
+        let is_refused = now < open_at && transmit.destination.ip().is_multicast();
+        is_refused.then_some(NotSent::Unreported)
+    }));
+    rekey.network.pass(5 * SECOND);
+    rekey.network.restart();
+    let group = rekey.group.clone();
+    rekey.network.pass(DELIVERED);
+    assert!(laggards(&rekey.network, &group).is_empty());
+    let stored = rekey.network.stored();
+    assert!(!stored.keys().any(|table| table.name() == "push"), "no record stays: {stored:?}");
+    assert_eq!(rekey.pulls() - rekey.before, 0, "nobody has to pull");
+    judge(&rekey.network, &rekey.group, &[]).acquit();
+}

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use claviger_gcks::{
-    Event as ServerEvent, RekeyWhat,
+    Event as ServerEvent, Eviction, RekeyWhat,
     event::{Departure, RefusalReason},
 };
 use claviger_group::{GroupId, Role};
@@ -175,16 +175,19 @@ fn the_evicted_are_told_and_deaf_at_the_instant_that_was_said() {
     let evicted = network.joined(&group, Role::Both);
     network.pass(3 * SECOND);
     let hit = network.members[evicted].hit();
-    let deaf = network.server.evict(network.now, &group, hit).unwrap();
+    let ordered = network.now;
+    assert_eq!(network.server.evict(ordered, &group, hit), Ok(Eviction::Leaving));
     network.settle();
-    while network.now < deaf + SECOND {
+    while network.now < ordered + 3 * SECOND {
         network.send(sender, &group, b"tick").unwrap();
         network.pass(Duration::from_millis(50));
     }
     assert_eq!(network.members[evicted].count(|event| matches!(event, Event::Evicted { .. })), 1);
-    assert!(matches!(departures(&network)[..], [(Departure::Evicted, said)] if said == deaf));
+    let [(Departure::Evicted, deaf)] = departures(&network)[..] else { panic!("it was evicted once") };
+    assert!(deaf < ordered + 2 * SECOND, "{:?}", deaf.since(ordered));
     judge(&network, &group, &[]).acquit();
-    assert!(network.server.evict(network.now, &group, hit).is_err(), "it is on no list any more");
+    let said = Ok(Eviction::Unreadable { from: deaf, was_member: true });
+    assert_eq!(network.server.evict(network.now, &group, hit), said, "it is out, since then");
     network.ask(evicted, &group, Role::Receiver);
     network.pass(3 * SECOND);
     assert!(!network.is_keyed(evicted, &group));
@@ -202,7 +205,8 @@ fn who_is_evicted_while_its_keys_wait_gets_none() {
     network.pass(2 * SECOND);
     assert!(!network.is_keyed(place, &group), "its message 4 waits for the batch");
     let hit = network.members[place].hit();
-    assert_eq!(network.server.evict(network.now, &group, hit), Ok(network.now), "it holds no keys");
+    let out = Ok(Eviction::Unreadable { from: network.now, was_member: false });
+    assert_eq!(network.server.evict(network.now, &group, hit), out, "it holds no keys");
     network.settle();
     network.pass(30 * SECOND);
     assert_eq!(network.server.group(network.now, &group).unwrap().members, 0);
@@ -403,7 +407,7 @@ fn an_evicted_host_that_cannot_be_told_leaves_no_association_behind() {
     network.pass(60 * SECOND);
     assert_eq!(network.server.associations(), 0);
     let left: Vec<&str> = network.stored().keys().map(|table| table.name()).collect();
-    assert_eq!(left, ["clock", "group", "node"]);
+    assert_eq!(left, ["clock", "departure", "group", "node"], "that it was evicted is remembered");
 }
 
 #[test]

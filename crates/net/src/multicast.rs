@@ -2,12 +2,12 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr},
-    os::fd::AsFd,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use claviger_sansio::multicast::is_source_specific;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::{Interface, option};
 
@@ -141,6 +141,43 @@ pub trait MulticastSocket: AsFd + Sized {
     /// Whatever the kernel says.
     fn receive_buffer(&self) -> io::Result<usize> {
         SockRef::from(self).recv_buffer_size()
+    }
+}
+
+/// Says whether datagrams to a group find a way out of this host, without sending one: by the interface that is chosen for
+/// multicast, or else by the routes.
+///
+/// # Errors
+/// What the kernel would say to a datagram: `ENETUNREACH` without a route, or while the interface is down.
+pub fn way_out(group: IpAddr, interface: Option<&Interface>) -> io::Result<()> {
+    let destination = SocketAddr::new(group, DISCARD);
+    let socket = Socket::new(Domain::for_address(destination), Type::DGRAM, None)?;
+    let probe = Probe { socket, is_ipv4: group.is_ipv4() };
+    if let Some(interface) = interface {
+        probe.set_multicast_interface(interface)?;
+    }
+    // Connecting asks for the route.
+    probe.socket.connect(&destination.into())
+}
+
+/// The discard port: nothing is ever sent there.
+const DISCARD: u16 = 9;
+
+/// A socket that only asks.
+struct Probe {
+    socket: Socket,
+    is_ipv4: bool,
+}
+
+impl AsFd for Probe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl MulticastSocket for Probe {
+    fn is_ipv4(&self) -> bool {
+        self.is_ipv4
     }
 }
 

@@ -1,6 +1,6 @@
 //! What arrives and what leaves.
 
-use std::net::SocketAddr;
+use std::{fmt, io, net::SocketAddr};
 
 /// How a datagram travels. The programs own one socket or more for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,4 +39,46 @@ pub struct Transmit {
     pub destination: SocketAddr,
     /// What the protocol wrote.
     pub payload: Vec<u8>,
+}
+
+/// Why a datagram did not leave this host. What the network loses is no reason: nobody says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSent {
+    /// No socket is of the address family of its destination.
+    NoSocket,
+    /// The system refused it, with this number if it has one.
+    Refused(io::ErrorKind, Option<i32>),
+    /// The program did not say what became of it.
+    Unreported,
+}
+
+impl From<&io::Error> for NotSent {
+    fn from(error: &io::Error) -> Self {
+        Self::Refused(error.kind(), error.raw_os_error())
+    }
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSocket => f.write_str("no socket has the address family of the destination"),
+            Self::Refused(_, Some(number)) => io::Error::from_raw_os_error(*number).fmt(f),
+            Self::Refused(kind, None) => kind.fmt(f),
+            Self::Unreported => f.write_str("the program did not say what became of it"),
+        }
+    }
+}
+
+impl std::error::Error for NotSent {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_reads_as_the_system_says_it() {
+        let refused = NotSent::from(&io::Error::from_raw_os_error(101));
+        assert_eq!(refused.to_string(), "Network is unreachable (os error 101)");
+        assert_eq!(NotSent::from(&io::ErrorKind::WriteZero.into()).to_string(), "write zero");
+    }
 }

@@ -24,7 +24,7 @@ pub mod replay;
 pub mod retransmit;
 pub mod time;
 
-pub use datagram::{Carriage, Datagram, Transmit};
+pub use datagram::{Carriage, Datagram, NotSent, Transmit};
 pub use replay::ReplayWindow;
 pub use retransmit::{Retransmit, RetransmitPolicy};
 pub use time::Time;

@@ -107,10 +107,12 @@ fn stays(network: &Network, group: &GroupId) -> BTreeMap<Hit, Vec<Stay>> {
             ServerEvent::Joined { hit, group: joined } if joined == group => {
                 stays.entry(*hit).or_default().push(Stay { from: *at, until: None });
             }
-            ServerEvent::Departed { hit, group: left, deaf_at, .. } if left == group => {
-                if let Some(stay) = stays.entry(*hit).or_default().last_mut() {
+            ServerEvent::Departed { hit, group: left, at: departed, deaf_at, .. } if left == group => {
+                // It may have come back before the messages had left.
+                let before = stays.entry(*hit).or_default().iter_mut().rfind(|stay| stay.from <= *departed);
+                if let Some(stay) = before {
                     // A copy of the last message takes its time to the senders.
-                    stay.until = Some((*at, *deaf_at + network.conditions.latency_max + MARGIN));
+                    stay.until = Some((*departed, *deaf_at + network.conditions.latency_max + MARGIN));
                 }
             }
             _ => {}

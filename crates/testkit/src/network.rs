@@ -27,10 +27,12 @@ use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event as MemberEvent, MemberConfig, PlaneKind, event::Places, member::Member};
 use claviger_sansio::{
-    Carriage, Datagram, RetransmitPolicy, Time, Transmit,
+    Carriage, Datagram, NotSent, RetransmitPolicy, Time, Transmit,
     durable::{Change, RecordKey, Table},
 };
-use claviger_store::{MemoryStore, Store};
+use claviger_store::{MemoryStore, Store as _};
+
+mod serving;
 
 /// When every network begins.
 pub const START: Time = Time::from_secs(1_800_000_000);
@@ -144,7 +146,7 @@ struct Flight {
     octets: Arc<[u8]>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
     Member(usize),
     Server,
@@ -178,6 +180,10 @@ pub struct Network {
     pub damage: Option<Damage>,
     /// Says which datagrams pass at all.
     pub passes: Option<Filter>,
+    /// Says what the system of the key server refuses to send.
+    pub refuses: Option<Refuses>,
+    /// How long the key server's disk takes for a commit. The others go on meanwhile.
+    pub disk: Duration,
     /// Whether the key server runs; while it does not, what is sent to it is lost.
     pub running: bool,
     /// How far the key server's clock is ahead of the members'.
@@ -195,6 +201,9 @@ pub type Tamper = Box<dyn FnMut(Vec<Change>) -> Vec<Change>>;
 
 /// Makes damaged copies of a datagram.
 pub type Damage = Box<dyn FnMut(Carriage, &[u8]) -> Vec<Vec<u8>>>;
+
+/// Says at an instant why a datagram of the key server does not leave it, if it does not.
+pub type Refuses = Box<dyn FnMut(Time, &Transmit) -> Option<NotSent>>;
 
 /// Says whether a datagram passes.
 pub type Filter = Box<dyn FnMut(&Sent) -> bool>;
@@ -262,6 +271,8 @@ impl Network {
             tamper: None,
             damage: None,
             passes: None,
+            refuses: None,
+            disk: Duration::ZERO,
             running: true,
             server_ahead: Duration::ZERO,
             signature,
@@ -510,6 +521,11 @@ impl Network {
             self.server.handle_timeout(server_now);
             self.settle();
         }
+        self.handle_member_timers();
+    }
+
+    fn handle_member_timers(&mut self) {
+        let now = self.now;
         for place in 0..self.members.len() {
             for spins in 0.. {
                 assert!(spins < SPINS_MAX, "the timer of member {place} spins at {now}");
@@ -528,28 +544,6 @@ impl Network {
         self.settle_server();
         for place in 0..self.members.len() {
             self.settle_member(place);
-        }
-    }
-
-    fn settle_server(&mut self) {
-        let mut changes = self.server.take_changes(self.server_now());
-        if !changes.is_empty() {
-            if let Some(tamper) = &mut self.tamper {
-                changes = tamper(changes);
-            }
-            let receipt = self.store.commit(&changes).expect("memory takes everything");
-            self.server.committed(receipt);
-        }
-        while let Some(transmit) = self.server.poll_transmit() {
-            let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
-            self.put(Origin::Server, (SERVER, port).into(), transmit);
-        }
-        while let Some(mut event) = self.server.poll_event() {
-            if let ServerEvent::Departed { deaf_at, .. } = &mut event {
-                // As the members' clocks tell it.
-                *deaf_at = *deaf_at - self.server_ahead;
-            }
-            self.told.push((self.now, event));
         }
     }
 

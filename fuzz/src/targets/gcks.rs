@@ -55,7 +55,12 @@ fn commit(gcks: &mut Gcks, now: Time, store: &mut Store) -> Vec<(Carriage, Vec<u
     if count > 0 {
         gcks.committed(Receipt::attest(count));
     }
-    std::iter::from_fn(|| gcks.poll_transmit()).map(|sent| (sent.carriage, sent.payload)).collect()
+    let mut left = Vec::new();
+    while let Some(dispatch) = gcks.poll_transmit() {
+        let sent = dispatch.send(now);
+        left.push((sent.carriage, sent.payload));
+    }
+    left
 }
 
 /// Feeds one input.

@@ -8,7 +8,7 @@ use claviger_identity::Hit;
 use crate::{
     cli::{Globals, value::name},
     exit::Outcome,
-    output::{self, instant, or_dash},
+    output::{self, instant, or_dash, or_not_sent},
 };
 
 /// Lets hosts into groups, shows them and puts them out.
@@ -17,7 +17,7 @@ pub(crate) enum MemberCommand {
     /// Lets a host into a group.
     Allow(AllowArgs),
     /// Puts a host out of a group and takes it off the list. Returns when the host can read nothing that is sent from
-    /// then on, and prints that instant.
+    /// then on, and prints that instant. Fails if the rekey messages cannot leave, and the key server goes on trying.
     Evict(EvictArgs),
     /// Lists the hosts of a group, or those that were refused lately.
     List(ListArgs),
@@ -74,8 +74,8 @@ pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
             output::print(json, &member, |_| format!("{hit} may join {group} as {role}"))
         }
         MemberCommand::Evict(EvictArgs { group, hit, json }) => {
-            let evicted = server.member_evict(&group, &hit).await?;
-            output::print(json, &evicted, |evicted| evicted_text(&group, evicted))
+            let evicted = server.member_evict(&group, &hit).await;
+            output::print(json, &or_not_sent(json, evicted)?, |evicted| evicted_text(&group, evicted))
         }
         MemberCommand::List(ListArgs { group: Some(group), refused: false, json }) => {
             let members = server.member_list(&group).await?;

@@ -7,10 +7,11 @@ use claviger_group::GroupId;
 use crate::{
     cli::{Globals, group::keys_text, value::name},
     exit::Outcome,
-    output,
+    output::{self, or_not_sent},
 };
 
-/// Replaces a group's keys now.
+/// Replaces a group's keys now. Returns when a copy of each rekey message has left; fails if they cannot, and the key
+/// server goes on trying.
 #[derive(Debug, Args)]
 pub(crate) struct RekeyArgs {
     /// Group, by name; #1234 or 0x4d2 is a number of four octets
@@ -25,8 +26,8 @@ pub(crate) struct RekeyArgs {
 }
 
 pub(crate) async fn run(globals: &Globals, args: RekeyArgs) -> Outcome {
-    let rekeyed = globals.server()?.rekey(&args.group, &RekeyOrder { key: args.key }).await?;
-    output::print(args.json, &rekeyed, text)
+    let rekeyed = globals.server()?.rekey(&args.group, &RekeyOrder { key: args.key }).await;
+    output::print(args.json, &or_not_sent(args.json, rekeyed)?, text)
 }
 
 fn text(rekeyed: &RekeyView) -> String {

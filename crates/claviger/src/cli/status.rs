@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::Args;
-use claviger_api::{Client, ClientError, MemberStatus, ServerStatus, StatusView, name::Name};
+use claviger_api::{
+    Client, ClientError, MemberStatus, ServerStatus, StatusView, name::Name, status::UnsentView,
+};
 use claviger_group::GroupId;
 use serde::Serialize;
 
@@ -90,17 +92,23 @@ fn server_text(server: &ServerStatus) -> String {
     ]);
     let mut parts = vec![head];
     for group in &server.groups {
-        let head = pairs(vec![
+        let mut rows = vec![
             ("group", group.name.to_string()),
             ("members", group.members.to_string()),
             ("last rekey", or_dash(group.last_rekey_at_us.map(instant))),
             ("next rekey", or_dash(group.next_rekey_at_us.map(instant))),
-        ]);
-        parts.push(format!("{head}\n{}", keys_text(&group.keys)));
+        ];
+        rows.extend(group.unsent.as_ref().map(|unsent| ("NOT SENT", unsent_text(unsent))));
+        parts.push(format!("{}\n{}", pairs(rows), keys_text(&group.keys)));
     }
     parts.extend(counts_text("DROPS BY REASON", &server.drops));
     parts.extend(counts_text("COUNTERS", &server.counters));
     parts.join("\n\n")
+}
+
+fn unsent_text(unsent: &UnsentView) -> String {
+    let UnsentView { messages, since_us, error } = unsent;
+    format!("{messages} rekey messages do not leave since {}: {error}", instant(*since_us))
 }
 
 fn member_text(member: &MemberStatus) -> String {
@@ -165,6 +173,7 @@ mod tests {
                 keys,
                 last_rekey_at_us: Some(Time::from_secs(1)),
                 next_rekey_at_us: None,
+                unsent: None,
             }],
             drops: BTreeMap::from([("bad_checksum".to_owned(), 3)]),
             counters: BTreeMap::new(),
@@ -187,6 +196,16 @@ mod tests {
              DROPS BY REASON  COUNT\n\
              bad_checksum     3"
         );
+        let mut stopped = server.clone();
+        stopped.groups[0].unsent = Some(UnsentView {
+            messages: 2,
+            since_us: Time::from_secs(2),
+            error: "Network is unreachable (os error 101)".into(),
+        });
+        assert!(server_text(&stopped).contains(
+            "\nNOT SENT:    2 rekey messages do not leave since 1970-01-01T00:00:02.000000Z: Network is unreachable \
+             (os error 101)\n"
+        ));
         let daemon = Daemon { socket: "/r/server.sock".into(), status: StatusView::Server(server) };
         let json = serde_json::to_value(&daemon).unwrap();
         assert_eq!((&json["socket"], &json["daemon"]), (&"/r/server.sock".into(), &"server".into()));

@@ -216,7 +216,7 @@ impl MemberDaemon {
     /// Sends what is to be sent and acts on events. Says whether the member is at its end.
     async fn settle(&mut self) -> Result<bool, Failure> {
         while let Some(transmit) = self.core.poll_transmit() {
-            if !self.carrier.send(&transmit).await {
+            if self.carrier.send(&transmit).await.is_err() {
                 self.whereabouts.hurry(self.clock.now());
             }
         }

@@ -11,7 +11,7 @@ use claviger_api::{
     policy::member_needs,
     view::{Answer, RekeyKey},
 };
-use claviger_gcks::{CommandError, RekeyWhat};
+use claviger_gcks::{CommandError, Eviction, RekeyWhat};
 use claviger_group::GroupId;
 use claviger_identity::Hit;
 use claviger_store::Store;
@@ -54,10 +54,7 @@ impl<S: Store> Server<S> {
                 let refused = self.core.refused().filter(|refusal| wanted(&refusal.group));
                 reply.send(Ok(refused.map(view::refused).collect()));
             }
-            Call::Rekey(group, order, reply) => {
-                let answer = self.rekey(&group, order);
-                self.answer_when_durable(reply, answer);
-            }
+            Call::Rekey(group, order, reply) => self.rekey(&group, order, reply),
             Call::Status(reply) => {
                 let last = |group: &GroupId| self.last_rekeys.get(group).map(|rekeyed| rekeyed.at);
                 let status = view::status(&self.core, &self.about, &self.drops, self.started, now, last);
@@ -81,7 +78,9 @@ impl<S: Store> Server<S> {
         options.kek_management.get_or_insert(claviger_gcks::kek_management_for(&wanted));
         let policy = options.resolve(address)?;
         let needs = member_needs(&policy);
-        self.core.add_group(self.clock.now(), add.name.clone(), policy).map_err(refused)?;
+        let now = self.clock.now();
+        self.core.add_group(now, add.name.clone(), policy).map_err(refused)?;
+        self.core.group(now, &add.name).iter().for_each(|group| self.warn_without_way_out(group));
         let gdoi_port = (self.about.gdoi_port != 848).then_some(self.about.gdoi_port);
         Ok(GroupAdded {
             group: self.group_show(&add.name)?,
@@ -138,6 +137,7 @@ impl<S: Store> Server<S> {
         let members = self.group_show(group)?.members;
         self.core.remove_group(self.clock.now(), group).map_err(refused)?;
         self.last_rekeys.remove(group);
+        self.waiting.removed(group);
         Ok(GroupRemoved { name: group.clone(), members })
     }
 
@@ -162,45 +162,49 @@ impl<S: Store> Server<S> {
             .ok_or_else(|| refused(CommandError::HostUnknown(hit)))
     }
 
-    /// Puts a member out; the caller hears of it when the member is deaf.
+    /// Puts a member out; the caller hears of it when nothing is readable to the host, or that its rekey does not leave.
     fn member_evict(&mut self, group: &GroupId, hit: Hit, reply: Reply<EvictedView>) {
         let now = self.clock.now();
-        let was_member = self
-            .core
-            .hosts(now, group)
-            .unwrap_or_default()
-            .iter()
-            .any(|h| h.hit == hit && h.member_since.is_some());
         match self.core.evict(now, group, hit) {
-            Ok(deaf_at) => {
+            Ok(Eviction::Leaving) => {
                 let epoch = self.core.group(now, group).and_then(|group| view::keys(&group).epoch);
-                self.evictions_seen += 1;
-                let view = EvictedView { hit, was_member, deaf_at_us: deaf_at, epoch };
-                self.evictions.insert((deaf_at, self.evictions_seen), (reply, view));
+                self.waiting.for_eviction(now, group.clone(), hit, epoch, reply);
+            }
+            Ok(Eviction::Unreadable { from, was_member }) => {
+                let view = EvictedView { hit, was_member, deaf_at_us: from, epoch: None };
+                self.waiting.for_instant(now, group.clone(), view, reply);
             }
             Err(error) => reply.send(Err(refused(error))),
         }
     }
 
-    fn rekey(&mut self, group: &GroupId, order: RekeyOrder) -> Result<RekeyView, ApiError> {
+    /// Replaces keys; the caller hears of it when a copy of each message has left, or that none does.
+    fn rekey(&mut self, group: &GroupId, order: RekeyOrder, reply: Reply<RekeyView>) {
         let now = self.clock.now();
         let what = match order.key {
             RekeyKey::Kek => RekeyWhat::Kek,
             RekeyKey::Tek => RekeyWhat::Tek,
         };
-        let report = self.core.rekey(now, group, what).map_err(refused)?;
-        let view =
-            self.core.group(now, group).ok_or_else(|| refused(CommandError::GroupUnknown(group.clone())))?;
-        Ok(RekeyView {
+        let report = match self.core.rekey(now, group, what) {
+            Ok(report) => report,
+            Err(error) => return reply.send(Err(refused(error))),
+        };
+        let Some(view) = self.core.group(now, group) else { return };
+        let activation_delay =
+            if report.tek.is_some() { view.policy.times.activation_delay } else { Default::default() };
+        let rekeyed = RekeyView {
             group: group.clone(),
             key: order.key,
             messages: report.messages as u32,
             octets: report.octets as u64,
             keys: report.message_keys as u32,
-            active_at_us: now
-                + if report.tek.is_some() { view.policy.times.activation_delay } else { Default::default() },
+            active_at_us: now + activation_delay,
             now: view::keys(&view),
-        })
+        };
+        match report.rekey {
+            Some(rekey) => self.waiting.for_rekey(now, rekey, rekeyed, activation_delay, reply),
+            None => self.answer_when_durable(reply, Ok(rekeyed)),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod control;
 mod view;
+mod waiting;
+mod way_out;
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use claviger_api::{Call, ControlSocket, EvictedView, Reply};
+use claviger_api::{Call, ControlSocket};
 use claviger_crypto::{SystemRandom, provider};
 use claviger_gcks::{Event, Gcks, GcksConfig, Record, event::Rekeyed};
 use claviger_group::GroupId;
@@ -30,9 +32,12 @@ use crate::{
     drops::Drops,
     exit::Failure,
     hip_offers::{self, Ciphers, DhGroups},
+    output::instant,
     route::{address_towards, is_link_local},
     signal::{Stop, sleep_until},
 };
+
+use waiting::Waiting;
 
 /// Packets and calls that share one commit at most: beyond them latency would pay for throughput.
 const BATCH_MAX: usize = 256;
@@ -97,9 +102,10 @@ struct Server<S> {
     about: view::About,
     /// What is answered once it is durable.
     answers: Vec<Box<dyn FnOnce() + Send>>,
-    /// Evictions whose callers wait until the member is deaf.
-    evictions: BTreeMap<(Time, u64), (Reply<EvictedView>, EvictedView)>,
-    evictions_seen: u64,
+    /// Who waits until rekey messages have left.
+    waiting: Waiting,
+    /// The interface that multicast leaves by, if one is chosen.
+    interface: Option<Interface>,
     last_rekeys: BTreeMap<GroupId, Rekeyed>,
 }
 
@@ -139,7 +145,7 @@ impl<S: Store> Server<S> {
                 carrier.carry_raw(Carriage::HipRaw, raw);
             }
         }
-        Ok(Self {
+        let server = Self {
             store,
             core,
             clock,
@@ -154,18 +160,20 @@ impl<S: Store> Server<S> {
                 gdoi_port: options.gdoi_port,
             },
             answers: Vec::new(),
-            evictions: BTreeMap::new(),
-            evictions_seen: 0,
+            waiting: Waiting::default(),
+            interface,
             last_rekeys: BTreeMap::new(),
-        })
+        };
+        server.core.groups(now).iter().for_each(|group| server.warn_without_way_out(group));
+        Ok(server)
     }
 
     async fn serve(&mut self, calls: &mut mpsc::Receiver<Call>) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
         loop {
             self.settle().await?;
-            let timeout =
-                self.core.poll_timeout().into_iter().chain(self.evictions.keys().map(|(at, _)| *at)).min();
+            let waiting = self.waiting.poll_timeout(self.clock.now());
+            let timeout = self.core.poll_timeout().into_iter().chain(waiting).min();
             tokio::select! {
                 () = stop.wait() => return Ok(()),
                 Some(packet) = self.packets.recv() => self.take_packets(packet),
@@ -176,15 +184,23 @@ impl<S: Store> Server<S> {
         }
     }
 
-    /// Makes durable what changed and lets out what was said.
+    /// Makes durable what changed and lets out what was said, until nothing changes: what has left is a change too.
     async fn settle(&mut self) -> Result<(), Failure> {
-        let changes = self.core.take_changes(self.clock.now());
-        if !changes.is_empty() {
-            let receipt = self.store.commit(&changes)?;
-            self.core.committed(receipt);
-        }
-        while let Some(transmit) = self.core.poll_transmit() {
-            self.carrier.send(&transmit).await;
+        loop {
+            let changes = self.core.take_changes(self.clock.now());
+            let mut is_settled = changes.is_empty();
+            if !is_settled {
+                let receipt = self.store.commit(&changes)?;
+                self.core.committed(receipt);
+            }
+            while let Some(dispatch) = self.core.poll_transmit() {
+                is_settled = false;
+                let outcome = self.carrier.send(dispatch.transmit()).await;
+                dispatch.report(self.clock.now(), outcome);
+            }
+            if is_settled {
+                break;
+            }
         }
         while let Some(event) = self.core.poll_event() {
             self.report(event);
@@ -192,13 +208,7 @@ impl<S: Store> Server<S> {
         for answer in self.answers.drain(..) {
             answer();
         }
-        let now = self.clock.now();
-        while let Some(entry) = self.evictions.first_entry()
-            && entry.key().0 <= now
-        {
-            let (reply, view) = entry.remove();
-            reply.send(Ok(view));
-        }
+        self.waiting.answer(self.clock.now(), &self.core);
         Ok(())
     }
 
@@ -226,9 +236,27 @@ impl<S: Store> Server<S> {
             }
             Event::Joined { hit, group } => tracing::info!(%group, peer = %hit, "joined"),
             Event::Relocated { hit, group } => tracing::info!(%group, peer = %hit, "moved to another place"),
-            Event::Departed { hit, group, departure, deaf_at } => {
+            Event::Departed { hit, group, departure, deaf_at, .. } => {
                 tracing::info!(%group, peer = %hit, ?departure, %deaf_at, "departed");
+                self.waiting.departed(&group, hit, deaf_at);
             }
+            Event::PushesDropped { group, messages } => {
+                tracing::warn!(
+                    %group, messages,
+                    "rekey messages that could not leave for long are dropped; newer ones make members fetch their keys"
+                );
+            }
+            Event::PushesResumed { group, since } => {
+                let since = instant(since);
+                tracing::warn!(%group, since, "rekey messages leave again");
+            }
+            Event::PushesStopped { group, destination, reason } => {
+                tracing::warn!(
+                    %group, %destination, error = %reason,
+                    "rekey messages do not leave this host; they are tried again until they do"
+                );
+            }
+            Event::RekeySent { rekey, at, .. } => self.waiting.sent(rekey, at),
             Event::Moved { hit, from, to } => tracing::info!(peer = %hit, %from, %to, "moved"),
             Event::Rekeyed(rekeyed) => {
                 tracing::info!(

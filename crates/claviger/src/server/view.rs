@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use claviger_api::{
     GroupView, MemberView, PolicyView, RefusedView, ServerStatus, command,
-    status::{EpochView, GroupKeys, GroupStatus, ListenView, SaState, SaView},
+    status::{EpochView, GroupKeys, GroupStatus, ListenView, SaState, SaView, UnsentView},
     view::MemberState,
 };
 use claviger_gcks::{
@@ -74,6 +74,11 @@ pub(super) fn status(
                 keys: keys(group),
                 last_rekey_at_us: last_rekey(&group.id),
                 next_rekey_at_us: group.next_rekey,
+                unsent: group.unsent.map(|unsent| UnsentView {
+                    messages: unsent.messages as u32,
+                    since_us: unsent.since,
+                    error: unsent.reason.to_string(),
+                }),
             })
             .collect(),
         drops,

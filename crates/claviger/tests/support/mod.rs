@@ -38,7 +38,7 @@ pub struct KeyServer<'a> {
     hit: String,
     /// Whether members speak HIP with it on IP protocol 139.
     raw: bool,
-    _daemon: Running,
+    daemon: Running,
 }
 
 /// The answer of `claviger member evict`.
@@ -51,9 +51,14 @@ pub struct Evicted {
 impl<'a> KeyServer<'a> {
     /// Starts it, and waits until it answers.
     pub fn start(lab: &'a Lab, host: &'a Host, raw: bool) -> Self {
+        Self::start_with(lab, host, raw, &["--interface", INTERFACE])
+    }
+
+    /// Starts it with options of one's own, and waits until it answers.
+    pub fn start_with(lab: &'a Lab, host: &'a Host, raw: bool, options: &[&str]) -> Self {
         let state = lab.directory().join("server");
         let mut command = claviger(&state);
-        command.args(["--log", "debug", "server", "--interface", INTERFACE]);
+        command.args(["--log", "debug", "server"]).args(options);
         if raw {
             command.arg("--raw");
         }
@@ -63,7 +68,23 @@ impl<'a> KeyServer<'a> {
             host.run(claviger(&state).args(["status", "--json"])).output_if_successful()
         });
         let hit = json(&status)[0]["hit"].as_str().expect("a server has a HIT").to_owned();
-        Self { host, lab, state, hit, raw, _daemon: daemon }
+        Self { host, lab, state, hit, raw, daemon }
+    }
+
+    /// Reads what it has logged.
+    pub fn log(&self) -> String {
+        self.daemon.errors()
+    }
+
+    /// Kills it.
+    pub fn kill(mut self) {
+        self.daemon.signal(Signal::SIGKILL);
+        self.daemon.wait(PATIENCE);
+    }
+
+    /// Begins to run a control command.
+    pub fn begin(&self, arguments: &[&str]) -> Running {
+        self.host.start(claviger(&self.state).args(arguments))
     }
 
     /// The server's identity.

@@ -81,6 +81,7 @@ impl Group {
             record::ACCESS,
             record::MEMBER,
             record::GRANT,
+            record::DEPARTURE,
             record::PUSH,
         ]
         .into_iter()

@@ -35,6 +35,8 @@ use claviger_keytree::{
 };
 use claviger_sansio::Time;
 
+use crate::{departure::Departed, event::RekeyId};
+
 /// One group as the key server keeps it.
 pub(crate) struct Group {
     pub(crate) id: GroupId,
@@ -56,10 +58,14 @@ pub(crate) struct Group {
     /// What the next change of membership will be announced as.
     pub(crate) next: Announced,
     pub(crate) waiting: Waiting,
-    /// When the last planned copy of a GROUPKEY-PUSH leaves.
+    /// When the last planned copy of a GROUPKEY-PUSH leaves, if none has to wait for its way to be open.
     pub(crate) quiet_at: Time,
-    /// When the last copy of the message that told the current TEK leaves.
-    pub(crate) tek_quiet_at: Time,
+    /// The rekey that tells the current TEK, while copies of its messages are to leave.
+    pub(crate) tek_under_way: Option<RekeyId>,
+    /// Who departed, as far as it is remembered.
+    pub(crate) departed: BTreeMap<Hit, Departed>,
+    /// From when on nothing that is sent is readable to all those whose rekeys have left.
+    pub(crate) unreadable_from: Time,
 }
 
 /// A completed PULL's trace.
@@ -174,7 +180,9 @@ impl Group {
             next: Announced::draw(random),
             waiting: Waiting::default(),
             quiet_at: now,
-            tek_quiet_at: now,
+            tek_under_way: None,
+            departed: BTreeMap::new(),
+            unreadable_from: now,
             policy,
         };
         group.issue_tek(first.tek, random, now);
@@ -205,7 +213,9 @@ impl Group {
             next: Announced::draw(random),
             waiting: Waiting::default(),
             quiet_at: now,
-            tek_quiet_at: now,
+            tek_under_way: None,
+            departed: BTreeMap::new(),
+            unreadable_from: now,
         }
     }
 

@@ -35,15 +35,16 @@ impl Group {
     ///
     /// Once all copies of the TEK's message have left, everybody has the new TEK, and one who changes over early loses
     /// nothing; one who changed over late would send what the departed still read. Until then others may have to hear it
-    /// yet; after a restart of the server the copies leave later than the TEK was issued.
+    /// yet: after a restart of the server, or where the system refuses the copies, they leave later than the TEK was issued.
     fn remaining_activation(&self, now: Time) -> Duration {
         let delay = self.policy.times.activation_delay;
         let remaining = (self.current_tek().issued + delay).since(now);
-        let unsent = self.tek_quiet_at.since(now);
-        if unsent.is_zero() {
-            Duration::from_secs(remaining.as_secs())
-        } else {
-            remaining.max(unsent).min(delay)
+        let copies_leave_for = self.quiet_at.since(now);
+        match self.tek_under_way {
+            None => Duration::from_secs(remaining.as_secs()),
+            // They should have left by now, and nobody knows when they will.
+            Some(_) if copies_leave_for.is_zero() => delay,
+            Some(_) => remaining.max(copies_leave_for).min(delay),
         }
     }
 

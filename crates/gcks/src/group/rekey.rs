@@ -291,6 +291,7 @@ impl Group {
             departed: Vec::new(),
             report: Rekeyed {
                 group: self.id.clone(),
+                rekey: None,
                 at: context.now,
                 joined: 0,
                 moved: 0,

@@ -5,6 +5,7 @@
 //! The scope of a record is the group that it dies with, as ID Type and octets; what belongs to the server has
 //! an empty scope.
 
+pub(crate) mod departure;
 mod field;
 pub(crate) mod group;
 pub(crate) mod member;
@@ -36,12 +37,14 @@ pub(crate) const NODE: Table = Table::new("node");
 pub(crate) const PLACE: Table = Table::new("place");
 /// A GROUPKEY-PUSH whose copies have not all left, under rekey SA and sequence number.
 pub(crate) const PUSH: Table = Table::new("push");
+/// How a host departed, under its HIT: until its rekey has left, and an eviction as long as the host stays out.
+pub(crate) const DEPARTURE: Table = Table::new("departure");
 /// The time of the last change, so that nothing becomes younger when the wall clock goes back.
 pub(crate) const CLOCK: Table = Table::new("clock");
 
 /// Every table, in the order in which they are read at a restart.
-pub(crate) const TABLES: [Table; 10] =
-    [OWNER, GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, ASSOCIATION, PUSH, CLOCK];
+pub(crate) const TABLES: [Table; 11] =
+    [OWNER, GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, DEPARTURE, ASSOCIATION, PUSH, CLOCK];
 
 /// How the octets of a record are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

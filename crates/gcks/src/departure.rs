@@ -1,0 +1,225 @@
+//! Hosts that are put out or go, from the decision until nothing that is sent is readable to them.
+//!
+//! A departure is a record until all copies of its rekey's messages have left, so that a restart still says when that
+//! was. An eviction stays one: whoever asks again, because the first answer was lost, is answered the same.
+
+use std::time::Duration;
+
+use claviger_group::GroupId;
+use claviger_identity::Hit;
+use claviger_sansio::{Time, durable::Change};
+
+use crate::{
+    Gcks,
+    error::CommandError,
+    event::{Departure, Event, RekeyId},
+    group::{Group, rekey::Outcome},
+    push_queue::{Milestone, UnderWay},
+    record,
+};
+
+/// How many evictions a group remembers. A command is repeated within minutes, and hardly after thousands of others.
+const EVICTIONS_MAX: usize = 4_096;
+
+/// How much later than at a rekey that they can follow members change over at one that they must pull for: the longest
+/// wait before a PULL (binding section 7.3).
+const PULL_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// How a host came to be out of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Departed {
+    pub(crate) why: Departure,
+    /// Whether it held keys.
+    pub(crate) was_member: bool,
+    /// When that was decided.
+    pub(crate) at: Time,
+    /// From when on it reads nothing that is sent; none while messages of the rekey are to leave.
+    pub(crate) unreadable_from: Option<Time>,
+}
+
+/// How far an eviction has come. Either way the host is out: it gets no key any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eviction {
+    /// Copies of the rekey's messages are still to leave. [`Event::Departed`] follows when they have.
+    Leaving,
+    /// Nothing that is sent from an instant on is readable to the host.
+    Unreadable {
+        /// The instant.
+        from: Time,
+        /// Whether the host held keys; if not, nothing had to be rekeyed.
+        was_member: bool,
+    },
+}
+
+impl Gcks {
+    /// Takes a host off a group's list and puts it out of the group.
+    ///
+    /// A host that was evicted before is answered by what is remembered of that, for an answer may be lost.
+    pub fn evict(&mut self, now: Time, id: &GroupId, hit: Hit) -> Result<Eviction, CommandError> {
+        let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
+        let listed = group.access.remove(&hit).is_some();
+        let removal = listed.then(|| group.access_record(&hit));
+        drop(group);
+        self.changes.extend(removal);
+        let granted = self.withdraw_grant(now, &hit, id);
+        let member = self.groups[id].members.contains_key(&hit);
+        if !listed && !granted && !member {
+            return self.eviction(id, &hit).ok_or(CommandError::HostUnknown(hit));
+        }
+        // Who waits for its keys is turned away too.
+        self.depart(now, id, hit, Departure::Evicted);
+        if let Some(mut group) = self.groups.get_mut(id) {
+            if member {
+                group.waiting.due = Some(now);
+            }
+            let eviction = group.note_eviction(now, hit, member);
+            self.changes.extend(eviction);
+        }
+        self.settle(now);
+        Ok(self.eviction(id, &hit).expect("it was noted a moment ago"))
+    }
+
+    /// Says how far the eviction of a host has come; none if it was not evicted, or allowed again since.
+    pub fn eviction(&self, id: &GroupId, hit: &Hit) -> Option<Eviction> {
+        let group = self.groups.get(id).filter(|group| !group.access.contains_key(hit))?;
+        let departed = group.departed.get(hit).filter(|departed| departed.why == Departure::Evicted)?;
+        Some(match departed.unreadable_from {
+            Some(from) => Eviction::Unreadable { from, was_member: departed.was_member },
+            None => Eviction::Leaving,
+        })
+    }
+
+    /// Notes those who depart by a rekey. Returns them for what follows its messages.
+    pub(crate) fn note_departures(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        outcome: &Outcome,
+    ) -> Vec<(Hit, Departure, Time)> {
+        let reasons = outcome.departed.iter().map(|hit| {
+            let why = self.departures.remove(&(id.clone(), *hit)).unwrap_or(Departure::Left);
+            (*hit, why, now)
+        });
+        let departed: Vec<_> = reasons.collect();
+        let Some(mut group) = self.groups.get_mut(id) else { return departed };
+        for (hit, why, at) in &departed {
+            let noted = Departed { why: *why, was_member: true, at: *at, unreadable_from: None };
+            group.departed.insert(*hit, noted);
+            let record = group.departure_record(hit);
+            self.changes.push(record);
+        }
+        departed
+    }
+
+    /// Takes what the queue of rekey messages tells.
+    pub(crate) fn take_milestones(&mut self) {
+        while let Some(milestone) = self.push_queue.poll_milestone() {
+            match milestone {
+                Milestone::Stopped { group, destination, reason } => {
+                    self.events.push_back(Event::PushesStopped { group, destination, reason });
+                }
+                Milestone::Resumed { group, since } => {
+                    self.events.push_back(Event::PushesResumed { group, since });
+                }
+                Milestone::Sent { rekey, group, at } => {
+                    self.events.push_back(Event::RekeySent { group, rekey, at });
+                }
+                Milestone::Through { rekey, what, at } => self.rekey_is_through(at, rekey, what),
+                Milestone::Dropped { group, messages, again } => {
+                    *self.counters.entry("pushes_dropped").or_default() += messages as u64;
+                    if !again {
+                        self.events.push_back(Event::PushesDropped { group, messages });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes that all copies of a rekey's messages have left, the last at `at`.
+    pub(crate) fn rekey_is_through(&mut self, at: Time, rekey: RekeyId, what: UnderWay) {
+        let Some(mut group) = self.groups.get_mut(&what.group) else { return };
+        if group.tek_under_way == Some(rekey) {
+            group.tek_under_way = None;
+        }
+        let lag = if what.needs_pull { PULL_DELAY_MAX } else { Duration::ZERO };
+        let unreadable_from = at + lag + group.policy.times.activation_delay;
+        group.unreadable_from = group.unreadable_from.max(unreadable_from);
+        for (hit, ..) in &what.departed {
+            let changes = group.departed_for_good(hit, unreadable_from);
+            self.changes.extend(changes);
+        }
+        let group = what.group;
+        self.events.extend(what.departed.into_iter().map(|(hit, departure, at)| Event::Departed {
+            hit,
+            group: group.clone(),
+            departure,
+            at,
+            deaf_at: unreadable_from,
+        }));
+    }
+}
+
+impl Group {
+    /// Lists those whose rekeys are on their way.
+    pub(crate) fn departing(&self) -> Vec<(Hit, Departure, Time)> {
+        let is_under_way =
+            |(hit, d): &(&Hit, &Departed)| d.unreadable_from.is_none() && !self.members.contains_key(*hit);
+        let departed = self.departed.iter().filter(is_under_way);
+        departed.map(|(hit, departed)| (*hit, departed.why, departed.at)).collect()
+    }
+
+    /// Notes that a host was evicted, member or not. Returns what is to be stored.
+    fn note_eviction(&mut self, now: Time, hit: Hit, member: bool) -> Vec<Change> {
+        let earlier = self.departed.get(&hit).filter(|earlier| earlier.unreadable_from.is_none());
+        let noted = match earlier {
+            // It has gone by itself, and the rekey for it is on its way.
+            Some(earlier) if !member => Departed { why: Departure::Evicted, ..*earlier },
+            _ => Departed {
+                why: Departure::Evicted,
+                was_member: member,
+                at: now,
+                // It may have been a member until shortly before.
+                unreadable_from: (!member).then_some(self.unreadable_from.max(now)),
+            },
+        };
+        self.departed.insert(hit, noted);
+        let mut changes = vec![self.departure_record(&hit)];
+        if self.departed.len() > EVICTIONS_MAX {
+            let through = self.departed.iter().filter(|(_, departed)| departed.unreadable_from.is_some());
+            let oldest = through.min_by_key(|(_, departed)| departed.at).map(|(hit, _)| *hit);
+            changes.extend(oldest.map(|oldest| self.forget_departure(&oldest)));
+        }
+        changes
+    }
+
+    /// Notes from when on nothing is readable to a host that departed; only an eviction of one that was not allowed again
+    /// is remembered then.
+    fn departed_for_good(&mut self, hit: &Hit, unreadable_from: Time) -> Option<Change> {
+        let departed = self.departed.get_mut(hit).filter(|departed| departed.unreadable_from.is_none())?;
+        if departed.why != Departure::Evicted || self.access.contains_key(hit) {
+            return Some(self.forget_departure(hit));
+        }
+        departed.unreadable_from = Some(unreadable_from);
+        Some(self.departure_record(hit))
+    }
+
+    /// Forgets that a host was evicted: it is allowed again. While the rekey is on its way it is still a departure.
+    pub(crate) fn forget_eviction(&mut self, hit: &Hit) -> Option<Change> {
+        let departed = self.departed.get(hit)?;
+        departed.unreadable_from.is_some().then(|| self.forget_departure(hit))
+    }
+
+    fn forget_departure(&mut self, hit: &Hit) -> Change {
+        self.departed.remove(hit);
+        self.departure_record(hit)
+    }
+
+    /// Writes or removes how a host departed, as it is now.
+    pub(crate) fn departure_record(&self, hit: &Hit) -> Change {
+        let key = record::host_key(&self.id, hit);
+        match self.departed.get(hit) {
+            Some(departed) => Change::put(record::DEPARTURE, key, record::departure::encode(departed)),
+            None => Change::remove(record::DEPARTURE, key),
+        }
+    }
+}

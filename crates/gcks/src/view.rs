@@ -121,6 +121,12 @@ impl Gcks {
         })
     }
 
+    /// Says which keys of a group are the newest: the SPIs of its KEK and of its TEK.
+    pub fn newest_keys(&self, id: &GroupId) -> Option<(CookiePair, Spi)> {
+        let group = self.groups.get(id)?;
+        Some((group.kek.spi, group.current_tek().tek.spi))
+    }
+
     fn may_send(&self, hit: &Hit, group: &GroupId) -> bool {
         self.grants.find(hit, group).is_some_and(|grant| grant.role.sends())
     }

@@ -387,11 +387,10 @@ impl Network {
 
     /// Says whether a member holds the KEK and the TEK in force.
     pub fn is_current(&self, place: usize, group: &GroupId) -> bool {
-        let Some(view) = self.server.group(self.server_now(), group) else { return false };
+        let Some((kek, tek)) = self.server.newest_keys(group) else { return false };
         let Some(subscription) = self.members[place].member.subscription(group) else { return false };
-        let newest = view.teks.last().map(|tek| tek.spi);
-        subscription.epoch().map(|(spi, _)| spi) == Some(view.kek_spi)
-            && subscription.data_sas().iter().any(|sa| Some(sa.spi) == newest)
+        subscription.epoch().map(|(spi, _)| spi) == Some(kek)
+            && subscription.data_sas().iter().any(|sa| sa.spi == tek)
     }
 
     /// Has a member send a payload to a group, if it can.

@@ -27,9 +27,10 @@ use toml::{
 
 use crate::{
     cli::{Globals, server::ServerArgs},
+    difficulty::Difficulty,
     exit::{Exit, Failure, Outcome},
     hip_offers::{Ciphers, DhGroups},
-    logging,
+    logging::LogFilter,
     paths::Paths,
 };
 
@@ -38,12 +39,6 @@ pub(crate) const HIP_PORT: u16 = 10_500;
 
 /// GDOI's port (RFC 6407 section 2).
 pub(crate) const GDOI_PORT: u16 = 848;
-
-/// The hardest puzzle, as bits of #K: 2^26 hashes keep a member busy for half a minute; more shuts everybody out.
-pub(crate) const DIFFICULTY_MAX: u8 = 26;
-
-/// The puzzle of a server that is not under attack, as bits of #K: a thousand hashes, a millisecond of a member's time.
-pub(crate) const DIFFICULTY_DEFAULT: u8 = 10;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -124,41 +119,6 @@ pub(crate) struct Puzzle {
     /// The difficulty #K of HIP's puzzle in bits (RFC 7401 section 4.1.2), 0 to 26. Default: 10. Raise it under a
     /// flood of I2 packets: each bit doubles what a sender pays.
     pub(crate) difficulty: Difficulty,
-}
-
-/// A puzzle's difficulty within its limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u8")]
-pub(crate) struct Difficulty(pub(crate) u8);
-
-impl Default for Difficulty {
-    fn default() -> Self {
-        Self(DIFFICULTY_DEFAULT)
-    }
-}
-
-impl TryFrom<u8> for Difficulty {
-    type Error = String;
-
-    fn try_from(bits: u8) -> Result<Self, String> {
-        match bits {
-            0..=DIFFICULTY_MAX => Ok(Self(bits)),
-            _ => Err(format!("a puzzle's difficulty is 0 to {DIFFICULTY_MAX} bits, not {bits}")),
-        }
-    }
-}
-
-/// A text that filters logs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct LogFilter(pub(crate) String);
-
-impl TryFrom<String> for LogFilter {
-    type Error = String;
-
-    fn try_from(filter: String) -> Result<Self, String> {
-        logging::check(&filter).map(|()| Self(filter))
-    }
 }
 
 /// What is wrong with a file, and where.
@@ -256,12 +216,12 @@ fn field_in(table: &DeTable<'_>, offset: usize) -> Option<Vec<String>> {
 pub(crate) struct ServerSettings {
     /// Where the server is reached.
     pub(crate) listen: Listen,
-    /// The difficulty of HIP's puzzle in bits.
-    pub(crate) difficulty: u8,
+    /// The difficulty of HIP's puzzle.
+    pub(crate) difficulty: Difficulty,
     /// What HIP offers.
     pub(crate) hip: Hip,
     /// What is logged.
-    pub(crate) log: String,
+    pub(crate) log: LogFilter,
     /// Where identity, store and key file are.
     pub(crate) state_dir: PathBuf,
     /// The control socket.
@@ -281,12 +241,11 @@ impl ServerSettings {
             raw: args.raw || config.listen.raw,
             interface: args.interface.clone().or(config.listen.interface),
         };
-        let file_log = config.log.filter.map(|LogFilter(filter)| filter);
         Ok(Self {
             listen,
-            difficulty: config.puzzle.difficulty.0,
+            difficulty: config.puzzle.difficulty,
             hip: config.hip,
-            log: globals.log.clone().or(file_log).unwrap_or_else(|| logging::FILTER_DAEMON.to_owned()),
+            log: globals.log.clone().or(config.log.filter).unwrap_or_else(LogFilter::of_daemons),
             socket: globals.socket.clone().or(config.socket).unwrap_or_else(|| paths.server_socket()),
             state_dir: paths.state_dir,
         })
@@ -302,7 +261,7 @@ impl fmt::Display for ServerSettings {
         if let Some(interface) = interface {
             writeln!(f, "multicast rekey messages leave by {interface}")?;
         }
-        writeln!(f, "puzzle difficulty: {} bits", self.difficulty)?;
+        writeln!(f, "puzzle difficulty: {}", self.difficulty)?;
         writeln!(f, "log: {}", self.log)?;
         writeln!(f, "state: {}", self.state_dir.display())?;
         write!(f, "control socket: {}", self.socket.display())
@@ -322,7 +281,7 @@ mod tests {
         let config = parse("").unwrap();
         assert_eq!(config, Config::default());
         assert_eq!((config.listen.hip_port, config.listen.gdoi_port), (10_500, 848));
-        assert_eq!(config.puzzle.difficulty, Difficulty(10));
+        assert_eq!(config.puzzle.difficulty, Difficulty::default());
     }
 
     #[test]
@@ -343,8 +302,8 @@ mod tests {
             state_dir: Some("/etc/claviger/state".into()),
             socket: Some("/run/x.sock".into()),
             listen,
-            log: Log { filter: Some(LogFilter("debug".into())) },
-            puzzle: Puzzle { difficulty: Difficulty(26) },
+            log: Log { filter: Some("debug".parse().unwrap()) },
+            puzzle: Puzzle { difficulty: 26.try_into().unwrap() },
             hip: Hip { dh_groups: "9,8".parse().unwrap(), ciphers: Ciphers::default() },
         };
         assert_eq!(config, Ok(expected));
@@ -418,7 +377,7 @@ mod tests {
         assert_eq!((settings.listen.hip_port, settings.listen.gdoi_port), (1, 3));
         assert_eq!(settings.state_dir, directory.path().join("s"));
         assert_eq!(settings.socket, directory.path().join("s/server.sock"));
-        assert_eq!(settings.log, "warn");
+        assert_eq!(settings.log.to_string(), "warn");
         args.config = None;
         let globals = Globals {
             state_dir: Some("/x".into()),

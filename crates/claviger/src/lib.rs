@@ -9,6 +9,7 @@
 //! | `pipe` | `send` and `recv` |
 //! | `demo` | the demonstration |
 //! | `carrier`, `drops`, `signal`, `logging` | sockets, what they lose, signals, logs |
+//! | [`difficulty`] | how hard the puzzle of HIP is |
 //! | [`hip_offers`] | which algorithms HIP offers, as people write them |
 //! | `output`, [`exit`], `refusals` | what people and programs are told |
 
@@ -16,6 +17,7 @@ mod carrier;
 mod cli;
 mod config;
 mod demo;
+pub mod difficulty;
 mod drops;
 pub mod exit;
 pub mod hip_offers;

@@ -1,32 +1,60 @@
 //! Where logs go: to standard error, so that standard output holds results alone.
 
-use std::io::IsTerminal;
+use std::{fmt, io::IsTerminal, str::FromStr};
 
+use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, Failure, Outcome};
 
-/// What commands log that end by themselves.
-pub(crate) const FILTER_COMMAND: &str = "warn";
+/// A text that filters logs, as `info` or `warn,claviger_hip=trace`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct LogFilter(String);
 
-/// What daemons log.
-pub(crate) const FILTER_DAEMON: &str = "info";
+impl LogFilter {
+    /// What commands log that end by themselves.
+    pub(crate) fn of_commands() -> Self {
+        Self("warn".to_owned())
+    }
 
-/// Says whether a text filters logs, such as `info` or `warn,claviger_hip=trace`.
-pub(crate) fn check(filter: &str) -> Result<(), String> {
-    match EnvFilter::try_new(filter) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            Err(format!("`{filter}` is no log filter such as info or warn,claviger_hip=trace: {error}"))
+    /// What daemons log.
+    pub(crate) fn of_daemons() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl TryFrom<String> for LogFilter {
+    type Error = String;
+
+    fn try_from(filter: String) -> Result<Self, String> {
+        match EnvFilter::try_new(&filter) {
+            Ok(_) => Ok(Self(filter)),
+            Err(error) => {
+                Err(format!("`{filter}` is no log filter such as info or warn,claviger_hip=trace: {error}"))
+            }
         }
     }
 }
 
+impl FromStr for LogFilter {
+    type Err = String;
+
+    fn from_str(filter: &str) -> Result<Self, String> {
+        filter.to_owned().try_into()
+    }
+}
+
+impl fmt::Display for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Begins to log what `filter` lets through. To be called once.
-pub(crate) fn init(filter: &str) -> Outcome {
-    check(filter).map_err(|error| Failure::new(Exit::Usage, error))?;
+pub(crate) fn init(filter: &LogFilter) -> Outcome {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+        .with_env_filter(EnvFilter::new(&filter.0))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         // A line that cannot be written, to a terminal that was closed, must not end the program: the complaint about
@@ -43,8 +71,9 @@ mod tests {
     #[test]
     fn tells_filters_from_other_text() {
         for filter in ["info", "warn,claviger_hip=trace", "off"] {
-            assert_eq!(check(filter), Ok(()), "{filter}");
+            assert_eq!(filter.parse(), Ok(LogFilter(filter.to_owned())), "{filter}");
         }
-        assert!(check("claviger=loud").unwrap_err().starts_with("`claviger=loud` is no log filter"));
+        let error = "claviger=loud".parse::<LogFilter>().unwrap_err();
+        assert!(error.starts_with("`claviger=loud` is no log filter"));
     }
 }

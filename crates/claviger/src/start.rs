@@ -16,7 +16,7 @@ use crate::{
     exit::{Failure, Outcome},
     identity_file,
     lock::IdentityLock,
-    logging,
+    logging::{self, LogFilter},
     member::{MemberDaemon, MemberOptions, TunSettings},
     paths::Paths,
     server::{self, ServerOptions},
@@ -80,7 +80,7 @@ pub(crate) fn member_of(
 
 /// `claviger join`.
 pub(crate) fn join(globals: &Globals, args: &JoinArgs) -> Outcome {
-    logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_DAEMON))?;
+    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_daemons))?;
     let paths = globals.paths()?;
     let (lock, options) = member_of(globals, "claviger join", args)?;
     eprintln!("host identity {}", options.identity.hit());

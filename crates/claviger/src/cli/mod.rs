@@ -14,7 +14,7 @@ use claviger_api::Client;
 
 use crate::{
     exit::{self, Exit, Failure, Outcome},
-    logging,
+    logging::{self, LogFilter},
     paths::Paths,
     pipe, start,
 };
@@ -54,7 +54,7 @@ pub(crate) struct Globals {
     /// What to log on standard error, as `debug` or `warn,claviger_hip=trace` [default: info for daemons, warn
     /// otherwise]
     #[arg(long, global = true, value_name = "FILTER")]
-    pub(crate) log: Option<String>,
+    pub(crate) log: Option<LogFilter>,
 }
 
 impl Globals {
@@ -125,7 +125,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
 
 /// Begins the log of a command that ends by itself; a daemon's begins once its configuration is read.
 fn begin_log(globals: &Globals) -> Outcome {
-    logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_COMMAND))
+    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_commands))
 }
 
 /// Runs a command that calls a daemon and waits for its answer.

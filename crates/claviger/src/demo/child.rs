@@ -12,7 +12,7 @@ use super::{ledger, recording::Recorder};
 use crate::{
     cli::{Globals, join::JoinArgs},
     exit::Outcome,
-    logging,
+    logging::{self, LogFilter},
     member::MemberDaemon,
     signal::Stop,
     start,
@@ -47,7 +47,7 @@ pub(crate) struct MemberArgs {
 
 /// Runs the observer until it is told to stop.
 pub(crate) fn observe(globals: &Globals, args: &ObserverArgs) -> Outcome {
-    logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_DAEMON))?;
+    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_daemons))?;
     start::block_on(async {
         let clock = Clock::starting_at(Time::EPOCH);
         let interface = Interface::by_name("lo", "--address")?;
@@ -86,7 +86,7 @@ pub(crate) fn observe(globals: &Globals, args: &ObserverArgs) -> Outcome {
 
 /// Runs the member until it leaves or is put out.
 pub(crate) fn join(globals: &Globals, args: &MemberArgs) -> Outcome {
-    logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_DAEMON))?;
+    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_daemons))?;
     let (_lock, options) = start::member_of(globals, "claviger demo", &args.join)?;
     let socket = globals.paths()?.member_socket(&args.join.group);
     let mut recorder = Recorder::create(&args.recording)?;

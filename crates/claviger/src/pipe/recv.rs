@@ -9,12 +9,13 @@ use tokio::{io::AsyncWriteExt, sync::mpsc, time::Instant};
 use crate::{
     cli::{Globals, recv::RecvArgs},
     exit::{Exit, Failure, Outcome},
-    logging, start,
+    logging::{self, LogFilter},
+    start,
 };
 
 /// `claviger recv`.
 pub(crate) fn run(globals: &Globals, args: &RecvArgs) -> Outcome {
-    logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_COMMAND))?;
+    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_commands))?;
     let mut output = Output::new(args);
     let outcome = match &args.server {
         Some(server) => start::block_on(async {

@@ -12,12 +12,13 @@ use tokio::{io::AsyncReadExt, sync::mpsc};
 use crate::{
     cli::{Globals, send::SendArgs},
     exit::{Exit, Failure, Outcome},
-    logging, start,
+    logging::{self, LogFilter},
+    start,
 };
 
 /// `claviger send`.
 pub(crate) fn run(globals: &Globals, args: &SendArgs) -> Outcome {
-    logging::init(globals.log.as_deref().unwrap_or(logging::FILTER_COMMAND))?;
+    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_commands))?;
     let summary = match &args.server {
         Some(server) => start::block_on(async {
             let (_lock, mut member, calls, mut queue) = start::member_inside(

@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     carrier::{Carrier, Packet, bind_udp},
+    difficulty::Difficulty,
     drops::Drops,
     exit::Failure,
     hip_offers::{self, Ciphers, DhGroups},
@@ -60,8 +61,8 @@ pub struct ServerOptions {
     pub raw: bool,
     /// The interface that GROUPKEY-PUSHes leave by; otherwise that of the listening address, or the route's.
     pub interface: Option<String>,
-    /// How hard R1's puzzle is: the bits of its solution that must be zero.
-    pub puzzle_difficulty: u8,
+    /// How hard R1's puzzle is.
+    pub puzzle_difficulty: Difficulty,
     /// HIP's Diffie-Hellman groups.
     pub dh_groups: DhGroups,
     /// HIP's ciphers.
@@ -316,7 +317,7 @@ const ANY_GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff18, 0, 0, 0, 0, 0, 0, 1);
 
 fn core_config(options: &ServerOptions, interface: Option<&Interface>) -> GcksConfig {
     let mut hip = HostConfig::new(options.identity.clone(), provider());
-    hip.puzzle_difficulty = options.puzzle_difficulty;
+    hip.puzzle_difficulty = options.puzzle_difficulty.bits();
     // A generic HIP host wants a data transport (RFC 7401 section 5.2.11); members that only register name none.
     hip.transport =
         TransportFormats::Esp(vec![EspSuite::AES_128_CBC_HMAC_SHA_256, EspSuite::AES_256_CBC_HMAC_SHA_256]);

@@ -171,7 +171,7 @@ fn serve_on(stage: &Stage, store: impl Store) {
         gdoi_port: stage.gdoi_port,
         raw: false,
         interface: None,
-        puzzle_difficulty: 1,
+        puzzle_difficulty: 1.try_into().unwrap(),
         dh_groups: Default::default(),
         ciphers: Default::default(),
     };

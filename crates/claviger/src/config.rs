@@ -382,7 +382,7 @@ mod tests {
         let globals = Globals {
             state_dir: Some("/x".into()),
             socket: Some("/y.sock".into()),
-            log: Some("debug".into()),
+            log: Some("debug".parse().unwrap()),
         };
         let settings = ServerSettings::new(&globals, &args).unwrap();
         assert_eq!(

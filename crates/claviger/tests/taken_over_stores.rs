@@ -50,8 +50,8 @@ fn check_groups(server: &Host, expected: &Value) {
 fn take_over(version: &str) {
     let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version);
     let work = tempfile::tempdir().unwrap();
-    let [server, member, evicted] = ["server", "member", "evicted"]
-        .map(|name| Host::new(&this_version(), work.path().join(name)));
+    let [server, member, evicted] =
+        ["server", "member", "evicted"].map(|name| Host::new(&this_version(), work.path().join(name)));
     let stored = ["store.redb", "store.key", "store.mark", "identity.pem"].map(|name| (name, name));
     copy(&fixture, &stored, &server.directory);
     copy(&fixture, &[("member.pem", "identity.pem")], &member.directory);

@@ -19,7 +19,9 @@ use serde_json::Value;
 const NOT_AUTHORISED: i32 = 4;
 
 fn version_before() -> PathBuf {
-    std::env::var_os("CLAVIGER_BEFORE").expect("CLAVIGER_BEFORE names the program of the version before").into()
+    std::env::var_os("CLAVIGER_BEFORE")
+        .expect("CLAVIGER_BEFORE names the program of the version before")
+        .into()
 }
 
 /// Makes a host that is allowed in a group, and starts its member daemon; returns its HIT too.

@@ -9,7 +9,8 @@
 //! | the checker | hears the group's sockets and what the hosts hold, through all kills; sees neither store nor log |
 //!
 //! Half of the kills come at random instants, half at a named [`store::Step`] between decide, write, send and
-//! acknowledge. The same play on a store that forgets its last commit must not pass the checker.
+//! acknowledge. The same play on a store that forgets its last commit must not pass the checker. `./test` plays for about
+//! a minute; `./test --all` plays every step of every commit several times, and more at random.
 //!
 //! | module | what |
 //! |---|---|
@@ -64,18 +65,24 @@ fn played(play: &Play) -> Played {
     played
 }
 
+/// How often every step of every commit is played: once, or in `./test --all` several times.
+fn rounds() -> usize {
+    if std::env::var("CLAVIGER_TESTS").is_ok_and(|size| size == "all") { 4 } else { 1 }
+}
+
 #[test]
 fn a_server_killed_at_any_instant_reuses_forgets_and_revives_nothing() {
+    let rounds = rounds();
     let orders = Step::ALL.into_iter().flat_map(|step| TABLES.map(|table| (step, table)));
-    let orders = orders.chain(Step::ALL.map(|step| (step, "group"))).collect();
-    let play = Play { seed: seed(), orders, kills_at_random: 30, forgetful: false };
+    let orders = orders.chain(Step::ALL.map(|step| (step, "group"))).collect::<Vec<_>>().repeat(rounds);
+    let play = Play { seed: seed(), orders, kills_at_random: 30 * rounds, forgetful: false };
     let played = played(&play);
     let seed = play.seed;
     for step in Step::ALL {
-        assert!(played.kills_at(step) >= 5, "too few kills at {step:?}; CLAVIGER_KILL_SEED={seed}");
+        assert!(played.kills_at(step) >= 5 * rounds, "too few kills at {step:?}; CLAVIGER_KILL_SEED={seed}");
     }
-    assert!(played.kills_at_random() >= 25, "too few kills at random; CLAVIGER_KILL_SEED={seed}");
-    assert!(played.kills() >= 50, "{} kills; CLAVIGER_KILL_SEED={seed}", played.kills());
+    assert!(played.kills_at_random() >= 25 * rounds, "too few kills at random; CLAVIGER_KILL_SEED={seed}");
+    assert!(played.kills() >= 50 * rounds, "{} kills; CLAVIGER_KILL_SEED={seed}", played.kills());
     let verdict = &played.verdict;
     assert!(verdict.violations.is_empty(), "CLAVIGER_KILL_SEED={seed}\n{}", verdict.violations.join("\n"));
     // There was something to judge.

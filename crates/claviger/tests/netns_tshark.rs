@@ -80,10 +80,11 @@ fn registrations(lab: &Lab, like: IpAddr, raw: bool) -> Recording {
         let [mut leaves, mut evicted] = [2, 3].map(|number| {
             let identity = server.identity(lab.host(number));
             server.allow("film", &identity, "receiver");
-            server.join(identity, like, "film", &[])
+            let mut member = server.join(identity, like, "film", &[]);
+            // One after the other: a PULL that another join overtakes is refused, and there is an Informational exchange.
+            member.wait_until_keyed();
+            member
         });
-        leaves.wait_until_keyed();
-        evicted.wait_until_keyed();
         server.ask(&["rekey", "--group", "film"]);
         server.ask(&["rekey", "--group", "film", "--key", "kek"]);
         leaves.leave();

@@ -271,7 +271,6 @@ impl<S: Store> Server<S> {
                 );
                 self.last_rekeys.insert(rekeyed.group.clone(), rekeyed);
             }
-            _ => {}
         }
     }
 }

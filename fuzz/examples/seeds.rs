@@ -261,7 +261,7 @@ fn gdoi_payloads() {
         ("id", written(|w| identification::encode(&group::id(), w))),
         ("nonce", vec![7; 16]),
         ("sequence-number", vec![0, 0, 0, 7]),
-        ("public-key", public_key::encode(group::SIGNER.public()).expect("the key is supported")),
+        ("public-key", public_key::encode(group::SIGNER.public())),
         ("attributes", vec![0x80, 1, 0, 1, 0, 2, 0, 4, 0, 1, 0x51, 0x80]),
     ];
     for (choice, (name, body)) in (0u8..).zip(&bodies) {

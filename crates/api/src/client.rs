@@ -36,7 +36,6 @@ const PAYLOADS_QUEUED_MAX: usize = 64;
 
 /// A call failed.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum ClientError {
     /// The daemon refused it.
     Api(ApiError),

@@ -55,7 +55,7 @@ fn allow_any(group: &GroupId, hit: &str, role: Role) -> String {
     let command = format!("claviger member allow --group {} {hit}", quoted_name(group));
     match role {
         Role::Receiver => command,
-        role => format!("{command} --role {}", role.name()),
+        Role::Sender | Role::Both => format!("{command} --role {}", role.name()),
     }
 }
 

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 /// The kinds of refusal, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum ErrorCode {
     /// What is to be made exists.
     AlreadyExists,
@@ -126,7 +125,6 @@ fn policy_hint(error: PolicyError) -> &'static str {
         PolicyError::Port => "change --port or --push-port",
         PolicyError::SenderIdBits => "change --sender-id-bits",
         PolicyError::WeakKek => "leave --kek-cipher out, or set it to aes256-cbc",
-        _ => "run `claviger group add --help` for what each option means",
     }
 }
 

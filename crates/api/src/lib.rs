@@ -39,6 +39,8 @@
 //! | [`socket`] | the Unix socket |
 //! | [`status`], [`view`] | answers |
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod call;
 pub mod client;
 pub mod command;

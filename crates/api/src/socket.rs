@@ -27,7 +27,6 @@ const STICKY: u32 = 0o1000;
 
 /// The socket cannot be made. Each sentence names the path.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum SocketError {
     /// Other users can write to the directory and so replace the socket.
     DirectoryOpen(PathBuf),
@@ -66,7 +65,7 @@ impl std::error::Error for SocketError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),
-            _ => None,
+            Self::DirectoryOpen(_) | Self::InUse(_) | Self::NotSocket(_) | Self::TooLong(_) => None,
         }
     }
 }
@@ -98,9 +97,12 @@ impl ControlSocket {
         prepare_directory(path)?;
         remove_stale(path)?;
         let failed = |error: io::Error| SocketError::Io(path.to_owned(), error);
-        let fd = bound(path).map_err(|error| match error {
-            nix::errno::Errno::EADDRINUSE => SocketError::InUse(path.to_owned()),
-            error => failed(error.into()),
+        let fd = bound(path).map_err(|error| {
+            if error == nix::errno::Errno::EADDRINUSE {
+                SocketError::InUse(path.to_owned())
+            } else {
+                failed(error.into())
+            }
         })?;
         fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE)).map_err(failed)?;
         let metadata = fs::symlink_metadata(path).map_err(failed)?;

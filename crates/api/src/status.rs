@@ -12,7 +12,6 @@ use crate::{micros, name, name::Name, text};
 /// The state of a daemon, of either kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "daemon", rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum StatusView {
     /// A member daemon.
     Member(Box<MemberStatus>),
@@ -133,7 +132,6 @@ pub struct MemberStatus {
 /// How far a member daemon has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum MembershipState {
     /// Was put out by the key server.
     Evicted,
@@ -205,7 +203,6 @@ pub struct SaView {
 /// What a data security association is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum SaState {
     /// Sends and receives.
     Current,

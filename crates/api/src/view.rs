@@ -74,7 +74,6 @@ pub struct MemberAllow {
 /// How far a host on a group's list has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum MemberState {
     /// May join and has not.
     Allowed,

@@ -172,7 +172,9 @@ impl Carrier {
                 let marked = [&HIP_MARKER[..], &transmit.payload].concat();
                 socket.send(&marked, transmit.destination, source).await
             }
-            Some((_, socket)) => socket.send(&transmit.payload, transmit.destination, source).await,
+            Some((Carriage::HipRaw | Carriage::Isakmp, socket)) => {
+                socket.send(&transmit.payload, transmit.destination, source).await
+            }
         };
         sent.map_err(|error| {
             self.drops.count("send_failed");
@@ -186,7 +188,7 @@ impl Carrier {
 fn unmarked(inlet: Inlet, octets: &[u8]) -> Option<&[u8]> {
     match inlet {
         Inlet::Control(Carriage::HipUdp) => octets.strip_prefix(&HIP_MARKER),
-        _ => Some(octets),
+        Inlet::Control(Carriage::HipRaw | Carriage::Isakmp) | Inlet::Esp => Some(octets),
     }
 }
 

@@ -85,7 +85,13 @@ impl From<ApiError> for Failure {
             ErrorCode::BadRequest | ErrorCode::PolicyInvalid => Exit::Usage,
             ErrorCode::Refused => Exit::Refused,
             ErrorCode::ServerUnreachable | ErrorCode::Stopping => Exit::Unreachable,
-            _ => Exit::Failed,
+            ErrorCode::AlreadyExists
+            | ErrorCode::Busy
+            | ErrorCode::GroupUnknown
+            | ErrorCode::Internal
+            | ErrorCode::MemberUnknown
+            | ErrorCode::NotServed
+            | ErrorCode::RekeyNotSent => Exit::Failed,
         };
         Self { exit, message: error.message, hint: error.hint }
     }
@@ -102,7 +108,7 @@ impl From<ClientError> for Failure {
             ClientError::Connect(..) => Self::new(Exit::Unreachable, message)
                 .hint("start the daemon, or name its socket with --socket or its state with --state-dir"),
             ClientError::Lost => Self::new(Exit::Unreachable, message),
-            _ => Self::new(Exit::Failed, message),
+            ClientError::Protocol(_) => Self::new(Exit::Failed, message),
         }
     }
 }
@@ -114,7 +120,10 @@ impl From<SocketError> for Failure {
             SocketError::Io(_, error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 Exit::Privilege
             }
-            _ => Exit::Configuration,
+            SocketError::DirectoryOpen(_)
+            | SocketError::Io(..)
+            | SocketError::NotSocket(_)
+            | SocketError::TooLong(_) => Exit::Configuration,
         };
         Self::new(exit, error.to_string()).hint("choose another place with --socket")
     }

@@ -71,9 +71,9 @@ pub(crate) fn create(lock: &IdentityLock, algorithm: KeyAlgorithm) -> Outcome<Ho
     }
     let (identity, pem) = make(algorithm)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot make an identity: {error}")))?;
-    write_new(lock.state_dir(), &pem).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => exists(&path),
-        _ => unusable(&path, "cannot be written", &error),
+    write_new(lock.state_dir(), &pem).map_err(|error| {
+        let is_there = error.kind() == io::ErrorKind::AlreadyExists;
+        if is_there { exists(&path) } else { unusable(&path, "cannot be written", &error) }
     })?;
     Ok(identity)
 }

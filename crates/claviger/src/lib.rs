@@ -13,6 +13,8 @@
 //! | [`hip_offers`] | which algorithms HIP offers, as people write them |
 //! | `output`, [`exit`], `refusals` | what people and programs are told |
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 mod carrier;
 mod cli;
 mod config;

@@ -75,10 +75,8 @@ impl Paths {
         let path = self.state_dir.display();
         let made = fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&self.state_dir);
         let mode = made.and_then(|()| fs::metadata(&self.state_dir)).map_err(|error| {
-            let exit = match error.kind() {
-                io::ErrorKind::PermissionDenied => Exit::Privilege,
-                _ => Exit::Configuration,
-            };
+            let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+            let exit = if is_denied { Exit::Privilege } else { Exit::Configuration };
             Failure::new(exit, format!("cannot use the state directory {path}: {error}"))
                 .hint("name another with --state-dir")
         })?;

@@ -29,7 +29,19 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let exit = match &error {
             StoreError::InUse { .. } => Exit::InUse,
-            _ => Exit::Configuration,
+            StoreError::Corrupt { .. }
+            | StoreError::Crypto(_)
+            | StoreError::Damaged { .. }
+            | StoreError::DatabaseMissing { .. }
+            | StoreError::File { .. }
+            | StoreError::KeyLength { .. }
+            | StoreError::KeyMissing { .. }
+            | StoreError::KeyNotOurs { .. }
+            | StoreError::KeyTooOpen { .. }
+            | StoreError::KeyWrong { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::RolledBack { .. }
+            | StoreError::TooLong { .. } => Exit::Configuration,
         };
         Self::new(exit, error.to_string())
     }
@@ -42,7 +54,10 @@ impl From<RestoreError> for Failure {
             RestoreError::OtherIdentity { stored, .. } => {
                 failure.hint(format!("restore the identity.pem of {stored}, or name another --state-dir"))
             }
-            _ => failure,
+            RestoreError::Decode { .. }
+            | RestoreError::Inconsistent { .. }
+            | RestoreError::Crypto(_)
+            | RestoreError::Hip(_) => failure,
         }
     }
 }

@@ -12,7 +12,6 @@ pub const TAG_LEN: usize = 16;
 
 /// The AEADs that the protocols name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum AeadAlgorithm {
     /// AES-128-GCM.
     Aes128Gcm,

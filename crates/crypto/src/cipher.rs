@@ -15,7 +15,6 @@ pub const BLOCK_LEN: usize = 16;
 
 /// The CBC ciphers that the protocols name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum CipherAlgorithm {
     /// AES-128 in CBC mode.
     Aes128Cbc,

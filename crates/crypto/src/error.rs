@@ -4,7 +4,6 @@ use std::fmt;
 
 /// A cryptographic failure. It never carries a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum CryptoError {
     /// A tag, MAC or signature does not fit its message.
     Authentication,

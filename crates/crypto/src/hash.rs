@@ -14,7 +14,6 @@ pub const DIGEST_LEN_MAX: usize = 64;
 
 /// The hash functions that the protocols name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum HashAlgorithm {
     /// SHA-1, 20 octets; only where an old peer's format demands it.
     Sha1,

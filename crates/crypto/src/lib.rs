@@ -14,6 +14,8 @@
 //! | [`sign`] | RSA, ECDSA, Ed25519; keys in memory or behind a [`sign::Signer`] |
 //! | [`random`] | the seeded generator that keys come from |
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod aead;
 pub mod cipher;
 pub mod error;

@@ -6,7 +6,6 @@ use claviger_wire::DecodeError;
 
 /// Why something was refused. A refused datagram changes nothing but counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Error {
     /// The octets are not the message that they claim to be.
     Decode(DecodeError),
@@ -86,7 +85,19 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Decode(error) => Some(error),
-            _ => None,
+            Self::OtherBatch
+            | Self::OtherShape
+            | Self::OutOfRange
+            | Self::Duplicate
+            | Self::Unneeded
+            | Self::Damaged
+            | Self::BufferFull
+            | Self::TooMany
+            | Self::Stale
+            | Self::Ended
+            | Self::BatchSize
+            | Self::DatagramLength
+            | Self::Config => None,
         }
     }
 }

@@ -78,6 +78,8 @@
 //! # Ok::<(), claviger_delivery::Error>(())
 //! ```
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod backoff;
 pub mod batch;
 pub mod code;

@@ -7,7 +7,6 @@ use claviger_group::Spi;
 
 /// Why the data plane did not do what it was asked. A dropped packet changes nothing but counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Error {
     /// Received octets end before the fields that every ESP packet of the association has.
     Truncated,
@@ -114,7 +113,11 @@ impl From<CryptoError> for Error {
     fn from(error: CryptoError) -> Self {
         match error {
             CryptoError::Authentication => Self::Authentication,
-            error => Self::Crypto(error),
+            CryptoError::Key
+            | CryptoError::Length
+            | CryptoError::PublicValue
+            | CryptoError::Random
+            | CryptoError::Unsupported => Self::Crypto(error),
         }
     }
 }

@@ -329,7 +329,13 @@ impl Delivery {
             self.routes[receiver.0 as usize] = route;
         }
         while let Some(event) = self.sender.poll_event() {
-            let Event::Lost(receiver) = event else { continue };
+            let receiver = match event {
+                Event::Lost(receiver) => receiver,
+                // It pulls, by which it is served.
+                Event::GaveUp(_) => continue,
+                // The end is seen by what is left to be sent.
+                Event::Ended => continue,
+            };
             // It has heard messages and no control, so that it cannot say what it misses. A long batch is more than a
             // PULL costs.
             let count = self.sender.shape().datagrams();

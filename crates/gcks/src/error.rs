@@ -8,7 +8,6 @@ use claviger_wire::DecodeError;
 
 /// Why a datagram was dropped. It is for the log and a counter; no state has changed.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Error {
     /// The GDOI endpoint dropped it.
     Gdoi(claviger_gdoi::Error),
@@ -39,7 +38,6 @@ impl std::error::Error for Error {}
 
 /// Why a command of the administrator is refused. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum CommandError {
     /// The group exists already.
     GroupExists(GroupId),
@@ -86,7 +84,6 @@ impl From<claviger_crypto::CryptoError> for CommandError {
 
 /// Why the stored state cannot be taken up.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum RestoreError {
     /// A record does not decode.
     Decode {

@@ -12,7 +12,6 @@ pub struct RekeyId(pub(crate) u64);
 
 /// A change that users see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Event {
     /// A host was granted a role in a group.
     Registered {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
+use claviger_delivery::Error as DeliveryError;
 use claviger_gdoi::iana::NotifyType;
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
 use claviger_hip as hip;
@@ -186,7 +187,9 @@ impl Gcks {
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
         let result = match datagram.carriage {
             Carriage::Isakmp => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
-            _ => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
+            Carriage::HipRaw | Carriage::HipUdp => {
+                self.hip.handle_datagram(now, datagram).map_err(Error::Hip)
+            }
         };
         if let Err(error) = &result {
             *self.drops.entry(error.reason()).or_default() += 1;
@@ -291,10 +294,19 @@ impl Gcks {
         }
         if let Err(error) = self.deliveries.handle_report(now, &self.groups, hit, route, report) {
             let counter = match error {
-                claviger_delivery::Error::Duplicate | claviger_delivery::Error::Stale => {
-                    "delivery_reports_late"
-                }
-                _ => "delivery_reports_refused",
+                DeliveryError::Duplicate | DeliveryError::Stale => "delivery_reports_late",
+                DeliveryError::Decode(_)
+                | DeliveryError::OtherBatch
+                | DeliveryError::OtherShape
+                | DeliveryError::OutOfRange
+                | DeliveryError::Unneeded
+                | DeliveryError::Damaged
+                | DeliveryError::BufferFull
+                | DeliveryError::TooMany
+                | DeliveryError::Ended
+                | DeliveryError::BatchSize
+                | DeliveryError::DatagramLength
+                | DeliveryError::Config => "delivery_reports_refused",
             };
             *self.drops.entry(counter).or_default() += 1;
         }

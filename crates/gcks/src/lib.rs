@@ -31,6 +31,8 @@
 //! | [`view`] | what the machine shows of itself |
 //! | [`event`], [`error`] | what it tells its program |
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod config;
 pub mod departure;
 pub mod dispatch;

@@ -65,7 +65,6 @@ impl Gcks {
                 let route = Route { peer: peer_address, own: own_address };
                 self.handle_report(now, hit, route, &report);
             }
-            _ => {}
         }
     }
 

@@ -151,7 +151,16 @@ impl Gcks {
                 self.events.push_back(Event::Moved { hit: peer, from, to });
             }
             HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
-            _ => {}
+            // The key server asks for no registration, begins no exchange and does not move.
+            HipEvent::Registered { .. }
+            | HipEvent::Revoked { .. }
+            | HipEvent::Failed { .. }
+            | HipEvent::MoveAcknowledged { .. } => {}
+            // An association without a registration gives nothing, a revocation stands whether it is confirmed or not,
+            // and a NOTIFY changes nothing.
+            HipEvent::Established { .. }
+            | HipEvent::RevokeAcknowledged { .. }
+            | HipEvent::Notified { .. } => {}
         }
     }
 

@@ -486,7 +486,6 @@ impl Bare {
                         self.outcomes.push(Ok(kd.sender_ids.map_or(0, |ids| ids.values.len())));
                     }
                     PullEvent::PullFailed { reason, .. } => self.outcomes.push(Err(reason)),
-                    _ => {}
                 }
             }
             let hip = std::iter::from_fn(|| self.host.poll_transmit());

@@ -9,7 +9,6 @@ use crate::iana::NotifyType;
 
 /// Why a message was not accepted, or not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Error {
     /// The caller asked for something impossible.
     ApiMisuse(ApiMisuse),
@@ -35,7 +34,6 @@ pub enum Error {
 
 /// What failed to prove its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum AuthError {
     /// The HASH payload of a message under a registration SA.
     Hash,
@@ -45,7 +43,6 @@ pub enum AuthError {
 
 /// Which limit was reached; the constants are in [`crate::limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Limit {
     /// Delivery controls under one rekey SA whose signature does not verify.
     Controls,
@@ -75,7 +72,6 @@ pub struct PeerIncompatible {
 
 /// Which rule a peer broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PeerMisbehaved {
     /// A GROUPKEY-PUSH carries an LKH_DOWNLOAD_ARRAY (RFC 6407 section 5.6.3.1).
     DownloadArrayInPush,
@@ -121,7 +117,6 @@ pub enum PeerMisbehaved {
 
 /// What the caller did wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum ApiMisuse {
     /// The registration's cookies are in use, or one of them is zero.
     Cookies,
@@ -178,7 +173,30 @@ impl Error {
                 | PeerMisbehaved::SigningKeyKind,
             ) => Some(NotifyType::INVALID_KEY_INFORMATION),
             Self::PeerMisbehaved(_) => Some(NotifyType::INVALID_PAYLOAD_TYPE),
-            _ => None,
+            // Not authentic, not new, or not the peer's fault.
+            Self::Auth(_)
+            | Self::Replayed
+            | Self::UnknownCookies
+            | Self::UnknownExchange
+            | Self::ApiMisuse(_)
+            | Self::Crypto(_)
+            | Self::Limit(_) => None,
+        }
+    }
+
+    /// Says what a failed command means to its caller, to whom everything but a misuse of its own is `other`.
+    pub(crate) fn misuse_or(self, other: ApiMisuse) -> ApiMisuse {
+        match self {
+            Self::ApiMisuse(misuse) => misuse,
+            Self::Auth(_)
+            | Self::Crypto(_)
+            | Self::Decode(_)
+            | Self::Limit(_)
+            | Self::PeerIncompatible(_)
+            | Self::PeerMisbehaved(_)
+            | Self::Replayed
+            | Self::UnknownCookies
+            | Self::UnknownExchange => other,
         }
     }
 }

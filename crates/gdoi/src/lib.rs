@@ -39,6 +39,8 @@
 //! Documents: RFC 6407; RFC 2407, 2408 and 2409 for what it builds on; RFC 2627 section 5.4 for LKH; docs/hip-gdoi-binding.md for
 //! what is of private use.
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod error;
 pub mod exchange;
 pub mod extensions;

@@ -40,7 +40,6 @@ pub struct Member {
 
 /// What a member learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "an event is made once an exchange and read at once")]
 pub enum Event {
     /// The key server offers a policy: [`Member::accept`] it or [`Member::decline`] it. It may offer again after it was
@@ -79,7 +78,6 @@ pub enum Event {
 
 /// Why a GROUPKEY-PULL failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PullFailure {
     /// The key server sent something authentic that breaks a rule.
     Peer(Error),
@@ -195,10 +193,8 @@ impl Member {
         report: &[u8],
     ) -> Result<(), ApiMisuse> {
         let registration = self.registrations.get_mut(cookies).ok_or(ApiMisuse::UnknownRegistration)?;
-        let payload = registration.report(&mut *self.random, report).map_err(|error| match error {
-            Error::ApiMisuse(misuse) => misuse,
-            _ => ApiMisuse::TooManyExchanges,
-        })?;
+        let payload = registration.report(&mut *self.random, report);
+        let payload = payload.map_err(|error| error.misuse_or(ApiMisuse::TooManyExchanges))?;
         let carriage = Carriage::Isakmp;
         self.transmits.push_back(Transmit { carriage, source: None, destination: server, payload });
         Ok(())
@@ -252,7 +248,7 @@ impl Member {
         let registration = self.registrations.get(&pull.cookies).ok_or(ApiMisuse::UnknownRegistration)?;
         let state = match std::mem::replace(&mut pull.state, State::Over) {
             State::ExpectAcceptance(state) => state,
-            other => {
+            other @ (State::ExpectOffer(..) | State::ExpectDownload(..) | State::Over) => {
                 pull.state = other;
                 return Err(ApiMisuse::WrongState);
             }
@@ -441,7 +437,15 @@ impl Member {
         }
         let reason = match error {
             Error::PeerIncompatible(policy) => PullFailure::Policy(policy),
-            error => PullFailure::Peer(error),
+            Error::ApiMisuse(_)
+            | Error::Auth(_)
+            | Error::Crypto(_)
+            | Error::Decode(_)
+            | Error::Limit(_)
+            | Error::PeerMisbehaved(_)
+            | Error::Replayed
+            | Error::UnknownCookies
+            | Error::UnknownExchange => PullFailure::Peer(error),
         };
         self.fail(id, reason);
         error

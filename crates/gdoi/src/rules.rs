@@ -153,7 +153,7 @@ fn check_place(exchange: Exchange, sa: &SaPayload, kd: &KeyDownload) -> Result<(
         //# policy to more than one group member will reduce the security of the
         //# group.
         Exchange::Push if kd.sender_ids.is_some() => Err(PeerMisbehaved::SenderIdsInPush.into()),
-        _ => Ok(()),
+        Exchange::Pull | Exchange::Push => Ok(()),
     }
 }
 

@@ -42,7 +42,6 @@ pub struct Server {
 
 /// What a key server learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Event {
     /// A registered peer asks for a group: [`Server::offer`] its policy or [`Server::refuse`]. Nothing may be
     /// recorded yet: only message 3 proves that the peer is live.
@@ -218,7 +217,9 @@ impl Server {
         let message_3 = match &exchange.state {
             State::ExpectOffer(_) => None,
             State::ExpectDownload(state) => Some(state.digest().clone()),
-            _ => return Err(ApiMisuse::WrongState),
+            State::Answered(_) | State::ExpectAcknowledgement(_) | State::Refused(_) | State::Over => {
+                return Err(ApiMisuse::WrongState);
+            }
         };
         let (cookies, message_id) = (exchange.cookies, exchange.message_id);
         let registration = self.registrations.get_mut(&cookies).ok_or(ApiMisuse::UnknownRegistration)?;
@@ -354,8 +355,14 @@ impl Server {
             State::Refused(state) if is(state.message_3.as_ref().unwrap_or(&pull.message_1)) => {
                 &state.informational
             }
-            _ if is(&pull.message_1) => return Err(Error::Replayed),
-            _ => return Err(PeerMisbehaved::OutOfState.into()),
+            State::Answered(_)
+            | State::ExpectDownload(_)
+            | State::ExpectOffer(_)
+            | State::Refused(_)
+            | State::Over => {
+                let replayed = is(&pull.message_1);
+                return Err(if replayed { Error::Replayed } else { PeerMisbehaved::OutOfState.into() });
+            }
         };
         if pull.resends >= RESENDS_MAX {
             return Err(Limit::Resends.into());
@@ -468,8 +475,5 @@ fn transmit(to: SocketAddr, from: SocketAddr, payload: &[u8]) -> Transmit {
 }
 
 fn misuse(error: Error) -> ApiMisuse {
-    match error {
-        Error::ApiMisuse(misuse) => misuse,
-        _ => ApiMisuse::UnsupportedAlgorithm,
-    }
+    error.misuse_or(ApiMisuse::UnsupportedAlgorithm)
 }

@@ -341,7 +341,7 @@ proptest! {
 
     #[test]
     fn a_public_key_survives(key in public_keys()) {
-        prop_assert_eq!(public_key::decode(&public_key::encode(&key).unwrap()), Ok(key));
+        prop_assert_eq!(public_key::decode(&public_key::encode(&key)), Ok(key));
     }
 
     #[test]

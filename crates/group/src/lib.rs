@@ -16,6 +16,8 @@
 //! | [`rekey`] | how the keys of the tree travel |
 //! | [`registration`] | what a registration yields |
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod channel;
 pub mod id;
 pub mod place;

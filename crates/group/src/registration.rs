@@ -40,7 +40,6 @@ impl fmt::Debug for CookiePair {
 
 /// Who a registration has proven the peer to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum PeerIdentity {
     /// A host identity, by its HIT.
     Hit(Hit),

@@ -10,7 +10,6 @@ use crate::wire::{PacketError, PacketTooLong};
 
 /// Why a datagram was dropped, or a host could not be made. Nothing changed because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Error {
     /// The octets are no HIP packet of their type.
     Decode(DecodeError),
@@ -40,7 +39,6 @@ impl Error {
                 DecodeError::Missing { .. } => "missing_parameter",
                 DecodeError::Unexpected { .. } => "unexpected_parameter",
                 DecodeError::TooMany { .. } => "too_many_elements",
-                _ => "malformed",
             },
             Self::PeerMisbehaved(error) => error.reason(),
             Self::PeerIncompatible(error) => error.reason(),
@@ -57,7 +55,6 @@ macro_rules! reasons {
     ($(#[$meta:meta])* $vis:vis enum $name:ident in $fault:ident { $($(#[doc = $doc:literal])+ $variant:ident => $reason:literal, $text:literal;)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
         $vis enum $name {
             $($(#[doc = $doc])+ $variant,)+
         }
@@ -226,6 +223,8 @@ reasons! {
     pub enum ApiMisuse in ApiMisuse {
         /// The answer is not for the type and the groups that were requested.
         AnswerMismatch => "answer_mismatch", "answer does not fit its request";
+        /// HIP travels on IP protocol 139 or in UDP, and no other way.
+        Carriage => "carriage", "hip does not travel that way";
         /// The groups contradict each other, or are of another registration type.
         Channels => "channels", "groups of the request contradict each other";
         /// The configuration holds a value that this host cannot work with.
@@ -296,7 +295,11 @@ impl From<CryptoError> for Error {
     fn from(error: CryptoError) -> Self {
         match error {
             CryptoError::PublicValue => Self::PeerMisbehaved(PeerMisbehaved::PublicValue),
-            error => Self::Crypto(error),
+            CryptoError::Authentication
+            | CryptoError::Key
+            | CryptoError::Length
+            | CryptoError::Random
+            | CryptoError::Unsupported => Self::Crypto(error),
         }
     }
 }
@@ -321,14 +324,16 @@ impl From<IdentityError> for Error {
                 Self::Auth(AuthError::Signature)
             }
             IdentityError::Crypto(error) => Self::Crypto(error),
-            _ => Self::PeerIncompatible(PeerIncompatible::HitSuite),
+            IdentityError::Algorithm
+            | IdentityError::DomainIdentifier
+            | IdentityError::Pem
+            | IdentityError::PublicKey => Self::PeerIncompatible(PeerIncompatible::HitSuite),
         }
     }
 }
 
 /// Why a base exchange came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum FailReason {
     /// There is nothing that both sides accept.
     Incompatible(PeerIncompatible),

@@ -13,7 +13,6 @@ use crate::{
 
 /// Something that happened to an association.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum Event {
     /// An association exists: each side has proven its identity to the other.
     Established {

@@ -147,7 +147,8 @@ impl Host {
                 let local = self.shared.config.local_addresses.iter().find(same_family);
                 Some(SocketAddr::new(*local.ok_or(ApiMisuse::LocalAddress)?, 0))
             }
-            _ => None,
+            Carriage::HipUdp => None,
+            Carriage::Isakmp => return Err(ApiMisuse::Carriage),
         };
         let entry = self.peers.entry(peer).or_default();
         if entry.initiation.is_some() || entry.acceptance.is_some() {
@@ -298,7 +299,8 @@ impl Host {
         let packet = Packet::parse(d.payload)?;
         let intact = match d.carriage {
             Carriage::HipRaw => packet.verify_checksum(d.source.ip(), d.destination.ip()),
-            _ => packet.has_zero_checksum(),
+            Carriage::HipUdp => packet.has_zero_checksum(),
+            Carriage::Isakmp => return Err(ApiMisuse::Carriage.into()),
         };
         if !intact {
             return Err(PeerMisbehaved::Checksum.into());
@@ -448,6 +450,10 @@ fn misuse(error: Error) -> ApiMisuse {
     match error {
         Error::ApiMisuse(error) => error,
         Error::Limit(_) => ApiMisuse::RequestOutstanding,
-        _ => ApiMisuse::Config,
+        Error::Decode(_)
+        | Error::PeerMisbehaved(_)
+        | Error::PeerIncompatible(_)
+        | Error::Auth(_)
+        | Error::Crypto(_) => ApiMisuse::Config,
     }
 }

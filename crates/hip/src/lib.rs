@@ -15,6 +15,8 @@
 //! Behind [`Host`] stand one file for each exchange (`exchange/`), the precomputed R1s and stateless puzzles
 //! (`responder.rs`), and the form in which an association survives a restart (`snapshot.rs`).
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod association;
 pub mod config;
 pub mod error;

@@ -27,6 +27,15 @@ impl Path {
         Self { carriage: datagram.carriage, local: known.then_some(local), remote: datagram.source }
     }
 
+    /// Says whether HIP is the payload of IP itself.
+    pub(crate) fn is_raw(&self) -> bool {
+        match self.carriage {
+            Carriage::HipRaw => true,
+            Carriage::HipUdp => false,
+            Carriage::Isakmp => unreachable!("a host takes no datagram of ISAKMP and calls nobody by it"),
+        }
+    }
+
     /// Leaves from another address of the same family from now on. Where the system chooses, it goes on to choose.
     pub(crate) fn leave_from(&mut self, address: IpAddr) {
         if let Some(local) = self.local.as_mut().filter(|local| local.is_ipv4() == address.is_ipv4()) {
@@ -36,7 +45,7 @@ impl Path {
 
     /// Makes the datagram, with the checksum that the carriage wants (RFC 7401 section 5.1.1): zero on UDP.
     fn transmit(&self, mut payload: Vec<u8>) -> Transmit {
-        if self.carriage == Carriage::HipRaw {
+        if self.is_raw() {
             let unspecified = match self.remote.ip() {
                 IpAddr::V4(_) => IpAddr::from([0; 4]),
                 IpAddr::V6(_) => IpAddr::from([0; 16]),

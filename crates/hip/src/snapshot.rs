@@ -73,7 +73,7 @@ pub(crate) fn write(config: &HostConfig, association: &Association) -> Option<Se
     });
     let closed = match &association.phase {
         Phase::Closed(closed) => Some(closed),
-        _ => None,
+        Phase::R2Sent { .. } | Phase::Established | Phase::Closing(_) => None,
     };
     write_option(&mut w, closed, |w, closed| {
         w.u64(closed.until.as_micros());
@@ -333,7 +333,7 @@ fn read_channels(r: &mut Reader<'_>) -> Result<Vec<McastChannel>, DecodeError> {
 }
 
 fn write_path(w: &mut Writer, path: &Path) {
-    w.u8((path.carriage == Carriage::HipRaw).into());
+    w.u8(path.is_raw().into());
     write_option(w, path.local.as_ref(), |w, local| write_address(w, *local));
     write_address(w, path.remote);
 }

@@ -6,7 +6,6 @@ use claviger_crypto::CryptoError;
 
 /// What is wrong with a host identity or the file that keeps it. It never carries a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum IdentityError {
     /// The HI algorithm, curve or HIT suite is none that this implementation knows.
     Algorithm,

@@ -40,7 +40,6 @@ const DOMAIN_IDENTIFIER_LEN_MAX: usize = 0x0fff;
 
 /// What a host says of its name. HIP does not prove it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[non_exhaustive]
 pub enum DomainIdentifier {
     /// Nothing.
     #[default]
@@ -97,8 +96,8 @@ impl HostId {
     ///
     /// # Errors
     ///
-    /// [`IdentityError::Algorithm`] if HIP has no encoding for this kind of key,
-    /// [`IdentityError::DomainIdentifier`] if the domain identifier is too long.
+    /// [`IdentityError::PublicKey`] if the key is too long, [`IdentityError::DomainIdentifier`] if the domain identifier
+    /// is.
     pub fn new(key: &PublicKey, domain_identifier: DomainIdentifier) -> Result<Self, IdentityError> {
         if domain_identifier.octets().len() > DOMAIN_IDENTIFIER_LEN_MAX || domain_identifier.di_type() > 0x0f
         {
@@ -167,7 +166,7 @@ impl HostId {
             return Err(IdentityError::SignatureAlgorithm);
         }
         let key = self.public_key()?;
-        let how = signature_algorithm(&key).ok_or(IdentityError::Algorithm)?;
+        let how = signature_algorithm(&key);
         Ok(provider.verify(&key, how, message, signature)?)
     }
 }
@@ -214,13 +213,12 @@ impl<'a> Decode<'a> for HostId {
 
 /// Says how a key signs in HIP: RSASSA-PSS (RFC 7401 section 5.2.9), ECDSA with the digest that RFC 4754 gives the
 /// curve, and EdDSA.
-pub(crate) fn signature_algorithm(key: &PublicKey) -> Option<SignatureAlgorithm> {
+pub(crate) fn signature_algorithm(key: &PublicKey) -> SignatureAlgorithm {
     match key {
-        PublicKey::EcdsaP256(_) => Some(SignatureAlgorithm::EcdsaP256Sha256),
-        PublicKey::EcdsaP384(_) => Some(SignatureAlgorithm::EcdsaP384Sha384),
-        PublicKey::Ed25519(_) => Some(SignatureAlgorithm::Ed25519),
-        PublicKey::Rsa { .. } => Some(SignatureAlgorithm::RsaPssSha256),
-        _ => None,
+        PublicKey::EcdsaP256(_) => SignatureAlgorithm::EcdsaP256Sha256,
+        PublicKey::EcdsaP384(_) => SignatureAlgorithm::EcdsaP384Sha384,
+        PublicKey::Ed25519(_) => SignatureAlgorithm::Ed25519,
+        PublicKey::Rsa { .. } => SignatureAlgorithm::RsaPssSha256,
     }
 }
 
@@ -259,7 +257,6 @@ fn encode_key(key: &PublicKey) -> Result<(HiAlgorithm, Vec<u8>), IdentityError> 
             w.slice(modulus);
             HiAlgorithm::RSA
         }
-        _ => return Err(IdentityError::Algorithm),
     };
     let octets = w.into_octets();
     if octets.len() > usize::from(u16::MAX) {

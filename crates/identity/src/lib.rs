@@ -20,6 +20,8 @@
 //! # Ok::<(), claviger_identity::IdentityError>(())
 //! ```
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod error;
 pub mod hit;
 pub mod host_id;

@@ -23,7 +23,12 @@ pub fn generate(provider: &CryptoProvider, suite: HitSuite, input: &[u8]) -> Res
     match suite.rhash() {
         // A hash of variable output puts out the 96 bits themselves (RFC 9374 section 3.5.2.1).
         HashAlgorithm::CShake128 => cshake128(b"", b"", &[&CONTEXT_ID, input], hash_part),
-        fixed => hash_part.copy_from_slice(encode_96(&provider.hash(fixed)?.digest(&[&CONTEXT_ID, input]))),
+        fixed @ (HashAlgorithm::Sha1
+        | HashAlgorithm::Sha256
+        | HashAlgorithm::Sha384
+        | HashAlgorithm::Sha512) => {
+            hash_part.copy_from_slice(encode_96(&provider.hash(fixed)?.digest(&[&CONTEXT_ID, input])))
+        }
     }
     Ok(Hit::new(octets))
 }

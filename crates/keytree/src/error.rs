@@ -6,7 +6,6 @@ use crate::{Leaf, NodeId};
 
 /// A setting that no tree can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum ConfigError {
     /// The degree is not 2 to 8.
     Degree(u8),
@@ -24,7 +23,6 @@ impl error::Error for ConfigError {}
 
 /// A change that the tree refuses. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum TreeError {
     /// A batch names a leaf twice.
     DuplicateLeaf(Leaf),
@@ -71,7 +69,6 @@ impl From<Inconsistency> for TreeError {
 
 /// How stored nodes fail to make a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Inconsistency {
     /// The depth is not the least that holds the highest leaf.
     Depth {

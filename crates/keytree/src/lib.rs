@@ -54,6 +54,8 @@
 //! | [`lkh_id`] | the node identifiers of protocols |
 //! | [`error`] | why the tree refuses |
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod config;
 pub mod degree;
 pub mod error;

@@ -21,7 +21,14 @@ pub(crate) fn initial_value(shape: &Shape) -> u64 {
             let length = u32::try_from(shape.input_len).expect("the shape's length fits 32 bits");
             u64::from(ALTERNATIVE_VALUE) << 32 | u64::from(length)
         }
-        _ => INITIAL_VALUE,
+        // CBC and derivations have none and do not ask.
+        Operation::Advance
+        | Operation::DecryptCbc
+        | Operation::DeriveIv
+        | Operation::EncryptCbc
+        | Operation::Unwrap
+        | Operation::UnwrapPadded
+        | Operation::Wrap => INITIAL_VALUE,
     }
 }
 
@@ -31,7 +38,13 @@ pub(crate) fn initial_value(shape: &Shape) -> u64 {
 pub(crate) fn judge(shape: &Shape, value: u64, output: &mut [u8]) -> Result<usize, CryptoError> {
     let (wrong, length) = match shape.operation {
         Operation::UnwrapPadded => padded(value, output),
-        _ => (value ^ INITIAL_VALUE, output.len()),
+        Operation::Unwrap => (value ^ INITIAL_VALUE, output.len()),
+        Operation::Advance
+        | Operation::DecryptCbc
+        | Operation::DeriveIv
+        | Operation::EncryptCbc
+        | Operation::Wrap
+        | Operation::WrapPadded => unreachable!("only what is unwrapped can be wrong"),
     };
     if wrong == 0 {
         return Ok(length);

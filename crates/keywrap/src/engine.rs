@@ -13,7 +13,6 @@ use crate::{
 
 /// A way to do many jobs at once. All of them yield the same octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Engine {
     /// 32 jobs side by side, in the 512-bit registers of an x86-64 CPU with AVX-512 and VAES.
     Vaes,

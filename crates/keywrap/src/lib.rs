@@ -33,6 +33,8 @@
 //! length. Key schedules are erased when a call returns; blocks under way are in registers, which the compiler may
 //! spill to the stack and nobody erases.
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod engine;
 pub mod job;
 

@@ -6,7 +6,6 @@ use claviger_group::GroupId;
 
 /// Why a datagram was dropped or a command refused. No state has changed.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Error {
     /// A repair or announcement of a rekey was of no use.
     Delivery(claviger_delivery::Error),

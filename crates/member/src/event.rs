@@ -11,7 +11,6 @@ use claviger_sansio::Time;
 
 /// A change that the program acts on or the user sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Event {
     /// The key server granted a role in a group.
     Registered {
@@ -153,7 +152,6 @@ impl PullReason {
 
 /// Why a group was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Refusal {
     /// The server: this host is not authorised for the group, or there is none.
     NotAuthorised,

@@ -21,6 +21,8 @@
 //! | [`trial`] | every key against every datagram: what a ledger opens of a recording |
 //! | [`event`], [`error`] | what it tells its program |
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod config;
 pub mod error;
 pub mod event;

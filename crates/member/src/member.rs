@@ -157,7 +157,9 @@ impl Member {
                 }
                 _ => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
             },
-            _ => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
+            Carriage::HipRaw | Carriage::HipUdp => {
+                self.hip.handle_datagram(now, datagram).map_err(Error::Hip)
+            }
         };
         if let Err(error) = &result {
             *self.drops.entry(error.reason()).or_default() += 1;
@@ -202,7 +204,9 @@ impl Member {
     pub fn poll_timeout(&self) -> Option<Time> {
         let pausing = match self.registration {
             Registration::Pausing { until } => Some(until),
-            _ => None,
+            Registration::None | Registration::Calling | Registration::Asking | Registration::Associated => {
+                None
+            }
         };
         let groups = self.subscriptions.values().flat_map(|subscription| {
             let repull = subscription.pulling.is_none().then(|| subscription.repull.poll_timeout()).flatten();

@@ -104,7 +104,6 @@ impl Member {
                 }
             }
             GdoiEvent::PullFailed { pull, group, reason } => self.pull_failed(now, pull, group, reason),
-            _ => {}
         }
     }
 
@@ -154,7 +153,10 @@ impl Member {
                 self.ask(now);
             }
             PullFailure::Policy(incompatible) => self.refused(group, Refusal::Incompatible(incompatible)),
-            _ => {
+            PullFailure::Refused(_)
+            | PullFailure::Peer(_)
+            | PullFailure::RegistrationRemoved
+            | PullFailure::Timeout => {
                 let failures = subscription.repull.failed(now, Sign::Gap, &mut self.random);
                 self.doubt_association(now, failures);
             }

@@ -145,7 +145,8 @@ impl Member {
                     PlaneEvent::UnknownSpi(spi) => Sign::UnknownSpi(spi),
                     PlaneEvent::Exhausting(_) => Sign::SenderIdSpent,
                     PlaneEvent::Expired(_) => Sign::Gap,
-                    _ => continue,
+                    // They come when they are due, and nothing is missed by them.
+                    PlaneEvent::Activated(_) | PlaneEvent::Deactivated(_) => continue,
                 };
                 subscription.repull.note(now, sign, &mut self.random);
             }

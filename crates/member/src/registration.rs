@@ -143,7 +143,13 @@ impl Member {
                     self.registration_failed(now, "the key server stopped answering".to_owned());
                 }
             }
-            _ => {}
+            // The member is asked for no registration, withdraws none, and does not follow a key server that moves: HIP
+            // does.
+            HipEvent::RegistrationRequested { .. }
+            | HipEvent::RevokeAcknowledged { .. }
+            | HipEvent::Moved { .. } => {}
+            // It stores nothing, and a NOTIFY changes nothing.
+            HipEvent::Changed { .. } | HipEvent::Notified { .. } => {}
         }
     }
 

@@ -146,7 +146,8 @@ impl Repull {
         let is_resolved = |sign: Sign| match sign {
             Sign::NotForUs | Sign::TekAwaited(_) => true,
             // It was a sign of what has been collected since, and the TEK is awaited anyway.
-            sign => self.held && sign.is_doubtful(),
+            Sign::UnknownRekeySa(_) | Sign::UnknownSpi(_) => self.held,
+            Sign::Moved | Sign::Deleted | Sign::Gap | Sign::SenderIdSpent => false,
         };
         if self.pending.is_some_and(|(_, sign)| is_resolved(sign)) {
             self.pending = None;
@@ -162,7 +163,8 @@ impl Repull {
         let resolved = match self.pending {
             Some((_, Sign::UnknownSpi(unknown))) => unknown == spi.as_u32(),
             Some((_, Sign::UnknownRekeySa(cookies) | Sign::TekAwaited(cookies))) => cookies == under,
-            _ => false,
+            Some((_, Sign::Moved | Sign::Deleted | Sign::Gap | Sign::NotForUs | Sign::SenderIdSpent))
+            | None => false,
         };
         if resolved {
             self.pending = None;

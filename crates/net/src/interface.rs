@@ -135,7 +135,6 @@ impl fmt::Display for Interface {
 
 /// No interface, or no single one, is meant.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum InterfaceError {
     /// Several interfaces have the address.
     AmbiguousAddress {
@@ -205,7 +204,11 @@ impl Error for InterfaceError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::System(error) => Some(error),
-            _ => None,
+            Self::AmbiguousAddress { .. }
+            | Self::AmbiguousRoute { .. }
+            | Self::NoRoute { .. }
+            | Self::UnknownAddress { .. }
+            | Self::UnknownName { .. } => None,
         }
     }
 }

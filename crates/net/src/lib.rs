@@ -30,6 +30,8 @@
 //!
 //! Linux only: the options used here (`IP_MULTICAST_ALL`, `SO_RXQ_OVFL`, `SO_MEMINFO`) are Linux's own.
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod clock;
 pub mod interface;
 pub mod multicast;

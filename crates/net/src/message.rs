@@ -55,6 +55,7 @@ pub(crate) fn prepare(socket: &Socket, ipv4: bool, buffer: Buffer) -> io::Result
 }
 
 /// Receives one datagram into `parts`, or says `WouldBlock`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel adds only what was asked for")]
 pub(crate) fn receive(socket: &impl AsFd, parts: &mut [IoSliceMut<'_>], port: u16) -> io::Result<Received> {
     let mut control = cmsg_space!(libc::in6_pktinfo, u32);
     let message = recvmsg::<SockaddrStorage>(

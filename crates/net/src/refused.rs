@@ -98,6 +98,10 @@ impl BindError {
 }
 
 impl fmt::Display for BindError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the system's kinds of error are the standard library's"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (cause, option) = (self.cause(), self.option);
         match &self.subject {

@@ -4,7 +4,6 @@ use std::{fmt, io, net::SocketAddr};
 
 /// How a datagram travels. The programs own one socket or more for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Carriage {
     /// HIP on IP protocol 139 (RFC 7401 section 5.1); ports are zero.
     HipRaw,

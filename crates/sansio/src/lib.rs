@@ -17,6 +17,8 @@
 //! | [`durable`] | what must be written before anything is sent |
 //! | [`replay`] | which sequence numbers were seen |
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod datagram;
 pub mod durable;
 pub mod multicast;

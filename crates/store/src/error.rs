@@ -7,7 +7,6 @@ use claviger_sansio::durable::Table;
 
 /// What a store cannot or will not do. It never carries a secret, nor a record's name.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum StoreError {
     /// A record was altered, or its content is not what the core writes.
     Corrupt {
@@ -160,7 +159,17 @@ impl Error for StoreError {
             Self::Crypto(error) => Some(error),
             Self::Damaged { source, .. } => Some(source.as_ref()),
             Self::File { source, .. } => Some(source),
-            _ => None,
+            Self::Corrupt { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::InUse { .. }
+            | Self::KeyLength { .. }
+            | Self::KeyMissing { .. }
+            | Self::KeyNotOurs { .. }
+            | Self::KeyTooOpen { .. }
+            | Self::KeyWrong { .. }
+            | Self::NewerFormat { .. }
+            | Self::RolledBack { .. }
+            | Self::TooLong { .. } => None,
         }
     }
 }

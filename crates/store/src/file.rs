@@ -186,6 +186,7 @@ fn definition(table: Table) -> TableDefinition<'static, &'static [u8; INDEX_LEN]
 }
 
 /// Tells damage from what the system refused and from a second process.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else redb finds is damage")]
 pub(crate) fn damage(directory: &LockedDirectory, error: impl Into<redb::Error>) -> StoreError {
     let path = directory.file(DATABASE);
     match error.into() {

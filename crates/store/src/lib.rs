@@ -79,6 +79,8 @@
 //!   checksums valid again.
 //! * A disk that acknowledges a sync and did not do it.
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod error;
 pub mod file;
 pub mod memory;

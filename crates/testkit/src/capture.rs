@@ -118,6 +118,7 @@ impl Recording {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel adds only what was asked for")]
 fn record(socket: &OwnedFd, interface: usize, ended: &AtomicBool) -> io::Result<Recording> {
     let mut recording = Recording::default();
     let mut buffer = vec![0; FRAME_LEN_MAX];

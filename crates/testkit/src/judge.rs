@@ -115,7 +115,18 @@ fn stays(network: &Network, group: &GroupId) -> BTreeMap<Hit, Vec<Stay>> {
                     stay.until = Some((*departed, *deaf_at + network.conditions.latency_max + MARGIN));
                 }
             }
-            _ => {}
+            ServerEvent::Joined { .. } | ServerEvent::Departed { .. } => {}
+            // They begin and end no membership.
+            ServerEvent::Registered { .. }
+            | ServerEvent::Refused(_)
+            | ServerEvent::Narrowed { .. }
+            | ServerEvent::Relocated { .. }
+            | ServerEvent::Moved { .. }
+            | ServerEvent::Rekeyed(_) => {}
+            ServerEvent::PushesDropped { .. }
+            | ServerEvent::PushesResumed { .. }
+            | ServerEvent::PushesStopped { .. }
+            | ServerEvent::RekeySent { .. } => {}
         }
     }
     stays

@@ -12,6 +12,8 @@
 //! | [`pcap`] | capture files of other implementations |
 //! | [`vector`] | files of test vectors |
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod capture;
 pub mod judge;
 pub mod lab;

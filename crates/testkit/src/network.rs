@@ -32,6 +32,7 @@ use claviger_sansio::{
 };
 use claviger_store::{MemoryStore, Store as _};
 
+mod listening;
 mod serving;
 
 /// When every network begins.
@@ -553,22 +554,13 @@ impl Network {
             transmits.push(transmit);
         }
         while let Some(event) = node.member.poll_event() {
-            match &event {
-                MemberEvent::Listen { group, places } => {
-                    node.places.insert(group.clone(), *places);
-                }
-                MemberEvent::Evicted { group } | MemberEvent::Refused { group, .. } => {
-                    node.places.remove(group);
-                }
-                MemberEvent::Closed => node.places.clear(),
-                _ => {}
-            }
+            listening::follow(&mut node.places, &event);
             node.events.push((self.now, event));
         }
         node.due = node.member.poll_timeout();
         let address = node.address;
         for transmit in transmits {
-            let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
+            let port = listening::port_of(transmit.carriage);
             self.put(Origin::Member(place), (address, port).into(), transmit);
         }
     }

@@ -30,6 +30,8 @@
 //! assert!(SequenceNumber::from_octets(&[0, 0, 0]).is_err());
 //! ```
 
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
 pub mod error;
 pub mod reader;
 pub mod writer;

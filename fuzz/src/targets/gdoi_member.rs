@@ -41,7 +41,7 @@ pub(super) fn feed(input: &[u8]) {
                         assert_eq!(lengths, (transform.encryption_key_len(), transform.integrity_key_len()));
                     }
                 }
-                _ => {}
+                Event::PullFailed { .. } => {}
             }
         }
         while let Some(transmit) = member.poll_transmit() {

@@ -76,7 +76,6 @@ fn text(daemon: &Daemon) -> String {
     match &daemon.status {
         StatusView::Member(member) => member_text(member),
         StatusView::Server(server) => server_text(server),
-        _ => format!("{} is a daemon of a kind that this program does not know", daemon.socket.display()),
     }
 }
 

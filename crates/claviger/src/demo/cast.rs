@@ -159,7 +159,7 @@ impl Actor {
     pub(super) async fn counters(&self) -> Outcome<std::collections::BTreeMap<String, u64>> {
         match self.client().status().await? {
             StatusView::Member(status) => Ok(status.counters),
-            _ => Ok(Default::default()),
+            StatusView::Server(_) => Ok(Default::default()),
         }
     }
 }

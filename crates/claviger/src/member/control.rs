@@ -30,7 +30,15 @@ impl MemberDaemon {
                     reply.send(Err(other_group(&group)));
                 }
             }
-            other => other.not_served("member daemon"),
+            other @ (Call::GroupAdd(..)
+            | Call::GroupList(_)
+            | Call::GroupRemove(..)
+            | Call::GroupShow(..)
+            | Call::MemberAllow(..)
+            | Call::MemberEvict(..)
+            | Call::MemberList(..)
+            | Call::RefusedList(..)
+            | Call::Rekey(..)) => other.not_served("member daemon"),
         }
     }
 

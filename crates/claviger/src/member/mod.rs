@@ -280,7 +280,8 @@ impl MemberDaemon {
                 self.answer_leave(true);
                 return Ok(true);
             }
-            _ => {}
+            // The key server has closed it, and the member registers again.
+            Event::Closed => {}
         }
         Ok(false)
     }
@@ -486,6 +487,12 @@ fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::ev
         Refusal::NotAuthorised | Refusal::NotForRole => {
             Failure::new(Exit::Refused, claviger_api::command::refused(group, hit, role))
         }
-        other => Failure::new(Exit::Refused, format!("refused: {other}")),
+        Refusal::GroupFull
+        | Refusal::Elsewhere
+        | Refusal::Status(_)
+        | Refusal::NoService
+        | Refusal::Encapsulation(_)
+        | Refusal::Incompatible(_)
+        | Refusal::Policy(_) => Failure::new(Exit::Refused, format!("refused: {refusal}")),
     }
 }

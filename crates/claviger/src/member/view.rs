@@ -38,7 +38,7 @@ impl Observed {
             Event::Refused { .. } => (MembershipState::Refused, "refusals"),
             Event::Evicted { .. } => (MembershipState::Evicted, "evictions"),
             Event::Unreachable { .. } => (MembershipState::Unreachable, "failed_registrations"),
-            _ => return,
+            Event::Listen { .. } | Event::Closed => return,
         };
         self.state = state;
         *self.counters.entry(counter.to_owned()).or_default() += 1;

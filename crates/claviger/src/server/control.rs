@@ -60,7 +60,7 @@ impl<S: Store> Server<S> {
                 let status = view::status(&self.core, &self.about, &self.drops, self.started, now, last);
                 reply.send(Ok(StatusView::Server(status)));
             }
-            other => other.not_served("key server"),
+            other @ (Call::Leave(..) | Call::Receive(_) | Call::Send(_)) => other.not_served("key server"),
         }
     }
 
@@ -216,7 +216,7 @@ fn refused(error: CommandError) -> ApiError {
         // It names the option to change.
         CommandError::Policy(error) => return (*error).into(),
         CommandError::PolicyBeyondOffer => ErrorCode::PolicyInvalid,
-        _ => ErrorCode::Internal,
+        CommandError::Crypto(_) => ErrorCode::Internal,
     };
     ApiError::new(code, error.to_string())
 }

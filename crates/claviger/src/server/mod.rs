@@ -272,7 +272,6 @@ impl<S: Store> Server<S> {
                 );
                 self.last_rekeys.insert(rekeyed.group.clone(), rekeyed);
             }
-            _ => {}
         }
     }
 }

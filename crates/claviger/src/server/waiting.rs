@@ -82,7 +82,7 @@ impl Waiting {
                     let view = EvictedView { hit, was_member: true, deaf_at_us: unreadable_from, epoch };
                     Request::Instant { view, reply }
                 }
-                other => other,
+                other @ (Request::Eviction { .. } | Request::Instant { .. } | Request::Rekey { .. }) => other,
             };
             self.0.push(Caller { group: of, called, request });
         }

@@ -15,7 +15,6 @@ crate::secret_type! {
 
 /// The groups that the protocols name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum KxAlgorithm {
     /// 1536-bit MODP group; only where configured for old peers.
     Modp1536,

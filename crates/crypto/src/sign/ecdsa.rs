@@ -87,7 +87,10 @@ impl SignatureScheme for Ecdsa {
             {
                 verify_by(self.verification, &uncompressed(point), message, tag)
             }
-            _ => Err(CryptoError::Unsupported),
+            PublicKey::EcdsaP256(_)
+            | PublicKey::EcdsaP384(_)
+            | PublicKey::Ed25519(_)
+            | PublicKey::Rsa { .. } => Err(CryptoError::Unsupported),
         }
     }
 }

@@ -56,7 +56,10 @@ impl Signer for Ed25519Signer {
     fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         match algorithm {
             SignatureAlgorithm::Ed25519 => Ok(self.pair.sign(message).as_ref().to_vec()),
-            _ => Err(CryptoError::Unsupported),
+            SignatureAlgorithm::EcdsaP256Sha256
+            | SignatureAlgorithm::EcdsaP384Sha384
+            | SignatureAlgorithm::RsaPkcs1Sha256
+            | SignatureAlgorithm::RsaPssSha256 => Err(CryptoError::Unsupported),
         }
     }
 }

@@ -13,7 +13,6 @@ use crate::{CryptoError, CryptoProvider, Random, SecretBytes};
 
 /// The kinds of key that can sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum KeyAlgorithm {
     /// ECDSA on NIST P-256, with SHA-256.
     EcdsaP256,
@@ -27,7 +26,6 @@ pub enum KeyAlgorithm {
 
 /// How a key signs. ECDSA signatures are r | s at fixed length (RFC 4754 section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum SignatureAlgorithm {
     /// ECDSA on P-256 over SHA-256: 64 octets.
     EcdsaP256Sha256,
@@ -43,7 +41,6 @@ pub enum SignatureAlgorithm {
 
 /// A public key, in the parts that the protocols carry.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum PublicKey {
     /// A point x | y of 64 octets.
     EcdsaP256(Vec<u8>),

@@ -95,7 +95,9 @@ fn parameters(algorithm: SignatureAlgorithm) -> Option<&'static RsaParameters> {
     match algorithm {
         SignatureAlgorithm::RsaPkcs1Sha256 => Some(&RSA_PKCS1_2048_8192_SHA256),
         SignatureAlgorithm::RsaPssSha256 => Some(&RSA_PSS_2048_8192_SHA256),
-        _ => None,
+        SignatureAlgorithm::EcdsaP256Sha256
+        | SignatureAlgorithm::EcdsaP384Sha384
+        | SignatureAlgorithm::Ed25519 => None,
     }
 }
 
@@ -103,6 +105,8 @@ fn encoding(algorithm: SignatureAlgorithm) -> Option<&'static dyn RsaEncoding> {
     match algorithm {
         SignatureAlgorithm::RsaPkcs1Sha256 => Some(&RSA_PKCS1_SHA256),
         SignatureAlgorithm::RsaPssSha256 => Some(&RSA_PSS_SHA256),
-        _ => None,
+        SignatureAlgorithm::EcdsaP256Sha256
+        | SignatureAlgorithm::EcdsaP384Sha384
+        | SignatureAlgorithm::Ed25519 => None,
     }
 }

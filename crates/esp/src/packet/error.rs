@@ -6,7 +6,6 @@ use claviger_wire::DecodeError;
 
 /// Why the octets around ESP are not what they must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PacketError {
     /// A header is malformed.
     Decode(DecodeError),

@@ -4,7 +4,6 @@ use claviger_group::Spi;
 
 /// Something that the member or its user should know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Event {
     /// An association has become the one that sends.
     Activated(Spi),

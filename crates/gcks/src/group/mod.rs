@@ -153,7 +153,7 @@ impl Group {
             degree,
             key_length: match policy.rekey.kek_cipher {
                 CipherAlgorithm::Aes256Cbc => KeyLength::Octets32,
-                _ => KeyLength::Octets16,
+                CipherAlgorithm::Aes128Cbc => KeyLength::Octets16,
             },
             // Places have subtrees of their own, which need not be full.
             capacity: if policy.tree.places.is_empty() { policy.access.members_max } else { CAPACITY_32_BIT },

@@ -14,15 +14,21 @@ pub(crate) fn key(group: &GroupId, spi: &CookiePair, sequence: u32) -> RecordKey
 }
 
 pub(crate) fn encode(transmit: &Transmit, order: u64) -> Vec<u8> {
+    let Transmit { carriage, source, destination, payload } = transmit;
+    match carriage {
+        // The record does not say it.
+        Carriage::Isakmp => {}
+        Carriage::HipRaw | Carriage::HipUdp => unreachable!("a GROUPKEY-PUSH is a message of ISAKMP"),
+    }
     super::encode(|w| {
         w.u64(order);
-        write_address(w, transmit.destination.ip());
-        w.u16(transmit.destination.port());
-        match transmit.source {
+        write_address(w, destination.ip());
+        w.u16(destination.port());
+        match source {
             Some(source) => write_address(w, source.ip()),
             None => w.u8(0),
         }
-        w.slice(&transmit.payload);
+        w.slice(payload);
     })
 }
 

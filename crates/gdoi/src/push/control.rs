@@ -63,7 +63,7 @@ pub fn seal_controls(
 ) -> Result<Vec<Vec<u8>>, Error> {
     let count = u16::try_from(controls.len()).ok().filter(|count| *count > 0);
     let count = count.ok_or(ApiMisuse::NotOneBatch)?;
-    let signature_len = super::seal::signature_len(signer.public())?;
+    let signature_len = super::seal::signature_len(signer.public());
     let unsigned = controls
         .iter()
         .enumerate()
@@ -105,7 +105,7 @@ pub fn control_room(
     signing_key: &PublicKey,
     sharing: usize,
 ) -> Result<Option<usize>, ApiMisuse> {
-    let signature_len = super::seal::signature_len(signing_key)?;
+    let signature_len = super::seal::signature_len(signing_key);
     // No branch is longer than that of the first control.
     let sig_len = BatchSignature::encoded_len(0, sharing, signature_len).ok_or(ApiMisuse::NotOneBatch)?;
     // Generic headers of DELIVERY and SIG.

@@ -84,7 +84,7 @@ impl Unsigned {
 /// [`ApiMisuse::MessageTooLong`] if it exceeds 65,507 octets, [`ApiMisuse::DownloadMismatch`] if the keys do not fit
 /// the policy, [`ApiMisuse::UnsupportedAlgorithm`] if a key does not fit its algorithm.
 pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
-    let unsigned = Unsigned::new(push, signature_len(signer.public())?)?;
+    let unsigned = Unsigned::new(push, signature_len(signer.public()))?;
     let signature = sign(signer, &unsigned.signed(&[]))?;
     unsigned.seal(&*prepare(provider, push.kek)?, &push.kek.iv, |w| w.slice(&signature))
 }
@@ -110,7 +110,7 @@ pub fn seal_batch(
         return Err(ApiMisuse::NotOneBatch.into());
     }
 
-    let signature_len = signature_len(signer.public())?;
+    let signature_len = signature_len(signer.public());
     let unsigned = pushes
         .iter()
         .enumerate()
@@ -151,9 +151,9 @@ pub fn room(
     let mut policy = Writer::new();
     sa.encode(rules::Exchange::Push, &mut policy)?;
     let sig_len = match form {
-        PushAuthentication::Message => Some(signature_len(signing_key)?),
+        PushAuthentication::Message => Some(signature_len(signing_key)),
         // No branch is longer than that of the first message.
-        PushAuthentication::Batch => BatchSignature::encoded_len(0, count, signature_len(signing_key)?),
+        PushAuthentication::Batch => BatchSignature::encoded_len(0, count, signature_len(signing_key)),
     };
     let sig_len = sig_len.ok_or(ApiMisuse::NotOneBatch)?;
     let bodies = SEQUENCE_LEN + policy.len() + sig_len;
@@ -195,11 +195,10 @@ fn write_payloads(push: &Push<'_>) -> Result<ChainWriter, Error> {
 }
 
 /// Says how long the signatures of a key are; all kinds here have one length.
-pub(super) fn signature_len(key: &PublicKey) -> Result<usize, ApiMisuse> {
+pub(super) fn signature_len(key: &PublicKey) -> usize {
     match key {
-        PublicKey::EcdsaP256(point) | PublicKey::EcdsaP384(point) => Ok(point.len()),
-        PublicKey::Ed25519(_) => Ok(64),
-        PublicKey::Rsa { modulus, .. } => Ok(modulus.len()),
-        _ => Err(ApiMisuse::UnsupportedAlgorithm),
+        PublicKey::EcdsaP256(point) | PublicKey::EcdsaP384(point) => point.len(),
+        PublicKey::Ed25519(_) => 64,
+        PublicKey::Rsa { modulus, .. } => modulus.len(),
     }
 }

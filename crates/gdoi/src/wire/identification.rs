@@ -28,7 +28,9 @@ pub fn decode(body: &[u8]) -> Result<GroupId, DecodeError> {
     r.zeros(DOI_SPECIFIC_LEN, "DOI-specific ID data")?;
     GroupId::new(id_type, r.take_rest()).map_err(|error| match error {
         GroupIdError::Empty => DecodeError::Truncated { field: "identification data" },
-        _ => DecodeError::Length { field: "identification data" },
+        GroupIdError::Control | GroupIdError::Number | GroupIdError::TooLong => {
+            DecodeError::Length { field: "identification data" }
+        }
     })
 }
 

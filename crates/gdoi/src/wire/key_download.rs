@@ -391,7 +391,7 @@ fn decode_kek(spi: CookiePair, r: &mut Reader<'_>) -> Result<KekDownload, Error>
 
 fn encode_signing_key(w: &mut Writer, class: u16, key: Option<&PublicKey>) -> Result<(), Error> {
     let Some(key) = key else { return Ok(()) };
-    let octets = public_key::encode(key)?;
+    let octets = public_key::encode(key);
     variable(w, class, |w| {
         w.slice(&octets);
         Ok(())

@@ -6,7 +6,7 @@
 use claviger_crypto::sign::{KeyAlgorithm, PublicKey};
 use claviger_wire::{DecodeError, Reader};
 
-use crate::error::{ApiMisuse, Error, incompatible};
+use crate::error::{Error, incompatible};
 
 /// SEQUENCE { OID ecPublicKey, OID prime256v1 }.
 const P256: &[u8] = &[
@@ -41,11 +41,7 @@ const MODULUS_LEN_MAX: usize = 1024;
 const EXPONENT_LEN_MAX: usize = 8;
 
 /// Writes a key as DER SubjectPublicKeyInfo.
-///
-/// # Errors
-///
-/// [`Error::ApiMisuse`] for a kind of key that has no encoding here.
-pub fn encode(key: &PublicKey) -> Result<Vec<u8>, Error> {
+pub fn encode(key: &PublicKey) -> Vec<u8> {
     let (algorithm, bits) = match key {
         PublicKey::EcdsaP256(point) => (P256, [&[UNCOMPRESSED], &point[..]].concat()),
         PublicKey::EcdsaP384(point) => (P384, [&[UNCOMPRESSED], &point[..]].concat()),
@@ -53,10 +49,9 @@ pub fn encode(key: &PublicKey) -> Result<Vec<u8>, Error> {
         PublicKey::Rsa { modulus, exponent } => {
             (RSA, tlv(TAG_SEQUENCE, &[integer(modulus), integer(exponent)].concat()))
         }
-        _ => return Err(ApiMisuse::UnsupportedAlgorithm.into()),
     };
     let bit_string = tlv(TAG_BIT_STRING, &[&[0], &bits[..]].concat());
-    Ok(tlv(TAG_SEQUENCE, &[algorithm, &bit_string].concat()))
+    tlv(TAG_SEQUENCE, &[algorithm, &bit_string].concat())
 }
 
 /// Reads a key from DER SubjectPublicKeyInfo.
@@ -174,7 +169,7 @@ mod tests {
             assert!(is_supported(kind));
             let key =
                 SigningKey::generate(provider(), kind, &mut SeededRandom::new(1)).unwrap().public().clone();
-            let octets = encode(&key).unwrap();
+            let octets = encode(&key);
             assert_eq!(refuses_every_cut(&octets, decode), key);
         }
     }
@@ -189,19 +184,19 @@ mod tests {
         ];
         let key = decode(&octets).unwrap();
         assert!(matches!(key, PublicKey::Ed25519([0x19, 0xbf, ..])));
-        assert_eq!(encode(&key).unwrap(), octets);
+        assert_eq!(encode(&key), octets);
     }
 
     #[test]
     fn refuses_other_algorithms_and_loose_encodings() {
         let key = PublicKey::Ed25519([7; 32]);
-        let mut octets = encode(&key).unwrap();
+        let mut octets = encode(&key);
         octets[8] = 0x71; // Ed448
         assert_eq!(decode(&octets).unwrap_err().reason(), "unsupported");
-        let octets = encode(&key).unwrap();
+        let octets = encode(&key);
         let long_form = [&[0x30, 0x81, 0x2a][..], &octets[2..]].concat();
         assert_eq!(decode(&long_form).unwrap_err().reason(), "malformed");
         let negative = PublicKey::Rsa { modulus: vec![0x7f; 256], exponent: vec![] };
-        assert_eq!(decode(&encode(&negative).unwrap()).unwrap_err().reason(), "malformed");
+        assert_eq!(decode(&encode(&negative)).unwrap_err().reason(), "malformed");
     }
 }

@@ -195,13 +195,13 @@ impl SaKek {
 /// Says how a key of this kind signs a GROUPKEY-PUSH.
 pub fn signature_algorithm(key: KeyAlgorithm) -> SignatureAlgorithm {
     match key {
+        KeyAlgorithm::EcdsaP256 => SignatureAlgorithm::EcdsaP256Sha256,
         KeyAlgorithm::EcdsaP384 => SignatureAlgorithm::EcdsaP384Sha384,
         KeyAlgorithm::Ed25519 => SignatureAlgorithm::Ed25519,
         //= rfc6407#section-5.3.6.1
         //# This algorithm specifies the RSA digital signature algorithm using
         //# the EMSA-PKCS1-v1_5 encoding method, as described in [RFC3447].
         KeyAlgorithm::Rsa => SignatureAlgorithm::RsaPkcs1Sha256,
-        _ => SignatureAlgorithm::EcdsaP256Sha256,
     }
 }
 

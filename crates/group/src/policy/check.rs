@@ -7,7 +7,6 @@ use crate::{KekManagement, PushAuthentication};
 
 /// A policy that contradicts itself or a limit. Each variant names the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PolicyError {
     /// `batch_max` is zero.
     BatchMax,

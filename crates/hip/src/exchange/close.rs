@@ -77,7 +77,7 @@ impl Association {
         let (was_closed, own_echo) = match &mut self.phase {
             Phase::Closing(closing) => (false, Some(std::mem::take(&mut closing.echo))),
             Phase::Closed(closed) => (true, closed.own_echo.take()),
-            _ => (false, None),
+            Phase::R2Sent { .. } | Phase::Established => (false, None),
         };
         self.grants.clear();
         self.updates.forget();
@@ -95,7 +95,7 @@ impl Association {
         let (own_echo, was_closed) = match &self.phase {
             Phase::Closing(closing) => (Some(&closing.echo), false),
             Phase::Closed(closed) => (closed.own_echo.as_ref(), true),
-            _ => (None, false),
+            Phase::R2Sent { .. } | Phase::Established => (None, false),
         };
         let own_echo = own_echo.ok_or(PeerMisbehaved::CloseAckUnasked)?;
         // The echo is compared before the signature costs anything.
@@ -126,7 +126,7 @@ impl Association {
                 }
             },
             Phase::Closed(closed) => now >= closed.until,
-            _ => false,
+            Phase::R2Sent { .. } | Phase::Established => false,
         }
     }
 }

@@ -15,7 +15,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use claviger_crypto::{random, secret::ct_eq};
-use claviger_sansio::{Carriage, Retransmit, Time};
+use claviger_sansio::{Retransmit, Time};
 
 use crate::{
     association::Association,
@@ -151,15 +151,10 @@ impl Association {
         let names_source = |locator: &&Locator| locator.address() == Some(back.remote.ip());
         let source = locators.iter().find(names_source);
         let candidate = chosen.map(|chosen| {
-            let locator = match back.carriage {
-                Carriage::HipRaw => chosen,
-                _ => source.unwrap_or(chosen),
-            };
+            let locator = if back.is_raw() { chosen } else { source.unwrap_or(chosen) };
             let address = locator.address().unwrap_or(back.remote.ip());
-            let remote = match back.carriage {
-                Carriage::HipRaw if address != back.remote.ip() => SocketAddr::new(address, 0),
-                _ => back.remote,
-            };
+            let moves = back.is_raw() && address != back.remote.ip();
+            let remote = if moves { SocketAddr::new(address, 0) } else { back.remote };
             let bounded = locator.lifetime != Locator::UNBOUNDED;
             Candidate {
                 path: Path { remote, ..*back },

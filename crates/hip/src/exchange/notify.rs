@@ -36,9 +36,52 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
             | PeerMisbehaved::RequestInAnswer
             | PeerMisbehaved::SpiForeign
             | PeerMisbehaved::TransportNotOffered => Some(NotifyType::INVALID_SYNTAX),
-            _ => None,
+            // No word fits.
+            PeerMisbehaved::DhDowngrade
+            | PeerMisbehaved::EchoElsewhere
+            | PeerMisbehaved::EchoForeign
+            | PeerMisbehaved::PublicValue
+            | PeerMisbehaved::RequestOutstanding => None,
+            // A packet that was sent twice or came late, as the network may make it.
+            PeerMisbehaved::AckUnasked
+            | PeerMisbehaved::CloseAckForeign
+            | PeerMisbehaved::CloseAckUnasked
+            | PeerMisbehaved::PuzzleExpired
+            | PeerMisbehaved::PuzzleStale
+            | PeerMisbehaved::R1Unasked
+            | PeerMisbehaved::R2Unasked
+            | PeerMisbehaved::UpdateAhead
+            | PeerMisbehaved::UpdateOld => None,
+            // Found before anything was proven.
+            PeerMisbehaved::Checksum
+            | PeerMisbehaved::NotForUs
+            | PeerMisbehaved::OwnHit
+            | PeerMisbehaved::PuzzleForeign
+            | PeerMisbehaved::PuzzleUnsolved
+            | PeerMisbehaved::Unassociated => None,
         },
-        _ => None,
+        Error::PeerIncompatible(
+            PeerIncompatible::Cipher
+            | PeerIncompatible::CriticalParameter
+            | PeerIncompatible::DhGroup
+            | PeerIncompatible::EspSuite
+            | PeerIncompatible::OwnHitSuite
+            | PeerIncompatible::PacketType
+            | PeerIncompatible::Rekeying
+            | PeerIncompatible::Service
+            | PeerIncompatible::TransportFormat
+            | PeerIncompatible::TooWeak
+            | PeerIncompatible::Version,
+        ) => None,
+        Error::Limit(
+            LimitError::BaseExchangeRestarts
+            | LimitError::PacketLength
+            | LimitError::Puzzle
+            | LimitError::PuzzleWorn
+            | LimitError::R1Rate
+            | LimitError::UpdateQueue,
+        ) => None,
+        Error::Decode(_) | Error::Crypto(_) | Error::ApiMisuse(_) => None,
     }
 }
 

@@ -118,7 +118,11 @@ impl Updates {
         let outgoing = self.outgoing.as_ref()?;
         let over = match &outgoing.task {
             Task::Verify(verification) => verification.candidate.until,
-            _ => None,
+            Task::Announce
+            | Task::Answer { .. }
+            | Task::Locate { .. }
+            | Task::Request(_)
+            | Task::Revoke { .. } => None,
         };
         over.into_iter().chain([outgoing.retransmit.poll_timeout()]).min()
     }
@@ -247,7 +251,11 @@ impl Association {
             Expiry::Resend => {
                 match outgoing.task {
                     Task::Verify(_) => shared.probe(now, &outgoing.path, &outgoing.octets),
-                    _ => shared.out.send(&outgoing.path, &outgoing.octets),
+                    Task::Announce
+                    | Task::Answer { .. }
+                    | Task::Locate { .. }
+                    | Task::Request(_)
+                    | Task::Revoke { .. } => shared.out.send(&outgoing.path, &outgoing.octets),
                 }
                 false
             }
@@ -344,7 +352,9 @@ impl Association {
                 }
                 shared.probe(now, &path, &octets);
             }
-            _ => shared.out.send(&path, &octets),
+            Task::Announce | Task::Locate { .. } | Task::Request(_) | Task::Revoke { .. } => {
+                shared.out.send(&path, &octets);
+            }
         }
         self.updates.next_id = id.wrapping_add(1);
         let retransmit = Retransmit::new(shared.config.retransmit, now);

@@ -23,7 +23,6 @@ pub const NEXT_HEADER_NONE: u8 = 59;
 
 /// Why octets are not a HIP packet that can be looked at further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PacketError {
     /// A field is cut or contradicts another.
     Decode(DecodeError),

@@ -34,6 +34,24 @@ fn both_carriages_and_both_address_families_work() {
     assert_eq!(result, Err(ApiMisuse::LocalAddress));
 }
 
+#[test]
+fn hip_neither_calls_nor_listens_as_isakmp() {
+    let mut pair = Pair::default_pair();
+    let (now, peer, address) = (pair.now, pair.server.hit(), pair.server.address);
+    let called = pair.member.host.connect(now, peer, address, Carriage::Isakmp, None);
+    assert_eq!(called, Err(ApiMisuse::Carriage));
+    pair.connect(None);
+    let i1 = pair.member.transmits().remove(0);
+    let datagram = claviger_sansio::Datagram {
+        carriage: Carriage::Isakmp,
+        source: pair.member.address,
+        destination: address,
+        payload: &i1.payload,
+    };
+    assert_eq!(pair.server.host.handle_datagram(now, datagram), Err(ApiMisuse::Carriage.into()));
+    assert_eq!(pair.server.host.poll_transmit(), None);
+}
+
 /// RFC 7402 section 5.2: a generic host that wants ESP gets SPIs and a suite.
 #[test]
 fn esp_is_agreed_where_both_sides_have_it() {

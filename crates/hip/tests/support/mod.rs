@@ -319,7 +319,6 @@ pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
             Event::MoveAcknowledged { .. } => "move_acknowledged",
             Event::Changed { .. } => "changed",
             Event::Notified { .. } => "notified",
-            _ => "other",
         })
         .collect()
 }

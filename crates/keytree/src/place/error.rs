@@ -7,7 +7,6 @@ use crate::{Leaf, NodeId, TreeError};
 
 /// A change of places or members that is refused. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PlaceError {
     /// The place is bound already.
     Bound(Place),

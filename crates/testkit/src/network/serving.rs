@@ -1,10 +1,10 @@
 //! The key server's side, as its program runs it: a store that takes its time, a system that may refuse to send.
 
 use claviger_gcks::Event as ServerEvent;
-use claviger_sansio::{Carriage, Time};
+use claviger_sansio::Time;
 use claviger_store::Store as _;
 
-use super::{Flight, GDOI_PORT, HIP_PORT, Network, Origin, SERVER, Target};
+use super::{Flight, Network, Origin, SERVER, Target, listening};
 
 impl Network {
     pub(super) fn settle_server(&mut self) {
@@ -46,7 +46,7 @@ impl Network {
                 continue;
             }
             let transmit = dispatch.send(now);
-            let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
+            let port = listening::port_of(transmit.carriage);
             self.put(Origin::Server, (SERVER, port).into(), transmit);
         }
     }

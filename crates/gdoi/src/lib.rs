@@ -47,6 +47,7 @@ pub mod keys;
 pub mod limits;
 pub mod lkh;
 pub mod lkh_32;
+mod log;
 pub mod member;
 pub mod push;
 pub mod rules;

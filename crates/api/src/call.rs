@@ -31,7 +31,6 @@ pub fn channel() -> (mpsc::Sender<Call>, mpsc::Receiver<Call>) {
 
 /// One request to a daemon.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Call {
     /// Makes a group.
     GroupAdd(GroupAdd, Reply<GroupAdded>),

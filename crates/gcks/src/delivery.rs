@@ -35,6 +35,7 @@ use claviger_sansio::{
     durable::{Change, RecordKey},
 };
 use claviger_wire::Decode;
+use tracing::{debug, trace};
 
 use crate::{
     event::RekeyId,
@@ -171,6 +172,10 @@ impl Deliveries {
         }
         if let Some(last) = fresh.last_mut() {
             last.keys.extend(begun.copied.iter().map(|push| push.key.clone()));
+        }
+        if !fresh.is_empty() {
+            let (deliveries, messages) = (fresh.len(), begun.delivered);
+            debug!(group = %group.id, deliveries, messages, copied = begun.copied.len(), "long batches are delivered");
         }
         self.running.append(&mut fresh);
         begun
@@ -428,6 +433,7 @@ impl Delivery {
     fn unicast(&self, to: ReceiverId, payload: Vec<u8>) -> Transmit {
         let Route { peer, own } = self.routes[to.0 as usize];
         let source = Some(own).filter(|own| !own.ip().is_unspecified() && !own.ip().is_multicast());
+        trace!(group = %self.group, destination = %peer, length = payload.len(), "a message to one member");
         Transmit { carriage: Carriage::Isakmp, source, destination: peer, payload }
     }
 

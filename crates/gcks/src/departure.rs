@@ -8,6 +8,7 @@ use std::time::Duration;
 use claviger_group::GroupId;
 use claviger_identity::Hit;
 use claviger_sansio::{Time, durable::Change};
+use tracing::debug;
 
 use crate::{
     Gcks,
@@ -143,6 +144,7 @@ impl Gcks {
         }
         let lag = if what.needs_pull { PULL_DELAY_MAX } else { Duration::ZERO };
         let unreadable_from = at + lag + group.policy.times.activation_delay;
+        debug!(group = %what.group, departed = what.departed.len(), %unreadable_from, "all copies of a rekey have left");
         group.unreadable_from = group.unreadable_from.max(unreadable_from);
         for (hit, ..) in &what.departed {
             let changes = group.departed_for_good(hit, unreadable_from);

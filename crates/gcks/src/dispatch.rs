@@ -4,6 +4,7 @@
 //! took it. A [`Dispatch`] borrows the machine, so that there is no next datagram before this one was reported on.
 
 use claviger_sansio::{NotSent, Time, Transmit};
+use tracing::{debug, trace};
 
 use crate::{
     Gcks,
@@ -72,6 +73,14 @@ impl Gcks {
     }
 
     fn note_outcome(&mut self, now: Time, flight: Flight, outcome: Result<(), NotSent>) {
+        let Transmit { destination, payload, .. } = &flight.copy.transmit;
+        let group = &flight.lane.group;
+        match &outcome {
+            Ok(()) => trace!(%group, %destination, length = payload.len(), "a copy to the group has left"),
+            Err(reason) => {
+                debug!(%group, %destination, %reason, "a copy to the group does not leave; it is tried again")
+            }
+        }
         match outcome {
             Ok(()) => self.push_queue.left(now, flight, &mut self.changes),
             Err(reason) => self.push_queue.refused(now, flight, reason, &mut self.changes),

@@ -1,8 +1,12 @@
 //! What the machine tells its program, for logs, metrics and waiting commands.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
-use claviger_group::{GroupId, Role, Spi};
+use claviger_group::{CookiePair, GroupId, Role, Spi};
 use claviger_identity::Hit;
 use claviger_sansio::{NotSent, Time};
 
@@ -179,11 +183,104 @@ impl RefusalReason {
     }
 }
 
+/// Why a group got new keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RekeyCause {
+    /// An administrator commanded it.
+    ByHand,
+    /// The epochs of the key tree are nearly spent: the group starts over with another tree.
+    EpochsSpent,
+    /// Members were evicted.
+    Eviction,
+    /// Registrations of members were not renewed.
+    Expiry,
+    /// Hosts joined.
+    Join,
+    /// Members left, or registered anew without naming the group.
+    Leave,
+    /// Members moved to other places.
+    Move,
+    /// A member lost the sender role.
+    NarrowedRole,
+    /// The sender ids are spent: the group starts over.
+    SenderIdsSpent,
+    /// The time of the key has come.
+    Timer,
+}
+
+impl RekeyCause {
+    /// Names the cause for logs, counters and programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ByHand => "by_hand",
+            Self::EpochsSpent => "epochs_spent",
+            Self::Eviction => "eviction",
+            Self::Expiry => "expiry",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Move => "move",
+            Self::NarrowedRole => "narrowed_role",
+            Self::SenderIdsSpent => "sender_ids_spent",
+            Self::Timer => "timer",
+        }
+    }
+}
+
+impl From<Departure> for RekeyCause {
+    fn from(departure: Departure) -> Self {
+        match departure {
+            Departure::Evicted => Self::Eviction,
+            Departure::Expired => Self::Expiry,
+            Departure::Left | Departure::NotNamedAgain => Self::Leave,
+        }
+    }
+}
+
+/// The causes of one rekey: more than one where hosts that came and hosts that went share it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RekeyCauses(BTreeSet<RekeyCause>);
+
+impl RekeyCauses {
+    /// Goes through the causes.
+    pub fn iter(&self) -> impl Iterator<Item = RekeyCause> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Says whether this is a cause, perhaps among others.
+    pub fn contains(&self, cause: RekeyCause) -> bool {
+        self.0.contains(&cause)
+    }
+
+    /// Adds causes.
+    pub(crate) fn extend(&mut self, causes: impl IntoIterator<Item = RekeyCause>) {
+        self.0.extend(causes);
+    }
+}
+
+impl From<RekeyCause> for RekeyCauses {
+    fn from(cause: RekeyCause) -> Self {
+        Self(BTreeSet::from([cause]))
+    }
+}
+
+impl fmt::Display for RekeyCauses {
+    /// Writes the causes with commas between them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, cause) in self.iter().enumerate() {
+            let comma = if number > 0 { "," } else { "" };
+            write!(f, "{comma}{}", cause.as_str())?;
+        }
+        Ok(())
+    }
+}
+
 /// One rekey, with what it cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rekeyed {
     /// The group.
     pub group: GroupId,
+    /// Why.
+    pub cause: RekeyCauses,
     /// Which rekey it is, if it has messages.
     pub rekey: Option<RekeyId>,
     /// When.
@@ -202,6 +299,8 @@ pub struct Rekeyed {
     pub messages: usize,
     /// Their octets in all, copies not counted.
     pub octets: usize,
+    /// The rekey SA from now on, if the KEK was replaced.
+    pub kek: Option<CookiePair>,
     /// The TEK from now on, if it was replaced.
     pub tek: Option<Spi>,
 }

@@ -7,7 +7,6 @@ use std::{
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
 use claviger_delivery::Error as DeliveryError;
-use claviger_gdoi::iana::NotifyType;
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
@@ -15,15 +14,16 @@ use claviger_sansio::{
     Carriage, Datagram, Time,
     durable::{Change, Receipt, RecordKey},
 };
+use tracing::{debug, debug_span};
 
 use crate::{
     config::GcksConfig,
     delivery::{Deliveries, Route},
     error::{CommandError, Error},
-    event::{Departure, Event, Refusal, RekeyId, Rekeyed},
+    event::{Departure, Event, Refusal, RekeyCause, RekeyId, Rekeyed},
     group::{self, Context, Group, NewError, rekey::Outcome},
     groups::Groups,
-    pull::Pulls,
+    pull::{PullRefusal, Pulls},
     push_queue::{Outbox, PushQueue, QueuedPush, REMOVED_RETRY_MAX, Ready, UnderWay},
     record,
     registration::{self, Grants, JoinLimiter},
@@ -128,7 +128,8 @@ impl Gcks {
 
     /// Removes a group: its members are told to delete every SA, its hosts lose their grants.
     pub fn remove_group(&mut self, now: Time, id: &GroupId) -> Result<(), CommandError> {
-        let outcome = self.with_group(now, id, |group, context| group.start_over(context))?;
+        let outcome =
+            self.with_group(now, id, |group, context| group.start_over(context, RekeyCause::ByHand))?;
         let group = self.groups.remove(id).expect("the group was just found");
         self.push_queue.forget(id);
         self.deliveries.forget(id);
@@ -172,10 +173,21 @@ impl Gcks {
 
     /// Replaces keys now.
     pub fn rekey(&mut self, now: Time, id: &GroupId, what: RekeyWhat) -> Result<Rekeyed, CommandError> {
+        self.rekey_because(now, id, what, RekeyCause::ByHand)
+    }
+
+    /// Replaces keys now, for a reason.
+    pub(crate) fn rekey_because(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        what: RekeyWhat,
+        cause: RekeyCause,
+    ) -> Result<Rekeyed, CommandError> {
         self.renew_if_spent(now, id);
         let outcome = self.with_group(now, id, |group, context| match what {
-            RekeyWhat::Kek => group.rekey_kek(context),
-            RekeyWhat::Tek => group.rekey_tek(context),
+            RekeyWhat::Kek => group.rekey_kek(context, cause),
+            RekeyWhat::Tek => group.rekey_tek(context, cause),
         })?;
         let report = outcome.report.clone();
         let rekey = self.apply(now, id, outcome);
@@ -290,6 +302,7 @@ impl Gcks {
         // gives up and pulls, which shows it.
         if self.address(&hit) != Some(route.peer.ip()) {
             *self.drops.entry("delivery_reports_elsewhere").or_default() += 1;
+            debug!(peer = %hit, source = %route.peer, "a report comes from where the member was not shown to be");
             return;
         }
         if let Err(error) = self.deliveries.handle_report(now, &self.groups, hit, route, report) {
@@ -309,6 +322,7 @@ impl Gcks {
                 | DeliveryError::Config => "delivery_reports_refused",
             };
             *self.drops.entry(counter).or_default() += 1;
+            debug!(peer = %hit, reason = error.reason(), %error, "a report is refused");
         }
     }
 
@@ -334,6 +348,7 @@ impl Gcks {
             gdoi_port: self.gdoi_port,
             push_source,
         };
+        let _group = debug_span!("group", group = %id).entered();
         Ok(step(&mut group, &mut context))
     }
 
@@ -369,7 +384,7 @@ impl Gcks {
             let whats = [(group.kek_due() <= now, RekeyWhat::Kek), (group.tek_due() <= now, RekeyWhat::Tek)];
             for (_, what) in whats.into_iter().filter(|(due, _)| *due) {
                 // The group was found a moment ago.
-                let _ = self.rekey(now, &id, what);
+                let _ = self.rekey_because(now, &id, what, RekeyCause::Timer);
             }
         }
     }
@@ -379,6 +394,7 @@ impl Gcks {
     pub(crate) fn apply(&mut self, now: Time, id: &GroupId, mut outcome: Outcome) -> Option<RekeyId> {
         self.changes.append(&mut outcome.changes);
         let departed = self.note_departures(now, id, &outcome);
+        outcome.report.cause.extend(departed.iter().map(|(_, why, _)| RekeyCause::from(*why)));
         let rekey = self.push_queue.name_rekey();
         let has_messages = !outcome.pushes.is_empty();
         if has_messages {
@@ -397,9 +413,8 @@ impl Gcks {
             self.download_to_joiner(now, id, join);
         }
         for join in &outcome.refused {
-            let notify =
-                if join.moves { NotifyType::INVALID_SPI } else { NotifyType::INVALID_ID_INFORMATION };
-            self.refuse_pull(now, join.pull, notify);
+            let why = if join.moves { PullRefusal::PlaceFull } else { PullRefusal::Full };
+            self.refuse_pull(now, join.pull, why);
         }
         let report = &outcome.report;
         for (counter, count) in [
@@ -433,12 +448,20 @@ impl Gcks {
         let pushes = std::mem::take(&mut outcome.pushes);
         let begun = self.deliveries.begin((now, start), rekey, &group, pushes, &outcome.batches);
         let what = UnderWay::new(id.clone(), begun.copied.len(), begun.delivered);
+        debug!(
+            group = %id,
+            copied = begun.copied.len(),
+            delivered = begun.delivered,
+            departed = departed.len(),
+            "the messages of a rekey are planned"
+        );
         self.push_queue.follow(rekey, UnderWay { departed, ..what });
         // What is copied behind a delivery stands under the new KEK, and its records stay as long as the delivery's.
         let removes = begun.first_round_ends.is_none();
         let start = begun.first_round_ends.unwrap_or(start);
         group.quiet_at = self.push_queue.schedule(now, start, rekey, authentication, begun.copied, removes);
         if self.push_queue.drop_superseded(now, id, rekey, &mut self.changes) {
+            debug!(group = %id, "too many earlier messages could not leave; they are dropped");
             self.deliveries.drop_superseded(id, rekey, &mut self.changes);
             group.tek_under_way = group.tek_under_way.map(|_| rekey);
         }

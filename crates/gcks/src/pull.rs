@@ -10,8 +10,9 @@ use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity}
 use claviger_identity::Hit;
 use claviger_keytree::place::Place;
 use claviger_sansio::Time;
+use tracing::debug;
 
-use crate::{Gcks, delivery::Route, group::WaitingJoin};
+use crate::{Gcks, delivery::Route, event::RekeyCause, group::WaitingJoin};
 
 /// The most sender ids that one PULL may ask for: one for each encryption module of a large sender.
 const SENDER_IDS_MAX: u16 = 64;
@@ -40,6 +41,51 @@ struct Offer {
     made: Time,
 }
 
+/// Why a PULL is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PullRefusal {
+    /// The host asks for more sender ids than there may be, or sends nothing.
+    SenderIdRequest,
+    /// The keys that message 2 named are not those that the host would be given.
+    KeysReplaced,
+    /// The host holds no grant, or is not on the list.
+    NotAuthorised,
+    /// The host was not shown to be at the place whose keys it asks for.
+    NotThere,
+    /// There is no room for another member.
+    Full,
+    /// There is no room at the place that the member has come to.
+    PlaceFull,
+    /// No offer of the PULL is remembered.
+    Unoffered,
+}
+
+impl PullRefusal {
+    /// Says what the host is told.
+    const fn notify(self) -> NotifyType {
+        match self {
+            Self::SenderIdRequest => NotifyType::ATTRIBUTES_NOT_SUPPORTED,
+            Self::Full | Self::NotAuthorised => NotifyType::INVALID_ID_INFORMATION,
+            Self::KeysReplaced | Self::NotThere | Self::PlaceFull | Self::Unoffered => {
+                NotifyType::INVALID_SPI
+            }
+        }
+    }
+
+    /// Names the reason in the log.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::KeysReplaced => "keys_replaced",
+            Self::NotAuthorised => "not_authorised",
+            Self::NotThere => "not_there",
+            Self::PlaceFull => "place_full",
+            Self::SenderIdRequest => "sender_id_request",
+            Self::Unoffered => "unoffered",
+        }
+    }
+}
+
 impl Gcks {
     pub(crate) fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
         match event {
@@ -56,7 +102,8 @@ impl Gcks {
                 self.note_address(hit, proven_address);
                 self.confirm(now, pull, sender_ids, proven_address);
             }
-            GdoiEvent::PullDeclined { pull, .. } => {
+            GdoiEvent::PullDeclined { pull, peer, group, notify } => {
+                debug!(%peer, %group, notify_type = notify.0, "the host declines the policy");
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
                 self.pulls.offers.remove(&pull);
                 *self.counters.entry("pulls_declined").or_default() += 1;
@@ -97,7 +144,7 @@ impl Gcks {
     fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId, address: IpAddr) {
         self.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
         if self.authorised(now, &hit, &id).is_none() {
-            return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
+            return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         }
         let group = &self.groups[&id];
         let at = group.place_at(address);
@@ -107,6 +154,7 @@ impl Gcks {
         let moves = sits.is_some_and(|sits| sits != at) && self.limiter.admit(now, hit, &id);
         let place = if moves { at } else { sits.unwrap_or(at) };
         let joins = since.is_none();
+        debug!(peer = %hit, group = %id, joins, moves, "a host pulls");
         let sa = self.with_group(now, &id, |group, context| match since {
             Some(since) if !moves => group.offer_current(context, since, place),
             _ => group.offer_join(context, place),
@@ -124,21 +172,21 @@ impl Gcks {
     /// Answers message 3, or has the next rekey answer it. Everything is checked again (binding section 5).
     fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>, proven: Option<IpAddr>) {
         let Some(offer) = self.pulls.offers.remove(&pull) else {
-            return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+            return self.refuse_pull(now, pull, PullRefusal::Unoffered);
         };
         let Some(role) = self.authorised(now, &offer.hit, &offer.group) else {
-            return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
+            return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         };
         let wanted = requested.unwrap_or(0);
         if wanted > SENDER_IDS_MAX || (wanted > 0 && !role.sends()) {
-            return self.refuse_pull(now, pull, NotifyType::ATTRIBUTES_NOT_SUPPORTED);
+            return self.refuse_pull(now, pull, PullRefusal::SenderIdRequest);
         }
         if offer.joins || offer.moves {
             let group = &self.groups[&offer.group];
             let is_there = proven.is_some_and(|address| group.place_at(address) == offer.place);
             if group.places.is_some() && !is_there {
                 // Message 1 came from elsewhere: only message 3 proves that the peer is where it says.
-                return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+                return self.refuse_pull(now, pull, PullRefusal::NotThere);
             }
             self.confirm_join(now, pull, offer, role, wanted);
         } else {
@@ -150,10 +198,10 @@ impl Gcks {
         let group = &self.groups[&offer.group];
         if group.next.kek != offer.kek || group.members.contains_key(&offer.hit) != offer.moves {
             // Another rekey took the announced epoch between messages 2 and 3; the member begins anew.
-            return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+            return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         }
         if offer.joins && group.is_full() {
-            return self.refuse_pull(now, pull, NotifyType::INVALID_ID_INFORMATION);
+            return self.refuse_pull(now, pull, PullRefusal::Full);
         }
         let Offer { hit, moves, place, .. } = offer;
         let join = WaitingJoin { pull, hit, role, sender_ids, place, moves };
@@ -168,14 +216,14 @@ impl Gcks {
         let stale = group.kek.spi != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
         let Some(member) = group.members.get_mut(&offer.hit).filter(|_| !stale) else {
             drop(group);
-            return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+            return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         };
         member.role = role;
         member.last_pull = now;
         let leaf = member.leaf;
         drop(group);
         let Some(sender_ids) = self.sender_ids(now, &offer.group, offer.hit, role, sender_ids) else {
-            return self.refuse_pull(now, pull, NotifyType::INVALID_SPI);
+            return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         };
         let group = &self.groups[&offer.group];
         let download = group.download(leaf, &offer.teks, sender_ids);
@@ -187,7 +235,7 @@ impl Gcks {
     /// Answers the message 3 of a joiner, or of a member that moved, once its leaf, KEK and TEK exist.
     pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
         let Some(sender_ids) = self.sender_ids(now, id, join.hit, join.role, join.sender_ids) else {
-            return self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
+            return self.refuse_pull(now, join.pull, PullRefusal::KeysReplaced);
         };
         let group = &self.groups[id];
         let Some(member) = group.members.get(&join.hit) else { return };
@@ -196,7 +244,7 @@ impl Gcks {
         let download = group.download(member.leaf, &[tek], sender_ids);
         if self.gdoi.download(now, join.pull, Some(group.kek.sequence), &download).is_err() {
             // The group started over since this host was offered its keys, or the PULL has ended.
-            self.refuse_pull(now, join.pull, NotifyType::INVALID_SPI);
+            self.refuse_pull(now, join.pull, PullRefusal::KeysReplaced);
         }
     }
 
@@ -225,15 +273,18 @@ impl Gcks {
             return Some(Some(values));
         }
         drop(group);
-        if let Ok(outcome) = self.with_group(now, id, |group, context| group.start_over(context)) {
+        if let Ok(outcome) =
+            self.with_group(now, id, |group, context| group.start_over(context, RekeyCause::SenderIdsSpent))
+        {
             self.apply(now, id, outcome);
         }
         None
     }
 
-    pub(crate) fn refuse_pull(&mut self, now: Time, pull: PullId, notify: NotifyType) {
+    pub(crate) fn refuse_pull(&mut self, now: Time, pull: PullId, why: PullRefusal) {
+        debug!(%pull, reason = why.as_str(), "the PULL is refused");
         *self.drops.entry("pull_refused").or_default() += 1;
         // A PULL that ended meanwhile needs no refusal.
-        let _ = self.gdoi.refuse(now, pull, notify);
+        let _ = self.gdoi.refuse(now, pull, why.notify());
     }
 }

@@ -13,10 +13,11 @@ use claviger_hip::{
 };
 use claviger_identity::Hit;
 use claviger_sansio::{Time, durable::Change};
+use tracing::{debug, debug_span};
 
 use crate::{
     Event, Gcks, RekeyWhat,
-    event::{Departure, REFUSED_MAX, Refusal, RefusalReason},
+    event::{Departure, REFUSED_MAX, Refusal, RefusalReason, RekeyCause},
     record::{self, member::Grant},
 };
 
@@ -175,6 +176,7 @@ impl Gcks {
     /// itself for registered, is told so and asks again: clocks can be wrong.
     pub(crate) fn expire_grants(&mut self, now: Time) {
         while let Some((hit, group, grant)) = self.grants.take_expired(now) {
+            debug!(peer = %hit, %group, role = %grant.role, "a grant has expired");
             self.changes.push(Change::remove(record::GRANT, record::host_key(&group, &hit)));
             self.tell_withdrawn(now, &hit, &group, grant.role, Withdrawal::Ended);
             self.depart(now, &group, hit, Departure::Expired);
@@ -191,12 +193,13 @@ impl Gcks {
             self.withdraw_grant(now, hit, group);
             return self.depart(now, group, *hit, Departure::Evicted);
         };
+        debug!(peer = %hit, %group, %role, "a grant is narrowed");
         self.store_grant(*hit, group.clone(), Grant { role, ..grant });
         self.tell_withdrawn(now, hit, group, role, Withdrawal::Narrowed);
         self.events.push_back(Event::Narrowed { hit: *hit, group: group.clone(), role });
         if self.narrow_member(hit, group, role) {
             // The group was found a moment ago.
-            let _ = self.rekey(now, group, RekeyWhat::Tek);
+            let _ = self.rekey_because(now, group, RekeyWhat::Tek, RekeyCause::NarrowedRole);
         }
     }
 
@@ -224,6 +227,7 @@ impl Gcks {
     /// Takes a grant away and tells the host so. Says whether there was one.
     pub(crate) fn withdraw_grant(&mut self, now: Time, hit: &Hit, group: &GroupId) -> bool {
         let Some(grant) = self.grants.remove(hit, group) else { return false };
+        debug!(peer = %hit, %group, role = %grant.role, "a grant is withdrawn");
         self.changes.push(Change::remove(record::GRANT, record::host_key(group, hit)));
         self.tell_withdrawn(now, hit, group, grant.role, Withdrawal::Revoked);
         true
@@ -247,6 +251,7 @@ impl Gcks {
         let Some(mut state) = self.groups.get_mut(group) else { return };
         state.waiting.joins.retain(|join| join.hit != hit);
         if state.members.contains_key(&hit) {
+            debug!(peer = %hit, %group, ?departure, "a departure waits for its rekey");
             state.waiting.departures.insert(hit);
             state.schedule_rekey(now, departure == Departure::Evicted);
             self.departures.insert((group.clone(), hit), departure);
@@ -258,6 +263,7 @@ impl Gcks {
         if let Some(mut state) = self.groups.get_mut(group)
             && state.waiting.departures.remove(hit)
         {
+            debug!(peer = %hit, %group, "a departure is taken back");
             self.departures.remove(&(group.clone(), *hit));
         }
     }
@@ -279,6 +285,7 @@ impl Gcks {
             RegistrationAnswer { reg_type: request.reg_type, granted: None, failure, channels: Vec::new() }
         };
         let granted = answer.granted.is_some();
+        debug!(peer = %hit, fresh, channels = answer.channels.len(), granted, "a registration is decided");
         // The peer may have closed meanwhile; its grants end with the association.
         if self.hip.answer(now, ticket, answer).is_ok() && granted {
             self.take_up_keys(now, hit);
@@ -320,7 +327,9 @@ impl Gcks {
         channel: &McastChannel,
         security: &Security,
     ) -> McastChannel {
+        let _group = debug_span!("group", group = %channel.group).entered();
         if channel.lifetime == Lifetime::CANCEL {
+            debug!(peer = %hit, "the host leaves");
             self.leave(now, hit, &channel.group, Departure::Left);
             return channel.answer(ChannelStatus::GRANTED, channel.role, Lifetime::CANCEL);
         }
@@ -329,6 +338,7 @@ impl Gcks {
                 let lifetime = Lifetime::at_most(channel.lifetime.duration().min(longest));
                 let duration = lifetime.duration();
                 let grant = Grant { role: channel.role, lifetime: duration, expires: now + duration };
+                debug!(peer = %hit, role = %channel.role, lifetime = ?duration, "the host is admitted");
                 self.store_grant(hit, channel.group.clone(), grant);
                 let group = channel.group.clone();
                 self.stay(&hit, &group);
@@ -338,6 +348,7 @@ impl Gcks {
                 channel.answer(ChannelStatus::GRANTED, channel.role, lifetime)
             }
             Err(reason) => {
+                debug!(peer = %hit, role = %channel.role, reason = reason.as_str(), "the host is refused");
                 self.remember_refusal(now, hit, channel, reason);
                 channel.answer(status(reason), channel.role, Lifetime::CANCEL)
             }
@@ -417,6 +428,7 @@ impl Gcks {
                     self.gdoi.remove_registration(&earlier);
                 }
                 if self.gdoi.add_registration(now, sa).is_err() {
+                    debug!(peer = %hit, "the cookies of the registration SA are in use");
                     // The cookies are in use: the host makes a new base exchange (binding section 4).
                     self.cookies.remove(&hit);
                 }
@@ -425,6 +437,7 @@ impl Gcks {
     }
 
     fn forget_association(&mut self, now: Time, hit: Hit) {
+        debug!(peer = %hit, "the association has ended");
         for group in self.grants.groups_of(&hit) {
             self.leave(now, hit, &group, Departure::Left);
         }

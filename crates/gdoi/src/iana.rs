@@ -1,5 +1,7 @@
 //! Code points.
 
+use std::fmt;
+
 /// Declares a newtype over a code point with its named values; unknown values are kept.
 macro_rules! code_points {
     ($(#[$meta:meta])* $name:ident($int:ty) { $($(#[$doc:meta])* $constant:ident = $value:expr;)* }) => {
@@ -75,6 +77,19 @@ impl ExchangeType {
     /// Says whether messages of this exchange are encrypted. What serves the delivery of ciphertext is not.
     pub const fn is_encrypted(self) -> bool {
         !matches!(self, Self::DELIVERY_CONTROL | Self::DELIVERY_REPORT)
+    }
+}
+
+impl fmt::Display for ExchangeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::INFORMATIONAL => f.write_str("Informational"),
+            Self::GROUPKEY_PULL => f.write_str("GROUPKEY-PULL"),
+            Self::GROUPKEY_PUSH => f.write_str("GROUPKEY-PUSH"),
+            Self::DELIVERY_CONTROL => f.write_str("delivery control"),
+            Self::DELIVERY_REPORT => f.write_str("delivery report"),
+            Self(other) => other.fmt(f),
+        }
     }
 }
 

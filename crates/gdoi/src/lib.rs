@@ -49,6 +49,7 @@ pub mod keys;
 pub mod limits;
 pub mod lkh;
 pub mod lkh_32;
+mod log;
 pub mod member;
 pub mod push;
 pub mod rules;

@@ -9,6 +9,7 @@ use claviger_crypto::{CryptoProvider, Random};
 use claviger_group::{CookiePair, GroupId, RegistrationSa};
 use claviger_sansio::{Carriage, Datagram, Retransmit, RetransmitPolicy, Time, Transmit, retransmit::Expiry};
 use claviger_wire::DecodeError;
+use tracing::{Span, debug};
 
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible, PeerMisbehaved},
@@ -20,6 +21,7 @@ use crate::{
     extensions::Extensions,
     iana::{ExchangeType, NotifyType},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX},
+    log,
     wire::{Header, KeyDownload, SaPayload},
 };
 
@@ -195,8 +197,7 @@ impl Member {
         let registration = self.registrations.get_mut(cookies).ok_or(ApiMisuse::UnknownRegistration)?;
         let payload = registration.report(&mut *self.random, report);
         let payload = payload.map_err(|error| error.misuse_or(ApiMisuse::TooManyExchanges))?;
-        let carriage = Carriage::Isakmp;
-        self.transmits.push_back(Transmit { carriage, source: None, destination: server, payload });
+        self.send(None, transmit(server, &payload));
         Ok(())
     }
 
@@ -222,7 +223,11 @@ impl Member {
             registration.draw_message_id(&mut *self.random).map_err(|_| ApiMisuse::TooManyExchanges)?;
         let begun = ExpectOffer::begin(&registration.keys, &mut *self.random, message_id, &group)
             .map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
-        self.transmits.push_back(transmit(server, begun.sent()));
+        let message_1 = transmit(server, begun.sent());
+        let _exchange =
+            log::exchange(ExchangeType::GROUPKEY_PULL, message_id, Some(registration.peer)).entered();
+        debug!(%group, "a PULL begins");
+        self.send(Some(1), message_1);
         let id = PullId(self.next_pull);
         self.next_pull += 1;
         let pull = Pull {
@@ -244,6 +249,7 @@ impl Member {
     ///
     /// [`ApiMisuse::UnknownPull`], [`ApiMisuse::WrongState`] unless [`Event::Offered`] awaits an answer.
     pub fn accept(&mut self, now: Time, id: PullId) -> Result<(), ApiMisuse> {
+        let _exchange = self.span_of(id).entered();
         let pull = self.pulls.get_mut(&id).ok_or(ApiMisuse::UnknownPull)?;
         let registration = self.registrations.get(&pull.cookies).ok_or(ApiMisuse::UnknownRegistration)?;
         let state = match std::mem::replace(&mut pull.state, State::Over) {
@@ -255,8 +261,10 @@ impl Member {
         };
         let accepted =
             state.accept(&registration.keys, pull.sender_ids).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
-        self.transmits.push_back(transmit(pull.server, accepted.sent()));
+        let message_3 = transmit(pull.server, accepted.sent());
         pull.state = State::ExpectDownload(accepted, Retransmit::new(self.retransmit, now));
+        debug!(sender_ids = pull.sender_ids, "the policy is accepted; message 4 is awaited");
+        self.send(Some(3), message_3);
         Ok(())
     }
 
@@ -273,6 +281,8 @@ impl Member {
         if !matches!(pull.state, State::ExpectAcceptance(_)) {
             return Err(ApiMisuse::WrongState);
         }
+        let _exchange = self.span_of(id).entered();
+        debug!("the policy is declined");
         self.inform(id, NotifyType::NO_PROPOSAL_CHOSEN);
         self.pulls.remove(&id);
         Ok(())
@@ -284,6 +294,17 @@ impl Member {
     ///
     /// [`Error`] is for log and counter; an exchange that ended with it is also an [`Event::PullFailed`].
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        let header = log::header(datagram.payload);
+        let span = header.map_or_else(Span::none, |header| {
+            let peer = self.registrations.get(&header.cookies).map(|registration| registration.peer);
+            log::exchange(header.exchange, header.message_id, peer)
+        });
+        let _exchange = span.entered();
+        log::message_in(&datagram);
+        self.handle_message(now, datagram).inspect_err(|error| log::dropped(&datagram, error))
+    }
+
+    fn handle_message(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
         let (header, ciphertext) = Header::split(datagram.payload)?;
         check_not_zero(&header)?;
         match header.exchange {
@@ -357,6 +378,7 @@ impl Member {
             State::ExpectAcceptance(_) | State::Over => return,
         };
         let (group, sa) = (pull.group.clone(), state.sa().clone());
+        debug!(%group, kek = sa.kek.is_some(), teks = sa.teks.len(), "the key server offers a policy");
         pull.state = State::ExpectAcceptance(state);
         self.events.push_back(Event::Offered { pull: id, group, sa });
     }
@@ -364,6 +386,7 @@ impl Member {
     fn downloaded(&mut self, id: PullId, download: Download) {
         if let Some(Pull { group, state: State::ExpectDownload(state, _), .. }) = self.pulls.remove(&id) {
             let Download { sequence, kd } = download;
+            debug!(%group, sequence, teks = kd.teks.len(), "the keys have come");
             self.events.push_back(Event::Pulled { pull: id, group, sa: state.into_sa(), sequence, kd });
         }
     }
@@ -377,6 +400,7 @@ impl Member {
         let (Some((&id, _)), None) = (concerned.next(), concerned.next()) else {
             return Err(Error::UnknownExchange);
         };
+        debug!(notify_type = notification.notify.0, "the key server informs");
         if notification.notify.is_error() {
             self.fail(id, PullFailure::Refused(notification.notify));
         }
@@ -391,15 +415,25 @@ impl Member {
         let mut failed = Vec::new();
         for (&id, pull) in &mut self.pulls {
             let (repeated, timer) = match &mut pull.state {
-                State::ExpectOffer(state, timer) => (vec![state.sent()], Some(timer)),
-                State::ExpectDownload(state, timer) => (state.repeated().to_vec(), Some(timer)),
+                State::ExpectOffer(state, timer) => (vec![(1, state.sent())], Some(timer)),
+                State::ExpectDownload(state, timer) => {
+                    let [message_3, message_1] = state.repeated();
+                    (vec![(3, message_3), (1, message_1)], Some(timer))
+                }
                 State::ExpectAcceptance(_) | State::Over => (Vec::new(), None),
             };
             match timer.map_or(Expiry::Pending, |timer| timer.handle_timeout(now)) {
                 _ if pull.deadline <= now => failed.push(id),
                 Expiry::GiveUp => failed.push(id),
                 Expiry::Resend => {
-                    self.transmits.extend(repeated.iter().map(|message| transmit(pull.server, message)));
+                    let _exchange =
+                        log::exchange(ExchangeType::GROUPKEY_PULL, pull.message_id, None).entered();
+                    debug!(group = %pull.group, messages = repeated.len(), "no answer has come; sent again");
+                    for (number, message) in repeated {
+                        let again = transmit(pull.server, message);
+                        log::message_out(Some(number), &again);
+                        self.transmits.push_back(again);
+                    }
                 }
                 Expiry::Pending => {}
             }
@@ -453,6 +487,7 @@ impl Member {
 
     fn fail(&mut self, id: PullId, reason: PullFailure) {
         if let Some(pull) = self.pulls.remove(&id) {
+            debug!(group = %pull.group, reason = reason.reason(), "the PULL failed");
             self.events.push_back(Event::PullFailed { pull: id, group: pull.group, reason });
         }
     }
@@ -462,8 +497,24 @@ impl Member {
         let Some(registration) = self.registrations.get_mut(&pull.cookies) else { return };
         // A notification is a courtesy: when message ids have run out it is not sent.
         if let Ok(octets) = registration.inform(&mut *self.random, notify, pull.message_id) {
-            self.transmits.push_back(transmit(pull.server, &octets));
+            let informational = transmit(pull.server, &octets);
+            debug!(notify_type = notify.0, "the key server is informed");
+            self.send(None, informational);
         }
+    }
+
+    /// Names an exchange in the log of what the caller does with it.
+    fn span_of(&self, id: PullId) -> Span {
+        self.pulls.get(&id).map_or_else(Span::none, |pull| {
+            let peer = self.registrations.get(&pull.cookies).map(|registration| registration.peer);
+            log::exchange(ExchangeType::GROUPKEY_PULL, pull.message_id, peer)
+        })
+    }
+
+    /// Sends a message. `message` is its number in a GROUPKEY-PULL.
+    fn send(&mut self, message: Option<u8>, transmit: Transmit) {
+        log::message_out(message, &transmit);
+        self.transmits.push_back(transmit);
     }
 }
 

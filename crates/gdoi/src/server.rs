@@ -12,6 +12,7 @@ use claviger_crypto::{
 use claviger_group::{CookiePair, GroupId, RegistrationSa, registration::PeerIdentity};
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 use claviger_wire::DecodeError;
+use tracing::{Span, debug};
 
 use crate::{
     error::{ApiMisuse, Error, Limit, PeerMisbehaved},
@@ -22,6 +23,7 @@ use crate::{
     },
     iana::{ExchangeType, NotifyType},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
+    log,
     wire::{Header, KeyDownload, SaPayload, header::peek},
 };
 
@@ -169,6 +171,7 @@ impl Server {
     /// [`ApiMisuse::UnknownPull`] if the exchange is over, [`ApiMisuse::WrongState`] if message 1 is answered
     /// already, [`ApiMisuse::MessageTooLong`] if the policy exceeds its limits.
     pub fn offer(&mut self, _now: Time, pull: PullId, sa: &SaPayload) -> Result<(), ApiMisuse> {
+        let _exchange = self.span_of(pull).entered();
         let nonce_r = draw_nonce(&mut *self.random);
         let (exchange, registration) = self.exchange(pull)?;
         let State::ExpectOffer(state) = &exchange.state else { return Err(ApiMisuse::WrongState) };
@@ -176,7 +179,8 @@ impl Server {
         let (exchange, _) = self.exchange(pull)?;
         let transmit = exchange.transmit(offered.sent());
         exchange.state = State::ExpectAcknowledgement(offered);
-        self.transmits.push_back(transmit);
+        debug!(kek = sa.kek.is_some(), teks = sa.teks.len(), "the policy is offered; message 3 is awaited");
+        self.send(Some(2), transmit);
         Ok(())
     }
 
@@ -195,6 +199,7 @@ impl Server {
         sequence: Option<u32>,
         kd: &KeyDownload,
     ) -> Result<(), ApiMisuse> {
+        let _exchange = self.span_of(pull).entered();
         let (exchange, registration) = self.exchange(pull)?;
         let State::ExpectDownload(state) = &exchange.state else { return Err(ApiMisuse::WrongState) };
         let answered = state.download(&registration.keys, sequence, kd).map_err(misuse)?;
@@ -202,7 +207,8 @@ impl Server {
         let transmit = exchange.transmit(&answered.message_4);
         exchange.state = State::Answered(answered);
         exchange.resends = 0;
-        self.transmits.push_back(transmit);
+        debug!(sequence, "the keys are downloaded");
+        self.send(Some(4), transmit);
         Ok(())
     }
 
@@ -213,6 +219,7 @@ impl Server {
     /// [`ApiMisuse::UnknownPull`] if the exchange is over, [`ApiMisuse::WrongState`] if nothing is to be answered,
     /// [`ApiMisuse::TooManyExchanges`] if the registration's message ids are used up.
     pub fn refuse(&mut self, _now: Time, pull: PullId, notify: NotifyType) -> Result<(), ApiMisuse> {
+        let _exchange = self.span_of(pull).entered();
         let (exchange, _) = self.exchange(pull)?;
         let message_3 = match &exchange.state {
             State::ExpectOffer(_) => None,
@@ -230,7 +237,8 @@ impl Server {
         let transmit = exchange.transmit(&informational);
         exchange.state = State::Refused(Refused { message_3, informational });
         exchange.resends = 0;
-        self.transmits.push_back(transmit);
+        debug!(notify_type = notify.0, "the PULL is refused");
+        self.send(None, transmit);
         Ok(())
     }
 
@@ -240,6 +248,17 @@ impl Server {
     ///
     /// [`Error`] is for log and counter.
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        let header = log::header(datagram.payload);
+        let span = header.map_or_else(Span::none, |header| {
+            let peer = self.registrations.get(&header.cookies).map(|registration| registration.peer);
+            log::exchange(header.exchange, header.message_id, peer)
+        });
+        let _exchange = span.entered();
+        log::message_in(&datagram);
+        self.handle_message(now, datagram).inspect_err(|error| log::dropped(&datagram, error))
+    }
+
+    fn handle_message(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
         if let Some((ExchangeType::DELIVERY_REPORT, _)) = peek(datagram.payload) {
             return self.handle_report(now, datagram);
         }
@@ -267,6 +286,7 @@ impl Server {
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
         check_not_zero(&header)?;
         let report = registration.read_report(now, &header, octets)?;
+        debug!(length = report.len(), "a member reports what it misses");
         self.events.push_back(Event::Reported {
             peer: registration.peer,
             report,
@@ -315,6 +335,7 @@ impl Server {
         };
         self.pulls.insert(id, pull);
         self.by_message_id.insert((header.cookies, header.message_id), id);
+        debug!(%group, "message 1 is authentic; the policy is to be offered");
         let (cookies, peer_address) = (header.cookies, datagram.source);
         self.events.push_back(Event::PullRequested { pull: id, peer, cookies, group, peer_address });
         Ok(())
@@ -333,9 +354,9 @@ impl Server {
         let pull = self.pulls.get_mut(&id).ok_or(Error::UnknownExchange)?;
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
         let is = |known: &Digest| known.ct_eq(&digest);
-        let again = match &pull.state {
+        let (message, again) = match &pull.state {
             State::ExpectOffer(_) if is(&pull.message_1) => return Ok(()),
-            State::ExpectAcknowledgement(state) if is(&pull.message_1) => state.sent(),
+            State::ExpectAcknowledgement(state) if is(&pull.message_1) => (Some(2), state.sent()),
             State::ExpectAcknowledgement(state) => {
                 let sender_ids = state.with_context(|context| {
                     registration.open(now, context, header, ciphertext, |m| ExpectAcknowledgement::read(&m))
@@ -351,9 +372,9 @@ impl Server {
                 return Ok(());
             }
             State::ExpectDownload(state) if is(state.digest()) => return Ok(()),
-            State::Answered(state) if is(&state.message_3) => &state.message_4,
+            State::Answered(state) if is(&state.message_3) => (Some(4), &state.message_4[..]),
             State::Refused(state) if is(state.message_3.as_ref().unwrap_or(&pull.message_1)) => {
-                &state.informational
+                (None, &state.informational[..])
             }
             State::Answered(_)
             | State::ExpectDownload(_)
@@ -370,7 +391,9 @@ impl Server {
         pull.resends += 1;
         let (to, from) = (datagram.source, datagram.destination);
         pull.asked_from = pull.asked_from.filter(|asked_from| *asked_from == to.ip());
-        self.transmits.push_back(transmit(to, from, again));
+        debug!(resends = pull.resends, "the message is repeated, and its answer");
+        let again = transmit(to, from, again);
+        self.send(message, again);
         Ok(())
     }
 
@@ -380,6 +403,7 @@ impl Server {
             pull.state = State::ExpectDownload(state.acknowledged(datagram.payload, digest));
             pull.peer_address = datagram.source;
             pull.own_address = datagram.destination;
+            debug!(group = %pull.group, sender_ids, "message 3 is authentic; the keys are to be downloaded");
             self.events.push_back(Event::PullConfirmed {
                 pull: id,
                 peer: pull.peer,
@@ -404,6 +428,7 @@ impl Server {
         let pull = self.pulls.get_mut(&id).ok_or(Error::UnknownExchange)?;
         if notification.notify.is_error() {
             pull.state = State::Over;
+            debug!(group = %pull.group, notify_type = notification.notify.0, "the peer declines");
             let (peer, group) = (pull.peer, pull.group.clone());
             self.events.push_back(Event::PullDeclined { pull: id, peer, group, notify: notification.notify });
         }
@@ -413,6 +438,7 @@ impl Server {
     /// Ends what took too long.
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(cookies) = self.registrations.due(now) {
+            debug!(%cookies, "a registration SA has ended");
             self.remove_registration(&cookies);
         }
         while let Some((&id, _)) = self.pulls.first_key_value().filter(|(_, pull)| pull.deadline <= now) {
@@ -444,6 +470,20 @@ impl Server {
 
     fn pulls_under<'a>(&'a self, cookies: &CookiePair) -> impl Iterator<Item = PullId> + use<'a> {
         self.by_message_id.range((*cookies, 0)..=(*cookies, u32::MAX)).map(|(_, id)| *id)
+    }
+
+    /// Names an exchange in the log of what the caller does with it.
+    fn span_of(&self, id: PullId) -> Span {
+        let pull = self.pulls.get(&id);
+        pull.map_or_else(Span::none, |pull| {
+            log::exchange(ExchangeType::GROUPKEY_PULL, pull.message_id, Some(pull.peer))
+        })
+    }
+
+    /// Sends a message. `message` is its number in a GROUPKEY-PULL.
+    fn send(&mut self, message: Option<u8>, transmit: Transmit) {
+        log::message_out(message, &transmit);
+        self.transmits.push_back(transmit);
     }
 
     fn forget(&mut self, id: PullId) {

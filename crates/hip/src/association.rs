@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use claviger_group::RegistrationSa;
 use claviger_identity::{Hit, HostId};
 use claviger_sansio::{Carriage, Time};
+use tracing::debug;
 
 use crate::{
     error::{AuthError, Error},
@@ -159,6 +160,12 @@ impl Association {
         }
     }
 
+    /// Logs what the base exchange agreed on.
+    pub(crate) fn log_established(&self) {
+        let Security { cipher, dh_group, hit_suite, .. } = self.security;
+        debug!(initiator = self.initiator, %cipher, %dh_group, ?hit_suite, "the association is established");
+    }
+
     /// Whether messages and registrations run over it.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, Phase::R2Sent { .. } | Phase::Established)
@@ -202,6 +209,8 @@ impl Association {
 
     /// Notes what an answer grants or ends.
     pub(crate) fn apply(&mut self, now: Time, side: Side, answer: &RegistrationAnswer) {
+        let (granted, failure) = (answer.granted, answer.failure);
+        debug!(?side, reg_type = %answer.reg_type, ?granted, ?failure, "a registration is answered");
         let key = (side, answer.reg_type);
         match answer.granted {
             Some(granted) if granted.is_zero() => {
@@ -303,6 +312,7 @@ impl Association {
             return;
         }
         if let Some(request) = self.deferred.take() {
+            debug!("the peer has announced no services; the request is given up");
             let answer = RegistrationAnswer::nothing(request.reg_type);
             shared.out.tell(Event::Registered { peer: self.peer, answer });
         }

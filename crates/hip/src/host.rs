@@ -11,6 +11,7 @@ use claviger_group::RegistrationSa;
 use claviger_identity::Hit;
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 use claviger_wire::{DecodeError, Reader};
+use tracing::{Span, debug, debug_span, trace};
 
 use crate::{
     association::{Association, AssociationInfo, AssociationState},
@@ -135,6 +136,7 @@ impl Host {
         carriage: Carriage,
         request: Option<RegistrationRequest>,
     ) -> Result<(), ApiMisuse> {
+        let _peer = peer_span(peer).entered();
         if !peer.is_orchid() || peer == self.hit() {
             return Err(ApiMisuse::PeerHit);
         }
@@ -177,6 +179,7 @@ impl Host {
     /// [`ApiMisuse::UnknownTicket`] if the request is not outstanding any more, [`ApiMisuse::AnswerMismatch`] if the
     /// answer is not to it.
     pub fn answer(&mut self, now: Time, ticket: Ticket, answer: RegistrationAnswer) -> Result<(), ApiMisuse> {
+        let _peer = peer_span(ticket.peer).entered();
         let Some(peer) = self.peers.get_mut(&ticket.peer) else {
             return Err(ApiMisuse::UnknownTicket);
         };
@@ -236,6 +239,7 @@ impl Host {
     ///
     /// [`ApiMisuse::NoAssociation`] if there is neither.
     pub fn close(&mut self, now: Time, peer: Hit) -> Result<(), ApiMisuse> {
+        let _peer = peer_span(peer).entered();
         let Some(entry) = self.peers.get_mut(&peer) else {
             return Err(ApiMisuse::NoAssociation);
         };
@@ -260,6 +264,7 @@ impl Host {
     /// [`ApiMisuse::LocalAddress`] if `to` is no unicast address of the peer's family, [`ApiMisuse::NoAssociation`] if
     /// there is nobody to tell; later calls on IP protocol 139 leave from `to` all the same.
     pub fn readdress(&mut self, now: Time, peer: Hit, from: IpAddr, to: IpAddr) -> Result<(), ApiMisuse> {
+        let _peer = peer_span(peer).entered();
         if !mobility::is_unicast(to) || from.is_ipv4() != to.is_ipv4() {
             return Err(ApiMisuse::LocalAddress);
         }
@@ -296,7 +301,22 @@ impl Host {
     /// Why it was dropped; nothing has changed then but counters of attempts.
     pub fn handle_datagram(&mut self, now: Time, d: Datagram<'_>) -> Result<(), Error> {
         self.responder.handle_timeout(&self.shared.config, &mut *self.shared.random, now);
-        let packet = Packet::parse(d.payload)?;
+        let parsed = Packet::parse(d.payload).map_err(Error::from);
+        let span = parsed.as_ref().map_or_else(|_| Span::none(), |packet| peer_span(packet.sender()));
+        let _peer = span.entered();
+        if let Ok(packet) = &parsed {
+            let packet_type = packet.packet_type();
+            trace!(source = %d.source, carriage = ?d.carriage, %packet_type, length = d.payload.len(), "packet in");
+        }
+        let result = parsed.and_then(|packet| self.handle_packet(now, &d, &packet));
+        if let Err(error) = &result {
+            debug!(source = %d.source, length = d.payload.len(), reason = error.reason(), %error, "dropped");
+        }
+        result
+    }
+
+    /// Processes what has the form of a packet.
+    fn handle_packet(&mut self, now: Time, d: &Datagram<'_>, packet: &Packet<'_>) -> Result<(), Error> {
         let intact = match d.carriage {
             Carriage::HipRaw => packet.verify_checksum(d.source.ip(), d.destination.ip()),
             Carriage::HipUdp => packet.has_zero_checksum(),
@@ -314,9 +334,9 @@ impl Host {
         if packet.receiver() != own && !(open && packet.receiver().is_null()) {
             return Err(PeerMisbehaved::NotForUs.into());
         }
-        rules::check(&packet)?;
-        let back = Path::back(&d);
-        let result = self.dispatch(now, &back, &packet);
+        rules::check(packet)?;
+        let back = Path::back(d);
+        let result = self.dispatch(now, &back, packet);
         self.settle(packet.sender());
         result
     }
@@ -327,6 +347,7 @@ impl Host {
         let due: Vec<Hit> =
             self.timers.iter().take_while(|(due, _)| *due <= now).map(|(_, peer)| *peer).collect();
         for peer in due {
+            let _peer = peer_span(peer).entered();
             self.handle_peer_timeout(now, peer);
             self.settle(peer);
         }
@@ -416,6 +437,7 @@ impl Host {
         peer: Hit,
         command: impl FnOnce(&mut Association, &mut Shared) -> Result<(), Error>,
     ) -> Result<(), ApiMisuse> {
+        let _peer = peer_span(peer).entered();
         let association = self.peers.get_mut(&peer).and_then(|peer| peer.association.as_mut());
         let association = association.filter(|association| association.is_live());
         let association = association.ok_or(ApiMisuse::NoAssociation)?;
@@ -443,6 +465,11 @@ impl Host {
             self.peers.remove(&peer);
         }
     }
+}
+
+/// Names the peer in the log of what is done with it.
+fn peer_span(peer: Hit) -> Span {
+    debug_span!("peer", peer = %peer)
 }
 
 /// Says what a failed command means to the program.

@@ -6,8 +6,9 @@ use std::{
 };
 
 use claviger_sansio::{Carriage, Datagram, Transmit};
+use tracing::trace;
 
-use crate::{event::Event, wire::checksum};
+use crate::{event::Event, iana::PacketType, wire::checksum};
 
 /// The two ends of a conversation, and how it travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,10 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn send(&mut self, path: &Path, payload: &[u8]) {
+        let Path { carriage, remote: destination, .. } = path;
+        // The octet behind Next Header and Header Length; its first bit is zero (RFC 7401 section 5.1).
+        let packet_type = PacketType(payload.get(2).copied().unwrap_or_default());
+        trace!(%destination, ?carriage, %packet_type, length = payload.len(), "packet out");
         self.transmits.push_back(path.transmit(payload.to_vec()));
     }
 

@@ -12,6 +12,7 @@ use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip::Host;
 use claviger_identity::Hit;
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use tracing::{debug, trace};
 
 use crate::{Error, Ledger, MemberConfig, PlaneKind, event::Event, subscription::Subscription};
 
@@ -98,6 +99,7 @@ impl Member {
 
     /// Asks for a group in a role.
     pub fn join(&mut self, now: Time, group: GroupId, role: Role) {
+        debug!(%group, %role, "a group is joined");
         let earlier = self.subscriptions.remove(&group).and_then(|subscription| subscription.ledger);
         let earlier = earlier.or_else(|| self.ledgers.remove(&group));
         let ledger = self.keep_keys.then(|| earlier.unwrap_or_default());
@@ -113,6 +115,7 @@ impl Member {
             return self.leave(now);
         }
         if let Some(subscription) = self.subscriptions.remove(group) {
+            debug!(%group, "a group is left; its keys are deleted");
             self.leaving.insert(group.clone(), subscription.role);
             self.keep_ledger(group.clone(), subscription);
             self.tell_left(now);
@@ -122,6 +125,7 @@ impl Member {
 
     /// Leaves every group by CLOSE. The keys are deleted at once.
     pub fn leave(&mut self, now: Time) {
+        debug!(groups = self.subscriptions.len(), "every group is left; the keys are deleted");
         while let Some((group, subscription)) = self.subscriptions.pop_first() {
             self.keep_ledger(group, subscription);
         }
@@ -142,6 +146,7 @@ impl Member {
     /// are fetched again once it knows ([`Event::Moved`]): the host may have missed some on the way, and where a group's
     /// tree follows places, others are due to it.
     pub fn readdress(&mut self, now: Time, from: IpAddr, to: IpAddr) {
+        debug!(%from, %to, "this host is at another address");
         // Without an association there is nothing to tell: the next one is made from the new address.
         let _ = self.hip.readdress(now, self.server, from, to);
         self.settle(now);
@@ -151,9 +156,15 @@ impl Member {
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
         let result = match datagram.carriage {
             Carriage::Isakmp => match header::peek(datagram.payload) {
-                Some((ExchangeType::GROUPKEY_PUSH, cookies)) => self.handle_push(now, cookies, datagram),
-                Some((ExchangeType::DELIVERY_CONTROL, cookies)) => {
-                    self.handle_control(now, cookies, datagram)
+                Some((exchange @ ExchangeType::GROUPKEY_PUSH, cookies)) => {
+                    log_in(exchange, cookies, &datagram);
+                    let result = self.handle_push(now, cookies, datagram);
+                    result.inspect_err(|error| log_dropped(exchange, cookies, &datagram, error))
+                }
+                Some((exchange @ ExchangeType::DELIVERY_CONTROL, cookies)) => {
+                    log_in(exchange, cookies, &datagram);
+                    let result = self.handle_control(now, cookies, datagram);
+                    result.inspect_err(|error| log_dropped(exchange, cookies, &datagram, error))
                 }
                 _ => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
             },
@@ -281,4 +292,14 @@ impl Member {
             self.outbox.push_back(transmit);
         }
     }
+}
+
+/// Logs a message under a rekey SA. The other machines log what is theirs.
+fn log_in(exchange: ExchangeType, rekey_sa: CookiePair, datagram: &Datagram<'_>) {
+    trace!(source = %datagram.source, %exchange, %rekey_sa, length = datagram.payload.len(), "message in");
+}
+
+/// Logs why a message under a rekey SA was dropped.
+fn log_dropped(exchange: ExchangeType, rekey_sa: CookiePair, datagram: &Datagram<'_>, error: &Error) {
+    debug!(source = %datagram.source, %exchange, %rekey_sa, reason = error.reason(), %error, "dropped");
 }

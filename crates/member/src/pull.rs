@@ -8,6 +8,7 @@ use claviger_gdoi::{
 use claviger_group::{CookiePair, GroupId, Spi};
 use claviger_hip::iana::carries_256_bit_keys;
 use claviger_sansio::Time;
+use tracing::debug;
 
 use crate::{
     Member,
@@ -34,13 +35,17 @@ impl Member {
         if subscription.pulling.is_some() {
             return;
         }
-        let Some(cookies) = self.cookies else { return self.ask(now) };
+        let Some(cookies) = self.cookies else {
+            debug!(%group, "there is no registration to pull under");
+            return self.ask(now);
+        };
         match self.gdoi.pull(now, &cookies, self.gdoi_address, group.clone(), None) {
             Ok(pull) => {
                 subscription.pulling = Some(pull);
                 subscription.pull_began = now;
             }
-            Err(_) => {
+            Err(error) => {
+                debug!(%group, %error, "a PULL cannot begin");
                 // The message ids of the registration are used up, or its exchanges too many: after a few attempts
                 // a new registration has its own.
                 let failures = subscription.repull.failed(now, Sign::Gap, &mut self.random);
@@ -52,6 +57,7 @@ impl Member {
     /// Takes an association for lost, and makes a new one, after some failures in a row.
     fn doubt_association(&mut self, now: Time, failures: u32) {
         if failures.is_multiple_of(PULL_FAILURES_MAX) && self.registration == Registration::Associated {
+            debug!(failures, "the association is taken for lost");
             self.registration = Registration::None;
             self.register(now);
         }
@@ -65,6 +71,7 @@ impl Member {
             }
         }
         for (group, reason) in due {
+            debug!(%group, reason = reason.as_str(), "the keys are fetched again");
             self.events.push_back(Event::PullAgain { group: group.clone(), reason });
             self.pull(now, &group);
         }
@@ -74,6 +81,7 @@ impl Member {
         match event {
             GdoiEvent::Offered { pull, group, sa } => {
                 if !self.serves(pull, &group) {
+                    debug!(%group, "the PULL serves nobody any more");
                     let _ = self.gdoi.decline(now, pull);
                     return;
                 }
@@ -83,6 +91,7 @@ impl Member {
                         let _ = self.gdoi.accept(now, pull);
                     }
                     Err(refusal) => {
+                        debug!(%group, ?refusal, "the policy is not followed");
                         let _ = self.gdoi.decline(now, pull);
                         self.refused(group, refusal);
                     }
@@ -97,10 +106,17 @@ impl Member {
                 let before = subscription.places();
                 subscription.repull.succeeded(now, sa.teks.last().map(|tek| tek.spi));
                 let (provider, random) = (self.provider, &mut self.random);
+                let _group = subscription.span().entered();
                 match subscription.pulled(now, provider, random, &sa, sequence, &kd) {
                     Ok(teks) => self.keyed(now, group, before, &teks),
-                    Err(PulledError::Overtaken) => subscription.repull.note(now, Sign::Gap, random),
-                    Err(error) => self.refused(group, error.refusal()),
+                    Err(PulledError::Overtaken) => {
+                        debug!("a GROUPKEY-PUSH has overtaken the PULL");
+                        subscription.repull.note(now, Sign::Gap, random);
+                    }
+                    Err(error) => {
+                        debug!(?error, "what was pulled is of no use");
+                        self.refused(group, error.refusal());
+                    }
                 }
             }
             GdoiEvent::PullFailed { pull, group, reason } => self.pull_failed(now, pull, group, reason),
@@ -121,6 +137,8 @@ impl Member {
         let Some(places) = subscription.places() else { return };
         let (kek, sequence) = subscription.epoch().unwrap_or((CookiePair([0; 16]), 0));
         let newest = teks.last().copied();
+        let tek = newest.map(tracing::field::display);
+        debug!(%kek, sequence, tek, teks = teks.len(), "the keys of a PULL are in force");
         let activates =
             subscription.data_sas().iter().find(|sa| Some(sa.spi) == newest).map(|sa| sa.activate_at);
         if before != Some(places) {
@@ -142,6 +160,8 @@ impl Member {
             return;
         }
         subscription.pulling = None;
+        let _group = subscription.span().entered();
+        debug!(reason = reason.reason(), "the PULL has failed");
         match reason {
             PullFailure::Refused(NotifyType::INVALID_SPI) => {
                 // The group was rekeyed between messages 2 and 3: begin anew, with a pause that grows.

@@ -6,6 +6,7 @@ use claviger_esp::plane::{Event as PlaneEvent, Stage};
 use claviger_gdoi::wire::header;
 use claviger_group::CookiePair;
 use claviger_sansio::{Carriage, Datagram, Time};
+use tracing::{debug, debug_span};
 
 use crate::{
     Error, Member,
@@ -28,15 +29,20 @@ impl Member {
             self.note_unknown_rekey_sa(now, datagram.destination, cookies, datagram.payload);
             return Err(Error::RekeySaUnknown);
         };
+        let _group = subscription.span().entered();
         match standing {
             Standing::InForce => {}
             Standing::Late => {
                 return subscription.follow_late(now, &mut self.random, datagram.payload);
             }
-            Standing::Announced if subscription.keep_early(datagram.payload) => return Ok(()),
+            Standing::Announced if subscription.keep_early(datagram.payload) => {
+                debug!(rekey_sa = %cookies, "a message waits for the KEK that is being collected");
+                return Ok(());
+            }
             // Its copies come again.
             Standing::Announced => return Err(Error::RekeySaIncomplete),
             Standing::Superseded => {
+                debug!(rekey_sa = %cookies, "a message under a rekey SA that is superseded");
                 subscription.repull.still_coming(now, &mut self.random);
                 return Ok(());
             }
@@ -46,6 +52,11 @@ impl Member {
             return Ok(());
         }
         let (kek, sequence) = subscription.epoch().unwrap_or((cookies, 0));
+        let tek = brought.tek.map(tracing::field::display);
+        debug!(
+            kek = brought.kek.map(tracing::field::display),
+            tek, sequence, "a GROUPKEY-PUSH has brought keys"
+        );
         self.events.push_back(Event::Rekeyed {
             group: subscription.group.clone(),
             by: Source::Push,
@@ -67,6 +78,7 @@ impl Member {
         let standing = self.subscriptions.values_mut().find_map(|s| Some((s.knows_rekey_sa(&cookies)?, s)));
         match standing {
             Some((Standing::InForce, subscription)) => {
+                let _group = subscription.span().entered();
                 subscription.collect(now, &mut self.random, datagram.payload)
             }
             // What it would bring is here.
@@ -94,12 +106,14 @@ impl Member {
         for subscription in self.subscriptions.values_mut() {
             let Some(keys) = &mut subscription.keys else { continue };
             while let Some(report) = keys.collecting.poll_report() {
+                debug!(group = %subscription.group, length = report.len(), "what is missed of a rekey is reported");
                 // Without a registration there is nobody to tell; a PULL follows it.
                 if let Some(cookies) = self.cookies {
                     let _ = self.gdoi.report(&cookies, self.gdoi_address, &report);
                 }
             }
             if keys.collecting.poll_failure() {
+                debug!(group = %subscription.group, "no batch can help any more");
                 subscription.repull.note(now, Sign::NotForUs, &mut self.random);
             }
             subscription.repull.hold(keys.collecting.is_working());
@@ -120,11 +134,13 @@ impl Member {
             if let Some(keys) = &mut subscription.keys
                 && now < keys.new_until
             {
+                debug!(group = %subscription.group, rekey_sa = %cookies, "a newcomer hears the rekey that brought it in");
                 keys.new_until = (now + REKEY_SPREAD).min(keys.keyed_at + REKEY_SPREAD_MAX);
                 continue;
             }
             let hears = |places: Places| [places.push, places.place].contains(&Some(destination));
             if subscription.places().is_some_and(hears) {
+                let _group = subscription.span().entered();
                 subscription.keep_early(octets);
                 subscription.repull.note(now, Sign::UnknownRekeySa(cookies), &mut self.random);
             }
@@ -148,6 +164,7 @@ impl Member {
                     // They come when they are due, and nothing is missed by them.
                     PlaneEvent::Activated(_) | PlaneEvent::Deactivated(_) => continue,
                 };
+                let _group = debug_span!("group", group = %subscription.group).entered();
                 subscription.repull.note(now, sign, &mut self.random);
             }
         }

@@ -9,6 +9,7 @@ use claviger_hip::{
     wire::{Lifetime, McastChannel},
 };
 use claviger_sansio::Time;
+use tracing::debug;
 
 use crate::{
     Member,
@@ -64,6 +65,7 @@ impl Member {
             channels: channels.collect(),
         };
         if self.hip.request(now, self.server, request).is_ok() {
+            debug!(groups = self.leaving.len(), "the key server is told of groups that were left");
             self.leaving.clear();
         }
     }
@@ -73,6 +75,7 @@ impl Member {
         let request = self.request(now);
         let lives =
             self.registration == Registration::Associated && self.hip.association(&self.server).is_some();
+        debug!(groups = request.channels.len(), anew = !lives, "the key server is asked for groups");
         let (asked, registration) = if lives {
             (self.hip.request(now, self.server, request), Registration::Asking)
         } else {
@@ -112,6 +115,7 @@ impl Member {
             lifetime: self.registration_lifetime,
             channels: Vec::new(),
         };
+        debug!(groups = self.subscriptions.len(), "the registrations are renewed");
         if self.hip.request(now, self.server, request).is_err() {
             self.registration = Registration::None;
             self.register(now);
@@ -189,6 +193,7 @@ impl Member {
         let refused = answer.channels.is_empty() && answer.granted.is_none();
         let granted_before = self.subscriptions.values().any(|s| s.granted_until.is_some());
         if refused && granted_before {
+            debug!("the renewal came too late; each group is asked for by name");
             // A renewal came too late. Who asks for each group by name gets it back, or a reason.
             self.subscriptions.values_mut().for_each(|subscription| subscription.granted_until = None);
             self.asks_more = true;
@@ -210,6 +215,7 @@ impl Member {
     /// Takes the server's word on one group. Groups that were not asked for are ignored (binding section 5).
     fn channel_answered(&mut self, now: Time, channel: &McastChannel) {
         let Some(subscription) = self.subscriptions.get_mut(&channel.group) else { return };
+        debug!(group = %channel.group, role = %channel.role, status = channel.status.0, "the key server has decided on a group");
         match channel.status {
             ChannelStatus::GRANTED if channel.lifetime != Lifetime::CANCEL => {
                 subscription.granted_until = Some(now + channel.lifetime.duration());
@@ -231,6 +237,7 @@ impl Member {
     }
 
     pub(crate) fn refused(&mut self, group: GroupId, refusal: Refusal) {
+        debug!(%group, ?refusal, "the group is given up");
         if let Some(subscription) = self.subscriptions.remove(&group) {
             self.keep_ledger(group.clone(), subscription);
         }
@@ -239,6 +246,7 @@ impl Member {
 
     fn evicted(&mut self, group: GroupId) {
         if let Some(subscription) = self.subscriptions.remove(&group) {
+            debug!(%group, "this host was put out; its keys are deleted");
             self.keep_ledger(group.clone(), subscription);
             self.events.push_back(Event::Evicted { group });
         }
@@ -261,6 +269,7 @@ impl Member {
         subscription.granted_until = None;
         self.events.push_back(Event::RegistrationEnded { group });
         let delay = ASK_AGAIN_DELAY + random_part(ASK_AGAIN_SPREAD, &mut self.random);
+        debug!(?delay, "a registration has ended at the key server; it is asked for again");
         self.ask_again_at.get_or_insert(now + delay);
     }
 
@@ -269,6 +278,7 @@ impl Member {
     fn closed(&mut self, now: Time, by_server: bool) {
         // Who came back meanwhile is calling anew.
         let calls = self.registration == Registration::Calling;
+        debug!(by_server, calls, groups = self.subscriptions.len(), "the association was closed");
         if !calls {
             self.registration = Registration::None;
         }
@@ -301,6 +311,7 @@ impl Member {
         self.failed_attempts += 1;
         let attempts = self.failed_attempts;
         let pause = REGISTER_PAUSE_MAX.min(REGISTER_PAUSE_MIN * 2u32.saturating_pow(attempts.min(8) - 1));
+        debug!(attempts, reason, ?pause, "a registration failed; the next attempt waits");
         self.registration = Registration::Pausing { until: now + pause };
         self.events.push_back(Event::Unreachable { attempts, reason });
     }

@@ -11,6 +11,7 @@ use claviger_gdoi::{
 };
 use claviger_group::{CookiePair, GroupId, Spi};
 use claviger_sansio::Time;
+use tracing::debug;
 
 use crate::{
     Error, Ledger,
@@ -72,6 +73,8 @@ impl Subscription {
             }
         })?;
         rekey.sa.commit(&message);
+        let (sequence, gap, overtaken) = (message.sequence(), message.gap(), message.is_overtaken());
+        debug!(rekey_sa = %message.spi(), sequence, gap, overtaken, "a GROUPKEY-PUSH is followed");
         if let Some(place) = message.batch().filter(is_delivered) {
             keys.collecting.take(now, message.spi(), place, rekey.tree.as_ref(), datagram);
         }
@@ -98,6 +101,7 @@ impl Subscription {
         let in_turn = !message.is_overtaken();
         let is_delivered = message.batch().is_some_and(|place| is_delivered(&place));
         if in_turn && keys.delete(now, message) {
+            debug!("the key server has deleted the rekey SA; a PULL is expected");
             keys.last_rekey = now;
             keys.collecting.reached();
             self.repull.note(now, Sign::Deleted, random);
@@ -107,8 +111,14 @@ impl Subscription {
             KekStep::Absent => {}
             // What is missing will be asked for.
             KekStep::NotForUs | KekStep::More if is_delivered => {}
-            KekStep::NotForUs => self.repull.note(now, Sign::NotForUs, random),
-            KekStep::More => self.repull.more_to_come(now, random),
+            KekStep::NotForUs => {
+                debug!("none of the new keys is under a key that is held");
+                self.repull.note(now, Sign::NotForUs, random);
+            }
+            KekStep::More => {
+                debug!("more messages lead to the new KEK");
+                self.repull.more_to_come(now, random);
+            }
             KekStep::TakenUp(spi) => {
                 brought.kek = Some(spi);
                 if let (Some(ledger), Some(rekey)) = (&mut self.ledger, &keys.rekey) {
@@ -346,6 +356,7 @@ impl Keys {
         for policy in &sa.teks {
             let Ok(tek) = tek_of(policy, kd) else { continue };
             if tek.channel != self.places.channel || tek.encapsulation != self.places.encapsulation {
+                debug!(spi = %tek.spi, "a TEK for another channel is left out");
                 continue;
             }
             if let Some(ledger) = &mut ledger {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use claviger_crypto::{Random, random};
 use claviger_group::{CookiePair, Spi};
 use claviger_sansio::Time;
+use tracing::debug;
 
 use crate::event::PullReason;
 
@@ -107,9 +108,11 @@ impl Repull {
     /// Notes a sign; the first one sets the timer.
     pub(crate) fn note(&mut self, now: Time, sign: Sign, random: &mut dyn Random) {
         if sign.is_doubtful() && now < self.deaf_until {
+            debug!(?sign, until = %self.deaf_until, "a sign of missed keys is not heeded: such signs meant nothing before");
             return;
         }
         if self.pending.is_none() {
+            debug!(?sign, "a sign of missed keys");
             self.pending = Some((now + DELAY_MIN + random_part(DELAY_SPREAD, random), sign));
         }
     }
@@ -189,6 +192,7 @@ impl Repull {
             self.fruitless = 0;
         } else if self.cause.is_some_and(Sign::is_doubtful) {
             let pause = DOUBT_MAX.min(DOUBT_MIN * 2u32.saturating_pow(self.fruitless.min(8)));
+            debug!(?pause, "the PULL brought nothing new; such signs are not heeded for a while");
             self.deaf_until = now + pause;
             self.fruitless += 1;
         }
@@ -200,6 +204,7 @@ impl Repull {
     pub(crate) fn failed(&mut self, now: Time, sign: Sign, random: &mut dyn Random) -> u32 {
         self.failures += 1;
         let pause = PAUSE_MAX.min(PAUSE_MIN * 2u32.saturating_pow(self.failures.min(8) - 1));
+        debug!(failures = self.failures, ?pause, ?sign, "a PULL failed; the next waits");
         self.pending = Some((now + pause / 2 + random_part(pause / 2, random), sign));
         self.failures
     }

@@ -15,6 +15,7 @@ use claviger_gdoi::{
 };
 use claviger_group::{CookiePair, GroupId, Role, Spi, Tek};
 use claviger_sansio::Time;
+use tracing::{Level, Span, debug, debug_span, enabled};
 
 use crate::{
     Error, Ledger,
@@ -99,6 +100,11 @@ impl Subscription {
         }
     }
 
+    /// Names the group in the log of what is done for it.
+    pub(crate) fn span(&self) -> Span {
+        debug_span!("group", group = %self.group)
+    }
+
     /// Shows the group's identifier.
     pub fn group(&self) -> &GroupId {
         &self.group
@@ -170,12 +176,16 @@ impl Subscription {
 
     /// Protects a payload for the group.
     pub fn seal(&mut self, now: Time, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        // The path of packets: nothing is made for a log that nobody reads.
+        let _group = enabled!(Level::TRACE).then(|| self.span().entered());
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
         Ok(keys.plane.seal_parts(now, next_header, payload)?)
     }
 
     /// Opens an ESP packet of the group.
     pub fn open(&mut self, now: Time, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
+        // As above.
+        let _group = enabled!(Level::TRACE).then(|| self.span().entered());
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
         Ok(keys.plane.open(now, source, esp)?)
     }
@@ -273,6 +283,7 @@ impl Subscription {
 
     /// Goes on in a lesser role. Whoever is no sender any more has no sender ids either.
     pub(crate) fn narrow(&mut self, role: Role) {
+        debug!(group = %self.group, %role, "the role is narrowed");
         self.role = role;
         if let Some(keys) = &mut self.keys {
             keys.plane.narrow(role);
@@ -317,6 +328,8 @@ impl Keys {
     /// Puts a rekey SA in force. One that is in force already keeps the higher sequence number: the SEQ of a PULL
     /// can be older than a PUSH that overtook it (RFC 6407 section 3.3). Returns the one that it supersedes.
     pub(crate) fn take_up_rekey(&mut self, mut rekey: Rekey) -> Option<Rekey> {
+        let (spi, sequence) = (rekey.sa.spi(), rekey.sa.sequence());
+        debug!(rekey_sa = %spi, sequence, form = ?rekey.sa.form(), tree = rekey.tree.is_some(), "a rekey SA is in force");
         let earlier = self.rekey.take();
         self.incoming = None;
         if let Some(earlier) = &earlier {

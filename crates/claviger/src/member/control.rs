@@ -23,6 +23,7 @@ impl MemberDaemon {
                 None => self.receivers.add(stream),
             },
             Call::Leave(group, reply) => {
+                tracing::info!(command = "leave", cause = "by_hand", %group, "command");
                 if group == self.options.group {
                     self.leave_replies.push(reply);
                     self.leave();

@@ -16,7 +16,7 @@ use claviger_group::GroupId;
 use claviger_identity::Hit;
 use claviger_store::Store;
 
-use super::{Server, view};
+use super::{Server, log, view};
 
 /// The organisation's own IPv4 addresses, and the bits in which they differ.
 const V4_BASE: Ipv4Addr = Ipv4Addr::new(239, 192, 0, 0);
@@ -32,6 +32,7 @@ const DYNAMIC_GROUP_ID: u32 = 1 << 31;
 impl<S: Store> Server<S> {
     pub(super) fn take_call(&mut self, call: Call) {
         let now = self.clock.now();
+        log::command(&call);
         match call {
             Call::GroupAdd(add, reply) => {
                 let answer = self.group_add(add);
@@ -209,6 +210,7 @@ impl<S: Store> Server<S> {
 }
 
 fn refused(error: CommandError) -> ApiError {
+    tracing::info!(reason = %error, "the command is refused");
     let code = match &error {
         CommandError::GroupExists(_) => ErrorCode::AlreadyExists,
         CommandError::GroupUnknown(_) => ErrorCode::GroupUnknown,

@@ -4,6 +4,7 @@
 //! only then does what it said go out. Whatever waits when the loop wakes shares one commit.
 
 mod control;
+mod log;
 mod view;
 mod waiting;
 mod way_out;
@@ -218,9 +219,8 @@ impl<S: Store> Server<S> {
         for _ in 0..BATCH_MAX {
             let Some(packet) = next.take().or_else(|| self.packets.try_recv().ok()) else { break };
             let Some(datagram) = packet.as_datagram() else { continue };
-            if let Err(error) = self.core.handle_datagram(self.clock.now(), datagram) {
-                tracing::debug!(peer = %packet.source, reason = error.reason(), %error, "dropped");
-            }
+            // Why one is dropped the machines have logged and counted.
+            let _ = self.core.handle_datagram(self.clock.now(), datagram);
         }
     }
 
@@ -260,16 +260,7 @@ impl<S: Store> Server<S> {
             Event::RekeySent { rekey, at, .. } => self.waiting.sent(rekey, at),
             Event::Moved { hit, from, to } => tracing::info!(peer = %hit, %from, %to, "moved"),
             Event::Rekeyed(rekeyed) => {
-                tracing::info!(
-                    group = %rekeyed.group,
-                    joined = rekeyed.joined,
-                    moved = rekeyed.moved,
-                    departed = rekeyed.departed,
-                    messages = rekeyed.messages,
-                    keys = rekeyed.message_keys,
-                    octets = rekeyed.octets,
-                    "rekeyed"
-                );
+                log::rekeyed(&rekeyed);
                 self.last_rekeys.insert(rekeyed.group.clone(), rekeyed);
             }
         }

@@ -10,6 +10,7 @@ use std::{
 use claviger_crypto::Random;
 use claviger_sansio::Time;
 use claviger_wire::{Decode, Encode};
+use tracing::{debug, trace};
 
 use crate::{
     BatchId, Error, Shape, backoff,
@@ -146,6 +147,7 @@ impl Receiver {
     /// if it was noted but cannot help to recover others; [`Error::Damaged`] if others were to be recovered and
     /// a false symbol prevented it.
     pub fn handle_datagram(&mut self, now: Time, index: u16, count: u16, octets: &[u8]) -> Result<(), Error> {
+        trace!(index, count, length = octets.len(), "datagram in");
         self.check_open()?;
         self.store.count(count)?;
         self.received = self.received.saturating_add(1);
@@ -168,8 +170,15 @@ impl Receiver {
         message: Authentic<'_>,
         random: &mut dyn Random,
     ) -> Result<(), Error> {
+        let (message_type, length) = (MessageType::of(message.octets()), message.octets().len());
+        trace!(
+            first = self.id.first_sequence,
+            message_type = message_type.map(MessageType::name),
+            length,
+            "message in"
+        );
         self.check_open()?;
-        match MessageType::of(message.octets()) {
+        match message_type {
             Some(MessageType::Announcement) => {
                 let announcement = Announcement::from_octets(message.octets())?;
                 self.handle_announcement(now, &announcement, random)
@@ -192,6 +201,7 @@ impl Receiver {
     /// Takes back a recovered datagram that did not verify. What its block was recovered from is thrown away, and
     /// collected anew.
     pub fn reject(&mut self, index: u16) {
+        debug!(first = self.id.first_sequence, index, "a recovered datagram did not verify");
         self.store.reject(index);
         self.recovered.retain(|recovered| !self.store.is_missing(recovered.index));
     }
@@ -255,6 +265,7 @@ impl Receiver {
         self.received = self.received.saturating_add(1);
         if repair.round > self.round {
             // The sender has listened and sends again: what was to be said is outdated.
+            debug!(first = self.id.first_sequence, round = repair.round, "another round has begun");
             self.round = repair.round;
             self.timer = Timer::Quiet(now + self.config.quiet);
             self.attempts = 0;
@@ -306,6 +317,7 @@ impl Receiver {
             announcement.heard.iter().any(|heard| heard.block == block && heard.missing >= missing)
         };
         if !announcement.heard.is_empty() && self.store.missing().all(covered) {
+            debug!(first = self.id.first_sequence, round = self.round, "others have reported as much");
             self.timer = Timer::Quiet(now + self.window * 2 + self.config.quiet);
         } else if self.reported < self.round && !matches!(self.timer, Timer::Report(_)) {
             self.schedule_report(now, random);
@@ -331,6 +343,13 @@ impl Receiver {
         } else {
             backoff::suppressed(self.window, self.receivers, random)
         };
+        debug!(
+            first = self.id.first_sequence,
+            round = self.round,
+            last = self.last,
+            ?delay,
+            "a report is planned"
+        );
         self.timer = Timer::Report(now + delay);
     }
 
@@ -343,12 +362,33 @@ impl Receiver {
         entries.truncate(REPORT_ENTRIES_MAX);
         let missing_unknown = self.store.knows_shape() && entries.is_empty();
         if missing_unknown || self.attempts == self.config.attempts {
+            debug!(
+                first = self.id.first_sequence,
+                attempts = self.attempts,
+                nothing_missing = missing_unknown,
+                "the collection ends"
+            );
             self.timer = Timer::Ended;
             self.events.push_back(if missing_unknown { Event::NothingMissing } else { Event::GaveUp });
             return;
         }
         let report = Report { batch: self.id, round: self.round, received: self.received, entries };
-        self.reports.push_back(report.to_octets());
+        let octets = report.to_octets();
+        let Report { batch, round, received, entries } = report;
+        debug!(
+            first = batch.first_sequence,
+            round,
+            received,
+            missing = entries.len(),
+            "what is missing is reported"
+        );
+        trace!(
+            first = batch.first_sequence,
+            message_type = MessageType::Report.name(),
+            length = octets.len(),
+            "message out"
+        );
+        self.reports.push_back(octets);
         self.reported = self.round;
         self.attempts += 1;
         // Two windows: what others say is collected, then the answer is sent. Patience doubles up to PATIENCE_MAX.
@@ -370,6 +410,14 @@ impl Receiver {
 
     fn recover_block(&mut self, block: u8) -> Result<(), Error> {
         let recovered = self.store.recover(block)?;
+        if !recovered.is_empty() {
+            debug!(
+                first = self.id.first_sequence,
+                block,
+                datagrams = recovered.len(),
+                "datagrams are recovered"
+            );
+        }
         self.recovered.extend(recovered.into_iter().map(|(index, octets)| Recovered { index, octets }));
         Ok(())
     }

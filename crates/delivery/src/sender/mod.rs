@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use claviger_sansio::Time;
 use claviger_wire::{Decode, Encode};
+use tracing::{debug, trace};
 
 use crate::{
     BatchId, Error, Shape,
@@ -203,6 +204,7 @@ impl Sender {
     ///
     /// Why the report was refused; nothing changes then.
     pub fn handle_report(&mut self, now: Time, from: ReceiverId, octets: &[u8]) -> Result<(), Error> {
+        trace!(first = self.id.first_sequence, receiver = from.0, length = octets.len(), "report in");
         let report = Report::from_octets(octets)?;
         if report.batch != self.id {
             return Err(Error::OtherBatch);
@@ -256,8 +258,10 @@ impl Sender {
             Stage::Unicast { until } => {
                 let indices = indices.into_iter().filter(|index| *index < self.shape.datagrams());
                 if self.unicast.serve(to, indices, self.config.unicast_attempts)? {
+                    debug!(first = self.id.first_sequence, receiver = to.0, "a receiver is served alone");
                     *until = now + self.config.linger;
                 } else {
+                    debug!(first = self.id.first_sequence, receiver = to.0, "a receiver is given up");
                     self.events.push_back(Event::GaveUp(to));
                 }
                 Ok(())
@@ -307,13 +311,20 @@ impl Sender {
         self.next_due = self.next_due.max(now - self.config.pace) + self.config.pace;
         match &outgoing {
             Outgoing::Datagram { index } => {
+                let length = self.datagram(*index).map_or(0, <[u8]>::len);
+                trace!(first = self.id.first_sequence, index, length, "datagram out");
                 self.traffic.datagrams += 1;
-                self.traffic.multicast_octets += self.datagram(*index).map_or(0, <[u8]>::len) as u64;
+                self.traffic.multicast_octets += length as u64;
             }
-            Outgoing::Sealed(octets) => self.traffic.multicast_octets += octets.len() as u64,
-            Outgoing::Unicast { index, .. } => {
+            Outgoing::Sealed(octets) => {
+                trace!(first = self.id.first_sequence, length = octets.len(), "control out");
+                self.traffic.multicast_octets += octets.len() as u64;
+            }
+            Outgoing::Unicast { to, index } => {
+                let length = self.datagram(*index).map_or(0, <[u8]>::len);
+                trace!(first = self.id.first_sequence, receiver = to.0, index, length, "datagram out to one");
                 self.traffic.unicasts += 1;
-                self.traffic.unicast_octets += self.datagram(*index).map_or(0, <[u8]>::len) as u64;
+                self.traffic.unicast_octets += length as u64;
             }
         }
         Some(outgoing)
@@ -391,6 +402,14 @@ impl Sender {
     /// The blocks are interleaved over the whole round, so that a burst of loss takes a little of many.
     fn begin_round(&mut self, repairs: &[u32], directories: Vec<Vec<u8>>, seal: &mut dyn Seal) {
         let said = directories.len();
+        let asked: u32 = repairs.iter().sum();
+        debug!(
+            first = self.id.first_sequence,
+            round = self.round,
+            repairs = asked,
+            directories = said,
+            "a round begins"
+        );
         let mut payloads = directories;
         let mut places = Vec::new();
         for block in self.shape.block_numbers() {
@@ -476,6 +495,11 @@ impl Sender {
     }
 
     fn begin_unicast(&mut self, now: Time, seal: &mut dyn Seal) {
+        debug!(
+            first = self.id.first_sequence,
+            round = self.round,
+            "the rounds are over; who reports is served alone"
+        );
         self.announce(true, seal);
         // Encoders hold twice the batch, and no repair is made any more.
         self.encoders.clear();
@@ -497,12 +521,14 @@ impl Sender {
             receivers: self.receivers,
             heard,
         };
+        debug!(first = self.id.first_sequence, round = self.round, last, "a round is announced to be over");
         let sealed = seal.seal(vec![announcement.to_octets()]);
         self.traffic.announcements += sealed.len() as u64;
         self.queue.extend(sealed.into_iter().map(Outgoing::Sealed));
     }
 
     fn end(&mut self) {
+        debug!(first = self.id.first_sequence, round = self.round, "the delivery ends");
         self.stage = Stage::Ended;
         self.queue.clear();
         self.encoders.clear();

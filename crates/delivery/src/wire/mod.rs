@@ -76,6 +76,16 @@ impl MessageType {
         }
     }
 
+    /// Names it in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Repair => "repair",
+            Self::Announcement => "announcement",
+            Self::Report => "report",
+            Self::Directory => "directory",
+        }
+    }
+
     /// Says which type the octets claim to be; none if they have no known type.
     pub fn of(octets: &[u8]) -> Option<Self> {
         [Self::Repair, Self::Announcement, Self::Report, Self::Directory]

@@ -18,6 +18,7 @@ use std::{
 use claviger_crypto::{CryptoProvider, Random};
 use claviger_group::{Role, Spi, Tek};
 use claviger_sansio::Time;
+use tracing::{Level, debug, enabled, trace};
 
 pub use config::PlaneConfig;
 pub use counters::Counters;
@@ -99,8 +100,11 @@ impl Plane {
         let spi = tek.spi;
         if let Some(sa) = self.sas.get_mut(&spi) {
             sa.install_again(now, &tek, activate_at)?;
+            debug!(%spi, %activate_at, "an SA that is installed is given again");
         } else {
             self.check_new(&tek)?;
+            let transform = tek.transform;
+            debug!(%spi, %transform, %activate_at, sender_ids = sender_ids.len(), "an SA is installed");
             let mut sa = Sa::new(&self.provider, &self.config, now, tek, activate_at, self.order)?;
             sa.remember(self.recall(spi));
             self.order += 1;
@@ -130,6 +134,7 @@ impl Plane {
     pub fn narrow(&mut self, role: Role) {
         if let Some(left) = self.config.role.intersection(role) {
             self.config.role = left;
+            debug!(role = %left, "the plane is narrowed");
         }
     }
 
@@ -150,6 +155,7 @@ impl Plane {
     /// when all of them can receive under the new one is another.
     pub fn supersede_older(&mut self, now: Time, spi: Spi, at: Time) {
         if let Some(sa) = self.sas.get_mut(&spi) {
+            debug!(%spi, %at, "older SAs send no longer from then on");
             sa.supersedes_at = Some(sa.supersedes_at.map_or(at, |before| before.min(at)));
         }
         self.handle_timeout(now);
@@ -158,6 +164,7 @@ impl Plane {
     /// Removes an association at a time, in both directions; of two such times the earlier counts.
     pub fn deactivate(&mut self, now: Time, spi: Spi, at: Time) {
         if let Some(sa) = self.sas.get_mut(&spi) {
+            debug!(%spi, %at, "an SA is to be removed");
             sa.deactivate_at = Some(sa.deactivate_at.map_or(at, |before| before.min(at)));
         }
         self.handle_timeout(now);
@@ -165,6 +172,7 @@ impl Plane {
 
     /// Removes every association at once: the member has left, or was put out.
     pub fn delete_all(&mut self) {
+        debug!(sas = self.sas.len(), "every SA is removed");
         while let Some((spi, sa)) = self.sas.pop_first() {
             self.retire(spi, sa);
         }
@@ -193,6 +201,9 @@ impl Plane {
             Ok(_) => self.counters.sealed += 1,
             Err(error) => self.counters.drop(error),
         }
+        if enabled!(Level::TRACE) {
+            log_sealed(&sealed, next_header, payload);
+        }
         sealed
     }
 
@@ -208,6 +219,9 @@ impl Plane {
             Ok(_) => self.counters.opened += 1,
             Err(Error::Dummy) => self.counters.dummies += 1,
             Err(error) => self.counters.drop(error),
+        }
+        if enabled!(Level::TRACE) {
+            log_opened(&opened, source, esp);
         }
         opened
     }
@@ -365,9 +379,52 @@ impl Plane {
     }
 
     fn tell(&mut self, event: Event) {
+        match event {
+            Event::Activated(spi) => debug!(%spi, "an SA sends from now on"),
+            Event::Deactivated(spi) => debug!(%spi, "an SA was removed at its time"),
+            Event::Exhausting(spi) => {
+                debug!(%spi, "a sender's numbers are nearly spent, or it has no sender id")
+            }
+            Event::Expired(spi) => debug!(%spi, "the lifetime of an SA has ended"),
+            Event::UnknownSpi(spi) => {
+                debug!(spi = format_args!("{spi:08x}"), "data comes under an unknown SPI")
+            }
+        }
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();
         }
         self.events.push_back(event);
     }
+}
+
+/// Logs a packet that was made, or why it was not. It stands apart so that it costs the path of packets nothing.
+#[cold]
+fn log_sealed(sealed: &Result<Vec<u8>, Error>, next_header: u8, payload: &[&[u8]]) {
+    let payload_length: usize = payload.iter().map(|part| part.len()).sum();
+    match sealed {
+        Ok(esp) => {
+            let (spi, sequence) = numbers(esp);
+            trace!(spi, sequence, next_header, payload_length, length = esp.len(), "packet out");
+        }
+        Err(error) => trace!(next_header, payload_length, reason = error.reason(), %error, "not sent"),
+    }
+}
+
+/// Logs a packet that came, and why it was dropped if it was.
+#[cold]
+fn log_opened(opened: &Result<Opened, Error>, source: IpAddr, esp: &[u8]) {
+    let (spi, sequence) = numbers(esp);
+    let length = esp.len();
+    match opened {
+        Ok(Opened { next_header, payload, .. }) => {
+            trace!(%source, spi, sequence, length, next_header, payload_length = payload.len(), "packet in");
+        }
+        Err(error) => trace!(%source, spi, sequence, length, reason = error.reason(), %error, "dropped"),
+    }
+}
+
+/// Reads SPI, as it is written elsewhere, and sequence number of a packet, as far as it has them.
+fn numbers(esp: &[u8]) -> (Option<String>, Option<u32>) {
+    let word = |at: usize| Some(u32::from_be_bytes(*esp.get(at..)?.first_chunk()?));
+    (word(0).map(|spi| format!("{spi:08x}")), word(4))
 }

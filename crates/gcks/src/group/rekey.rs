@@ -21,12 +21,18 @@ use claviger_group::{PushAuthentication, Spi};
 use claviger_identity::Hit;
 use claviger_keytree::{Handle, KeyTree, Rekey};
 use claviger_sansio::{Carriage, Transmit, durable::Change};
+use tracing::debug;
 
 use super::{
     Announced, Context, Group, Membership, RekeyState, WaitingJoin, offer::sa_tek, place::Seated,
     update::Part,
 };
-use crate::{delivery::BatchSpan, event::Rekeyed, push_queue::QueuedPush, record};
+use crate::{
+    delivery::BatchSpan,
+    event::{RekeyCause, RekeyCauses, Rekeyed},
+    push_queue::QueuedPush,
+    record,
+};
 
 /// The epoch of a tree from which on it is replaced by a new one: a few are left for what is under way. At a rekey each
 /// second that is after eight years.
@@ -75,6 +81,10 @@ impl Group {
             return None;
         }
 
+        let mut cause = RekeyCauses::default();
+        cause.extend(
+            waiting.joins.iter().map(|join| if join.moves { RekeyCause::Move } else { RekeyCause::Join }),
+        );
         let old_kek = self.kek_material();
         let Seated { rekey, joined, refused, rebound } = self.seat(waiting.joins, &leaves, context.random);
         let moved = joined.iter().filter(|join| join.moves).count();
@@ -92,7 +102,8 @@ impl Group {
         }
         let announced = std::mem::replace(&mut self.next, Announced::draw(context.random));
 
-        let mut outcome = self.outcome(context, Some(&rekey));
+        let mut outcome = self.outcome(context, cause, Some(&rekey));
+        outcome.report.kek = Some(announced.kek);
         if audience {
             self.push_kek(context, &old_kek, announced.kek, &rekey, &mut outcome);
         }
@@ -120,12 +131,13 @@ impl Group {
 
     /// Replaces the KEK alone, under itself: its lifetime nears the end, nobody came or went. The TEK in force is told
     /// again under the new one.
-    pub(crate) fn rekey_kek(&mut self, context: &mut Context<'_>) -> Outcome {
+    pub(crate) fn rekey_kek(&mut self, context: &mut Context<'_>, cause: RekeyCause) -> Outcome {
         let old_kek = self.kek_material();
         let rekey =
             self.tree.refresh(context.random).expect("a tree is replaced before its epochs are spent");
         let spi = Announced::draw(context.random).kek;
-        let mut outcome = self.outcome(context, Some(&rekey));
+        let mut outcome = self.outcome(context, cause.into(), Some(&rekey));
+        outcome.report.kek = Some(spi);
         self.push_kek(context, &old_kek, spi, &rekey, &mut outcome);
         self.kek = RekeyState { spi, sequence: 0, issued: context.now, ..self.kek };
         self.push_tek(context, Vec::new(), &mut outcome);
@@ -136,9 +148,9 @@ impl Group {
     }
 
     /// Replaces the TEK alone, under the KEK in force.
-    pub(crate) fn rekey_tek(&mut self, context: &mut Context<'_>) -> Outcome {
+    pub(crate) fn rekey_tek(&mut self, context: &mut Context<'_>, cause: RekeyCause) -> Outcome {
         let announced = Announced { tek: claviger_group::Spi::random(context.random), ..self.next };
-        let mut outcome = self.outcome(context, None);
+        let mut outcome = self.outcome(context, cause.into(), None);
         let superseded = self.supersede_tek(announced, context);
         self.push_tek(context, superseded, &mut outcome);
         outcome.report.tek = Some(announced.tek);
@@ -148,14 +160,15 @@ impl Group {
 
     /// Starts over with a new tree if the epochs of this one are nearly spent: no key's name may be used again.
     pub(crate) fn renew_if_spent(&mut self, context: &mut Context<'_>) -> Option<Outcome> {
-        (self.tree.epoch() >= EPOCH_LAST).then(|| self.start_over(context))
+        (self.tree.epoch() >= EPOCH_LAST).then(|| self.start_over(context, RekeyCause::EpochsSpent))
     }
 
     /// Deletes every SA of the group, then makes new ones that members fetch by PULL: the sender ids are spent
     /// (RFC 6407 section 3.5, steps 5 and 6), or the epochs of the tree, or the group ends.
-    pub(crate) fn start_over(&mut self, context: &mut Context<'_>) -> Outcome {
+    pub(crate) fn start_over(&mut self, context: &mut Context<'_>, cause: RekeyCause) -> Outcome {
+        debug!(cause = cause.as_str(), members = self.members.len(), "the group starts over");
         let old_kek = self.kek_material();
-        let mut outcome = self.outcome(context, None);
+        let mut outcome = self.outcome(context, cause.into(), None);
         if !self.members.is_empty() {
             let deletes = [Delete::AllTeks, Delete::AllKeks];
             let message = Message { deletes: &deletes, sa: None, kd: None };
@@ -175,6 +188,7 @@ impl Group {
             outcome.changes.extend(self.node_changes(&rekey));
         }
         let fresh = Announced::draw(context.random);
+        (outcome.report.kek, outcome.report.tek) = (Some(fresh.kek), Some(fresh.tek));
         self.kek = RekeyState { spi: fresh.kek, sequence: 0, issued: context.now, ..self.kek };
         self.teks.clear();
         self.issue_tek(fresh.tek, context.random, context.now);
@@ -205,6 +219,12 @@ impl Group {
         sa_kek.rekey_first = self.places.as_ref().map(|_| self.kek.sequence + 1);
         let sa = SaPayload { kek: Some(sa_kek), gap: None, teks: Vec::new() };
         let update = self.kek_update(&sa, spi, rekey);
+        debug!(
+            management = ?self.policy.rekey.management,
+            keys = update.keys,
+            parts = update.parts.len(),
+            "a new KEK is told to those who remain"
+        );
         outcome.report.message_keys += update.keys;
         let message = |kd| Message { deletes: &[], sa: Some(&sa), kd: Some(kd) };
         for Part { destination, downloads } in &update.parts {
@@ -224,6 +244,7 @@ impl Group {
         };
         let teks = vec![(current.tek.spi, current.tek.keys.clone())];
         let kd = KeyDownload { teks, ..KeyDownload::default() };
+        debug!(tek = %current.tek.spi, superseded = superseded.len(), "the TEK is told under the KEK in force");
         let deletes: Vec<Delete> = superseded.into_iter().map(Delete::Tek).collect();
         outcome.report.message_keys += 1;
         let message = Message { deletes: &deletes, sa: Some(&sa), kd: Some(&kd) };
@@ -281,7 +302,7 @@ impl Group {
         }
     }
 
-    fn outcome(&self, context: &Context<'_>, rekey: Option<&Rekey>) -> Outcome {
+    fn outcome(&self, context: &Context<'_>, cause: RekeyCauses, rekey: Option<&Rekey>) -> Outcome {
         Outcome {
             changes: Vec::new(),
             pushes: Vec::new(),
@@ -291,6 +312,7 @@ impl Group {
             departed: Vec::new(),
             report: Rekeyed {
                 group: self.id.clone(),
+                cause,
                 rekey: None,
                 at: context.now,
                 joined: 0,
@@ -300,6 +322,7 @@ impl Group {
                 message_keys: 0,
                 messages: 0,
                 octets: 0,
+                kek: None,
                 tek: None,
             },
         }

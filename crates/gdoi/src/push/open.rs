@@ -11,6 +11,7 @@ use claviger_crypto::{
 use claviger_group::{CookiePair, PushAuthentication};
 use claviger_sansio::Time;
 use claviger_wire::DecodeError;
+use tracing::trace;
 
 use super::{
     KekMaterial, SIGNED_PREFIX,
@@ -206,6 +207,7 @@ impl RekeySa {
             return Err(Error::Replayed);
         }
         let batch = self.verify(datagram, plaintext.expose(), &chain, sequence)?;
+        trace!(rekey_sa = %self.kek.spi, sequence, batch = batch.is_some(), length = datagram.len(), "GROUPKEY-PUSH is genuine");
         self.interpret(sequence, batch, last_block, &chain)
     }
 

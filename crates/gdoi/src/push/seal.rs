@@ -8,6 +8,7 @@ use claviger_crypto::{
 };
 use claviger_group::PushAuthentication;
 use claviger_wire::{Encode, Writer};
+use tracing::trace;
 
 use super::{Push, SIGNED_PREFIX, batch::Statement, prepare, sign};
 use crate::{
@@ -86,7 +87,9 @@ impl Unsigned {
 pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
     let unsigned = Unsigned::new(push, signature_len(signer.public()))?;
     let signature = sign(signer, &unsigned.signed(&[]))?;
-    unsigned.seal(&*prepare(provider, push.kek)?, &push.kek.iv, |w| w.slice(&signature))
+    let message = unsigned.seal(&*prepare(provider, push.kek)?, &push.kek.iv, |w| w.slice(&signature))?;
+    trace!(rekey_sa = %push.kek.spi, sequence = push.sequence, length = message.len(), "GROUPKEY-PUSH is sealed");
+    Ok(message)
 }
 
 /// Encrypts messages that share one signature: over the root of a Merkle tree whose leaves are what each message would
@@ -124,6 +127,7 @@ pub fn seal_batch(
     let statement = Statement { spi: first.kek.spi, first: first.sequence, count, root: tree.root() };
     let signature = statement.sign(signer)?;
 
+    trace!(rekey_sa = %first.kek.spi, first = first.sequence, count, "a batch of GROUPKEY-PUSHes is signed");
     let cipher = prepare(provider, first.kek)?;
     (0..count)
         .zip(unsigned)

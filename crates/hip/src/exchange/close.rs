@@ -7,6 +7,7 @@
 
 use claviger_crypto::{random, secret::ct_eq};
 use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
+use tracing::debug;
 
 use crate::{
     association::{Association, Phase},
@@ -47,6 +48,7 @@ impl Association {
         let mut builder = PacketBuilder::new(PacketType::CLOSE, shared.config.identity.hit(), self.peer);
         builder.add(&EchoRequestSigned(echo.clone()));
         let octets = self.finish(shared, &mut builder)?;
+        debug!(grants = self.grants.len(), "the association is closed");
         shared.out.send(&self.path, &octets);
         self.grants.clear();
         let retransmit = Retransmit::new(shared.config.retransmit, now);
@@ -67,6 +69,7 @@ impl Association {
         if let Phase::Closed(closed) = &self.phase
             && closed.echo == echo
         {
+            debug!("CLOSE is repeated, and CLOSE_ACK");
             shared.out.send(back, &closed.ack);
             return Ok(());
         }
@@ -79,6 +82,7 @@ impl Association {
             Phase::Closed(closed) => (true, closed.own_echo.take()),
             Phase::R2Sent { .. } | Phase::Established => (false, None),
         };
+        debug!(crossing = own_echo.is_some(), was_closed, "the peer closes the association");
         self.grants.clear();
         self.updates.forget();
         let until = now + shared.config.closed_lifetime;
@@ -117,10 +121,12 @@ impl Association {
             Phase::Closing(closing) => match closing.retransmit.handle_timeout(now) {
                 Expiry::Pending => false,
                 Expiry::Resend => {
+                    debug!(sent = closing.retransmit.sent(), "no CLOSE_ACK has come; CLOSE is sent again");
                     shared.out.send(&self.path, &closing.octets);
                     false
                 }
                 Expiry::GiveUp => {
+                    debug!("CLOSE was never acknowledged");
                     shared.out.tell(Event::Lost { peer: self.peer });
                     true
                 }

@@ -5,6 +5,7 @@
 
 use claviger_identity::Hit;
 use claviger_sansio::Time;
+use tracing::{debug, debug_span};
 
 use crate::{
     association::Phase,
@@ -25,6 +26,7 @@ use crate::{
 
 impl Host {
     pub(crate) fn dispatch(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
+        let _exchange = debug_span!("exchange", exchange = exchange_of(packet.packet_type())).entered();
         match packet.packet_type() {
             PacketType::I1 => self.handle_i1(now, back, packet),
             PacketType::R1 => self.handle_r1(now, packet),
@@ -42,6 +44,7 @@ impl Host {
         let calling = self.peers.get(&peer).and_then(|peer| peer.initiation.as_ref());
         // RFC 7401 section 6.7 step 3: of two that call each other, the one with the greater HIT answers.
         if calling.is_some_and(|calling| !calling.has_sent_i2()) && self.hit() < peer {
+            debug!("the calls cross; the peer answers this host's");
             return Ok(());
         }
         let config = &self.shared.config;
@@ -68,6 +71,7 @@ impl Host {
         let puzzle = match self.responder.recognise(&self.shared.config, now, address, packet)? {
             Recognised::New(puzzle) => puzzle,
             Recognised::Repeated(r2) => {
+                debug!(superseded = r2.is_none(), "I2 was accepted before");
                 if let Some(r2) = r2 {
                     self.shared.out.send(back, &r2);
                 }
@@ -77,11 +81,13 @@ impl Host {
         if let Some(entry) = self.peers.get(&peer) {
             if let Some(acceptance) = &entry.acceptance {
                 let same = acceptance.puzzle.is_same(&puzzle);
+                debug!(same, "another I2 of the peer is being decided");
                 return if same { Ok(()) } else { Err(PeerMisbehaved::RequestOutstanding.into()) };
             }
             // RFC 7401 section 6.9 step 5: of two I2s that cross, the greater HIT's is dropped by the smaller.
             let sent_i2 = entry.initiation.as_ref().is_some_and(|initiation| initiation.has_sent_i2());
             if sent_i2 && self.hit() < peer {
+                debug!("the I2s cross; the peer answers this host's");
                 return Ok(());
             }
         }
@@ -111,6 +117,7 @@ impl Host {
         let entry = self.peers.entry(peer).or_default();
         // RFC 7401 section 6.9 steps 5 and 6: the I2 is the basis of the association that both wanted.
         if let Some(initiation) = entry.initiation.take() {
+            debug!("the peer's base exchange replaces this host's");
             acceptance.own_request = initiation.request;
         }
         entry.acceptance = Some(Box::new(acceptance));
@@ -133,6 +140,7 @@ impl Host {
         let (association, puzzle, r2) = acceptance.complete(&mut self.shared, now)?;
         self.responder.accept(&puzzle, peer, &r2);
         let association = entry.association.insert(Box::new(association));
+        association.log_established();
         self.shared.out.tell(Event::Established { peer, initiator: false });
         self.shared.out.tell(Event::Changed { peer });
         association.deferred = own_request;
@@ -151,6 +159,7 @@ impl Host {
             }
         };
         let association = entry.association.insert(Box::new(association));
+        association.log_established();
         self.shared.out.tell(Event::Established { peer, initiator: true });
         if let Some(answer) = answer {
             self.shared.out.tell(Event::Registered { peer, answer });
@@ -182,6 +191,7 @@ impl Host {
             _ => {
                 let result = association.handle_close_ack(shared, packet);
                 if result.is_ok() {
+                    debug!("CLOSE is acknowledged; the association is discarded");
                     entry.association = None;
                     shared.out.tell(Event::Changed { peer: packet.sender() });
                 }
@@ -200,7 +210,9 @@ impl Host {
         };
         let shared = &mut self.shared;
         // The Initiator has given up by then, and the program's answer would reach nobody.
-        entry.acceptance.take_if(|acceptance| acceptance.until <= now);
+        if entry.acceptance.take_if(|acceptance| acceptance.until <= now).is_some() {
+            debug!("nobody has decided about the peer's I2 in time");
+        }
         if let Some(initiation) = &mut entry.initiation {
             match initiation.handle_timeout(shared, now) {
                 Ok(Progress::Running) => {}
@@ -220,6 +232,7 @@ impl Host {
         if association.is_live() {
             gone |= association.handle_update_timeout(shared, now);
             if association.expire(now) {
+                debug!(grants = association.grants.len(), "a registration or an address has expired");
                 association.tell_changed(shared);
             }
             if matches!(association.phase, Phase::R2Sent { until } if until <= now) {
@@ -229,10 +242,12 @@ impl Host {
             let unused = association.used_at + shared.config.unused_lifetime <= now;
             if !gone && unused && association.grants.is_empty() {
                 // RFC 7401 section 4.4.3, ESTABLISHED: nothing was heard for the unused association lifetime.
+                debug!("the association is not used");
                 gone = association.close(shared, now).is_err();
             }
         }
         if gone {
+            debug!("the association is discarded");
             entry.association = None;
             shared.out.tell(Event::Changed { peer });
         }
@@ -242,6 +257,18 @@ impl Host {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.initiation = None;
         }
+        debug!(reason = reason.reason(), %reason, "the base exchange failed");
         self.shared.out.tell(Event::Failed { peer, reason });
+    }
+}
+
+/// Names the exchange that a packet belongs to, for the log.
+fn exchange_of(packet_type: PacketType) -> &'static str {
+    match packet_type {
+        PacketType::I1 | PacketType::R1 | PacketType::I2 | PacketType::R2 => "base",
+        PacketType::UPDATE => "update",
+        PacketType::NOTIFY => "notify",
+        PacketType::CLOSE | PacketType::CLOSE_ACK => "close",
+        PacketType(_) => "unknown",
     }
 }

@@ -13,6 +13,7 @@ use claviger_crypto::CryptoError;
 use claviger_identity::{Hit, HostId};
 use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
 use claviger_wire::DecodeError;
+use tracing::debug;
 
 use crate::{
     association::{self, Agreed, Association, EspAgreement, Phase},
@@ -117,6 +118,7 @@ impl Initiation {
     ) -> Result<Self, Error> {
         let mut builder = PacketBuilder::new(PacketType::I1, shared.config.identity.hit(), peer);
         let i1 = builder.add(&DhGroupList(shared.config.dh_groups.clone())).finish()?;
+        debug!(registers = request.is_some(), "a base exchange begins");
         shared.out.send(&path, &i1);
         let step = Step::ExpectR1(Retransmit::new(shared.config.retransmit, now));
         Ok(Self { peer, path, request, i1, started: now, step, restarts: 0, doubt: None })
@@ -181,6 +183,8 @@ impl Initiation {
             self.restarts += 1;
         }
         self.doubt = None;
+        let Security { cipher, dh_group, .. } = offer.security;
+        debug!(difficulty = puzzle.k, %cipher, %dh_group, restarts = self.restarts, "R1 is accepted; its puzzle is solved");
         let deadline = now + offer.puzzle.lifetime();
         self.step = Step::Solving(Box::new(Solving { offer, solver, deadline }));
         self.handle_timeout(shared, now)
@@ -215,7 +219,10 @@ impl Initiation {
                 Expiry::Resend if matches!(self.doubt, Some(FailReason::Incompatible(_))) => {
                     return Ok(self.failed(now));
                 }
-                Expiry::Resend => shared.out.send(&self.path, &self.i1),
+                Expiry::Resend => {
+                    debug!(sent = retransmit.sent(), "no R1 has come; I1 is sent again");
+                    shared.out.send(&self.path, &self.i1);
+                }
                 Expiry::GiveUp => return Ok(self.failed(now)),
             },
             Step::Solving(solving) => {
@@ -240,6 +247,7 @@ impl Initiation {
                     return Ok(self.failed(now));
                 }
                 Expiry::Resend => {
+                    debug!(sent = expect.retransmit.sent(), "no R2 has come; I2 is sent again");
                     shared.out.send(&self.path, &expect.i2);
                     if expect.retransmit.sent() > I2_ALONE {
                         shared.out.send(&self.path, &self.i1);

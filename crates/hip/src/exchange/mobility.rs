@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use claviger_crypto::{random, secret::ct_eq};
 use claviger_sansio::{Retransmit, Time};
+use tracing::debug;
 
 use crate::{
     association::Association,
@@ -93,6 +94,7 @@ impl Association {
         if to.is_ipv4() != self.path.remote.is_ipv4() {
             return Err(ApiMisuse::LocalAddress.into());
         }
+        debug!(%to, announced = self.is_live(), "this host is at another address");
         self.path.leave_from(to);
         if !self.is_live() {
             return Ok(());
@@ -256,6 +258,7 @@ impl Association {
         candidate: Candidate,
         announcement: Received,
     ) -> Result<(), Error> {
+        debug!(candidate = %candidate.path.remote, listed = candidate.is_listed, "the peer's new address is verified");
         let task = Task::Verify(Verification::new(shared, candidate, Some(announcement)));
         self.build(shared, 0, &task)?;
         // It goes before all else. An answer need not arrive: who misses it asks again (RFC 7401 section 5.3.5).
@@ -306,6 +309,7 @@ impl Association {
         self.path = candidate.path;
         self.locator_until = candidate.until;
         self.is_deprecated = false;
+        debug!(%from, %to, "the peer is followed");
         if from != to {
             shared.out.tell(Event::Moved { peer: self.peer, from, to });
         }
@@ -317,6 +321,8 @@ impl Shared {
     pub(crate) fn probe(&mut self, now: Time, path: &Path, octets: &[u8]) {
         if self.probes.allow(now, path.remote.ip()) {
             self.out.send(path, octets);
+        } else {
+            debug!(destination = %path.remote, "enough was sent to addresses that are not verified");
         }
     }
 }

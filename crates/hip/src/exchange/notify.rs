@@ -2,6 +2,7 @@
 
 use claviger_identity::{Hit, HostId};
 use claviger_sansio::Time;
+use tracing::debug;
 
 use crate::{
     error::{AuthError, Error, LimitError, PeerIncompatible, PeerMisbehaved},
@@ -95,8 +96,10 @@ pub(crate) fn send(shared: &mut Shared, now: Time, back: &Path, packet: &Packet<
 /// Reports something to a peer, unless it was told enough within this second.
 pub(crate) fn report(shared: &mut Shared, now: Time, back: &Path, peer: Hit, notification: &Notification) {
     if !shared.notifies.allow(now, back.remote.ip()) {
+        debug!(notify_type = %notification.notify_type, "enough NOTIFYs were sent within this second");
         return;
     }
+    debug!(notify_type = %notification.notify_type, "the peer is told of an error");
     let identity = shared.config.identity.clone();
     let mut builder = PacketBuilder::new(PacketType::NOTIFY, identity.hit(), peer);
     builder.add(notification);
@@ -118,6 +121,7 @@ pub(crate) fn handle(shared: &mut Shared, host_id: &HostId, packet: &Packet<'_>)
         packet.verify_signature(shared.config.provider, host_id).map_err(|_| AuthError::Signature)?;
     for notification in packet.all::<Notification>()? {
         let message = notification.notify_type;
+        debug!(notify_type = %message, "the peer reports");
         shared.out.tell(Event::Notified { peer: packet.sender(), message });
     }
     Ok(())

@@ -10,6 +10,7 @@ use claviger_crypto::hash::HashAlgorithm;
 use claviger_identity::HostId;
 use claviger_sansio::Time;
 use claviger_wire::Encode;
+use tracing::debug;
 
 use crate::{
     association::{self, Association},
@@ -74,6 +75,17 @@ enum Content {
     Nothing,
 }
 
+impl Content {
+    /// Names it in the log.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Requests(_) => "requests",
+            Self::Revocations(_) => "withdrawals",
+            Self::Nothing => "none",
+        }
+    }
+}
+
 impl Association {
     /// Processes a received UPDATE (RFC 7401 section 6.12).
     pub(crate) fn handle_update(
@@ -92,6 +104,7 @@ impl Association {
                 self.apply_update(shared, now, back, effects)
             }
             Opened::Repeated { id, packet } => {
+                debug!(update_id = id, "UPDATE is repeated");
                 self.repeat(shared, now, back, &packet, id)?;
                 self.heard(now);
                 Ok(())
@@ -264,6 +277,14 @@ impl Association {
         effects: Effects,
     ) -> Result<(), Error> {
         let Effects { acknowledges, answer, services, announcement, content, received } = effects;
+        let update_id = received.as_ref().map(|received| received.id);
+        debug!(
+            update_id,
+            acknowledges,
+            content = content.name(),
+            moves = announcement.is_some(),
+            "UPDATE takes effect"
+        );
         self.heard(now);
         if let Some(services) = services {
             self.take_services(shared, now, services);

@@ -7,6 +7,7 @@
 use claviger_identity::{HitSuite, HostId};
 use claviger_sansio::{RetransmitPolicy, Time};
 use claviger_wire::DecodeError;
+use tracing::debug;
 
 use crate::{
     association::{self, Agreed, Association, EspAgreement, Phase},
@@ -74,6 +75,7 @@ impl Acceptance {
 
         let esp = transport(shared, &packet)?;
         let requests = registration::read_requests(&shared.config, &packet, channels)?;
+        debug!(%cipher, dh_group = %group, requests = requests.len(), "I2 is accepted");
         let nonces = (puzzle.i.clone(), puzzle.j.clone());
         Ok(Self {
             agreed: Agreed { peer, host_id, initiator: false, path, security, keymat, nonces, esp },

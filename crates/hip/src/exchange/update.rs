@@ -13,6 +13,7 @@
 use std::{collections::VecDeque, net::IpAddr};
 
 use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
+use tracing::debug;
 
 use crate::{
     association::Association,
@@ -50,6 +51,18 @@ pub(crate) enum Task {
 }
 
 impl Task {
+    /// Names what the UPDATE is for in the log.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Announce => "announce services",
+            Self::Answer { .. } => "answer",
+            Self::Locate { .. } => "announce address",
+            Self::Request(_) => "request",
+            Self::Revoke { .. } => "withdraw",
+            Self::Verify(_) => "verify address",
+        }
+    }
+
     /// Says whether the association is lost if the peer never acknowledges. RFC 7401 section 5.3.5: a sender may choose not to
     /// care.
     fn must_be_acknowledged(&self) -> bool {
@@ -238,6 +251,7 @@ impl Association {
     pub(crate) fn handle_update_timeout(&mut self, shared: &mut Shared, now: Time) -> bool {
         let is_over = |outgoing: &mut Outgoing| matches!(&outgoing.task, Task::Verify(verification) if verification.is_over(now));
         if self.updates.outgoing.take_if(is_over).is_some() {
+            debug!("the address expired before it was verified");
             // What waits was built once before it was queued; a failure leaves it waiting.
             let _ = self.send_next(shared, now);
             self.tell_changed(shared);
@@ -246,9 +260,16 @@ impl Association {
         let Some(outgoing) = &mut self.updates.outgoing else {
             return false;
         };
+        let (update_id, task) = (outgoing.id, outgoing.task.name());
         match outgoing.retransmit.handle_timeout(now) {
             Expiry::Pending => false,
             Expiry::Resend => {
+                debug!(
+                    update_id,
+                    task,
+                    sent = outgoing.retransmit.sent(),
+                    "no ACK has come; UPDATE is sent again"
+                );
                 match outgoing.task {
                     Task::Verify(_) => shared.probe(now, &outgoing.path, &outgoing.octets),
                     Task::Announce
@@ -260,10 +281,12 @@ impl Association {
                 false
             }
             Expiry::GiveUp if outgoing.task.must_be_acknowledged() => {
+                debug!(update_id, task, "UPDATE was never acknowledged; the association is lost");
                 shared.out.tell(Event::Lost { peer: self.peer });
                 true
             }
             Expiry::GiveUp => {
+                debug!(update_id, task, "UPDATE was never acknowledged");
                 self.updates.outgoing = None;
                 // As above.
                 let _ = self.send_next(shared, now);
@@ -278,6 +301,7 @@ impl Association {
         let Some(outgoing) = self.updates.outgoing.take() else {
             return;
         };
+        debug!(update_id = outgoing.id, task = outgoing.task.name(), "UPDATE is acknowledged");
         match outgoing.task {
             Task::Request(request) => {
                 let answer = answer.unwrap_or_else(|| RegistrationAnswer::nothing(request.reg_type));
@@ -336,6 +360,7 @@ impl Association {
         };
         let id = self.updates.next_id;
         let octets = self.build(shared, id, &task)?;
+        debug!(update_id = id, task = task.name(), waiting = self.updates.queue.len(), "UPDATE is sent");
         let mut path = self.path;
         match &task {
             Task::Answer { to, .. } => {

@@ -8,7 +8,6 @@ use claviger_wire::DecodeError;
 
 /// Why a datagram was dropped. It is for the log and a counter; no state has changed.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Error {
     /// The GDOI endpoint dropped it.
     Gdoi(claviger_gdoi::Error),
@@ -17,7 +16,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Names the reason for counters.
+    /// Names the reason in `snake_case`, as its counter is named.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Gdoi(error) => error.reason(),

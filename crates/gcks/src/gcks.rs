@@ -17,6 +17,7 @@ use claviger_sansio::{
 
 use crate::{
     config::GcksConfig,
+    counter::{Counter, Counters},
     delivery::{Deliveries, Route},
     error::{CommandError, Error},
     event::{Departure, Event, Refusal, RekeyId, Rekeyed},
@@ -46,8 +47,7 @@ pub struct Gcks {
     pub(crate) departures: BTreeMap<(GroupId, Hit), Departure>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) changes: Vec<Change>,
-    pub(crate) drops: BTreeMap<&'static str, u64>,
-    pub(crate) counters: BTreeMap<&'static str, u64>,
+    pub(crate) counters: Counters,
     /// Hosts whose association changed since the last step.
     touched: BTreeSet<Hit>,
     /// Datagrams that rest on changes that are not durable yet.
@@ -91,8 +91,7 @@ impl Gcks {
             departures: BTreeMap::new(),
             events: VecDeque::new(),
             changes: Vec::new(),
-            drops: BTreeMap::new(),
-            counters: BTreeMap::new(),
+            counters: Counters::default(),
             touched: BTreeSet::new(),
             held: Outbox::new(),
             released: Outbox::new(),
@@ -189,7 +188,7 @@ impl Gcks {
             _ => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
         };
         if let Err(error) = &result {
-            *self.drops.entry(error.reason()).or_default() += 1;
+            self.count_drop(error);
         }
         self.settle(now);
         result
@@ -277,7 +276,7 @@ impl Gcks {
         }
         let (queue, outbox, changes) = (&mut self.push_queue, &mut self.held, &mut self.changes);
         queue.take_due(now, outbox);
-        self.deliveries.take_due(now, &self.groups, queue, outbox, changes, &mut self.counters);
+        self.deliveries.take_due(now, &self.groups, queue, outbox, changes, &mut self.counters.delivery);
         queue.take_due(now, outbox);
     }
 
@@ -286,17 +285,18 @@ impl Gcks {
         // What it asks for is much more than it says. It goes only where the member has been shown to be; elsewhere it
         // gives up and pulls, which shows it.
         if self.address(&hit) != Some(route.peer.ip()) {
-            *self.drops.entry("delivery_reports_elsewhere").or_default() += 1;
+            self.counters.gcks.count(Counter::ReportElsewhere);
             return;
         }
         if let Err(error) = self.deliveries.handle_report(now, &self.groups, hit, route, report) {
-            let counter = match error {
-                claviger_delivery::Error::Duplicate | claviger_delivery::Error::Stale => {
-                    "delivery_reports_late"
-                }
-                _ => "delivery_reports_refused",
-            };
-            *self.drops.entry(counter).or_default() += 1;
+            self.counters.delivery.count((&error).into());
+        }
+    }
+
+    fn count_drop(&mut self, error: &Error) {
+        match error {
+            Error::Gdoi(error) => self.counters.gdoi.count(error.into()),
+            Error::Hip(error) => self.counters.hip.count(error.into()),
         }
     }
 
@@ -391,15 +391,15 @@ impl Gcks {
         }
         let report = &outcome.report;
         for (counter, count) in [
-            ("rekeys", 1),
-            ("joins", report.joined),
-            ("relocations", report.moved),
-            ("departures", report.departed),
-            ("pushes", report.messages),
-            ("push_octets", report.octets),
-            ("push_keys", report.message_keys),
+            (Counter::Rekeys, 1),
+            (Counter::Joins, report.joined),
+            (Counter::Relocations, report.moved),
+            (Counter::Departures, report.departed),
+            (Counter::Pushes, report.messages),
+            (Counter::PushOctets, report.octets),
+            (Counter::PushKeys, report.message_keys),
         ] {
-            *self.counters.entry(counter).or_default() += count as u64;
+            self.counters.gcks.add(counter, count as u64);
         }
         let rekey = has_messages.then_some(rekey);
         self.events.push_back(Event::Rekeyed(Rekeyed { rekey, ..outcome.report }));

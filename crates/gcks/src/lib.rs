@@ -30,8 +30,10 @@
 //! | `clock` | what it makes of a clock that was ahead before that |
 //! | [`view`] | what the machine shows of itself |
 //! | [`event`], [`error`] | what it tells its program |
+//! | [`counter`] | what it counts |
 
 pub mod config;
+pub mod counter;
 pub mod departure;
 pub mod dispatch;
 pub mod error;
@@ -50,6 +52,7 @@ mod record;
 mod registration;
 
 pub use config::GcksConfig;
+pub use counter::{Counter, Counters};
 pub use departure::Eviction;
 pub use dispatch::Dispatch;
 pub use error::{CommandError, Error, RestoreError};

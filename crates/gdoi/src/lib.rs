@@ -19,6 +19,7 @@
 //! | [`extensions`] | which private extensions a member accepts |
 //! | [`limits`] | how much of anything is held |
 //! | [`error`] | what can go wrong, and whose fault it is |
+//! | [`counter`] | what is counted |
 //!
 //! On port 848 the exchange type and the cookies of a datagram say who reads it:
 //!
@@ -39,6 +40,7 @@
 //! Documents: RFC 6407; RFC 2407, 2408 and 2409 for what it builds on; RFC 2627 section 5.4 for LKH; docs/hip-gdoi-binding.md for
 //! what is of private use.
 
+pub mod counter;
 pub mod error;
 pub mod exchange;
 pub mod extensions;
@@ -53,9 +55,10 @@ pub mod rules;
 pub mod server;
 pub mod wire;
 
+pub use counter::Counter;
 pub use error::{ApiMisuse, Error};
 pub use exchange::PullId;
-pub use extensions::Extensions;
+pub use extensions::{Extension, Extensions};
 pub use iana::NotifyType;
 pub use member::Member;
 pub use server::Server;

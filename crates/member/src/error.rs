@@ -3,10 +3,12 @@
 use std::fmt;
 
 use claviger_group::GroupId;
+use claviger_sansio::Counted;
+
+use crate::Counter;
 
 /// Why a datagram was dropped or a command refused. No state has changed.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Error {
     /// A repair or announcement of a rekey was of no use.
     Delivery(claviger_delivery::Error),
@@ -25,16 +27,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Names the reason for counters.
+    /// Names the reason in `snake_case`, as its counter is named.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Delivery(error) => error.reason(),
             Self::Esp(error) => error.reason(),
             Self::Gdoi(error) => error.reason(),
             Self::Hip(error) => error.reason(),
-            Self::NotKeyed(_) => "not_keyed",
-            Self::RekeySaIncomplete => "rekey_sa_incomplete",
-            Self::RekeySaUnknown => "rekey_sa_unknown",
+            Self::NotKeyed(_) => Counter::NotKeyed.name(),
+            Self::RekeySaIncomplete => Counter::RekeySaIncomplete.name(),
+            Self::RekeySaUnknown => Counter::RekeySaUnknown.name(),
         }
     }
 }

@@ -20,8 +20,10 @@
 //! | [`ledger`] | every key that a member ever held, for proofs |
 //! | [`trial`] | every key against every datagram: what a ledger opens of a recording |
 //! | [`event`], [`error`] | what it tells its program |
+//! | [`counter`] | what it counts |
 
 pub mod config;
+pub mod counter;
 pub mod error;
 pub mod event;
 pub mod ledger;
@@ -40,6 +42,7 @@ mod repull;
 mod tree_keys;
 
 pub use config::{MemberConfig, PlaneKind};
+pub use counter::{Counter, Counters};
 pub use error::Error;
 pub use event::Event;
 pub use ledger::Ledger;

@@ -100,7 +100,7 @@ impl Member {
                 match subscription.pulled(now, provider, random, &sa, sequence, &kd) {
                     Ok(teks) => self.keyed(now, group, before, &teks),
                     Err(PulledError::Overtaken) => subscription.repull.note(now, Sign::Gap, random),
-                    Err(error) => self.refused(group, error.refusal()),
+                    Err(PulledError::Fault(fault)) => self.refused(group, Refusal::Policy(fault)),
                 }
             }
             GdoiEvent::PullFailed { pull, group, reason } => self.pull_failed(now, pull, group, reason),

@@ -4,7 +4,6 @@ use std::fmt;
 
 /// Why octets are not the message they claim to be. Each variant names the field at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum DecodeError {
     /// The octets end inside this field.
     Truncated {

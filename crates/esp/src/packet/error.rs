@@ -6,7 +6,6 @@ use claviger_wire::DecodeError;
 
 /// Why the octets around ESP are not what they must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PacketError {
     /// A header is malformed.
     Decode(DecodeError),
@@ -24,22 +23,6 @@ pub enum PacketError {
     Family,
     /// The packet would be longer than its length field can say.
     TooLong,
-}
-
-impl PacketError {
-    /// Names the reason for counters: lower case, words joined by underscores, never a value.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Decode(_) => "packet_malformed",
-            Self::Checksum => "packet_checksum",
-            Self::Fragment => "packet_fragment",
-            Self::NotEsp(_) => "packet_not_esp",
-            Self::NotTunnelled(_) => "packet_not_tunnelled",
-            Self::AddressMismatch => "packet_address_mismatch",
-            Self::Family => "packet_family",
-            Self::TooLong => "packet_too_long",
-        }
-    }
 }
 
 impl fmt::Display for PacketError {

@@ -300,55 +300,45 @@ impl From<&GroupPolicy> for PolicyView {
     }
 }
 
-/// Lists, as sentences, what members need beyond what the default policy asks of them.
-pub fn member_needs(policy: &GroupPolicy) -> Vec<String> {
-    let mut needs = Vec::new();
-    if policy.data.transform.key_bits() > 128 || policy.rekey.kek_cipher == CipherAlgorithm::Aes256Cbc {
-        needs.push(
-            "256-bit keys: registrations must use AES-256-CBC and DH group 8 or 9 (join --dh-groups 8,9)"
-                .to_owned(),
-        );
-    }
-    if policy.rekey.management == KekManagement::Lkh32 {
-        needs.push(
-            "KEK management LKH-32, a private extension: members of other makers will refuse the group"
-                .to_owned(),
-        );
-    }
-    if policy.rekey.authentication == PushAuthentication::Batch {
-        needs.push(
-            "signatures over whole rekeys, a private extension: members of other makers will refuse the group"
-                .to_owned(),
-        );
-    }
-    if !policy.tree.places.is_empty() {
-        needs.push(
-            "a tree that follows places, a private extension: the network must carry multicast to each place"
-                .to_owned(),
-        );
-    }
-    if !policy.data.encapsulation.is_udp() {
-        needs.push(
-            "IP protocol 50: members need CAP_NET_RAW and CAP_NET_ADMIN, and a TUN device (join --tun NAME)"
-                .to_owned(),
-        );
-    }
-    if policy.data.encapsulation.is_udp() && policy.data.encapsulation_port < PORT_UNPRIVILEGED {
-        needs.push(format!(
-            "UDP port {} is below {PORT_UNPRIVILEGED}: members need CAP_NET_BIND_SERVICE",
-            policy.data.encapsulation_port
-        ));
-    }
-    if let Some(source) = policy.data.channel.source() {
-        needs.push(format!(
-            "source-specific: the network must carry IGMPv3 or MLDv2, and only {source} sends"
-        ));
-    }
-    needs
+/// What members of a group need beyond what the default policy asks of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberNeed {
+    /// Registrations whose algorithms are fit for 256-bit keys.
+    StrongRegistration,
+    /// KEK management LKH-32, a private extension.
+    Lkh32,
+    /// Signatures over whole rekeys, a private extension.
+    BatchSignatures,
+    /// A tree that follows places, a private extension: the network must carry multicast to each.
+    Places,
+    /// IP protocol 50, and a TUN device.
+    RawEsp,
+    /// A UDP port that needs a privilege.
+    PrivilegedPort(u16),
+    /// A network that carries source-specific multicast; only this source sends.
+    SourceSpecific(IpAddr),
+}
+
+/// Lists what members need beyond what the default policy asks of them.
+pub fn member_needs(policy: &GroupPolicy) -> Vec<MemberNeed> {
+    let GroupPolicy { data, rekey, tree, times: _, access: _ } = policy;
+    let port = data.encapsulation_port;
+    let is_udp = data.encapsulation.is_udp();
+    let has_256_bits = data.transform.key_bits() > 128 || rekey.kek_cipher == CipherAlgorithm::Aes256Cbc;
+    let needs = [
+        has_256_bits.then_some(MemberNeed::StrongRegistration),
+        (rekey.management == KekManagement::Lkh32).then_some(MemberNeed::Lkh32),
+        (rekey.authentication == PushAuthentication::Batch).then_some(MemberNeed::BatchSignatures),
+        (!tree.places.is_empty()).then_some(MemberNeed::Places),
+        (!is_udp).then_some(MemberNeed::RawEsp),
+        (is_udp && port < PORT_UNPRIVILEGED).then_some(MemberNeed::PrivilegedPort(port)),
+        data.channel.source().map(MemberNeed::SourceSpecific),
+    ];
+    needs.into_iter().flatten().collect()
 }
 
 /// The first port that Linux lets anybody bind, unless net.ipv4.ip_unprivileged_port_start says otherwise.
-const PORT_UNPRIVILEGED: u16 = 1024;
+pub const PORT_UNPRIVILEGED: u16 = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -394,11 +384,15 @@ mod tests {
         });
         assert_eq!(policy.rekey.authentication, PushAuthentication::Batch);
         let needs = member_needs(&policy);
-        let expected = ["AES-256-CBC", "LKH-32", "signatures over whole rekeys", "CAP_NET_RAW", "192.0.2.1"];
-        assert_eq!(needs.len(), expected.len());
-        for (need, words) in needs.iter().zip(expected) {
-            assert!(need.contains(words), "{need}");
-        }
+        let source = "192.0.2.1".parse().unwrap();
+        let expected = [
+            MemberNeed::StrongRegistration,
+            MemberNeed::Lkh32,
+            MemberNeed::BatchSignatures,
+            MemberNeed::RawEsp,
+            MemberNeed::SourceSpecific(source),
+        ];
+        assert_eq!(needs, expected);
     }
 
     #[test]
@@ -449,7 +443,7 @@ mod tests {
         };
         let policy = resolve(&options);
         assert_eq!(policy.tree.places.iter().map(|place| place.members).collect::<Vec<_>>(), [9, 40]);
-        assert!(member_needs(&policy).iter().any(|need| need.contains("places")));
+        assert!(member_needs(&policy).contains(&MemberNeed::Places));
         let view = serde_json::to_value(PolicyView::from(&policy)).unwrap();
         let first = serde_json::json!({"prefix": "10.1.0.0/16", "push_address": "239.192.1.1", "members": 9});
         assert_eq!(view["places"][0], first);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use claviger_group::{EspTransform, GroupId, Role};
 use claviger_identity::Hit;
-use claviger_sansio::Time;
+use claviger_sansio::{Counted, Time, counter::Figure};
 use serde::{Deserialize, Serialize};
 
 use crate::{micros, name, name::Name, text};
@@ -36,10 +36,42 @@ pub struct ServerStatus {
     pub associations: u32,
     /// Its groups.
     pub groups: Vec<GroupStatus>,
-    /// Packets dropped since it started, by reason.
-    pub drops: BTreeMap<String, u64>,
-    /// What else it counted since it started.
-    pub counters: BTreeMap<String, u64>,
+    /// What was dropped or refused since it started.
+    pub drops: CountsView,
+    /// What was done since it started.
+    pub counters: CountsView,
+}
+
+/// Counts by the machine that counts and by the counter's name; what was never counted is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CountsView(BTreeMap<String, BTreeMap<String, u64>>);
+
+impl CountsView {
+    /// Shows a count.
+    pub fn get<C: Counted>(&self, counter: C) -> u64 {
+        let machine = self.0.get(C::MACHINE);
+        machine.and_then(|counts| counts.get(counter.name())).copied().unwrap_or(0)
+    }
+
+    /// Goes through the counts by machine and name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        let machines = self.0.iter();
+        machines.flat_map(|(machine, counts)| {
+            counts.iter().map(move |(name, count)| (machine.as_str(), name.as_str(), *count))
+        })
+    }
+}
+
+/// Sums up what the same counter has counted in several places.
+impl FromIterator<Figure> for CountsView {
+    fn from_iter<T: IntoIterator<Item = Figure>>(figures: T) -> Self {
+        let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        for Figure { machine, name, count, .. } in figures.into_iter().filter(|figure| figure.count > 0) {
+            *counts.entry(machine.to_owned()).or_default().entry(name.to_owned()).or_default() += count;
+        }
+        Self(counts)
+    }
 }
 
 /// One place where a daemon listens.
@@ -123,10 +155,10 @@ pub struct MemberStatus {
     pub data_address: Option<SocketAddr>,
     /// The TUN device, if that is its data plane.
     pub tun: Option<String>,
-    /// Packets dropped since it started, by reason.
-    pub drops: BTreeMap<String, u64>,
-    /// What else it counted since it started.
-    pub counters: BTreeMap<String, u64>,
+    /// What was dropped or refused since it started.
+    pub drops: CountsView,
+    /// What was done since it started.
+    pub counters: CountsView,
 }
 
 /// How far a member daemon has come.

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::{
-    collections::BTreeMap,
     io::{Read, Write},
     path::PathBuf,
     time::Duration,
@@ -14,7 +13,7 @@ use claviger_api::{
     ApiError, Call, Client, ClientError, ControlSocket, ErrorCode, GroupAdd, GroupAdded, GroupPolicyOptions,
     GroupRemoved, GroupView, LeftView, MemberAllow, MemberStatus, MemberView, PolicyView, Record,
     RefusedView, RekeyOrder, RekeyView, SendSummary, ServerStatus, StatusView, call,
-    status::{EpochView, GroupKeys, MembershipState, SaState, SaView},
+    status::{CountsView, EpochView, GroupKeys, MembershipState, SaState, SaView},
     view::{EvictedView, MemberState, RekeyKey},
 };
 use claviger_group::{GroupId, GroupPolicy, Role};
@@ -136,8 +135,8 @@ fn server_status() -> StatusView {
         listens: vec![],
         associations: 2,
         groups: vec![],
-        drops: BTreeMap::from([("bad-checksum".to_owned(), 3)]),
-        counters: BTreeMap::new(),
+        drops: serde_json::from_str(r#"{"hip":{"checksum":3}}"#).unwrap(),
+        counters: CountsView::default(),
     })
 }
 
@@ -158,8 +157,8 @@ fn member_status() -> StatusView {
         reregisters_in_s: Some(60),
         data_address: None,
         tun: None,
-        drops: BTreeMap::new(),
-        counters: BTreeMap::new(),
+        drops: CountsView::default(),
+        counters: CountsView::default(),
     }))
 }
 

@@ -15,7 +15,7 @@ use claviger_net::{BindError, RawSocket, Received, UdpSocket};
 use claviger_sansio::{Carriage, Datagram, NotSent, Transmit};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::drops::Drops;
+use crate::counters::{CarrierCounts, Counter};
 
 /// Packets that wait for the loop; beyond them the sockets' own buffers fill, whose losses the kernel counts.
 const QUEUE_LEN: usize = 1024;
@@ -64,7 +64,7 @@ pub(crate) struct Carrier {
     outlets: Vec<(Carriage, Socket)>,
     packets: mpsc::Sender<Packet>,
     listening: Vec<Listening>,
-    drops: Drops,
+    counts: CarrierCounts,
 }
 
 /// A socket that is read; dropped, it is closed and has left its group.
@@ -78,10 +78,10 @@ enum Socket {
 
 impl Carrier {
     /// Makes a carrier without sockets, and the end that the loop takes packets from. What is lost on the way between
-    /// network and loop is counted in `drops`.
-    pub(crate) fn new(drops: Drops) -> (Self, mpsc::Receiver<Packet>) {
+    /// network and loop is counted in `counts`.
+    pub(crate) fn new(counts: CarrierCounts) -> (Self, mpsc::Receiver<Packet>) {
         let (packets, receiver) = mpsc::channel(QUEUE_LEN);
-        (Self { outlets: Vec::new(), packets, listening: Vec::new(), drops }, receiver)
+        (Self { outlets: Vec::new(), packets, listening: Vec::new(), counts }, receiver)
     }
 
     /// Reads a UDP socket and sends by it what goes by this carriage.
@@ -111,7 +111,7 @@ impl Carrier {
     }
 
     fn listen(&self, inlet: Inlet, socket: Socket) -> Listening {
-        let (packets, drops) = (self.packets.clone(), self.drops.clone());
+        let (packets, counts) = (self.packets.clone(), self.counts.clone());
         Listening(tokio::spawn(async move {
             let mut buffer = vec![0; claviger_net::udp::MAX_DATAGRAM];
             let mut pause = FAILURE_PAUSE;
@@ -122,7 +122,7 @@ impl Carrier {
                         if pause == FAILURE_PAUSE {
                             tracing::warn!(%error, "a socket cannot be read");
                         }
-                        drops.count("receive_failed");
+                        counts.count(Counter::ReceiveFailed);
                         tokio::time::sleep(pause).await;
                         pause = FAILURE_PAUSE_MAX.min(pause * 2);
                         continue;
@@ -130,7 +130,7 @@ impl Carrier {
                 };
                 pause = FAILURE_PAUSE;
                 let Some(octets) = unmarked(inlet, &buffer[..received.length]) else {
-                    drops.count("hip_without_marker");
+                    counts.count(Counter::HipWithoutMarker);
                     continue;
                 };
                 let packet = Packet {
@@ -164,7 +164,7 @@ impl Carrier {
         let source = transmit.source.map(|source| source.ip());
         let sent = match self.outlet(transmit.carriage, transmit.destination.ip()) {
             None => {
-                self.drops.count("no_socket_of_family");
+                self.counts.count(Counter::NoSocketOfFamily);
                 tracing::debug!(destination = %transmit.destination, "no socket of this address family");
                 return Err(NotSent::NoSocket);
             }
@@ -177,7 +177,7 @@ impl Carrier {
             }
         };
         sent.map_err(|error| {
-            self.drops.count("send_failed");
+            self.counts.count(Counter::SendFailed);
             tracing::debug!(destination = %transmit.destination, %error, "not sent");
             NotSent::from(&error)
         })

@@ -8,19 +8,19 @@
 //! | `member` | the member daemon around its core |
 //! | `pipe` | `send` and `recv` |
 //! | `demo` | the demonstration |
-//! | `carrier`, `drops`, `signal`, `logging` | sockets, what they lose, signals, logs |
+//! | `carrier`, `counters`, `signal`, `logging` | sockets, what is counted, signals, logs |
 //! | [`difficulty`] | how hard the puzzle of HIP is |
 //! | [`hip_offers`] | which algorithms HIP offers, as people write them |
-//! | `output`, [`exit`], `refusals` | what people and programs are told |
+//! | `output`, [`exit`], `refusals`, `sentences` | what people and programs are told |
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 mod carrier;
 mod cli;
 mod config;
+mod counters;
 mod demo;
 pub mod difficulty;
-mod drops;
 pub mod exit;
 pub mod hip_offers;
 mod identity_file;
@@ -32,6 +32,7 @@ mod paths;
 mod pipe;
 mod refusals;
 mod route;
+mod sentences;
 pub mod server;
 mod signal;
 mod start;

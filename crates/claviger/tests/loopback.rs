@@ -64,8 +64,8 @@ fn status(directory: &Path) -> Option<Value> {
     daemons.into_iter().next()
 }
 
-fn dropped(directory: &Path, reason: &str) -> u64 {
-    status(directory).and_then(|status| status["drops"][reason].as_u64()).unwrap_or(0)
+fn dropped(directory: &Path, machine: &str, reason: &str) -> u64 {
+    status(directory).and_then(|status| status["drops"][machine][reason].as_u64()).unwrap_or(0)
 }
 
 /// A key server, where its HIP listens, and what members say to `join`.
@@ -142,16 +142,16 @@ async fn what_no_machine_sees_is_counted_by_reason() {
         socket.send(datagram, destination, None).await.unwrap();
     }
     eventually("both are counted", PATIENCE, || {
-        (dropped(&server.directory, "hip_without_marker") == 2).then_some(())
+        (dropped(&server.directory, "carrier", "hip_without_marker") == 2).then_some(())
     });
     for datagram in [&[0, 0, 0, 0, 1][..], &[1, 2], &[0, 0, 9, 9, 0, 0, 0, 1, 7, 7]] {
         socket.send(datagram, data, None).await.unwrap();
     }
-    for reason in ["non_esp_marker", "runt", "unknown_spi"] {
-        eventually(reason, PATIENCE, || (dropped(&member, reason) == 1).then_some(()));
+    for (machine, reason) in [("data", "non_esp_marker"), ("data", "runt"), ("esp", "unknown_spi")] {
+        eventually(reason, PATIENCE, || (dropped(&member, machine, reason) == 1).then_some(()));
     }
     let table = run(&member, &["status"]);
-    assert!(table.contains("non_esp_marker") && table.contains("DROPS BY REASON"), "{table}");
+    assert!(table.contains("data/non_esp_marker") && table.contains("DROPS BY REASON"), "{table}");
 }
 
 #[test]
@@ -183,7 +183,11 @@ fn a_group_for_a_million_is_joined_followed_and_left() {
     eventually("the evicted member's daemon ends", PATIENCE, || daemons[1].0.0.try_wait().unwrap());
     for member in [&members[0], &members[2]] {
         eventually("who stays has the newest KEK", PATIENCE, || (kek(member) == Some(group())).then_some(()));
-        assert_eq!(status(member).unwrap()["counters"]["pulls_again"], Value::Null, "by PUSH alone");
+        assert_eq!(
+            status(member).unwrap()["counters"]["member"]["pulls_again"],
+            Value::Null,
+            "by PUSH alone"
+        );
     }
 
     // Who keeps to the standard is told what the group needs.
@@ -238,7 +242,11 @@ fn a_group_with_places_serves_each_at_its_own_address() {
         eventually("who stays has the newest KEK", PATIENCE, || {
             (kek(member) == Some(newest())).then_some(())
         });
-        assert_eq!(status(member).unwrap()["counters"]["pulls_again"], Value::Null, "by PUSH alone");
+        assert_eq!(
+            status(member).unwrap()["counters"]["member"]["pulls_again"],
+            Value::Null,
+            "by PUSH alone"
+        );
     }
 
     let plain = directory.path().join("plain");

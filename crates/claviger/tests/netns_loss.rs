@@ -72,7 +72,7 @@ fn a_member_that_misses_every_push_fetches_its_keys_anew_within_the_bound() {
         }
         for member in &mut members {
             let number = member.host.number();
-            let pulled = member.status()["counters"]["pulls_again"].as_u64().unwrap_or(0);
+            let pulled = member.status()["counters"]["member"]["pulls_again"].as_u64().unwrap_or(0);
             let cut_off = [3, 5].contains(&number);
             assert!(!cut_off || pulled >= 2, "host {number} fetched keys anew {pulled} times");
             assert!(!cut_off || lab.host(number).rule_hits() >= 3 * 3, "host {number} missed three messages");

@@ -93,7 +93,7 @@ fn play(lab: &Lab, protocols: bool) {
     hears(&mut receiver, "of a sender that moved");
 
     for member in [&mut receiver, &mut sender] {
-        let counters = &member.status()["counters"];
+        let counters = &member.status()["counters"]["member"];
         assert_eq!(counters["registrations"], 1, "{counters}");
         assert_eq!(counters["moves"], 1, "{counters}");
     }
@@ -139,13 +139,13 @@ fn followed(server: &KeyServer<'_>, member: &mut Member<'_>, to: Ipv4Addr) {
         address.starts_with(&format!("{to}:")).then_some(())
     });
     eventually("the member pulls from its new address", PATIENCE, || {
-        (member.status()["counters"]["pulls_again"].as_u64() >= Some(1)).then_some(())
+        (member.status()["counters"]["member"]["pulls_again"].as_u64() >= Some(1)).then_some(())
     });
 }
 
 /// Waits until the group's data comes.
 fn hears(member: &mut Member<'_>, when: &str) {
-    let opened = |member: &mut Member<'_>| member.status()["counters"]["opened"].as_u64().unwrap_or(0);
+    let opened = |member: &mut Member<'_>| member.status()["counters"]["esp"]["opened"].as_u64().unwrap_or(0);
     let before = opened(member);
     eventually(&format!("data {when}"), PATIENCE, || (opened(member) > before + 10).then_some(()));
 }

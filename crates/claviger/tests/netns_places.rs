@@ -46,12 +46,13 @@ fn rekeys_go_where_they_are_needed_and_members_may_move() {
         let away = Ipv4Addr::new(10, 7, 0, 33);
         relocate(members[1].host, away);
         eventually("the member moves", PATIENCE, || {
-            (server.ask(&["status"])[0]["counters"]["relocations"] == 1).then_some(())
+            (server.ask(&["status"])[0]["counters"]["gcks"]["relocations"] == 1).then_some(())
         });
         current(&server, &mut members);
 
         let pulls = |members: &mut [Member<'_>]| -> Vec<u64> {
-            let pulls = |m: &mut Member<'_>| m.status()["counters"]["pulls_again"].as_u64().unwrap_or(0);
+            let pulls =
+                |m: &mut Member<'_>| m.status()["counters"]["member"]["pulls_again"].as_u64().unwrap_or(0);
             members.iter_mut().map(pulls).collect()
         };
         let before = pulls(&mut members);

@@ -1,8 +1,11 @@
-//! Why a datagram, a report or a batch was refused, each reason with a name that counters use.
+//! Why a datagram, a report or a batch was refused.
 
 use std::fmt;
 
+use claviger_sansio::Counted;
 use claviger_wire::DecodeError;
+
+use crate::Counter;
 
 /// Why something was refused. A refused datagram changes nothing but counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,24 +42,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Names the reason for counters: lower case, words joined by underscores, never a value.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Decode(_) => "decode",
-            Self::OtherBatch => "other_batch",
-            Self::OtherShape => "other_shape",
-            Self::OutOfRange => "out_of_range",
-            Self::Duplicate => "duplicate",
-            Self::Unneeded => "unneeded",
-            Self::Damaged => "damaged",
-            Self::BufferFull => "buffer_full",
-            Self::TooMany => "too_many",
-            Self::Stale => "stale",
-            Self::Ended => "ended",
-            Self::BatchSize => "batch_size",
-            Self::DatagramLength => "datagram_length",
-            Self::Config => "config",
-        }
+    /// Names the reason in `snake_case`, as its counter is named.
+    pub fn reason(&self) -> &'static str {
+        Counter::from(self).name()
     }
 }
 

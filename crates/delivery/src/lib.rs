@@ -37,6 +37,7 @@
 //! | [`wire`] | repair, announcement, directory, report |
 //! | [`seal`] | the seam to the layer that authenticates |
 //! | [`limits`], [`error`] | what is refused, and why |
+//! | [`counter`] | what is counted |
 //!
 //! ```
 //! use claviger_crypto::SeededRandom;
@@ -83,6 +84,7 @@
 pub mod backoff;
 pub mod batch;
 pub mod code;
+pub mod counter;
 pub mod error;
 pub mod limits;
 pub mod proactivity;
@@ -92,6 +94,7 @@ pub mod sender;
 pub mod wire;
 
 pub use batch::{BatchId, Shape};
+pub use counter::Counter;
 pub use error::Error;
 pub use proactivity::Proactivity;
 pub use receiver::{Receiver, ReceiverConfig, Recovered};

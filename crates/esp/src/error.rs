@@ -4,6 +4,9 @@ use std::fmt;
 
 use claviger_crypto::CryptoError;
 use claviger_group::Spi;
+use claviger_sansio::Counted;
+
+use crate::Counter;
 
 /// Why the data plane did not do what it was asked. A dropped packet changes nothing but counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,30 +56,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Names the reason for counters: lower case, words joined by underscores, never a value.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Truncated => "truncated",
-            Self::Alignment => "alignment",
-            Self::UnknownSpi(_) => "unknown_spi",
-            Self::RetiredSpi(_) => "retired_spi",
-            Self::WrongSource => "wrong_source",
-            Self::TooManySenders => "too_many_senders",
-            Self::Replayed => "replayed",
-            Self::Authentication => "authentication",
-            Self::Padding => "padding",
-            Self::Dummy => "dummy",
-            Self::Exhausted => "exhausted",
-            Self::NotActive => "not_active",
-            Self::NotSender => "not_sender",
-            Self::NoSenderId => "no_sender_id",
-            Self::TooLong => "too_long",
-            Self::SenderIdBits => "sender_id_bits",
-            Self::SpiInUse(_) => "spi_in_use",
-            Self::KeyReused(_) => "key_reused",
-            Self::TooManySas => "too_many_sas",
-            Self::Crypto(_) => "crypto",
-        }
+    /// Names the reason in `snake_case`, as its counter is named.
+    pub fn reason(&self) -> &'static str {
+        Counter::from(self).name()
     }
 }
 

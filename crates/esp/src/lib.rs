@@ -11,7 +11,8 @@
 //! | [`sender`] | how senders are told apart |
 //! | [`packet`] | IP, UDP and ESP-in-UDP around the protected octets |
 //! | [`layout`] | where the fields of an ESP packet stand, and how long it is |
-//! | [`error`] | why a packet was dropped, each reason with a name that counters use |
+//! | [`error`] | why a packet was dropped |
+//! | [`counter`] | what is counted: packets that passed, and those that were dropped, by reason |
 //!
 //! Extended sequence numbers are off: the 32-bit number in the packet is all there is, and a sender that has
 //! spent it stops (RFC 4303 section 3.3.3).
@@ -54,6 +55,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
+pub mod counter;
 pub mod error;
 pub mod inbound;
 pub mod layout;
@@ -65,8 +67,9 @@ pub mod sender;
 mod protection;
 mod trailer;
 
+pub use counter::Counter;
 pub use error::Error;
 pub use inbound::{InboundSa, Opened};
 pub use outbound::OutboundSa;
-pub use plane::{Counters, Event, Plane, PlaneConfig, SaStatus, Stage};
+pub use plane::{Event, Plane, PlaneConfig, SaStatus, Stage};
 pub use sender::{SenderId, SenderKey};

@@ -20,7 +20,7 @@ use std::{
 
 use claviger_crypto::sign::SigningKey;
 use claviger_delivery::{
-    Batch, BatchId, Error, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, Traffic,
+    Batch, BatchId, Counter, Error, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, Traffic,
     limits::UNICAST_DATAGRAMS_MAX, seal::Seal, sender::Event, wire::Report,
 };
 use claviger_gdoi::{
@@ -31,7 +31,7 @@ use claviger_gdoi::{
 use claviger_group::{CookiePair, GroupId};
 use claviger_identity::Hit;
 use claviger_sansio::{
-    Carriage, Time, Transmit,
+    Carriage, Counts, Time, Transmit,
     durable::{Change, RecordKey},
 };
 use claviger_wire::Decode;
@@ -212,7 +212,7 @@ impl Deliveries {
         queue: &mut PushQueue,
         outbox: &mut Outbox,
         changes: &mut Vec<Change>,
-        counters: &mut BTreeMap<&'static str, u64>,
+        counts: &mut Counts<Counter>,
     ) {
         for delivery in &mut self.running {
             let Some(group) = groups.get(&delivery.group) else { continue };
@@ -220,7 +220,7 @@ impl Deliveries {
                 continue;
             }
             delivery.take_due(now, &group.signing_key, queue, outbox);
-            delivery.count(counters);
+            delivery.count(counts);
             if delivery.sender.has_ended() {
                 changes.extend(delivery.release_records(queue));
                 self.learned.insert(delivery.group.clone(), delivery.sender.proactivity().clone());
@@ -460,17 +460,17 @@ impl Delivery {
         }
     }
 
-    fn count(&mut self, counters: &mut BTreeMap<&'static str, u64>) {
+    fn count(&mut self, counts: &mut Counts<Counter>) {
         let (now, before) = (self.sender.traffic(), self.counted);
         for (counter, count) in [
-            ("delivery_repairs", now.repairs - before.repairs),
-            ("delivery_announcements", now.announcements - before.announcements),
-            ("delivery_directories", now.directories - before.directories),
-            ("delivery_unicasts", now.unicasts - before.unicasts),
-            ("delivery_reports", now.reports - before.reports),
-            ("deliveries", u64::from(self.sender.has_ended())),
+            (Counter::Repairs, now.repairs - before.repairs),
+            (Counter::Announcements, now.announcements - before.announcements),
+            (Counter::Directories, now.directories - before.directories),
+            (Counter::Unicasts, now.unicasts - before.unicasts),
+            (Counter::Reports, now.reports - before.reports),
+            (Counter::Ended, u64::from(self.sender.has_ended())),
         ] {
-            *counters.entry(counter).or_default() += count;
+            counts.add(counter, count);
         }
         self.counted = now;
     }

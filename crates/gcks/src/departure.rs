@@ -11,7 +11,7 @@ use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 
 use crate::{
-    Gcks,
+    Counter, Gcks,
     error::CommandError,
     event::{Departure, Event, RekeyId},
     group::{Group, rekey::Outcome},
@@ -127,7 +127,7 @@ impl Gcks {
                 }
                 Milestone::Through { rekey, what, at } => self.rekey_is_through(at, rekey, what),
                 Milestone::Dropped { group, messages, again } => {
-                    *self.counters.entry("pushes_dropped").or_default() += messages as u64;
+                    self.counters.gcks.add(Counter::PushesDropped, messages as u64);
                     if !again {
                         self.events.push_back(Event::PushesDropped { group, messages });
                     }

@@ -16,7 +16,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Names the reason for counters.
+    /// Names the reason in `snake_case`, as its counter is named.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Gdoi(error) => error.reason(),

@@ -8,7 +8,9 @@ use std::{
 
 use claviger_group::{CookiePair, GroupId, Role, Spi};
 use claviger_identity::Hit;
-use claviger_sansio::{NotSent, Time};
+use claviger_sansio::{Counted, NotSent, Time};
+
+use crate::Counter;
 
 /// Names one rekey of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -176,17 +178,9 @@ impl RefusalReason {
         }
     }
 
-    /// Names the reason for counters and programs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ChannelUnknown => "channel_unknown",
-            Self::GroupUnknown => "group_unknown",
-            Self::GroupFull => "group_full",
-            Self::NotAuthorised => "not_authorised",
-            Self::RoleNotAuthorised => "role_not_authorised",
-            Self::TooOften => "too_often",
-            Self::WeakAssociation => "weak_association",
-        }
+    /// Names the reason for programs, as its counter is named.
+    pub fn as_str(self) -> &'static str {
+        Counter::from(self).name()
     }
 }
 

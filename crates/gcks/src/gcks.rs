@@ -6,7 +6,6 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_delivery::Error as DeliveryError;
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
@@ -18,6 +17,7 @@ use tracing::{debug, debug_span};
 
 use crate::{
     config::GcksConfig,
+    counter::{Counter, Counters},
     delivery::{Deliveries, Route},
     error::{CommandError, Error},
     event::{Departure, Event, Refusal, RekeyCause, RekeyId, Rekeyed},
@@ -47,8 +47,7 @@ pub struct Gcks {
     pub(crate) departures: BTreeMap<(GroupId, Hit), Departure>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) changes: Vec<Change>,
-    pub(crate) drops: BTreeMap<&'static str, u64>,
-    pub(crate) counters: BTreeMap<&'static str, u64>,
+    pub(crate) counters: Counters,
     /// Hosts whose association changed since the last step.
     touched: BTreeSet<Hit>,
     /// Datagrams that rest on changes that are not durable yet.
@@ -92,8 +91,7 @@ impl Gcks {
             departures: BTreeMap::new(),
             events: VecDeque::new(),
             changes: Vec::new(),
-            drops: BTreeMap::new(),
-            counters: BTreeMap::new(),
+            counters: Counters::default(),
             touched: BTreeSet::new(),
             held: Outbox::new(),
             released: Outbox::new(),
@@ -204,7 +202,7 @@ impl Gcks {
             }
         };
         if let Err(error) = &result {
-            *self.drops.entry(error.reason()).or_default() += 1;
+            self.count_drop(error);
         }
         self.settle(now);
         result
@@ -292,7 +290,7 @@ impl Gcks {
         }
         let (queue, outbox, changes) = (&mut self.push_queue, &mut self.held, &mut self.changes);
         queue.take_due(now, outbox);
-        self.deliveries.take_due(now, &self.groups, queue, outbox, changes, &mut self.counters);
+        self.deliveries.take_due(now, &self.groups, queue, outbox, changes, &mut self.counters.delivery);
         queue.take_due(now, outbox);
     }
 
@@ -301,28 +299,20 @@ impl Gcks {
         // What it asks for is much more than it says. It goes only where the member has been shown to be; elsewhere it
         // gives up and pulls, which shows it.
         if self.address(&hit) != Some(route.peer.ip()) {
-            *self.drops.entry("delivery_reports_elsewhere").or_default() += 1;
+            self.counters.gcks.count(Counter::ReportElsewhere);
             debug!(peer = %hit, source = %route.peer, "a report comes from where the member was not shown to be");
             return;
         }
         if let Err(error) = self.deliveries.handle_report(now, &self.groups, hit, route, report) {
-            let counter = match error {
-                DeliveryError::Duplicate | DeliveryError::Stale => "delivery_reports_late",
-                DeliveryError::Decode(_)
-                | DeliveryError::OtherBatch
-                | DeliveryError::OtherShape
-                | DeliveryError::OutOfRange
-                | DeliveryError::Unneeded
-                | DeliveryError::Damaged
-                | DeliveryError::BufferFull
-                | DeliveryError::TooMany
-                | DeliveryError::Ended
-                | DeliveryError::BatchSize
-                | DeliveryError::DatagramLength
-                | DeliveryError::Config => "delivery_reports_refused",
-            };
-            *self.drops.entry(counter).or_default() += 1;
+            self.counters.delivery.count((&error).into());
             debug!(peer = %hit, reason = error.reason(), %error, "a report is refused");
+        }
+    }
+
+    fn count_drop(&mut self, error: &Error) {
+        match error {
+            Error::Gdoi(error) => self.counters.gdoi.count(error.into()),
+            Error::Hip(error) => self.counters.hip.count(error.into()),
         }
     }
 
@@ -418,15 +408,15 @@ impl Gcks {
         }
         let report = &outcome.report;
         for (counter, count) in [
-            ("rekeys", 1),
-            ("joins", report.joined),
-            ("relocations", report.moved),
-            ("departures", report.departed),
-            ("pushes", report.messages),
-            ("push_octets", report.octets),
-            ("push_keys", report.message_keys),
+            (Counter::Rekeys, 1),
+            (Counter::Joins, report.joined),
+            (Counter::Relocations, report.moved),
+            (Counter::Departures, report.departed),
+            (Counter::Pushes, report.messages),
+            (Counter::PushOctets, report.octets),
+            (Counter::PushKeys, report.message_keys),
         ] {
-            *self.counters.entry(counter).or_default() += count as u64;
+            self.counters.gcks.add(counter, count as u64);
         }
         let rekey = has_messages.then_some(rekey);
         self.events.push_back(Event::Rekeyed(Rekeyed { rekey, ..outcome.report }));

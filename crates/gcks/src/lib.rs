@@ -30,10 +30,12 @@
 //! | `clock` | what it makes of a clock that was ahead before that |
 //! | [`view`] | what the machine shows of itself |
 //! | [`event`], [`error`] | what it tells its program |
+//! | [`counter`] | what it counts |
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod config;
+pub mod counter;
 pub mod departure;
 pub mod dispatch;
 pub mod error;
@@ -52,6 +54,7 @@ mod record;
 mod registration;
 
 pub use config::GcksConfig;
+pub use counter::{Counter, Counters};
 pub use departure::Eviction;
 pub use dispatch::Dispatch;
 pub use error::{CommandError, Error, RestoreError};

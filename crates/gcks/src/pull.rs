@@ -12,7 +12,7 @@ use claviger_keytree::place::Place;
 use claviger_sansio::Time;
 use tracing::debug;
 
-use crate::{Gcks, delivery::Route, event::RekeyCause, group::WaitingJoin};
+use crate::{Counter, Gcks, delivery::Route, event::RekeyCause, group::WaitingJoin};
 
 /// The most sender ids that one PULL may ask for: one for each encryption module of a large sender.
 const SENDER_IDS_MAX: u16 = 64;
@@ -106,7 +106,7 @@ impl Gcks {
                 debug!(%peer, %group, notify_type = notify.0, "the host declines the policy");
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
                 self.pulls.offers.remove(&pull);
-                *self.counters.entry("pulls_declined").or_default() += 1;
+                self.counters.gcks.count(Counter::PullsDeclined);
             }
             GdoiEvent::Reported { peer: PeerIdentity::Hit(hit), report, peer_address, own_address } => {
                 let route = Route { peer: peer_address, own: own_address };
@@ -283,7 +283,7 @@ impl Gcks {
 
     pub(crate) fn refuse_pull(&mut self, now: Time, pull: PullId, why: PullRefusal) {
         debug!(%pull, reason = why.as_str(), "the PULL is refused");
-        *self.drops.entry("pull_refused").or_default() += 1;
+        self.counters.gcks.count(Counter::PullRefused);
         // A PULL that ended meanwhile needs no refusal.
         let _ = self.gdoi.refuse(now, pull, why.notify());
     }

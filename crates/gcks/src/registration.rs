@@ -16,7 +16,7 @@ use claviger_sansio::{Time, durable::Change};
 use tracing::{debug, debug_span};
 
 use crate::{
-    Event, Gcks, RekeyWhat,
+    Counter, Event, Gcks, RekeyWhat,
     event::{Departure, REFUSED_MAX, Refusal, RefusalReason, RekeyCause},
     record::{self, member::Grant},
 };
@@ -146,7 +146,7 @@ impl Gcks {
             }
             HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
             HipEvent::Moved { peer, from, to } => {
-                *self.counters.entry("moves").or_default() += 1;
+                self.counters.gcks.count(Counter::Moves);
                 // It is newer than what the last PULL has shown.
                 self.forget_address(&peer);
                 self.events.push_back(Event::Moved { hit: peer, from, to });
@@ -455,7 +455,7 @@ impl Gcks {
         let refusal = Refusal { hit, group, role: channel.role, address, reason, at: now };
         self.refused.truncate(REFUSED_MAX - 1);
         self.refused.push_front(refusal.clone());
-        *self.drops.entry(reason.as_str()).or_default() += 1;
+        self.counters.gcks.count(reason.into());
         self.events.push_back(Event::Refused(refusal));
     }
 }

@@ -1,12 +1,12 @@
 //! What the machine shows of itself: no secret among it.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Prefix, Role, Spi};
 use claviger_identity::Hit;
 use claviger_sansio::{NotSent, Time};
 
-use crate::{Gcks, event::Refusal, push_queue::Unsent};
+use crate::{Counters, Gcks, event::Refusal, push_queue::Unsent};
 
 /// One group.
 #[derive(Debug, Clone)]
@@ -175,13 +175,8 @@ impl Gcks {
         self.refused.iter()
     }
 
-    /// Shows how many messages and requests were dropped or refused, by reason.
-    pub fn drops(&self) -> &BTreeMap<&'static str, u64> {
-        &self.drops
-    }
-
-    /// Shows what has been done since the start: rekeys, joins, departures, pushes and their octets and keys.
-    pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
+    /// Shows what has been done and what was dropped or refused since the start.
+    pub fn counters(&self) -> &Counters {
         &self.counters
     }
 

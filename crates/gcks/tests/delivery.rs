@@ -9,8 +9,8 @@ use claviger_crypto::{
     SystemRandom, provider,
     sign::{KeyAlgorithm, SigningKey},
 };
-use claviger_delivery::wire::MessageType;
-use claviger_gcks::{Event, Eviction, event::Rekeyed};
+use claviger_delivery::{Counter as Delivery, wire::MessageType};
+use claviger_gcks::{Counter, Event, Eviction, event::Rekeyed};
 use claviger_gdoi::{
     iana::ExchangeType,
     push::seal_controls,
@@ -84,8 +84,8 @@ impl Rekey {
         self.staying.iter().map(pulls).sum()
     }
 
-    fn counter(&self, name: &str) -> u64 {
-        self.network.server.counters().get(name).copied().unwrap_or_default()
+    fn count(&self, counter: Delivery) -> u64 {
+        self.network.server.counters().delivery[counter]
     }
 
     /// The rekeys that the key server told of since the members left.
@@ -119,16 +119,16 @@ impl Rekey {
         self.network.pass(SECOND);
         let [rekey] = &self.told()[..] else { panic!("one rekey for all: {:?}", self.told()) };
         assert_eq!(rekey.departed, MEMBERS - staying);
-        assert_eq!(self.counter("deliveries"), 1);
+        assert_eq!(self.count(Delivery::Ended), 1);
         let pulls = self.pulls() - self.before;
         println!(
             "{what}: {} messages, {} repairs, {} announcements, {} reports, {} by unicast; {staying} members \
              current after {lag:?}, half of them after {median:?}; {pulls} more PULLs",
             rekey.messages,
-            self.counter("delivery_repairs"),
-            self.counter("delivery_announcements"),
-            self.counter("delivery_reports"),
-            self.counter("delivery_unicasts"),
+            self.count(Delivery::Repairs),
+            self.count(Delivery::Announcements),
+            self.count(Delivery::Reports),
+            self.count(Delivery::Unicasts),
         );
         let stored = self.network.stored();
         assert!(!stored.keys().any(|table| table.name() == "push"), "no record stays: {stored:?}");
@@ -157,8 +157,8 @@ impl Rekey {
 fn without_loss_nothing_is_repaired() {
     let mut rekey = Rekey::begin(11, 0);
     assert_eq!(rekey.judged("no loss"), 0);
-    for counter in ["delivery_repairs", "delivery_unicasts", "delivery_reports"] {
-        assert_eq!(rekey.counter(counter), 0, "{counter}");
+    for counter in [Delivery::Repairs, Delivery::Unicasts, Delivery::Reports] {
+        assert_eq!(rekey.count(counter), 0, "{counter:?}");
     }
     let messages = rekey.told()[0].messages as u64;
     let is_push = |octets: &[u8]| header::peek(octets).is_some_and(|(e, _)| e == ExchangeType::GROUPKEY_PUSH);
@@ -188,7 +188,7 @@ fn with_five_percent_of_loss_everybody_is_brought_up_to_date() {
     let controls = rekey.network.wire.iter().filter(|sent| is_control(&sent.octets));
     let longest = controls.map(|sent| sent.octets.len()).max().unwrap();
     assert!(longest <= 1_280 - 40 - 8, "{longest} octets are more than every IPv6 path carries");
-    assert!(rekey.counter("delivery_repairs") > 0 && rekey.counter("delivery_reports") > 0);
+    assert!(rekey.count(Delivery::Repairs) > 0 && rekey.count(Delivery::Reports) > 0);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn members_ask_for_what_is_theirs_only() {
     let delivery = rekey.network.wire.len();
     assert!(rekey.judged("20 % loss, what is asked for") <= PULLS_AT_A_FIFTH);
     // One message in the reports of those that nobody repaired for is for them, and one or two above it.
-    let (reports, unicasts) = (rekey.counter("delivery_reports"), rekey.counter("delivery_unicasts"));
+    let (reports, unicasts) = (rekey.count(Delivery::Reports), rekey.count(Delivery::Unicasts));
     assert!(unicasts <= 3 * reports, "{unicasts} for {reports} reports");
     let directories = |sent: &&Sent| {
         let kind = sent.octets.get(Header::LEN + GENERIC_LEN..).and_then(MessageType::of);
@@ -205,7 +205,7 @@ fn members_ask_for_what_is_theirs_only() {
             && kind == Some(MessageType::Directory)
     };
     let directories = rekey.network.wire[delivery..].iter().filter(directories).count() as u64;
-    assert_eq!(rekey.counter("delivery_directories"), directories);
+    assert_eq!(rekey.count(Delivery::Directories), directories);
     assert!(directories >= 2, "one at least, twice");
 }
 
@@ -234,13 +234,13 @@ fn who_reports_from_where_it_was_never_seen_to_be_is_not_served_there() {
     assert!(laggards(&rekey.network, &group).is_empty(), "who is not served there pulls from there");
     let pulls = rekey.pulls() - rekey.before;
     assert!(pulls > 0 && pulls <= moved.len() as u64 + PULLS_AT_A_FIFTH, "{pulls} more PULLs");
-    let elsewhere = rekey.network.server.drops().get("delivery_reports_elsewhere").copied();
-    assert!(elsewhere.is_some_and(|reports| reports > 0), "{:?}", rekey.network.server.drops());
+    let counters = rekey.network.server.counters();
+    assert!(counters.gcks[Counter::ReportElsewhere] > 0, "{counters:?}");
     let is_push = |octets: &[u8]| header::peek(octets).is_some_and(|(e, _)| e == ExchangeType::GROUPKEY_PUSH);
     let mut sent = rekey.network.wire[before..].iter().filter(|sent| is_push(&sent.octets));
     let strange = sent.find(|sent| matches!(sent.destination.ip(), IpAddr::V4(ip) if ip.octets()[0] == 203));
     assert!(strange.is_none(), "{strange:?}");
-    assert!(rekey.counter("delivery_unicasts") > 0, "others were served");
+    assert!(rekey.count(Delivery::Unicasts) > 0, "others were served");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn with_a_fifth_of_loss_hardly_anybody_has_to_pull() {
     let mut rekey = Rekey::begin(13, 200);
     let pulls = rekey.judged("20 % loss");
     assert!(pulls <= PULLS_AT_A_FIFTH, "{pulls} more PULLs");
-    assert!(rekey.counter("delivery_repairs") > 0 && rekey.counter("delivery_reports") > 0);
+    assert!(rekey.count(Delivery::Repairs) > 0 && rekey.count(Delivery::Reports) > 0);
 }
 
 #[test]
@@ -261,8 +261,8 @@ fn where_no_repair_comes_through_those_who_report_are_served_alone() {
     }));
     let pulls = rekey.judged("20 % loss, no repair");
     assert!(pulls <= PULLS_AT_A_FIFTH, "{pulls} more PULLs");
-    for counter in ["delivery_repairs", "delivery_unicasts", "delivery_reports"] {
-        assert!(rekey.counter(counter) > 0, "{counter}");
+    for counter in [Delivery::Repairs, Delivery::Unicasts, Delivery::Reports] {
+        assert!(rekey.count(counter) > 0, "{counter:?}");
     }
 }
 
@@ -370,7 +370,7 @@ fn a_delivery_whose_messages_do_not_leave_goes_on_where_it_stopped() {
         is_refused.then_some(NotSent::Unreported)
     }));
     assert_eq!(rekey.judged("stopped for 15 s"), 0, "nobody has to pull");
-    assert_eq!(rekey.counter("delivery_unicasts"), 0);
+    assert_eq!(rekey.count(Delivery::Unicasts), 0);
     let departed = rekey.network.told.iter().filter_map(|(_, event)| match event {
         Event::Departed { deaf_at, .. } => Some(*deaf_at),
         _ => None,

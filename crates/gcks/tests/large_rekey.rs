@@ -9,6 +9,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use claviger_crypto::SeededRandom;
+use claviger_delivery::Counter as Delivery;
 use claviger_gcks::Event;
 use claviger_gdoi::{iana::ExchangeType, limits::BATCH_LEN, wire::header};
 use claviger_group::{GroupId, GroupPolicy, KekManagement, PushAuthentication, Role};
@@ -202,21 +203,20 @@ fn rekey(seed: u64, loss_permille: u32) {
     network.send(staying[0], &group, b"after").unwrap();
     network.pass(SECOND);
 
-    let counters = network.server.counters().clone();
-    let counter = |name: &str| counters.get(name).copied().unwrap_or_default();
+    let counts = network.server.counters().delivery.clone();
     println!(
         "{} of a thousand lost: {} messages in {} deliveries, {} repairs, {} directories, {} reports, {} by unicast; \
          current after {lag:?}, {} more PULLs",
         loss_permille,
         told.messages,
-        counter("deliveries"),
-        counter("delivery_repairs"),
-        counter("delivery_directories"),
-        counter("delivery_reports"),
-        counter("delivery_unicasts"),
+        counts[Delivery::Ended],
+        counts[Delivery::Repairs],
+        counts[Delivery::Directories],
+        counts[Delivery::Reports],
+        counts[Delivery::Unicasts],
         pulls(&network) - before,
     );
-    assert_eq!(counter("deliveries"), 2);
+    assert_eq!(counts[Delivery::Ended], 2);
     assert_eq!(pulls(&network), before, "nobody had to pull");
     let of_delivery = |octets: &[u8]| {
         let delivered = [ExchangeType::GROUPKEY_PUSH, ExchangeType::DELIVERY_CONTROL];

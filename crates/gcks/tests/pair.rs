@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use claviger_gcks::{
-    Event as ServerEvent, Eviction, RekeyWhat,
+    Counter, Event as ServerEvent, Eviction, RekeyWhat,
     event::{Departure, RefusalReason},
 };
 use claviger_group::{GroupId, Role};
@@ -507,7 +507,7 @@ fn a_batch_is_one_rekey() {
         network.join(*place, &group, Role::Both);
     }
     network.until(30 * SECOND, |n| places.iter().all(|place| n.is_keyed(*place, &market())));
-    assert_eq!(network.server.counters()["rekeys"], 1);
+    assert_eq!(network.server.counters().gcks[Counter::Rekeys], 1);
     network.pass(2 * SECOND);
     let now = network.now;
     for place in &places[..5] {
@@ -515,7 +515,7 @@ fn a_batch_is_one_rekey() {
     }
     network.settle();
     network.pass(10 * SECOND);
-    assert_eq!(network.server.counters()["rekeys"], 2);
+    assert_eq!(network.server.counters().gcks[Counter::Rekeys], 2);
     assert_eq!(departures(&network).len(), 5);
     assert!(laggards(&network, &group).is_empty());
     network.send(places[7], &group, b"rest").unwrap();
@@ -573,7 +573,7 @@ fn a_storm_of_departures_costs_one_rekey_and_does_not_put_off_the_next() {
     }
     network.until(60 * SECOND, |n| places.iter().all(|place| n.is_keyed(*place, &market())));
     network.pass(3 * SECOND);
-    let before = network.server.counters()["rekeys"];
+    let before = network.server.counters().gcks[Counter::Rekeys];
     let now = network.now;
     for place in &places[..30] {
         network.members[*place].member.leave(now);
@@ -588,7 +588,7 @@ fn a_storm_of_departures_costs_one_rekey_and_does_not_put_off_the_next() {
     network.pass(3 * SECOND);
     assert_eq!(departures(&network).len(), 30);
     assert!(departures(&network).iter().all(|(_, deaf)| deaf.since(now) < 3 * SECOND));
-    assert!(network.server.counters()["rekeys"] - before <= 4);
+    assert!(network.server.counters().gcks[Counter::Rekeys] - before <= 4);
     assert!(laggards(&network, &group).is_empty());
 }
 
@@ -610,8 +610,8 @@ fn a_host_that_joins_again_and_again_is_told_to_wait() {
     }
     assert_eq!(joined, 16);
     assert_eq!(refusals(&network), [RefusalReason::TooOften]);
-    let too_often = network.server.drops().get("too_often").copied();
-    assert_eq!(too_often, Some(4));
+    let too_often = network.server.counters().gcks[Counter::TooOften];
+    assert_eq!(too_often, 4);
     network.pass(60 * SECOND);
     network.join(place, &group, Role::Receiver);
     network.until(2 * SECOND, |n| n.is_keyed(place, &market()));

@@ -3,9 +3,14 @@
 use std::fmt;
 
 use claviger_crypto::CryptoError;
+use claviger_sansio::{Counted, reasons};
 use claviger_wire::DecodeError;
 
-use crate::iana::NotifyType;
+use crate::{
+    counter::Counter,
+    extensions::Extension,
+    iana::{NotifyType, kek},
+};
 
 /// Why a message was not accepted, or not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,130 +37,10 @@ pub enum Error {
     UnknownExchange,
 }
 
-/// What failed to prove its origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthError {
-    /// The HASH payload of a message under a registration SA.
-    Hash,
-    /// The SIG payload of a GROUPKEY-PUSH.
-    Signature,
-}
-
-/// Which limit was reached; the constants are in [`crate::limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// Delivery controls under one rekey SA whose signature does not verify.
-    Controls,
-    /// Messages under one cookie pair whose HASH does not verify.
-    Decryptions,
-    /// Exchanges in progress under one cookie pair.
-    Exchanges,
-    /// Exchanges in the life of one cookie pair.
-    MessageIds,
-    /// Messages 2 in one exchange, each under a nonce of its own.
-    Offers,
-    /// Repetitions of one stored answer.
-    Resends,
-}
-
-/// Something that was asserted and is not implemented.
-///
-/// RFC 6407 sections 5.3.2 and 5.4: an implementation must abort if it meets an attribute or capability that it
-/// does not understand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerIncompatible {
-    /// The field.
-    pub field: &'static str,
-    /// Its value.
-    pub value: u32,
-}
-
-/// Which rule a peer broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PeerMisbehaved {
-    /// A GROUPKEY-PUSH carries an LKH_DOWNLOAD_ARRAY (RFC 6407 section 5.6.3.1).
-    DownloadArrayInPush,
-    /// A key has not the length of its algorithm.
-    KeyLength,
-    /// A security association that was asserted gets no key.
-    KeyMissing,
-    /// A key packet names an SPI that was not asserted.
-    KeyWithoutPolicy,
-    /// A key is wrapped under one that its node had before the key that is held.
-    HandleWentBack,
-    /// An LKH key is of another type than the KEK.
-    LkhKeyType,
-    /// The keys are not of the kind that the KEK management algorithm announces.
-    ManagementMismatch,
-    /// The message does not fit the state of its exchange.
-    OutOfState,
-    /// The path of a member does not lead to a root.
-    PathContent,
-    /// REKEY_FIRST (private use) names a number behind the message that says it.
-    RekeyFirst,
-    /// A rekey announces a root key that is no successor of the one that is held.
-    RootNotNewer,
-    /// A message that needs a SEQ payload has none.
-    SequenceMissing,
-    /// A SEQ payload stands where no KEK is asserted (RFC 6407 section 3.2).
-    SequenceWithoutKek,
-    /// A GROUPKEY-PUSH carries sender ids (RFC 6407 section 5.6.4).
-    SenderIdsInPush,
-    /// A GAP payload of the key server requests sender ids (RFC 6407 section 5.4.2).
-    SenderIdRequestByServer,
-    /// The signing key is of another kind than the SA KEK asserts.
-    SigningKeyKind,
-    /// A GROUPKEY-PULL carries an LKH_UPDATE_ARRAY.
-    UpdateArrayInPull,
-    /// A message is of another rekey than those before it.
-    UpdateHeadDiffers,
-    /// No LKH_UPDATE_ARRAY starts at a key that this member holds: the member is excluded.
-    UpdateArrayNotForUs,
-    /// An LKH_UPDATE_ARRAY does not decrypt to keys.
-    UpdateArrayContent,
-}
-
-/// What the caller did wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiMisuse {
-    /// The registration's cookies are in use, or one of them is zero.
-    Cookies,
-    /// The keys to download do not fit the policy that was offered.
-    DownloadMismatch,
-    /// A node, handle or key does not fit the key tree.
-    KeyTree,
-    /// The message would exceed 65,507 octets, or a part of it its length field.
-    MessageTooLong,
-    /// The messages are not consecutive ones of one rekey SA, 1 to 65,535 of them.
-    NotOneBatch,
-    /// Too many exchanges are in progress under this registration.
-    TooManyExchanges,
-    /// No exchange has this identifier.
-    UnknownPull,
-    /// No registration has these cookies.
-    UnknownRegistration,
-    /// The provider lacks an algorithm, or a key does not fit its algorithm.
-    UnsupportedAlgorithm,
-    /// The exchange is not in a state in which this can be done.
-    WrongState,
-}
-
 impl Error {
-    /// Names the reason for counters, in snake_case.
+    /// Names the reason in `snake_case`, as its counter is named.
     pub fn reason(&self) -> &'static str {
-        match self {
-            Self::ApiMisuse(misuse) => misuse.reason(),
-            Self::Auth(AuthError::Hash) => "bad_hash",
-            Self::Auth(AuthError::Signature) => "bad_signature",
-            Self::Crypto(_) => "crypto",
-            Self::Decode(_) => "malformed",
-            Self::Limit(limit) => limit.reason(),
-            Self::PeerIncompatible(_) => "unsupported",
-            Self::PeerMisbehaved(rule) => rule.reason(),
-            Self::Replayed => "replayed",
-            Self::UnknownCookies => "unknown_cookies",
-            Self::UnknownExchange => "unknown_exchange",
-        }
+        Counter::from(self).name()
     }
 
     /// Says which notification tells an authenticated peer of the error (RFC 2408 section 3.14.1).
@@ -201,60 +86,265 @@ impl Error {
     }
 }
 
-impl Limit {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Controls => "too_many_controls",
-            Self::Decryptions => "too_many_decryptions",
-            Self::Exchanges => "too_many_exchanges",
-            Self::MessageIds => "message_ids_exhausted",
-            Self::Offers => "too_many_offers",
-            Self::Resends => "too_many_resends",
+reasons! {
+    /// What the caller did wrong.
+    pub enum ApiMisuse in ApiMisuse {
+        /// The registration's cookies are in use, or one of them is zero.
+        Cookies => "cookies_in_use", "cookies are in use or zero";
+        /// The keys to download do not fit the policy that was offered.
+        DownloadMismatch => "download_mismatch", "keys do not fit the policy that was offered";
+        /// A node, handle or key does not fit the key tree.
+        KeyTree => "key_tree", "node, handle or key does not fit the key tree";
+        /// The message would exceed 65,507 octets, or a part of it its length field.
+        MessageTooLong => "message_too_long", "message exceeds its length field or 65507 octets";
+        /// The messages are not consecutive ones of one rekey SA, 1 to 65,535 of them.
+        NotOneBatch => "not_one_batch", "messages are not consecutive ones of one rekey SA";
+        /// Too many exchanges are in progress under this registration.
+        TooManyExchanges => "too_many_own_exchanges", "too many exchanges in progress under this registration";
+        /// No exchange has this identifier.
+        UnknownPull => "unknown_pull", "no exchange has this identifier";
+        /// No registration has these cookies.
+        UnknownRegistration => "unknown_registration", "no registration has these cookies";
+        /// The provider lacks an algorithm, or a key does not fit its algorithm.
+        UnsupportedAlgorithm => "unsupported_algorithm", "algorithm is not supported, or a key does not fit it";
+        /// The exchange is not in a state in which this can be done.
+        WrongState => "wrong_state", "exchange is not in a state for this";
+    }
+}
+
+reasons! {
+    /// What failed to prove its origin.
+    pub enum AuthError in Auth {
+        /// The HASH payload of a message under a registration SA does not verify.
+        Hash => "bad_hash", "HASH does not verify";
+        /// The SIG payload of a GROUPKEY-PUSH does not verify.
+        Signature => "bad_signature", "signature does not verify";
+    }
+}
+
+reasons! {
+    /// Which limit was reached; the constants are in [`crate::limits`].
+    pub enum Limit in Limit {
+        /// There are too many delivery controls under one rekey SA whose signature does not verify.
+        Controls => "too_many_controls", "too many delivery controls with a wrong signature under these cookies";
+        /// There are too many messages under one cookie pair whose HASH does not verify.
+        Decryptions => "too_many_decryptions", "too many messages with a wrong HASH under these cookies";
+        /// There are too many exchanges in progress under one cookie pair.
+        Exchanges => "too_many_exchanges", "too many exchanges in progress under these cookies";
+        /// There were too many exchanges in the life of one cookie pair.
+        MessageIds => "message_ids_exhausted", "message ids of this registration are used up";
+        /// There are too many messages 2 in one exchange, each under a nonce of its own.
+        Offers => "too_many_offers", "too many offers in one exchange";
+        /// One stored answer was repeated often enough.
+        Resends => "too_many_resends", "answer was repeated often enough";
+    }
+}
+
+reasons! {
+    /// Which rule a peer broke.
+    pub enum PeerMisbehaved in PeerMisbehaved {
+        /// A GROUPKEY-PUSH carries an LKH_DOWNLOAD_ARRAY (RFC 6407 section 5.6.3.1).
+        DownloadArrayInPush => "download_array_in_push", "LKH download array in a GROUPKEY-PUSH";
+        /// A key has not the length of its algorithm.
+        KeyLength => "key_length", "key has not the length of its algorithm";
+        /// A security association that was asserted gets no key.
+        KeyMissing => "key_missing", "asserted security association gets no key";
+        /// A key packet names an SPI that was not asserted.
+        KeyWithoutPolicy => "key_without_policy", "key packet names an SPI that was not asserted";
+        /// A key is wrapped under one that its node had before the key that is held.
+        HandleWentBack => "handle_went_back", "key is wrapped under one that precedes the one held";
+        /// An LKH key is of another type than the KEK.
+        LkhKeyType => "lkh_key_type", "LKH key is of another type than the KEK";
+        /// The keys are not of the kind that the KEK management algorithm announces.
+        ManagementMismatch => "management_mismatch", "keys are not of the announced KEK management algorithm";
+        /// The message does not fit the state of its exchange.
+        OutOfState => "out_of_state", "message does not fit the state of its exchange";
+        /// The path of a member does not lead to a root.
+        PathContent => "path_content", "path does not lead to a root";
+        /// REKEY_FIRST (private use) names a number behind the message that says it.
+        RekeyFirst => "rekey_first", "the first number of a rekey is behind one of its messages";
+        /// A rekey announces a root key that is no successor of the one that is held.
+        RootNotNewer => "root_not_newer", "announced root key is no successor of the one held";
+        /// A message that needs a SEQ payload has none.
+        SequenceMissing => "sequence_missing", "SEQ payload is missing although a KEK is asserted";
+        /// A SEQ payload stands where no KEK is asserted (RFC 6407 section 3.2).
+        SequenceWithoutKek => "sequence_without_kek", "SEQ payload although no KEK is asserted";
+        /// A GROUPKEY-PUSH carries sender ids (RFC 6407 section 5.6.4).
+        SenderIdsInPush => "sender_ids_in_push", "sender ids in a GROUPKEY-PUSH";
+        /// A GAP payload of the key server requests sender ids (RFC 6407 section 5.4.2).
+        SenderIdRequestByServer => "sender_id_request_by_server", "key server requests sender ids";
+        /// The signing key is of another kind than the SA KEK asserts.
+        SigningKeyKind => "signing_key_kind", "signing key is of another kind than asserted";
+        /// A GROUPKEY-PULL carries an LKH_UPDATE_ARRAY.
+        UpdateArrayInPull => "update_array_in_pull", "LKH update array in a GROUPKEY-PULL";
+        /// A message is of another rekey than those before it.
+        UpdateHeadDiffers => "update_head_differs", "message is of another rekey than those before it";
+        /// No LKH_UPDATE_ARRAY starts at a key that this member holds: the member is excluded.
+        UpdateArrayNotForUs => "update_array_not_for_us", "no LKH update array starts at a key that is held here";
+        /// An LKH_UPDATE_ARRAY does not decrypt to keys.
+        UpdateArrayContent => "update_array_content", "LKH update array does not decrypt to keys";
+    }
+}
+
+/// Declares [`PeerIncompatible`] with the name of each field.
+macro_rules! incompatibilities {
+    ($($(#[doc = $doc:literal])+ $field:ident($number:ty) => $name:literal;)+) => {
+        /// Something that was asserted and is not implemented, with the value that the peer gave.
+        ///
+        /// RFC 6407 sections 5.3.2 and 5.4: an implementation must abort if it meets an attribute or capability that it
+        /// does not understand.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum PeerIncompatible {
+            $($(#[doc = $doc])+ $field($number),)+
+        }
+
+        impl PeerIncompatible {
+            /// Names the field, in the words of its document.
+            pub const fn field(&self) -> &'static str {
+                match self {
+                    $(Self::$field(_) => $name,)+
+                }
+            }
+
+            /// Shows the value that the peer gave.
+            pub const fn value(&self) -> u64 {
+                match self {
+                    $(Self::$field(value) => *value as u64,)+
+                }
+            }
+        }
+    };
+}
+
+incompatibilities! {
+    /// An address preservation (RFC 6407 section 5.5.1.1.1).
+    AddressPreservation(u16) => "address preservation";
+    /// An authentication algorithm of a data SA (RFC 2407 section 4.5).
+    AuthenticationAlgorithm(u16) => "authentication algorithm";
+    /// The protocol of the SAs that a DELETE payload names.
+    DeleteProtocol(u8) => "delete protocol";
+    /// An encapsulation mode (RFC 2407 section 4.5).
+    EncapsulationMode(u16) => "encapsulation mode";
+    /// An ESP transform (RFC 2407 section 4.4.4).
+    EspTransform(u8) => "ESP transform";
+    /// An attribute of a GAP payload (RFC 6407 section 5.4).
+    GapAttribute(u16) => "GAP attribute";
+    /// The type of an identification (RFC 2407 section 4.6.2.1).
+    IdentificationType(u8) => "identification type";
+    /// The type of a key packet (RFC 6407 section 5.6).
+    KdType(u8) => "KD type";
+    /// A cipher of the KEK (RFC 6407 section 5.3.2).
+    KekAlgorithm(u16) => "KEK_ALGORITHM";
+    /// An attribute of an SA KEK payload (RFC 6407 section 5.3).
+    KekAttribute(u16) => "KEK attribute";
+    /// An attribute of a key packet for the KEK (RFC 6407 section 5.6.2).
+    KekKeyAttribute(u16) => "KEK key packet attribute";
+    /// A length of the KEK in bits (RFC 6407 section 5.3.3).
+    KekKeyLength(u16) => "KEK_KEY_LENGTH";
+    /// A KEK management algorithm, or one that this member was told to refuse (RFC 6407 section 5.3.1).
+    KekManagement(u16) => "KEK_MANAGEMENT_ALGORITHM";
+    /// The protocol of rekey messages (RFC 6407 section 5.3).
+    KekProtocol(u8) => "KEK protocol";
+    /// A length of the key of a data SA in bits (RFC 2407 section 4.5).
+    KeyLength(u16) => "key length";
+    /// The unit of an SA's life (RFC 2407 section 4.5).
+    LifeType(u16) => "SA life type";
+    /// A version of the LKH-32 arrays, for private use.
+    Lkh32Version(u8) => "LKH-32 version";
+    /// An attribute of a key packet for LKH (RFC 6407 section 5.6.3).
+    LkhAttribute(u16) => "LKH attribute";
+    /// A version of the LKH arrays (RFC 6407 section 5.6.3).
+    LkhVersion(u8) => "LKH version";
+    /// A place with an address of its own, for private use, by the attribute that says it: this member was told to
+    /// refuse it.
+    PlaceDestination(u16) => "PLACE_DESTINATION";
+    /// An algorithm of a public key, of so many octets (RFC 5280 section 4.1.2.7).
+    PublicKeyAlgorithm(usize) => "public key algorithm of octets";
+    /// A rekey with gaps for places, for private use, by the attribute that says it: this member was told to refuse
+    /// it.
+    RekeyFirst(u16) => "REKEY_FIRST";
+    /// An attribute of a data SA (RFC 2407 section 4.5).
+    SaAttribute(u16) => "SA attribute";
+    /// A payload behind the SA (RFC 6407 section 5.2).
+    SaAttributePayload(u8) => "SA attribute payload";
+    /// A direction of a data SA (RFC 6407 section 5.5.1.1.2).
+    SaDirection(u16) => "SA direction";
+    /// A domain of interpretation (RFC 6407 section 5.2).
+    SaDoi(u32) => "SA DOI";
+    /// A protocol of the packets that a data SA is for (RFC 6407 section 5.5.1).
+    SelectorProtocol(u8) => "TEK selector protocol";
+    /// An attribute of a key packet for sender ids (RFC 6407 section 5.6.4).
+    SidAttribute(u16) => "SID attribute";
+    /// A signature of rekey messages, or one that this member was told to refuse (RFC 6407 section 5.3.6).
+    Signature(u16) => "SIG_ALGORITHM";
+    /// A hash of that signature (RFC 6407 section 5.3.5).
+    SignatureHash(u16) => "SIG_HASH_ALGORITHM";
+    /// A source port of the packets that a data SA is for (RFC 6407 section 5.5.1).
+    SourcePort(u16) => "TEK SRC ID port";
+    /// An attribute of a key packet for a TEK (RFC 6407 section 5.6.1).
+    TekAttribute(u16) => "TEK attribute";
+    /// A protocol of data SAs (RFC 6407 section 5.5).
+    TekProtocol(u8) => "TEK protocol";
+}
+
+impl PeerIncompatible {
+    /// Says which private extension the peer asks for, if it is one that this implementation knows.
+    pub const fn extension(&self) -> Option<Extension> {
+        match *self {
+            Self::KekManagement(kek::MANAGEMENT_LKH_32) => Some(Extension::Lkh32),
+            Self::Signature(
+                kek::SIG_BATCH_RSA
+                | kek::SIG_BATCH_ECDSA_256
+                | kek::SIG_BATCH_ECDSA_384
+                | kek::SIG_BATCH_ED25519,
+            ) => Some(Extension::BatchSignatures),
+            Self::PlaceDestination(_) | Self::RekeyFirst(_) => Some(Extension::Places),
+            Self::AddressPreservation(_)
+            | Self::AuthenticationAlgorithm(_)
+            | Self::DeleteProtocol(_)
+            | Self::EncapsulationMode(_)
+            | Self::EspTransform(_)
+            | Self::GapAttribute(_)
+            | Self::IdentificationType(_)
+            | Self::KdType(_)
+            | Self::KekAlgorithm(_)
+            | Self::KekAttribute(_)
+            | Self::KekKeyAttribute(_)
+            | Self::KekKeyLength(_)
+            | Self::KekManagement(_)
+            | Self::KekProtocol(_)
+            | Self::KeyLength(_)
+            | Self::LifeType(_)
+            | Self::Lkh32Version(_)
+            | Self::LkhAttribute(_)
+            | Self::LkhVersion(_)
+            | Self::PublicKeyAlgorithm(_)
+            | Self::SaAttribute(_)
+            | Self::SaAttributePayload(_)
+            | Self::SaDirection(_)
+            | Self::SaDoi(_)
+            | Self::SelectorProtocol(_)
+            | Self::SidAttribute(_)
+            | Self::Signature(_)
+            | Self::SignatureHash(_)
+            | Self::SourcePort(_)
+            | Self::TekAttribute(_)
+            | Self::TekProtocol(_) => None,
         }
     }
 }
 
-impl PeerMisbehaved {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::DownloadArrayInPush => "download_array_in_push",
-            Self::KeyLength => "key_length",
-            Self::KeyMissing => "key_missing",
-            Self::KeyWithoutPolicy => "key_without_policy",
-            Self::HandleWentBack => "handle_went_back",
-            Self::LkhKeyType => "lkh_key_type",
-            Self::ManagementMismatch => "management_mismatch",
-            Self::OutOfState => "out_of_state",
-            Self::PathContent => "path_content",
-            Self::RekeyFirst => "rekey_first",
-            Self::RootNotNewer => "root_not_newer",
-            Self::SequenceMissing => "sequence_missing",
-            Self::SequenceWithoutKek => "sequence_without_kek",
-            Self::SenderIdsInPush => "sender_ids_in_push",
-            Self::SenderIdRequestByServer => "sender_id_request_by_server",
-            Self::SigningKeyKind => "signing_key_kind",
-            Self::UpdateArrayInPull => "update_array_in_pull",
-            Self::UpdateHeadDiffers => "update_head_differs",
-            Self::UpdateArrayNotForUs => "update_array_not_for_us",
-            Self::UpdateArrayContent => "update_array_content",
-        }
+impl fmt::Display for PeerIncompatible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} is not supported", self.field(), self.value())
     }
 }
 
-impl ApiMisuse {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Cookies => "cookies_in_use",
-            Self::DownloadMismatch => "download_mismatch",
-            Self::KeyTree => "key_tree",
-            Self::MessageTooLong => "message_too_long",
-            Self::NotOneBatch => "not_one_batch",
-            Self::TooManyExchanges => "too_many_own_exchanges",
-            Self::UnknownPull => "unknown_pull",
-            Self::UnknownRegistration => "unknown_registration",
-            Self::UnsupportedAlgorithm => "unsupported_algorithm",
-            Self::WrongState => "wrong_state",
-        }
+impl std::error::Error for PeerIncompatible {}
+
+impl From<PeerIncompatible> for Error {
+    fn from(error: PeerIncompatible) -> Self {
+        Self::PeerIncompatible(error)
     }
 }
 
@@ -262,14 +352,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ApiMisuse(misuse) => misuse.fmt(f),
-            Self::Auth(AuthError::Hash) => f.write_str("HASH does not verify"),
-            Self::Auth(AuthError::Signature) => f.write_str("signature does not verify"),
+            Self::Auth(error) => error.fmt(f),
             Self::Crypto(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
             Self::Limit(limit) => limit.fmt(f),
-            Self::PeerIncompatible(PeerIncompatible { field, value }) => {
-                write!(f, "{field} {value} is not supported")
-            }
+            Self::PeerIncompatible(error) => error.fmt(f),
             Self::PeerMisbehaved(rule) => rule.fmt(f),
             Self::Replayed => f.write_str("message was processed before"),
             Self::UnknownCookies => f.write_str("cookies belong to no security association"),
@@ -278,72 +365,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Controls => "too many delivery controls with a wrong signature under these cookies",
-            Self::Decryptions => "too many messages with a wrong HASH under these cookies",
-            Self::Exchanges => "too many exchanges in progress under these cookies",
-            Self::MessageIds => "message ids of this registration are used up",
-            Self::Offers => "too many offers in one exchange",
-            Self::Resends => "answer was repeated often enough",
-        })
-    }
-}
-
-impl fmt::Display for PeerMisbehaved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DownloadArrayInPush => "LKH download array in a GROUPKEY-PUSH",
-            Self::KeyLength => "key has not the length of its algorithm",
-            Self::KeyMissing => "asserted security association gets no key",
-            Self::KeyWithoutPolicy => "key packet names an SPI that was not asserted",
-            Self::HandleWentBack => "key is wrapped under one that precedes the one held",
-            Self::LkhKeyType => "LKH key is of another type than the KEK",
-            Self::ManagementMismatch => "keys are not of the announced KEK management algorithm",
-            Self::OutOfState => "message does not fit the state of its exchange",
-            Self::PathContent => "path does not lead to a root",
-            Self::RekeyFirst => "the first number of a rekey is behind one of its messages",
-            Self::RootNotNewer => "announced root key is no successor of the one held",
-            Self::SequenceMissing => "SEQ payload is missing although a KEK is asserted",
-            Self::SequenceWithoutKek => "SEQ payload although no KEK is asserted",
-            Self::SenderIdsInPush => "sender ids in a GROUPKEY-PUSH",
-            Self::SenderIdRequestByServer => "key server requests sender ids",
-            Self::SigningKeyKind => "signing key is of another kind than asserted",
-            Self::UpdateArrayInPull => "LKH update array in a GROUPKEY-PULL",
-            Self::UpdateHeadDiffers => "message is of another rekey than those before it",
-            Self::UpdateArrayNotForUs => "no LKH update array starts at a key that is held here",
-            Self::UpdateArrayContent => "LKH update array does not decrypt to keys",
-        })
-    }
-}
-
-impl fmt::Display for ApiMisuse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cookies => "cookies are in use or zero",
-            Self::DownloadMismatch => "keys do not fit the policy that was offered",
-            Self::KeyTree => "node, handle or key does not fit the key tree",
-            Self::MessageTooLong => "message exceeds its length field or 65507 octets",
-            Self::NotOneBatch => "messages are not consecutive ones of one rekey SA",
-            Self::TooManyExchanges => "too many exchanges in progress under this registration",
-            Self::UnknownPull => "no exchange has this identifier",
-            Self::UnknownRegistration => "no registration has these cookies",
-            Self::UnsupportedAlgorithm => "algorithm is not supported, or a key does not fit it",
-            Self::WrongState => "exchange is not in a state for this",
-        })
-    }
-}
-
 impl std::error::Error for Error {}
-
-impl std::error::Error for ApiMisuse {}
-
-impl From<ApiMisuse> for Error {
-    fn from(misuse: ApiMisuse) -> Self {
-        Self::ApiMisuse(misuse)
-    }
-}
 
 impl From<CryptoError> for Error {
     fn from(error: CryptoError) -> Self {
@@ -355,21 +377,4 @@ impl From<DecodeError> for Error {
     fn from(error: DecodeError) -> Self {
         Self::Decode(error)
     }
-}
-
-impl From<Limit> for Error {
-    fn from(limit: Limit) -> Self {
-        Self::Limit(limit)
-    }
-}
-
-impl From<PeerMisbehaved> for Error {
-    fn from(rule: PeerMisbehaved) -> Self {
-        Self::PeerMisbehaved(rule)
-    }
-}
-
-/// Makes the error for a value that is not implemented.
-pub(crate) fn incompatible(field: &'static str, value: impl Into<u32>) -> Error {
-    Error::PeerIncompatible(PeerIncompatible { field, value: value.into() })
 }

@@ -4,7 +4,7 @@
 //! GROUPKEY-PULL that offers it with ATTRIBUTES-NOT-SUPPORTED, before it asks for any key.
 
 use crate::{
-    error::{Error, incompatible},
+    error::{Error, PeerIncompatible},
     iana::kek,
     wire::SaKek,
 };
@@ -19,6 +19,17 @@ pub struct Extensions {
     pub lkh_32: bool,
     /// Messages that go to one place only.
     pub places: bool,
+}
+
+/// One private extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Extension {
+    /// Messages that share a signature.
+    BatchSignatures,
+    /// Trees with 32-bit node ids.
+    Lkh32,
+    /// Messages that go to one place only.
+    Places,
 }
 
 impl Extensions {
@@ -38,16 +49,16 @@ impl Extensions {
         match policy.management {
             None | Some(kek::MANAGEMENT_LKH) => {}
             Some(kek::MANAGEMENT_LKH_32) if self.lkh_32 => {}
-            Some(other) => return Err(incompatible("KEK_MANAGEMENT_ALGORITHM", other)),
+            Some(other) => return Err(PeerIncompatible::KekManagement(other).into()),
         }
         if policy.form == PushAuthentication::Batch && !self.batch_signatures {
-            return Err(incompatible("SIG_ALGORITHM", policy.signature_code()?));
+            return Err(PeerIncompatible::Signature(policy.signature_code()?).into());
         }
         if policy.place.is_some() && !self.places {
-            return Err(incompatible("PLACE_DESTINATION", kek::PLACE_DESTINATION));
+            return Err(PeerIncompatible::PlaceDestination(kek::PLACE_DESTINATION).into());
         }
         if policy.rekey_first.is_some() && !self.places {
-            return Err(incompatible("REKEY_FIRST", kek::REKEY_FIRST));
+            return Err(PeerIncompatible::RekeyFirst(kek::REKEY_FIRST).into());
         }
         Ok(())
     }

@@ -19,6 +19,7 @@
 //! | [`extensions`] | which private extensions a member accepts |
 //! | [`limits`] | how much of anything is held |
 //! | [`error`] | what can go wrong, and whose fault it is |
+//! | [`counter`] | what is counted |
 //!
 //! On port 848 the exchange type and the cookies of a datagram say who reads it:
 //!
@@ -41,6 +42,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
+pub mod counter;
 pub mod error;
 pub mod exchange;
 pub mod extensions;
@@ -56,9 +58,10 @@ pub mod rules;
 pub mod server;
 pub mod wire;
 
+pub use counter::Counter;
 pub use error::{ApiMisuse, Error};
 pub use exchange::PullId;
-pub use extensions::Extensions;
+pub use extensions::{Extension, Extensions};
 pub use iana::NotifyType;
 pub use member::Member;
 pub use server::Server;

@@ -219,12 +219,16 @@ fn a_member_that_refuses_an_extension_ends_the_pull_before_it_asks_for_keys() {
         SaPayload { kek: Some(SaKek { form: PushAuthentication::Message, ..policy_32(KEK_SPI) }), ..sa() };
     let batches =
         SaPayload { kek: Some(SaKek { form: PushAuthentication::Batch, ..sa_kek(KEK_SPI) }), ..sa() };
-    for (offered, extensions, field, value) in [
-        (&lkh_32, Extensions { lkh_32: false, ..Extensions::ALL }, "KEK_MANAGEMENT_ALGORITHM", 128),
-        (&batches, Extensions { batch_signatures: false, ..Extensions::ALL }, "SIG_ALGORITHM", 132),
-        (&lkh_32, Extensions::NONE, "KEK_MANAGEMENT_ALGORITHM", 128),
+    for (offered, extensions, refused) in [
+        (&lkh_32, Extensions { lkh_32: false, ..Extensions::ALL }, PeerIncompatible::KekManagement(128)),
+        (
+            &batches,
+            Extensions { batch_signatures: false, ..Extensions::ALL },
+            PeerIncompatible::Signature(132),
+        ),
+        (&lkh_32, Extensions::NONE, PeerIncompatible::KekManagement(128)),
     ] {
-        ends_the_pull(extensions, offered, PeerIncompatible { field, value });
+        ends_the_pull(extensions, offered, refused);
     }
     // What needs no extension is accepted by who refuses all.
     let mut pair = Pair::new();
@@ -244,10 +248,10 @@ fn a_member_that_never_heard_of_an_extension_ends_the_pull_too() {
     use common::rogue::{Rogue, last_block, message_id, octets};
     let body = octets(|w| sa_32().encode(Exchange::Pull, w));
     let at = |pattern: &[u8]| body.windows(pattern.len()).position(|octets| octets == pattern).unwrap();
-    for (known, unknown, field, value) in [
-        (&[0x80, 128, 0, 128][..], &[0x80, 131, 0, 128][..], "KEK attribute", 131),
-        (&[0x80, 128, 0, 128], &[0x80, 128, 0, 129], "KEK_MANAGEMENT_ALGORITHM", 129),
-        (&[0x80, 6, 0, 132], &[0x80, 6, 0, 130], "SIG_ALGORITHM", 130),
+    for (known, unknown, refused) in [
+        (&[0x80, 128, 0, 128][..], &[0x80, 131, 0, 128][..], PeerIncompatible::KekAttribute(131)),
+        (&[0x80, 128, 0, 128], &[0x80, 128, 0, 129], PeerIncompatible::KekManagement(129)),
+        (&[0x80, 6, 0, 132], &[0x80, 6, 0, 130], PeerIncompatible::Signature(130)),
     ] {
         let mut body = body.clone();
         let start = at(known);
@@ -261,7 +265,6 @@ fn a_member_that_never_heard_of_an_extension_ends_the_pull_too() {
         let offer = [(PayloadType::NONCE, vec![7; 8]), (PayloadType::SA, body)];
         let message_2 =
             rogue.seal(ExchangeType::GROUPKEY_PULL, id, last_block(&message_1), &[nonce_i], &offer);
-        let refused = PeerIncompatible { field, value };
         assert_eq!(pair.member_gets(&message_2), Err(Error::PeerIncompatible(refused)));
         let member::Event::PullFailed { reason, .. } = pair.member_event() else { panic!("a failure") };
         assert_eq!(reason, PullFailure::Policy(refused));
@@ -293,11 +296,11 @@ fn a_push_that_leads_to_a_refused_extension_is_refused() {
     let lkh_32 = sealed(SaKek { form: PushAuthentication::Message, ..policy_32(spi) }, &kd);
     assert!(member().open(&lkh_32).is_ok());
     let refused = |extensions, message: &[u8]| member().with_extensions(extensions).open(message).err();
-    let named = |field, value| Some(Error::PeerIncompatible(PeerIncompatible { field, value }));
-    assert_eq!(refused(Extensions::NONE, &lkh_32), named("KEK_MANAGEMENT_ALGORITHM", 128));
+    let named = |refused| Some(Error::PeerIncompatible(refused));
+    assert_eq!(refused(Extensions::NONE, &lkh_32), named(PeerIncompatible::KekManagement(128)));
     let batches = sealed(policy_32(spi), &kd);
     let no_batches = Extensions { batch_signatures: false, ..Extensions::ALL };
-    assert_eq!(refused(no_batches, &batches), named("SIG_ALGORITHM", 132));
+    assert_eq!(refused(no_batches, &batches), named(PeerIncompatible::Signature(132)));
     assert_eq!(refused(no_batches, &lkh_32), None);
 }
 

@@ -106,16 +106,16 @@ fn a_member_that_refuses_places_says_so_before_it_asks_for_keys() {
     let destination = ("239.192.0.9".parse().unwrap(), 848);
     let placed = SaKek { place: Some(destination), ..policy(KEK_SPI) };
     let offered = SaPayload { kek: Some(placed), ..sa() };
-    for (extensions, field, value) in [
-        (Extensions { places: false, ..Extensions::ALL }, "PLACE_DESTINATION", 129),
-        (Extensions::NONE, "KEK_MANAGEMENT_ALGORITHM", 128),
+    for (extensions, refused) in [
+        (Extensions { places: false, ..Extensions::ALL }, PeerIncompatible::PlaceDestination(129)),
+        (Extensions::NONE, PeerIncompatible::KekManagement(128)),
     ] {
-        ends_the_pull(extensions, &offered, PeerIncompatible { field, value });
+        ends_the_pull(extensions, &offered, refused);
     }
     // The same in a PUSH.
     let signer = signing_key();
     let sa = follower(&signer, 0).with_extensions(Extensions { places: false, ..Extensions::ALL });
-    let refused = PeerIncompatible { field: "REKEY_FIRST", value: 130 };
+    let refused = PeerIncompatible::RekeyFirst(130);
     let opened = sa.open(&batch(&signer, 1, 1, Some(1))[0]);
     assert_eq!(opened, Err(Error::PeerIncompatible(refused)));
     assert!(sa.open(&batch(&signer, 1, 1, None)[0]).is_ok());

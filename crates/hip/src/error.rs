@@ -4,9 +4,13 @@ use std::{fmt, time::Duration};
 
 use claviger_crypto::CryptoError;
 use claviger_identity::IdentityError;
+use claviger_sansio::{Counted, reasons};
 use claviger_wire::DecodeError;
 
-use crate::wire::{PacketError, PacketTooLong};
+use crate::{
+    counter::Counter,
+    wire::{PacketError, PacketTooLong},
+};
 
 /// Why a datagram was dropped, or a host could not be made. Nothing changed because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,65 +32,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Names the reason in `snake_case`, for counters; the set of names is bounded.
+    /// Names the reason in `snake_case`, as its counter is named.
     pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Decode(error) => match error {
-                DecodeError::Truncated { .. } => "truncated",
-                DecodeError::Trailing { .. } => "trailing_octets",
-                DecodeError::Length { .. } => "wrong_length",
-                DecodeError::Value { .. } => "forbidden_value",
-                DecodeError::Missing { .. } => "missing_parameter",
-                DecodeError::Unexpected { .. } => "unexpected_parameter",
-                DecodeError::TooMany { .. } => "too_many_elements",
-            },
-            Self::PeerMisbehaved(error) => error.reason(),
-            Self::PeerIncompatible(error) => error.reason(),
-            Self::Auth(error) => error.reason(),
-            Self::Crypto(_) => "crypto",
-            Self::Limit(error) => error.reason(),
-            Self::ApiMisuse(error) => error.reason(),
-        }
+        Counter::from(self).name()
     }
-}
-
-/// Declares an enum of unit variants with a sentence and a counter name each.
-macro_rules! reasons {
-    ($(#[$meta:meta])* $vis:vis enum $name:ident in $fault:ident { $($(#[doc = $doc:literal])+ $variant:ident => $reason:literal, $text:literal;)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        $vis enum $name {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl $name {
-            /// Every variant: tests show that each is produced somewhere.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// Names the reason in `snake_case`, for counters.
-            pub const fn reason(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $reason,)+
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self {
-                    $(Self::$variant => $text,)+
-                })
-            }
-        }
-
-        impl std::error::Error for $name {}
-
-        impl From<$name> for Error {
-            fn from(error: $name) -> Self {
-                Self::$fault(error)
-            }
-        }
-    };
 }
 
 reasons! {
@@ -203,7 +152,7 @@ reasons! {
     pub enum LimitError in Limit {
         /// As many associations exist as are allowed.
         Associations => "associations", "too many associations";
-        /// R1 restarts within one exchange.
+        /// One exchange was restarted by R1 too often.
         BaseExchangeRestarts => "base_exchange_restarts", "base exchange was restarted too often";
         /// What is to be said does not fit into one packet.
         PacketLength => "packet_length", "packet would be too long";
@@ -211,9 +160,9 @@ reasons! {
         Puzzle => "puzzle_too_hard", "puzzle is too hard";
         /// Too many I2 packets failed behind one solved puzzle.
         PuzzleWorn => "puzzle_worn", "too many i2 packets failed behind one solved puzzle";
-        /// R1 packets to one address within a second.
+        /// There are too many R1 packets to one address within a second.
         R1Rate => "r1_rate", "too many i1 packets from one address";
-        /// UPDATE packets that wait for their turn.
+        /// Too many UPDATE packets wait for their turn.
         UpdateQueue => "update_queue", "too many updates wait for acknowledgement";
     }
 }

@@ -9,6 +9,7 @@
 //! | [`puzzle`] | solving and verifying puzzles |
 //! | [`host`] | the endpoint: every association of one identity, in both roles |
 //! | [`config`], [`event`], [`error`] | how a host behaves, what it tells, what goes wrong |
+//! | [`counter`] | what it counts |
 //! | [`registration`] | what is asked for and granted |
 //! | [`association`] | what can be seen of an association |
 //!
@@ -19,6 +20,7 @@
 
 pub mod association;
 pub mod config;
+pub mod counter;
 pub mod error;
 pub mod event;
 pub mod host;
@@ -37,6 +39,7 @@ mod snapshot;
 
 pub use association::{AssociationInfo, AssociationState, EspAgreement};
 pub use config::{HostConfig, TransportFormats};
+pub use counter::Counter;
 pub use error::{ApiMisuse, AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved};
 pub use event::{Event, Security, Ticket};
 pub use host::Host;

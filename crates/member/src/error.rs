@@ -3,6 +3,9 @@
 use std::fmt;
 
 use claviger_group::GroupId;
+use claviger_sansio::Counted;
+
+use crate::Counter;
 
 /// Why a datagram was dropped or a command refused. No state has changed.
 #[derive(Debug)]
@@ -24,16 +27,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Names the reason for counters.
+    /// Names the reason in `snake_case`, as its counter is named.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Delivery(error) => error.reason(),
             Self::Esp(error) => error.reason(),
             Self::Gdoi(error) => error.reason(),
             Self::Hip(error) => error.reason(),
-            Self::NotKeyed(_) => "not_keyed",
-            Self::RekeySaIncomplete => "rekey_sa_incomplete",
-            Self::RekeySaUnknown => "rekey_sa_unknown",
+            Self::NotKeyed(_) => Counter::NotKeyed.name(),
+            Self::RekeySaIncomplete => Counter::RekeySaIncomplete.name(),
+            Self::RekeySaUnknown => Counter::RekeySaUnknown.name(),
         }
     }
 }

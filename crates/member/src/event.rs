@@ -1,12 +1,10 @@
 //! What the machine tells its program.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use claviger_gdoi::error::PeerIncompatible;
 use claviger_group::{Channel, CookiePair, Encapsulation, GroupId, Role, Spi};
+use claviger_hip::{ApiMisuse, FailReason, iana::ChannelStatus};
 use claviger_sansio::Time;
 
 /// A change that the program acts on or the user sees.
@@ -79,7 +77,7 @@ pub enum Event {
         /// How many attempts have failed in a row.
         attempts: u32,
         /// What failed last.
-        reason: String,
+        cause: FailedAttempt,
     },
     /// The key server knows of this host's move.
     Moved,
@@ -161,52 +159,87 @@ pub enum Refusal {
     GroupFull,
     /// The server: another key server serves the group.
     Elsewhere,
+    /// The server: the group's keys are stronger than the association.
+    WeakAssociation,
     /// The server: some other status of the binding, section 2.
-    Status(u8),
+    Status(ChannelStatus),
     /// The server does not offer GDOI registration.
     NoService,
     /// This member: the group's ESP is not what its data plane carries.
     Encapsulation(Encapsulation),
     /// This member: the group needs an extension that it was told to refuse, or something that it does not know.
     Incompatible(PeerIncompatible),
-    /// This member: the policy names something it cannot follow.
-    Policy(&'static str),
+    /// This member: the policy, or a key that belongs to it, is something that it cannot follow.
+    Policy(PolicyFault),
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAuthorised => f.write_str("the key server does not authorise this host for the group"),
-            Self::NotForRole => {
-                f.write_str("the key server authorises this host, but not for the role asked")
-            }
-            Self::GroupFull => f.write_str("the group is full"),
-            Self::Elsewhere => f.write_str("another key server serves the group"),
-            Self::Status(1) => f.write_str(
-                "the group has 256-bit keys, and the registration's algorithms are weaker: join with --dh-groups 8,9",
-            ),
-            Self::Status(status) => write!(f, "the key server answered with status {status}"),
-            Self::NoService => f.write_str("the host does not offer the key server service"),
-            Self::Encapsulation(Encapsulation::Tunnel | Encapsulation::Transport) => f.write_str(
-                "the group's data is IP protocol 50, which needs a TUN device and privilege: join with --tun",
-            ),
-            Self::Encapsulation(encapsulation) => {
-                write!(f, "the group's data is ESP in UDP ({encapsulation}): join without --tun")
-            }
-            Self::Incompatible(PeerIncompatible { field: "KEK_MANAGEMENT_ALGORITHM", value: 128 }) => f.write_str(
-                "the group needs LKH-32, an extension for private use: join without --standard-only",
-            ),
-            Self::Incompatible(PeerIncompatible { field: "SIG_ALGORITHM", value: 129..=255 }) => f.write_str(
-                "the group signs whole rekeys, an extension for private use: join without --standard-only",
-            ),
-            Self::Incompatible(PeerIncompatible { field: "PLACE_DESTINATION" | "REKEY_FIRST", .. }) => f
-                .write_str(
-                    "the group's tree follows places, an extension for private use: join without --standard-only",
-                ),
-            Self::Incompatible(PeerIncompatible { field, value }) => {
-                write!(f, "the group's policy needs {field} {value}, which is not known here")
-            }
-            Self::Policy(what) => write!(f, "the group's policy cannot be followed: {what}"),
+impl From<ChannelStatus> for Refusal {
+    fn from(status: ChannelStatus) -> Self {
+        match status {
+            // So a key server answers a host whose association is too weak (binding section 4).
+            ChannelStatus::ADDITIONAL_CREDENTIALS => Self::WeakAssociation,
+            ChannelStatus::GROUP_FULL => Self::GroupFull,
+            ChannelStatus::NOT_AUTHORISED | ChannelStatus::GROUP_UNKNOWN => Self::NotAuthorised,
+            ChannelStatus::ROLE_NOT_AUTHORISED => Self::NotForRole,
+            ChannelStatus::SERVED_ELSEWHERE => Self::Elsewhere,
+            other => Self::Status(other),
         }
     }
+}
+
+/// Why a member does not follow a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyFault {
+    /// The data plane refuses a key.
+    Esp(claviger_esp::Error),
+    /// GDOI refuses a key.
+    Gdoi(claviger_gdoi::Error),
+    /// The KEK is weaker than the traffic keys.
+    KekWeaker,
+    /// The download lacks something that the policy asserts.
+    Missing(Missing),
+    /// Rekey messages for a place do not go to a multicast address of the group's family.
+    PlaceAddress,
+    /// Rekey messages for a place go to port 0.
+    PlacePort,
+    /// Rekey messages do not go to a multicast address.
+    PushAddress,
+    /// Rekey messages go to port 0.
+    PushPort,
+    /// The data SAs have different addresses.
+    TekAddresses,
+    /// There are more data SAs than this member holds.
+    TooManyTeks,
+    /// 256-bit keys would travel under a weaker registration.
+    WeakRegistration,
+    /// The rekey SA has a zero cookie.
+    ZeroCookie,
+}
+
+/// What a download lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// A data SA.
+    DataSa,
+    /// The KEK.
+    Kek,
+    /// A sender id of a size that the data plane can use.
+    SenderId,
+    /// The sequence number of the rekey SA.
+    SequenceNumber,
+    /// The key that signs rekey messages.
+    SigningKey,
+    /// The keys of a data SA.
+    Tek,
+}
+
+/// Why an attempt to register failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedAttempt {
+    /// The base exchange came to nothing.
+    BaseExchange(FailReason),
+    /// The key server stopped answering over the association.
+    Silence,
+    /// HIP did not take the request.
+    Request(ApiMisuse),
 }

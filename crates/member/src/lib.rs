@@ -20,10 +20,12 @@
 //! | [`ledger`] | every key that a member ever held, for proofs |
 //! | [`trial`] | every key against every datagram: what a ledger opens of a recording |
 //! | [`event`], [`error`] | what it tells its program |
+//! | [`counter`] | what it counts |
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod config;
+pub mod counter;
 pub mod error;
 pub mod event;
 pub mod ledger;
@@ -42,6 +44,7 @@ mod repull;
 mod tree_keys;
 
 pub use config::{MemberConfig, PlaneKind};
+pub use counter::{Counter, Counters};
 pub use error::Error;
 pub use event::Event;
 pub use ledger::Ledger;

@@ -14,7 +14,9 @@ use claviger_identity::Hit;
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 use tracing::{debug, trace};
 
-use crate::{Error, Ledger, MemberConfig, PlaneKind, event::Event, subscription::Subscription};
+use crate::{
+    Counter, Counters, Error, Ledger, MemberConfig, PlaneKind, event::Event, subscription::Subscription,
+};
 
 /// A member of one key server's groups.
 pub struct Member {
@@ -47,7 +49,7 @@ pub struct Member {
     pub(crate) ask_again_at: Option<Time>,
     pub(crate) events: VecDeque<Event>,
     outbox: VecDeque<Transmit>,
-    drops: BTreeMap<&'static str, u64>,
+    counters: Counters,
 }
 
 /// Where the member stands with its key server.
@@ -93,7 +95,7 @@ impl Member {
             ask_again_at: None,
             events: VecDeque::new(),
             outbox: VecDeque::new(),
-            drops: BTreeMap::new(),
+            counters: Counters::default(),
         })
     }
 
@@ -173,7 +175,7 @@ impl Member {
             }
         };
         if let Err(error) = &result {
-            *self.drops.entry(error.reason()).or_default() += 1;
+            self.counters.count_drop(error);
         }
         self.settle(now);
         result
@@ -208,7 +210,11 @@ impl Member {
 
     /// Gives an event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if let Some(counter) = Counter::of(&event) {
+            self.counters.member.count(counter);
+        }
+        Some(event)
     }
 
     /// Says when [`Member::handle_timeout`] has something to do.
@@ -262,9 +268,9 @@ impl Member {
         self.registration == Registration::Associated
     }
 
-    /// Shows how many messages were dropped, by reason.
-    pub fn drops(&self) -> &BTreeMap<&'static str, u64> {
-        &self.drops
+    /// Shows what has happened and what was dropped since the start. An event counts once it was polled.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub(crate) fn settle(&mut self, now: Time) {

@@ -113,9 +113,9 @@ impl Member {
                         debug!("a GROUPKEY-PUSH has overtaken the PULL");
                         subscription.repull.note(now, Sign::Gap, random);
                     }
-                    Err(error) => {
-                        debug!(?error, "what was pulled is of no use");
-                        self.refused(group, error.refusal());
+                    Err(PulledError::Fault(fault)) => {
+                        debug!(?fault, "what was pulled is of no use");
+                        self.refused(group, Refusal::Policy(fault));
                     }
                 }
             }

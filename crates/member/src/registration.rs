@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::{
     Member,
-    event::{Event, Refusal},
+    event::{Event, FailedAttempt, Refusal},
     member::Registration,
     repull::random_part,
     subscription::Subscription,
@@ -85,7 +85,7 @@ impl Member {
         };
         match asked {
             Ok(()) => self.registration = registration,
-            Err(error) => self.registration_failed(now, error.to_string()),
+            Err(error) => self.registration_failed(now, FailedAttempt::Request(error)),
         }
     }
 
@@ -138,13 +138,15 @@ impl Member {
             }
             HipEvent::MoveAcknowledged { .. } => self.moved(now),
             HipEvent::Closed { by_peer, .. } => self.closed(now, by_peer),
-            HipEvent::Failed { reason, .. } => self.registration_failed(now, reason.to_string()),
+            HipEvent::Failed { reason, .. } => {
+                self.registration_failed(now, FailedAttempt::BaseExchange(reason))
+            }
             HipEvent::Lost { .. } => {
                 if self.subscriptions.is_empty() {
                     self.registration = Registration::None;
                     self.events.push_back(Event::Closed);
                 } else {
-                    self.registration_failed(now, "the key server stopped answering".to_owned());
+                    self.registration_failed(now, FailedAttempt::Silence);
                 }
             }
             // The member is asked for no registration, withdraws none, and does not follow a key server that moves: HIP
@@ -225,7 +227,7 @@ impl Member {
             }
             // Confirms that an earlier subscription was left.
             ChannelStatus::GRANTED => {}
-            status => self.refused(channel.group.clone(), refusal(status)),
+            status => self.refused(channel.group.clone(), status.into()),
         }
     }
 
@@ -307,22 +309,12 @@ impl Member {
         }
     }
 
-    fn registration_failed(&mut self, now: Time, reason: String) {
+    fn registration_failed(&mut self, now: Time, cause: FailedAttempt) {
         self.failed_attempts += 1;
         let attempts = self.failed_attempts;
         let pause = REGISTER_PAUSE_MAX.min(REGISTER_PAUSE_MIN * 2u32.saturating_pow(attempts.min(8) - 1));
-        debug!(attempts, reason, ?pause, "a registration failed; the next attempt waits");
+        debug!(attempts, ?cause, ?pause, "a registration failed; the next attempt waits");
         self.registration = Registration::Pausing { until: now + pause };
-        self.events.push_back(Event::Unreachable { attempts, reason });
-    }
-}
-
-fn refusal(status: ChannelStatus) -> Refusal {
-    match status {
-        ChannelStatus::NOT_AUTHORISED | ChannelStatus::GROUP_UNKNOWN => Refusal::NotAuthorised,
-        ChannelStatus::ROLE_NOT_AUTHORISED => Refusal::NotForRole,
-        ChannelStatus::GROUP_FULL => Refusal::GroupFull,
-        ChannelStatus::SERVED_ELSEWHERE => Refusal::Elsewhere,
-        ChannelStatus(status) => Refusal::Status(status),
+        self.events.push_back(Event::Unreachable { attempts, cause });
     }
 }

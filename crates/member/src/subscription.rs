@@ -7,20 +7,20 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_esp::{Opened, Plane, PlaneConfig, SaStatus, SenderId, SenderKey, plane::Counters};
+use claviger_esp::{Opened, Plane, PlaneConfig, SaStatus, SenderId, SenderKey};
 use claviger_gdoi::{
     Extensions, PullId,
     push::{KekMaterial, RekeySa},
     wire::{KeyDownload, SaPayload, SaTek, SenderIds},
 };
 use claviger_group::{CookiePair, GroupId, Role, Spi, Tek};
-use claviger_sansio::Time;
+use claviger_sansio::{Counts, Time};
 use tracing::{Level, Span, debug, debug_span, enabled};
 
 use crate::{
     Error, Ledger,
     collecting::Collecting,
-    event::{Places, Refusal},
+    event::{Missing, Places, PolicyFault},
     incoming::Incoming,
     repull::{REKEY_SPREAD, Repull, Sign},
     tree_keys::TreeKeys,
@@ -169,9 +169,9 @@ impl Subscription {
         self.keys.as_ref().map(|keys| keys.plane.status()).unwrap_or_default()
     }
 
-    /// Shows the data plane's counters.
-    pub fn counters(&self) -> Option<&Counters> {
-        self.keys.as_ref().map(|keys| keys.plane.counters())
+    /// Shows what the data plane has counted.
+    pub fn counts(&self) -> Option<&Counts<claviger_esp::Counter>> {
+        self.keys.as_ref().map(|keys| keys.plane.counts())
     }
 
     /// Protects a payload for the group.
@@ -271,7 +271,7 @@ impl Subscription {
                 _ => now,
             };
             let spi = tek.spi;
-            keys.plane.install(now, tek, activate_at, &keys.sender_ids).map_err(PulledError::Esp)?;
+            keys.plane.install(now, tek, activate_at, &keys.sender_ids).map_err(PolicyFault::Esp)?;
             if place == newest {
                 keys.plane.supersede_older(now, spi, stops_at);
             } else {
@@ -357,46 +357,40 @@ impl Rekey {
         sa: &SaPayload,
         sequence: Option<u32>,
         kd: &KeyDownload,
-    ) -> Result<Option<Self>, PulledError> {
+    ) -> Result<Option<Self>, PolicyFault> {
         let Some(policy) = &sa.kek else { return Ok(None) };
-        let sequence = sequence.ok_or(PulledError::Incomplete("sequence number"))?;
+        let sequence = sequence.ok_or(PolicyFault::Missing(Missing::SequenceNumber))?;
         let expires = now + policy.lifetime;
-        let downloaded = TreeKeys::downloaded(policy, kd).map_err(PulledError::Gdoi)?;
+        let downloaded = TreeKeys::downloaded(policy, kd).map_err(PolicyFault::Gdoi)?;
         let (tree, material) = match (downloaded, &kd.kek) {
             (Some((tree, kek)), _) => (Some(tree), kek),
             (None, Some(kek)) if kek.spi == policy.spi => {
                 let (iv, key) = (kek.iv, kek.key.clone());
                 (None, KekMaterial { spi: policy.spi, cipher: policy.cipher, iv, key })
             }
-            _ => return Err(PulledError::Incomplete("KEK")),
+            _ => return Err(PolicyFault::Missing(Missing::Kek)),
         };
-        let signing_key = kd.signing_key().cloned().ok_or(PulledError::Incomplete("signing key"))?;
+        let signing_key = kd.signing_key().cloned().ok_or(PolicyFault::Missing(Missing::SigningKey))?;
         let sa = RekeySa::new(provider, material, signing_key, policy.signature, sequence)
-            .map_err(PulledError::Gdoi)?
+            .map_err(PolicyFault::Gdoi)?
             .with_form(policy.form)
             .with_extensions(extensions);
         Ok(Some(Self { sa, tree, since: now, expires }))
     }
 }
 
-/// Why a download is of no use.
+/// Why a download is not taken up.
 #[derive(Debug)]
 pub(crate) enum PulledError {
-    Esp(claviger_esp::Error),
-    Gdoi(claviger_gdoi::Error),
-    Incomplete(&'static str),
+    /// It cannot be followed.
+    Fault(PolicyFault),
     /// Newer keys came by PUSH since it was sent.
     Overtaken,
 }
 
-impl PulledError {
-    pub(crate) fn refusal(&self) -> Refusal {
-        match self {
-            Self::Esp(error) => Refusal::Policy(error.reason()),
-            Self::Gdoi(error) => Refusal::Policy(error.reason()),
-            Self::Incomplete(what) => Refusal::Policy(what),
-            Self::Overtaken => Refusal::Policy("keys older than those in force"),
-        }
+impl From<PolicyFault> for PulledError {
+    fn from(fault: PolicyFault) -> Self {
+        Self::Fault(fault)
     }
 }
 
@@ -418,21 +412,20 @@ impl From<&SaPayload> for Delays {
 }
 
 /// Joins the policy of a data SA with its keys.
-pub(crate) fn tek_of(sa: &SaTek, kd: &KeyDownload) -> Result<Tek, PulledError> {
-    let (_, keys) = kd.teks.iter().find(|(spi, _)| *spi == sa.spi).ok_or(PulledError::Incomplete("TEK"))?;
-    sa.to_tek(keys).map_err(PulledError::Gdoi)
+pub(crate) fn tek_of(sa: &SaTek, kd: &KeyDownload) -> Result<Tek, PolicyFault> {
+    let (_, keys) =
+        kd.teks.iter().find(|(spi, _)| *spi == sa.spi).ok_or(PolicyFault::Missing(Missing::Tek))?;
+    sa.to_tek(keys).map_err(PolicyFault::Gdoi)
 }
 
-fn sender_ids(download: Option<&SenderIds>) -> Result<Vec<SenderId>, PulledError> {
+fn sender_ids(download: Option<&SenderIds>) -> Result<Vec<SenderId>, PolicyFault> {
     let Some(SenderIds { bits, values }) = download else { return Ok(Vec::new()) };
-    let id = |value: &u32| {
-        SenderId::new(*bits, *value).ok_or(PulledError::Incomplete("sender id of a usable size"))
-    };
+    let id = |value: &u32| SenderId::new(*bits, *value).ok_or(PolicyFault::Missing(Missing::SenderId));
     values.iter().map(id).collect()
 }
 
 /// Reads where the group speaks; a PULL without data SAs leaves the data where it was.
-fn places(sa: &SaPayload, earlier: Option<Places>) -> Result<Places, PulledError> {
+fn places(sa: &SaPayload, earlier: Option<Places>) -> Result<Places, PolicyFault> {
     let push = sa.kek.as_ref().map(|kek| SocketAddr::from(kek.destination));
     let push_source = sa.kek.as_ref().and_then(|kek| kek.source);
     let place = sa.kek.as_ref().and_then(|kek| kek.place).map(SocketAddr::from);
@@ -447,6 +440,6 @@ fn places(sa: &SaPayload, earlier: Option<Places>) -> Result<Places, PulledError
             push_source,
         }),
         (None, Some(earlier)) => Ok(Places { push, place, push_source, ..earlier }),
-        (None, None) => Err(PulledError::Incomplete("data SA")),
+        (None, None) => Err(PolicyFault::Missing(Missing::DataSa)),
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
+use claviger_esp::Counter;
 use claviger_gcks::{Event as ServerEvent, RekeyWhat};
 use claviger_group::{GroupId, Role};
 use claviger_member::{
@@ -155,13 +156,13 @@ fn sends_what_is_known(
     }
     assert!(send_if_possible(network, sender), "the pause is over");
     network.pass(SECOND);
-    let counted = |network: &Network, member: usize, reason: &str| {
+    let counted = |network: &Network, member: usize, counter: Counter| {
         let subscription = network.members[member].member.subscription(&market()).unwrap();
-        subscription.counters().unwrap().dropped(reason) as usize
+        subscription.counts().unwrap()[counter] as usize
     };
-    assert_eq!(counted(network, receiver, "unknown_spi"), 0);
+    assert_eq!(counted(network, receiver, Counter::UnknownSpi), 0);
     assert_eq!(network.members[receiver].received.len() - before, sent + 1, "all arrived");
-    assert_eq!(counted(network, sender, "not_active"), 400 - sent, "what was not sent is counted");
+    assert_eq!(counted(network, sender, Counter::NotActive), 400 - sent, "what was not sent is counted");
     assert!(network.is_current(sender, &market()) && network.is_current(receiver, &market()));
 }
 

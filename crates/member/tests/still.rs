@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use claviger_gcks::RekeyWhat;
 use claviger_group::{GroupId, KekManagement, Role};
 use claviger_member::{Event, Member};
+use claviger_sansio::counter::Kind;
 use claviger_testkit::network::{Network, group_id, new_identity, policy};
 
 /// With the default policy, a KEK each 12 hours, these are more than thirteen years.
@@ -55,12 +56,14 @@ fn tree_keys(network: &Network) -> Vec<usize> {
     network.members.iter().map(|node| held(&node.member)).collect()
 }
 
-type Drops = BTreeMap<&'static str, u64>;
+type Drops = BTreeMap<(&'static str, &'static str), u64>;
 
 /// What each member has dropped; copies of a message that came are no loss.
 fn drops(network: &Network) -> Vec<Drops> {
     let lost = |member: &Member| {
-        member.drops().iter().filter(|(reason, _)| **reason != "replayed").map(|(r, n)| (*r, *n)).collect()
+        let drops = member.counters().figures().filter(|f| f.kind == Kind::Drop && f.count > 0);
+        let lost = drops.filter(|figure| (figure.machine, figure.name) != ("gdoi", "replayed"));
+        lost.map(|figure| ((figure.machine, figure.name), figure.count)).collect()
     };
     network.members.iter().map(|node| lost(&node.member)).collect()
 }

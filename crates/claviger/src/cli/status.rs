@@ -1,10 +1,12 @@
 //! `claviger status`: what daemons hold and have seen.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use claviger_api::{
-    Client, ClientError, MemberStatus, ServerStatus, StatusView, name::Name, status::UnsentView,
+    Client, ClientError, MemberStatus, ServerStatus, StatusView,
+    name::Name,
+    status::{CountsView, UnsentView},
 };
 use claviger_group::GroupId;
 use serde::Serialize;
@@ -16,6 +18,8 @@ use crate::{
 };
 
 /// Shows what key server and member daemons hold and have seen: all of this user's, or one.
+///
+/// docs/counters.md explains every counter.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// Show the member daemon of this group only
@@ -131,8 +135,9 @@ fn member_text(member: &MemberStatus) -> String {
     parts.join("\n\n")
 }
 
-fn counts_text(title: &str, counts: &BTreeMap<String, u64>) -> Option<String> {
-    let rows: Vec<_> = counts.iter().map(|(name, count)| [name.clone(), count.to_string()]).collect();
+fn counts_text(title: &str, counts: &CountsView) -> Option<String> {
+    let row = |(machine, name, count): (&str, &str, u64)| [format!("{machine}/{name}"), count.to_string()];
+    let rows: Vec<_> = counts.iter().map(row).collect();
     (!rows.is_empty()).then(|| output::table([title, "COUNT"], rows, ""))
 }
 
@@ -174,8 +179,8 @@ mod tests {
                 next_rekey_at_us: None,
                 unsent: None,
             }],
-            drops: BTreeMap::from([("bad_checksum".to_owned(), 3)]),
-            counters: BTreeMap::new(),
+            drops: serde_json::from_str(r#"{"hip":{"bad_checksum":3}}"#).unwrap(),
+            counters: CountsView::default(),
         };
         assert_eq!(
             server_text(&server),
@@ -192,8 +197,8 @@ mod tests {
              KEK age:  1 min 30 s of 1 d\n\
              SPI       TRANSFORM   STATE    AGE  LIFETIME  DATAGRAMS\n\
              0000beef  aes128-gcm  current  3 s  1 h       -\n\n\
-             DROPS BY REASON  COUNT\n\
-             bad_checksum     3"
+             DROPS BY REASON   COUNT\n\
+             hip/bad_checksum  3"
         );
         let mut stopped = server.clone();
         stopped.groups[0].unsent = Some(UnsentView {

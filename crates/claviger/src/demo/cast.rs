@@ -155,11 +155,11 @@ impl Actor {
         })
     }
 
-    /// Says how often it has registered and pulled again, by its own count.
-    pub(super) async fn counters(&self) -> Outcome<std::collections::BTreeMap<String, u64>> {
+    /// Says how often it has registered, by its own count.
+    pub(super) async fn registrations(&self) -> Outcome<u64> {
         match self.client().status().await? {
-            StatusView::Member(status) => Ok(status.counters),
-            StatusView::Server(_) => Ok(Default::default()),
+            StatusView::Member(status) => Ok(status.counters.get(claviger_member::Counter::Registrations)),
+            StatusView::Server(_) => Ok(0),
         }
     }
 }

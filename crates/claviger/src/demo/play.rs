@@ -213,7 +213,7 @@ async fn enter<'a>(stage: &Stage, actor: &'a Actor, server: Hit, clock: Clock) -
 /// Asks those who stayed for their counts, and ends them.
 async fn finish(playing: &mut [Playing<'_>]) -> Outcome {
     for member in playing.iter_mut().filter(|member| member.departed.is_none()) {
-        member.registrations = member.actor.counters().await?.get("registrations").copied();
+        member.registrations = Some(member.actor.registrations().await?);
     }
     for member in playing.iter_mut().filter(|member| member.departed.is_none()) {
         member.process.terminate().await?;

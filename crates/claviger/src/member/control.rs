@@ -10,7 +10,8 @@ impl MemberDaemon {
         match call {
             Call::Status(reply) => {
                 let (places, now) = (self.places.as_ref(), self.clock.now());
-                let mut status = self.view.status(&self.core, &self.options, places, &self.drops, now);
+                let outside = (&self.carrier_counts, &self.data_counts);
+                let mut status = self.view.status(&self.core, &self.options, places, outside, now);
                 status.role = self.role;
                 reply.send(Ok(StatusView::Member(Box::new(status))));
             }

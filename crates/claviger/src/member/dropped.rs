@@ -4,11 +4,13 @@ use std::{fmt, io};
 
 use claviger_esp::packet::PacketError;
 
+use super::counter::Counter;
+
 /// Why a packet was dropped between the group's sockets and this host's programs.
 #[derive(Debug)]
 pub(super) enum Dropped {
-    /// What came on the group's port is no ESP: the name of what it is.
-    Framing(&'static str),
+    /// What came on the group's port stands behind the non-ESP marker.
+    BehindMarker,
     /// ESP did not protect it, or what it protected is not genuine.
     Esp(claviger_member::Error),
     /// There are no keys or no sockets of the group yet, or no more.
@@ -17,6 +19,8 @@ pub(super) enum Dropped {
     Packet(PacketError),
     /// Another protocol than UDP was inside.
     OtherProtocol(u8),
+    /// What came on the group's port is too short to be ESP.
+    Runt,
     /// It was for a UDP port that the group does not protect.
     OtherPort(u16),
     /// A program sent it through the TUN device, but not to the group.
@@ -28,27 +32,41 @@ pub(super) enum Dropped {
 }
 
 impl Dropped {
-    /// Names the reason for counters; nothing if the data plane has counted it already.
-    pub(super) fn uncounted(&self) -> Option<&'static str> {
+    /// Names what counts it; nothing if the data plane has counted it already.
+    pub(super) fn counter(&self) -> Option<Counter> {
         match self {
-            Self::Framing(reason) => Some(reason),
+            Self::BehindMarker => Some(Counter::NonEspMarker),
             Self::Esp(claviger_member::Error::Esp(_)) => None,
-            Self::Esp(error) => Some(error.reason()),
-            Self::NotKeyed => Some("not_keyed"),
-            Self::Packet(error) => Some(error.reason()),
-            Self::OtherProtocol(_) => Some("other_protocol"),
-            Self::OtherPort(_) => Some("other_port"),
-            Self::OtherDestination => Some("other_destination"),
-            Self::NotSent(_) => Some("send_failed"),
-            Self::NotDelivered(_) => Some("delivery_failed"),
+            // Data goes through a subscription, which knows nothing else than that there are no keys yet.
+            Self::Esp(_) | Self::NotKeyed => Some(Counter::NotKeyed),
+            Self::NotDelivered(_) => Some(Counter::DeliveryFailed),
+            Self::NotSent(_) => Some(Counter::SendFailed),
+            Self::OtherDestination => Some(Counter::OtherDestination),
+            Self::OtherPort(_) => Some(Counter::OtherPort),
+            Self::OtherProtocol(_) => Some(Counter::OtherProtocol),
+            Self::Packet(error) => Some(packet_counter(error)),
+            Self::Runt => Some(Counter::Runt),
         }
+    }
+}
+
+fn packet_counter(error: &PacketError) -> Counter {
+    match error {
+        PacketError::AddressMismatch => Counter::PacketAddressMismatch,
+        PacketError::Checksum => Counter::PacketChecksum,
+        PacketError::Decode(_) => Counter::PacketMalformed,
+        PacketError::Family => Counter::PacketFamily,
+        PacketError::Fragment => Counter::PacketFragment,
+        PacketError::NotEsp(_) => Counter::PacketNotEsp,
+        PacketError::NotTunnelled(_) => Counter::PacketNotTunnelled,
+        PacketError::TooLong => Counter::PacketTooLong,
     }
 }
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Framing(what) => write!(f, "no ESP: {what}"),
+            Self::BehindMarker => f.write_str("no ESP: non_esp_marker"),
             Self::Esp(error) => error.fmt(f),
             Self::NotKeyed => f.write_str("no keys"),
             Self::Packet(error) => error.fmt(f),
@@ -56,6 +74,7 @@ impl fmt::Display for Dropped {
             Self::OtherPort(port) => write!(f, "UDP port {port} inside is not the group's"),
             Self::OtherDestination => f.write_str("not for the group"),
             Self::NotSent(error) => write!(f, "not sent: {error}"),
+            Self::Runt => f.write_str("no ESP: runt"),
             Self::NotDelivered(error) => write!(f, "not delivered: {error}"),
         }
     }
@@ -75,14 +94,19 @@ impl From<PacketError> for Dropped {
 
 #[cfg(test)]
 mod tests {
+    use claviger_sansio::Counted;
+
     use super::*;
 
     #[test]
     fn what_the_data_plane_counts_is_not_counted_twice() {
         let esp = Dropped::from(claviger_member::Error::from(claviger_esp::Error::Replayed));
-        assert_eq!(esp.uncounted(), None);
+        assert_eq!(esp.counter(), None);
         let group = "market".parse().unwrap();
-        assert_eq!(Dropped::Esp(claviger_member::Error::NotKeyed(group)).uncounted(), Some("not_keyed"));
-        assert_eq!(Dropped::from(PacketError::Checksum).uncounted(), Some("packet_checksum"));
+        let not_keyed = Dropped::Esp(claviger_member::Error::NotKeyed(group));
+        assert_eq!(not_keyed.counter(), Some(Counter::NotKeyed));
+        assert_eq!(Dropped::from(PacketError::Checksum).counter(), Some(Counter::PacketChecksum));
+        assert_eq!(Counter::NotKeyed.name(), "not_keyed");
+        assert_eq!(Counter::PacketChecksum.name(), "packet_checksum");
     }
 }

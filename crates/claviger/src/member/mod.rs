@@ -5,6 +5,7 @@
 //! raw sockets, its packets from and to a TUN device.
 
 mod control;
+pub(crate) mod counter;
 mod dropped;
 mod gaps;
 mod ip_plane;
@@ -29,15 +30,16 @@ use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
 use claviger_net::{
     Clock, Interface, InterfaceError, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket,
 };
-use claviger_sansio::{Carriage, RetransmitPolicy, Time, multicast::is_source_specific};
+use claviger_sansio::{Carriage, Counts, RetransmitPolicy, Time, multicast::is_source_specific};
 use tokio::sync::mpsc;
 
 use crate::{
     carrier::{Carrier, Inlet, Listening, Packet, bind_udp},
-    drops::Drops,
+    counters::CarrierCounts,
     exit::{Exit, Failure},
     hip_offers::{self, Ciphers, DhGroups},
     route::{address_towards, unspecified},
+    sentences,
     signal::{Stop, sleep_until},
 };
 use dropped::Dropped;
@@ -105,7 +107,8 @@ pub(crate) struct MemberDaemon {
     receivers: Receivers,
     streams: streams::Senders,
     view: view::Observed,
-    drops: Drops,
+    carrier_counts: CarrierCounts,
+    data_counts: Counts<counter::Counter>,
     /// Set once the association is being closed.
     closing: Option<Time>,
     leave_replies: Vec<claviger_api::Reply<claviger_api::LeftView>>,
@@ -122,8 +125,8 @@ impl MemberDaemon {
     pub(crate) fn start(options: MemberOptions) -> Result<Self, Failure> {
         let clock = Clock::starting_at(Time::EPOCH);
         let now = clock.now();
-        let drops = Drops::default();
-        let (mut carrier, packets) = Carrier::new(drops.clone());
+        let carrier_counts = CarrierCounts::default();
+        let (mut carrier, packets) = Carrier::new(carrier_counts.clone());
         let any = unspecified(options.server_address.ip());
         if options.raw {
             let raw = RawSocket::bind(Protocol::Hip, any, &RawOptions::new("--raw"))?;
@@ -137,7 +140,8 @@ impl MemberDaemon {
         core.join(now, options.group.clone(), options.role);
         Ok(Self {
             view: view::Observed::new(now),
-            drops,
+            carrier_counts,
+            data_counts: Counts::default(),
             core,
             clock,
             carrier,
@@ -267,7 +271,8 @@ impl MemberDaemon {
                     format!("the key server has put this host out of group {group}; its keys are deleted");
                 return Err(Failure::new(Exit::Refused, message));
             }
-            Event::Unreachable { attempts, reason } => {
+            Event::Unreachable { attempts, cause } => {
+                let reason = sentences::failed_attempt(&cause);
                 tracing::warn!(attempts, reason, "cannot register");
                 if attempts >= FIRST_ATTEMPTS_MAX && self.places.is_none() {
                     let server = self.options.server_address;
@@ -401,7 +406,7 @@ impl MemberDaemon {
             Some(Plane::Udp(plane)) => {
                 let taken = plane.take(now, subscription, &places, source, destination, &packet.octets)?;
                 if let Some(delivery) = taken {
-                    self.receivers.deliver(&delivery, &self.drops);
+                    self.receivers.deliver(&delivery, &mut self.data_counts);
                 }
                 Ok(())
             }
@@ -412,9 +417,9 @@ impl MemberDaemon {
         }
     }
 
-    fn note_drop(&self, dropped: &Dropped) {
-        if let Some(reason) = dropped.uncounted() {
-            self.drops.count(reason);
+    fn note_drop(&mut self, dropped: &Dropped) {
+        if let Some(counter) = dropped.counter() {
+            self.data_counts.count(counter);
         }
         tracing::trace!(%dropped, "packet dropped");
     }
@@ -486,12 +491,15 @@ fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::ev
         Refusal::NotAuthorised | Refusal::NotForRole => {
             Failure::new(Exit::Refused, claviger_api::command::refused(group, hit, role))
         }
-        Refusal::GroupFull
+        other @ (Refusal::GroupFull
         | Refusal::Elsewhere
         | Refusal::Status(_)
         | Refusal::NoService
         | Refusal::Encapsulation(_)
         | Refusal::Incompatible(_)
-        | Refusal::Policy(_) => Failure::new(Exit::Refused, format!("refused: {refusal}")),
+        | Refusal::Policy(_)
+        | Refusal::WeakAssociation) => {
+            Failure::new(Exit::Refused, format!("refused: {}", sentences::refusal(other)))
+        }
     }
 }

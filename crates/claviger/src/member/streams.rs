@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use claviger_api::{ApiError, ReceiveStream, Reply, SendStream, SendSummary};
+use claviger_sansio::Counts;
 use tokio::sync::{mpsc, watch};
 
+use super::counter::Counter;
 use super::gaps::{Gaps, Noted, Origin};
-use crate::drops::Drops;
 
 /// Payloads that wait for the loop: the streams behind them wait.
 const QUEUE_LEN: usize = 64;
@@ -40,15 +41,15 @@ impl Receivers {
     }
 
     /// Hands a payload to every stream. What finds a stream full is missing there.
-    pub(super) fn deliver(&mut self, delivery: &Delivery, drops: &Drops) {
+    pub(super) fn deliver(&mut self, delivery: &Delivery, counts: &mut Counts<Counter>) {
         let noted = self.gaps.note(&delivery.origin);
-        self.streams.retain_mut(|receiver| receiver.take(delivery, noted, drops));
+        self.streams.retain_mut(|receiver| receiver.take(delivery, noted, counts));
     }
 }
 
 impl Receiver {
     /// Takes a payload; says whether more are wanted.
-    fn take(&mut self, delivery: &Delivery, noted: Noted, drops: &Drops) -> bool {
+    fn take(&mut self, delivery: &Delivery, noted: Noted, counts: &mut Counts<Counter>) -> bool {
         match noted {
             Noted::Skipped(count) => self.missing.send_modify(|missing| *missing += count),
             // What was late already when the stream began is not counted here.
@@ -61,7 +62,7 @@ impl Receiver {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => {
                 self.missing.send_modify(|missing| *missing += 1);
-                drops.count("receiver_too_slow");
+                counts.count(Counter::ReceiverTooSlow);
                 true
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
@@ -165,7 +166,7 @@ mod tests {
 
     fn deliver(receivers: &mut Receivers, sequences: impl IntoIterator<Item = u32>) {
         for sequence in sequences {
-            receivers.deliver(&delivery(sequence), &Drops::default());
+            receivers.deliver(&delivery(sequence), &mut Counts::default());
         }
     }
 

@@ -108,9 +108,8 @@ impl UdpPlane {
         let esp = match framing::read(datagram) {
             Framed::Esp(esp) => esp,
             Framed::Keepalive => return Ok(None),
-            framed @ (Framed::NonEsp | Framed::Runt) => {
-                return Err(Dropped::Framing(framed.reason().expect("what is no ESP has its reason")));
-            }
+            Framed::NonEsp => return Err(Dropped::BehindMarker),
+            Framed::Runt => return Err(Dropped::Runt),
         };
         let opened = subscription.open(now, source, esp)?;
         if subscription.is_own(&opened.sender) {

@@ -1,6 +1,6 @@
 //! What the control interface shows of the member.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 use claviger_api::{
     MemberStatus,
@@ -8,10 +8,10 @@ use claviger_api::{
 };
 use claviger_esp::plane::Stage;
 use claviger_member::{Event, Member, event::Places, subscription::Subscription};
-use claviger_sansio::Time;
+use claviger_sansio::{Counts, Time};
 
-use super::MemberOptions;
-use crate::drops::{self, Drops};
+use super::{MemberOptions, counter::Counter};
+use crate::counters::{self, CarrierCounts};
 
 /// What the daemon has seen happen.
 pub(super) struct Observed {
@@ -19,29 +19,27 @@ pub(super) struct Observed {
     state: MembershipState,
     /// Datagrams that the kernel dropped because the receive buffer was full.
     kernel_drops: u64,
-    counters: BTreeMap<String, u64>,
 }
 
 impl Observed {
     pub(super) fn new(now: Time) -> Self {
-        Self { started: now, state: MembershipState::Registering, kernel_drops: 0, counters: BTreeMap::new() }
+        Self { started: now, state: MembershipState::Registering, kernel_drops: 0 }
     }
 
     pub(super) fn note(&mut self, event: &Event) {
-        let (state, counter) = match event {
-            Event::Registered { .. } => (MembershipState::Pulling, "registrations"),
-            Event::Rekeyed { .. } => (MembershipState::Keyed, "rekeys"),
-            Event::Moved => (self.state, "moves"),
-            Event::Narrowed { .. } => (self.state, "roles_lost"),
-            Event::RegistrationEnded { .. } => (MembershipState::Registering, "registrations_ended"),
-            Event::PullAgain { .. } => (self.state, "pulls_again"),
-            Event::Refused { .. } => (MembershipState::Refused, "refusals"),
-            Event::Evicted { .. } => (MembershipState::Evicted, "evictions"),
-            Event::Unreachable { .. } => (MembershipState::Unreachable, "failed_registrations"),
-            Event::Listen { .. } | Event::Closed => return,
+        self.state = match event {
+            Event::Evicted { .. } => MembershipState::Evicted,
+            Event::Refused { .. } => MembershipState::Refused,
+            Event::Registered { .. } => MembershipState::Pulling,
+            Event::RegistrationEnded { .. } => MembershipState::Registering,
+            Event::Rekeyed { .. } => MembershipState::Keyed,
+            Event::Unreachable { .. } => MembershipState::Unreachable,
+            Event::Closed
+            | Event::Listen { .. }
+            | Event::Moved
+            | Event::Narrowed { .. }
+            | Event::PullAgain { .. } => self.state,
         };
-        self.state = state;
-        *self.counters.entry(counter.to_owned()).or_default() += 1;
     }
 
     /// Notes the kernel's own count, which only grows.
@@ -59,22 +57,15 @@ impl Observed {
         core: &Member,
         options: &MemberOptions,
         places: Option<&Places>,
-        outside: &Drops,
+        outside: (&CarrierCounts, &Counts<Counter>),
         now: Time,
     ) -> MemberStatus {
         let subscription = core.subscription(&options.group);
-        let mut drops = BTreeMap::new();
-        outside.add_to(&mut drops);
-        drops::add(&mut drops, core.drops());
-        let mut counters = self.counters.clone();
-        if let Some(plane) = subscription.and_then(Subscription::counters) {
-            drops::add(&mut drops, &plane.drops);
-            counters.insert("sealed".to_owned(), plane.sealed);
-            counters.insert("opened".to_owned(), plane.opened);
-        }
-        if self.kernel_drops > 0 {
-            drops.insert("receive_buffer_full".to_owned(), self.kernel_drops);
-        }
+        let mut lost = outside.1.clone();
+        lost.add(Counter::ReceiveBufferFull, self.kernel_drops);
+        let plane = subscription.and_then(Subscription::counts).into_iter().flat_map(Counts::figures);
+        let outside = outside.0.figures().chain(lost.figures());
+        let (drops, counters) = counters::views(core.counters().figures().chain(plane).chain(outside));
         let again = subscription.and_then(Subscription::pulls_again_at);
         MemberStatus {
             hit: options.identity.hit(),

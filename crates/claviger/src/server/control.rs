@@ -17,6 +17,7 @@ use claviger_identity::Hit;
 use claviger_store::Store;
 
 use super::{Server, log, view};
+use crate::sentences;
 
 /// The organisation's own IPv4 addresses, and the bits in which they differ.
 const V4_BASE: Ipv4Addr = Ipv4Addr::new(239, 192, 0, 0);
@@ -58,7 +59,7 @@ impl<S: Store> Server<S> {
             Call::Rekey(group, order, reply) => self.rekey(&group, order, reply),
             Call::Status(reply) => {
                 let last = |group: &GroupId| self.last_rekeys.get(group).map(|rekeyed| rekeyed.at);
-                let status = view::status(&self.core, &self.about, &self.drops, self.started, now, last);
+                let status = view::status(&self.core, &self.about, &self.counts, self.started, now, last);
                 reply.send(Ok(StatusView::Server(status)));
             }
             other @ (Call::Leave(..) | Call::Receive(_) | Call::Send(_)) => other.not_served("key server"),
@@ -78,7 +79,7 @@ impl<S: Store> Server<S> {
         let wanted = options.resolve(address)?;
         options.kek_management.get_or_insert(claviger_gcks::kek_management_for(&wanted));
         let policy = options.resolve(address)?;
-        let needs = member_needs(&policy);
+        let needs = member_needs(&policy).iter().map(sentences::need).collect();
         let now = self.clock.now();
         self.core.add_group(now, add.name.clone(), policy).map_err(refused)?;
         self.core.group(now, &add.name).iter().for_each(|group| self.warn_without_way_out(group));

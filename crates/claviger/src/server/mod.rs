@@ -30,8 +30,8 @@ use tokio::sync::mpsc;
 
 use crate::{
     carrier::{Carrier, Packet, bind_udp},
+    counters::CarrierCounts,
     difficulty::Difficulty,
-    drops::Drops,
     exit::Failure,
     hip_offers::{self, Ciphers, DhGroups},
     output::instant,
@@ -99,7 +99,7 @@ struct Server<S> {
     clock: Clock,
     carrier: Carrier,
     packets: mpsc::Receiver<Packet>,
-    drops: Drops,
+    counts: CarrierCounts,
     started: Time,
     about: view::About,
     /// What is answered once it is durable.
@@ -127,8 +127,8 @@ impl<S: Store> Server<S> {
         let core = Gcks::restore(config, Box::new(SystemRandom::new()?), now, &records)?;
         drop(records);
 
-        let drops = Drops::default();
-        let (mut carrier, packets) = Carrier::new(drops.clone());
+        let counts = CarrierCounts::default();
+        let (mut carrier, packets) = Carrier::new(counts.clone());
         let mut listens = Vec::new();
         for address in &options.listen {
             let hip = bind_udp(SocketAddr::new(*address, options.hip_port), "--hip-port")?;
@@ -153,7 +153,7 @@ impl<S: Store> Server<S> {
             clock,
             carrier,
             packets,
-            drops,
+            counts,
             started: now,
             about: view::About {
                 hit: options.identity.hit(),

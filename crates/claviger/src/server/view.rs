@@ -1,6 +1,6 @@
 //! What the control interface shows of the key server.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 use claviger_api::{
     GroupView, MemberView, PolicyView, RefusedView, ServerStatus, command,
@@ -15,7 +15,7 @@ use claviger_gcks::{
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
-use crate::drops::{self, Drops};
+use crate::counters::{self, CarrierCounts};
 
 /// What a server says of itself that its core does not know.
 pub(super) struct About {
@@ -47,15 +47,13 @@ impl About {
 pub(super) fn status(
     core: &Gcks,
     about: &About,
-    outside: &Drops,
+    outside: &CarrierCounts,
     started: Time,
     now: Time,
     last_rekey: impl Fn(&claviger_group::GroupId) -> Option<Time>,
 ) -> ServerStatus {
     let groups = core.groups(now);
-    let mut drops = BTreeMap::new();
-    outside.add_to(&mut drops);
-    drops::add(&mut drops, core.drops());
+    let (drops, counters) = counters::views(core.counters().figures().chain(outside.figures()));
     ServerStatus {
         hit: about.hit,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -82,7 +80,7 @@ pub(super) fn status(
             })
             .collect(),
         drops,
-        counters: core.counters().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+        counters,
     }
 }
 

@@ -318,7 +318,7 @@ impl Machine {
             }
             Event::Refused { refusal, .. } => {
                 self.phase = Phase::Refused;
-                self.tell(Line::Refused { host, life, reason: refusal.to_string() });
+                self.tell(Line::Refused { host, life, reason: format!("{refusal:?}") });
             }
             Event::Evicted { .. } => {
                 self.phase = Phase::PutOut;

@@ -98,7 +98,7 @@ impl Listener {
                                     .expect("it is waited for");
                             }
                             Event::Rekeyed { .. } => drop(keyed.send(())),
-                            Event::Refused { refusal, .. } => panic!("refused: {refusal}"),
+                            Event::Refused { refusal, .. } => panic!("refused: {refusal:?}"),
                             _ => {}
                         }
                     }

@@ -25,22 +25,6 @@ pub enum PacketError {
     TooLong,
 }
 
-impl PacketError {
-    /// Names the reason for counters: lower case, words joined by underscores, never a value.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Decode(_) => "packet_malformed",
-            Self::Checksum => "packet_checksum",
-            Self::Fragment => "packet_fragment",
-            Self::NotEsp(_) => "packet_not_esp",
-            Self::NotTunnelled(_) => "packet_not_tunnelled",
-            Self::AddressMismatch => "packet_address_mismatch",
-            Self::Family => "packet_family",
-            Self::TooLong => "packet_too_long",
-        }
-    }
-}
-
 impl fmt::Display for PacketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -15,18 +15,6 @@ pub enum Framed<'a> {
     Runt,
 }
 
-impl Framed<'_> {
-    /// Names what is dropped for counters; `None` for ESP, which is not.
-    pub const fn reason(&self) -> Option<&'static str> {
-        match self {
-            Self::Esp(_) => None,
-            Self::Keepalive => Some("nat_keepalive"),
-            Self::NonEsp => Some("non_esp_marker"),
-            Self::Runt => Some("runt"),
-        }
-    }
-}
-
 /// Says what a datagram is.
 pub fn read(datagram: &[u8]) -> Framed<'_> {
     match datagram {

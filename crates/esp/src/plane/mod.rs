@@ -6,7 +6,6 @@
 //! older ones may have to stop before the newer is to begin; then nothing is sent in between.
 
 mod config;
-mod counters;
 mod event;
 mod sa;
 
@@ -17,15 +16,14 @@ use std::{
 
 use claviger_crypto::{CryptoProvider, Random};
 use claviger_group::{Role, Spi, Tek};
-use claviger_sansio::Time;
+use claviger_sansio::{Counts, Time};
 use tracing::{Level, debug, enabled, trace};
 
 pub use config::PlaneConfig;
-pub use counters::Counters;
 pub use event::Event;
 pub use sa::{SaStatus, Stage};
 
-use crate::{Error, Opened, SenderId, outbound::Ledger};
+use crate::{Counter, Error, Opened, SenderId, outbound::Ledger};
 use sa::Sa;
 
 /// How many associations a member holds at most: a rekey each second, each with a minute and more to drain.
@@ -55,7 +53,7 @@ pub struct Plane {
     deadline: Option<Time>,
     unknown_spi_silent_until: Time,
     events: VecDeque<Event>,
-    counters: Counters,
+    counts: Counts<Counter>,
 }
 
 impl Plane {
@@ -73,7 +71,7 @@ impl Plane {
             deadline: None,
             unknown_spi_silent_until: Time::EPOCH,
             events: VecDeque::new(),
-            counters: Counters::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -197,10 +195,10 @@ impl Plane {
     pub fn seal_parts(&mut self, now: Time, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
         self.advance(now);
         let sealed = self.seal_under_current(next_header, payload);
-        match &sealed {
-            Ok(_) => self.counters.sealed += 1,
-            Err(error) => self.counters.drop(error),
-        }
+        self.counts.count(match &sealed {
+            Ok(_) => Counter::Sealed,
+            Err(error) => error.into(),
+        });
         if enabled!(Level::TRACE) {
             log_sealed(&sealed, next_header, payload);
         }
@@ -215,11 +213,10 @@ impl Plane {
     pub fn open(&mut self, now: Time, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
         self.advance(now);
         let opened = self.open_by_spi(now, source, esp);
-        match &opened {
-            Ok(_) => self.counters.opened += 1,
-            Err(Error::Dummy) => self.counters.dummies += 1,
-            Err(error) => self.counters.drop(error),
-        }
+        self.counts.count(match &opened {
+            Ok(_) => Counter::Opened,
+            Err(error) => error.into(),
+        });
         if enabled!(Level::TRACE) {
             log_opened(&opened, source, esp);
         }
@@ -268,8 +265,8 @@ impl Plane {
     }
 
     /// Shows how many packets passed, and how many did not and why.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn counts(&self) -> &Counts<Counter> {
+        &self.counts
     }
 
     fn seal_under_current(&mut self, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {

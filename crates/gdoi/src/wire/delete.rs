@@ -16,7 +16,7 @@ use claviger_group::{CookiePair, Spi};
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use crate::{
-    error::{ApiMisuse, Error, incompatible},
+    error::{ApiMisuse, Error, PeerIncompatible},
     iana::{DOI_GDOI, tek_protocol},
     limits::DELETE_SPIS_MAX,
 };
@@ -85,7 +85,7 @@ pub fn decode(body: &[u8]) -> Result<Vec<Delete>, Error> {
         (PROTOCOL_KEK | tek_protocol::IPSEC_ESP, _) => {
             return Err(DecodeError::Length { field: "deleted SPI" }.into());
         }
-        _ => return Err(incompatible("delete protocol", protocol)),
+        _ => return Err(PeerIncompatible::DeleteProtocol(protocol).into()),
     };
     let deletes = (0..count).map(|_| decode_one(&mut r)).collect::<Result<_, _>>()?;
     r.finish()?;

@@ -3,7 +3,7 @@
 use claviger_wire::{Reader, Writer};
 
 use crate::{
-    error::{Error, incompatible},
+    error::{Error, PeerIncompatible},
     iana::gap,
     wire::attribute::{Attribute, basic, once},
 };
@@ -36,7 +36,7 @@ impl Gap {
                 //= rfc6407#section-5.4
                 //# A GDOI implementation MUST abort if it encounters an attribute or
                 //# capability that it does not understand.
-                class => return Err(incompatible("GAP attribute", class)),
+                class => return Err(PeerIncompatible::GapAttribute(class).into()),
             };
             once(place, attribute.basic(what)?, what)?;
         }
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn aborts_at_attributes_that_are_not_understood() {
-        assert_eq!(Gap::decode(&[0x80, 4, 0, 1]), Err(incompatible("GAP attribute", 4u32)));
+        assert_eq!(Gap::decode(&[0x80, 4, 0, 1]), Err(PeerIncompatible::GapAttribute(4).into()));
         assert_eq!(Gap::decode(&[0x80, 1, 0, 1, 0x80, 1, 0, 1]).unwrap_err().reason(), "malformed");
         assert_eq!(Gap::decode(&[0, 1, 0, 2, 0, 1]).unwrap_err().reason(), "malformed");
     }

@@ -23,7 +23,7 @@ use claviger_group::{CookiePair, Spi, tek::TekKeys};
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use crate::{
-    error::{ApiMisuse, Error, incompatible},
+    error::{ApiMisuse, Error, PeerIncompatible},
     iana::kd,
     limits::{LKH_UPDATES_MAX, SA_TEKS_MAX, SENDER_IDS_MAX},
     wire::{
@@ -135,7 +135,7 @@ impl KeyDownload {
                 }
             }
             kd::SID => once(&mut self.sender_ids, SenderIds::decode(&mut packet)?, "SID key packet")?,
-            kind => return Err(incompatible("KD type", kind)),
+            kind => return Err(PeerIncompatible::KdType(kind).into()),
         }
         Ok(spi.finish()?)
     }
@@ -241,7 +241,7 @@ impl LkhPacket {
                     let what = "LKH-32 update";
                     once(&mut lkh_32.update, Update::decode(attribute.variable(what)?)?, what)?;
                 }
-                class => return Err(incompatible("LKH attribute", class)),
+                class => return Err(PeerIncompatible::LkhAttribute(class).into()),
             }
         }
         let is_lkh = lkh.download.is_some() || !lkh.updates.is_empty();
@@ -298,7 +298,7 @@ impl SenderIds {
                     return Err(DecodeError::TooMany { what: "SID_VALUEs", limit: SENDER_IDS_MAX }.into());
                 }
                 kd::SID_VALUE => values.push(attribute.number("SID_VALUE")?),
-                class => return Err(incompatible("SID attribute", class)),
+                class => return Err(PeerIncompatible::SidAttribute(class).into()),
             }
         }
         let bits = bits.ok_or(DecodeError::Missing { what: "NUMBER_OF_SID_BITS" })?;
@@ -343,7 +343,7 @@ fn decode_tek(r: &mut Reader<'_>) -> Result<TekKeys, Error> {
         let (place, what) = match attribute.class {
             kd::TEK_ALGORITHM_KEY => (&mut encryption, "TEK_ALGORITHM_KEY"),
             kd::TEK_INTEGRITY_KEY => (&mut integrity, "TEK_INTEGRITY_KEY"),
-            class => return Err(incompatible("TEK attribute", class)),
+            class => return Err(PeerIncompatible::TekAttribute(class).into()),
         };
         once(place, SecretBytes::copy_of(attribute.variable(what)?), what)?;
     }
@@ -376,7 +376,7 @@ fn decode_kek(spi: CookiePair, r: &mut Reader<'_>) -> Result<KekDownload, Error>
                 let what = "SIG_ALGORITHM_KEY";
                 once(&mut signing_key, public_key::decode(attribute.variable(what)?)?, what)?;
             }
-            class => return Err(incompatible("KEK key packet attribute", class)),
+            class => return Err(PeerIncompatible::KekKeyAttribute(class).into()),
         }
     }
     let material = material.ok_or(DecodeError::Missing { what: "KEK_ALGORITHM_KEY" })?;

@@ -34,7 +34,7 @@ use claviger_crypto::{SecretBytes, cipher::BLOCK_LEN};
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use crate::{
-    error::{ApiMisuse, Error, incompatible},
+    error::{ApiMisuse, Error, PeerIncompatible},
     limits::LKH_KEYS_MAX,
 };
 
@@ -144,7 +144,7 @@ impl LkhUpdateArray {
 fn decode_head(r: &mut Reader<'_>) -> Result<usize, Error> {
     let version = r.u8("LKH version")?;
     if version != VERSION {
-        return Err(incompatible("LKH version", version));
+        return Err(PeerIncompatible::LkhVersion(version).into());
     }
     let count = r.u16("number of LKH keys")?.into();
     r.zeros(1, "LKH RESERVED")?;

@@ -47,7 +47,7 @@ use claviger_group::CookiePair;
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use crate::{
-    error::{ApiMisuse, Error, incompatible},
+    error::{ApiMisuse, Error, PeerIncompatible},
     iana::kd,
     limits::LKH_32_PATH_MAX,
     lkh_32::{Degree, Handle, NodeId},
@@ -403,7 +403,7 @@ impl Lkh32 {
 fn decode_kind(r: &mut Reader<'_>) -> Result<(Degree, u8), Error> {
     let version = r.u8("LKH-32 version")?;
     if version != VERSION {
-        return Err(incompatible("LKH-32 version", version));
+        return Err(PeerIncompatible::Lkh32Version(version).into());
     }
     let degree = r.u8("LKH-32 degree")?;
     let degree =

@@ -6,7 +6,7 @@
 use claviger_crypto::sign::{KeyAlgorithm, PublicKey};
 use claviger_wire::{DecodeError, Reader};
 
-use crate::error::{Error, incompatible};
+use crate::error::{Error, PeerIncompatible};
 
 /// SEQUENCE { OID ecPublicKey, OID prime256v1 }.
 const P256: &[u8] = &[
@@ -78,7 +78,7 @@ pub fn decode(octets: &[u8]) -> Result<PublicKey, Error> {
             numbers.finish()?;
             PublicKey::Rsa { modulus, exponent }
         }
-        other => return Err(incompatible("public key algorithm of octets", other.len() as u32)),
+        other => return Err(PeerIncompatible::PublicKeyAlgorithm(other.len()).into()),
     };
     bits.finish()?;
     Ok(key)

@@ -29,7 +29,7 @@ use claviger_group::{Channel, Encapsulation, EspTransform, Spi, Tek, tek::TekKey
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use crate::{
-    error::{Error, PeerMisbehaved, incompatible},
+    error::{Error, PeerIncompatible, PeerMisbehaved},
     iana::{esp, ipsec, tek_protocol},
     wire::{
         Dialect,
@@ -145,10 +145,10 @@ impl SaTek {
     /// direction: a [`Tek`] has both.
     pub fn supported(&self) -> Result<(), Error> {
         if self.encapsulation.is_tunnel() && self.preservation != AddressPreservation::SourceAndDestination {
-            return Err(incompatible("address preservation", self.preservation as u32));
+            return Err(PeerIncompatible::AddressPreservation(self.preservation as u16).into());
         }
         if self.direction != SaDirection::Symmetric {
-            return Err(incompatible("SA direction", self.direction as u32));
+            return Err(PeerIncompatible::SaDirection(self.direction as u16).into());
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl SaTek {
         let mut r = Reader::new(body);
         let protocol_id = r.u8("TEK protocol")?;
         if protocol_id != tek_protocol::IPSEC_ESP {
-            return Err(incompatible("TEK protocol", protocol_id));
+            return Err(PeerIncompatible::TekProtocol(protocol_id).into());
         }
         let (channel, application_port) = decode_selector(&mut r, dialect)?;
         let transform = r.u8("ESP transform")?;
@@ -231,7 +231,7 @@ fn decode_selector(r: &mut Reader<'_>, dialect: Dialect) -> Result<(Channel, u16
     let source_type = r.u8("TEK SRC ID type")?;
     let source_port = r.u16("TEK SRC ID port")?;
     if source_port != 0 {
-        return Err(incompatible("TEK SRC ID port", source_port));
+        return Err(PeerIncompatible::SourcePort(source_port).into());
     }
     let source = address(r, source_type, dialect.tek_addresses_reversed)?;
     let group_type = r.u8("TEK DST ID type")?;
@@ -242,7 +242,7 @@ fn decode_selector(r: &mut Reader<'_>, dialect: Dialect) -> Result<(Channel, u16
     if (protocol, application_port == 0) != (0, true)
         && (protocol, application_port == 0) != (PROTOCOL_UDP, false)
     {
-        return Err(incompatible("TEK selector protocol", protocol));
+        return Err(PeerIncompatible::SelectorProtocol(protocol).into());
     }
     let channel = Channel::new(group, source)
         .map_err(|_| DecodeError::Value { field: "TEK identification data", value: 0 })?;
@@ -284,7 +284,7 @@ impl TekAttributes {
                 ipsec::ADDRESS_PRESERVATION => (&mut found.preservation, "address preservation"),
                 ipsec::SA_DIRECTION => (&mut found.direction, "SA direction"),
                 ipsec::UDP_ENCAPSULATION_PORT => (&mut found.udp_port, "UDP encapsulation port"),
-                class => return Err(incompatible("SA attribute", class)),
+                class => return Err(PeerIncompatible::SaAttribute(class).into()),
             };
             once(place, attribute.basic(what)?, what)?;
         }
@@ -294,7 +294,7 @@ impl TekAttributes {
     fn life_duration(&mut self, attribute: &Attribute<'_>) -> Result<(), Error> {
         match self.life_type {
             Some(ipsec::LIFE_SECONDS) => {}
-            Some(other) => return Err(incompatible("SA life type", other)),
+            Some(other) => return Err(PeerIncompatible::LifeType(other).into()),
             None => return Err(DecodeError::Missing { what: "SA life type" }.into()),
         }
         let seconds = attribute.number("SA life duration")?;
@@ -320,7 +320,7 @@ impl TekAttributes {
         let authentication = match self.authentication {
             None => false,
             Some(ipsec::AUTH_HMAC_SHA2_256) => true,
-            Some(other) => return Err(incompatible("authentication algorithm", other)),
+            Some(other) => return Err(PeerIncompatible::AuthenticationAlgorithm(other).into()),
         };
         match (transform, bits, authentication) {
             (esp::AES_GCM_16, 128, false) => Ok(EspTransform::Aes128Gcm16),
@@ -331,14 +331,14 @@ impl TekAttributes {
                 Err(DecodeError::Unexpected { what: "authentication algorithm" }.into())
             }
             (esp::AES_CBC, _, false) => Err(DecodeError::Missing { what: "authentication algorithm" }.into()),
-            (esp::AES_GCM_16 | esp::AES_CBC, bits, _) => Err(incompatible("key length", bits)),
-            (transform, ..) => Err(incompatible("ESP transform", transform)),
+            (esp::AES_GCM_16 | esp::AES_CBC, bits, _) => Err(PeerIncompatible::KeyLength(bits).into()),
+            (transform, ..) => Err(PeerIncompatible::EspTransform(transform).into()),
         }
     }
 
     fn encapsulation(&self) -> Result<Encapsulation, Error> {
         let mode = self.encapsulation.ok_or(DecodeError::Missing { what: "encapsulation mode" })?;
-        Encapsulation::from_value(mode).ok_or(incompatible("encapsulation mode", mode))
+        Encapsulation::from_value(mode).ok_or(PeerIncompatible::EncapsulationMode(mode).into())
     }
 
     fn encapsulation_port(&self, encapsulation: Encapsulation) -> Result<u16, Error> {
@@ -356,7 +356,7 @@ impl TekAttributes {
             Some(1) => Ok(AddressPreservation::None),
             Some(2) => Ok(AddressPreservation::SourceOnly),
             Some(3) => Ok(AddressPreservation::DestinationOnly),
-            Some(other) => Err(incompatible("address preservation", other)),
+            Some(other) => Err(PeerIncompatible::AddressPreservation(other).into()),
         }
     }
 
@@ -368,7 +368,7 @@ impl TekAttributes {
             None | Some(3) => Ok(SaDirection::Symmetric),
             Some(1) => Ok(SaDirection::SenderOnly),
             Some(2) => Ok(SaDirection::ReceiverOnly),
-            Some(other) => Err(incompatible("SA direction", other)),
+            Some(other) => Err(PeerIncompatible::SaDirection(other).into()),
         }
     }
 }
@@ -447,12 +447,16 @@ pub(crate) mod tests {
             octets[at] = value;
             decode(&octets)
         };
-        assert_eq!(replaced(0, 2), Err(incompatible("TEK protocol", 2u32)), "AH");
-        assert_eq!(replaced(0, 128), Err(incompatible("TEK protocol", 128u32)));
-        assert_eq!(replaced(transform_at, 18), Err(incompatible("ESP transform", 18u32)), "an 8-octet ICV");
+        assert_eq!(replaced(0, 2), Err(PeerIncompatible::TekProtocol(2).into()), "AH");
+        assert_eq!(replaced(0, 128), Err(PeerIncompatible::TekProtocol(128).into()));
+        assert_eq!(
+            replaced(transform_at, 18),
+            Err(PeerIncompatible::EspTransform(18).into()),
+            "an 8-octet ICV"
+        );
         assert_eq!(replaced(transform_at, 12).unwrap_err().reason(), "malformed", "CBC alone");
         let with = |extra: &[u8]| decode(&[&octets, extra].concat());
-        assert_eq!(with(&[0x80, 11, 0, 1]), Err(incompatible("SA attribute", 11u32)), "64-bit numbers");
+        assert_eq!(with(&[0x80, 11, 0, 1]), Err(PeerIncompatible::SaAttribute(11).into()), "64-bit numbers");
         assert_eq!(with(&[0x80, 3, 0, 1]), Ok(sample()), "a Group Description is ignored");
         assert_eq!(with(&[0x80, 5, 0, 5]).unwrap_err().reason(), "malformed", "a MAC beside GCM");
         assert_eq!(with(&[0xfd, 1, 0, 0]).unwrap_err().reason(), "malformed", "port zero");
@@ -470,6 +474,6 @@ pub(crate) mod tests {
         }
         let one_way = SaTek { direction: SaDirection::ReceiverOnly, ..sample() };
         let read = decode(&octets_of(|w| one_way.encode(w))).unwrap();
-        assert_eq!(read.supported(), Err(incompatible("SA direction", 2u32)));
+        assert_eq!(read.supported(), Err(PeerIncompatible::SaDirection(2).into()));
     }
 }

@@ -17,7 +17,7 @@
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use crate::{
-    error::{ApiMisuse, Error, incompatible},
+    error::{ApiMisuse, Error, PeerIncompatible},
     iana::{DOI_GDOI, PayloadType},
     limits::SA_TEKS_MAX,
     rules::Exchange,
@@ -51,7 +51,7 @@ impl SaPayload {
         let mut r = Reader::new(body);
         let doi = r.u32("SA DOI")?;
         if doi != DOI_GDOI {
-            return Err(incompatible("SA DOI", doi));
+            return Err(PeerIncompatible::SaDoi(doi).into());
         }
         r.zeros(4, "SA situation")?;
         let first = r.u16("SA attribute next payload")?;
@@ -103,7 +103,7 @@ impl SaPayload {
             PayloadType::GROUP_ASSOCIATED_POLICY => {
                 return Err(DecodeError::Unexpected { what: "GAP" }.into());
             }
-            PayloadType(other) => return Err(incompatible("SA attribute payload", other)),
+            PayloadType(other) => return Err(PeerIncompatible::SaAttributePayload(other).into()),
         }
         Ok(())
     }

@@ -1,0 +1,92 @@
+//! What a member counts.
+
+use claviger_sansio::{
+    counter::{Counts, Figure},
+    counters,
+};
+
+use crate::{Error, Event};
+
+counters! {
+    /// What has happened to a member, and why it dropped messages itself.
+    pub enum Counter of "member" {
+        /// Evictions: the key server put this host out of a group, and its keys were deleted.
+        Evictions => "evictions": Done, Registrations;
+        /// Attempts to register that failed.
+        FailedRegistrations => "failed_registrations": Done, Attempts;
+        /// Moves of this host that the key server knows of.
+        Moves => "moves": Done, Moves;
+        /// PULLs that were begun because something was missed, or nears its end.
+        PullsAgain => "pulls_again": Done, Exchanges;
+        /// Groups that were refused, by the key server or by this member.
+        Refusals => "refusals": Done, Registrations;
+        /// Registrations to a group that were granted.
+        Registrations => "registrations": Done, Registrations;
+        /// Registrations to a group that ended at the key server while the host stays on the list.
+        RegistrationsEnded => "registrations_ended": Done, Registrations;
+        /// New keys that came, by PULL or PUSH.
+        Rekeys => "rekeys": Done, Rekeys;
+        /// Roles that the key server took from this host.
+        RolesLost => "roles_lost": Done, Registrations;
+        /// A message for a group that this member did not ask for, or holds no keys of.
+        NotKeyed => "not_keyed": Drop, Messages;
+        /// A rekey message under a rekey SA that was announced, and whose keys have not all come.
+        RekeySaIncomplete => "rekey_sa_incomplete": Drop, Messages;
+        /// A rekey message under cookies that no group of this member has.
+        RekeySaUnknown => "rekey_sa_unknown": Drop, Messages;
+    }
+}
+
+impl Counter {
+    /// Names what counts an event, if anything does.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Closed | Event::Listen { .. } => None,
+            Event::Evicted { .. } => Some(Self::Evictions),
+            Event::Moved => Some(Self::Moves),
+            Event::Narrowed { .. } => Some(Self::RolesLost),
+            Event::PullAgain { .. } => Some(Self::PullsAgain),
+            Event::Refused { .. } => Some(Self::Refusals),
+            Event::Registered { .. } => Some(Self::Registrations),
+            Event::RegistrationEnded { .. } => Some(Self::RegistrationsEnded),
+            Event::Rekeyed { .. } => Some(Self::Rekeys),
+            Event::Unreachable { .. } => Some(Self::FailedRegistrations),
+        }
+    }
+}
+
+/// What a member counts, by the machine inside it that counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Which repairs and controls of deliveries were of no use.
+    pub delivery: Counts<claviger_delivery::Counter>,
+    /// Which keys the data planes refused; what they protect and open, each counts itself.
+    pub esp: Counts<claviger_esp::Counter>,
+    /// What GDOI dropped.
+    pub gdoi: Counts<claviger_gdoi::Counter>,
+    /// What HIP dropped.
+    pub hip: Counts<claviger_hip::Counter>,
+    /// What the member itself did and dropped.
+    pub member: Counts<Counter>,
+}
+
+impl Counters {
+    pub(crate) fn count_drop(&mut self, error: &Error) {
+        match error {
+            Error::Delivery(error) => self.delivery.count(error.into()),
+            Error::Esp(error) => self.esp.count(error.into()),
+            Error::Gdoi(error) => self.gdoi.count(error.into()),
+            Error::Hip(error) => self.hip.count(error.into()),
+            Error::NotKeyed(_) => self.member.count(Counter::NotKeyed),
+            Error::RekeySaIncomplete => self.member.count(Counter::RekeySaIncomplete),
+            Error::RekeySaUnknown => self.member.count(Counter::RekeySaUnknown),
+        }
+    }
+
+    /// Shows every counter with its count.
+    pub fn figures(&self) -> impl Iterator<Item = Figure> {
+        let Self { delivery, esp, gdoi, hip, member } = self;
+        let protocols = gdoi.figures().chain(hip.figures());
+        delivery.figures().chain(esp.figures()).chain(protocols).chain(member.figures())
+    }
+}

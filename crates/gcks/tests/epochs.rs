@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use claviger_gcks::{Event, event::RekeyCause};
 use claviger_group::{KekManagement, Role};
 use claviger_keytree::{Handle, Header};
 use claviger_sansio::durable::Change;
@@ -59,6 +60,8 @@ fn a_group_outlives_the_epochs_of_its_tree() {
             assert!(laggards(&network, &group).is_empty());
             assert_eq!(network.server.group(network.now, &group).unwrap().members, 3);
             judge(&network, &group, &[]).acquit();
+            let starts_over = |(_, event): &(_, Event)| matches!(event, Event::Rekeyed(rekeyed) if rekeyed.cause.contains(RekeyCause::EpochsSpent));
+            assert!(network.told.iter().any(starts_over) || left == 20, "{left} epochs were left");
         }
     }
 }

@@ -290,6 +290,11 @@ impl Network {
         self.identity.hit()
     }
 
+    /// Returns who the key server is.
+    pub fn server_identity(&self) -> &Arc<HostIdentity> {
+        &self.identity
+    }
+
     /// Says what time it is by the key server's clock.
     pub fn server_now(&self) -> Time {
         self.now + self.server_ahead

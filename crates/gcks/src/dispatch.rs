@@ -5,10 +5,7 @@
 
 use claviger_sansio::{NotSent, Time, Transmit};
 
-use crate::{
-    Gcks,
-    push_queue::{Flight, Ready},
-};
+use crate::{Gcks, push_queue::Ready};
 
 /// A datagram to send. The program sends it and says by [`Dispatch::report`] what became of it.
 ///
@@ -53,29 +50,5 @@ impl Drop for Dispatch<'_> {
             let given_out = flight.given_out;
             self.core.note_outcome(given_out, flight, Err(NotSent::Unreported));
         }
-    }
-}
-
-impl Gcks {
-    /// Gives a datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Dispatch<'_>> {
-        while let Some(ready) = self.released.pop_front() {
-            let content = match ready {
-                Ready::Plain(_) => Some(ready),
-                Ready::Push(flight) => self.push_queue.clear(flight).map(Ready::Push),
-            };
-            if let Some(content) = content {
-                return Some(Dispatch::new(self, content));
-            }
-        }
-        None
-    }
-
-    fn note_outcome(&mut self, now: Time, flight: Flight, outcome: Result<(), NotSent>) {
-        match outcome {
-            Ok(()) => self.push_queue.left(now, flight, &mut self.changes),
-            Err(reason) => self.push_queue.refused(now, flight, reason, &mut self.changes),
-        }
-        self.take_milestones();
     }
 }

@@ -31,7 +31,7 @@ use claviger_hip::{
 };
 use claviger_identity::HostIdentity;
 use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, TreeConfig};
-use claviger_sansio::durable::Change;
+use claviger_sansio::durable::{Change, Receipt};
 use claviger_testkit::pcap;
 use claviger_wire::{Encode, Writer};
 
@@ -344,7 +344,14 @@ fn stored_group() -> Vec<u8> {
     let policy = GroupPolicy::new(group::tek().channel);
     gcks.add_group(group::NOW, group::id(), policy).expect("the policy is coherent");
     gcks.allow(group::NOW, &group::id(), hip::peer_hit(), Role::Both).expect("the group exists");
-    let records = gcks.take_changes(group::NOW).into_iter().map(|change| {
+    let staged = gcks.stage(group::NOW).expect("a group was added");
+    let mut changes = Vec::new();
+    let committed = staged.commit(|all| {
+        changes.extend_from_slice(all);
+        Ok::<_, std::convert::Infallible>(Receipt::attest(all))
+    });
+    let Ok(_durable) = committed;
+    let records = changes.into_iter().map(|change| {
         let Change::Put { table, key, value } = change else { panic!("nothing was stored before") };
         let number = Gcks::TABLES.iter().position(|known| known.name() == table.name());
         let number = number.expect("it is one of the tables") as u8;

@@ -213,18 +213,20 @@ impl Server {
             self.gcks.handle_datagram(self.now, datagram).expect("an honest member");
         }
         self.gcks.handle_timeout(self.now);
-        let changes = self.gcks.take_changes(self.now);
+        let staged = self.gcks.stage(self.now);
         let taken = now();
         self.machine += taken - begin;
-        if !changes.is_empty() {
-            let receipt = self.store.commit(&changes).expect("the disk holds");
-            self.gcks.committed(receipt);
+        let Some(staged) = staged else { return Vec::new() };
+        let durable = staged.commit(|changes| {
+            let receipt = self.store.commit(changes);
             self.commits += now() - taken;
             self.commit_count += 1;
-        }
-        while self.gcks.poll_event().is_some() {}
+            receipt
+        });
+        let mut released = self.gcks.release(durable.expect("the disk holds"));
+        while released.poll_event().is_some() {}
         let mut sent = Vec::new();
-        while let Some(dispatch) = self.gcks.poll_transmit() {
+        while let Some(dispatch) = released.poll_transmit() {
             sent.push(dispatch.send(self.now));
         }
         sent

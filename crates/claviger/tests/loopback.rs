@@ -413,7 +413,8 @@ fn store_from_ahead(state: &Path, group: &str) {
     let group = group.parse().unwrap();
     let channel = Channel::new("239.192.7.7".parse().unwrap(), None).unwrap();
     core.add_group(ahead, group, GroupPolicy::new(channel)).unwrap();
-    let _ = FileStore::open(state).unwrap().commit(&core.take_changes(ahead)).unwrap();
+    let mut store = FileStore::open(state).unwrap();
+    let _durable = core.stage(ahead).unwrap().commit(|changes| store.commit(changes)).unwrap();
 }
 
 #[test]

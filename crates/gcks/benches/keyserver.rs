@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "criterion's macros generate undocumented functions")]
 
 use std::{
+    convert::Infallible,
     hint::black_box,
     net::SocketAddr,
     sync::Arc,
@@ -23,7 +24,7 @@ use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Member, MemberConfig, PlaneKind};
-use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Time, durable::Receipt};
+use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Time, Transmit, durable::Receipt};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// Members of the group whose leave is measured.
@@ -123,9 +124,7 @@ impl World {
                 self.gcks.handle_datagram(self.now, datagram).expect("an honest member");
                 moved = true;
             }
-            self.commit();
-            while let Some(dispatch) = self.gcks.poll_transmit() {
-                let transmit = dispatch.send(self.now);
+            for transmit in self.commit().0 {
                 if transmit.destination == host.address {
                     let (carriage, destination, payload) =
                         (transmit.carriage, host.address, &transmit.payload);
@@ -141,12 +140,16 @@ impl World {
         while host.member.poll_event().is_some() {}
     }
 
-    fn commit(&mut self) {
-        let changes = self.gcks.take_changes(self.now);
-        if !changes.is_empty() {
-            self.gcks.committed(Receipt::attest(changes.len()));
+    /// Takes what the key server has to say, as if a store had no cost.
+    fn commit(&mut self) -> (Vec<Transmit>, Vec<Event>) {
+        let Some(staged) = self.gcks.stage(self.now) else { return Default::default() };
+        let Ok(durable) = staged.commit(|changes| Ok::<_, Infallible>(Receipt::attest(changes)));
+        let mut released = self.gcks.release(durable);
+        let mut sent = Vec::new();
+        while let Some(dispatch) = released.poll_transmit() {
+            sent.push(dispatch.send(self.now));
         }
-        while self.gcks.poll_event().is_some() {}
+        (sent, std::iter::from_fn(|| released.poll_event()).collect())
     }
 
     /// Lets time pass, so that the copies of rekey messages leave.
@@ -154,9 +157,6 @@ impl World {
         self.now = self.now + duration;
         self.gcks.handle_timeout(self.now);
         self.commit();
-        while let Some(dispatch) = self.gcks.poll_transmit() {
-            dispatch.send(self.now);
-        }
     }
 
     /// Registers and keys a host.
@@ -297,7 +297,7 @@ fn leave(c: &mut Criterion) {
             black_box(world.gcks.evict(now, &group, hit).expect("the host is a member"));
         });
         let mut report = None;
-        while let Some(event) = world.gcks.poll_event() {
+        for event in world.commit().1 {
             if let Event::Rekeyed(rekeyed) = event {
                 report = Some(rekeyed);
             }

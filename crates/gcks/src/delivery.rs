@@ -117,6 +117,8 @@ struct Delivery {
     /// Who is to be sent the tail when what it asked for has left.
     owed: BTreeSet<ReceiverId>,
     counted: Traffic,
+    /// Whether it has ended, and all that was given out has left.
+    is_over: bool,
 }
 
 struct Controls<'a> {
@@ -219,14 +221,18 @@ impl Deliveries {
             if delivery.is_held_up(now, queue) {
                 continue;
             }
-            delivery.take_due(now, &group.signing_key, queue, outbox);
-            delivery.count(counts);
-            if delivery.sender.has_ended() {
+            if !delivery.sender.has_ended() {
+                delivery.take_due(now, &group.signing_key, queue, outbox);
+                delivery.count(counts);
+            }
+            // What was given out may be waiting for a disk, and a kill meanwhile must not lose it.
+            delivery.is_over = delivery.sender.has_ended() && !queue.has_given_out(&delivery.lane());
+            if delivery.is_over {
                 changes.extend(delivery.release_records(queue));
                 self.learned.insert(delivery.group.clone(), delivery.sender.proactivity().clone());
             }
         }
-        self.running.retain(|delivery| !delivery.sender.has_ended());
+        self.running.retain(|delivery| !delivery.is_over);
     }
 
     /// Ends the deliveries of a group's rekeys before one, which were not heard and will not be.
@@ -304,6 +310,7 @@ impl Delivery {
             routes: Vec::new(),
             owed: BTreeSet::new(),
             counted: Traffic::default(),
+            is_over: false,
         })
     }
 

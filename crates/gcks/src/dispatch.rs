@@ -4,12 +4,8 @@
 //! took it. A [`Dispatch`] borrows the machine, so that there is no next datagram before this one was reported on.
 
 use claviger_sansio::{NotSent, Time, Transmit};
-use tracing::{debug, trace};
 
-use crate::{
-    Gcks,
-    push_queue::{Flight, Ready},
-};
+use crate::{Gcks, push_queue::Ready};
 
 /// A datagram to send. The program sends it and says by [`Dispatch::report`] what became of it.
 ///
@@ -54,37 +50,5 @@ impl Drop for Dispatch<'_> {
             let given_out = flight.given_out;
             self.core.note_outcome(given_out, flight, Err(NotSent::Unreported));
         }
-    }
-}
-
-impl Gcks {
-    /// Gives a datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Dispatch<'_>> {
-        while let Some(ready) = self.released.pop_front() {
-            let content = match ready {
-                Ready::Plain(_) => Some(ready),
-                Ready::Push(flight) => self.push_queue.clear(flight).map(Ready::Push),
-            };
-            if let Some(content) = content {
-                return Some(Dispatch::new(self, content));
-            }
-        }
-        None
-    }
-
-    fn note_outcome(&mut self, now: Time, flight: Flight, outcome: Result<(), NotSent>) {
-        let Transmit { destination, payload, .. } = &flight.copy.transmit;
-        let group = &flight.lane.group;
-        match &outcome {
-            Ok(()) => trace!(%group, %destination, length = payload.len(), "a copy to the group has left"),
-            Err(reason) => {
-                debug!(%group, %destination, %reason, "a copy to the group does not leave; it is tried again")
-            }
-        }
-        match outcome {
-            Ok(()) => self.push_queue.left(now, flight, &mut self.changes),
-            Err(reason) => self.push_queue.refused(now, flight, reason, &mut self.changes),
-        }
-        self.take_milestones();
     }
 }

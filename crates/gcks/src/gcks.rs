@@ -9,10 +9,7 @@ use claviger_crypto::{CryptoProvider, Random, random::fork};
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
-use claviger_sansio::{
-    Carriage, Datagram, Time,
-    durable::{Change, Receipt, RecordKey},
-};
+use claviger_sansio::{Carriage, Datagram, Time, durable::Change};
 use tracing::{debug, debug_span};
 
 use crate::{
@@ -25,7 +22,6 @@ use crate::{
     groups::Groups,
     pull::{PullRefusal, Pulls},
     push_queue::{Outbox, PushQueue, QueuedPush, REMOVED_RETRY_MAX, Ready, UnderWay},
-    record,
     registration::{self, Grants, JoinLimiter},
 };
 
@@ -49,11 +45,11 @@ pub struct Gcks {
     pub(crate) changes: Vec<Change>,
     pub(crate) counters: Counters,
     /// Hosts whose association changed since the last step.
-    touched: BTreeSet<Hit>,
-    /// Datagrams that rest on changes that are not durable yet.
-    held: Outbox,
-    /// Datagrams that may leave.
-    pub(crate) released: Outbox,
+    pub(crate) touched: BTreeSet<Hit>,
+    /// Datagrams of the next step.
+    pub(crate) held: Outbox,
+    /// Whether a step was staged and is not released.
+    pub(crate) step_is_out: bool,
     /// Whether this server's HIP offers what 256-bit groups need.
     offers_256_bits: bool,
     pub(crate) gdoi_port: u16,
@@ -94,7 +90,7 @@ impl Gcks {
             counters: Counters::default(),
             touched: BTreeSet::new(),
             held: Outbox::new(),
-            released: Outbox::new(),
+            step_is_out: false,
             offers_256_bits,
             gdoi_port: config.gdoi_port,
             push_source_v4: config.push_source_v4.map(IpAddr::V4),
@@ -215,39 +211,6 @@ impl Gcks {
         self.expire_grants(now);
         self.rekey_timed(now);
         self.settle(now);
-    }
-
-    /// Takes the changes that must be durable before anything that rests on them leaves.
-    ///
-    /// With none, what is held leaves at once; otherwise it leaves by [`Gcks::committed`]. Between the two calls
-    /// there must be no other input.
-    pub fn take_changes(&mut self, now: Time) -> Vec<Change> {
-        let mut changes = std::mem::take(&mut self.changes);
-        for hit in std::mem::take(&mut self.touched) {
-            let key = RecordKey::new(Vec::new(), *hit.octets());
-            changes.push(match self.hip.snapshot(&hit) {
-                Some(snapshot) => Change::put(record::ASSOCIATION, key, snapshot),
-                None => Change::remove(record::ASSOCIATION, key),
-            });
-        }
-        if changes.is_empty() {
-            self.released.append(&mut self.held);
-        } else {
-            let key = RecordKey::new(Vec::new(), Vec::new());
-            let time = record::encode(|w| record::member::write_time(w, now));
-            changes.push(Change::put(record::CLOCK, key, time));
-        }
-        changes
-    }
-
-    /// Releases what rests on changes that are durable now.
-    pub fn committed(&mut self, _receipt: Receipt) {
-        self.released.append(&mut self.held);
-    }
-
-    /// Gives an event.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
     }
 
     /// Says when [`Gcks::handle_timeout`] has something to do.

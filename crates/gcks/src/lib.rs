@@ -1,14 +1,15 @@
 //! Runs the key server of multicast groups (GCKS) as one machine without sockets, files or clock.
 //!
 //! The machine registers hosts by HIP, keys them by GDOI and keeps each group's key tree. It never writes to
-//! disk and never sends by itself: every step yields [`Change`](claviger_sansio::durable::Change)s and datagrams,
-//! and the datagrams stay inside until the changes are durable:
+//! disk and never sends by itself: every step is a value of [`Change`](claviger_sansio::durable::Change)s, datagrams
+//! and events, which come out when the changes are durable:
 //!
 //! ```text
-//! handle_datagram / handle_timeout / a command
-//!   take_changes()   -> the program commits them to its store, which gives a Receipt
-//!   committed(receipt)
-//!   poll_transmit()  -> only now do the datagrams come out, and of each the program says what became of it
+//! handle_datagram / handle_timeout / a command, as often as the program likes
+//!   stage(now)                  -> Staged: what they changed and what is to be said
+//!   staged.commit(...)          -> Durable: the program's store has given a Receipt for these changes
+//!   release(durable)            -> Released: only now do datagrams and events come out
+//!   released.poll_transmit()    -> Dispatch: of each datagram the program says what became of it
 //! ```
 //!
 //! So a key server that is killed at any instant goes on from its store with nothing reused and nothing undone.
@@ -22,6 +23,7 @@
 //! | `groups` | all groups, and when each has something to do |
 //! | `group` | one group: members, key tree, epochs, rekeys |
 //! | [`departure`] | who goes or is put out, and from when on nothing is readable to it |
+//! | [`staged`] | a step: its changes, and what it says when they are durable |
 //! | [`dispatch`] | a datagram on its way out, and what became of it |
 //! | `push_queue` | which GROUPKEY-PUSH is sent when, and how often |
 //! | `delivery` | rekeys of many messages: repaired as members report |
@@ -42,6 +44,7 @@ pub mod error;
 pub mod event;
 pub mod gcks;
 pub mod restore;
+pub mod staged;
 pub mod view;
 
 mod clock;
@@ -62,3 +65,4 @@ pub use event::Event;
 pub use gcks::{Gcks, RekeyWhat};
 pub use group::kek_management_for;
 pub use restore::Record;
+pub use staged::{Durable, Released, Staged};

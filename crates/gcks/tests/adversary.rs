@@ -440,13 +440,17 @@ impl Bare {
 
     /// Takes what the server has for this host; what it has for others goes its way.
     fn hear(&mut self, network: &mut Network) {
-        let changes = network.server.take_changes(network.now);
-        let receipt = network.store.commit(&changes).unwrap();
-        network.server.committed(receipt);
+        let Some(staged) = network.server.stage(network.now) else { return };
+        let durable = staged.commit(|changes| network.store.commit(changes)).unwrap();
+        let mut released = network.server.release(durable);
         let mut transmits = Vec::new();
-        while let Some(dispatch) = network.server.poll_transmit() {
+        while let Some(dispatch) = released.poll_transmit() {
             transmits.push(dispatch.send(network.now));
         }
+        while let Some(event) = released.poll_event() {
+            network.told.push((network.now, event));
+        }
+        drop(released);
         for transmit in transmits {
             if transmit.destination == self.address {
                 let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
@@ -465,9 +469,6 @@ impl Bare {
                 let source = (SERVER, GDOI_PORT).into();
                 network.fly(Origin::Server, source, kind, transmit.destination, transmit.payload);
             }
-        }
-        while let Some(event) = network.server.poll_event() {
-            network.told.push((network.now, event));
         }
     }
 

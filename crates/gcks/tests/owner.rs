@@ -9,6 +9,8 @@ use claviger_gcks::{Gcks, GcksConfig, Record, RestoreError};
 use claviger_group::Role;
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
+use claviger_sansio::durable::Receipt;
+use claviger_store::StoreError;
 use claviger_testkit::network::{Network, group_id, new_identity, policy};
 
 fn restore(
@@ -52,7 +54,13 @@ fn a_store_from_before_owners_were_noted_is_known_by_its_associations() {
     let stranger = new_identity();
     // Nothing names the owner: whoever comes first is noted.
     let mut gcks = restore(&stranger, &network, &network.records()).unwrap();
-    let noted = gcks.take_changes(network.now);
+    let mut noted = Vec::new();
+    let staged = gcks.stage(network.now).unwrap();
+    let commit = staged.commit(|changes| {
+        noted.extend_from_slice(changes);
+        Ok::<_, StoreError>(Receipt::attest(changes))
+    });
+    assert!(commit.is_ok());
     assert!(noted.iter().any(|change| change.table().name() == "owner"));
 
     network.joined(&group, Role::Receiver);

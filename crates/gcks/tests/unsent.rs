@@ -238,12 +238,13 @@ fn a_restart_goes_on_trying_and_still_says_from_when_on_nothing_is_readable() {
 fn what_the_program_does_not_report_on_counts_as_not_sent() {
     let (mut network, [_, stayer, _]) = three_members(8);
     network.server.rekey(network.now, &market(), RekeyWhat::Tek).unwrap();
-    let changes = network.server.take_changes(network.now);
-    let receipt = claviger_store::Store::commit(&mut network.store, &changes).unwrap();
-    network.server.committed(receipt);
-    while let Some(dispatch) = network.server.poll_transmit() {
+    let staged = network.server.stage(network.now).unwrap();
+    let commit = staged.commit(|changes| claviger_store::Store::commit(&mut network.store, changes));
+    let mut released = network.server.release(commit.unwrap());
+    while let Some(dispatch) = released.poll_transmit() {
         drop(dispatch);
     }
+    drop(released);
     assert_eq!(network.server.unsent(&market()).unwrap().reason, NotSent::Unreported);
     network.pass(SECOND);
     assert!(network.is_current(stayer, &market()), "it was tried again");

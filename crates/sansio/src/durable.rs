@@ -1,8 +1,10 @@
 //! What a core wants written before anything it said is sent.
 //!
-//! A core never writes. It hands its program a list of [`Change`]s beside its outputs; the program commits them to a
-//! store as one transaction and gives the outputs free against the [`Receipt`]. Killed before the commit, nothing
+//! A core never writes. It hands its program a list of [`Change`]s together with its outputs; the program commits them
+//! to a store as one transaction and gives the outputs free against the [`Receipt`]. Killed before the commit, nothing
 //! was said; killed after it, the next start remembers what may have been said.
+
+use std::marker::PhantomData;
 
 use claviger_crypto::SecretBytes;
 
@@ -125,17 +127,45 @@ impl Change {
 
 /// Evidence that changes are durable: outputs that rest on them may leave.
 ///
-/// It is neither `Clone` nor `Copy`: one commit releases outputs once.
+/// It is neither `Clone` nor `Copy`, and it bears the lifetime of the very changes that it attests. A core that asks for
+/// a commit of changes of any lifetime, `impl for<'c> FnOnce(&'c [Change]) -> Receipt<'c>`, can be given no receipt
+/// from before:
+///
+/// ```compile_fail
+/// use claviger_sansio::durable::{Change, Receipt};
+///
+/// fn release(commit: impl for<'c> FnOnce(&'c [Change]) -> Receipt<'c>) {
+///     let changes = Vec::new();
+///     let _ = commit(&changes);
+/// }
+///
+/// let earlier = Vec::new();
+/// let receipt = Receipt::attest(&earlier);
+/// release(|_| receipt);
+/// ```
+///
+/// What was attested for these changes is taken:
+///
+/// ```
+/// # use claviger_sansio::durable::{Change, Receipt};
+/// # fn release(commit: impl for<'c> FnOnce(&'c [Change]) -> Receipt<'c>) {
+/// #     let changes = Vec::new();
+/// #     let _ = commit(&changes);
+/// # }
+/// release(|changes| Receipt::attest(changes));
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "outputs that wait for this commit can be released now"]
-pub struct Receipt {
+pub struct Receipt<'c> {
     changes: usize,
+    /// Makes the lifetime invariant: a receipt for longer-lived changes is none for these.
+    of: PhantomData<fn(&'c ()) -> &'c ()>,
 }
 
-impl Receipt {
-    /// Attests a commit of so many changes. Made by a store after its commit, and by nobody else.
-    pub fn attest(changes: usize) -> Self {
-        Self { changes }
+impl<'c> Receipt<'c> {
+    /// Attests a commit of these changes. Made by a store after its commit, and by nobody else.
+    pub fn attest(changes: &'c [Change]) -> Self {
+        Self { changes: changes.len(), of: PhantomData }
     }
 
     /// Says how many changes were committed.

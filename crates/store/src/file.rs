@@ -75,7 +75,7 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn commit(&mut self, changes: &[Change]) -> Result<Receipt, StoreError> {
+    fn commit<'c>(&mut self, changes: &'c [Change]) -> Result<Receipt<'c>, StoreError> {
         check_lengths(changes)?;
         if !changes.is_empty() {
             let rows = changes
@@ -87,7 +87,7 @@ impl Store for FileStore {
             self.commits = commits;
             self.mark.advance(&self.keys, commits)?;
         }
-        Ok(Receipt::attest(changes.len()))
+        Ok(Receipt::attest(changes))
     }
 
     fn scan(&self, table: Table, each: &mut Each<'_>) -> Result<(), StoreError> {

@@ -24,7 +24,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn commit(&mut self, changes: &[Change]) -> Result<Receipt, StoreError> {
+    fn commit<'c>(&mut self, changes: &'c [Change]) -> Result<Receipt<'c>, StoreError> {
         check_lengths(changes)?;
         for change in changes {
             let records = self.tables.entry(change.table()).or_default();
@@ -38,7 +38,7 @@ impl Store for MemoryStore {
                 Change::RemoveScope { scope, .. } => records.retain(|key, _| key.scope != *scope),
             }
         }
-        Ok(Receipt::attest(changes.len()))
+        Ok(Receipt::attest(changes))
     }
 
     fn scan(&self, table: Table, each: &mut Each<'_>) -> Result<(), StoreError> {

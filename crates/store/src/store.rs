@@ -20,14 +20,14 @@ pub trait Store: Send {
     ///
     /// After an error that came from the disk it is unknown whether the changes are there. The caller sends
     /// nothing, and starts again from the store.
-    fn commit(&mut self, changes: &[Change]) -> Result<Receipt, StoreError>;
+    fn commit<'c>(&mut self, changes: &'c [Change]) -> Result<Receipt<'c>, StoreError>;
 
     /// Reads every record of a table, in no order that means anything. An error of `each` ends the scan.
     fn scan(&self, table: Table, each: &mut Each<'_>) -> Result<(), StoreError>;
 }
 
 impl<S: Store + ?Sized> Store for Box<S> {
-    fn commit(&mut self, changes: &[Change]) -> Result<Receipt, StoreError> {
+    fn commit<'c>(&mut self, changes: &'c [Change]) -> Result<Receipt<'c>, StoreError> {
         (**self).commit(changes)
     }
 

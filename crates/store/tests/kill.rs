@@ -94,7 +94,8 @@ fn child_commits_until_it_is_killed() {
     let mut store = FileStore::open(Path::new(&directory)).unwrap();
     let mut stdout = std::io::stdout().lock();
     for next in check(&store) + 1.. {
-        let receipt = store.commit(&changes(next)).unwrap();
+        let changes = changes(next);
+        let receipt = store.commit(&changes).unwrap();
         assert_eq!(receipt.changes(), BATCH_LEN as usize + 3);
         // One write, which a pipe takes as a whole or not at all.
         stdout.write_all(format!("\ncommit {next}\n").as_bytes()).unwrap();

@@ -38,22 +38,20 @@ fn key(scope: &[u8], item: &[u8]) -> RecordKey {
 fn keeps_the_last_value_of_each_record() {
     on_each_store(|store| {
         assert!(records(store, MEMBER).is_empty(), "a table that was never written is empty");
-        let receipt = store
-            .commit(&[
-                Change::put(MEMBER, key(b"g", b"1"), vec![1]),
-                Change::put(MEMBER, key(b"g", b"2"), vec![2]),
-                Change::put(MEMBER, key(b"g", b"1"), vec![3; 100_000]),
-                Change::put(GROUP, key(b"", b""), Vec::new()),
-            ])
-            .unwrap();
+        let changes = [
+            Change::put(MEMBER, key(b"g", b"1"), vec![1]),
+            Change::put(MEMBER, key(b"g", b"2"), vec![2]),
+            Change::put(MEMBER, key(b"g", b"1"), vec![3; 100_000]),
+            Change::put(GROUP, key(b"", b""), Vec::new()),
+        ];
+        let receipt = store.commit(&changes).unwrap();
         assert_eq!(receipt.changes(), 4);
         let expected = Records::from([(key(b"g", b"1"), vec![3; 100_000]), (key(b"g", b"2"), vec![2])]);
         assert_eq!(records(store, MEMBER), expected);
         assert_eq!(records(store, GROUP), Records::from([(key(b"", b""), vec![])]));
 
-        let receipt = store
-            .commit(&[Change::remove(MEMBER, key(b"g", b"1")), Change::remove(GROUP, key(b"g", b"1"))])
-            .unwrap();
+        let changes = [Change::remove(MEMBER, key(b"g", b"1")), Change::remove(GROUP, key(b"g", b"1"))];
+        let receipt = store.commit(&changes).unwrap();
         assert_eq!(receipt.changes(), 2, "removing what is not there is no error");
         assert_eq!(records(store, MEMBER), Records::from([(key(b"g", b"2"), vec![2])]));
         assert_eq!(store.commit(&[]).unwrap().changes(), 0);

@@ -1,7 +1,7 @@
 //! The whole key server with one closed group, opposite a host with real keys and no manners. What it stores must
 //! always restore, and a host that is not allowed must get nothing. Time passes by the high bits of a piece's kind.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use claviger_crypto::{SecretBytes, SeededRandom, provider, sign::KeyAlgorithm};
 use claviger_gcks::{Gcks, GcksConfig, Record};
@@ -37,9 +37,20 @@ fn config() -> GcksConfig {
 
 /// Stores what must be stored, and returns the datagrams that may leave then.
 fn commit(gcks: &mut Gcks, now: Time, store: &mut Store) -> Vec<(Carriage, Vec<u8>)> {
-    let changes = gcks.take_changes(now);
-    let count = changes.len();
-    for change in changes {
+    let Some(staged) = gcks.stage(now) else { return Vec::new() };
+    let Ok(durable) = staged.commit(|changes| Ok::<_, Infallible>(store_all(store, changes)));
+    let mut released = gcks.release(durable);
+    while released.poll_event().is_some() {}
+    let mut left = Vec::new();
+    while let Some(dispatch) = released.poll_transmit() {
+        let sent = dispatch.send(now);
+        left.push((sent.carriage, sent.payload));
+    }
+    left
+}
+
+fn store_all<'c>(store: &mut Store, changes: &'c [Change]) -> Receipt<'c> {
+    for change in changes.iter().cloned() {
         match change {
             Change::Put { table, key, value } => {
                 store.insert((table.name(), key.scope.clone(), key.item.clone()), (table, key, value));
@@ -52,15 +63,7 @@ fn commit(gcks: &mut Gcks, now: Time, store: &mut Store) -> Vec<(Carriage, Vec<u
             }
         }
     }
-    if count > 0 {
-        gcks.committed(Receipt::attest(count));
-    }
-    let mut left = Vec::new();
-    while let Some(dispatch) = gcks.poll_transmit() {
-        let sent = dispatch.send(now);
-        left.push((sent.carriage, sent.payload));
-    }
-    left
+    Receipt::attest(changes)
 }
 
 /// Feeds one input.
@@ -114,7 +117,6 @@ pub(super) fn feed(input: &[u8]) {
                 exchange.follow(&octets);
             }
         }
-        while gcks.poll_event().is_some() {}
     }
 
     let view = gcks.group(now, &group::id()).expect("nobody removed the group");

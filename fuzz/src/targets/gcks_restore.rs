@@ -32,6 +32,6 @@ pub(super) fn feed(input: &[u8]) {
     if let Ok(mut gcks) = Gcks::restore(config, Box::new(SeededRandom::new(1)), NOW, &records) {
         gcks.handle_timeout(NOW);
         let _ = gcks.groups(NOW);
-        let _ = gcks.take_changes(NOW);
+        let _ = gcks.stage(NOW);
     }
 }

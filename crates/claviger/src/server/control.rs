@@ -39,13 +39,22 @@ impl<S: Store> Server<S> {
                 let answer = self.group_add(add);
                 self.answer_when_durable(reply, answer);
             }
-            Call::GroupList(reply) => reply.send(Ok(self.core.groups(now).iter().map(view::group).collect())),
-            Call::GroupShow(group, reply) => reply.send(self.group_show(&group)),
+            Call::GroupList(reply) => {
+                let groups = self.core.groups(now).iter().map(view::group).collect();
+                self.answer_when_durable(reply, Ok(groups));
+            }
+            Call::GroupShow(group, reply) => {
+                let answer = self.group_show(&group);
+                self.answer_when_durable(reply, answer);
+            }
             Call::GroupRemove(group, reply) => {
                 let answer = self.group_remove(&group);
                 self.answer_when_durable(reply, answer);
             }
-            Call::MemberList(group, reply) => reply.send(self.member_list(&group)),
+            Call::MemberList(group, reply) => {
+                let answer = self.member_list(&group);
+                self.answer_when_durable(reply, answer);
+            }
             Call::MemberAllow(group, hit, allow, reply) => {
                 let answer = self.member_allow(&group, hit, allow);
                 self.answer_when_durable(reply, answer);
@@ -57,6 +66,7 @@ impl<S: Store> Server<S> {
                 reply.send(Ok(refused.map(view::refused).collect()));
             }
             Call::Rekey(group, order, reply) => self.rekey(&group, order, reply),
+            // At once: whoever asks may want to know why nothing else is answered.
             Call::Status(reply) => {
                 let last = |group: &GroupId| self.last_rekeys.get(group).map(|rekeyed| rekeyed.at);
                 let status = view::status(&self.core, &self.about, &self.counts, self.started, now, last);
@@ -66,9 +76,10 @@ impl<S: Store> Server<S> {
         }
     }
 
-    /// Answers after the commit that the answer rests on: a kill in between must not take back what was confirmed.
+    /// Answers after the commit that the answer rests on: a kill in between must not take back what was confirmed or
+    /// shown.
     fn answer_when_durable<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Answer<T>) {
-        self.answers.push(Box::new(move || reply.send(answer)));
+        self.answers.push(move |_| reply.send(answer));
     }
 
     fn group_add(&mut self, add: GroupAdd) -> Result<GroupAdded, ApiError> {
@@ -82,6 +93,8 @@ impl<S: Store> Server<S> {
         let needs = member_needs(&policy).iter().map(sentences::need).collect();
         let now = self.clock.now();
         self.core.add_group(now, add.name.clone(), policy).map_err(refused)?;
+        // The news of an earlier group of this name may have come after its removal.
+        self.last_rekeys.remove(&add.name);
         self.core.group(now, &add.name).iter().for_each(|group| self.warn_without_way_out(group));
         let gdoi_port = (self.about.gdoi_port != 848).then_some(self.about.gdoi_port);
         Ok(GroupAdded {
@@ -139,7 +152,8 @@ impl<S: Store> Server<S> {
         let members = self.group_show(group)?.members;
         self.core.remove_group(self.clock.now(), group).map_err(refused)?;
         self.last_rekeys.remove(group);
-        self.waiting.removed(group);
+        let removed = group.clone();
+        self.answers.push(move |waiting| waiting.removed(&removed));
         Ok(GroupRemoved { name: group.clone(), members })
     }
 
@@ -170,13 +184,15 @@ impl<S: Store> Server<S> {
         match self.core.evict(now, group, hit) {
             Ok(Eviction::Leaving) => {
                 let epoch = self.core.group(now, group).and_then(|group| view::keys(&group).epoch);
-                self.waiting.for_eviction(now, group.clone(), hit, epoch, reply);
+                let group = group.clone();
+                self.answers.push(move |waiting| waiting.for_eviction(now, group, hit, epoch, reply));
             }
             Ok(Eviction::Unreadable { from, was_member }) => {
                 let view = EvictedView { hit, was_member, deaf_at_us: from, epoch: None };
-                self.waiting.for_instant(now, group.clone(), view, reply);
+                let group = group.clone();
+                self.answers.push(move |waiting| waiting.for_instant(now, group, view, reply));
             }
-            Err(error) => reply.send(Err(refused(error))),
+            Err(error) => self.answer_when_durable(reply, Err(refused(error))),
         }
     }
 
@@ -189,7 +205,7 @@ impl<S: Store> Server<S> {
         };
         let report = match self.core.rekey(now, group, what) {
             Ok(report) => report,
-            Err(error) => return reply.send(Err(refused(error))),
+            Err(error) => return self.answer_when_durable(reply, Err(refused(error))),
         };
         let Some(view) = self.core.group(now, group) else { return };
         let activation_delay =
@@ -204,7 +220,9 @@ impl<S: Store> Server<S> {
             now: view::keys(&view),
         };
         match report.rekey {
-            Some(rekey) => self.waiting.for_rekey(now, rekey, rekeyed, activation_delay, reply),
+            Some(rekey) => self.answers.push(move |waiting| {
+                waiting.for_rekey(now, rekey, rekeyed, activation_delay, reply);
+            }),
             None => self.answer_when_durable(reply, Ok(rekeyed)),
         }
     }

@@ -1,9 +1,10 @@
 //! The key server: sockets, store and control around the core.
 //!
-//! One event loop: packets, calls and timers go into the core; what the core changed is committed to the store;
-//! only then does what it said go out. Whatever waits when the loop wakes shares one commit.
+//! One event loop: packets, calls and timers go into the core; what they changed is committed to the store beside the
+//! loop ([`disk`]); only then does what the core said go out. Whatever comes while a commit is under way shares the next.
 
 mod control;
+mod disk;
 mod log;
 mod view;
 mod waiting;
@@ -39,10 +40,15 @@ use crate::{
     signal::{Stop, sleep_until},
 };
 
+use disk::{Answers, Disk, DurableStep, Step};
 use waiting::Waiting;
 
-/// Packets and calls that share one commit at most: beyond them latency would pay for throughput.
+/// Packets that are taken in at a time: beyond them calls, timers and the disk would have to wait.
 const BATCH_MAX: usize = 256;
+
+/// Packets that are taken in while a commit is under way; what they are answered waits in memory. A disk that takes this
+/// long is the bottleneck: further packets wait with the sockets, and calls are answered as before.
+const STEP_PACKETS_MAX: usize = 4_096;
 
 /// What the key server is started with.
 pub struct ServerOptions {
@@ -80,7 +86,7 @@ pub async fn run(options: ServerOptions) -> Result<(), Failure> {
 }
 
 /// Runs the key server on any store.
-pub async fn run_on(options: ServerOptions, store: impl Store) -> Result<(), Failure> {
+pub async fn run_on(options: ServerOptions, store: impl Store + 'static) -> Result<(), Failure> {
     let control = ControlSocket::bind(&options.socket)?;
     let hit = options.identity.hit();
     let mut server = Server::start(&options, store).await?;
@@ -94,16 +100,18 @@ pub async fn run_on(options: ServerOptions, store: impl Store) -> Result<(), Fai
 
 /// The loop's state.
 struct Server<S> {
-    store: S,
+    disk: Disk<S>,
     core: Gcks,
     clock: Clock,
     carrier: Carrier,
     packets: mpsc::Receiver<Packet>,
     counts: CarrierCounts,
+    /// Packets that were taken in since the commit that is under way began.
+    taken: usize,
     started: Time,
     about: view::About,
-    /// What is answered once it is durable.
-    answers: Vec<Box<dyn FnOnce() + Send>>,
+    /// The answers that rest on the next step.
+    answers: Answers,
     /// Who waits until rekey messages have left.
     waiting: Waiting,
     /// The interface that multicast leaves by, if one is chosen.
@@ -111,7 +119,7 @@ struct Server<S> {
     last_rekeys: BTreeMap<GroupId, Rekeyed>,
 }
 
-impl<S: Store> Server<S> {
+impl<S: Store + 'static> Server<S> {
     async fn start(options: &ServerOptions, store: S) -> Result<Self, Failure> {
         let mut records: Vec<Record> = Vec::new();
         for table in Gcks::TABLES {
@@ -148,12 +156,13 @@ impl<S: Store> Server<S> {
             }
         }
         let server = Self {
-            store,
+            disk: Disk::new(store),
             core,
             clock,
             carrier,
             packets,
             counts,
+            taken: 0,
             started: now,
             about: view::About {
                 hit: options.identity.hit(),
@@ -161,7 +170,7 @@ impl<S: Store> Server<S> {
                 hip_port: options.hip_port,
                 gdoi_port: options.gdoi_port,
             },
-            answers: Vec::new(),
+            answers: Answers::default(),
             waiting: Waiting::default(),
             interface,
             last_rekeys: BTreeMap::new(),
@@ -173,12 +182,16 @@ impl<S: Store> Server<S> {
     async fn serve(&mut self, calls: &mut mpsc::Receiver<Call>) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
         loop {
-            self.settle().await?;
-            let waiting = self.waiting.poll_timeout(self.clock.now());
+            self.advance().await;
+            let now = self.clock.now();
+            self.waiting.answer(now, &self.core);
+            let waiting = self.waiting.poll_timeout(now);
             let timeout = self.core.poll_timeout().into_iter().chain(waiting).min();
+            let has_room = self.taken < STEP_PACKETS_MAX;
             tokio::select! {
-                () = stop.wait() => return Ok(()),
-                Some(packet) = self.packets.recv() => self.take_packets(packet),
+                () = stop.wait() => return self.finish().await,
+                durable = self.disk.finished() => self.release(durable?).await,
+                Some(packet) = self.packets.recv(), if has_room => self.take_packets(packet),
                 Some(call) = calls.recv() => self.take_call(call),
                 () = sleep_until(&self.clock, timeout) => {}
             }
@@ -186,29 +199,44 @@ impl<S: Store> Server<S> {
         }
     }
 
-    /// Makes durable what changed and lets out what was said, until nothing changes: what has left is a change too.
-    async fn settle(&mut self) -> Result<(), Failure> {
-        loop {
-            let changes = self.core.take_changes(self.clock.now());
-            let mut is_settled = changes.is_empty();
-            if !is_settled {
-                let receipt = self.store.commit(&changes)?;
-                self.core.committed(receipt);
-            }
-            while let Some(dispatch) = self.core.poll_transmit() {
-                is_settled = false;
-                let outcome = self.carrier.send(dispatch.transmit()).await;
-                dispatch.report(self.clock.now(), outcome);
-            }
-            if is_settled {
-                break;
+    /// Begins to commit the next step, unless an earlier one is under way. A step without changes is released at once.
+    async fn advance(&mut self) {
+        while self.disk.is_idle() {
+            self.taken = 0;
+            let Some(staged) = self.core.stage(self.clock.now()) else {
+                // What the answers rest on is durable: nothing is under way, and nothing has changed.
+                return std::mem::take(&mut self.answers).give(&mut self.waiting);
+            };
+            let step = Step { staged, answers: std::mem::take(&mut self.answers) };
+            match step.without_changes() {
+                Ok(durable) => self.release(durable).await,
+                Err(step) => self.disk.begin(step),
             }
         }
-        while let Some(event) = self.core.poll_event() {
-            self.report(event);
+    }
+
+    /// Lets out what a durable step says. What becomes of its rekey messages belongs to the next step.
+    async fn release(&mut self, step: DurableStep) {
+        let DurableStep { durable, answers } = step;
+        let mut released = self.core.release(durable);
+        while let Some(dispatch) = released.poll_transmit() {
+            let outcome = self.carrier.send(dispatch.transmit()).await;
+            dispatch.report(self.clock.now(), outcome);
         }
-        for answer in self.answers.drain(..) {
-            answer();
+        let events: Vec<Event> = std::iter::from_fn(|| released.poll_event()).collect();
+        drop(released);
+        // Callers wait for events from the next step on at the earliest.
+        answers.give(&mut self.waiting);
+        events.into_iter().for_each(|event| self.report(event));
+    }
+
+    /// Makes durable and lets out what there is; then nothing changes any more.
+    async fn finish(&mut self) -> Result<(), Failure> {
+        self.advance().await;
+        while !self.disk.is_idle() {
+            let durable = self.disk.finished().await?;
+            self.release(durable).await;
+            self.advance().await;
         }
         self.waiting.answer(self.clock.now(), &self.core);
         Ok(())
@@ -216,8 +244,9 @@ impl<S: Store> Server<S> {
 
     fn take_packets(&mut self, first: Packet) {
         let mut next = Some(first);
-        for _ in 0..BATCH_MAX {
+        for _ in 0..BATCH_MAX.min(STEP_PACKETS_MAX - self.taken) {
             let Some(packet) = next.take().or_else(|| self.packets.try_recv().ok()) else { break };
+            self.taken += 1;
             let Some(datagram) = packet.as_datagram() else { continue };
             // Why one is dropped the machines have logged and counted.
             let _ = self.core.handle_datagram(self.clock.now(), datagram);

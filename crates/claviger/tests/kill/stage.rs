@@ -160,7 +160,7 @@ pub(crate) fn serve() {
     }
 }
 
-fn serve_on(stage: &Stage, store: impl Store) {
+fn serve_on(stage: &Stage, store: impl Store + 'static) {
     let store = KillingStore { inner: store, order: stage.order(), passed: 0, sending: false };
     let options = ServerOptions {
         identity: Arc::new(stage.identity()),

@@ -77,7 +77,7 @@ impl<S: Store> KillingStore<S> {
 }
 
 impl<S: Store> Store for KillingStore<S> {
-    fn commit(&mut self, changes: &[Change]) -> Result<Receipt, StoreError> {
+    fn commit<'c>(&mut self, changes: &'c [Change]) -> Result<Receipt<'c>, StoreError> {
         if self.sending {
             wait_for_death();
         }
@@ -131,10 +131,10 @@ pub(crate) struct ForgetfulStore<S> {
 }
 
 impl<S: Store> Store for ForgetfulStore<S> {
-    fn commit(&mut self, changes: &[Change]) -> Result<Receipt, StoreError> {
+    fn commit<'c>(&mut self, changes: &'c [Change]) -> Result<Receipt<'c>, StoreError> {
         let earlier = std::mem::replace(&mut self.answered, changes.to_vec());
         let _ = self.inner.commit(&earlier)?;
-        Ok(Receipt::attest(changes.len()))
+        Ok(Receipt::attest(changes))
     }
 
     fn scan(&self, table: Table, each: &mut Each<'_>) -> Result<(), StoreError> {

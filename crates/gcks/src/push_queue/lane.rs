@@ -170,8 +170,13 @@ impl Lane {
         self.copies.values_mut()
     }
 
+    /// Says whether copies were given out and not reported on.
+    pub(super) fn has_given_out(&self) -> bool {
+        self.given_out > 0
+    }
+
     /// Says whether the lane has nothing to remember.
     pub(super) fn is_idle(&self) -> bool {
-        self.copies.is_empty() && self.given_out == 0
+        self.copies.is_empty() && !self.has_given_out()
     }
 }

@@ -370,6 +370,11 @@ impl PushQueue {
         lane.copies().next().is_some_and(|first| first.rekey < rekey).then_some(Hold::Behind)
     }
 
+    /// Says whether copies for an address were given out and not reported on.
+    pub(crate) fn has_given_out(&self, key: &LaneKey) -> bool {
+        self.lanes.get(key).is_some_and(|lane| lane.has_given_out())
+    }
+
     /// Shows whether messages of a group do not leave.
     pub(crate) fn unsent(&self, group: &GroupId) -> Option<Unsent> {
         let (_, stopped) = self.stopped_lanes(group).min_by_key(|(_, stopped)| stopped.since)?;

@@ -1,29 +1,43 @@
 //! The key server's side, as its program runs it: a store that takes its time, a system that may refuse to send.
 
-use claviger_gcks::Event as ServerEvent;
-use claviger_sansio::Time;
-use claviger_store::Store as _;
+use claviger_gcks::{Event as ServerEvent, Staged};
+use claviger_sansio::durable::Receipt;
+use claviger_store::{Store as _, StoreError};
 
-use super::{Flight, Network, Origin, SERVER, Target, listening};
+use super::{Network, Origin, SERVER, listening};
 
 impl Network {
     pub(super) fn settle_server(&mut self) {
-        loop {
-            let mut changes = self.server.take_changes(self.server_now());
-            let nothing_changed = changes.is_empty();
-            if !nothing_changed {
-                if let Some(tamper) = &mut self.tamper {
-                    changes = tamper(changes);
-                }
-                let receipt = self.store.commit(&changes).expect("memory takes everything");
+        while let Some(staged) = self.server.stage(self.server_now()) {
+            self.commit(staged);
+        }
+    }
+
+    fn commit(&mut self, staged: Staged) {
+        let durable = match staged.without_changes() {
+            Ok(durable) => durable,
+            Err(staged) => {
+                let (store, tamper) = (&mut self.store, &mut self.tamper);
+                let durable = staged.commit(|changes| {
+                    let Some(tamper) = tamper else { return store.commit(changes) };
+                    let _tampered = store.commit(&tamper(changes.to_vec()))?;
+                    Ok::<_, StoreError>(Receipt::attest(changes))
+                });
                 self.wait_for_disk();
-                self.server.committed(receipt);
+                durable.expect("memory takes everything")
             }
-            if !self.send_for_server() && nothing_changed {
-                break;
+        };
+        let now = self.server_now();
+        let mut released = self.server.release(durable);
+        let mut spoken = Vec::new();
+        while let Some(dispatch) = released.poll_transmit() {
+            let refuse = self.refuses.as_mut();
+            match refuse.and_then(|refuses| refuses(self.now, dispatch.transmit())) {
+                Some(reason) => dispatch.report(now, Err(reason)),
+                None => spoken.push(dispatch.send(now)),
             }
         }
-        while let Some(mut event) = self.server.poll_event() {
+        while let Some(mut event) = released.poll_event() {
             if let ServerEvent::Departed { at, deaf_at, .. } = &mut event {
                 // As the members' clocks tell it.
                 *at = *at - self.server_ahead;
@@ -31,43 +45,18 @@ impl Network {
             }
             self.told.push((self.now, event));
         }
-    }
-
-    /// Sends what the key server has to say, and tells it what became of it. Says whether there was anything.
-    fn send_for_server(&mut self) -> bool {
-        let mut has_spoken = false;
-        let now = self.server_now();
-        loop {
-            let Some(dispatch) = self.server.poll_transmit() else { return has_spoken };
-            has_spoken = true;
-            let refuse = self.refuses.as_mut();
-            if let Some(reason) = refuse.and_then(|refuses| refuses(self.now, dispatch.transmit())) {
-                dispatch.report(now, Err(reason));
-                continue;
-            }
-            let transmit = dispatch.send(now);
+        drop(released);
+        for transmit in spoken {
             let port = listening::port_of(transmit.carriage);
             self.put(Origin::Server, (SERVER, port).into(), transmit);
         }
     }
 
-    /// Lets the others go on while the key server waits for its disk; what is sent to it waits too.
+    /// Lets everybody go on while the key server's disk writes. The key server takes what is sent to it, and its
+    /// timers; what comes of that is the next step.
     fn wait_for_disk(&mut self) {
         let end = self.now + self.disk;
-        loop {
-            let is_for_member = |(_, flight): &(&(Time, u64), &Flight)| flight.to != Target::Server;
-            let arrival = self.flights.iter().find(is_for_member).map(|(key, _)| *key);
-            let due = self.members.iter().filter_map(|node| node.due).min();
-            let next = arrival.map(|(at, _)| at).into_iter().chain(due).min().filter(|next| *next < end);
-            let Some(next) = next else { break };
-            self.now = self.now.max(next);
-            self.handle_member_timers();
-            if let Some(flight) =
-                arrival.filter(|(at, _)| *at <= self.now).and_then(|key| self.flights.remove(&key))
-            {
-                self.deliver(flight);
-            }
-        }
+        while !self.disk.is_zero() && self.step_before(end) {}
         self.now = end;
     }
 }

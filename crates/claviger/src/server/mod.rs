@@ -181,6 +181,8 @@ impl<S: Store + 'static> Server<S> {
 
     async fn serve(&mut self, calls: &mut mpsc::Receiver<Call>) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
+        // Whoever is answered at all can rely on what the start noted: whose store it is, and what time it is.
+        self.settle().await?;
         loop {
             self.advance().await;
             let now = self.clock.now();
@@ -189,7 +191,7 @@ impl<S: Store + 'static> Server<S> {
             let timeout = self.core.poll_timeout().into_iter().chain(waiting).min();
             let has_room = self.taken < STEP_PACKETS_MAX;
             tokio::select! {
-                () = stop.wait() => return self.finish().await,
+                () = stop.wait() => return self.settle().await,
                 durable = self.disk.finished() => self.release(durable?).await,
                 Some(packet) = self.packets.recv(), if has_room => self.take_packets(packet),
                 Some(call) = calls.recv() => self.take_call(call),
@@ -230,8 +232,8 @@ impl<S: Store + 'static> Server<S> {
         events.into_iter().for_each(|event| self.report(event));
     }
 
-    /// Makes durable and lets out what there is; then nothing changes any more.
-    async fn finish(&mut self) -> Result<(), Failure> {
+    /// Makes durable and lets out what there is, until nothing changes. Nothing is taken in meanwhile.
+    async fn settle(&mut self) -> Result<(), Failure> {
         self.advance().await;
         while !self.disk.is_idle() {
             let durable = self.disk.finished().await?;

@@ -162,7 +162,14 @@ pub enum RefusalReason {
 impl RefusalReason {
     /// Says whether allowing the host in the role asked for would admit it.
     pub const fn is_curable(self) -> bool {
-        matches!(self, Self::NotAuthorised | Self::RoleNotAuthorised)
+        match self {
+            Self::NotAuthorised | Self::RoleNotAuthorised => true,
+            Self::ChannelUnknown
+            | Self::GroupUnknown
+            | Self::GroupFull
+            | Self::TooOften
+            | Self::WeakAssociation => false,
+        }
     }
 
     /// Names the reason for counters and programs.

@@ -17,12 +17,23 @@ use crate::netlink;
 /// A network interface of this host.
 ///
 /// Each way to find one takes the option of the command line that names an interface (such as `--interface`), so
-/// that the error can tell the person what to say. None of them guesses: several candidates are an error.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// that the error can tell the person what to say, here and where a group cannot be joined on it. None of them
+/// guesses: several candidates are an error.
+#[derive(Debug, Clone)]
 pub struct Interface {
     index: u32,
     name: String,
+    option: &'static str,
 }
+
+/// Two are the same whatever option names them.
+impl PartialEq for Interface {
+    fn eq(&self, other: &Self) -> bool {
+        (self.index, &self.name) == (other.index, &other.name)
+    }
+}
+
+impl Eq for Interface {}
 
 impl Interface {
     /// Finds the interface of this name.
@@ -31,7 +42,7 @@ impl Interface {
     /// [`InterfaceError::UnknownName`] if there is none.
     pub fn by_name(name: &str, option: &'static str) -> Result<Self, InterfaceError> {
         match if_nametoindex(name) {
-            Ok(index) => Ok(Self { index, name: name.into() }),
+            Ok(index) => Ok(Self { index, name: name.into(), option }),
             Err(_) => Err(InterfaceError::UnknownName { name: name.into(), option }),
         }
     }
@@ -40,9 +51,9 @@ impl Interface {
     ///
     /// # Errors
     /// `ENXIO` if there is none.
-    pub fn by_index(index: u32) -> io::Result<Self> {
+    pub fn by_index(index: u32, option: &'static str) -> io::Result<Self> {
         let name = if_indextoname(index)?.to_string_lossy().into_owned();
-        Ok(Self { index, name })
+        Ok(Self { index, name, option })
     }
 
     /// Finds the interface that has this address.
@@ -87,7 +98,7 @@ impl Interface {
                 return Err(InterfaceError::AmbiguousRoute { group, names, option });
             }
         }
-        Ok(Self::by_index(route.interface)?)
+        Ok(Self::by_index(route.interface, option)?)
     }
 
     /// Says the kernel's number of this interface; it is never zero.
@@ -98,6 +109,11 @@ impl Interface {
     /// Says the name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Says which option of the command line chooses another.
+    pub fn option(&self) -> &'static str {
+        self.option
     }
 
     /// Lists the addresses in the order in which the kernel does, which begins with the primary one.
@@ -245,7 +261,7 @@ mod tests {
         let localhost = "127.0.0.1".parse().unwrap();
         assert_eq!(Interface::by_address(localhost, "--interface").unwrap(), by_name);
         assert_eq!(Interface::towards(localhost, "--interface").unwrap(), by_name);
-        assert_eq!(Interface::by_index(by_name.index()).unwrap(), by_name);
+        assert_eq!(Interface::by_index(by_name.index(), "--interface").unwrap(), by_name);
         assert!(by_name.is_loopback().unwrap());
         assert!(by_name.addresses().unwrap().contains(&localhost));
         assert!(by_name.mtu().unwrap() >= 1_280);

@@ -56,8 +56,6 @@ impl fmt::Display for Protocol {
 pub struct RawOptions {
     /// The option of the command line that asks for raw sockets, for [`BindError`]; such as `--raw`.
     pub option: &'static str,
-    /// The option of the command line that chooses the interface of a group, for [`BindError`].
-    pub interface_option: &'static str,
     /// The size of the receive buffer.
     pub receive_buffer: Buffer,
     /// Whether packets may be sent from addresses that are not this host's, as a gateway does that preserves the
@@ -68,12 +66,7 @@ pub struct RawOptions {
 impl RawOptions {
     /// Asks for the largest receive buffer and this host's addresses only; `option` is what asks for raw sockets.
     pub fn new(option: &'static str) -> Self {
-        Self {
-            option,
-            interface_option: "--interface",
-            receive_buffer: Buffer::Largest,
-            foreign_source: false,
-        }
+        Self { option, receive_buffer: Buffer::Largest, foreign_source: false }
     }
 }
 
@@ -112,8 +105,7 @@ impl RawSocket {
         options: &RawOptions,
     ) -> Result<Self, BindError> {
         let membership = Membership::new(group, source, interface);
-        let refused =
-            |cause| BindError::membership(&membership, interface.name(), options.interface_option, cause);
+        let refused = |cause| BindError::membership(&membership, interface.name(), interface.option(), cause);
         membership.check().map_err(refused)?;
         let socket = Self::open(protocol, group_address(group, 0, interface), options)
             .map_err(|cause| BindError::raw(protocol, group, options.option, cause))?;

@@ -48,8 +48,6 @@ impl Buffer {
 pub struct UdpOptions {
     /// The option of the command line that chooses the port, for [`BindError`]; such as `--gdoi-port`.
     pub option: &'static str,
-    /// The option of the command line that chooses the interface of a group, for [`BindError`].
-    pub interface_option: &'static str,
     /// The size of the receive buffer.
     pub receive_buffer: Buffer,
     /// Whether other sockets that say the same may be bound to the same address and port (`SO_REUSEADDR`). Each of
@@ -60,12 +58,7 @@ pub struct UdpOptions {
 impl UdpOptions {
     /// Asks for the largest receive buffer and a port of its own; `option` chooses the port.
     pub fn new(option: &'static str) -> Self {
-        Self {
-            option,
-            interface_option: "--interface",
-            receive_buffer: Buffer::Largest,
-            reuse_address: false,
-        }
+        Self { option, receive_buffer: Buffer::Largest, reuse_address: false }
     }
 }
 
@@ -105,8 +98,7 @@ impl UdpSocket {
         options: &UdpOptions,
     ) -> Result<Self, BindError> {
         let membership = Membership::new(group, source, interface);
-        let refused =
-            |cause| BindError::membership(&membership, interface.name(), options.interface_option, cause);
+        let refused = |cause| BindError::membership(&membership, interface.name(), interface.option(), cause);
         membership.check().map_err(refused)?;
         let options = UdpOptions { reuse_address: true, ..*options };
         let socket = Self::bind(group_address(group, port, interface), &options)?;

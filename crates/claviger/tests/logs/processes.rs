@@ -293,6 +293,6 @@ fn no_output_of_any_process_has_a_secret_in_it_and_each_command_and_rekey_says_i
         &["rekeyed", "cause=leave", "kek=", "tek="],
     ] {
         let is_said = |line: &&str| words.iter().all(|word| line.contains(word));
-        assert!(told.iter().any(|line| is_said(line)), "{words:?} in\n{}", told.join("\n"));
+        assert!(told.iter().any(is_said), "{words:?} in\n{}", told.join("\n"));
     }
 }

@@ -160,7 +160,7 @@ impl Secrets {
 }
 
 /// Finds the longest runs of octets of a kind that are not too short.
-fn runs_of<'a>(log: &'a [u8], least: usize, is_digit: impl Fn(&u8) -> bool) -> Vec<&'a [u8]> {
+fn runs_of(log: &[u8], least: usize, is_digit: impl Fn(&u8) -> bool) -> Vec<&[u8]> {
     log.split(|octet| !is_digit(octet)).filter(|run| run.len() >= least).collect()
 }
 

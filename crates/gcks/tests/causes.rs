@@ -87,7 +87,7 @@ fn a_change_of_membership_says_who_came_and_who_went() {
 
 #[test]
 fn a_move_to_another_place_says_so() {
-    let (mut network, group, stays) = begun(|policy| {
+    let (mut network, _, stays) = begun(|policy| {
         policy.rekey.management = KekManagement::Lkh32;
         policy.rekey.authentication = PushAuthentication::Batch;
         policy.tree.places = vec![GroupPlace {

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use claviger_esp::packet::PacketError;
+use claviger_member::Error;
 
 use super::counter::Counter;
 
@@ -12,7 +13,7 @@ pub(super) enum Dropped {
     /// What came on the group's port stands behind the non-ESP marker.
     BehindMarker,
     /// ESP did not protect it, or what it protected is not genuine.
-    Esp(claviger_member::Error),
+    Esp(Error),
     /// There are no keys or no sockets of the group yet, or no more.
     NotKeyed,
     /// A packet outside or inside ESP is malformed.
@@ -36,9 +37,17 @@ impl Dropped {
     pub(super) fn counter(&self) -> Option<Counter> {
         match self {
             Self::BehindMarker => Some(Counter::NonEspMarker),
-            Self::Esp(claviger_member::Error::Esp(_)) => None,
-            // Data goes through a subscription, which knows nothing else than that there are no keys yet.
-            Self::Esp(_) | Self::NotKeyed => Some(Counter::NotKeyed),
+            Self::Esp(error) => match error {
+                Error::Esp(_) => None,
+                // A subscription, which data goes through, knows no other fault than that there are no keys yet.
+                Error::Delivery(_)
+                | Error::Gdoi(_)
+                | Error::Hip(_)
+                | Error::NotKeyed(_)
+                | Error::RekeySaIncomplete
+                | Error::RekeySaUnknown => Some(Counter::NotKeyed),
+            },
+            Self::NotKeyed => Some(Counter::NotKeyed),
             Self::NotDelivered(_) => Some(Counter::DeliveryFailed),
             Self::NotSent(_) => Some(Counter::SendFailed),
             Self::OtherDestination => Some(Counter::OtherDestination),
@@ -66,7 +75,7 @@ fn packet_counter(error: &PacketError) -> Counter {
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BehindMarker => f.write_str("no ESP: non_esp_marker"),
+            Self::BehindMarker => f.write_str("no ESP: it stands behind the non-ESP marker"),
             Self::Esp(error) => error.fmt(f),
             Self::NotKeyed => f.write_str("no keys"),
             Self::Packet(error) => error.fmt(f),
@@ -74,14 +83,14 @@ impl fmt::Display for Dropped {
             Self::OtherPort(port) => write!(f, "UDP port {port} inside is not the group's"),
             Self::OtherDestination => f.write_str("not for the group"),
             Self::NotSent(error) => write!(f, "not sent: {error}"),
-            Self::Runt => f.write_str("no ESP: runt"),
+            Self::Runt => f.write_str("no ESP: it is too short"),
             Self::NotDelivered(error) => write!(f, "not delivered: {error}"),
         }
     }
 }
 
-impl From<claviger_member::Error> for Dropped {
-    fn from(error: claviger_member::Error) -> Self {
+impl From<Error> for Dropped {
+    fn from(error: Error) -> Self {
         Self::Esp(error)
     }
 }
@@ -100,10 +109,10 @@ mod tests {
 
     #[test]
     fn what_the_data_plane_counts_is_not_counted_twice() {
-        let esp = Dropped::from(claviger_member::Error::from(claviger_esp::Error::Replayed));
+        let esp = Dropped::from(Error::from(claviger_esp::Error::Replayed));
         assert_eq!(esp.counter(), None);
         let group = "market".parse().unwrap();
-        let not_keyed = Dropped::Esp(claviger_member::Error::NotKeyed(group));
+        let not_keyed = Dropped::Esp(Error::NotKeyed(group));
         assert_eq!(not_keyed.counter(), Some(Counter::NotKeyed));
         assert_eq!(Dropped::from(PacketError::Checksum).counter(), Some(Counter::PacketChecksum));
         assert_eq!(Counter::NotKeyed.name(), "not_keyed");

@@ -1,7 +1,7 @@
 //! The key server: sockets, store and control around the core.
 //!
 //! One event loop: packets, calls and timers go into the core; what they changed is committed to the store beside the
-//! loop ([`disk`]); only then does what the core said go out. Whatever comes while a commit is under way shares the next.
+//! loop (`disk`); only then does what the core said go out. Whatever comes while a commit is under way shares the next.
 
 mod control;
 mod disk;

@@ -126,7 +126,7 @@ fn send_and_recv_exchange_the_same_bytes_across_the_switch() {
             assert!(data.iter().all(|(_, packet)| packet.source.to_string() == source), "{name}");
             let spis: BTreeSet<_> =
                 data.iter().map(|(_, packet)| packet.udp().unwrap().2[..4].to_vec()).collect();
-            assert!(!spis.contains(&vec![0; 4]), "{name}: zero is not an SPI (RFC 3948 §2.2)");
+            assert!(!spis.contains(&vec![0; 4]), "{name}: zero is not an SPI (RFC 3948 section 2.2)");
             let clear = b"of a text in the clear";
             let shows = |packet: &IpPacket| packet.payload.windows(clear.len()).any(|window| window == clear);
             assert!(

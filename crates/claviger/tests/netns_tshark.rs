@@ -122,7 +122,7 @@ fn hip_is_sound(file: &std::path::Path, raw: bool, like: IpAddr) {
         if raw {
             assert_eq!(checked, &["1"], "{what}: a good checksum: {row:?}");
         } else {
-            // RFC 5770 §5.1: on UDP the field is zero, for UDP has a checksum of its own.
+            // RFC 5770 section 5.1: on UDP the field is zero, for UDP has a checksum of its own.
             assert_eq!(checksum, &["0x0000"], "{what}: {row:?}");
         }
         let types: Vec<u32> = types.iter().map(|number| number.parse().unwrap()).collect();
@@ -169,7 +169,7 @@ fn isakmp_is_sound(file: &std::path::Path) {
     }
     assert!(messages["32"].len() >= 2, "two PULLs: {messages:?}");
     assert!(!messages["32"].contains("0x00000000"), "a PULL has a message id: {messages:?}");
-    assert_eq!(messages["33"], ["0x00000000".to_owned()].into(), "a PUSH has none (RFC 6407 §4.2)");
+    assert_eq!(messages["33"], ["0x00000000".to_owned()].into(), "a PUSH has none (RFC 6407 section 4.2)");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use claviger_crypto::{Random, random};
 
 /// Draws a delay below `window` that grows denser towards its end, so that of `receivers` who all have to say the
 /// same about one speaks first and the others hear of it before their turn: the truncated exponential distribution
-/// of RFC 5401 §3.2.2.
+/// of RFC 5401 section 3.2.2.
 pub fn suppressed(window: Duration, receivers: u32, random: &mut dyn Random) -> Duration {
     let lambda = f64::from(receivers.max(1)).ln() + 1.0;
     window.mul_f64((1.0 + fraction(random) * lambda.exp_m1()).ln() / lambda)

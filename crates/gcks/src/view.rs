@@ -162,7 +162,7 @@ impl Gcks {
     }
 
     /// Returns the address at which a host has proven to be reached: by its base exchange, or by the verification of
-    /// a move since (RFC 8046 §5.4). `None` without an association, and when the lifetime that the host gave the
+    /// a move since (RFC 8046 section 5.4). `None` without an association, and when the lifetime that the host gave the
     /// address is over. On IP protocol 139 the port is zero.
     pub fn address_of(&self, hit: &Hit) -> Option<SocketAddr> {
         let association = self.hip.association(hit)?;

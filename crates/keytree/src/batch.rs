@@ -24,7 +24,7 @@ impl KeyTree {
     /// Lets `joins` members join and the members at `leaves` depart, in one rekey.
     ///
     /// Every key that a departing member holds is replaced, and given to the remaining members under keys that it
-    /// does not hold (RFC 2627 §5.4.1). Every key that a joiner will hold is changed too, so that it cannot read
+    /// does not hold (RFC 2627 section 5.4.1). Every key that a joiner will hold is changed too, so that it cannot read
     /// what was sent before: where nobody departed, it goes through the one-way advance or, in a tree that
     /// [replaces](crate::Joining::Replace), the new key goes under the previous one. Joiners are told nothing here:
     /// they get their [`KeyTree::path`] by other means.

@@ -9,7 +9,7 @@ const ADVANCE_BITS: u32 = 4;
 /// went through the one-way advance since (4 bits).
 ///
 /// No handle is used twice for a node, and a later key has a greater one. Protocols carry it as an opaque number,
-/// such as the Key Handle of RFC 6407 §5.6.3.1; a member that holds a key of the same epoch with fewer advances
+/// such as the Key Handle of RFC 6407 section 5.6.3.1; a member that holds a key of the same epoch with fewer advances
 /// computes the later one by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(u32);

@@ -26,7 +26,7 @@ impl KeyLength {
 }
 
 /// One key of a node, in its holder's custody. It is the bare key: what goes with it on the wire, such as the
-/// initialization vector of RFC 6407 §5.6.3.1, is derived from it.
+/// initialization vector of RFC 6407 section 5.6.3.1, is derived from it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeKey {
     /// Tells the successive keys of one node apart.

@@ -1,4 +1,4 @@
-//! Keeps the logical key hierarchy of a group (LKH, RFC 2627 §5.4): a tree of keys with a member at each leaf.
+//! Keeps the logical key hierarchy of a group (LKH, RFC 2627 section 5.4): a tree of keys with a member at each leaf.
 //!
 //! Each member holds the keys on the path from its leaf to the root, and the root is the group's key. When a
 //! member departs, the keys that it held are replaced, and each replacement is encrypted under keys that it did

@@ -1,6 +1,6 @@
 //! The node identifiers of protocols: the 16-bit ones of RFC 6407, and 32-bit ones.
 //!
-//! An LKH ID has two octets (RFC 6407 §5.6.3.1), and the key server is free to choose it. Each level of the tree
+//! An LKH ID has two octets (RFC 6407 section 5.6.3.1), and the key server is free to choose it. Each level of the tree
 //! gets a fixed range, laid out for the largest group that 65,536 identifiers can number, so that an identifier
 //! never changes while the tree grows.
 //!

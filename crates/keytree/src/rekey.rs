@@ -1,7 +1,7 @@
 //! What a change of the tree means for the members.
 //!
 //! One change is described twice. [`Rekey::wraps`] is the tree's own minimum: each new key once under each key
-//! that has to open it, so that a departure from a full tree costs kd - 1 encryptions (RFC 2627 §5.4.1).
+//! that has to open it, so that a departure from a full tree costs kd - 1 encryptions (RFC 2627 section 5.4.1).
 //! [`Rekey::starts`] serves encodings that send whole paths, such as RFC 6407's LKH_UPDATE_ARRAY, which
 //! culminates in the group's key: (k - 1)d messages of several keys each.
 

@@ -1,4 +1,4 @@
-//! RFC 2627 §5.4.1, Table 1, row by row.
+//! RFC 2627 section 5.4.1, Table 1, row by row.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 

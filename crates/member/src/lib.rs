@@ -35,6 +35,7 @@ pub mod trial;
 
 mod acceptance;
 mod collecting;
+mod download;
 mod incoming;
 mod pull;
 mod push;

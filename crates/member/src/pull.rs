@@ -13,10 +13,10 @@ use tracing::debug;
 use crate::{
     Member,
     acceptance::{self, Strength},
+    download::{Pulled, PulledError},
     event::{Event, Places, PullReason, Refusal, Source},
     member::Registration,
     repull::Sign,
-    subscription::PulledError,
 };
 
 /// The PULLs that may fail in a row before the association is taken for lost and made anew.
@@ -107,7 +107,7 @@ impl Member {
                 subscription.repull.succeeded(now, sa.teks.last().map(|tek| tek.spi));
                 let (provider, random) = (self.provider, &mut self.random);
                 let _group = subscription.span().entered();
-                match subscription.pulled(now, provider, random, &sa, sequence, &kd) {
+                match subscription.pulled(now, provider, random, &Pulled { sa: &sa, sequence, kd: &kd }) {
                     Ok(teks) => self.keyed(now, group, before, &teks),
                     Err(PulledError::Overtaken) => {
                         debug!("a GROUPKEY-PUSH has overtaken the PULL");

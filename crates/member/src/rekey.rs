@@ -16,9 +16,10 @@ use tracing::debug;
 use crate::{
     Error, Ledger,
     collecting::{Place, is_delivered},
+    download::{Delays, Rekey, tek_of},
     incoming::Incoming,
     repull::Sign,
-    subscription::{Delays, Keys, Rekey, Subscription, tek_of},
+    subscription::{Keys, Subscription},
     tree_keys::TreeKeys,
 };
 

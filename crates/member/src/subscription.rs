@@ -1,18 +1,10 @@
 //! One group of a member: its keys and data plane.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
 use claviger_esp::{Opened, Plane, PlaneConfig, SaStatus, SenderId, SenderKey};
-use claviger_gdoi::{
-    Extensions, PullId,
-    push::{KekMaterial, RekeySa},
-    wire::{KeyDownload, SaPayload, SaTek, SenderIds},
-};
+use claviger_gdoi::{Extensions, PullId};
 use claviger_group::{CookiePair, GroupId, Role, Spi, Tek};
 use claviger_sansio::{Counts, Time};
 use tracing::{Level, Span, debug, debug_span, enabled};
@@ -20,7 +12,8 @@ use tracing::{Level, Span, debug, debug_span, enabled};
 use crate::{
     Error, Ledger,
     collecting::Collecting,
-    event::{Missing, Places, PolicyFault},
+    download::{Delays, Download, Pulled, PulledError, Rekey},
+    event::{Places, PolicyFault},
     incoming::Incoming,
     repull::{REKEY_SPREAD, Repull, Sign},
     tree_keys::TreeKeys,
@@ -74,14 +67,6 @@ pub(crate) struct Keys {
     pub(crate) keyed_at: Time,
     /// Until when a newcomer may hear the rest of the rekey that brought it in, under a KEK that it never gets.
     pub(crate) new_until: Time,
-}
-
-/// The rekey SA in force with the keys that open its successor.
-pub(crate) struct Rekey {
-    pub(crate) sa: RekeySa,
-    pub(crate) tree: Option<TreeKeys>,
-    pub(crate) since: Time,
-    pub(crate) expires: Time,
 }
 
 impl Subscription {
@@ -196,12 +181,11 @@ impl Subscription {
         now: Time,
         provider: &'static CryptoProvider,
         random: &mut dyn Random,
-        sa: &SaPayload,
-        sequence: Option<u32>,
-        kd: &KeyDownload,
+        pulled: &Pulled<'_>,
     ) -> Result<Vec<Spi>, PulledError> {
-        let rekey = Rekey::downloaded(now, provider, self.extensions, sa, sequence, kd)?;
-        if let (Some(keys), Some(rekey)) = (&self.keys, &rekey)
+        let earlier = self.keys.as_ref().map(|keys| keys.places);
+        let mut download = pulled.read(now, provider, self.extensions, earlier)?;
+        if let (Some(keys), Some(rekey)) = (&self.keys, &download.rekey)
             && keys.has_overtaken(rekey)
         {
             return Err(PulledError::Overtaken);
@@ -210,75 +194,16 @@ impl Subscription {
             // Its last message may have been lost and repeated, and the group rekeyed meanwhile, unheard.
             self.repull.note(now, Sign::Gap, random);
         }
-        let teks = sa.teks.iter().map(|tek| tek_of(tek, kd)).collect::<Result<Vec<_>, _>>()?;
-        let mut sender_ids = sender_ids(kd.sender_ids.as_ref())?;
         if !self.role.sends() {
             // The role was taken while they were on their way.
-            sender_ids.clear();
-        }
-        let places = places(sa, self.keys.as_ref().map(|keys| keys.places))?;
-
-        let keys = self.keys.get_or_insert_with(|| {
-            let bits = sender_ids.first().map_or(SENDER_BITS_OF_A_RECEIVER, SenderId::bits);
-            let config = PlaneConfig::new(self.role, bits);
-            Keys {
-                rekey: None,
-                incoming: None,
-                collecting: Collecting::default(),
-                retired: VecDeque::new(),
-                plane: Plane::new(provider, config, fork(random)),
-                places,
-                sender_ids: Vec::new(),
-                last_rekey: now,
-                keyed_at: now,
-                new_until: now + REKEY_SPREAD,
-            }
-        });
-        keys.places = places;
-        keys.last_rekey = now;
-        if let Some(rekey) = rekey {
-            if let Some(ledger) = &mut self.ledger {
-                ledger.enter_rekey(&rekey.sa, rekey.tree.as_ref());
-            }
-            keys.take_up_rekey(rekey);
+            download.sender_ids.clear();
         }
         if let Some(ledger) = &mut self.ledger {
-            teks.iter().for_each(|tek| ledger.enter_tek(tek));
+            download.enter(ledger);
         }
-        if !sender_ids.is_empty() {
-            // They are for the data SAs listed: under another one they may have been somebody else's.
-            keys.sender_ids = sender_ids;
-        }
-        let delays = Delays::from(sa);
-        // The key server said what remained of the delay when it heard message 1, once or again. Others do not send under
-        // the old TEK for longer than from the first message 1 on; all can receive under the new one after what remained
-        // from now on. In between this member has none to send under.
-        let stops_at = self.pull_began + delays.activation;
-        let begins_at = now + delays.activation;
-        let listed: Vec<Spi> = teks.iter().map(|tek| tek.spi).collect();
-        for superseded in keys.plane.status().into_iter().filter(|status| !listed.contains(&status.spi)) {
-            keys.plane.deactivate(now, superseded.spi, now + delays.deactivation);
-        }
-        let installed: Vec<Spi> = keys.plane.status().iter().map(|status| status.spi).collect();
-        let newest = teks.len().saturating_sub(1);
-        for (place, tek) in teks.into_iter().enumerate() {
-            // One that is older than what is held already is for others' packets only: to send under it would go
-            // back to a key that a departed member may have.
-            let is_overtaken = listed[place + 1..].iter().any(|newer| installed.contains(newer));
-            let activate_at = match place {
-                _ if place == newest => begins_at,
-                _ if is_overtaken => NEVER,
-                _ => now,
-            };
-            let spi = tek.spi;
-            keys.plane.install(now, tek, activate_at, &keys.sender_ids).map_err(PolicyFault::Esp)?;
-            if place == newest {
-                keys.plane.supersede_older(now, spi, stops_at);
-            } else {
-                keys.plane.deactivate(now, spi, now + delays.deactivation);
-            }
-        }
-        Ok(listed)
+        let role = self.role;
+        let keys = self.keys.get_or_insert_with(|| Keys::new(now, provider, random, role, &download));
+        Ok(keys.adopt(now, self.pull_began, download)?)
     }
 
     /// Goes on in a lesser role. Whoever is no sender any more has no sender ids either.
@@ -318,6 +243,86 @@ impl Subscription {
 }
 
 impl Keys {
+    /// Makes room for the keys of a first download.
+    fn new(
+        now: Time,
+        provider: &'static CryptoProvider,
+        random: &mut dyn Random,
+        role: Role,
+        download: &Download,
+    ) -> Self {
+        let bits = download.sender_ids.first().map_or(SENDER_BITS_OF_A_RECEIVER, SenderId::bits);
+        Self {
+            rekey: None,
+            incoming: None,
+            collecting: Collecting::default(),
+            retired: VecDeque::new(),
+            plane: Plane::new(provider, PlaneConfig::new(role, bits), fork(random)),
+            places: download.places,
+            sender_ids: Vec::new(),
+            last_rekey: now,
+            keyed_at: now,
+            new_until: now + REKEY_SPREAD,
+        }
+    }
+
+    /// Puts a download in force; its PULL began at `pull_began`. Returns the SPIs of its TEKs.
+    fn adopt(&mut self, now: Time, pull_began: Time, download: Download) -> Result<Vec<Spi>, PolicyFault> {
+        let Download { rekey, teks, sender_ids, places, delays } = download;
+        self.places = places;
+        self.last_rekey = now;
+        if let Some(rekey) = rekey {
+            self.take_up_rekey(rekey);
+        }
+        if !sender_ids.is_empty() {
+            // They are for the data SAs listed: under another one they may have been somebody else's.
+            self.sender_ids = sender_ids;
+        }
+        let listed: Vec<Spi> = teks.iter().map(|tek| tek.spi).collect();
+        for superseded in self.plane.status().into_iter().filter(|status| !listed.contains(&status.spi)) {
+            self.plane.deactivate(now, superseded.spi, now + delays.deactivation);
+        }
+        self.install_listed(now, pull_began, &delays, teks)?;
+        Ok(listed)
+    }
+
+    /// Installs the TEKs that a PULL listed, the newest last.
+    ///
+    /// The key server said what remained of the delay when it heard message 1, once or again. Others do not send under
+    /// the old TEK for longer than from the first message 1 on; all can receive under the new one after what remained
+    /// from now on. In between this member has none to send under.
+    fn install_listed(
+        &mut self,
+        now: Time,
+        pull_began: Time,
+        delays: &Delays,
+        teks: Vec<Tek>,
+    ) -> Result<(), PolicyFault> {
+        let stops_at = pull_began + delays.activation;
+        let begins_at = now + delays.activation;
+        let installed: Vec<Spi> = self.plane.status().iter().map(|status| status.spi).collect();
+        let listed: Vec<Spi> = teks.iter().map(|tek| tek.spi).collect();
+        let newest = teks.len().saturating_sub(1);
+        for (index, tek) in teks.into_iter().enumerate() {
+            // One that is older than what is held already is for others' packets only: to send under it would go
+            // back to a key that a departed member may have.
+            let is_overtaken = listed[index + 1..].iter().any(|newer| installed.contains(newer));
+            let activate_at = match index {
+                _ if index == newest => begins_at,
+                _ if is_overtaken => NEVER,
+                _ => now,
+            };
+            let spi = tek.spi;
+            self.plane.install(now, tek, activate_at, &self.sender_ids).map_err(PolicyFault::Esp)?;
+            if index == newest {
+                self.plane.supersede_older(now, spi, stops_at);
+            } else {
+                self.plane.deactivate(now, spi, now + delays.deactivation);
+            }
+        }
+        Ok(())
+    }
+
     /// Says whether PUSHes have led beyond what a PULL brought: its answer was long on the way.
     fn has_overtaken(&self, pulled: &Rekey) -> bool {
         let spi = pulled.sa.kek().spi;
@@ -346,100 +351,5 @@ impl Keys {
         }
         self.rekey = Some(rekey);
         earlier
-    }
-}
-
-impl Rekey {
-    fn downloaded(
-        now: Time,
-        provider: &'static CryptoProvider,
-        extensions: Extensions,
-        sa: &SaPayload,
-        sequence: Option<u32>,
-        kd: &KeyDownload,
-    ) -> Result<Option<Self>, PolicyFault> {
-        let Some(policy) = &sa.kek else { return Ok(None) };
-        let sequence = sequence.ok_or(PolicyFault::Missing(Missing::SequenceNumber))?;
-        let expires = now + policy.lifetime;
-        let downloaded = TreeKeys::downloaded(policy, kd).map_err(PolicyFault::Gdoi)?;
-        let (tree, material) = match (downloaded, &kd.kek) {
-            (Some((tree, kek)), _) => (Some(tree), kek),
-            (None, Some(kek)) if kek.spi == policy.spi => {
-                let (iv, key) = (kek.iv, kek.key.clone());
-                (None, KekMaterial { spi: policy.spi, cipher: policy.cipher, iv, key })
-            }
-            _ => return Err(PolicyFault::Missing(Missing::Kek)),
-        };
-        let signing_key = kd.signing_key().cloned().ok_or(PolicyFault::Missing(Missing::SigningKey))?;
-        let sa = RekeySa::new(provider, material, signing_key, policy.signature, sequence)
-            .map_err(PolicyFault::Gdoi)?
-            .with_form(policy.form)
-            .with_extensions(extensions);
-        Ok(Some(Self { sa, tree, since: now, expires }))
-    }
-}
-
-/// Why a download is not taken up.
-#[derive(Debug)]
-pub(crate) enum PulledError {
-    /// It cannot be followed.
-    Fault(PolicyFault),
-    /// Newer keys came by PUSH since it was sent.
-    Overtaken,
-}
-
-impl From<PolicyFault> for PulledError {
-    fn from(fault: PolicyFault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-/// The delays of rollover in force.
-pub(crate) struct Delays {
-    pub(crate) activation: Duration,
-    pub(crate) deactivation: Duration,
-}
-
-impl From<&SaPayload> for Delays {
-    fn from(sa: &SaPayload) -> Self {
-        let gap = sa.gap.as_ref();
-        let seconds = |delay: Option<u16>| Duration::from_secs(delay.unwrap_or(0).into());
-        Self {
-            activation: seconds(gap.and_then(|gap| gap.activation_delay)),
-            deactivation: seconds(gap.and_then(|gap| gap.deactivation_delay)),
-        }
-    }
-}
-
-/// Joins the policy of a data SA with its keys.
-pub(crate) fn tek_of(sa: &SaTek, kd: &KeyDownload) -> Result<Tek, PolicyFault> {
-    let (_, keys) =
-        kd.teks.iter().find(|(spi, _)| *spi == sa.spi).ok_or(PolicyFault::Missing(Missing::Tek))?;
-    sa.to_tek(keys).map_err(PolicyFault::Gdoi)
-}
-
-fn sender_ids(download: Option<&SenderIds>) -> Result<Vec<SenderId>, PolicyFault> {
-    let Some(SenderIds { bits, values }) = download else { return Ok(Vec::new()) };
-    let id = |value: &u32| SenderId::new(*bits, *value).ok_or(PolicyFault::Missing(Missing::SenderId));
-    values.iter().map(id).collect()
-}
-
-/// Reads where the group speaks; a PULL without data SAs leaves the data where it was.
-fn places(sa: &SaPayload, earlier: Option<Places>) -> Result<Places, PolicyFault> {
-    let push = sa.kek.as_ref().map(|kek| SocketAddr::from(kek.destination));
-    let push_source = sa.kek.as_ref().and_then(|kek| kek.source);
-    let place = sa.kek.as_ref().and_then(|kek| kek.place).map(SocketAddr::from);
-    match (sa.teks.last(), earlier) {
-        (Some(tek), _) => Ok(Places {
-            channel: tek.channel,
-            encapsulation: tek.encapsulation,
-            encapsulation_port: tek.encapsulation_port,
-            application_port: tek.application_port,
-            push,
-            place,
-            push_source,
-        }),
-        (None, Some(earlier)) => Ok(Places { push, place, push_source, ..earlier }),
-        (None, None) => Err(PolicyFault::Missing(Missing::DataSa)),
     }
 }

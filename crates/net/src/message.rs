@@ -139,7 +139,7 @@ pub(crate) fn local_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
     SockRef::from(socket).local_addr()?.as_socket().ok_or_else(|| missing("address of the socket"))
 }
 
-/// Says whether an address means something only together with an interface (RFC 4007 §6).
+/// Says whether an address means something only together with an interface (RFC 4007 section 6).
 pub(crate) fn needs_scope(address: Ipv6Addr) -> bool {
     let first = address.segments()[0];
     address.is_unicast_link_local() || matches!(first & 0xff0f, 0xff01 | 0xff02)

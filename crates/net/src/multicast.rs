@@ -38,7 +38,7 @@ impl Membership {
         } else if self.source.is_some_and(|source| source.is_multicast() || source.is_unspecified()) {
             "the source is not a unicast address"
         } else if self.source.is_none() && is_source_specific(self.group) {
-            // RFC 4607 §4.1: a request without a source for such an address should be refused by the host.
+            // RFC 4607 section 4.1: a request without a source for such an address should be refused by the host.
             "the address is source-specific and needs a source"
         } else {
             return Ok(());

@@ -18,15 +18,15 @@ use crate::{
     udp::group_address,
 };
 
-/// Octets of an IPv4 header without options (RFC 791 §3.1).
+/// Octets of an IPv4 header without options (RFC 791 section 3.1).
 const HEADER: usize = 20;
 
 /// An IP protocol that is carried on raw sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
-    /// Encapsulating Security Payload (RFC 4303 §2).
+    /// Encapsulating Security Payload (RFC 4303 section 2).
     Esp,
-    /// Host Identity Protocol (RFC 7401 §5.1).
+    /// Host Identity Protocol (RFC 7401 section 5.1).
     Hip,
 }
 
@@ -59,7 +59,7 @@ pub struct RawOptions {
     /// The size of the receive buffer.
     pub receive_buffer: Buffer,
     /// Whether packets may be sent from addresses that are not this host's, as a gateway does that preserves the
-    /// addresses of the hosts behind it (RFC 5374 §3.1). It needs root or CAP_NET_ADMIN.
+    /// addresses of the hosts behind it (RFC 5374 section 3.1). It needs root or CAP_NET_ADMIN.
     pub foreign_source: bool,
 }
 

@@ -22,7 +22,7 @@ pub struct TunOptions {
     /// IPv6 addresses and the lengths of their prefixes in bits.
     pub ipv6: Vec<(Ipv6Addr, u8)>,
     /// The largest IP packet, in octets, that programs may send into the device: the real link's less what ESP adds.
-    /// Below 1,280 the kernel turns IPv6 off on the device (RFC 8200 §5).
+    /// Below 1,280 the kernel turns IPv6 off on the device (RFC 8200 section 5).
     pub mtu: u16,
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn leave_signed(members: u32, degree: Degree, limits: &Limits) -> Dur
 /// What a change should cost in theory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Theory {
-    /// kd - 1 (RFC 2627 §5.4.1), which a leave may not exceed.
+    /// kd - 1 (RFC 2627 section 5.4.1), which a leave may not exceed.
     Leave,
     /// d + 1, the path of a joiner.
     Join,

@@ -1,0 +1,173 @@
+//! What a PULL brings: read and found sound as a whole, and only then put in force.
+
+use std::{net::SocketAddr, time::Duration};
+
+use claviger_crypto::CryptoProvider;
+use claviger_esp::SenderId;
+use claviger_gdoi::{
+    Extensions,
+    push::{KekMaterial, RekeySa},
+    wire::{KeyDownload, SaPayload, SaTek, SenderIds},
+};
+use claviger_group::Tek;
+use claviger_sansio::Time;
+
+use crate::{
+    Ledger,
+    event::{Missing, Places, PolicyFault},
+    tree_keys::TreeKeys,
+};
+
+/// The payloads of a PULL, authentic and not yet understood.
+pub(crate) struct Pulled<'a> {
+    pub(crate) sa: &'a SaPayload,
+    pub(crate) sequence: Option<u32>,
+    pub(crate) kd: &'a KeyDownload,
+}
+
+/// Keys and policy of a PULL that fit together. Only [`Pulled::read`] makes it.
+pub(crate) struct Download {
+    pub(crate) rekey: Option<Rekey>,
+    /// The TEKs, the newest last.
+    pub(crate) teks: Vec<Tek>,
+    pub(crate) sender_ids: Vec<SenderId>,
+    pub(crate) places: Places,
+    pub(crate) delays: Delays,
+}
+
+impl Pulled<'_> {
+    /// Joins policy and keys; nothing changes by it. A PULL without data SAs leaves the data where it was `earlier`.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, or cannot be followed.
+    pub(crate) fn read(
+        &self,
+        now: Time,
+        provider: &'static CryptoProvider,
+        extensions: Extensions,
+        earlier: Option<Places>,
+    ) -> Result<Download, PolicyFault> {
+        let Self { sa, sequence, kd } = *self;
+        Ok(Download {
+            rekey: Rekey::downloaded(now, provider, extensions, sa, sequence, kd)?,
+            teks: sa.teks.iter().map(|tek| tek_of(tek, kd)).collect::<Result<_, _>>()?,
+            sender_ids: sender_ids(kd.sender_ids.as_ref())?,
+            places: places(sa, earlier)?,
+            delays: Delays::from(sa),
+        })
+    }
+}
+
+impl Download {
+    /// Enters every key into a ledger.
+    pub(crate) fn enter(&self, ledger: &mut Ledger) {
+        if let Some(rekey) = &self.rekey {
+            ledger.enter_rekey(&rekey.sa, rekey.tree.as_ref());
+        }
+        self.teks.iter().for_each(|tek| ledger.enter_tek(tek));
+    }
+}
+
+/// The rekey SA in force with the keys that open its successor.
+pub(crate) struct Rekey {
+    pub(crate) sa: RekeySa,
+    pub(crate) tree: Option<TreeKeys>,
+    pub(crate) since: Time,
+    pub(crate) expires: Time,
+}
+
+/// Why a download is not taken up.
+#[derive(Debug)]
+pub(crate) enum PulledError {
+    /// It cannot be followed.
+    Fault(PolicyFault),
+    /// Newer keys came by PUSH since it was sent.
+    Overtaken,
+}
+
+impl From<PolicyFault> for PulledError {
+    fn from(fault: PolicyFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Rekey {
+    fn downloaded(
+        now: Time,
+        provider: &'static CryptoProvider,
+        extensions: Extensions,
+        sa: &SaPayload,
+        sequence: Option<u32>,
+        kd: &KeyDownload,
+    ) -> Result<Option<Self>, PolicyFault> {
+        let Some(policy) = &sa.kek else { return Ok(None) };
+        let sequence = sequence.ok_or(PolicyFault::Missing(Missing::SequenceNumber))?;
+        let expires = now + policy.lifetime;
+        let downloaded = TreeKeys::downloaded(policy, kd).map_err(PolicyFault::Gdoi)?;
+        let (tree, material) = match (downloaded, &kd.kek) {
+            (Some((tree, kek)), _) => (Some(tree), kek),
+            (None, Some(kek)) if kek.spi == policy.spi => {
+                let (iv, key) = (kek.iv, kek.key.clone());
+                (None, KekMaterial { spi: policy.spi, cipher: policy.cipher, iv, key })
+            }
+            _ => return Err(PolicyFault::Missing(Missing::Kek)),
+        };
+        let signing_key = kd.signing_key().cloned().ok_or(PolicyFault::Missing(Missing::SigningKey))?;
+        let sa = RekeySa::new(provider, material, signing_key, policy.signature, sequence)
+            .map_err(PolicyFault::Gdoi)?
+            .with_form(policy.form)
+            .with_extensions(extensions);
+        Ok(Some(Self { sa, tree, since: now, expires }))
+    }
+}
+
+/// The delays of rollover in force.
+pub(crate) struct Delays {
+    pub(crate) activation: Duration,
+    pub(crate) deactivation: Duration,
+}
+
+impl From<&SaPayload> for Delays {
+    fn from(sa: &SaPayload) -> Self {
+        let gap = sa.gap.as_ref();
+        let seconds = |delay: Option<u16>| Duration::from_secs(delay.unwrap_or(0).into());
+        Self {
+            activation: seconds(gap.and_then(|gap| gap.activation_delay)),
+            deactivation: seconds(gap.and_then(|gap| gap.deactivation_delay)),
+        }
+    }
+}
+
+/// Joins the policy of a data SA with its keys.
+pub(crate) fn tek_of(sa: &SaTek, kd: &KeyDownload) -> Result<Tek, PolicyFault> {
+    let (_, keys) =
+        kd.teks.iter().find(|(spi, _)| *spi == sa.spi).ok_or(PolicyFault::Missing(Missing::Tek))?;
+    sa.to_tek(keys).map_err(PolicyFault::Gdoi)
+}
+
+fn sender_ids(download: Option<&SenderIds>) -> Result<Vec<SenderId>, PolicyFault> {
+    let Some(SenderIds { bits, values }) = download else { return Ok(Vec::new()) };
+    let id = |value: &u32| SenderId::new(*bits, *value).ok_or(PolicyFault::Missing(Missing::SenderId));
+    values.iter().map(id).collect()
+}
+
+/// Reads where the group speaks; a PULL without data SAs leaves the data where it was.
+fn places(sa: &SaPayload, earlier: Option<Places>) -> Result<Places, PolicyFault> {
+    let push = sa.kek.as_ref().map(|kek| SocketAddr::from(kek.destination));
+    let push_source = sa.kek.as_ref().and_then(|kek| kek.source);
+    let place = sa.kek.as_ref().and_then(|kek| kek.place).map(SocketAddr::from);
+    match (sa.teks.last(), earlier) {
+        (Some(tek), _) => Ok(Places {
+            channel: tek.channel,
+            encapsulation: tek.encapsulation,
+            encapsulation_port: tek.encapsulation_port,
+            application_port: tek.application_port,
+            push,
+            place,
+            push_source,
+        }),
+        (None, Some(earlier)) => Ok(Places { push, place, push_source, ..earlier }),
+        (None, None) => Err(PolicyFault::Missing(Missing::DataSa)),
+    }
+}

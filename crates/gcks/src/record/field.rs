@@ -32,11 +32,19 @@ pub(super) fn write_transform(w: &mut Writer, transform: EspTransform) {
 }
 
 pub(super) fn read_transform(r: &mut Reader<'_>) -> Result<EspTransform, DecodeError> {
-    let code = r.u8("transform")?;
-    EspTransform::ALL
-        .into_iter()
-        .find(|transform| transform_code(*transform) == code)
-        .ok_or(DecodeError::Value { field: "transform", value: code.into() })
+    read_coded(r, "transform", EspTransform::ALL, transform_code)
+}
+
+/// Reads one of several values that each have a code of one octet.
+pub(super) fn read_coded<T: Copy>(
+    r: &mut Reader<'_>,
+    field: &'static str,
+    values: impl IntoIterator<Item = T>,
+    code_of: impl Fn(T) -> u8,
+) -> Result<T, DecodeError> {
+    let code = r.u8(field)?;
+    let known = values.into_iter().find(|value| code_of(*value) == code);
+    known.ok_or(DecodeError::Value { field, value: code.into() })
 }
 
 fn transform_code(transform: EspTransform) -> u8 {

@@ -10,8 +10,8 @@ use claviger_wire::{DecodeError, Reader, Writer};
 use super::{
     Version,
     field::{
-        read_channel, read_duration, read_encapsulation, read_transform, write_channel, write_duration,
-        write_transform,
+        read_channel, read_coded, read_duration, read_encapsulation, read_transform, write_channel,
+        write_duration, write_transform,
     },
     push::{read_address, write_address},
 };
@@ -96,8 +96,8 @@ fn write_rekey(w: &mut Writer, rekey: &RekeyPolicy) {
     write_port(w, *port);
     w.u16(kek_cipher.key_len() as u16);
     w.u8(signature_code(*signature));
-    w.u8(u8::from(*authentication == PushAuthentication::Batch));
-    w.u8(u8::from(*management == KekManagement::Lkh32));
+    w.u8(authentication_code(*authentication));
+    w.u8(management_code(*management));
     write_duration(w, *batch_interval);
     w.u32(*batch_max);
 }
@@ -133,24 +133,29 @@ fn read_kek_cipher(r: &mut Reader<'_>) -> Result<CipherAlgorithm, DecodeError> {
 }
 
 fn read_signature(r: &mut Reader<'_>) -> Result<KeyAlgorithm, DecodeError> {
-    let code = r.u8("signature algorithm")?;
-    let known = SIGNATURES.into_iter().find(|algorithm| signature_code(*algorithm) == code);
-    known.ok_or(DecodeError::Value { field: "signature algorithm", value: code.into() })
+    read_coded(r, "signature algorithm", SIGNATURES, signature_code)
 }
 
 fn read_authentication(r: &mut Reader<'_>) -> Result<PushAuthentication, DecodeError> {
-    match r.u8("push authentication")? {
-        0 => Ok(PushAuthentication::Message),
-        1 => Ok(PushAuthentication::Batch),
-        code => Err(DecodeError::Value { field: "push authentication", value: code.into() }),
+    let all = [PushAuthentication::Message, PushAuthentication::Batch];
+    read_coded(r, "push authentication", all, authentication_code)
+}
+
+fn authentication_code(authentication: PushAuthentication) -> u8 {
+    match authentication {
+        PushAuthentication::Message => 0,
+        PushAuthentication::Batch => 1,
     }
 }
 
 fn read_management(r: &mut Reader<'_>) -> Result<KekManagement, DecodeError> {
-    match r.u8("KEK management")? {
-        0 => Ok(KekManagement::Lkh),
-        1 => Ok(KekManagement::Lkh32),
-        code => Err(DecodeError::Value { field: "KEK management", value: code.into() }),
+    read_coded(r, "KEK management", [KekManagement::Lkh, KekManagement::Lkh32], management_code)
+}
+
+fn management_code(management: KekManagement) -> u8 {
+    match management {
+        KekManagement::Lkh => 0,
+        KekManagement::Lkh32 => 1,
     }
 }
 

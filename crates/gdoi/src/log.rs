@@ -3,25 +3,38 @@
 use claviger_group::registration::PeerIdentity;
 use claviger_sansio::{Datagram, Transmit};
 use claviger_wire::{Decode, Reader};
-use tracing::{Span, debug, debug_span, field::display, trace};
+use tracing::{Level, Span, debug, debug_span, enabled, field::display, span::EnteredSpan, trace};
 
-use crate::{error::Error, iana::ExchangeType, wire::Header};
+use crate::{error::Error, exchange::registrations::Registrations, iana::ExchangeType, wire::Header};
 
 /// Names the exchange, and who is at its other end, in the log of what is done for it.
 pub(crate) fn exchange(exchange: ExchangeType, message_id: u32, peer: Option<PeerIdentity>) -> Span {
     debug_span!("exchange", %exchange, message_id, peer = peer.map(display))
 }
 
-/// Logs a message that came.
-pub(crate) fn message_in(datagram: &Datagram<'_>) {
+/// Logs a message that came, and names its exchange in the log of what is done for it. Its header is read for that only
+/// where somebody wants to know.
+pub(crate) fn received(datagram: &Datagram<'_>, registrations: &Registrations) -> EnteredSpan {
+    if !enabled!(Level::DEBUG) {
+        return Span::none().entered();
+    }
     let header = header(datagram.payload);
+    let span = header.map_or_else(Span::none, |header| {
+        let peer = registrations.get(&header.cookies).map(|registration| registration.peer);
+        exchange(header.exchange, header.message_id, peer)
+    });
+    let entered = span.entered();
     let exchange = header.map(|header| display(header.exchange));
     let message_id = header.map(|header| header.message_id);
     trace!(source = %datagram.source, exchange, message_id, length = datagram.payload.len(), "message in");
+    entered
 }
 
 /// Logs a message that is to be sent. `message` is its number in a GROUPKEY-PULL.
 pub(crate) fn message_out(message: Option<u8>, transmit: &Transmit) {
+    if !enabled!(Level::TRACE) {
+        return;
+    }
     let Transmit { destination, payload, .. } = transmit;
     let header = header(payload);
     let exchange = header.map(|header| display(header.exchange));
@@ -35,6 +48,6 @@ pub(crate) fn dropped(datagram: &Datagram<'_>, error: &Error) {
 }
 
 /// Reads the header of a message, if it has one.
-pub(crate) fn header(message: &[u8]) -> Option<Header> {
+fn header(message: &[u8]) -> Option<Header> {
     Header::decode(&mut Reader::new(message)).ok()
 }

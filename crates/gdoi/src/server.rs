@@ -248,13 +248,7 @@ impl Server {
     ///
     /// [`Error`] is for log and counter.
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
-        let header = log::header(datagram.payload);
-        let span = header.map_or_else(Span::none, |header| {
-            let peer = self.registrations.get(&header.cookies).map(|registration| registration.peer);
-            log::exchange(header.exchange, header.message_id, peer)
-        });
-        let _exchange = span.entered();
-        log::message_in(&datagram);
+        let _exchange = log::received(&datagram, &self.registrations);
         self.handle_message(now, datagram).inspect_err(|error| log::dropped(&datagram, error))
     }
 

@@ -18,7 +18,8 @@ use claviger_gdoi::{
     iana::{NotifyType, PayloadType, kek::MANAGEMENT_LKH_32},
     rules::Exchange,
     wire::{
-        Delete, Lkh32, Notification, batch_signature::BatchSignature, delete, identification, public_key,
+        Delete, Deletes, Identification, Lkh32, Notification, SubjectPublicKeyInfo,
+        batch_signature::BatchSignature,
     },
 };
 use claviger_group::{GroupPolicy, PushAuthentication, Role};
@@ -252,16 +253,16 @@ fn kd() -> Vec<u8> {
 
 fn gdoi_payloads() {
     let gap = Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: Some(2) };
-    let deletes = [Delete::Tek(group::tek().spi)];
+    let deletes = Deletes(vec![Delete::Tek(group::tek().spi)]);
     let notification = Notification { notify: NotifyType::INVALID_ID_INFORMATION, message_id: Some(7) };
     let bodies = [
-        ("gap", written(|w| gap.encode(w))),
-        ("delete", written(|w| delete::encode(&deletes, w).expect("they are alike"))),
-        ("notification", written(|w| notification.encode(w))),
-        ("id", written(|w| identification::encode(&group::id(), w))),
+        ("gap", gap.to_octets()),
+        ("delete", written(|w| deletes.encode(w).expect("they are alike"))),
+        ("notification", notification.to_octets()),
+        ("id", Identification(group::id()).to_octets()),
         ("nonce", vec![7; 16]),
         ("sequence-number", vec![0, 0, 0, 7]),
-        ("public-key", public_key::encode(group::SIGNER.public())),
+        ("public-key", SubjectPublicKeyInfo(group::SIGNER.public().clone()).to_octets()),
         ("attributes", vec![0x80, 1, 0, 1, 0, 2, 0, 4, 0, 1, 0x51, 0x80]),
     ];
     for (choice, (name, body)) in (0u8..).zip(&bodies) {
@@ -302,7 +303,7 @@ fn gdoi_payloads() {
 
 /// Ni, ID; HASH comes with the seal.
 fn message_1() -> Vec<u8> {
-    let id = written(|w| identification::encode(&group::id(), w));
+    let id = Identification(group::id()).to_octets();
     [piece(PayloadType::NONCE.0, &[7; 16]), piece(PayloadType::ID.0, &id)].concat()
 }
 
@@ -316,7 +317,7 @@ fn message_2() -> Vec<u8> {
 /// GAP
 fn message_3() -> Vec<u8> {
     let gap = Gap { activation_delay: None, deactivation_delay: None, sender_id_request: Some(2) };
-    piece(PayloadType::GROUP_ASSOCIATED_POLICY.0, &written(|w| gap.encode(w)))
+    piece(PayloadType::GROUP_ASSOCIATED_POLICY.0, &gap.to_octets())
 }
 
 /// SEQ, KD
@@ -327,7 +328,8 @@ fn message_4() -> Vec<u8> {
 
 /// SEQ, D
 fn push_of_delete() -> Vec<u8> {
-    let deletes = written(|w| delete::encode(&[Delete::Tek(group::tek().spi)], w).expect("they are alike"));
+    let deletes = Deletes(vec![Delete::Tek(group::tek().spi)]);
+    let deletes = written(|w| deletes.encode(w).expect("they are alike"));
     [piece(PayloadType::SEQUENCE_NUMBER.0, &[0, 0, 0, 7]), piece(PayloadType::DELETE.0, &deletes)].concat()
 }
 
@@ -387,7 +389,7 @@ fn gdoi_endpoints() {
     const INFORMATIONAL: u8 = 1;
     seed("gdoi_server", "pull", &[piece(SEALED, &message_1()), piece(SEALED, &message_3())].concat());
     let notification = Notification { notify: NotifyType::NO_PROPOSAL_CHOSEN, message_id: Some(1) };
-    let notification = piece(PayloadType::NOTIFICATION.0, &written(|w| notification.encode(w)));
+    let notification = piece(PayloadType::NOTIFICATION.0, &notification.to_octets());
     let declined = [piece(SEALED, &message_1()), piece(INFORMATIONAL, &notification)].concat();
     seed("gdoi_server", "declined", &declined);
 

@@ -1,4 +1,4 @@
-//! What a batch is called, and how its datagrams are divided into source blocks.
+//! What a batch is and is called, and how its datagrams are divided into source blocks.
 
 use crate::{
     Error,
@@ -8,6 +8,26 @@ use crate::{
     },
     wire::repair::REPAIR_OVERHEAD,
 };
+
+/// Names a receiver for the caller, who knows where to reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReceiverId(pub u64);
+
+/// What is to be delivered.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Its name.
+    pub id: BatchId,
+    /// The datagrams, in the order of the key tree, so that what one receiver needs is close together.
+    pub datagrams: Vec<Vec<u8>>,
+    /// For each datagram how many receivers need it; empty if the caller cannot tell.
+    pub audience: Vec<u32>,
+    /// For each datagram the labels of those whom it is for, ascending; empty if the caller cannot tell. Receivers are
+    /// told, and want only what has one of their labels.
+    pub labels: Vec<Vec<u32>>,
+    /// How many receivers there are.
+    pub receivers: u32,
+}
 
 /// Names a batch: its datagrams carry consecutive sequence numbers under one rekey SA, and a sequence number never
 /// repeats under it (RFC 6407 section 3.3), so the first of them is enough.

@@ -31,6 +31,7 @@
 //! |---|---|
 //! | [`batch`] | what a batch is called, and how it is divided into blocks |
 //! | [`sender`], [`receiver`] | the two machines |
+//! | [`config`], [`event`] | how they behave, what they tell |
 //! | [`proactivity`] | how much repair goes out before anybody asks |
 //! | [`backoff`] | when a receiver reports |
 //! | [`code`] | datagrams as symbols of the erasure code |
@@ -84,8 +85,10 @@
 pub mod backoff;
 pub mod batch;
 pub mod code;
+pub mod config;
 pub mod counter;
 pub mod error;
+pub mod event;
 pub mod limits;
 pub mod proactivity;
 pub mod receiver;
@@ -93,9 +96,11 @@ pub mod seal;
 pub mod sender;
 pub mod wire;
 
-pub use batch::{BatchId, Shape};
+pub use batch::{Batch, BatchId, ReceiverId, Shape};
+pub use config::{ReceiverConfig, SenderConfig};
 pub use counter::Counter;
 pub use error::Error;
+pub use event::{ReceiverEvent, SenderEvent};
 pub use proactivity::Proactivity;
-pub use receiver::{Receiver, ReceiverConfig, Recovered};
-pub use sender::{Batch, Outgoing, ReceiverId, Sender, SenderConfig, Traffic};
+pub use receiver::{Receiver, Recovered};
+pub use sender::{Outgoing, Sender, Traffic};

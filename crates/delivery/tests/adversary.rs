@@ -1,19 +1,19 @@
 //! What a forger, a liar and a broken network cannot do.
 
-mod common;
+mod support;
 
 use claviger_crypto::SeededRandom;
 use claviger_delivery::{
     Batch, BatchId, Error, Outgoing, Proactivity, Receiver, ReceiverConfig, ReceiverId, Sender, SenderConfig,
+    SenderEvent,
     limits::REPAIR_FACTOR_MAX,
     seal::Authentic,
-    sender::Event,
     wire::{Entry, Repair, Report},
 };
 use claviger_sansio::Time;
 use claviger_wire::{Decode, Encode};
 
-use common::{ID, START, batch, datagrams, unsealed};
+use support::{ID, START, batch, datagrams, unsealed};
 
 const COUNT: usize = 20;
 
@@ -224,7 +224,7 @@ fn who_asks_for_ever_is_given_up() {
     }
     assert_eq!(served, COUNT * usize::from(config.unicast_attempts));
     sender.handle_report(now, from, &report(1, &[[0, 0, 19, 1]])).unwrap();
-    assert_eq!(sender.poll_event(), Some(Event::GaveUp(from)));
+    assert_eq!(sender.poll_event(), Some(SenderEvent::GaveUp(from)));
     assert_eq!(sender.handle_report(now, from, &report(1, &[[0, 0, 19, 1]])), Err(Error::Ended));
 }
 
@@ -233,7 +233,7 @@ fn who_cannot_say_what_it_misses_is_served_by_the_callers_knowledge() {
     let (mut sender, _, _, mut now) = sent(0, SenderConfig { rounds: 1, ..SenderConfig::default() });
     let from = ReceiverId(9);
     assert_eq!(sender.handle_report(now, from, &report(1, &[])), Ok(()));
-    assert_eq!(sender.poll_event(), Some(Event::Lost(from)));
+    assert_eq!(sender.poll_event(), Some(SenderEvent::Lost(from)));
     // An index beyond the batch is no reason to refuse the others.
     assert_eq!(sender.serve(now, from, [5, 19, 20]), Ok(()));
     let mut served = Vec::new();

@@ -1,13 +1,13 @@
 //! Deliveries over a network that loses: everybody is satisfied in the end, traffic is bounded, and a seed repeats.
 
-mod common;
+mod support;
 
 use std::time::Duration;
 
 use claviger_crypto::SeededRandom;
 use claviger_delivery::{Proactivity, SenderConfig};
 
-use common::{Network, START, datagrams, tree_needs};
+use support::{Network, START, datagrams, tree_needs};
 
 const RECEIVERS: usize = 400;
 const DATAGRAMS: usize = 150;

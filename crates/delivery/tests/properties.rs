@@ -1,6 +1,6 @@
 //! What holds for every batch and every choice of symbols.
 
-mod common;
+mod support;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use claviger_delivery::{
 };
 use proptest::prelude::*;
 
-use common::{ID, START, batch, datagrams, unsealed};
+use support::{ID, START, batch, datagrams, unsealed};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -1,21 +1,20 @@
 //! When a receiver speaks, when it keeps silent, and what it keeps.
 
-mod common;
+mod support;
 
 use std::time::Duration;
 
 use claviger_crypto::SeededRandom;
 use claviger_delivery::{
-    Receiver, ReceiverConfig, Shape,
+    Receiver, ReceiverConfig, ReceiverEvent, Shape,
     code::BlockEncoder,
-    receiver::Event,
     seal::Authentic,
     wire::{Announcement, Directory, Entry, Heard, Repair, Report},
 };
 use claviger_sansio::Time;
 use claviger_wire::{Decode, Encode};
 
-use common::{ID, START, datagrams};
+use support::{ID, START, datagrams};
 
 const COUNT: u16 = 40;
 
@@ -167,7 +166,7 @@ fn speaks_unasked_after_silence_and_gives_up_in_the_end() {
     bench.announce(1, true, &[]);
     let reports = bench.wait(Duration::from_secs(600));
     assert_eq!(reports.len(), usize::from(config.attempts) - 1);
-    assert_eq!(bench.receiver.poll_event(), Some(Event::GaveUp));
+    assert_eq!(bench.receiver.poll_event(), Some(ReceiverEvent::GaveUp));
     assert!(bench.receiver.has_ended());
 }
 
@@ -176,7 +175,7 @@ fn says_so_when_the_batch_cannot_help() {
     let mut bench = Bench::new(&[]);
     bench.announce(1, false, &[]);
     assert_eq!(bench.wait(Duration::from_secs(1)), []);
-    assert_eq!(bench.receiver.poll_event(), Some(Event::NothingMissing));
+    assert_eq!(bench.receiver.poll_event(), Some(ReceiverEvent::NothingMissing));
 }
 
 #[test]

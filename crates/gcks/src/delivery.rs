@@ -20,8 +20,8 @@ use std::{
 
 use claviger_crypto::sign::SigningKey;
 use claviger_delivery::{
-    Batch, BatchId, Counter, Error, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, Traffic,
-    limits::UNICAST_DATAGRAMS_MAX, seal::Seal, sender::Event, wire::Report,
+    Batch, BatchId, Counter, Error, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, SenderEvent,
+    Traffic, limits::UNICAST_DATAGRAMS_MAX, seal::Seal, wire::Report,
 };
 use claviger_gdoi::{
     limits::COPIED_BATCH_MAX,
@@ -342,11 +342,11 @@ impl Delivery {
         }
         while let Some(event) = self.sender.poll_event() {
             let receiver = match event {
-                Event::Lost(receiver) => receiver,
+                SenderEvent::Lost(receiver) => receiver,
                 // It pulls, by which it is served.
-                Event::GaveUp(_) => continue,
+                SenderEvent::GaveUp(_) => continue,
                 // The end is seen by what is left to be sent.
-                Event::Ended => continue,
+                SenderEvent::Ended => continue,
             };
             // It has heard messages and no control, so that it cannot say what it misses. A long batch is more than a
             // PULL costs.

@@ -30,7 +30,7 @@ pub struct Gcks {
     pub(crate) provider: &'static CryptoProvider,
     pub(crate) random: Box<dyn Random>,
     pub(crate) hip: hip::Host,
-    pub(crate) gdoi: claviger_gdoi::server::Server,
+    pub(crate) gdoi: claviger_gdoi::Server,
     pub(crate) groups: Groups,
     pub(crate) grants: Grants,
     pub(crate) cookies: BTreeMap<Hit, CookiePair>,
@@ -74,7 +74,7 @@ impl Gcks {
         Ok(Self {
             provider: config.provider,
             hip: hip::Host::new(config.hip, fork(&mut random), now)?,
-            gdoi: claviger_gdoi::server::Server::new(config.provider, fork(&mut random)),
+            gdoi: claviger_gdoi::Server::new(config.provider, fork(&mut random)),
             random,
             groups: Groups::default(),
             grants: Grants::default(),

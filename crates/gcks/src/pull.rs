@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use claviger_gdoi::{
-    iana::NotifyType,
-    server::{Event as GdoiEvent, PullId},
-};
+use claviger_gdoi::{PullId, ServerEvent as GdoiEvent, iana::NotifyType};
 use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity};
 use claviger_identity::Hit;
 use claviger_keytree::place::Place;

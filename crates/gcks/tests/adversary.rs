@@ -10,8 +10,8 @@ use claviger_crypto::{
 };
 use claviger_gcks::RekeyWhat;
 use claviger_gdoi::{
+    Member as Puller, MemberConfig as PullerConfig, MemberEvent as PullEvent, PullFailure,
     iana::{ExchangeType, NotifyType},
-    member::{Event as PullEvent, Member as Puller, PullFailure},
     push::{self, Push},
     wire::{Delete, header},
 };
@@ -23,7 +23,7 @@ use claviger_hip::{
 };
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event, event::Refusal};
-use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Transmit};
+use claviger_sansio::{Carriage, Datagram, Transmit};
 use claviger_store::Store;
 use claviger_testkit::{
     judge::{judge, laggards},
@@ -357,7 +357,7 @@ impl Bare {
             hit: identity.hit(),
             address: ([203, 0, 113, number], HIP_PORT).into(),
             host: Host::new(config, random(u64::from(number)), network.now).unwrap(),
-            puller: Puller::new(provider(), random(1000 + u64::from(number)), RetransmitPolicy::default()),
+            puller: Puller::new(PullerConfig::new(provider()), random(1000 + u64::from(number))),
             cookies: None,
             statuses: Vec::new(),
             said: Vec::new(),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use claviger_wire::rules::Element;
+
 /// Declares a newtype over a code point with its named values; unknown values are kept.
 macro_rules! code_points {
     ($(#[$meta:meta])* $name:ident($int:ty) { $($(#[$doc:meta])* $constant:ident = $value:expr;)* }) => {
@@ -53,6 +55,27 @@ code_points! {
         GROUP_ASSOCIATED_POLICY = 22;
         /// A message of the delivery of a batch; private use.
         DELIVERY = 128;
+    }
+}
+
+impl Element for PayloadType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::SA => "SA",
+            Self::ID => "ID",
+            Self::HASH => "HASH",
+            Self::SIG => "SIG",
+            Self::NONCE => "nonce",
+            Self::NOTIFICATION => "N",
+            Self::DELETE => "D",
+            Self::SA_KEK => "SA KEK",
+            Self::SA_TEK => "SA TEK",
+            Self::KEY_DOWNLOAD => "KD",
+            Self::SEQUENCE_NUMBER => "SEQ",
+            Self::GROUP_ASSOCIATED_POLICY => "GAP",
+            Self::DELIVERY => "delivery",
+            Self(_) => "payload",
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 //! | [`push`] | GROUPKEY-PUSH and the controls of its delivery: sealing and opening |
 //! | [`lkh`] | the member's array of tree keys, and the arrays that replace them |
 //! | [`lkh_32`] | the same for trees with 32-bit node ids, for private use |
+//! | [`config`], [`event`] | how a member behaves, what the endpoints tell |
 //! | [`extensions`] | which private extensions a member accepts |
 //! | [`limits`] | how much of anything is held |
 //! | [`error`] | what can go wrong, and whose fault it is |
@@ -42,8 +43,10 @@
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
+pub mod config;
 pub mod counter;
 pub mod error;
+pub mod event;
 pub mod exchange;
 pub mod extensions;
 pub mod iana;
@@ -58,8 +61,10 @@ pub mod rules;
 pub mod server;
 pub mod wire;
 
+pub use config::MemberConfig;
 pub use counter::Counter;
 pub use error::{ApiMisuse, Error};
+pub use event::{MemberEvent, PullFailure, ServerEvent};
 pub use exchange::PullId;
 pub use extensions::{Extension, Extensions};
 pub use iana::NotifyType;

@@ -5,105 +5,37 @@ use std::{
     net::SocketAddr,
 };
 
-use claviger_crypto::{CryptoProvider, Random};
+use claviger_crypto::Random;
 use claviger_group::{CookiePair, GroupId, RegistrationSa};
-use claviger_sansio::{Carriage, Datagram, Retransmit, RetransmitPolicy, Time, Transmit, retransmit::Expiry};
+use claviger_sansio::{Carriage, Datagram, Retransmit, Time, Transmit, retransmit::Expiry};
 use claviger_wire::DecodeError;
 use tracing::{Span, debug};
 
 use crate::{
-    error::{ApiMisuse, Error, PeerIncompatible, PeerMisbehaved},
+    config::MemberConfig,
+    error::{ApiMisuse, Error, PeerMisbehaved},
+    event::{MemberEvent, PullFailure},
     exchange::{
+        PullId,
         pull_member::{Download, ExpectAcceptance, ExpectDownload, ExpectOffer, Offer},
         registration::check_not_zero,
         registrations::Registrations,
     },
-    extensions::Extensions,
     iana::{ExchangeType, NotifyType},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX},
     log,
-    wire::{Header, KeyDownload, SaPayload},
+    wire::Header,
 };
-
-pub use crate::exchange::PullId;
 
 /// The member's end of GROUPKEY-PULLs under any number of registration SAs.
 pub struct Member {
-    provider: &'static CryptoProvider,
+    config: MemberConfig,
     random: Box<dyn Random>,
-    retransmit: RetransmitPolicy,
-    extensions: Extensions,
     registrations: Registrations,
     pulls: BTreeMap<PullId, Pull>,
     next_pull: u64,
     transmits: VecDeque<Transmit>,
-    events: VecDeque<Event>,
-}
-
-/// What a member learns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "an event is made once an exchange and read at once")]
-pub enum Event {
-    /// The key server offers a policy: [`Member::accept`] it or [`Member::decline`] it. It may offer again after it was
-    /// accepted, if it was started again and lost the exchange; the later offer is the one that counts.
-    Offered {
-        /// The exchange.
-        pull: PullId,
-        /// The group.
-        group: GroupId,
-        /// The policy.
-        sa: SaPayload,
-    },
-    /// Keys arrived. They fit the policy.
-    Pulled {
-        /// The exchange, which is over.
-        pull: PullId,
-        /// The group.
-        group: GroupId,
-        /// The policy that was offered and accepted.
-        sa: SaPayload,
-        /// The number of the last GROUPKEY-PUSH, if there is a rekey SA.
-        sequence: Option<u32>,
-        /// The keys.
-        kd: KeyDownload,
-    },
-    /// No keys will arrive.
-    PullFailed {
-        /// The exchange, which is over.
-        pull: PullId,
-        /// The group.
-        group: GroupId,
-        /// Why.
-        reason: PullFailure,
-    },
-}
-
-/// Why a GROUPKEY-PULL failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PullFailure {
-    /// The key server sent something authentic that breaks a rule.
-    Peer(Error),
-    /// The key server offers something that is not implemented here.
-    Policy(PeerIncompatible),
-    /// The key server refused.
-    Refused(NotifyType),
-    /// The registration SA was removed.
-    RegistrationRemoved,
-    /// No answer came, or the exchange took too long.
-    Timeout,
-}
-
-impl PullFailure {
-    /// Names the reason for counters, in snake_case.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Peer(error) => error.reason(),
-            Self::Policy(_) => "policy",
-            Self::Refused(_) => "refused",
-            Self::RegistrationRemoved => "registration_removed",
-            Self::Timeout => "timeout",
-        }
-    }
+    events: VecDeque<MemberEvent>,
 }
 
 struct Pull {
@@ -134,27 +66,16 @@ enum Answer {
 
 impl Member {
     /// Makes an endpoint without registrations.
-    pub fn new(
-        provider: &'static CryptoProvider,
-        random: Box<dyn Random>,
-        retransmit: RetransmitPolicy,
-    ) -> Self {
+    pub fn new(config: MemberConfig, random: Box<dyn Random>) -> Self {
         Self {
-            provider,
+            config,
             random,
-            retransmit,
-            extensions: Extensions::ALL,
             registrations: Registrations::default(),
             pulls: BTreeMap::new(),
             next_pull: 0,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
-    }
-
-    /// Accepts no private extensions but these.
-    pub fn with_extensions(self, extensions: Extensions) -> Self {
-        Self { extensions, ..self }
     }
 
     /// Takes a registration SA into use.
@@ -164,7 +85,7 @@ impl Member {
     /// [`ApiMisuse::Cookies`] if its cookies are in use or one is zero, [`ApiMisuse::UnsupportedAlgorithm`] if the
     /// provider lacks an algorithm.
     pub fn add_registration(&mut self, _now: Time, sa: RegistrationSa) -> Result<(), ApiMisuse> {
-        self.registrations.add(self.provider, &sa)
+        self.registrations.add(self.config.provider, &sa)
     }
 
     /// Forgets a registration SA; its exchanges fail.
@@ -237,7 +158,7 @@ impl Member {
             group,
             sender_ids,
             deadline: now + EXCHANGE_LIFETIME,
-            state: State::ExpectOffer(begun, Retransmit::new(self.retransmit, now)),
+            state: State::ExpectOffer(begun, Retransmit::new(self.config.retransmit, now)),
         };
         self.pulls.insert(id, pull);
         Ok(id)
@@ -247,7 +168,7 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::UnknownPull`], [`ApiMisuse::WrongState`] unless [`Event::Offered`] awaits an answer.
+    /// [`ApiMisuse::UnknownPull`], [`ApiMisuse::WrongState`] unless [`MemberEvent::Offered`] awaits an answer.
     pub fn accept(&mut self, now: Time, id: PullId) -> Result<(), ApiMisuse> {
         let _exchange = self.span_of(id).entered();
         let pull = self.pulls.get_mut(&id).ok_or(ApiMisuse::UnknownPull)?;
@@ -262,7 +183,7 @@ impl Member {
         let accepted =
             state.accept(&registration.keys, pull.sender_ids).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
         let message_3 = transmit(pull.server, accepted.sent());
-        pull.state = State::ExpectDownload(accepted, Retransmit::new(self.retransmit, now));
+        pull.state = State::ExpectDownload(accepted, Retransmit::new(self.config.retransmit, now));
         debug!(sender_ids = pull.sender_ids, "the policy is accepted; message 4 is awaited");
         self.send(Some(3), message_3);
         Ok(())
@@ -275,7 +196,7 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::UnknownPull`], [`ApiMisuse::WrongState`] unless [`Event::Offered`] awaits an answer.
+    /// [`ApiMisuse::UnknownPull`], [`ApiMisuse::WrongState`] unless [`MemberEvent::Offered`] awaits an answer.
     pub fn decline(&mut self, _now: Time, id: PullId) -> Result<(), ApiMisuse> {
         let pull = self.pulls.get(&id).ok_or(ApiMisuse::UnknownPull)?;
         if !matches!(pull.state, State::ExpectAcceptance(_)) {
@@ -292,7 +213,7 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// [`Error`] is for log and counter; an exchange that ended with it is also an [`Event::PullFailed`].
+    /// [`Error`] is for log and counter; an exchange that ended with it is also an [`MemberEvent::PullFailed`].
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
         let _exchange = log::received(&datagram, &self.registrations);
         self.handle_message(now, datagram).inspect_err(|error| log::dropped(&datagram, error))
@@ -317,7 +238,7 @@ impl Member {
         ciphertext: &[u8],
         octets: &[u8],
     ) -> Result<(), Error> {
-        let extensions = self.extensions;
+        let extensions = self.config.extensions;
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
         let (&id, pull) = self
             .pulls
@@ -374,14 +295,14 @@ impl Member {
         let (group, sa) = (pull.group.clone(), state.sa().clone());
         debug!(%group, kek = sa.kek.is_some(), teks = sa.teks.len(), "the key server offers a policy");
         pull.state = State::ExpectAcceptance(state);
-        self.events.push_back(Event::Offered { pull: id, group, sa });
+        self.events.push_back(MemberEvent::Offered { pull: id, group, sa });
     }
 
     fn downloaded(&mut self, id: PullId, download: Download) {
         if let Some(Pull { group, state: State::ExpectDownload(state, _), .. }) = self.pulls.remove(&id) {
             let Download { sequence, kd } = download;
             debug!(%group, sequence, teks = kd.teks.len(), "the keys have come");
-            self.events.push_back(Event::Pulled { pull: id, group, sa: state.into_sa(), sequence, kd });
+            self.events.push_back(MemberEvent::Pulled { pull: id, group, sa: state.into_sa(), sequence, kd });
         }
     }
 
@@ -443,7 +364,7 @@ impl Member {
     }
 
     /// Returns the next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<MemberEvent> {
         self.events.pop_front()
     }
 
@@ -482,7 +403,7 @@ impl Member {
     fn fail(&mut self, id: PullId, reason: PullFailure) {
         if let Some(pull) = self.pulls.remove(&id) {
             debug!(group = %pull.group, reason = reason.reason(), "the PULL failed");
-            self.events.push_back(Event::PullFailed { pull: id, group: pull.group, reason });
+            self.events.push_back(MemberEvent::PullFailed { pull: id, group: pull.group, reason });
         }
     }
 

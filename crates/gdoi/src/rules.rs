@@ -10,94 +10,68 @@
 //! | Informational | HASH, N | the registration SA |
 //! | delivery control | DELIVERY, SIG | nothing |
 //! | delivery report | HASH, DELIVERY | nothing |
-//!
-//! Inside an SA payload: \[SAK\], \[GAP\], \[SAT...\], which [`crate::wire::SaPayload::decode`] enforces.
+//! | inside an SA payload | \[SA KEK\], \[GAP\], \[SA TEK...\] | |
 
 use claviger_crypto::cipher::CipherAlgorithm;
 use claviger_group::tek::TekKeys;
-use claviger_wire::DecodeError;
+use claviger_wire::{
+    DecodeError,
+    rules::{self, Rule, one, optional, up_to},
+};
 
 use crate::{
     error::{Error, PeerMisbehaved},
     iana::{PayloadType, kek},
-    limits::DELETES_MAX,
+    limits::{DELETES_MAX, SA_TEKS_MAX},
     wire::{KeyDownload, Lkh32, LkhKey, SaKek, SaPayload, lkh_32::PathArray, payload::RawPayload},
 };
 
-/// One row of a message's table.
-#[derive(Debug, Clone, Copy)]
-pub struct Rule {
-    /// The payload.
-    pub kind: PayloadType,
-    /// What errors call it.
-    pub name: &'static str,
-    /// How often it must stand there at least.
-    pub min: usize,
-    /// How often it may stand there at most.
-    pub max: usize,
-}
-
-const fn rule(kind: PayloadType, name: &'static str, min: usize, max: usize) -> Rule {
-    Rule { kind, name, min, max }
-}
-
-const HASH: Rule = rule(PayloadType::HASH, "HASH", 1, 1);
+use PayloadType as P;
 
 /// HDR*, HASH(1), Ni, ID
-pub const PULL_1: &[Rule] =
-    &[HASH, rule(PayloadType::NONCE, "nonce", 1, 1), rule(PayloadType::ID, "ID", 1, 1)];
+pub const PULL_1: &[Rule<P>] = &[one(P::HASH), one(P::NONCE), one(P::ID)];
 
 /// HDR*, HASH(2), Nr, SA
-pub const PULL_2: &[Rule] =
-    &[HASH, rule(PayloadType::NONCE, "nonce", 1, 1), rule(PayloadType::SA, "SA", 1, 1)];
+pub const PULL_2: &[Rule<P>] = &[one(P::HASH), one(P::NONCE), one(P::SA)];
 
 /// HDR*, HASH(3) \[, GAP\]
-pub const PULL_3: &[Rule] = &[HASH, rule(PayloadType::GROUP_ASSOCIATED_POLICY, "GAP", 0, 1)];
+pub const PULL_3: &[Rule<P>] = &[one(P::HASH), optional(P::GROUP_ASSOCIATED_POLICY)];
 
 /// HDR*, HASH(4), \[SEQ,\] KD
-pub const PULL_4: &[Rule] =
-    &[HASH, rule(PayloadType::SEQUENCE_NUMBER, "SEQ", 0, 1), rule(PayloadType::KEY_DOWNLOAD, "KD", 1, 1)];
+pub const PULL_4: &[Rule<P>] = &[one(P::HASH), optional(P::SEQUENCE_NUMBER), one(P::KEY_DOWNLOAD)];
 
 /// HDR*, SEQ, \[D,\] SA, KD, SIG; SA and KD are absent if there are no further SAs (RFC 6407 section 5.9).
-pub const PUSH: &[Rule] = &[
-    rule(PayloadType::SEQUENCE_NUMBER, "SEQ", 1, 1),
-    rule(PayloadType::DELETE, "D", 0, DELETES_MAX),
-    rule(PayloadType::SA, "SA", 0, 1),
-    rule(PayloadType::KEY_DOWNLOAD, "KD", 0, 1),
-    rule(PayloadType::SIG, "SIG", 1, 1),
+pub const PUSH: &[Rule<P>] = &[
+    one(P::SEQUENCE_NUMBER),
+    up_to(DELETES_MAX, P::DELETE),
+    optional(P::SA),
+    optional(P::KEY_DOWNLOAD),
+    one(P::SIG),
 ];
 
 /// HDR*, HASH(1), N
-pub const INFORMATIONAL: &[Rule] = &[HASH, rule(PayloadType::NOTIFICATION, "N", 1, 1)];
+pub const INFORMATIONAL: &[Rule<P>] = &[one(P::HASH), one(P::NOTIFICATION)];
 
 /// HDR, DELIVERY, SIG (private use)
-pub const DELIVERY_CONTROL: &[Rule] =
-    &[rule(PayloadType::DELIVERY, "delivery", 1, 1), rule(PayloadType::SIG, "SIG", 1, 1)];
+pub const DELIVERY_CONTROL: &[Rule<P>] = &[one(P::DELIVERY), one(P::SIG)];
 
 /// HDR, HASH(1), DELIVERY (private use)
-pub const DELIVERY_REPORT: &[Rule] = &[HASH, rule(PayloadType::DELIVERY, "delivery", 1, 1)];
+pub const DELIVERY_REPORT: &[Rule<P>] = &[one(P::HASH), one(P::DELIVERY)];
+
+/// Inside an SA payload; besides, SA KEK or SA TEK stands there.
+//= rfc6407#section-5.2.1
+//# When present, the order of the SA Attribute payloads MUST be: SAK,
+//# GAP, and SATs.
+pub const SA_ATTRIBUTES: &[Rule<P>] =
+    &[optional(P::SA_KEK), optional(P::GROUP_ASSOCIATED_POLICY), up_to(SA_TEKS_MAX, P::SA_TEK)];
 
 /// Says whether the payloads are those of the table, in its order.
 ///
 /// # Errors
 ///
-/// [`DecodeError::Missing`] or [`DecodeError::Unexpected`] names the payload.
-pub fn check(rules: &[Rule], payloads: &[RawPayload<'_>]) -> Result<(), DecodeError> {
-    let mut rest = payloads;
-    for rule in rules {
-        let count = rest.iter().take_while(|payload| payload.kind == rule.kind).count();
-        if count < rule.min {
-            return Err(DecodeError::Missing { what: rule.name });
-        }
-        if count > rule.max {
-            return Err(DecodeError::Unexpected { what: rule.name });
-        }
-        rest = &rest[count..];
-    }
-    match rest {
-        [] => Ok(()),
-        _ => Err(DecodeError::Unexpected { what: "payload" }),
-    }
+/// [`DecodeError`] names the payload.
+pub fn check(rules: &[Rule<P>], payloads: &[RawPayload<'_>]) -> Result<(), DecodeError> {
+    rules::check(rules, payloads.iter().map(|payload| payload.kind), rules::nothing)
 }
 
 /// Finds the payload of a kind that [`check`] allows once.
@@ -257,7 +231,6 @@ mod tests {
 
     #[test]
     fn payloads_stand_in_the_order_of_their_table() {
-        use PayloadType as P;
         let fits = |rules, kinds: &[P]| check(rules, &payloads(kinds)).is_ok();
         assert!(fits(PULL_1, &[P::HASH, P::NONCE, P::ID]));
         assert!(!fits(PULL_1, &[P::HASH, P::ID, P::NONCE]));

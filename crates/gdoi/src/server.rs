@@ -16,7 +16,9 @@ use tracing::{Span, debug};
 
 use crate::{
     error::{ApiMisuse, Error, Limit, PeerMisbehaved},
+    event::ServerEvent,
     exchange::{
+        PullId,
         pull_server::{Answered, ExpectAcknowledgement, ExpectDownload, ExpectOffer, Refused, Request},
         registration::{Registration, check_not_zero, draw_nonce},
         registrations::Registrations,
@@ -26,8 +28,6 @@ use crate::{
     log,
     wire::{Header, KeyDownload, SaPayload, header::peek},
 };
-
-pub use crate::exchange::PullId;
 
 /// The key server's end of GROUPKEY-PULLs under any number of registration SAs.
 pub struct Server {
@@ -39,63 +39,7 @@ pub struct Server {
     by_message_id: BTreeMap<(CookiePair, u32), PullId>,
     next_pull: u64,
     transmits: VecDeque<Transmit>,
-    events: VecDeque<Event>,
-}
-
-/// What a key server learns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A registered peer asks for a group: [`Server::offer`] its policy or [`Server::refuse`]. Nothing may be
-    /// recorded yet: only message 3 proves that the peer is live.
-    PullRequested {
-        /// The exchange.
-        pull: PullId,
-        /// Who asks.
-        peer: PeerIdentity,
-        /// Under which registration.
-        cookies: CookiePair,
-        /// For which group.
-        group: GroupId,
-        /// Where the message came from.
-        peer_address: SocketAddr,
-    },
-    /// The peer is live and accepts: draw a leaf and sender ids, and [`Server::download`] the keys.
-    PullConfirmed {
-        /// The exchange.
-        pull: PullId,
-        /// Who asks.
-        peer: PeerIdentity,
-        /// Under which registration.
-        cookies: CookiePair,
-        /// For which group.
-        group: GroupId,
-        /// How many sender ids it requests; `None` if it says nothing.
-        sender_ids: Option<u16>,
-        /// The address that message 3 came from, if message 2 was sent there and nowhere else: the peer is there.
-        proven_address: Option<IpAddr>,
-    },
-    /// The peer ended the exchange.
-    PullDeclined {
-        /// The exchange, which is over.
-        pull: PullId,
-        /// Who asked.
-        peer: PeerIdentity,
-        /// For which group.
-        group: GroupId,
-        /// Why.
-        notify: NotifyType,
-    },
-    /// A member tells what it misses of a batch; nothing is answered under this registration.
-    Reported {
-        /// Who tells.
-        peer: PeerIdentity,
-        /// What it tells, not interpreted here.
-        report: Vec<u8>,
-        /// Where it came from.
-        peer_address: SocketAddr,
-        /// To which of our addresses it came.
-        own_address: SocketAddr,
-    },
+    events: VecDeque<ServerEvent>,
 }
 
 struct Pull {
@@ -281,7 +225,7 @@ impl Server {
         check_not_zero(&header)?;
         let report = registration.read_report(now, &header, octets)?;
         debug!(length = report.len(), "a member reports what it misses");
-        self.events.push_back(Event::Reported {
+        self.events.push_back(ServerEvent::Reported {
             peer: registration.peer,
             report,
             peer_address: datagram.source,
@@ -331,7 +275,7 @@ impl Server {
         self.by_message_id.insert((header.cookies, header.message_id), id);
         debug!(%group, "message 1 is authentic; the policy is to be offered");
         let (cookies, peer_address) = (header.cookies, datagram.source);
-        self.events.push_back(Event::PullRequested { pull: id, peer, cookies, group, peer_address });
+        self.events.push_back(ServerEvent::PullRequested { pull: id, peer, cookies, group, peer_address });
         Ok(())
     }
 
@@ -398,7 +342,7 @@ impl Server {
             pull.peer_address = datagram.source;
             pull.own_address = datagram.destination;
             debug!(group = %pull.group, sender_ids, "message 3 is authentic; the keys are to be downloaded");
-            self.events.push_back(Event::PullConfirmed {
+            self.events.push_back(ServerEvent::PullConfirmed {
                 pull: id,
                 peer: pull.peer,
                 cookies: pull.cookies,
@@ -424,7 +368,12 @@ impl Server {
             pull.state = State::Over;
             debug!(group = %pull.group, notify_type = notification.notify.0, "the peer declines");
             let (peer, group) = (pull.peer, pull.group.clone());
-            self.events.push_back(Event::PullDeclined { pull: id, peer, group, notify: notification.notify });
+            self.events.push_back(ServerEvent::PullDeclined {
+                pull: id,
+                peer,
+                group,
+                notify: notification.notify,
+            });
         }
         Ok(())
     }
@@ -446,7 +395,7 @@ impl Server {
     }
 
     /// Returns the next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
         self.events.pop_front()
     }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+mod support;
 
 use claviger_crypto::{
     SeededRandom, SystemRandom,
@@ -12,19 +12,18 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gdoi::{
-    Delete, Error, Gap, KeyDownload, Member, NotifyType, SaPayload, SaTek,
+    Delete, Error, Gap, KeyDownload, Member, MemberConfig, MemberEvent, NotifyType, PullFailure, SaPayload,
+    SaTek, ServerEvent,
     error::{AuthError, Limit, PeerMisbehaved},
     iana::{ExchangeType, PayloadType},
     limits::{DECRYPTION_INTERVAL, DECRYPTIONS_BURST, EXCHANGE_LIFETIME},
-    member::{self, PullFailure},
     push::{self, KekMaterial, Push, RekeySa},
     rules::Exchange,
-    server,
-    wire::{Header, KekDownload, LkhUpdateArray, Notification, SenderIds},
+    wire::{Deletes, Header, KekDownload, LkhUpdateArray, Notification, SenderIds},
 };
 use claviger_group::{CookiePair, Spi};
 use claviger_wire::Encode;
-use common::{
+use support::{
     rogue::{Body, Rogue, chain, cookies, last_block, message_id, octets},
     *,
 };
@@ -165,7 +164,7 @@ fn a_repeated_message_2_neither_offers_again_nor_counts_as_failure() {
     let message_1 = pair.message_1();
     let message_2 = pair.message_2(&message_1);
     pair.member_gets(&message_2).unwrap();
-    let member::Event::Offered { pull, .. } = pair.member_event() else { panic!("an offer") };
+    let MemberEvent::Offered { pull, .. } = pair.member_event() else { panic!("an offer") };
     assert_eq!(pair.member_gets(&message_2), Err(Error::Replayed));
     pair.member.accept(pair.now, pull).unwrap();
     let message_3 = pair.member_sends();
@@ -193,7 +192,7 @@ fn reflected_messages_are_recognised() {
     // A refusal that comes back to its server, and a member's notification that comes back to it.
     let message_1 = pair.message_1();
     pair.server_gets(&message_1).unwrap();
-    let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+    let ServerEvent::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     pair.server.refuse(pair.now, pull, NotifyType::INVALID_ID_INFORMATION).unwrap();
     let refusal = pair.server_sends();
     assert_eq!(pair.server_gets(&refusal), Err(Error::Replayed));
@@ -201,7 +200,7 @@ fn reflected_messages_are_recognised() {
     let message_1 = pair.message_1();
     let message_2 = pair.message_2(&message_1);
     pair.member_gets(&message_2).unwrap();
-    let member::Event::Offered { pull, .. } = pair.member_event() else { panic!("an offer") };
+    let MemberEvent::Offered { pull, .. } = pair.member_event() else { panic!("an offer") };
     pair.member.decline(pair.now, pull).unwrap();
     let notification = pair.member_sends();
     assert_eq!(pair.member_gets(&notification), Err(Error::Replayed));
@@ -287,7 +286,7 @@ fn a_member_without_rights_is_refused_only_after_its_hash_verified() {
     assert!(pair.server_gets(&forged).is_err());
     assert_eq!((pair.server.poll_event(), pair.server.poll_transmit()), (None, None), "silence");
     pair.server_gets(&message_1).unwrap();
-    assert!(matches!(pair.server_event(), server::Event::PullRequested { .. }));
+    assert!(matches!(pair.server_event(), ServerEvent::PullRequested { .. }));
 }
 
 /// The nonces of both sides, as one who holds the keys reads them.
@@ -334,7 +333,7 @@ fn rogue_message_4(sa: &SaPayload, payloads: &[Body]) -> (&'static str, Option<P
 fn outcome(pair: &mut Pair, forged: &[u8]) -> (&'static str, Option<PullFailure>) {
     let reason = pair.member_gets(forged).err().map_or("accepted", |error| error.reason());
     let failure = pair.member.poll_event().and_then(|event| match event {
-        member::Event::PullFailed { reason, .. } => Some(reason),
+        MemberEvent::PullFailed { reason, .. } => Some(reason),
         _ => None,
     });
     (reason, failure)
@@ -456,7 +455,7 @@ fn a_hostile_member_gets_nothing_for_a_broken_request() {
     assert_eq!(pair.server_gets(&zero).unwrap_err().reason(), "malformed");
     let good = rogue.seal(ExchangeType::GROUPKEY_PULL, 99, rogue.first_iv(99), &[], &[nonce(), id()]);
     pair.server_gets(&good).unwrap();
-    assert!(matches!(pair.server_event(), server::Event::PullRequested { .. }));
+    assert!(matches!(pair.server_event(), ServerEvent::PullRequested { .. }));
 }
 
 #[test]
@@ -508,14 +507,14 @@ fn a_notification_needs_its_hash_and_concerns_one_exchange() {
         4,
         rogue.first_iv(4),
         &[],
-        &[(PayloadType::DELETE, octets(|w| claviger_gdoi::wire::delete::encode(&[Delete::AllTeks], w)))],
+        &[(PayloadType::DELETE, octets(|w| Deletes(vec![Delete::AllTeks]).encode(w)))],
     );
     assert_eq!(pair.member_gets(&delete).unwrap_err().reason(), "malformed");
     assert_eq!(pair.member.poll_event(), None);
     pair.member_gets(&seal(5, notification(Some(message_id(&second))))).unwrap();
     assert!(matches!(
         pair.member_event(),
-        member::Event::PullFailed { reason: PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION), .. }
+        MemberEvent::PullFailed { reason: PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION), .. }
     ));
     // A status is no refusal.
     let status = octets(|w| {
@@ -536,7 +535,7 @@ fn another_members_registration_cannot_end_a_pull() {
     pair.server.add_registration(pair.now, sa.clone()).unwrap();
     let message_1 = pair.message_1();
     pair.message_2(&message_1);
-    let mut second = Member::new(provider(), Box::new(SeededRandom::new(9)), Default::default());
+    let mut second = Member::new(MemberConfig::new(provider()), Box::new(SeededRandom::new(9)));
     second.add_registration(pair.now, sa).unwrap();
     second.pull(pair.now, &other, server_address(), group(), None).unwrap();
     let mut stolen = second.poll_transmit().unwrap().payload;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+mod support;
 
 use claviger_crypto::{
     SystemRandom,
@@ -23,8 +23,8 @@ use claviger_gdoi::{
     },
 };
 use claviger_group::{CookiePair, PushAuthentication};
-use claviger_wire::{DecodeError, Encode, Writer};
-use common::*;
+use claviger_wire::{Decode, DecodeError, Encode, Writer};
+use support::*;
 
 const FORGED: Error = Error::Auth(AuthError::Signature);
 
@@ -39,7 +39,7 @@ fn batch(signer: &SigningKey, first: u32, count: u32) -> Vec<Vec<u8>> {
     let (kek, tek) = (kek(), tek(0x2000));
     let contents: Vec<_> = (0..count)
         .map(|index| {
-            let tek = common::tek(0x2000 + index);
+            let tek = support::tek(0x2000 + index);
             let sa = SaPayload { kek: None, gap: None, teks: vec![SaTek::from(&tek)] };
             let kd = KeyDownload { teks: vec![(tek.spi, tek.keys)], ..KeyDownload::default() };
             (sa, kd)
@@ -118,7 +118,7 @@ impl Opened {
     }
 
     fn parts(&self) -> BatchSignature<'_> {
-        BatchSignature::decode(&self.sig).unwrap()
+        BatchSignature::from_octets(&self.sig).unwrap()
     }
 
     fn with_parts(&self, parts: &BatchSignature<'_>) -> Vec<u8> {

@@ -3,23 +3,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+mod support;
 
 use std::time::Duration;
 
 use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm, sign::SigningKey};
 use claviger_gdoi::{
-    ApiMisuse, Error,
+    ApiMisuse, Error, ServerEvent,
     error::{AuthError, Limit, PeerMisbehaved},
     iana::ExchangeType,
     limits::{DECRYPTIONS_BURST, REPORT_LEN_MAX},
     push::{RekeySa, seal_controls},
-    server,
     wire::{Header, header},
 };
 use claviger_group::{CookiePair, PushAuthentication};
 use claviger_sansio::Time;
-use common::*;
+use support::*;
 
 const NOW: Time = Time::from_secs(1_000);
 
@@ -123,9 +122,7 @@ fn a_report_reaches_the_server_once() {
     let message = report(&mut pair, b"what is missed");
     assert_eq!(header::peek(&message).unwrap().0, ExchangeType::DELIVERY_REPORT);
     pair.server_gets(&message).unwrap();
-    let server::Event::Reported { report, peer_address, .. } = pair.server_event() else {
-        panic!("a report")
-    };
+    let ServerEvent::Reported { report, peer_address, .. } = pair.server_event() else { panic!("a report") };
     assert_eq!((&report[..], peer_address), (&b"what is missed"[..], member_address()));
     assert_eq!(pair.server_gets(&message), Err(Error::Replayed));
     assert!(pair.server.poll_transmit().is_none(), "nothing is answered");

@@ -2,22 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+mod support;
 
 use claviger_crypto::{cipher::CipherAlgorithm, provider, sign::SigningKey};
 use claviger_gdoi::{
-    ApiMisuse, Error, Extensions, KeyDownload, NotifyType, SaPayload, SaTek,
+    ApiMisuse, Error, Extensions, KeyDownload, MemberEvent, NotifyType, PullFailure, SaPayload, SaTek,
+    ServerEvent,
     error::{PeerIncompatible, PeerMisbehaved},
     iana::kek::MANAGEMENT_LKH_32,
     lkh_32::{Gathering, KeyPath, path::kek_material},
-    member::{self, PullFailure},
     push::{self, KekMaterial, Push, RekeySa},
     rules::{self, Exchange},
-    server,
     wire::{Lkh32, SaKek, lkh_32::Update},
 };
 use claviger_group::{CookiePair, PushAuthentication};
-use common::{
+use claviger_wire::Decode;
+use support::{
     tree::{Rekey, Tree},
     *,
 };
@@ -59,12 +59,12 @@ impl Follower {
         // HDR*, HASH(1), Ni, ID -->
         let message_1 = pair.member_sends();
         pair.server_gets(&message_1).unwrap();
-        let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+        let ServerEvent::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
         // <-- HDR*, HASH(2), Nr, SA
         pair.server.offer(pair.now, pull, &sa_32()).unwrap();
         let message_2 = pair.server_sends();
         pair.member_gets(&message_2).unwrap();
-        let member::Event::Offered { pull: id, sa, .. } = pair.member_event() else { panic!("an offer") };
+        let MemberEvent::Offered { pull: id, sa, .. } = pair.member_event() else { panic!("an offer") };
         assert_eq!(sa, sa_32(), "the extensions are announced");
         // HDR*, HASH(3), GAP -->
         pair.member.accept(pair.now, id).unwrap();
@@ -76,7 +76,7 @@ impl Follower {
         pair.server.download(pair.now, pull, Some(0), &kd).unwrap();
         let message_4 = pair.server_sends();
         pair.member_gets(&message_4).unwrap();
-        let member::Event::Pulled { sa, sequence: Some(sequence), kd, .. } = pair.member_event() else {
+        let MemberEvent::Pulled { sa, sequence: Some(sequence), kd, .. } = pair.member_event() else {
             panic!("the keys")
         };
         let (policy, lkh) = (sa.kek.unwrap(), kd.lkh_32.unwrap());
@@ -231,8 +231,7 @@ fn a_member_that_refuses_an_extension_ends_the_pull_before_it_asks_for_keys() {
         ends_the_pull(extensions, offered, refused);
     }
     // What needs no extension is accepted by who refuses all.
-    let mut pair = Pair::new();
-    pair.member = pair.member.with_extensions(Extensions::NONE);
+    let mut pair = Pair::with_extensions(Extensions::NONE);
     let message_1 = pair.message_1();
     let message_2 = pair.message_2(&message_1);
     let message_3 = pair.message_3(&message_2);
@@ -245,7 +244,7 @@ fn a_member_that_refuses_an_extension_ends_the_pull_before_it_asks_for_keys() {
 #[test]
 fn a_member_that_never_heard_of_an_extension_ends_the_pull_too() {
     use claviger_gdoi::iana::{ExchangeType, PayloadType};
-    use common::rogue::{Rogue, last_block, message_id, octets};
+    use support::rogue::{Rogue, last_block, message_id, octets};
     let body = octets(|w| sa_32().encode(Exchange::Pull, w));
     let at = |pattern: &[u8]| body.windows(pattern.len()).position(|octets| octets == pattern).unwrap();
     for (known, unknown, refused) in [
@@ -266,7 +265,7 @@ fn a_member_that_never_heard_of_an_extension_ends_the_pull_too() {
         let message_2 =
             rogue.seal(ExchangeType::GROUPKEY_PULL, id, last_block(&message_1), &[nonce_i], &offer);
         assert_eq!(pair.member_gets(&message_2), Err(Error::PeerIncompatible(refused)));
-        let member::Event::PullFailed { reason, .. } = pair.member_event() else { panic!("a failure") };
+        let MemberEvent::PullFailed { reason, .. } = pair.member_event() else { panic!("a failure") };
         assert_eq!(reason, PullFailure::Policy(refused));
         let informational = pair.member_sends();
         pair.server_gets(&message_1).unwrap();
@@ -274,7 +273,7 @@ fn a_member_that_never_heard_of_an_extension_ends_the_pull_too() {
         pair.server_gets(&informational).unwrap();
         assert!(matches!(
             pair.server_event(),
-            server::Event::PullDeclined { notify: NotifyType::ATTRIBUTES_NOT_SUPPORTED, .. }
+            ServerEvent::PullDeclined { notify: NotifyType::ATTRIBUTES_NOT_SUPPORTED, .. }
         ));
     }
 }
@@ -348,7 +347,7 @@ fn keys_are_of_the_kind_that_is_announced() {
     let message_2 = pair.message_2(&message_1);
     let message_3 = pair.message_3(&message_2);
     pair.server_gets(&message_3).unwrap();
-    let server::Event::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
+    let ServerEvent::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
     assert_eq!(pair.server.download(pair.now, pull, Some(0), &good), Err(ApiMisuse::DownloadMismatch));
     assert_eq!(CIPHER.key_len(), 16);
 }
@@ -362,9 +361,13 @@ fn every_message_of_the_extension_cut_and_every_octet_flipped_is_refused_or_harm
     let rekey = tree.change(&[5], &[1, 34]);
     let update = rekey.updates(60_000).remove(0);
     let spi = CookiePair([0x77; 16]);
-    let kd = common::rogue::octets(|w| kd_of(spi, update.clone()).encode(w));
+    let kd = support::rogue::octets(|w| kd_of(spi, update.clone()).encode(w));
     for length in 0..kd.len() {
-        assert_eq!(KeyDownload::decode(&kd[..length]).unwrap_err().reason(), "malformed", "cut at {length}");
+        assert_eq!(
+            KeyDownload::from_octets(&kd[..length]).unwrap_err().reason(),
+            "malformed",
+            "cut at {length}"
+        );
     }
     // Only the key server can sign; were an octet changed all the same, no wrong root would be taken for the right one.
     let genuine = member_path.gather(&update, CIPHER).unwrap().1.unwrap();
@@ -372,7 +375,7 @@ fn every_message_of_the_extension_cut_and_every_octet_flipped_is_refused_or_harm
         for mask in [0x01, 0x80, 0xff] {
             let mut forged = kd.clone();
             forged[at] ^= mask;
-            let Ok(read) = KeyDownload::decode(&forged) else { continue };
+            let Ok(read) = KeyDownload::from_octets(&forged) else { continue };
             let Some(update) = read.lkh_32.and_then(|lkh| lkh.update) else { continue };
             let Ok((gathering, Some(staged))) = member_path.gather(&update, CIPHER) else { continue };
             if *gathering.head() == *rekey.updates(60_000)[0].head() {
@@ -381,10 +384,10 @@ fn every_message_of_the_extension_cut_and_every_octet_flipped_is_refused_or_harm
         }
     }
     member_path.commit(genuine);
-    let path = common::rogue::octets(|w| kd_32(&tree, 5, &signer).encode(w));
+    let path = support::rogue::octets(|w| kd_32(&tree, 5, &signer).encode(w));
     for length in 0..path.len() {
         assert_eq!(
-            KeyDownload::decode(&path[..length]).unwrap_err().reason(),
+            KeyDownload::from_octets(&path[..length]).unwrap_err().reason(),
             "malformed",
             "cut at {length}"
         );

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+mod support;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use claviger_gdoi::{
     lkh_32::{Gathering, Handle, KeyPath, NodeId, Wrap, pack},
     wire::lkh_32::{Entry, PathArray, Under, Update, UpdateHead},
 };
-use common::tree::{OwnWrap, Rekey, Tree};
 use proptest::prelude::*;
+use support::tree::{OwnWrap, Rekey, Tree};
 
 const CIPHER: CipherAlgorithm = CipherAlgorithm::Aes256Cbc;
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+mod support;
 
 use std::time::Duration;
 
@@ -14,17 +14,16 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gdoi::{
-    ApiMisuse, Delete, Error, KeyDownload, NotifyType, SaPayload, SaTek,
+    ApiMisuse, Delete, Error, KeyDownload, MemberConfig, MemberEvent, NotifyType, PullFailure, SaPayload,
+    SaTek, ServerEvent,
     error::{Limit, PeerMisbehaved},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, MESSAGE_IDS_MAX, RESENDS_MAX},
     lkh::{self, KeyArray, Link},
-    member::{self, PullFailure},
     push::{self, Push, RekeySa},
-    server,
     wire::{AddressPreservation, KekDownload, LkhDownload},
 };
 use claviger_group::{CookiePair, Encapsulation};
-use common::*;
+use support::*;
 
 #[test]
 fn a_pull_brings_policy_and_keys() {
@@ -39,7 +38,7 @@ fn a_pull_brings_policy_and_keys() {
         // HDR*, HASH(1), Ni, ID -->
         let message_1 = pair.member_sends();
         pair.server_gets(&message_1).unwrap();
-        let server::Event::PullRequested { pull, cookies, group: asked, .. } = pair.server_event() else {
+        let ServerEvent::PullRequested { pull, cookies, group: asked, .. } = pair.server_event() else {
             panic!("a request")
         };
         assert_eq!((cookies, asked), (COOKIES, group()));
@@ -47,15 +46,12 @@ fn a_pull_brings_policy_and_keys() {
         pair.server.offer(pair.now, pull, &sa()).unwrap();
         let message_2 = pair.server_sends();
         pair.member_gets(&message_2).unwrap();
-        assert_eq!(
-            pair.member_event(),
-            member::Event::Offered { pull: id, group: group(), sa: sa_in_pull() }
-        );
+        assert_eq!(pair.member_event(), MemberEvent::Offered { pull: id, group: group(), sa: sa_in_pull() });
         // HDR*, HASH(3), GAP -->
         pair.member.accept(pair.now, id).unwrap();
         let message_3 = pair.member_sends();
         pair.server_gets(&message_3).unwrap();
-        let server::Event::PullConfirmed { pull: confirmed, group: asked, sender_ids, .. } =
+        let ServerEvent::PullConfirmed { pull: confirmed, group: asked, sender_ids, .. } =
             pair.server_event()
         else {
             panic!("a confirmation")
@@ -101,7 +97,7 @@ fn an_answer_goes_to_where_the_question_came_from() {
     let message_3 = pair.message_3(&message_2);
     let moved = "10.9.9.9:4848".parse().unwrap();
     pair.server.handle_datagram(pair.now, datagram(&message_3, moved, server_address())).unwrap();
-    let server::Event::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
+    let ServerEvent::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
     let kd = kd(&pair.signer);
     pair.server.download(pair.now, pull, Some(0), &kd).unwrap();
     assert_eq!(pair.server.poll_transmit().unwrap().destination, moved);
@@ -113,7 +109,7 @@ fn an_unanswered_pull_fails_in_time() {
     let message_1 = pair.message_1();
     let resent = pair.wait(pair.now + EXCHANGE_LIFETIME);
     assert_eq!(resent, vec![message_1; 6]);
-    assert!(matches!(pair.member_event(), member::Event::PullFailed { reason: PullFailure::Timeout, .. }));
+    assert!(matches!(pair.member_event(), MemberEvent::PullFailed { reason: PullFailure::Timeout, .. }));
 }
 
 #[test]
@@ -122,9 +118,9 @@ fn an_offer_that_nobody_accepts_ends_in_time_on_both_sides() {
     let message_1 = pair.message_1();
     let message_2 = pair.message_2(&message_1);
     pair.member_gets(&message_2).unwrap();
-    assert!(matches!(pair.member_event(), member::Event::Offered { .. }));
+    assert!(matches!(pair.member_event(), MemberEvent::Offered { .. }));
     assert!(pair.wait(pair.now + EXCHANGE_LIFETIME).is_empty());
-    assert!(matches!(pair.member_event(), member::Event::PullFailed { reason: PullFailure::Timeout, .. }));
+    assert!(matches!(pair.member_event(), MemberEvent::PullFailed { reason: PullFailure::Timeout, .. }));
     assert_eq!(pair.server.poll_timeout(), None);
     assert_eq!(pair.server_gets(&message_1), Err(Error::Replayed), "its message id is spent");
 }
@@ -137,7 +133,7 @@ fn a_refusal_names_the_pull_that_it_ends() {
     let _other = pair.member_sends();
     // HDR*, HASH(1), Ni, ID -->
     pair.server_gets(&message_1).unwrap();
-    let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+    let ServerEvent::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     // <-- HDR*, HASH(1), N(INVALID-ID-INFORMATION)
     pair.server.refuse(pair.now, pull, NotifyType::INVALID_ID_INFORMATION).unwrap();
     let informational = pair.server_sends();
@@ -146,7 +142,7 @@ fn a_refusal_names_the_pull_that_it_ends() {
     assert_eq!(pair.server_sends(), informational);
     pair.member_gets(&informational).unwrap();
     let reason = PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION);
-    assert_eq!(pair.member_event(), member::Event::PullFailed { pull: refused, group: group(), reason });
+    assert_eq!(pair.member_event(), MemberEvent::PullFailed { pull: refused, group: group(), reason });
     assert_eq!(pair.member_gets(&informational), Err(Error::Replayed));
     assert!(matches!(pair.member.accept(pair.now, other), Err(ApiMisuse::WrongState)));
 }
@@ -158,13 +154,13 @@ fn a_server_can_still_refuse_after_message_3() {
     let message_2 = pair.message_2(&message_1);
     let message_3 = pair.message_3(&message_2);
     pair.server_gets(&message_3).unwrap();
-    let server::Event::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
+    let ServerEvent::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
     pair.server.refuse(pair.now, pull, NotifyType::INVALID_ID_INFORMATION).unwrap();
     let informational = pair.server_sends();
     pair.server_gets(&message_3).unwrap();
     assert_eq!(pair.server_sends(), informational);
     pair.member_gets(&informational).unwrap();
-    assert!(matches!(pair.member_event(), member::Event::PullFailed { reason: PullFailure::Refused(_), .. }));
+    assert!(matches!(pair.member_event(), MemberEvent::PullFailed { reason: PullFailure::Refused(_), .. }));
 }
 
 #[test]
@@ -173,14 +169,14 @@ fn a_member_can_decline_a_policy() {
     let message_1 = pair.message_1();
     let message_2 = pair.message_2(&message_1);
     pair.member_gets(&message_2).unwrap();
-    let member::Event::Offered { pull, .. } = pair.member_event() else { panic!("an offer") };
+    let MemberEvent::Offered { pull, .. } = pair.member_event() else { panic!("an offer") };
     // HDR*, HASH(1), N(NO-PROPOSAL-CHOSEN) -->
     pair.member.decline(pair.now, pull).unwrap();
     let informational = pair.member_sends();
     pair.server_gets(&informational).unwrap();
     assert!(matches!(
         pair.server_event(),
-        server::Event::PullDeclined { notify: NotifyType::NO_PROPOSAL_CHOSEN, .. }
+        ServerEvent::PullDeclined { notify: NotifyType::NO_PROPOSAL_CHOSEN, .. }
     ));
     assert_eq!(pair.member.accept(pair.now, pull), Err(ApiMisuse::UnknownPull));
 }
@@ -190,18 +186,18 @@ fn a_policy_that_is_not_implemented_ends_the_pull_at_once() {
     let mut pair = Pair::new();
     let message_1 = pair.message_1();
     pair.server_gets(&message_1).unwrap();
-    let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+    let ServerEvent::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     let mut policy = sa();
     policy.teks[0].encapsulation = Encapsulation::Tunnel;
     policy.teks[0].preservation = AddressPreservation::DestinationOnly;
     pair.server.offer(pair.now, pull, &policy).unwrap();
     let message_2 = pair.server_sends();
     assert_eq!(pair.member_gets(&message_2).unwrap_err().reason(), "unsupported");
-    assert!(matches!(pair.member_event(), member::Event::PullFailed { reason: PullFailure::Policy(_), .. }));
+    assert!(matches!(pair.member_event(), MemberEvent::PullFailed { reason: PullFailure::Policy(_), .. }));
     // HDR*, HASH(1), N(ATTRIBUTES-NOT-SUPPORTED) -->
     let informational = pair.member_sends();
     pair.server_gets(&informational).unwrap();
-    assert!(matches!(pair.server_event(), server::Event::PullDeclined { .. }));
+    assert!(matches!(pair.server_event(), ServerEvent::PullDeclined { .. }));
 }
 
 #[test]
@@ -209,20 +205,20 @@ fn a_group_without_rekey_sa_has_no_sequence_number() {
     let mut pair = Pair::new();
     let message_1 = pair.message_1();
     pair.server_gets(&message_1).unwrap();
-    let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+    let ServerEvent::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     let policy = SaPayload { kek: None, ..sa() };
     pair.server.offer(pair.now, pull, &policy).unwrap();
     let message_2 = pair.server_sends();
     let message_3 = pair.message_3(&message_2);
     pair.server_gets(&message_3).unwrap();
-    assert!(matches!(pair.server_event(), server::Event::PullConfirmed { .. }));
+    assert!(matches!(pair.server_event(), ServerEvent::PullConfirmed { .. }));
     let keys = KeyDownload { lkh: None, ..kd(&pair.signer) };
     let wrong = pair.server.download(pair.now, pull, Some(0), &keys);
     assert_eq!(wrong, Err(ApiMisuse::DownloadMismatch));
     pair.server.download(pair.now, pull, None, &keys).unwrap();
     let message_4 = pair.server_sends();
     pair.member_gets(&message_4).unwrap();
-    assert!(matches!(pair.member_event(), member::Event::Pulled { sequence: None, .. }));
+    assert!(matches!(pair.member_event(), MemberEvent::Pulled { sequence: None, .. }));
 }
 
 #[test]
@@ -237,7 +233,7 @@ fn verbs_out_of_turn_are_refused() {
     assert_eq!(pair.member.accept(pair.now, id), Err(ApiMisuse::WrongState));
     let message_1 = pair.member_sends();
     pair.server_gets(&message_1).unwrap();
-    let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+    let ServerEvent::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     let keys = kd(&pair.signer);
     assert_eq!(pair.server.download(pair.now, pull, Some(0), &keys), Err(ApiMisuse::WrongState));
     pair.server.offer(pair.now, pull, &sa()).unwrap();
@@ -256,7 +252,7 @@ fn a_removed_registration_ends_its_pulls_at_once_or_later() {
     let mut pair = Pair::new();
     let message_1 = pair.message_1();
     pair.server_gets(&message_1).unwrap();
-    let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+    let ServerEvent::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     let later = pair.now + Duration::from_secs(5);
     pair.member.remove_after(&COOKIES, later);
     pair.server.remove_after(&COOKIES, later);
@@ -264,7 +260,7 @@ fn a_removed_registration_ends_its_pulls_at_once_or_later() {
     pair.wait(later);
     assert!(matches!(
         pair.member_event(),
-        member::Event::PullFailed { reason: PullFailure::RegistrationRemoved, .. }
+        MemberEvent::PullFailed { reason: PullFailure::RegistrationRemoved, .. }
     ));
     assert_eq!(pair.server_gets(&message_1), Err(Error::UnknownCookies));
     assert_eq!(pair.server.refuse(pair.now, pull, NotifyType(1)), Err(ApiMisuse::UnknownPull));
@@ -281,9 +277,8 @@ fn exchanges_under_one_cookie_pair_are_limited() {
     assert_eq!(one_more, Err(ApiMisuse::TooManyExchanges));
     let mut other = Pair::new();
     other.member = claviger_gdoi::Member::new(
-        provider(),
+        MemberConfig::new(provider()),
         Box::new(claviger_crypto::SeededRandom::new(77)),
-        Default::default(),
     );
     let same = registration(COOKIES, HashAlgorithm::Sha256, CipherAlgorithm::Aes128Cbc);
     other.member.add_registration(other.now, same).unwrap();
@@ -357,7 +352,7 @@ fn a_push_replaces_the_kek_through_the_tree() {
     let tek = tek(0x2000);
     let policy = SaPayload { kek: None, gap: None, teks: vec![SaTek::from(&tek)] };
     let keys = KeyDownload { teks: vec![(tek.spi, tek.keys.clone())], ..KeyDownload::default() };
-    let deletes = [Delete::Tek(common::tek(0x1000).spi)];
+    let deletes = [Delete::Tek(support::tek(0x1000).spi)];
     let new_kek = push::KekMaterial::new(spi, CipherAlgorithm::Aes128Cbc, new[1].iv, new[1].key.expose());
     let sealed = push::seal(
         provider(),

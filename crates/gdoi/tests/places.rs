@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+mod support;
 
 use claviger_crypto::{provider, sign::SigningKey};
 use claviger_gdoi::{
@@ -13,7 +13,7 @@ use claviger_gdoi::{
     wire::{Lkh32, SaKek},
 };
 use claviger_group::{CookiePair, PushAuthentication};
-use common::{tree::Tree, *};
+use support::{tree::Tree, *};
 
 const SPI: CookiePair = CookiePair([0x77; 16]);
 

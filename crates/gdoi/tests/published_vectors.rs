@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+mod support;
 
 use std::{path::Path, sync::Mutex, time::Duration};
 
@@ -17,13 +17,12 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gdoi::{
-    Delete, Gap, KeyDownload, Member, SaKek, SaPayload, SaTek, Server,
+    Delete, Gap, KeyDownload, Member, MemberConfig, MemberEvent, SaKek, SaPayload, SaTek, Server,
+    ServerEvent,
     iana::{ExchangeType, PayloadType},
     keys::ExchangeKeys,
     lkh::{self, KeyArray, Link},
-    member,
     push::{self, KekMaterial, Push, RekeySa},
-    server,
     wire::{Header, LkhDownload, SenderIds, payload::Chain},
 };
 use claviger_group::{
@@ -31,9 +30,9 @@ use claviger_group::{
     registration::PeerIdentity, tek::TekKeys,
 };
 use claviger_identity::Hit;
-use claviger_sansio::{RetransmitPolicy, Time};
+use claviger_sansio::Time;
 use claviger_testkit::vector::{VectorWriter, Vectors, recording};
-use common::{datagram, member_address, server_address};
+use support::{datagram, member_address, server_address};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/gdoi.txt");
 const HIP_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/hip.txt");
@@ -286,7 +285,7 @@ fn gap(activation: u16) -> Gap {
 /// Runs a PULL between the two endpoints and returns its messages.
 fn run_pull(scenario: &Scenario, signer: &SigningKey) -> [Vec<u8>; 4] {
     let random = |seed| Box::new(SeededRandom::new(seed));
-    let mut member = Member::new(provider(), random(1), RetransmitPolicy::default());
+    let mut member = Member::new(MemberConfig::new(provider()), random(1));
     let mut server = Server::new(provider(), random(2));
     let sa = registration();
     let cookies = sa.cookies;
@@ -298,22 +297,22 @@ fn run_pull(scenario: &Scenario, signer: &SigningKey) -> [Vec<u8>; 4] {
     let id = member.pull(NOW, &cookies, server_address(), group, Some(1)).unwrap();
     let message_1 = member.poll_transmit().unwrap().payload;
     server.handle_datagram(NOW, datagram(&message_1, member_address(), server_address())).unwrap();
-    let Some(server::Event::PullRequested { pull, .. }) = server.poll_event() else { panic!("a request") };
+    let Some(ServerEvent::PullRequested { pull, .. }) = server.poll_event() else { panic!("a request") };
     // <-- HDR*, HASH(2), Nr, SA
     server.offer(NOW, pull, &scenario.offer()).unwrap();
     let message_2 = server.poll_transmit().unwrap().payload;
     member.handle_datagram(NOW, datagram(&message_2, server_address(), member_address())).unwrap();
-    assert!(matches!(member.poll_event(), Some(member::Event::Offered { .. })));
+    assert!(matches!(member.poll_event(), Some(MemberEvent::Offered { .. })));
     // HDR*, HASH(3), GAP -->
     member.accept(NOW, id).unwrap();
     let message_3 = member.poll_transmit().unwrap().payload;
     server.handle_datagram(NOW, datagram(&message_3, member_address(), server_address())).unwrap();
-    let Some(server::Event::PullConfirmed { pull, .. }) = server.poll_event() else { panic!("a proof") };
+    let Some(ServerEvent::PullConfirmed { pull, .. }) = server.poll_event() else { panic!("a proof") };
     // <-- HDR*, HASH(4), SEQ, KD
     server.download(NOW, pull, Some(0), &scenario.download(signer)).unwrap();
     let message_4 = server.poll_transmit().unwrap().payload;
     member.handle_datagram(NOW, datagram(&message_4, server_address(), member_address())).unwrap();
-    assert!(matches!(member.poll_event(), Some(member::Event::Pulled { sequence: Some(0), .. })));
+    assert!(matches!(member.poll_event(), Some(MemberEvent::Pulled { sequence: Some(0), .. })));
     [message_1, message_2, message_3, message_4]
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+mod support;
 
 use std::time::Duration;
 
@@ -10,17 +10,15 @@ use claviger_crypto::{
     SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider, sign::SigningKey,
 };
 use claviger_gdoi::{
-    Error, KeyDownload, NotifyType, SaPayload, SaTek, Server,
+    Error, KeyDownload, MemberEvent, NotifyType, PullFailure, SaPayload, SaTek, Server, ServerEvent,
     error::Limit,
     iana::{ExchangeType, PayloadType},
     limits::{DECRYPTIONS_BURST, EXCHANGE_LIFETIME, OFFERS_MAX},
-    member::{self, PullFailure},
     rules::Exchange,
-    server,
     wire::SenderIds,
 };
 use claviger_sansio::Time;
-use common::{
+use support::{
     rogue::{Rogue, last_block, message_id, octets},
     *,
 };
@@ -55,7 +53,7 @@ fn repeated(pair: &mut Pair) -> [Vec<u8>; 2] {
 /// Has the server answer message 1 with what it offers now.
 fn later_message_2(pair: &mut Pair, message_1: &[u8]) -> Vec<u8> {
     pair.server_gets(message_1).unwrap();
-    let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+    let ServerEvent::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     pair.server.offer(pair.now, pull, &later_sa()).unwrap();
     pair.server_sends()
 }
@@ -63,12 +61,12 @@ fn later_message_2(pair: &mut Pair, message_1: &[u8]) -> Vec<u8> {
 /// Goes on from a message 3 that was made for the later offer, to the keys.
 fn finish_later(pair: &mut Pair, message_3: &[u8]) {
     pair.server_gets(message_3).unwrap();
-    let server::Event::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
+    let ServerEvent::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
     let kd = later_kd(&pair.signer);
     pair.server.download(pair.now, pull, Some(3), &kd).unwrap();
     let message_4 = pair.server_sends();
     pair.member_gets(&message_4).unwrap();
-    let member::Event::Pulled { sa, sequence, kd: downloaded, .. } = pair.member_event() else {
+    let MemberEvent::Pulled { sa, sequence, kd: downloaded, .. } = pair.member_event() else {
         panic!("keys")
     };
     assert_eq!((sa.teks, sequence, downloaded), (later_sa().teks, Some(3), kd), "all of it is the newer");
@@ -131,7 +129,7 @@ fn the_message_3_of_a_later_offer_is_repeated_as_patiently_as_the_first() {
     assert_eq!(message_id(&message_1), message_id(&message_3));
     // The exchange as a whole lives no longer for it.
     pair.wait(pair.now + EXCHANGE_LIFETIME);
-    assert!(matches!(pair.member_event(), member::Event::PullFailed { reason: PullFailure::Timeout, .. }));
+    assert!(matches!(pair.member_event(), MemberEvent::PullFailed { reason: PullFailure::Timeout, .. }));
 }
 
 //   3, 1   -->   the exchange is known: 3 is answered, 1 is old
@@ -148,7 +146,7 @@ fn a_server_that_knows_the_exchange_answers_message_3_alone() {
     assert_eq!(pair.server_gets(&message_1), Err(Error::Replayed));
     pair.server_gets(&message_3).unwrap();
     assert_eq!(pair.server.poll_transmit(), None);
-    let server::Event::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
+    let ServerEvent::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
     let kd = kd(&pair.signer);
     pair.server.download(pair.now, pull, Some(0), &kd).unwrap();
     let message_4 = pair.server_sends();
@@ -167,7 +165,7 @@ fn a_refusal_of_message_3_is_repeated_once_for_both() {
     let message_2 = pair.message_2(&message_1);
     let message_3 = pair.message_3(&message_2);
     pair.server_gets(&message_3).unwrap();
-    let server::Event::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
+    let ServerEvent::PullConfirmed { pull, .. } = pair.server_event() else { panic!("a confirmation") };
     pair.server.refuse(pair.now, pull, NotifyType::INVALID_SPI).unwrap();
     let refusal = pair.server_sends();
     let [message_3, message_1] = repeated(&mut pair);
@@ -290,11 +288,11 @@ fn an_exchange_takes_a_few_offers_and_no_more() {
 fn a_later_offer_can_be_declined() {
     let Revived { mut pair, later_message_2, .. } = revived();
     pair.member_gets(&later_message_2).unwrap();
-    let member::Event::Offered { pull, sa, .. } = pair.member_event() else { panic!("an offer") };
+    let MemberEvent::Offered { pull, sa, .. } = pair.member_event() else { panic!("an offer") };
     assert_eq!(sa.teks, later_sa().teks);
     assert_eq!(pair.member_gets(&later_message_2), Err(Error::Replayed));
     pair.member.decline(pair.now, pull).unwrap();
     let informational = pair.member_sends();
     pair.server_gets(&informational).unwrap();
-    assert!(matches!(pair.server_event(), server::Event::PullDeclined { .. }));
+    assert!(matches!(pair.server_event(), ServerEvent::PullDeclined { .. }));
 }

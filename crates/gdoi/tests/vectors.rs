@@ -17,17 +17,17 @@ use claviger_gdoi::{
     push::{self, KekMaterial, RekeySa},
     rules::{self, Exchange},
     wire::{
-        AddressPreservation, Header, SaDirection,
+        AddressPreservation, Deletes, Header, Identification, Nonce, SaDirection, SequenceNumber,
+        SubjectPublicKeyInfo,
         attribute::{Attribute, Value, basic, variable},
-        delete, header, identification, nonce,
+        header,
         payload::{Chain, ChainWriter, RawPayload},
-        public_key, sequence_number,
     },
 };
 use claviger_group::{CookiePair, EspTransform, RegistrationSa, registration::PeerIdentity};
 use claviger_identity::Hit;
 use claviger_testkit::pcap;
-use claviger_wire::{Encode, Reader, Writer};
+use claviger_wire::{Decode, Encode, Reader, Writer};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/captures");
 
@@ -121,7 +121,7 @@ fn the_hash_of_every_pull_message_verifies() {
             nonces.len() + 1
         );
         if let Some(payload) = chain.payloads.iter().find(|payload| payload.kind == PayloadType::NONCE) {
-            nonces.push(nonce::decode(payload.body).unwrap());
+            nonces.push(Nonce::from_octets(payload.body).unwrap().0);
         }
     }
     assert_eq!(nonces.len(), 2);
@@ -135,16 +135,16 @@ fn the_pull_reads_as_its_server_meant_it() {
     let chains: Vec<_> =
         clear.iter().map(|(header, octets)| Chain::parse(header.next_payload, octets).unwrap()).collect();
 
-    let group = identification::decode(body(&chains[0], PayloadType::ID)).unwrap();
+    let Identification(group) = Identification::from_octets(body(&chains[0], PayloadType::ID)).unwrap();
     assert_eq!(group.octets(), 1234u32.to_le_bytes(), "its key ids are little-endian");
 
     let octets = body(&chains[1], PayloadType::SA);
     assert_eq!(
-        SaPayload::decode(octets, Exchange::Pull, Dialect::RFC).unwrap_err().reason(),
+        SaPayload::from_octets_in(octets, Exchange::Pull, Dialect::RFC).unwrap_err().reason(),
         "malformed",
         "1.1.1.239 is not a group"
     );
-    let sa = SaPayload::decode(octets, Exchange::Pull, PECULIAR).unwrap();
+    let sa = SaPayload::from_octets_in(octets, Exchange::Pull, PECULIAR).unwrap();
     let kek = sa.kek.as_ref().unwrap();
     assert_eq!(kek.spi, CookiePair(array(KEK_1_SPI)));
     assert_eq!(kek.source, Some("10.77.0.1".parse().unwrap()));
@@ -160,8 +160,9 @@ fn the_pull_reads_as_its_server_meant_it() {
     assert_eq!(tek.preservation, AddressPreservation::DestinationOnly);
     assert_eq!(sa.supported().unwrap_err().reason(), "unsupported");
 
-    assert_eq!(sequence_number::decode(body(&chains[3], PayloadType::SEQUENCE_NUMBER)), Ok(0));
-    let kd = KeyDownload::decode(body(&chains[3], PayloadType::KEY_DOWNLOAD)).unwrap();
+    let sequence = SequenceNumber::from_octets(body(&chains[3], PayloadType::SEQUENCE_NUMBER));
+    assert_eq!(sequence, Ok(SequenceNumber(0)));
+    let kd = KeyDownload::from_octets(body(&chains[3], PayloadType::KEY_DOWNLOAD)).unwrap();
     let downloaded = kd.kek.as_ref().unwrap();
     assert_eq!((downloaded.spi, downloaded.iv), (kek.spi, array(KEK_1_IV)));
     assert_eq!(downloaded.key.expose(), unhex(KEK_1_KEY));
@@ -181,7 +182,7 @@ fn the_pushes_open_in_their_order() {
     let keys = ExchangeKeys::new(provider(), &registration(&messages)).unwrap();
     let clear = pull(&messages, &keys);
     let chain = Chain::parse(clear[3].0.next_payload, &clear[3].1).unwrap();
-    let kd = KeyDownload::decode(body(&chain, PayloadType::KEY_DOWNLOAD)).unwrap();
+    let kd = KeyDownload::from_octets(body(&chain, PayloadType::KEY_DOWNLOAD)).unwrap();
     let signer = kd.signing_key().unwrap().clone();
     let rekey_sa = |spi, iv, key: &[u8], sequence| {
         let kek = KekMaterial::new(spi, CipherAlgorithm::Aes128Cbc, iv, key);
@@ -238,7 +239,7 @@ fn one_octet_of_a_push_changed_and_its_signature_fails() {
     let keys = ExchangeKeys::new(provider(), &registration(&messages)).unwrap();
     let clear = pull(&messages, &keys);
     let chain = Chain::parse(clear[3].0.next_payload, &clear[3].1).unwrap();
-    let kd = KeyDownload::decode(body(&chain, PayloadType::KEY_DOWNLOAD)).unwrap();
+    let kd = KeyDownload::from_octets(body(&chain, PayloadType::KEY_DOWNLOAD)).unwrap();
     let kek = KekMaterial::new(
         CookiePair(array(KEK_1_SPI)),
         CipherAlgorithm::Aes128Cbc,
@@ -263,7 +264,7 @@ fn every_message_survives_re_encoding_octet_by_octet() {
     let second_iv = {
         let (header, octets) = open(&messages[11], array(KEK_1_IV), KEK_1_KEY);
         let chain = Chain::parse(header.next_payload, &octets).unwrap();
-        KeyDownload::decode(body(&chain, PayloadType::KEY_DOWNLOAD)).unwrap().kek.unwrap().iv
+        KeyDownload::from_octets(body(&chain, PayloadType::KEY_DOWNLOAD)).unwrap().kek.unwrap().iv
     };
     clear.push(open(&messages[10], array(KEK_1_IV), KEK_1_KEY));
     clear.push(open(&messages[11], array(KEK_1_IV), KEK_1_KEY));
@@ -294,11 +295,11 @@ fn open(message: &[u8], iv: [u8; 16], key: &str) -> (Header, Vec<u8>) {
 fn re_encode(payload: &RawPayload<'_>, w: &mut Writer) {
     let octets = payload.body;
     match payload.kind {
-        PayloadType::ID => identification::encode(&identification::decode(octets).unwrap(), w),
-        PayloadType::NONCE => w.slice(&nonce::decode(octets).unwrap()),
-        PayloadType::SEQUENCE_NUMBER => w.u32(sequence_number::decode(octets).unwrap()),
-        PayloadType::DELETE => delete::encode(&delete::decode(octets).unwrap(), w).unwrap(),
-        PayloadType::KEY_DOWNLOAD => KeyDownload::decode(octets).unwrap().encode(w).unwrap(),
+        PayloadType::ID => Identification::from_octets(octets).unwrap().encode(w),
+        PayloadType::NONCE => Nonce::from_octets(octets).unwrap().encode(w),
+        PayloadType::SEQUENCE_NUMBER => SequenceNumber::from_octets(octets).unwrap().encode(w),
+        PayloadType::DELETE => Deletes::from_octets(octets).unwrap().encode(w).unwrap(),
+        PayloadType::KEY_DOWNLOAD => KeyDownload::from_octets(octets).unwrap().encode(w).unwrap(),
         PayloadType::SA => re_encode_sa(octets, w),
         _ => w.slice(octets),
     }
@@ -306,7 +307,7 @@ fn re_encode(payload: &RawPayload<'_>, w: &mut Writer) {
 
 /// Its SA attributes use the short form for lifetimes, and name what we leave implicit: compare them one by one.
 fn re_encode_sa(octets: &[u8], w: &mut Writer) {
-    SaPayload::decode(octets, Exchange::Pull, PECULIAR).unwrap();
+    SaPayload::from_octets_in(octets, Exchange::Pull, PECULIAR).unwrap();
     w.slice(&octets[..12]);
     let mut again = ChainWriter::new();
     let chain = Chain::parse(PayloadType(octets[9]), &octets[12..]).unwrap();
@@ -344,7 +345,7 @@ fn its_public_key_is_the_encoding_that_we_use() {
     let clear = pull(&messages, &keys);
     let chain = Chain::parse(clear[3].0.next_payload, &clear[3].1).unwrap();
     let octets = body(&chain, PayloadType::KEY_DOWNLOAD);
-    let key = KeyDownload::decode(octets).unwrap().signing_key().unwrap().clone();
-    let encoded = public_key::encode(&key);
+    let key = KeyDownload::from_octets(octets).unwrap().signing_key().unwrap().clone();
+    let encoded = SubjectPublicKeyInfo(key).to_octets();
     assert!(octets.windows(encoded.len()).any(|window| window == encoded));
 }

@@ -3,7 +3,10 @@
 //! A critical parameter that stands where the table has no row makes the packet malformed; a non-critical one is
 //! ignored there (RFC 7401 section 5.2.1), but for MCAST_CHANNEL, which must never be seen outside ENCRYPTED.
 
-use claviger_wire::DecodeError;
+use claviger_wire::{
+    DecodeError,
+    rules::{Element, Rule, check as check_elements, nothing, one, one_to, optional, up_to},
+};
 
 use crate::{
     iana::{PacketType, ParameterType},
@@ -22,37 +25,14 @@ pub const NOTIFICATIONS_MAX: usize = 8;
 /// The most REG_REQUESTs, REG_RESPONSEs or REG_FAILEDs in a packet: RFC 8003 wants several understood.
 pub const REGISTRATIONS_MAX: usize = 8;
 
-/// How often a parameter stands in a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
-    /// The parameter.
-    pub parameter: ParameterType,
-    /// How often it must stand there.
-    pub least: usize,
-    /// How often it may stand there.
-    pub most: usize,
-}
-
-const fn one(parameter: ParameterType) -> Rule {
-    Rule { parameter, least: 1, most: 1 }
-}
-
-const fn optional(parameter: ParameterType) -> Rule {
-    Rule { parameter, least: 0, most: 1 }
-}
-
-const fn up_to(most: usize, parameter: ParameterType) -> Rule {
-    Rule { parameter, least: 0, most }
-}
-
 use ParameterType as P;
 
 /// I1 (RFC 7401 section 5.3.1).
-pub const I1: &[Rule] =
+pub const I1: &[Rule<P>] =
     &[one(P::DH_GROUP_LIST), up_to(CERTS_MAX, P::CERT), up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED)];
 
 /// R1 (RFC 7401 section 5.3.2).
-pub const R1: &[Rule] = &[
+pub const R1: &[Rule<P>] = &[
     optional(P::R1_COUNTER),
     optional(P::LOCATOR_SET),
     one(P::PUZZLE),
@@ -71,7 +51,7 @@ pub const R1: &[Rule] = &[
 ];
 
 /// I2 (RFC 7401 section 5.3.3); besides, HOST_ID stands there or in ENCRYPTED.
-pub const I2: &[Rule] = &[
+pub const I2: &[Rule<P>] = &[
     optional(P::ESP_INFO),
     optional(P::R1_COUNTER),
     optional(P::LOCATOR_SET),
@@ -92,7 +72,7 @@ pub const I2: &[Rule] = &[
 ];
 
 /// R2 (RFC 7401 section 5.3.4).
-pub const R2: &[Rule] = &[
+pub const R2: &[Rule<P>] = &[
     optional(P::ESP_INFO),
     optional(P::LOCATOR_SET),
     optional(P::ENCRYPTED),
@@ -108,7 +88,7 @@ pub const R2: &[Rule] = &[
 ];
 
 /// UPDATE (RFC 7401 section 5.3.5); besides, SEQ or ACK stands there.
-pub const UPDATE: &[Rule] = &[
+pub const UPDATE: &[Rule<P>] = &[
     optional(P::ESP_INFO),
     optional(P::LOCATOR_SET),
     optional(P::SEQ),
@@ -131,10 +111,10 @@ pub const UPDATE: &[Rule] = &[
 ];
 
 /// NOTIFY (RFC 7401 section 5.3.6).
-pub const NOTIFY: &[Rule] = &[
+pub const NOTIFY: &[Rule<P>] = &[
     optional(P::HOST_ID),
     up_to(CERTS_MAX, P::CERT),
-    Rule { parameter: P::NOTIFICATION, least: 1, most: NOTIFICATIONS_MAX },
+    one_to(NOTIFICATIONS_MAX, P::NOTIFICATION),
     optional(P::HIP_MAC),
     one(P::HIP_SIGNATURE),
     up_to(ECHOES_UNSIGNED_MAX, P::ECHO_RESPONSE_UNSIGNED),
@@ -142,7 +122,7 @@ pub const NOTIFY: &[Rule] = &[
 ];
 
 /// CLOSE (RFC 7401 section 5.3.7).
-pub const CLOSE: &[Rule] = &[
+pub const CLOSE: &[Rule<P>] = &[
     up_to(CERTS_MAX, P::CERT),
     one(P::ECHO_REQUEST_SIGNED),
     one(P::HIP_MAC),
@@ -152,7 +132,7 @@ pub const CLOSE: &[Rule] = &[
 ];
 
 /// CLOSE_ACK (RFC 7401 section 5.3.8).
-pub const CLOSE_ACK: &[Rule] = &[
+pub const CLOSE_ACK: &[Rule<P>] = &[
     up_to(CERTS_MAX, P::CERT),
     one(P::ECHO_RESPONSE_SIGNED),
     one(P::HIP_MAC),
@@ -162,11 +142,11 @@ pub const CLOSE_ACK: &[Rule] = &[
 ];
 
 /// ENCRYPTED in I2 with the Initiator's HOST_ID inside; in every packet, nothing but these three.
-pub const ENCRYPTED: &[Rule] =
+pub const ENCRYPTED: &[Rule<P>] =
     &[optional(P::HOST_ID), up_to(CERTS_MAX, P::CERT), up_to(CHANNELS_MAX, P::MCAST_CHANNEL)];
 
 /// Returns the rules of a packet type; none for unknown ones.
-pub fn of(packet_type: PacketType) -> &'static [Rule] {
+pub fn of(packet_type: PacketType) -> &'static [Rule<P>] {
     match packet_type {
         PacketType::I1 => I1,
         PacketType::R1 => R1,
@@ -187,8 +167,8 @@ pub fn of(packet_type: PacketType) -> &'static [Rule] {
 /// [`DecodeError::Missing`], [`DecodeError::Unexpected`] or [`DecodeError::TooMany`], each naming the parameter.
 pub fn check(packet: &Packet<'_>) -> Result<(), DecodeError> {
     let parameters = packet.parameters();
-    check_counts(parameters, of(packet.packet_type()), |stray| {
-        stray.is_critical() || stray == P::MCAST_CHANNEL
+    check_elements(of(packet.packet_type()), types(parameters), |stray| {
+        !stray.is_critical() && stray != P::MCAST_CHANNEL
     })?;
     let has = |parameter| parameters.raw(parameter).is_some();
     match packet.packet_type() {
@@ -216,7 +196,7 @@ pub fn check(packet: &Packet<'_>) -> Result<(), DecodeError> {
 ///
 /// As [`check`].
 pub fn check_encrypted(packet: &Packet<'_>, inner: &Parameters<'_>) -> Result<(), DecodeError> {
-    check_counts(inner, ENCRYPTED, |_| true)?;
+    check_elements(ENCRYPTED, types(inner), nothing)?;
     let inside = inner.raw(P::HOST_ID).is_some();
     let outside = packet.parameters().raw(P::HOST_ID).is_some();
     let wanted = packet.packet_type() == PacketType::I2 && !outside;
@@ -227,35 +207,14 @@ pub fn check_encrypted(packet: &Packet<'_>, inner: &Parameters<'_>) -> Result<()
     }
 }
 
-fn check_counts(
-    parameters: &Parameters<'_>,
-    rules: &[Rule],
-    refuse_stray: impl Fn(ParameterType) -> bool,
-) -> Result<(), DecodeError> {
-    for raw in parameters.iter() {
-        let parameter = raw.parameter_type();
-        let stray = rules.iter().all(|rule| rule.parameter != parameter);
-        if stray && refuse_stray(parameter) {
-            return Err(DecodeError::Unexpected { what: name(parameter) });
-        }
-    }
-    for &Rule { parameter, least, most } in rules {
-        let count = parameters.count(parameter);
-        if count < least {
-            return Err(DecodeError::Missing { what: name(parameter) });
-        }
-        if count > most {
-            return Err(match most {
-                1 => DecodeError::Unexpected { what: name(parameter) },
-                limit => DecodeError::TooMany { what: name(parameter), limit },
-            });
-        }
-    }
-    Ok(())
+fn types(parameters: &Parameters<'_>) -> impl Iterator<Item = P> + Clone {
+    parameters.iter().map(|raw| raw.parameter_type())
 }
 
-fn name(parameter: ParameterType) -> &'static str {
-    parameter.name().unwrap_or("parameter")
+impl Element for ParameterType {
+    fn name(self) -> &'static str {
+        ParameterType::name(self).unwrap_or("parameter")
+    }
 }
 
 #[cfg(test)]
@@ -301,8 +260,8 @@ mod tests {
     #[test]
     fn tables_ascend_and_name_known_parameters() {
         for rules in [I1, R1, I2, R2, UPDATE, NOTIFY, CLOSE, CLOSE_ACK, ENCRYPTED] {
-            assert!(rules.iter().all(|rule| rule.parameter.is_known() && rule.least <= rule.most));
-            assert!(rules.windows(2).all(|pair| pair[0].parameter < pair[1].parameter), "{rules:?}");
+            assert!(rules.iter().all(|rule| rule.element.is_known() && rule.least <= rule.most));
+            assert!(rules.windows(2).all(|pair| pair[0].element < pair[1].element), "{rules:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use claviger_crypto::Random;
 use claviger_delivery::{
-    BatchId, Error, Receiver, ReceiverConfig, Recovered, receiver::Event, seal::Authentic, wire::batch_of,
+    BatchId, Error, Receiver, ReceiverConfig, ReceiverEvent, Recovered, seal::Authentic, wire::batch_of,
 };
 use claviger_gdoi::{
     limits::{BATCH_LEN, COPIED_BATCH_MAX},
@@ -137,7 +137,9 @@ impl Collecting {
     /// Says, once, that no batch can help any more, though the KEK was not reached.
     pub(crate) fn poll_failure(&mut self) -> bool {
         let events = self.receivers.values_mut().filter_map(Receiver::poll_event);
-        let ended = events.filter(|event| matches!(event, Event::GaveUp | Event::NothingMissing)).count();
+        let ended = events
+            .filter(|event| matches!(event, ReceiverEvent::GaveUp | ReceiverEvent::NothingMissing))
+            .count();
         ended > 0 && !self.is_working()
     }
 

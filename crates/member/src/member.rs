@@ -23,7 +23,7 @@ pub struct Member {
     pub(crate) provider: &'static CryptoProvider,
     pub(crate) random: Box<dyn Random>,
     pub(crate) hip: Host,
-    pub(crate) gdoi: claviger_gdoi::member::Member,
+    pub(crate) gdoi: claviger_gdoi::Member,
     pub(crate) server: Hit,
     pub(crate) server_address: SocketAddr,
     pub(crate) carriage: Carriage,
@@ -70,11 +70,15 @@ pub(crate) enum Registration {
 impl Member {
     /// Makes a member that has asked for nothing yet.
     pub fn new(config: MemberConfig, mut random: Box<dyn Random>, now: Time) -> Result<Self, Error> {
+        let gdoi = claviger_gdoi::MemberConfig {
+            provider: config.provider,
+            retransmit: config.retransmit,
+            extensions: config.extensions,
+        };
         Ok(Self {
             provider: config.provider,
             hip: Host::new(config.hip, fork(&mut random), now)?,
-            gdoi: claviger_gdoi::member::Member::new(config.provider, fork(&mut random), config.retransmit)
-                .with_extensions(config.extensions),
+            gdoi: claviger_gdoi::Member::new(gdoi, fork(&mut random)),
             random,
             server: config.server,
             server_address: config.server_address,

@@ -1,10 +1,6 @@
 //! GROUPKEY-PULL: fetching keys, and what becomes of them.
 
-use claviger_gdoi::{
-    PullId,
-    iana::NotifyType,
-    member::{Event as GdoiEvent, PullFailure},
-};
+use claviger_gdoi::{MemberEvent as GdoiEvent, PullFailure, PullId, iana::NotifyType};
 use claviger_group::{CookiePair, GroupId, Spi};
 use claviger_hip::iana::carries_256_bit_keys;
 use claviger_sansio::Time;

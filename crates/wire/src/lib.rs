@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`reader`] | a cursor over received octets; nothing is copied and nothing can read past the end |
 //! | [`writer`] | a growing buffer with nested lengths that repair themselves |
+//! | [`rules`] | tables of what may stand in a message |
 //! | [`error`] | what a decoder can meet |
 //!
 //! ```
@@ -34,6 +35,7 @@
 
 pub mod error;
 pub mod reader;
+pub mod rules;
 pub mod writer;
 
 pub use error::DecodeError;
@@ -41,12 +43,15 @@ pub use reader::Reader;
 pub use writer::Writer;
 
 /// A value that can be read from octets it may borrow from.
-pub trait Decode<'a>: Sized {
+///
+/// `E` is what the octets can be at fault for. A value that also asserts something, which a reader may know or not,
+/// has an error of its protocol here.
+pub trait Decode<'a, E: From<DecodeError> = DecodeError>: Sized {
     /// Reads one value and leaves the cursor behind it.
-    fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError>;
+    fn decode(r: &mut Reader<'a>) -> Result<Self, E>;
 
     /// Reads one value that fills `octets` exactly.
-    fn from_octets(octets: &'a [u8]) -> Result<Self, DecodeError> {
+    fn from_octets(octets: &'a [u8]) -> Result<Self, E> {
         let mut r = Reader::new(octets);
         let value = Self::decode(&mut r)?;
         r.finish()?;

@@ -4,7 +4,7 @@
 use claviger_crypto::provider;
 use claviger_gdoi::{push::RekeySa, wire::batch_signature::BatchSignature};
 use claviger_group::PushAuthentication;
-use claviger_wire::Writer;
+use claviger_wire::{Decode, Encode, Writer};
 
 use crate::{group, isakmp};
 
@@ -18,7 +18,7 @@ const SIG_LEN_MAX: usize = 1024;
 
 /// Feeds one input.
 pub(super) fn feed(input: &[u8]) {
-    if let Ok(read) = BatchSignature::decode(input) {
+    if let Ok(read) = BatchSignature::from_octets(input) {
         let mut w = Writer::new();
         read.encode(&mut w);
         assert_eq!(w.octets(), input);

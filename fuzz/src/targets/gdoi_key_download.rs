@@ -6,7 +6,7 @@ use claviger_gdoi::{
     lkh::{self, KeyArray},
     rules::{self, Exchange},
 };
-use claviger_wire::Writer;
+use claviger_wire::{Decode, Writer};
 
 use crate::{claim, group};
 
@@ -20,8 +20,8 @@ fn encode(kd: &KeyDownload) -> Vec<u8> {
 
 /// Feeds one input.
 pub(super) fn feed(input: &[u8]) {
-    let Ok(kd) = KeyDownload::decode(input) else { return };
-    claim::survives(&kd, encode, KeyDownload::decode);
+    let Ok(kd) = KeyDownload::from_octets(input) else { return };
+    claim::survives(&kd, encode, |octets| KeyDownload::from_octets(octets));
     for exchange in [Exchange::Pull, Exchange::Push] {
         let _ = rules::check_keys(exchange, &group::sa(), &kd);
     }

@@ -5,7 +5,7 @@ use claviger_gdoi::{
     lkh_32::{KeyPath, NodeId, Wrap, pack},
     wire::lkh_32::{PathArray, Under, Update},
 };
-use claviger_wire::Writer;
+use claviger_wire::{Decode, Writer};
 
 use crate::{claim, group, script};
 
@@ -45,16 +45,16 @@ fn repack(update: &Update) {
 
 /// Feeds one input.
 pub(super) fn feed(input: &[u8]) {
-    if let Ok(path) = PathArray::decode(input) {
+    if let Ok(path) = PathArray::from_octets(input) {
         let encode =
             |path: &PathArray| written(|w| path.encode(w).expect("a path that was read can be written"));
-        claim::survives(&path, encode, PathArray::decode);
+        claim::survives(&path, encode, |octets| PathArray::from_octets(octets));
         if let Ok(held) = KeyPath::new(&path, CIPHER) {
             assert_eq!(held.to_array(), path);
         }
     }
-    if let Ok(update) = Update::decode(input) {
-        claim::survives(&update, encode, Update::decode);
+    if let Ok(update) = Update::from_octets(input) {
+        claim::survives(&update, encode, |octets| Update::from_octets(octets));
         assert_eq!(encode(&update).len() + 4, update.encoded_len());
         repack(&update);
     }
@@ -63,7 +63,7 @@ pub(super) fn feed(input: &[u8]) {
     let held = KeyPath::new(&group::path_32(), CIPHER).expect("the path is sound");
     let mut gathering = None;
     for (_, body) in script::pieces(input) {
-        let Ok(update) = Update::decode(body) else { continue };
+        let Ok(update) = Update::from_octets(body) else { continue };
         let staged = match &mut gathering {
             None => match held.gather(&update, CIPHER) {
                 Ok((begun, staged)) => {

@@ -1,8 +1,7 @@
 //! The member's GDOI endpoint in a pull, opposite a key server with the real keys and no manners.
 
 use claviger_crypto::{SeededRandom, provider};
-use claviger_gdoi::{Member, iana::ExchangeType, member::Event};
-use claviger_sansio::RetransmitPolicy;
+use claviger_gdoi::{Member, MemberConfig, MemberEvent, iana::ExchangeType};
 
 use crate::{
     group::{self, NOW},
@@ -14,7 +13,7 @@ const MESSAGES_MAX: usize = 16;
 
 /// Feeds one input.
 pub(super) fn feed(input: &[u8]) {
-    let mut member = Member::new(provider(), Box::new(SeededRandom::new(1)), RetransmitPolicy::default());
+    let mut member = Member::new(MemberConfig::new(provider()), Box::new(SeededRandom::new(1)));
     member.add_registration(NOW, group::registration()).expect("it is the first");
     let pulled = member.pull(NOW, &group::COOKIES, group::server_address(), group::id(), Some(2));
     pulled.expect("no exchange is in progress");
@@ -31,8 +30,8 @@ pub(super) fn feed(input: &[u8]) {
         let _ = member.handle_datagram(NOW, isakmp::datagram(&datagram, false));
         while let Some(event) = member.poll_event() {
             match event {
-                Event::Offered { pull, .. } => member.accept(NOW, pull).expect("the offer awaits an answer"),
-                Event::Pulled { sa, kd, .. } => {
+                MemberEvent::Offered { pull, .. } => member.accept(NOW, pull).expect("the offer awaits an answer"),
+                MemberEvent::Pulled { sa, kd, .. } => {
                     // What a member is told to use fits together.
                     for (spi, keys) in &kd.teks {
                         let policy = sa.teks.iter().find(|tek| tek.spi == *spi).expect("keys have a policy");
@@ -41,7 +40,7 @@ pub(super) fn feed(input: &[u8]) {
                         assert_eq!(lengths, (transform.encryption_key_len(), transform.integrity_key_len()));
                     }
                 }
-                Event::PullFailed { .. } => {}
+                MemberEvent::PullFailed { .. } => {}
             }
         }
         while let Some(transmit) = member.poll_transmit() {

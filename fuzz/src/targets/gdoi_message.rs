@@ -9,9 +9,9 @@ use claviger_gdoi::{
         payload::{Chain, ChainWriter},
     },
 };
-use claviger_wire::{Decode, Encode};
+use claviger_wire::{Decode, Encode, rules::Rule};
 
-const RULES: [&[rules::Rule]; 6] =
+const RULES: [&[Rule<PayloadType>]; 6] =
     [rules::PULL_1, rules::PULL_2, rules::PULL_3, rules::PULL_4, rules::PUSH, rules::INFORMATIONAL];
 
 /// Feeds one input.

@@ -4,10 +4,9 @@
 use claviger_crypto::{SeededRandom, provider};
 use claviger_delivery::wire::Report;
 use claviger_gdoi::{
-    Server,
+    Server, ServerEvent,
     iana::{ExchangeType, PayloadType},
     limits::REPORT_LEN_MAX,
-    server::Event,
 };
 use claviger_wire::Encode;
 
@@ -34,7 +33,7 @@ pub(super) fn feed(input: &[u8]) {
         };
         let taken = server.handle_datagram(NOW, isakmp::datagram(&datagram, true)).is_ok();
         assert!(taken || said.is_none_or(|said| said.len() > REPORT_LEN_MAX), "a genuine report is taken");
-        let Some(Event::Reported { report, .. }) = server.poll_event() else { continue };
+        let Some(ServerEvent::Reported { report, .. }) = server.poll_event() else { continue };
         assert!(taken && kind % 3 != 0 && report.len() <= REPORT_LEN_MAX);
         assert!(said.is_none_or(|said| said == report));
         if let Some(read) = claim::codec::<Report>(&report) {

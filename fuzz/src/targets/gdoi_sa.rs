@@ -14,7 +14,7 @@ fn encode(exchange: Exchange, sa: &SaPayload) -> Vec<u8> {
 /// Feeds one input.
 pub(super) fn feed(input: &[u8]) {
     for exchange in [Exchange::Pull, Exchange::Push] {
-        let decode = |octets: &[u8]| SaPayload::decode(octets, exchange, Dialect::RFC);
+        let decode = |octets: &[u8]| SaPayload::from_octets_in(octets, exchange, Dialect::RFC);
         let Ok(sa) = decode(input) else { continue };
         claim::survives(&sa, |sa| encode(exchange, sa), decode);
         let _ = sa.supported();

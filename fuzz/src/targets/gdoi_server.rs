@@ -2,9 +2,8 @@
 
 use claviger_crypto::{SeededRandom, provider};
 use claviger_gdoi::{
-    Server,
+    Server, ServerEvent,
     iana::{ExchangeType, NotifyType},
-    server::Event,
 };
 
 use crate::{
@@ -31,18 +30,18 @@ pub(super) fn feed(input: &[u8]) {
         while let Some(event) = server.poll_event() {
             asked += 1;
             match event {
-                Event::PullRequested { pull, group, .. } if group == group::id() => {
+                ServerEvent::PullRequested { pull, group, .. } if group == group::id() => {
                     server.offer(NOW, pull, &group::sa()).expect("message 1 awaits an answer");
                 }
-                Event::PullRequested { pull, .. } => {
+                ServerEvent::PullRequested { pull, .. } => {
                     let refused = server.refuse(NOW, pull, NotifyType::INVALID_ID_INFORMATION);
                     refused.expect("message 1 awaits an answer");
                 }
-                Event::PullConfirmed { pull, group, .. } => {
+                ServerEvent::PullConfirmed { pull, group, .. } => {
                     assert_eq!(group, group::id(), "nothing else was offered");
                     server.download(NOW, pull, Some(0), &group::kd()).expect("message 3 awaits an answer");
                 }
-                Event::PullDeclined { .. } | Event::Reported { .. } => {}
+                ServerEvent::PullDeclined { .. } | ServerEvent::Reported { .. } => {}
             }
         }
         assert!(asked <= 1, "one message, one event");

@@ -15,7 +15,7 @@ use claviger_group::{
     Channel, CookiePair, Encapsulation, EspTransform, PushAuthentication, Spi, Tek, tek::TekKeys,
 };
 use claviger_member::{Ledger, ledger::LedgerRekey};
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::exit::{Exit, Failure, Outcome};
 
@@ -107,7 +107,7 @@ fn read_rekey(r: &mut Reader<'_>) -> Result<LedgerRekey, DecodeError> {
         [] => None,
         octets => {
             let malformed = DecodeError::Value { field: "LKH keys", value: 0 };
-            let array = LkhDownloadArray::decode(octets).map_err(|_| malformed)?;
+            let array = LkhDownloadArray::from_octets(octets).map_err(|_| malformed)?;
             Some(KeyArray::new(&array, cipher).map_err(|_| malformed)?)
         }
     };

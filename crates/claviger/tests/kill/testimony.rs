@@ -8,7 +8,7 @@ use claviger_gdoi::{
 };
 use claviger_group::{Channel, CookiePair, Encapsulation, EspTransform, Spi, Tek, tek::TekKeys};
 use claviger_member::ledger::LedgerRekey;
-use claviger_wire::Writer;
+use claviger_wire::{Decode, Writer};
 use serde::{Deserialize, Serialize};
 
 /// Which host.
@@ -78,7 +78,7 @@ impl RekeyKeys {
 
     pub(crate) fn held(&self) -> LedgerRekey {
         let cipher = CipherAlgorithm::Aes128Cbc;
-        let array = LkhDownloadArray::decode(&self.path).unwrap();
+        let array = LkhDownloadArray::from_octets(&self.path).unwrap();
         LedgerRekey {
             form: claviger_group::PushAuthentication::Message,
             kek: KekMaterial::new(CookiePair(self.spi), cipher, self.iv, &self.key),
@@ -89,7 +89,7 @@ impl RekeyKeys {
 
     /// Goes through the keys of the path: LKH id, handle, IV and key.
     pub(crate) fn path_keys(&self) -> Vec<(u16, u32, Vec<u8>)> {
-        let array = LkhDownloadArray::decode(&self.path).unwrap();
+        let array = LkhDownloadArray::from_octets(&self.path).unwrap();
         array.keys.iter().map(|key| (key.id, key.handle, key.data.expose().to_vec())).collect()
     }
 }

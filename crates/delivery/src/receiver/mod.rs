@@ -13,7 +13,7 @@ use claviger_wire::{Decode, Encode};
 use tracing::{debug, trace};
 
 use crate::{
-    BatchId, Error, Shape, backoff,
+    BatchId, Error, ReceiverConfig, ReceiverEvent, Shape, backoff,
     limits::{RECEIVER_LABELS_MAX, REPORT_ENTRIES_MAX},
     seal::Authentic,
     wire::{Announcement, Directory, Entry, MessageType, Repair, Report},
@@ -24,35 +24,6 @@ use store::Store;
 /// How long a receiver waits for the answer to a report at most, in windows. A sender lingers longer.
 pub const PATIENCE_MAX: u32 = 8;
 
-/// How a receiver behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReceiverConfig {
-    /// The most octets of datagrams and symbols that it keeps. With 4,000 datagrams of 1,200 octets: 5 MB, far
-    /// less for a receiver that knows its labels.
-    pub buffer_octets_max: usize,
-    /// How long nothing must arrive before it reports without having been asked to.
-    pub quiet: Duration,
-    /// The window for reports until the sender announces one.
-    pub window: Duration,
-    /// The number of receivers until the sender announces one.
-    pub receivers: u32,
-    /// How many reports it makes without anything new arriving before it gives up.
-    pub attempts: u8,
-}
-
-impl Default for ReceiverConfig {
-    /// 16 MiB, one second of quiet, windows of half a second, 100,000 receivers, eight reports.
-    fn default() -> Self {
-        Self {
-            buffer_octets_max: 16 << 20,
-            quiet: Duration::from_secs(1),
-            window: Duration::from_millis(500),
-            receivers: 100_000,
-            attempts: 8,
-        }
-    }
-}
-
 /// A datagram that was recovered from repair symbols. It is to be verified like one from the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
@@ -60,15 +31,6 @@ pub struct Recovered {
     pub index: u16,
     /// Its octets.
     pub octets: Vec<u8>,
-}
-
-/// What the receiver tells its caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// All reports went unanswered. The member has to register again.
-    GaveUp,
-    /// Everything that is wanted is here, and the caller is not satisfied. The batch cannot help it.
-    NothingMissing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +64,7 @@ pub struct Receiver {
     attempts: u8,
     recovered: VecDeque<Recovered>,
     reports: VecDeque<Vec<u8>>,
-    events: VecDeque<Event>,
+    events: VecDeque<ReceiverEvent>,
 }
 
 impl Receiver {
@@ -234,7 +196,7 @@ impl Receiver {
     }
 
     /// Returns the next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ReceiverEvent> {
         self.events.pop_front()
     }
 
@@ -369,7 +331,11 @@ impl Receiver {
                 "the collection ends"
             );
             self.timer = Timer::Ended;
-            self.events.push_back(if missing_unknown { Event::NothingMissing } else { Event::GaveUp });
+            self.events.push_back(if missing_unknown {
+                ReceiverEvent::NothingMissing
+            } else {
+                ReceiverEvent::GaveUp
+            });
             return;
         }
         let report = Report { batch: self.id, round: self.round, received: self.received, entries };

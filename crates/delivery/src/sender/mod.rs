@@ -1,7 +1,6 @@
 //! The sender: a batch goes out in rounds, then by unicast.
 
 mod collect;
-mod config;
 mod unicast;
 
 use std::collections::VecDeque;
@@ -11,7 +10,7 @@ use claviger_wire::{Decode, Encode};
 use tracing::{debug, trace};
 
 use crate::{
-    BatchId, Error, Shape,
+    Batch, BatchId, Error, ReceiverId, SenderConfig, SenderEvent, Shape,
     code::BlockEncoder,
     limits::{ANNOUNCEMENTS_MAX, REPAIR_FACTOR_MAX},
     proactivity::{Outcome, Proactivity},
@@ -21,8 +20,6 @@ use crate::{
 
 use collect::Collected;
 use unicast::Unicast;
-
-pub use config::{Batch, ReceiverId, SenderConfig};
 
 /// What is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,19 +38,6 @@ pub enum Outgoing {
         /// The index in the batch.
         index: u16,
     },
-}
-
-/// What the sender tells its caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Everybody who reports was served, or given up, or the deadline passed. What the sender learned is in
-    /// [`Sender::proactivity`].
-    Ended,
-    /// This receiver has reported after every attempt to serve it. It has to register again.
-    GaveUp(ReceiverId),
-    /// This receiver knows of the batch, but not what it misses. The caller, who knows its place in the tree, may
-    /// [`Sender::serve`] it.
-    Lost(ReceiverId),
 }
 
 /// What was sent and heard.
@@ -126,7 +110,7 @@ pub struct Sender {
     announcements: u8,
     announce_at: Option<Time>,
     unicast: Unicast,
-    events: VecDeque<Event>,
+    events: VecDeque<SenderEvent>,
     traffic: Traffic,
 }
 
@@ -227,7 +211,9 @@ impl Sender {
                     self.announce_at = Some(now + self.config.window / 8);
                 }
             }
-            Stage::Unicast { .. } if report.entries.is_empty() => self.events.push_back(Event::Lost(from)),
+            Stage::Unicast { .. } if report.entries.is_empty() => {
+                self.events.push_back(SenderEvent::Lost(from))
+            }
             Stage::Unicast { .. } => {
                 let shape = self.shape;
                 let wanted = report.entries.iter().flat_map(|entry| {
@@ -262,7 +248,7 @@ impl Sender {
                     *until = now + self.config.linger;
                 } else {
                     debug!(first = self.id.first_sequence, receiver = to.0, "a receiver is given up");
-                    self.events.push_back(Event::GaveUp(to));
+                    self.events.push_back(SenderEvent::GaveUp(to));
                 }
                 Ok(())
             }
@@ -347,7 +333,7 @@ impl Sender {
     }
 
     /// Returns the next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<SenderEvent> {
         self.events.pop_front()
     }
 
@@ -533,6 +519,6 @@ impl Sender {
         self.queue.clear();
         self.encoders.clear();
         self.unicast = Unicast::default();
-        self.events.push_back(Event::Ended);
+        self.events.push_back(SenderEvent::Ended);
     }
 }

@@ -24,7 +24,7 @@ use std::{
 use claviger_crypto::{
     CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, random, sign::SigningKey,
 };
-use claviger_gdoi::server::PullId;
+use claviger_gdoi::PullId;
 use claviger_group::{
     CookiePair, GroupId, GroupPolicy, KekManagement, Role, Spi, Tek, policy::PolicyError, tek::TekKeys,
 };

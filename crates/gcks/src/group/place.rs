@@ -144,13 +144,13 @@ mod tests {
     use claviger_crypto::{
         SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider,
     };
-    use claviger_gdoi::{PullId, member::Member};
+    use claviger_gdoi::{Member, MemberConfig, PullId};
     use claviger_group::{
         Channel, CookiePair, KekManagement, PushAuthentication, RegistrationSa, Role,
         registration::PeerIdentity,
     };
     use claviger_keytree::KeyTree;
-    use claviger_sansio::{RetransmitPolicy, Time};
+    use claviger_sansio::Time;
 
     use super::*;
 
@@ -178,7 +178,7 @@ mod tests {
     /// Makes the name of a PULL.
     fn pull() -> PullId {
         let random = || Box::new(SeededRandom::new(3));
-        let mut member = Member::new(provider(), random(), RetransmitPolicy::default());
+        let mut member = Member::new(MemberConfig::new(provider()), random());
         let secret = || SecretBytes::copy_of(&[7; 32]);
         let registration = RegistrationSa {
             peer: PeerIdentity::Hit(hit(9)),

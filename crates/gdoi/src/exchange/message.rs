@@ -1,14 +1,17 @@
 //! Sealing and authenticating one message under a registration SA (RFC 6407 section 3.2).
 
 use claviger_crypto::{SecretBytes, cipher::BLOCK_LEN};
-use claviger_wire::{DecodeError, Encode, Writer};
+use claviger_wire::{
+    DecodeError, Encode, Writer,
+    rules::{Element, Rule},
+};
 
 use crate::{
     error::{ApiMisuse, AuthError, Error},
     iana::{ExchangeType, PayloadType},
     keys::ExchangeKeys,
     limits::MESSAGE_LEN_MAX,
-    rules::{self, Rule},
+    rules,
     wire::{
         Header,
         payload::{Chain, ChainWriter, GENERIC_LEN, RawPayload},
@@ -134,7 +137,7 @@ pub(crate) fn authenticate<'a>(
 
 impl<'a> Authentic<'a> {
     /// Compares the payloads with their table.
-    pub(crate) fn check(&self, rules: &[Rule]) -> Result<(), DecodeError> {
+    pub(crate) fn check(&self, rules: &[Rule<PayloadType>]) -> Result<(), DecodeError> {
         rules::check(rules, &self.payloads)
     }
 
@@ -145,7 +148,7 @@ impl<'a> Authentic<'a> {
 
     /// Finds the body of a payload that [`Authentic::check`] has demanded.
     pub(crate) fn required(&self, kind: PayloadType) -> Result<&'a [u8], DecodeError> {
-        self.optional(kind).ok_or(DecodeError::Missing { what: "payload" })
+        self.optional(kind).ok_or(DecodeError::Missing { what: kind.name() })
     }
 }
 

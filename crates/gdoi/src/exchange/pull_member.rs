@@ -12,6 +12,7 @@
 
 use claviger_crypto::{Random, SecretBytes, cipher::BLOCK_LEN};
 use claviger_group::GroupId;
+use claviger_wire::Decode;
 
 use crate::{
     error::{Error, Limit, PeerMisbehaved},
@@ -25,7 +26,7 @@ use crate::{
     limits::OFFERS_MAX,
     rules::{self, PULL_2, PULL_4},
     wire::{
-        Dialect, Gap, KeyDownload, SaPayload, identification, nonce, payload::ChainWriter, sequence_number,
+        Dialect, Gap, Identification, KeyDownload, Nonce, SaPayload, SequenceNumber, payload::ChainWriter,
     },
 };
 
@@ -97,10 +98,7 @@ impl ExpectOffer {
             w.slice(nonce_i.expose());
             Ok(())
         })?;
-        payloads.payload(PayloadType::ID, |w| {
-            identification::encode(group, w);
-            Ok(())
-        })?;
+        payloads.value(PayloadType::ID, &Identification(group.clone()))?;
         let context = context(message_id, keys.first_iv(message_id), &[]);
         let message_1 = seal(keys, context, &payloads)?;
         Ok(Self { begun: Begun { message_id, nonce_i, message_1, superseded: Vec::new() } })
@@ -124,9 +122,9 @@ impl Offer {
     /// Interprets message 2: HDR*, HASH(2), Nr, SA.
     pub(crate) fn read(message: &Authentic<'_>, extensions: Extensions) -> Result<Self, Error> {
         message.check(PULL_2)?;
-        let nonce_r = nonce::decode(message.required(PayloadType::NONCE)?)?;
+        let nonce_r = Nonce::from_octets(message.required(PayloadType::NONCE)?)?.0;
         let body = message.required(PayloadType::SA)?;
-        let sa = SaPayload::decode(body, rules::Exchange::Pull, Dialect::RFC)?;
+        let sa = SaPayload::from_octets_in(body, rules::Exchange::Pull, Dialect::RFC)?;
         if let Some(policy) = &sa.kek {
             extensions.check(policy)?;
         }
@@ -153,10 +151,8 @@ impl ExpectAcceptance {
     ) -> Result<ExpectDownload, Error> {
         let mut payloads = ChainWriter::new();
         if sender_ids.is_some() {
-            payloads.payload(PayloadType::GROUP_ASSOCIATED_POLICY, |w| {
-                Gap { sender_id_request: sender_ids, ..Gap::default() }.encode(w);
-                Ok(())
-            })?;
+            let request = Gap { sender_id_request: sender_ids, ..Gap::default() };
+            payloads.value(PayloadType::GROUP_ASSOCIATED_POLICY, &request)?;
         }
         let Self { begun, offer, message_2_end } = self;
         let nonces = [begun.nonce_i.expose(), &offer.nonce_r];
@@ -211,8 +207,8 @@ impl ExpectDownload {
     /// Interprets message 4: `HDR*, HASH(4), [SEQ,] KD`.
     pub(crate) fn read(&self, message: &Authentic<'_>) -> Result<Download, Error> {
         message.check(PULL_4)?;
-        let sequence =
-            message.optional(PayloadType::SEQUENCE_NUMBER).map(sequence_number::decode).transpose()?;
+        let sequence = message.optional(PayloadType::SEQUENCE_NUMBER).map(SequenceNumber::from_octets);
+        let sequence = sequence.transpose()?.map(|SequenceNumber(number)| number);
         //= rfc6407#section-3.2
         //# The SEQ payload has no other use and is omitted from the GROUPKEY-
         //# PULL exchange when a KEK attribute is not included in the SA payload.
@@ -221,7 +217,7 @@ impl ExpectDownload {
             (None, Some(_)) => return Err(PeerMisbehaved::SequenceWithoutKek.into()),
             _ => {}
         }
-        let kd = KeyDownload::decode(message.required(PayloadType::KEY_DOWNLOAD)?)?;
+        let kd = KeyDownload::from_octets(message.required(PayloadType::KEY_DOWNLOAD)?)?;
         rules::check_keys(rules::Exchange::Pull, &self.offer.sa, &kd)?;
         Ok(Download { sequence, kd })
     }

@@ -10,6 +10,7 @@
 
 use claviger_crypto::{SecretBytes, cipher::BLOCK_LEN, hash::Digest};
 use claviger_group::GroupId;
+use claviger_wire::Decode;
 
 use crate::{
     error::{ApiMisuse, Error},
@@ -17,7 +18,7 @@ use crate::{
     iana::{ExchangeType, PayloadType},
     keys::ExchangeKeys,
     rules::{self, PULL_1, PULL_3},
-    wire::{Gap, KeyDownload, SaPayload, identification, nonce, payload::ChainWriter},
+    wire::{Gap, Identification, KeyDownload, Nonce, SaPayload, payload::ChainWriter},
 };
 
 /// Message 1 is authentic; the caller's offer is awaited.
@@ -80,8 +81,8 @@ impl Request {
     /// Interprets message 1: HDR*, HASH(1), Ni, ID.
     pub(crate) fn read(message: &Authentic<'_>) -> Result<Self, Error> {
         message.check(PULL_1)?;
-        let nonce_i = nonce::decode(message.required(PayloadType::NONCE)?)?;
-        let group = identification::decode(message.required(PayloadType::ID)?)?;
+        let nonce_i = Nonce::from_octets(message.required(PayloadType::NONCE)?)?.0;
+        let group = Identification::from_octets(message.required(PayloadType::ID)?)?.0;
         Ok(Self { group, nonce_i })
     }
 
@@ -129,7 +130,7 @@ impl ExpectAcknowledgement {
     /// Interprets message 3: HDR*, HASH(3) [, GAP]; returns how many sender ids are requested.
     pub(crate) fn read(message: &Authentic<'_>) -> Result<Option<u16>, Error> {
         message.check(PULL_3)?;
-        let gap = message.optional(PayloadType::GROUP_ASSOCIATED_POLICY).map(Gap::decode).transpose()?;
+        let gap = message.optional(PayloadType::GROUP_ASSOCIATED_POLICY).map(Gap::from_octets).transpose()?;
         Ok(gap.and_then(|gap| gap.sender_id_request))
     }
 

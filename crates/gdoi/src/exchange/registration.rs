@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use claviger_crypto::{CryptoError, CryptoProvider, Random, SecretBytes, cipher::BLOCK_LEN, random};
 use claviger_group::{RegistrationSa, registration::PeerIdentity};
 use claviger_sansio::Time;
-use claviger_wire::DecodeError;
+use claviger_wire::{Decode, DecodeError};
 
 use crate::{
     error::{ApiMisuse, Error, Limit},
@@ -123,10 +123,8 @@ impl Registration {
     ) -> Result<Vec<u8>, Error> {
         let message_id = self.draw_message_id(random)?;
         let mut payloads = ChainWriter::new();
-        payloads.payload(PayloadType::NOTIFICATION, |w| {
-            Notification { notify, message_id: Some(about) }.encode(w);
-            Ok(())
-        })?;
+        let notification = Notification { notify, message_id: Some(about) };
+        payloads.value(PayloadType::NOTIFICATION, &notification)?;
         super::message::seal(&self.keys, self.informational(message_id), &payloads)
     }
 
@@ -141,7 +139,7 @@ impl Registration {
         let context = self.informational(header.message_id);
         let notification = self.open(now, context, header, ciphertext, |message| {
             message.check(INFORMATIONAL)?;
-            Notification::decode(message.required(PayloadType::NOTIFICATION)?)
+            Notification::from_octets(message.required(PayloadType::NOTIFICATION)?)
         })?;
         self.remember(header.message_id);
         Ok(notification?)

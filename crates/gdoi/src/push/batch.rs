@@ -7,7 +7,7 @@ use claviger_crypto::{
     sign::{Signer, Verifier},
 };
 use claviger_group::CookiePair;
-use claviger_wire::{DecodeError, Writer};
+use claviger_wire::{Decode, DecodeError, Writer};
 
 use crate::{
     error::{ApiMisuse, Error},
@@ -85,7 +85,7 @@ pub(super) fn verify(
     key: &Verifier,
     known: &VecDeque<VerifiedBatch>,
 ) -> Result<(BatchPlace, VerifiedBatch), Error> {
-    let BatchSignature { index, count, branch, signature } = BatchSignature::decode(sig)?;
+    let BatchSignature { index, count, branch, signature } = BatchSignature::from_octets(sig)?;
     let misplaced = DecodeError::Value { field: "batch index", value: index.into() };
     // Numbers begin with 1, and the batch's last one must exist.
     let first = sequence.checked_sub(index.into()).filter(|first| *first > 0).ok_or(misplaced)?;

@@ -16,7 +16,7 @@ use claviger_crypto::{
 };
 use claviger_group::CookiePair;
 use claviger_sansio::Time;
-use claviger_wire::{DecodeError, Encode, Writer};
+use claviger_wire::{Decode, DecodeError, Encode, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, Limit},
@@ -177,7 +177,7 @@ impl Controls {
         if chain.length != octets.len() {
             return Err(DecodeError::Length { field: "message" }.into());
         }
-        let BatchSignature { index, count, branch, signature } = BatchSignature::decode(sig.body)?;
+        let BatchSignature { index, count, branch, signature } = BatchSignature::from_octets(sig.body)?;
         let leaf = Node::leaf(&[CONTROL_PREFIX, &datagram[..Header::LEN + sig.start]]);
         let root = hash_tree::root_of(leaf, index.into(), count.into(), &branch)
             .map_err(|_| DecodeError::Length { field: "batch branch" })?;

@@ -10,7 +10,7 @@ use claviger_crypto::{
 };
 use claviger_group::{CookiePair, PushAuthentication};
 use claviger_sansio::Time;
-use claviger_wire::DecodeError;
+use claviger_wire::{Decode, DecodeError, rules::Element};
 use tracing::trace;
 
 use super::{
@@ -27,9 +27,8 @@ use crate::{
     limits::BATCHES_REMEMBERED_MAX,
     rules,
     wire::{
-        Delete, Dialect, Header, KeyDownload, SaPayload, delete,
+        Delete, Deletes, Dialect, Header, KeyDownload, SaPayload, SequenceNumber,
         payload::{Chain, RawPayload},
-        sequence_number,
     },
 };
 
@@ -192,7 +191,7 @@ impl RekeySa {
         let plaintext = self.decrypt(ciphertext)?;
         let chain = Chain::parse(header.next_payload, plaintext.expose())?;
         rules::check(rules::PUSH, &chain.payloads)?;
-        let sequence = sequence_number::decode(body(&chain, PayloadType::SEQUENCE_NUMBER)?)?;
+        let sequence = SequenceNumber::from_octets(body(&chain, PayloadType::SEQUENCE_NUMBER)?)?.0;
         //= rfc6407#section-7.3.4
         //# A
         //# group member will discard sequence numbers associated with the
@@ -341,13 +340,13 @@ impl RekeySa {
     ) -> Result<VerifiedRekey, Error> {
         let mut deletes = Vec::new();
         for payload in chain.payloads.iter().filter(|payload| payload.kind == PayloadType::DELETE) {
-            deletes.extend(delete::decode(payload.body)?);
+            deletes.extend(Deletes::from_octets(payload.body)?.0);
         }
         let sa = rules::body_of(&chain.payloads, PayloadType::SA)
-            .map(|body| SaPayload::decode(body, rules::Exchange::Push, self.dialect))
+            .map(|body| SaPayload::from_octets_in(body, rules::Exchange::Push, self.dialect))
             .transpose()?;
         let kd = rules::body_of(&chain.payloads, PayloadType::KEY_DOWNLOAD)
-            .map(KeyDownload::decode)
+            .map(KeyDownload::from_octets)
             .transpose()?;
         match (&sa, &kd) {
             (Some(sa), Some(kd)) => self.check_assertions(sa, kd)?,
@@ -386,5 +385,5 @@ impl fmt::Debug for RekeySa {
 }
 
 fn body<'a>(chain: &Chain<'a>, kind: PayloadType) -> Result<&'a [u8], DecodeError> {
-    rules::body_of(&chain.payloads, kind).ok_or(DecodeError::Missing { what: "payload" })
+    rules::body_of(&chain.payloads, kind).ok_or(DecodeError::Missing { what: kind.name() })
 }

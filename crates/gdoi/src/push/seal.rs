@@ -17,9 +17,8 @@ use crate::{
     limits::{DELETES_MAX, MESSAGE_LEN_MAX},
     rules,
     wire::{
-        Delete, Header, SaPayload,
+        Delete, Deletes, Header, SaPayload, SequenceNumber,
         batch_signature::BatchSignature,
-        delete,
         payload::{ChainWriter, GENERIC_LEN},
     },
 };
@@ -176,16 +175,13 @@ fn padded(length: usize) -> usize {
 
 fn write_payloads(push: &Push<'_>) -> Result<ChainWriter, Error> {
     let mut payloads = ChainWriter::new();
-    payloads.payload(PayloadType::SEQUENCE_NUMBER, |w| {
-        w.u32(push.sequence);
-        Ok(())
-    })?;
+    payloads.value(PayloadType::SEQUENCE_NUMBER, &SequenceNumber(push.sequence))?;
     let alike: Vec<_> = push.deletes.chunk_by(Delete::is_alike).collect();
     if alike.len() > DELETES_MAX {
         return Err(ApiMisuse::MessageTooLong.into());
     }
     for deletes in alike {
-        payloads.payload(PayloadType::DELETE, |w| delete::encode(deletes, w))?;
+        payloads.payload(PayloadType::DELETE, |w| Deletes(deletes.to_vec()).encode(w))?;
     }
     match (push.sa, push.kd) {
         (Some(sa), Some(kd)) if rules::check_keys(rules::Exchange::Push, sa, kd).is_ok() => {

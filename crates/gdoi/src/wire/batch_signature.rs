@@ -15,7 +15,7 @@
 //! How many nodes the branch has follows from index and count; the rest is the signature.
 
 use claviger_crypto::hash_tree::{self, NODE_LEN, Node};
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 /// The place of a message in its batch, and the proof of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,14 +33,9 @@ pub struct BatchSignature<'a> {
 /// The octets of index and count.
 const HEAD_LEN: usize = 4;
 
-impl<'a> BatchSignature<'a> {
-    /// Reads the body of a SIG payload.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] if no such message is in such a batch, or the branch is cut.
-    pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(body);
+impl<'a> Decode<'a> for BatchSignature<'a> {
+    /// Reads the proof of a message that is in a batch; its branch has the length that its place asks for.
+    fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let index = r.u16("batch index")?;
         let count = r.u16("batch count")?;
         let length = hash_tree::branch_len(index.into(), count.into())
@@ -52,15 +47,18 @@ impl<'a> BatchSignature<'a> {
         }
         Ok(Self { index, count, branch, signature })
     }
+}
 
-    /// Writes the body of a SIG payload.
-    pub fn encode(&self, w: &mut Writer) {
+impl Encode for BatchSignature<'_> {
+    fn encode(&self, w: &mut Writer) {
         w.u16(self.index);
         w.u16(self.count);
         self.branch.iter().for_each(|node| w.slice(&node.0));
         w.slice(self.signature);
     }
+}
 
+impl BatchSignature<'_> {
     /// Says how many octets the body has; none if no such message is in such a batch.
     pub fn encoded_len(index: usize, count: usize, signature_len: usize) -> Option<usize> {
         Some(HEAD_LEN + hash_tree::branch_len(index, count)? * NODE_LEN + signature_len)
@@ -83,7 +81,7 @@ mod tests {
     fn reads_what_it_writes() {
         for (index, count, nodes) in [(0, 1, 0), (4, 5, 1), (0, 5, 3), (9, 1000, 10), (0, u16::MAX, 16)] {
             let octets = sample(index, count);
-            let read = BatchSignature::decode(&octets).unwrap();
+            let read = BatchSignature::from_octets(&octets).unwrap();
             assert_eq!((read.index, read.count, read.branch.len()), (index, count, nodes));
             assert_eq!(read.signature, [9; 64]);
             let mut w = Writer::new();
@@ -98,14 +96,14 @@ mod tests {
     fn refuses_a_cut_branch_a_missing_signature_and_places_that_do_not_exist() {
         let octets = sample(2, 5);
         for length in 0..=octets.len() - 64 {
-            assert!(BatchSignature::decode(&octets[..length]).is_err(), "cut at {length}");
+            assert!(BatchSignature::from_octets(&octets[..length]).is_err(), "cut at {length}");
         }
         for (index, count) in [(0u16, 0u16), (5, 5), (u16::MAX, 5), (u16::MAX, u16::MAX)] {
             let mut octets = octets.clone();
             octets[..2].copy_from_slice(&index.to_be_bytes());
             octets[2..4].copy_from_slice(&count.to_be_bytes());
             assert_eq!(
-                BatchSignature::decode(&octets),
+                BatchSignature::from_octets(&octets),
                 Err(DecodeError::Value { field: "batch index", value: index.into() })
             );
         }

@@ -13,7 +13,7 @@
 //! ```
 
 use claviger_group::{CookiePair, Spi};
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
@@ -33,6 +33,10 @@ pub enum Delete {
     /// This data security SA.
     Tek(Spi),
 }
+
+/// The content of one payload: one or more security associations, all of one protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletes(pub Vec<Delete>);
 
 //= rfc6407#section-5.9
 //# To delete a KEK SA, the value of
@@ -59,62 +63,59 @@ impl Delete {
     }
 }
 
-/// Reads the body of a Delete payload.
-///
-/// # Errors
-///
-/// [`Error::PeerIncompatible`] for a protocol other than ESP and the KEK, [`Error::Decode`] for a wrong form.
-pub fn decode(body: &[u8]) -> Result<Vec<Delete>, Error> {
-    let mut r = Reader::new(body);
-    let doi = r.u32("delete DOI")?;
-    if doi != DOI_GDOI {
-        return Err(DecodeError::Value { field: "delete DOI", value: doi.into() }.into());
-    }
-    let protocol = r.u8("delete protocol")?;
-    let size = r.u8("delete SPI size")?;
-    let count = r.u16("number of SPIs")?;
-    if usize::from(count) > DELETE_SPIS_MAX {
-        return Err(DecodeError::TooMany { what: "deleted SPIs", limit: DELETE_SPIS_MAX }.into());
-    }
-    if count == 0 {
-        return Err(DecodeError::Missing { what: "deleted SPI" }.into());
-    }
-    let decode_one = match (protocol, size) {
-        (PROTOCOL_KEK, KEK_SPI_LEN) => decode_kek,
-        (tek_protocol::IPSEC_ESP, ESP_SPI_LEN) => decode_tek,
-        (PROTOCOL_KEK | tek_protocol::IPSEC_ESP, _) => {
-            return Err(DecodeError::Length { field: "deleted SPI" }.into());
+impl Decode<'_, Error> for Deletes {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let doi = r.u32("delete DOI")?;
+        if doi != DOI_GDOI {
+            return Err(DecodeError::Value { field: "delete DOI", value: doi.into() }.into());
         }
-        _ => return Err(PeerIncompatible::DeleteProtocol(protocol).into()),
-    };
-    let deletes = (0..count).map(|_| decode_one(&mut r)).collect::<Result<_, _>>()?;
-    r.finish()?;
-    Ok(deletes)
+        let protocol = r.u8("delete protocol")?;
+        let size = r.u8("delete SPI size")?;
+        let count = r.u16("number of SPIs")?;
+        if usize::from(count) > DELETE_SPIS_MAX {
+            return Err(DecodeError::TooMany { what: "deleted SPIs", limit: DELETE_SPIS_MAX }.into());
+        }
+        if count == 0 {
+            return Err(DecodeError::Missing { what: "deleted SPI" }.into());
+        }
+        let decode_one = match (protocol, size) {
+            (PROTOCOL_KEK, KEK_SPI_LEN) => decode_kek,
+            (tek_protocol::IPSEC_ESP, ESP_SPI_LEN) => decode_tek,
+            (PROTOCOL_KEK | tek_protocol::IPSEC_ESP, _) => {
+                return Err(DecodeError::Length { field: "deleted SPI" }.into());
+            }
+            _ => return Err(PeerIncompatible::DeleteProtocol(protocol).into()),
+        };
+        (0..count).map(|_| decode_one(r)).collect::<Result<_, _>>().map(Self).map_err(Error::from)
+    }
 }
 
-/// Writes the body of a Delete payload that names `deletes`, which are all alike.
-///
-/// # Errors
-///
-/// [`Error::ApiMisuse`] if there are none, more than [`DELETE_SPIS_MAX`], or some of another protocol.
-pub fn encode(deletes: &[Delete], w: &mut Writer) -> Result<(), Error> {
-    let Some(first) = deletes.first() else { return Err(ApiMisuse::MessageTooLong.into()) };
-    if deletes.len() > DELETE_SPIS_MAX || !deletes.iter().all(|delete| delete.is_alike(first)) {
-        return Err(ApiMisuse::MessageTooLong.into());
-    }
-    let (protocol, size) = first.form();
-    w.u32(DOI_GDOI);
-    w.u8(protocol);
-    w.u8(size);
-    w.u16(deletes.len() as u16);
-    for delete in deletes {
-        match delete {
-            Delete::AllKeks | Delete::AllTeks => w.zeros(size.into()),
-            Delete::Kek(spi) => w.slice(&spi.0),
-            Delete::Tek(spi) => w.u32(spi.as_u32()),
+impl Deletes {
+    /// Writes the body of the payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ApiMisuse`] if there are none, more than [`DELETE_SPIS_MAX`], or some of another protocol.
+    pub fn encode(&self, w: &mut Writer) -> Result<(), Error> {
+        let Self(deletes) = self;
+        let Some(first) = deletes.first() else { return Err(ApiMisuse::MessageTooLong.into()) };
+        if deletes.len() > DELETE_SPIS_MAX || !deletes.iter().all(|delete| delete.is_alike(first)) {
+            return Err(ApiMisuse::MessageTooLong.into());
         }
+        let (protocol, size) = first.form();
+        w.u32(DOI_GDOI);
+        w.u8(protocol);
+        w.u8(size);
+        w.u16(deletes.len() as u16);
+        for delete in deletes {
+            match delete {
+                Delete::AllKeks | Delete::AllTeks => w.zeros(size.into()),
+                Delete::Kek(spi) => w.slice(&spi.0),
+                Delete::Tek(spi) => w.u32(spi.as_u32()),
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn decode_kek(r: &mut Reader<'_>) -> Result<Delete, DecodeError> {
@@ -144,26 +145,27 @@ mod tests {
             vec![Delete::Kek(CookiePair([1; 16])), Delete::Kek(CookiePair([2; 16]))],
             vec![tek(256), Delete::AllTeks, tek(u32::MAX)],
         ] {
-            let octets = octets_of(|w| encode(&deletes, w));
-            assert_eq!(refuses_every_cut(&octets, decode), deletes);
+            let deletes = Deletes(deletes);
+            let octets = octets_of(|w| deletes.encode(w));
+            assert_eq!(refuses_every_cut(&octets, |octets| Deletes::from_octets(octets)), deletes);
         }
     }
 
     #[test]
     fn a_payload_has_one_protocol_and_an_spi() {
         let mut w = Writer::new();
-        assert!(encode(&[Delete::AllKeks, Delete::AllTeks], &mut w).is_err());
-        assert!(encode(&[], &mut w).is_err());
-        assert!(encode(&[Delete::AllTeks; DELETE_SPIS_MAX + 1], &mut w).is_err());
+        assert!(Deletes(vec![Delete::AllKeks, Delete::AllTeks]).encode(&mut w).is_err());
+        assert!(Deletes(vec![]).encode(&mut w).is_err());
+        assert!(Deletes(vec![Delete::AllTeks; DELETE_SPIS_MAX + 1]).encode(&mut w).is_err());
     }
 
     #[test]
     fn refuses_other_domains_protocols_and_sizes() {
-        let octets = octets_of(|w| encode(&[Delete::AllTeks], w));
+        let octets = octets_of(|w| Deletes(vec![Delete::AllTeks]).encode(w));
         let broken = |position: usize, value: u8| {
             let mut octets = octets.clone();
             octets[position] = value;
-            decode(&octets).unwrap_err().reason()
+            Deletes::from_octets(&octets).unwrap_err().reason()
         };
         assert_eq!(broken(3, 1), "malformed", "the DOI of IPsec");
         assert_eq!(broken(4, 2), "unsupported", "AH");

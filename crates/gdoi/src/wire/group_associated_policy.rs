@@ -1,6 +1,6 @@
 //! The Group Associated Policy payload (RFC 6407 section 5.4): nothing but attributes.
 
-use claviger_wire::{Reader, Writer};
+use claviger_wire::{Decode, Encode, Reader, Writer};
 
 use crate::{
     error::{Error, PeerIncompatible},
@@ -19,16 +19,10 @@ pub struct Gap {
     pub sender_id_request: Option<u16>,
 }
 
-impl Gap {
-    /// Reads the body of a GAP payload.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PeerIncompatible`] for an attribute that is not understood, [`Error::Decode`] for a wrong form.
-    pub fn decode(body: &[u8]) -> Result<Self, Error> {
+impl Decode<'_, Error> for Gap {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
         let mut policy = Self::default();
-        let mut r = Reader::new(body);
-        while let Some(attribute) = Attribute::next(&mut r)? {
+        while let Some(attribute) = Attribute::next(r)? {
             let (place, what) = match attribute.class {
                 gap::ACTIVATION_TIME_DELAY => (&mut policy.activation_delay, "ACTIVATION_TIME_DELAY"),
                 gap::DEACTIVATION_TIME_DELAY => (&mut policy.deactivation_delay, "DEACTIVATION_TIME_DELAY"),
@@ -42,9 +36,10 @@ impl Gap {
         }
         Ok(policy)
     }
+}
 
-    /// Writes the body of a GAP payload.
-    pub fn encode(&self, w: &mut Writer) {
+impl Encode for Gap {
+    fn encode(&self, w: &mut Writer) {
         let attributes = [
             (gap::ACTIVATION_TIME_DELAY, self.activation_delay),
             (gap::DEACTIVATION_TIME_DELAY, self.deactivation_delay),
@@ -66,19 +61,18 @@ mod tests {
     fn reads_what_it_writes() {
         let policy =
             Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: Some(2) };
-        let mut w = Writer::new();
-        policy.encode(&mut w);
-        assert_eq!(w.octets(), [0x80, 1, 0, 1, 0x80, 2, 0, 5, 0x80, 3, 0, 2]);
-        assert_eq!(Gap::decode(w.octets()), Ok(policy));
+        let octets = policy.to_octets();
+        assert_eq!(octets, [0x80, 1, 0, 1, 0x80, 2, 0, 5, 0x80, 3, 0, 2]);
+        assert_eq!(Gap::from_octets(&octets), Ok(policy));
         for length in [1, 2, 3, 5, 6, 7, 9, 10, 11] {
-            assert!(Gap::decode(&w.octets()[..length]).is_err(), "cut at {length}");
+            assert!(Gap::from_octets(&octets[..length]).is_err(), "cut at {length}");
         }
     }
 
     #[test]
     fn aborts_at_attributes_that_are_not_understood() {
-        assert_eq!(Gap::decode(&[0x80, 4, 0, 1]), Err(PeerIncompatible::GapAttribute(4).into()));
-        assert_eq!(Gap::decode(&[0x80, 1, 0, 1, 0x80, 1, 0, 1]).unwrap_err().reason(), "malformed");
-        assert_eq!(Gap::decode(&[0, 1, 0, 2, 0, 1]).unwrap_err().reason(), "malformed");
+        assert_eq!(Gap::from_octets(&[0x80, 4, 0, 1]), Err(PeerIncompatible::GapAttribute(4).into()));
+        assert_eq!(Gap::from_octets(&[0x80, 1, 0, 1, 0x80, 1, 0, 1]).unwrap_err().reason(), "malformed");
+        assert_eq!(Gap::from_octets(&[0, 1, 0, 2, 0, 1]).unwrap_err().reason(), "malformed");
     }
 }

@@ -14,31 +14,37 @@ use claviger_group::{
     GroupId,
     id::{GroupIdError, IdType},
 };
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
+
+/// The group that a member asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identification(pub GroupId);
 
 //= rfc6407#section-5.1
 //# When used with the GDOI, the DOI-Specific ID Data field MUST be set
 //# to 0.
 const DOI_SPECIFIC_LEN: usize = 3;
 
-/// Reads the body of an ID payload.
-pub fn decode(body: &[u8]) -> Result<GroupId, DecodeError> {
-    let mut r = Reader::new(body);
-    let id_type = IdType(r.u8("ID type")?);
-    r.zeros(DOI_SPECIFIC_LEN, "DOI-specific ID data")?;
-    GroupId::new(id_type, r.take_rest()).map_err(|error| match error {
-        GroupIdError::Empty => DecodeError::Truncated { field: "identification data" },
-        GroupIdError::Control | GroupIdError::Number | GroupIdError::TooLong => {
-            DecodeError::Length { field: "identification data" }
-        }
-    })
+impl Decode<'_> for Identification {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let id_type = IdType(r.u8("ID type")?);
+        r.zeros(DOI_SPECIFIC_LEN, "DOI-specific ID data")?;
+        let group = GroupId::new(id_type, r.take_rest()).map_err(|error| match error {
+            GroupIdError::Empty => DecodeError::Truncated { field: "identification data" },
+            GroupIdError::Control | GroupIdError::Number | GroupIdError::TooLong => {
+                DecodeError::Length { field: "identification data" }
+            }
+        })?;
+        Ok(Self(group))
+    }
 }
 
-/// Writes the body of an ID payload.
-pub fn encode(group: &GroupId, w: &mut Writer) {
-    w.u8(group.id_type().0);
-    w.zeros(DOI_SPECIFIC_LEN);
-    w.slice(group.octets());
+impl Encode for Identification {
+    fn encode(&self, w: &mut Writer) {
+        w.u8(self.0.id_type().0);
+        w.zeros(DOI_SPECIFIC_LEN);
+        w.slice(self.0.octets());
+    }
 }
 
 #[cfg(test)]
@@ -48,19 +54,18 @@ mod tests {
     #[test]
     fn reads_what_it_writes() {
         for name in ["#1234", "market"] {
-            let group: GroupId = name.parse().unwrap();
-            let mut w = Writer::new();
-            encode(&group, &mut w);
-            assert_eq!(decode(w.octets()), Ok(group));
+            let id = Identification(name.parse().unwrap());
+            let octets = id.to_octets();
+            assert_eq!(Identification::from_octets(&octets), Ok(id));
             for length in 0..=4 {
-                assert!(decode(&w.octets()[..length]).is_err());
+                assert!(Identification::from_octets(&octets[..length]).is_err());
             }
         }
     }
 
     #[test]
     fn refuses_ports_and_long_names() {
-        assert!(decode(&[11, 17, 0, 0, 1]).is_err());
-        assert!(decode(&[[11, 0, 0, 0].as_slice(), &[1; 256]].concat()).is_err());
+        assert!(Identification::from_octets(&[11, 17, 0, 0, 1]).is_err());
+        assert!(Identification::from_octets(&[[11, 0, 0, 0].as_slice(), &[1; 256]].concat()).is_err());
     }
 }

@@ -20,7 +20,7 @@
 
 use claviger_crypto::{SecretBytes, cipher::BLOCK_LEN, sign::PublicKey};
 use claviger_group::{CookiePair, Spi, tek::TekKeys};
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
@@ -31,7 +31,7 @@ use crate::{
         length_u16,
         lkh::{LkhDownloadArray, LkhUpdateArray},
         lkh_32::{Lkh32, PathArray, Update},
-        public_key,
+        public_key::SubjectPublicKeyInfo,
     },
 };
 
@@ -85,25 +85,19 @@ pub struct SenderIds {
     pub values: Vec<u32>,
 }
 
-impl KeyDownload {
-    /// Reads the body of a KD payload.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PeerIncompatible`] for a packet or attribute that is not understood, [`Error::Decode`] for a wrong
-    /// form.
-    pub fn decode(body: &[u8]) -> Result<Self, Error> {
-        let mut r = Reader::new(body);
+impl Decode<'_, Error> for KeyDownload {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
         let count = r.u16("number of key packets")?;
         r.zeros(2, "KD RESERVED2")?;
         let mut download = Self::default();
         for _ in 0..count {
-            download.decode_packet(&mut r)?;
+            download.decode_packet(r)?;
         }
-        r.finish()?;
         Ok(download)
     }
+}
 
+impl KeyDownload {
     fn decode_packet(&mut self, r: &mut Reader<'_>) -> Result<(), Error> {
         let start = r.position();
         let kind = r.u8("KD type")?;
@@ -218,7 +212,7 @@ impl LkhPacket {
             match attribute.class {
                 kd::LKH_DOWNLOAD_ARRAY => {
                     let what = "LKH_DOWNLOAD_ARRAY";
-                    let array = LkhDownloadArray::decode(attribute.variable(what)?)?;
+                    let array = LkhDownloadArray::from_octets(attribute.variable(what)?)?;
                     once(&mut lkh.download, array, what)?;
                 }
                 kd::LKH_UPDATE_ARRAY if lkh.updates.len() == LKH_UPDATES_MAX => {
@@ -227,19 +221,23 @@ impl LkhPacket {
                 }
                 kd::LKH_UPDATE_ARRAY => {
                     let octets = attribute.variable("LKH_UPDATE_ARRAY")?;
-                    lkh.updates.push(LkhUpdateArray::decode(octets)?);
+                    lkh.updates.push(LkhUpdateArray::from_octets(octets)?);
                 }
                 kd::LKH_SIG_ALGORITHM_KEY => {
                     let what = "SIG_ALGORITHM_KEY";
-                    once(&mut lkh.signing_key, public_key::decode(attribute.variable(what)?)?, what)?;
+                    once(
+                        &mut lkh.signing_key,
+                        SubjectPublicKeyInfo::from_octets(attribute.variable(what)?)?.0,
+                        what,
+                    )?;
                 }
                 kd::LKH_32_PATH => {
                     let what = "LKH-32 path";
-                    once(&mut lkh_32.path, PathArray::decode(attribute.variable(what)?)?, what)?;
+                    once(&mut lkh_32.path, PathArray::from_octets(attribute.variable(what)?)?, what)?;
                 }
                 kd::LKH_32_UPDATE => {
                     let what = "LKH-32 update";
-                    once(&mut lkh_32.update, Update::decode(attribute.variable(what)?)?, what)?;
+                    once(&mut lkh_32.update, Update::from_octets(attribute.variable(what)?)?, what)?;
                 }
                 class => return Err(PeerIncompatible::LkhAttribute(class).into()),
             }
@@ -282,7 +280,7 @@ impl KekDownload {
     }
 }
 
-impl SenderIds {
+impl Decode<'_, Error> for SenderIds {
     fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
         let mut bits = None;
         let mut values = Vec::new();
@@ -308,7 +306,9 @@ impl SenderIds {
             Some(error) => Err(error.into()),
         }
     }
+}
 
+impl SenderIds {
     fn encode(&self, w: &mut Writer) -> Result<(), Error> {
         if self.fault().is_some() || self.values.len() > SENDER_IDS_MAX || !(1..=32).contains(&self.bits) {
             return Err(ApiMisuse::DownloadMismatch.into());
@@ -374,7 +374,11 @@ fn decode_kek(spi: CookiePair, r: &mut Reader<'_>) -> Result<KekDownload, Error>
             }
             kd::KEK_SIG_ALGORITHM_KEY => {
                 let what = "SIG_ALGORITHM_KEY";
-                once(&mut signing_key, public_key::decode(attribute.variable(what)?)?, what)?;
+                once(
+                    &mut signing_key,
+                    SubjectPublicKeyInfo::from_octets(attribute.variable(what)?)?.0,
+                    what,
+                )?;
             }
             class => return Err(PeerIncompatible::KekKeyAttribute(class).into()),
         }
@@ -391,9 +395,8 @@ fn decode_kek(spi: CookiePair, r: &mut Reader<'_>) -> Result<KekDownload, Error>
 
 fn encode_signing_key(w: &mut Writer, class: u16, key: Option<&PublicKey>) -> Result<(), Error> {
     let Some(key) = key else { return Ok(()) };
-    let octets = public_key::encode(key);
     variable(w, class, |w| {
-        w.slice(&octets);
+        SubjectPublicKeyInfo(key.clone()).encode(w);
         Ok(())
     })
 }
@@ -454,7 +457,7 @@ pub(crate) mod tests {
             KeyDownload { teks: vec![], ..whole.clone() },
         ] {
             let octets = octets_of(|w| download.encode(w));
-            assert_eq!(refuses_every_cut(&octets, KeyDownload::decode), download);
+            assert_eq!(refuses_every_cut(&octets, |octets| KeyDownload::from_octets(octets)), download);
         }
         assert_eq!(whole.kek_spi(), Some(CookiePair([4; 16])));
     }
@@ -466,7 +469,7 @@ pub(crate) mod tests {
         let mut twice = [&octets[..], &octets[4..]].concat();
         twice[1] = 2;
         assert!(matches!(
-            KeyDownload::decode(&twice),
+            KeyDownload::from_octets(&twice),
             Err(Error::Decode(DecodeError::Unexpected { what: "KEK key packet" }))
         ));
     }
@@ -482,7 +485,7 @@ pub(crate) mod tests {
                     Ok(())
                 })
             });
-            KeyDownload::decode(&octets).map(|download| download.sender_ids.unwrap().values)
+            KeyDownload::from_octets(&octets).map(|download| download.sender_ids.unwrap().values)
         };
         assert_eq!(read(8, &[0, 255]), Ok(vec![0, 255]));
         assert!(read(8, &[256]).is_err());
@@ -504,7 +507,7 @@ pub(crate) mod tests {
                     Ok(())
                 })
             });
-            assert_eq!(KeyDownload::decode(&octets).unwrap_err().reason(), "unsupported", "{kind}");
+            assert_eq!(KeyDownload::from_octets(&octets).unwrap_err().reason(), "unsupported", "{kind}");
         }
     }
 }

@@ -31,7 +31,7 @@
 //! in an update array that, encrypted.
 
 use claviger_crypto::{SecretBytes, cipher::BLOCK_LEN};
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
@@ -82,18 +82,14 @@ const KEY_HEADER_LEN: usize = 16;
 /// The octets of an update array before its keys.
 const UPDATE_HEADER_LEN: usize = 12;
 
-impl LkhDownloadArray {
-    /// Reads the value of an LKH_DOWNLOAD_ARRAY attribute.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PeerIncompatible`] for another version, [`Error::Decode`] for a wrong form.
-    pub fn decode(octets: &[u8]) -> Result<Self, Error> {
-        let mut r = Reader::new(octets);
-        let count = decode_head(&mut r)?;
-        Ok(Self { keys: decode_keys(&mut r, count)? })
+impl Decode<'_, Error> for LkhDownloadArray {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let count = decode_head(r)?;
+        Ok(Self { keys: decode_keys(r, count)? })
     }
+}
 
+impl LkhDownloadArray {
     /// Writes the value of an LKH_DOWNLOAD_ARRAY attribute.
     ///
     /// # Errors
@@ -106,21 +102,17 @@ impl LkhDownloadArray {
     }
 }
 
-impl LkhUpdateArray {
-    /// Reads the value of an LKH_UPDATE_ARRAY attribute.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PeerIncompatible`] for another version, [`Error::Decode`] for a wrong form.
-    pub fn decode(octets: &[u8]) -> Result<Self, Error> {
-        let mut r = Reader::new(octets);
-        let count = decode_head(&mut r)?;
+impl Decode<'_, Error> for LkhUpdateArray {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let count = decode_head(r)?;
         let id = r.u16("LKH ID")?;
         r.zeros(2, "LKH RESERVED2")?;
         let handle = r.u32("LKH key handle")?;
-        Ok(Self { id, handle, keys: decode_keys(&mut r, count)? })
+        Ok(Self { id, handle, keys: decode_keys(r, count)? })
     }
+}
 
+impl LkhUpdateArray {
     /// Writes the value of an LKH_UPDATE_ARRAY attribute.
     ///
     /// # Errors
@@ -225,11 +217,11 @@ pub(crate) mod tests {
             let keys = vec![key(1, length), key(2, length), key(3, length)];
             let download = LkhDownloadArray { keys: keys.clone() };
             let octets = octets_of(|w| download.encode(w));
-            assert_eq!(refuses_every_cut(&octets, LkhDownloadArray::decode), download);
+            assert_eq!(refuses_every_cut(&octets, |octets| LkhDownloadArray::from_octets(octets)), download);
             let update = LkhUpdateArray { id: 4, handle: 5, keys };
             let octets = octets_of(|w| update.encode(w));
             assert_eq!(octets.len() + 4, update.encoded_len());
-            assert_eq!(refuses_every_cut(&octets, LkhUpdateArray::decode), update);
+            assert_eq!(refuses_every_cut(&octets, |octets| LkhUpdateArray::from_octets(octets)), update);
         }
     }
 
@@ -241,11 +233,11 @@ pub(crate) mod tests {
         {
             let mut octets = octets.clone();
             octets[1..3].copy_from_slice(&count.to_be_bytes());
-            assert_eq!(LkhDownloadArray::decode(&octets).unwrap_err().reason(), reason, "{count}");
+            assert_eq!(LkhDownloadArray::from_octets(&octets).unwrap_err().reason(), reason, "{count}");
         }
         let mut other_version = octets;
         other_version[0] = 2;
-        assert_eq!(LkhDownloadArray::decode(&other_version).unwrap_err().reason(), "unsupported");
+        assert_eq!(LkhDownloadArray::from_octets(&other_version).unwrap_err().reason(), "unsupported");
     }
 
     #[test]

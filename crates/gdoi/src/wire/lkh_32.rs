@@ -44,7 +44,7 @@
 
 use claviger_crypto::{SecretBytes, sign::PublicKey};
 use claviger_group::CookiePair;
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
@@ -152,15 +152,9 @@ const KD_HEAD_LEN: usize = 4;
 /// KD Type, RESERVED, KD Length, SPI Size and the SPI.
 const PACKET_HEAD_LEN: usize = 5 + 16;
 
-impl PathArray {
-    /// Reads the value of the attribute.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PeerIncompatible`] for another version, [`Error::Decode`] for a wrong form.
-    pub fn decode(octets: &[u8]) -> Result<Self, Error> {
-        let mut r = Reader::new(octets);
-        let (degree, key_len) = decode_kind(&mut r)?;
+impl Decode<'_, Error> for PathArray {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let (degree, key_len) = decode_kind(r)?;
         let first = NodeId(r.u32("LKH-32 node id")?);
         let mut keys = Vec::new();
         while !r.is_empty() {
@@ -175,7 +169,9 @@ impl PathArray {
         }
         Ok(Self { degree, first, keys })
     }
+}
 
+impl PathArray {
     /// Writes the value of the attribute.
     ///
     /// # Errors
@@ -264,15 +260,11 @@ impl Update {
         let entries: usize = self.entries.iter().map(|entry| self.head.entry_len(entry.handle)).sum();
         Self::OVERHEAD + targets + entries
     }
+}
 
-    /// Reads the value of the attribute.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PeerIncompatible`] for another version, [`Error::Decode`] for a wrong form.
-    pub fn decode(octets: &[u8]) -> Result<Self, Error> {
-        let mut r = Reader::new(octets);
-        let (degree, key_len) = decode_kind(&mut r)?;
+impl Decode<'_, Error> for Update {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let (degree, key_len) = decode_kind(r)?;
         let head = UpdateHead {
             degree,
             key_len,
@@ -285,11 +277,13 @@ impl Update {
         }
         let mut update = Self { head, entries: Vec::new(), wrapped: Vec::new() };
         while !r.is_empty() {
-            update.decode_target(&mut r)?;
+            update.decode_target(r)?;
         }
         Ok(update)
     }
+}
 
+impl Update {
     fn decode_target(&mut self, r: &mut Reader<'_>) -> Result<(), Error> {
         let target = NodeId(r.u32("LKH-32 target")?);
         if self.entries.last().is_some_and(|entry| entry.target == target) {
@@ -533,10 +527,10 @@ mod tests {
     #[test]
     fn an_update_survives_and_is_cut_between_targets_only() {
         let (update, octets) = (sample(), written(&sample()));
-        assert_eq!(Update::decode(&octets), Ok(update.clone()));
+        assert_eq!(Update::from_octets(&octets), Ok(update.clone()));
         let root = octets.windows(4).rposition(|octets| octets == [0x28, 0, 0, 0]).unwrap();
         for length in 0..octets.len() {
-            match Update::decode(&octets[..length]) {
+            match Update::from_octets(&octets[..length]) {
                 Ok(cut) => {
                     assert!([16, root].contains(&length), "cut at {length}");
                     assert!(cut.entries().len() < update.entries().len());
@@ -544,7 +538,7 @@ mod tests {
                 Err(error) => assert_eq!(error.reason(), "malformed", "cut at {length}"),
             }
         }
-        assert!(Update::decode(&[&octets[..], &[0]].concat()).is_err());
+        assert!(Update::from_octets(&[&octets[..], &[0]].concat()).is_err());
     }
 
     #[test]
@@ -554,7 +548,7 @@ mod tests {
             octets.extend_from_slice(&[0x08, 0, 0, 7]);
             octets.extend_from_slice(first);
             octets.extend_from_slice(&[0; 40]);
-            Update::decode(&octets).map_err(|error| error.reason())
+            Update::from_octets(&octets).map_err(|error| error.reason())
         };
         for good in [
             &[0x80][..],
@@ -595,7 +589,7 @@ mod tests {
             let number = if entry.handle.epoch() > 9 { 0 } else { handle_number(form, 9, entry.handle) };
             octets.extend_from_slice(&number.to_be_bytes()[4 - length..]);
             octets.extend_from_slice(&[0; 40]);
-            let read = Update::decode(&octets);
+            let read = Update::from_octets(&octets);
             assert_eq!(pushed.is_ok(), read.is_ok(), "{entry:?}");
             pushed.is_err()
         };
@@ -620,7 +614,7 @@ mod tests {
         let mut octets = written(&update);
         octets.extend_from_slice(&written(&update)[16..]);
         assert_eq!(
-            Update::decode(&octets),
+            Update::from_octets(&octets),
             Err(DecodeError::Unexpected { what: "second record of an LKH-32 target" }.into())
         );
     }
@@ -631,7 +625,7 @@ mod tests {
         let with = |at: usize, octets: &[u8]| {
             let mut changed = good.clone();
             changed[at..at + octets.len()].copy_from_slice(octets);
-            Update::decode(&changed).unwrap_err().reason()
+            Update::from_octets(&changed).unwrap_err().reason()
         };
         assert_eq!(with(0, &[2]), "unsupported", "another version");
         for (at, octets, what) in [
@@ -666,10 +660,10 @@ mod tests {
             let path = PathArray { degree: Degree::new(3).unwrap(), first, keys };
             let octets = octets_of(|w| path.encode(w));
             assert_eq!(octets[..12], [1, 3, length as u8, 0, 0, 0, 0, 9, 0, 0, 0, 0x11]);
-            assert_eq!(PathArray::decode(&octets), Ok(path.clone()));
+            assert_eq!(PathArray::from_octets(&octets), Ok(path.clone()));
             for cut in 0..octets.len() {
                 let between = cut > 8 && (cut - 8) % (4 + length) == 0;
-                assert_eq!(PathArray::decode(&octets[..cut]).is_ok(), between, "cut at {cut}");
+                assert_eq!(PathArray::from_octets(&octets[..cut]).is_ok(), between, "cut at {cut}");
             }
             let mut long = path.clone();
             long.keys = vec![path.keys[0].clone(); LKH_32_PATH_MAX + 1];
@@ -681,7 +675,7 @@ mod tests {
                 assert_eq!(wrong.encode(&mut Writer::new()), Err(ApiMisuse::KeyTree.into()));
             }
             let endless = [&octets[..8], &octets[8..12 + length].repeat(LKH_32_PATH_MAX + 1)].concat();
-            assert_eq!(PathArray::decode(&endless).unwrap_err().reason(), "malformed");
+            assert_eq!(PathArray::from_octets(&endless).unwrap_err().reason(), "malformed");
         }
     }
 }

@@ -45,16 +45,20 @@ pub mod sa_tek;
 pub mod security_association;
 pub mod sequence_number;
 
-pub use delete::Delete;
+pub use delete::{Delete, Deletes};
 pub use group_associated_policy::Gap;
 pub use header::Header;
+pub use identification::Identification;
 pub use key_download::{KekDownload, KeyDownload, LkhDownload, SenderIds};
 pub use lkh::{LkhDownloadArray, LkhKey, LkhUpdateArray};
 pub use lkh_32::Lkh32;
+pub use nonce::Nonce;
 pub use notification::Notification;
+pub use public_key::SubjectPublicKeyInfo;
 pub use sa_kek::SaKek;
 pub use sa_tek::{AddressPreservation, SaDirection, SaTek};
 pub use security_association::SaPayload;
+pub use sequence_number::SequenceNumber;
 
 /// Which departures from RFC 6407 a reader tolerates. The default tolerates none.
 ///

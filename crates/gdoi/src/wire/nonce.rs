@@ -1,19 +1,29 @@
 //! The Nonce payload (RFC 2408 section 3.13).
 
-use claviger_wire::DecodeError;
+use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
+
+/// Octets that were drawn for one exchange: Ni_b or Nr_b, 8 to 128.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nonce(pub Vec<u8>);
 
 /// The fewest and the most octets of a nonce.
 pub const NONCE_LENGTHS: std::ops::RangeInclusive<usize> = 8..=128;
 
-/// Reads the body of a Nonce payload.
-pub fn decode(body: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    //= rfc6407#section-5.8
-    //# The data portion of the Nonce payload (i.e., Ni_b and Nr_b included
-    //# in the HASHs) MUST be a value between 8 and 128 octets.
-    if NONCE_LENGTHS.contains(&body.len()) {
-        Ok(body.to_vec())
-    } else {
-        Err(DecodeError::Length { field: "nonce" })
+impl Decode<'_> for Nonce {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        //= rfc6407#section-5.8
+        //# The data portion of the Nonce payload (i.e., Ni_b and Nr_b included
+        //# in the HASHs) MUST be a value between 8 and 128 octets.
+        if !NONCE_LENGTHS.contains(&r.remaining()) {
+            return Err(DecodeError::Length { field: "nonce" });
+        }
+        Ok(Self(r.take_rest().to_vec()))
+    }
+}
+
+impl Encode for Nonce {
+    fn encode(&self, w: &mut Writer) {
+        w.slice(&self.0);
     }
 }
 
@@ -24,7 +34,8 @@ mod tests {
     #[test]
     fn nonces_have_8_to_128_octets() {
         for length in 0..200 {
-            assert_eq!(decode(&vec![1; length]).is_ok(), (8..=128).contains(&length), "{length}");
+            let octets = vec![1; length];
+            assert_eq!(Nonce::from_octets(&octets).is_ok(), (8..=128).contains(&length), "{length}");
         }
     }
 }

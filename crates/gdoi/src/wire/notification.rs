@@ -19,7 +19,7 @@
 //! associated with the current negotiation"); the Protocol-ID is zero. A peer that sends no SPI means the one
 //! exchange that is in progress.
 
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::iana::{DOI_GDOI, NotifyType};
 
@@ -41,10 +41,9 @@ const DOI_IPSEC: u32 = 1;
 /// The octets of an M-ID.
 const MESSAGE_ID_LEN: u8 = 4;
 
-impl Notification {
-    /// Reads the body of a Notification payload; its data is not interpreted.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(body);
+impl Decode<'_> for Notification {
+    /// Reads a notification; its data is not interpreted.
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let doi = r.u32("notification DOI")?;
         if ![DOI_ISAKMP, DOI_IPSEC, DOI_GDOI].contains(&doi) {
             return Err(DecodeError::Value { field: "notification DOI", value: doi.into() });
@@ -56,11 +55,13 @@ impl Notification {
         let message_id = (doi == DOI_GDOI && protocol == 0 && spi_size == MESSAGE_ID_LEN)
             .then(|| spi.u32("notification SPI"))
             .transpose()?;
+        r.take_rest();
         Ok(Self { notify, message_id })
     }
+}
 
-    /// Writes the body of a Notification payload.
-    pub fn encode(&self, w: &mut Writer) {
+impl Encode for Notification {
+    fn encode(&self, w: &mut Writer) {
         w.u32(DOI_GDOI);
         w.u8(0);
         w.u8(if self.message_id.is_some() { MESSAGE_ID_LEN } else { 0 });
@@ -81,9 +82,9 @@ mod tests {
             let notification = Notification { notify: NotifyType::INVALID_ID_INFORMATION, message_id };
             let mut w = Writer::new();
             notification.encode(&mut w);
-            assert_eq!(Notification::decode(w.octets()), Ok(notification));
+            assert_eq!(Notification::from_octets(w.octets()), Ok(notification));
             for length in 0..w.len() {
-                assert!(Notification::decode(&w.octets()[..length]).is_err());
+                assert!(Notification::from_octets(&w.octets()[..length]).is_err());
             }
         }
     }
@@ -91,8 +92,8 @@ mod tests {
     #[test]
     fn reads_foreign_forms() {
         let with_cookies = [&[0, 0, 0, 0, 1, 16, 0, 18][..], &[9; 16], b"data"].concat();
-        let notification = Notification::decode(&with_cookies).unwrap();
+        let notification = Notification::from_octets(&with_cookies).unwrap();
         assert_eq!(notification, Notification { notify: NotifyType(18), message_id: None });
-        assert!(Notification::decode(&[0, 0, 0, 3, 0, 0, 0, 18]).is_err());
+        assert!(Notification::from_octets(&[0, 0, 0, 3, 0, 0, 0, 18]).is_err());
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 
 use claviger_crypto::cipher::BLOCK_LEN;
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{DecodeError, Encode, Reader, Writer};
 
 use crate::{error::Error, iana::PayloadType, limits::PAYLOADS_MAX, wire::length_u16};
 
@@ -109,6 +109,18 @@ impl ChainWriter {
         self.w.u8(PayloadType::NONE.0);
         self.w.u8(0);
         length_u16(&mut self.w, GENERIC_LEN, body)
+    }
+
+    /// Appends a payload whose body is `value`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ApiMisuse`] if the payload exceeds 65,535 octets.
+    pub fn value(&mut self, kind: PayloadType, value: &impl Encode) -> Result<(), Error> {
+        self.payload(kind, |w| {
+            value.encode(w);
+            Ok(())
+        })
     }
 
     /// Announces that a payload of another chain will be appended to the octets behind the last one.

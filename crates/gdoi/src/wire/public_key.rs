@@ -4,9 +4,13 @@
 //! Ed25519), as other implementations of GDOI send it for RSA.
 
 use claviger_crypto::sign::{KeyAlgorithm, PublicKey};
-use claviger_wire::{DecodeError, Reader};
+use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::error::{Error, PeerIncompatible};
+
+/// A key and the algorithm that it is for, in DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectPublicKeyInfo(pub PublicKey);
 
 /// SEQUENCE { OID ecPublicKey, OID prime256v1 }.
 const P256: &[u8] = &[
@@ -40,48 +44,44 @@ const MODULUS_LEN_MAX: usize = 1024;
 /// The longest RSA exponent in octets: longer ones only cost time.
 const EXPONENT_LEN_MAX: usize = 8;
 
-/// Writes a key as DER SubjectPublicKeyInfo.
-pub fn encode(key: &PublicKey) -> Vec<u8> {
-    let (algorithm, bits) = match key {
-        PublicKey::EcdsaP256(point) => (P256, [&[UNCOMPRESSED], &point[..]].concat()),
-        PublicKey::EcdsaP384(point) => (P384, [&[UNCOMPRESSED], &point[..]].concat()),
-        PublicKey::Ed25519(key) => (ED25519, key.to_vec()),
-        PublicKey::Rsa { modulus, exponent } => {
-            (RSA, tlv(TAG_SEQUENCE, &[integer(modulus), integer(exponent)].concat()))
-        }
-    };
-    let bit_string = tlv(TAG_BIT_STRING, &[&[0], &bits[..]].concat());
-    tlv(TAG_SEQUENCE, &[algorithm, &bit_string].concat())
+impl Encode for SubjectPublicKeyInfo {
+    fn encode(&self, w: &mut Writer) {
+        let (algorithm, bits) = match &self.0 {
+            PublicKey::EcdsaP256(point) => (P256, [&[UNCOMPRESSED], &point[..]].concat()),
+            PublicKey::EcdsaP384(point) => (P384, [&[UNCOMPRESSED], &point[..]].concat()),
+            PublicKey::Ed25519(key) => (ED25519, key.to_vec()),
+            PublicKey::Rsa { modulus, exponent } => {
+                (RSA, tlv(TAG_SEQUENCE, &[integer(modulus), integer(exponent)].concat()))
+            }
+        };
+        let bit_string = tlv(TAG_BIT_STRING, &[&[0], &bits[..]].concat());
+        w.slice(&tlv(TAG_SEQUENCE, &[algorithm, &bit_string].concat()));
+    }
 }
 
-/// Reads a key from DER SubjectPublicKeyInfo.
-///
-/// # Errors
-///
-/// [`Error::PeerIncompatible`] for an algorithm that is not known, [`Error::Decode`] for what is not DER.
-pub fn decode(octets: &[u8]) -> Result<PublicKey, Error> {
-    let mut outer = Reader::new(octets);
-    let mut info = element(&mut outer, TAG_SEQUENCE)?;
-    outer.finish()?;
-    let algorithm = tlv(TAG_SEQUENCE, element(&mut info, TAG_SEQUENCE)?.take_rest());
-    let mut bits = element(&mut info, TAG_BIT_STRING)?;
-    info.finish()?;
-    bits.zeros(1, "unused bits of the public key")?;
-    let key = match &algorithm[..] {
-        P256 => PublicKey::EcdsaP256(point::<64>(&mut bits)?),
-        P384 => PublicKey::EcdsaP384(point::<96>(&mut bits)?),
-        ED25519 => PublicKey::Ed25519(bits.array("Ed25519 key")?),
-        RSA => {
-            let mut numbers = element(&mut bits, TAG_SEQUENCE)?;
-            let modulus = positive(&mut numbers, MODULUS_LEN_MAX)?;
-            let exponent = positive(&mut numbers, EXPONENT_LEN_MAX)?;
-            numbers.finish()?;
-            PublicKey::Rsa { modulus, exponent }
-        }
-        other => return Err(PeerIncompatible::PublicKeyAlgorithm(other.len()).into()),
-    };
-    bits.finish()?;
-    Ok(key)
+impl Decode<'_, Error> for SubjectPublicKeyInfo {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let mut info = element(r, TAG_SEQUENCE)?;
+        let algorithm = tlv(TAG_SEQUENCE, element(&mut info, TAG_SEQUENCE)?.take_rest());
+        let mut bits = element(&mut info, TAG_BIT_STRING)?;
+        info.finish()?;
+        bits.zeros(1, "unused bits of the public key")?;
+        let key = match &algorithm[..] {
+            P256 => PublicKey::EcdsaP256(point::<64>(&mut bits)?),
+            P384 => PublicKey::EcdsaP384(point::<96>(&mut bits)?),
+            ED25519 => PublicKey::Ed25519(bits.array("Ed25519 key")?),
+            RSA => {
+                let mut numbers = element(&mut bits, TAG_SEQUENCE)?;
+                let modulus = positive(&mut numbers, MODULUS_LEN_MAX)?;
+                let exponent = positive(&mut numbers, EXPONENT_LEN_MAX)?;
+                numbers.finish()?;
+                PublicKey::Rsa { modulus, exponent }
+            }
+            other => return Err(PeerIncompatible::PublicKeyAlgorithm(other.len()).into()),
+        };
+        bits.finish()?;
+        Ok(Self(key))
+    }
 }
 
 /// Says of which kind a key's signatures are; kept beside the codec so that both list the same kinds.
@@ -169,8 +169,11 @@ mod tests {
             assert!(is_supported(kind));
             let key =
                 SigningKey::generate(provider(), kind, &mut SeededRandom::new(1)).unwrap().public().clone();
-            let octets = encode(&key);
-            assert_eq!(refuses_every_cut(&octets, decode), key);
+            let key = SubjectPublicKeyInfo(key);
+            assert_eq!(
+                refuses_every_cut(&key.to_octets(), |octets| SubjectPublicKeyInfo::from_octets(octets)),
+                key
+            );
         }
     }
 
@@ -182,21 +185,22 @@ mod tests {
             0x69, 0x84, 0xcd, 0xfe, 0x85, 0x41, 0xba, 0xc1, 0x67, 0xdc, 0x3b, 0x96, 0xc8, 0x50, 0x86, 0xaa,
             0x30, 0xb6, 0xb6, 0xcb, 0x0c, 0x5c, 0x38, 0xad, 0x70, 0x31, 0x66, 0xe1,
         ];
-        let key = decode(&octets).unwrap();
-        assert!(matches!(key, PublicKey::Ed25519([0x19, 0xbf, ..])));
-        assert_eq!(encode(&key), octets);
+        let key = SubjectPublicKeyInfo::from_octets(&octets).unwrap();
+        assert!(matches!(key.0, PublicKey::Ed25519([0x19, 0xbf, ..])));
+        assert_eq!(key.to_octets(), octets);
     }
 
     #[test]
     fn refuses_other_algorithms_and_loose_encodings() {
-        let key = PublicKey::Ed25519([7; 32]);
-        let mut octets = encode(&key);
+        let reason = |octets: &[u8]| SubjectPublicKeyInfo::from_octets(octets).unwrap_err().reason();
+        let key = SubjectPublicKeyInfo(PublicKey::Ed25519([7; 32]));
+        let mut octets = key.to_octets();
         octets[8] = 0x71; // Ed448
-        assert_eq!(decode(&octets).unwrap_err().reason(), "unsupported");
-        let octets = encode(&key);
+        assert_eq!(reason(&octets), "unsupported");
+        let octets = key.to_octets();
         let long_form = [&[0x30, 0x81, 0x2a][..], &octets[2..]].concat();
-        assert_eq!(decode(&long_form).unwrap_err().reason(), "malformed");
+        assert_eq!(reason(&long_form), "malformed");
         let negative = PublicKey::Rsa { modulus: vec![0x7f; 256], exponent: vec![] };
-        assert_eq!(decode(&encode(&negative)).unwrap_err().reason(), "malformed");
+        assert_eq!(reason(&SubjectPublicKeyInfo(negative).to_octets()), "malformed");
     }
 }

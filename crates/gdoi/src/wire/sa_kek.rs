@@ -84,8 +84,8 @@ impl SaKek {
     ///
     /// [`Error::PeerIncompatible`] for an attribute or algorithm that is not understood, [`Error::Decode`] for a
     /// wrong form.
-    pub fn decode(body: &[u8], exchange: Exchange) -> Result<Self, Error> {
-        let mut r = Reader::new(body);
+    pub fn from_octets_in(octets: &[u8], exchange: Exchange) -> Result<Self, Error> {
+        let mut r = Reader::new(octets);
         let protocol = r.u8("KEK protocol")?;
         if protocol != PROTOCOL_UDP {
             return Err(PeerIncompatible::KekProtocol(protocol).into());
@@ -99,7 +99,7 @@ impl SaKek {
             .ok_or(DecodeError::Missing { what: "KEK DST identification" })?;
         let spi = CookiePair(r.array("KEK SPI")?);
         r.zeros(RESERVED2_LEN, "KEK RESERVED2")?;
-        let attributes = KekAttributes::decode(&mut r, exchange)?;
+        let attributes = KekAttributes::decode_in(&mut r, exchange)?;
         let (signature, form) = attributes.signature()?;
         Ok(Self {
             source,
@@ -245,7 +245,7 @@ struct KekAttributes {
 }
 
 impl KekAttributes {
-    fn decode(r: &mut Reader<'_>, exchange: Exchange) -> Result<Self, Error> {
+    fn decode_in(r: &mut Reader<'_>, exchange: Exchange) -> Result<Self, Error> {
         let mut found = Self::default();
         while let Some(attribute) = Attribute::next(r)? {
             let (place, what) = match attribute.class {
@@ -408,7 +408,7 @@ pub(crate) mod tests {
     fn decode_with(extra: &[u8]) -> Result<SaKek, Error> {
         let mut octets = octets_of(|w| sample().encode(PUSH, w));
         octets.extend_from_slice(extra);
-        SaKek::decode(&octets, PUSH)
+        SaKek::from_octets_in(&octets, PUSH)
     }
 
     #[test]
@@ -429,7 +429,10 @@ pub(crate) mod tests {
                         management: Some(1),
                         ..sample()
                     };
-                    assert_eq!(SaKek::decode(&octets_of(|w| policy.encode(PUSH, w)), PUSH), Ok(policy));
+                    assert_eq!(
+                        SaKek::from_octets_in(&octets_of(|w| policy.encode(PUSH, w)), PUSH),
+                        Ok(policy)
+                    );
                 }
             }
         }
@@ -441,7 +444,7 @@ pub(crate) mod tests {
         let without_attributes = octets.len() - 20;
         for length in 0..octets.len() {
             let cut_between_attributes = length >= without_attributes && (octets.len() - length) % 4 == 0;
-            let result = SaKek::decode(&octets[..length], PUSH);
+            let result = SaKek::from_octets_in(&octets[..length], PUSH);
             assert!(result.is_err() || cut_between_attributes, "cut at {length}");
             assert_ne!(result, Ok(sample()));
         }
@@ -470,8 +473,9 @@ pub(crate) mod tests {
     fn a_lifetime_may_stand_in_the_basic_form_and_is_never_zero() {
         let octets = octets_of(|w| sample().encode(PUSH, w));
         let at = octets.windows(4).position(|w| w == [0, 4, 0, 4]).unwrap();
-        let with =
-            |lifetime: &[u8]| SaKek::decode(&[&octets[..at], lifetime, &octets[at + 8..]].concat(), PUSH);
+        let with = |lifetime: &[u8]| {
+            SaKek::from_octets_in(&[&octets[..at], lifetime, &octets[at + 8..]].concat(), PUSH)
+        };
         assert_eq!(with(&[0x80, 4, 0, 60]).unwrap().lifetime, Duration::from_secs(60));
         assert_eq!(with(&[]).unwrap().lifetime, LIFETIME_UNSTATED);
         assert_eq!(with(&[0x80, 4, 0, 0]).unwrap_err().reason(), "malformed");
@@ -479,7 +483,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_pull_says_only_which_private_management_there_is() {
-        let read = |octets: &[u8]| SaKek::decode(octets, Exchange::Pull).map(|policy| policy.management);
+        let read =
+            |octets: &[u8]| SaKek::from_octets_in(octets, Exchange::Pull).map(|policy| policy.management);
         let written = |management| octets_of(|w| SaKek { management, ..sample() }.encode(Exchange::Pull, w));
         for (management, found) in [
             (None, None),
@@ -496,7 +501,7 @@ pub(crate) mod tests {
         assert_eq!(read(&octets), Ok(None));
         let octets = written(Some(128));
         assert_eq!(
-            SaKek::decode(&octets, PUSH),
+            SaKek::from_octets_in(&octets, PUSH),
             Err(PeerIncompatible::KekAttribute(128).into()),
             "as by one that does not know it"
         );
@@ -517,14 +522,15 @@ pub(crate) mod tests {
         let addresses = ["239.192.0.2", "ff15::2"].map(|address| address.parse::<IpAddr>().unwrap());
         for place in addresses.map(|address| (address, 848)) {
             let policy = SaKek { place: Some(place), rekey_first: Some(7), ..sample() };
-            let pull = SaKek::decode(&octets_of(|w| policy.encode(Exchange::Pull, w)), Exchange::Pull);
+            let pull =
+                SaKek::from_octets_in(&octets_of(|w| policy.encode(Exchange::Pull, w)), Exchange::Pull);
             assert_eq!(pull, Ok(SaKek { rekey_first: None, ..policy.clone() }));
-            let push = SaKek::decode(&octets_of(|w| policy.encode(PUSH, w)), PUSH);
+            let push = SaKek::from_octets_in(&octets_of(|w| policy.encode(PUSH, w)), PUSH);
             assert_eq!(push, Ok(SaKek { place: None, ..policy }));
         }
         let with = |exchange, extra: &[u8]| {
             let octets = octets_of(|w| sample().encode(exchange, w));
-            SaKek::decode(&[&octets[..], extra].concat(), exchange)
+            SaKek::from_octets_in(&[&octets[..], extra].concat(), exchange)
         };
         let first = [0, 130, 0, 4, 0, 0, 0, 9];
         assert_eq!(with(PUSH, &first), Ok(SaKek { rekey_first: Some(9), ..sample() }));

@@ -26,7 +26,7 @@
 use std::time::Duration;
 
 use claviger_group::{Channel, Encapsulation, EspTransform, Spi, Tek, tek::TekKeys};
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::{
     error::{Error, PeerIncompatible, PeerMisbehaved},
@@ -159,8 +159,8 @@ impl SaTek {
     ///
     /// [`Error::PeerIncompatible`] for a protocol, attribute or algorithm that is not understood,
     /// [`Error::Decode`] for a wrong form.
-    pub fn decode(body: &[u8], dialect: Dialect) -> Result<Self, Error> {
-        let mut r = Reader::new(body);
+    pub fn from_octets_in(octets: &[u8], dialect: Dialect) -> Result<Self, Error> {
+        let mut r = Reader::new(octets);
         let protocol_id = r.u8("TEK protocol")?;
         if protocol_id != tek_protocol::IPSEC_ESP {
             return Err(PeerIncompatible::TekProtocol(protocol_id).into());
@@ -261,7 +261,7 @@ struct TekAttributes {
     udp_port: Option<u16>,
 }
 
-impl TekAttributes {
+impl Decode<'_, Error> for TekAttributes {
     fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
         let mut found = Self::default();
         while let Some(attribute) = Attribute::next(r)? {
@@ -290,7 +290,9 @@ impl TekAttributes {
         }
         Ok(found)
     }
+}
 
+impl TekAttributes {
     fn life_duration(&mut self, attribute: &Attribute<'_>) -> Result<(), Error> {
         match self.life_type {
             Some(ipsec::LIFE_SECONDS) => {}
@@ -393,7 +395,7 @@ pub(crate) mod tests {
     }
 
     fn decode(octets: &[u8]) -> Result<SaTek, Error> {
-        SaTek::decode(octets, Dialect::RFC)
+        SaTek::from_octets_in(octets, Dialect::RFC)
     }
 
     #[test]

@@ -14,17 +14,17 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
 //! ```
 
-use claviger_wire::{DecodeError, Reader, Writer};
+use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
     iana::{DOI_GDOI, PayloadType},
     limits::SA_TEKS_MAX,
-    rules::Exchange,
+    rules::{self, Exchange},
     wire::{
         Dialect,
         group_associated_policy::Gap,
-        payload::{ChainWriter, generic},
+        payload::{ChainWriter, RawPayload, generic},
         sa_kek::SaKek,
         sa_tek::SaTek,
     },
@@ -47,8 +47,8 @@ impl SaPayload {
     /// # Errors
     ///
     /// [`Error::PeerIncompatible`] for what is not understood, [`Error::Decode`] for a wrong form.
-    pub fn decode(body: &[u8], exchange: Exchange, dialect: Dialect) -> Result<Self, Error> {
-        let mut r = Reader::new(body);
+    pub fn from_octets_in(octets: &[u8], exchange: Exchange, dialect: Dialect) -> Result<Self, Error> {
+        let mut r = Reader::new(octets);
         let doi = r.u32("SA DOI")?;
         if doi != DOI_GDOI {
             return Err(PeerIncompatible::SaDoi(doi).into());
@@ -59,53 +59,30 @@ impl SaPayload {
         let mut kind = u8::try_from(first)
             .map(PayloadType)
             .map_err(|_| DecodeError::Value { field: "SA attribute next payload", value: first.into() })?;
-        let mut sa = Self::default();
+        let mut attributes = Vec::new();
         while kind != PayloadType::NONE {
-            let (next, attribute) = generic(&mut r)?;
-            sa.take(kind, attribute, exchange, dialect)?;
+            if rules::SA_ATTRIBUTES.iter().all(|rule| rule.element != kind) {
+                return Err(PeerIncompatible::SaAttributePayload(kind.0).into());
+            }
+            let start = r.position();
+            let (next, body) = generic(&mut r)?;
+            attributes.push(RawPayload { kind, body, start });
             kind = next;
         }
         r.finish()?;
+        rules::check(rules::SA_ATTRIBUTES, &attributes)?;
         //= rfc6407#section-5.2.1
         //# There may
         //# be zero or one SAK payload, zero or one GAP payload, and zero or more
         //# SAT payloads, where either one SAK or SAT payload MUST be present.
-        if sa.kek.is_none() && sa.teks.is_empty() {
+        if attributes.iter().all(|attribute| attribute.kind == PayloadType::GROUP_ASSOCIATED_POLICY) {
             return Err(DecodeError::Missing { what: "SA KEK or SA TEK" }.into());
         }
-        Ok(sa)
-    }
-
-    //= rfc6407#section-5.2.1
-    //# When present, the order of the SA Attribute payloads MUST be: SAK,
-    //# GAP, and SATs.
-    fn take(
-        &mut self,
-        kind: PayloadType,
-        body: &[u8],
-        exchange: Exchange,
-        dialect: Dialect,
-    ) -> Result<(), Error> {
-        match kind {
-            PayloadType::SA_KEK if self.kek.is_none() && self.gap.is_none() && self.teks.is_empty() => {
-                self.kek = Some(SaKek::decode(body, exchange)?);
-            }
-            PayloadType::GROUP_ASSOCIATED_POLICY if self.gap.is_none() && self.teks.is_empty() => {
-                self.gap = Some(Gap::decode(body)?);
-            }
-            PayloadType::SA_TEK if self.teks.len() < SA_TEKS_MAX => {
-                self.teks.push(SaTek::decode(body, dialect)?);
-            }
-            PayloadType::SA_TEK => {
-                return Err(DecodeError::TooMany { what: "SA TEKs", limit: SA_TEKS_MAX }.into());
-            }
-            PayloadType::SA_KEK => return Err(DecodeError::Unexpected { what: "SA KEK" }.into()),
-            PayloadType::GROUP_ASSOCIATED_POLICY => {
-                return Err(DecodeError::Unexpected { what: "GAP" }.into());
-            }
-            PayloadType(other) => return Err(PeerIncompatible::SaAttributePayload(other).into()),
-        }
-        Ok(())
+        let bodies = |kind| attributes.iter().filter(move |a| a.kind == kind).map(|a| a.body);
+        let kek = bodies(PayloadType::SA_KEK).next().map(|body| SaKek::from_octets_in(body, exchange));
+        let gap = bodies(PayloadType::GROUP_ASSOCIATED_POLICY).next().map(Gap::from_octets);
+        let teks = bodies(PayloadType::SA_TEK).map(|body| SaTek::from_octets_in(body, dialect));
+        Ok(Self { kek: kek.transpose()?, gap: gap.transpose()?, teks: teks.collect::<Result<_, _>>()? })
     }
 
     /// Writes the body of an SA payload.
@@ -122,10 +99,7 @@ impl SaPayload {
             attributes.payload(PayloadType::SA_KEK, |w| kek.encode(exchange, w))?;
         }
         if let Some(gap) = &self.gap {
-            attributes.payload(PayloadType::GROUP_ASSOCIATED_POLICY, |w| {
-                gap.encode(w);
-                Ok(())
-            })?;
+            attributes.value(PayloadType::GROUP_ASSOCIATED_POLICY, gap)?;
         }
         for tek in &self.teks {
             attributes.payload(PayloadType::SA_TEK, |w| tek.encode(w))?;
@@ -158,7 +132,7 @@ pub(crate) mod tests {
     }
 
     fn decode(octets: &[u8]) -> Result<SaPayload, Error> {
-        SaPayload::decode(octets, Exchange::Push, Dialect::RFC)
+        SaPayload::from_octets_in(octets, Exchange::Push, Dialect::RFC)
     }
 
     #[test]

@@ -8,14 +8,22 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! ```
 
-use claviger_wire::{DecodeError, Reader};
+use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
-/// Reads the body of a SEQ payload.
-pub fn decode(body: &[u8]) -> Result<u32, DecodeError> {
-    let mut r = Reader::new(body);
-    let number = r.u32("sequence number")?;
-    r.finish()?;
-    Ok(number)
+/// The number of a GROUPKEY-PUSH under its KEK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SequenceNumber(pub u32);
+
+impl Decode<'_> for SequenceNumber {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(r.u32("sequence number")?))
+    }
+}
+
+impl Encode for SequenceNumber {
+    fn encode(&self, w: &mut Writer) {
+        w.u32(self.0);
+    }
 }
 
 #[cfg(test)]
@@ -24,9 +32,9 @@ mod tests {
 
     #[test]
     fn has_four_octets() {
-        assert_eq!(decode(&[0, 0, 1, 2]), Ok(258));
+        assert_eq!(SequenceNumber::from_octets(&[0, 0, 1, 2]), Ok(SequenceNumber(258)));
         for length in [0, 1, 2, 3, 5] {
-            assert!(decode(&vec![0; length]).is_err());
+            assert!(SequenceNumber::from_octets(&vec![0; length]).is_err());
         }
     }
 }

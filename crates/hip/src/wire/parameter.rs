@@ -102,7 +102,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Shows every parameter, also of unknown types.
-    pub fn iter(&self) -> impl Iterator<Item = &RawParameter<'a>> {
+    pub fn iter(&self) -> impl Iterator<Item = &RawParameter<'a>> + Clone {
         self.raw.iter()
     }
 

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use claviger_crypto::{Random, SeededRandom, random};
 use claviger_delivery::{
-    Batch, BatchId, Error, Outgoing, Proactivity, Receiver, ReceiverConfig, ReceiverId, Sender, SenderConfig,
-    Traffic, receiver, seal::Authentic, sender,
+    Batch, BatchId, Error, Outgoing, Proactivity, Receiver, ReceiverConfig, ReceiverEvent, ReceiverId,
+    Sender, SenderConfig, SenderEvent, Traffic, seal::Authentic,
 };
 use claviger_sansio::Time;
 
@@ -123,10 +123,10 @@ impl Network {
             }
             while let Some(event) = sender.poll_event() {
                 match event {
-                    sender::Event::Lost(ReceiverId(number)) => {
+                    SenderEvent::Lost(ReceiverId(number)) => {
                         let _ = sender.serve(now, ReceiverId(number), needs[number as usize].iter().copied());
                     }
-                    sender::Event::GaveUp(_) | sender::Event::Ended => {}
+                    SenderEvent::GaveUp(_) | SenderEvent::Ended => {}
                 }
             }
             for (number, member) in members.iter_mut().enumerate() {
@@ -137,7 +137,7 @@ impl Network {
                     }
                 }
                 while let Some(event) = member.receiver.poll_event() {
-                    assert_eq!(event, receiver::Event::GaveUp);
+                    assert_eq!(event, ReceiverEvent::GaveUp);
                     member.gave_up = true;
                 }
             }

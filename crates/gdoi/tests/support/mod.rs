@@ -14,12 +14,12 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gdoi::{
-    Error, Extensions, Gap, KeyDownload, Member, PullId, SaKek, SaPayload, SaTek, Server,
+    Error, Extensions, Gap, KeyDownload, Member, MemberConfig, MemberEvent, PullFailure, PullId, SaKek,
+    SaPayload, SaTek, Server, ServerEvent,
     error::PeerIncompatible,
     iana::NotifyType,
     lkh::{self, Link},
-    member::{self, PullFailure},
-    push, server,
+    push,
     wire::{LkhDownload, SenderIds},
 };
 use claviger_group::{
@@ -27,7 +27,7 @@ use claviger_group::{
     registration::PeerIdentity, tek::TekKeys,
 };
 use claviger_identity::Hit;
-use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Time, Transmit};
+use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 
 pub(crate) const COOKIES: CookiePair = CookiePair([0xc1; 16]);
 pub(crate) const KEK_SPI: CookiePair = CookiePair([0x6b; 16]);
@@ -152,9 +152,19 @@ impl Pair {
     }
 
     pub(crate) fn with(hash: HashAlgorithm, cipher: CipherAlgorithm) -> Self {
+        Self::configured(MemberConfig::new(provider()), hash, cipher)
+    }
+
+    /// A pair whose member accepts no private extensions but these.
+    pub(crate) fn with_extensions(extensions: Extensions) -> Self {
+        let config = MemberConfig { extensions, ..MemberConfig::new(provider()) };
+        Self::configured(config, HashAlgorithm::Sha256, CipherAlgorithm::Aes128Cbc)
+    }
+
+    fn configured(config: MemberConfig, hash: HashAlgorithm, cipher: CipherAlgorithm) -> Self {
         let now = Time::from_secs(1_000_000);
         let random = |seed| Box::new(SeededRandom::new(seed));
-        let mut member = Member::new(provider(), random(1), RetransmitPolicy::default());
+        let mut member = Member::new(config, random(1));
         let mut server = Server::new(provider(), random(2));
         member.add_registration(now, registration(COOKIES, hash, cipher)).unwrap();
         server.add_registration(now, registration(COOKIES, hash, cipher)).unwrap();
@@ -189,13 +199,13 @@ impl Pair {
         sent.payload
     }
 
-    pub(crate) fn member_event(&mut self) -> member::Event {
+    pub(crate) fn member_event(&mut self) -> MemberEvent {
         let event = self.member.poll_event().expect("the member has an event");
         assert_eq!(self.member.poll_event(), None);
         event
     }
 
-    pub(crate) fn server_event(&mut self) -> server::Event {
+    pub(crate) fn server_event(&mut self) -> ServerEvent {
         let event = self.server.poll_event().expect("the server has an event");
         assert_eq!(self.server.poll_event(), None);
         event
@@ -210,7 +220,7 @@ impl Pair {
     /// Has the server answer message 1.
     pub(crate) fn message_2(&mut self, message_1: &[u8]) -> Vec<u8> {
         self.server_gets(message_1).unwrap();
-        let server::Event::PullRequested { pull, .. } = self.server_event() else { panic!("a request") };
+        let ServerEvent::PullRequested { pull, .. } = self.server_event() else { panic!("a request") };
         self.server.offer(self.now, pull, &sa()).unwrap();
         self.server_sends()
     }
@@ -218,7 +228,7 @@ impl Pair {
     /// Has the member answer message 2.
     pub(crate) fn message_3(&mut self, message_2: &[u8]) -> Vec<u8> {
         self.member_gets(message_2).unwrap();
-        let member::Event::Offered { pull, .. } = self.member_event() else { panic!("an offer") };
+        let MemberEvent::Offered { pull, .. } = self.member_event() else { panic!("an offer") };
         self.member.accept(self.now, pull).unwrap();
         self.member_sends()
     }
@@ -226,7 +236,7 @@ impl Pair {
     /// Has the server answer message 3.
     pub(crate) fn message_4(&mut self, message_3: &[u8]) -> Vec<u8> {
         self.server_gets(message_3).unwrap();
-        let server::Event::PullConfirmed { pull, .. } = self.server_event() else { panic!("a confirmation") };
+        let ServerEvent::PullConfirmed { pull, .. } = self.server_event() else { panic!("a confirmation") };
         let kd = kd(&self.signer);
         self.server.download(self.now, pull, Some(0), &kd).unwrap();
         self.server_sends()
@@ -237,7 +247,7 @@ impl Pair {
         self.member_gets(message_4).unwrap();
         let expected = kd(&self.signer);
         match self.member_event() {
-            member::Event::Pulled { sa, sequence: Some(0), kd, .. } => {
+            MemberEvent::Pulled { sa, sequence: Some(0), kd, .. } => {
                 assert_eq!((sa, kd), (sa_in_pull(), expected));
             }
             other => panic!("{other:?}"),
@@ -268,21 +278,20 @@ pub(crate) fn datagram(payload: &[u8], source: SocketAddr, destination: SocketAd
 
 /// Has a member with these extensions only refuse what it is offered, before it asks for keys.
 pub(crate) fn ends_the_pull(extensions: Extensions, offered: &SaPayload, refused: PeerIncompatible) {
-    let mut pair = Pair::new();
-    pair.member = pair.member.with_extensions(extensions);
+    let mut pair = Pair::with_extensions(extensions);
     let message_1 = pair.message_1();
     pair.server_gets(&message_1).unwrap();
-    let server::Event::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
+    let ServerEvent::PullRequested { pull, .. } = pair.server_event() else { panic!("a request") };
     pair.server.offer(pair.now, pull, offered).unwrap();
     let message_2 = pair.server_sends();
     // HDR*, HASH(1), N(ATTRIBUTES-NOT-SUPPORTED) -->
     assert_eq!(pair.member_gets(&message_2), Err(Error::PeerIncompatible(refused)));
-    let member::Event::PullFailed { reason, .. } = pair.member_event() else { panic!("a failure") };
+    let MemberEvent::PullFailed { reason, .. } = pair.member_event() else { panic!("a failure") };
     assert_eq!(reason, PullFailure::Policy(refused));
     let informational = pair.member_sends();
     pair.server_gets(&informational).unwrap();
     assert!(matches!(
         pair.server_event(),
-        server::Event::PullDeclined { notify: NotifyType::ATTRIBUTES_NOT_SUPPORTED, .. }
+        ServerEvent::PullDeclined { notify: NotifyType::ATTRIBUTES_NOT_SUPPORTED, .. }
     ));
 }

@@ -1,28 +1,8 @@
-//! What a sender is told.
+//! How the two machines behave.
 
 use std::time::Duration;
 
-use crate::{BatchId, Error, limits::BLOCK_DATAGRAMS_MAX};
-
-/// Names a receiver for the caller, who knows where to reach it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReceiverId(pub u64);
-
-/// What is to be delivered.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// Its name.
-    pub id: BatchId,
-    /// The datagrams, in the order of the key tree, so that what one receiver needs is close together.
-    pub datagrams: Vec<Vec<u8>>,
-    /// For each datagram how many receivers need it; empty if the caller cannot tell.
-    pub audience: Vec<u32>,
-    /// For each datagram the labels of those whom it is for, ascending; empty if the caller cannot tell. Receivers are
-    /// told, and want only what has one of their labels.
-    pub labels: Vec<Vec<u32>>,
-    /// How many receivers there are.
-    pub receivers: u32,
-}
+use crate::{Error, limits::BLOCK_DATAGRAMS_MAX};
 
 /// How a batch is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +52,7 @@ impl Default for SenderConfig {
 }
 
 impl SenderConfig {
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let sound = (1..=BLOCK_DATAGRAMS_MAX).contains(&usize::from(self.block_datagrams))
             && self.rounds > 0
             && !self.window.is_zero()
@@ -80,5 +60,34 @@ impl SenderConfig {
             && (1..=1_000).contains(&self.quantile_permille)
             && self.unicast_attempts > 0;
         if sound { Ok(()) } else { Err(Error::Config) }
+    }
+}
+
+/// How a receiver behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiverConfig {
+    /// The most octets of datagrams and symbols that it keeps. With 4,000 datagrams of 1,200 octets: 5 MB, far
+    /// less for a receiver that knows its labels.
+    pub buffer_octets_max: usize,
+    /// How long nothing must arrive before it reports without having been asked to.
+    pub quiet: Duration,
+    /// The window for reports until the sender announces one.
+    pub window: Duration,
+    /// The number of receivers until the sender announces one.
+    pub receivers: u32,
+    /// How many reports it makes without anything new arriving before it gives up.
+    pub attempts: u8,
+}
+
+impl Default for ReceiverConfig {
+    /// 16 MiB, one second of quiet, windows of half a second, 100,000 receivers, eight reports.
+    fn default() -> Self {
+        Self {
+            buffer_octets_max: 16 << 20,
+            quiet: Duration::from_secs(1),
+            window: Duration::from_millis(500),
+            receivers: 100_000,
+            attempts: 8,
+        }
     }
 }

@@ -48,7 +48,8 @@ impl Gcks {
             let stored = decode(record::GROUP, record::group::decode(provider, value))?;
             let superseded = stored.teks.iter().filter_map(|tek| tek.superseded);
             let issued = stored.teks.iter().map(|tek| tek.issued);
-            earliest = issued.chain(superseded).chain([stored.kek.issued]).fold(earliest, Time::min);
+            earliest =
+                issued.chain(superseded).chain(stored.kek.map(|kek| kek.issued)).fold(earliest, Time::min);
         }
         for (_, value) in table(records, record::MEMBER) {
             let member = decode(record::MEMBER, record::member::decode_member(value))?;
@@ -85,7 +86,9 @@ impl Group {
     /// Moves back every instant that is stored of the group.
     fn move_back(&mut self, by: Duration) {
         let earlier = |time: &mut Time| *time = *time - by;
-        earlier(&mut self.kek.issued);
+        if let Some(kek) = &mut self.kek {
+            earlier(&mut kek.issued);
+        }
         for tek in &mut self.teks {
             earlier(&mut tek.issued);
             tek.superseded.iter_mut().for_each(earlier);

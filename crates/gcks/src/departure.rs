@@ -12,10 +12,10 @@ use tracing::debug;
 
 use crate::{
     Counter, Gcks,
+    distribution::push_queue::{Milestone, UnderWay},
     error::CommandError,
     event::{Departure, Event, RekeyId},
-    group::{Group, rekey::Outcome},
-    push_queue::{Milestone, UnderWay},
+    group::{Group, epoch::Epoch},
     record,
 };
 
@@ -95,9 +95,9 @@ impl Gcks {
         &mut self,
         now: Time,
         id: &GroupId,
-        outcome: &Outcome,
+        epoch: &Epoch,
     ) -> Vec<(Hit, Departure, Time)> {
-        let reasons = outcome.departed.iter().map(|hit| {
+        let reasons = epoch.departed.iter().map(|hit| {
             let why = self.departures.remove(&(id.clone(), *hit)).unwrap_or(Departure::Left);
             (*hit, why, now)
         });

@@ -43,6 +43,8 @@ pub enum CommandError {
     GroupExists(GroupId),
     /// No such group.
     GroupUnknown(GroupId),
+    /// The group has no KEK to replace.
+    GroupWithoutKek(GroupId),
     /// The host is neither allowed in the group nor a member of it.
     HostUnknown(Hit),
     /// The policy is not coherent.
@@ -58,6 +60,7 @@ impl fmt::Display for CommandError {
         match self {
             Self::GroupExists(group) => write!(f, "group {group} exists already"),
             Self::GroupUnknown(group) => write!(f, "there is no group {group}"),
+            Self::GroupWithoutKek(group) => write!(f, "group {group} has no KEK"),
             Self::HostUnknown(hit) => write!(f, "{hit} is not on the group's list"),
             Self::Policy(error) => error.fmt(f),
             Self::PolicyBeyondOffer => f.write_str(

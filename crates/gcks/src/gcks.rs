@@ -1,9 +1,6 @@
 //! The machine: input, output, commands.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
 use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
@@ -15,13 +12,19 @@ use tracing::{debug, debug_span};
 use crate::{
     config::GcksConfig,
     counter::{Counter, Counters},
-    delivery::{Deliveries, Route},
+    distribution::{
+        Distribution, Rekey, SealedRekey,
+        delivery::{Deliveries, Route},
+        gdoi::Gdoi,
+        push_queue::{Outbox, PushQueue, REMOVED_RETRY_MAX, Ready, UnderWay},
+    },
     error::{CommandError, Error},
     event::{Departure, Event, Refusal, RekeyCause, RekeyId, Rekeyed},
-    group::{self, Context, Group, NewError, rekey::Outcome},
+    group::{
+        self, Group, NewError,
+        epoch::{Epoch, KeyChange},
+    },
     groups::Groups,
-    pull::{PullRefusal, Pulls},
-    push_queue::{Outbox, PushQueue, QueuedPush, REMOVED_RETRY_MAX, Ready, UnderWay},
     registration::{self, Grants, JoinLimiter},
 };
 
@@ -30,13 +33,12 @@ pub struct Gcks {
     pub(crate) provider: &'static CryptoProvider,
     pub(crate) random: Box<dyn Random>,
     pub(crate) hip: hip::Host,
-    pub(crate) gdoi: claviger_gdoi::Server,
+    pub(crate) gdoi: Gdoi,
     pub(crate) groups: Groups,
     pub(crate) grants: Grants,
     pub(crate) cookies: BTreeMap<Hit, CookiePair>,
     pub(crate) refused: VecDeque<Refusal>,
     pub(crate) limiter: JoinLimiter,
-    pub(crate) pulls: Pulls,
     pub(crate) push_queue: PushQueue,
     pub(crate) deliveries: Deliveries,
     /// Why those depart who wait for their rekey.
@@ -52,9 +54,6 @@ pub struct Gcks {
     pub(crate) step_is_out: bool,
     /// Whether this server's HIP offers what 256-bit groups need.
     offers_256_bits: bool,
-    pub(crate) gdoi_port: u16,
-    push_source_v4: Option<IpAddr>,
-    push_source_v6: Option<IpAddr>,
 }
 
 /// Which keys a command replaces.
@@ -73,15 +72,14 @@ impl Gcks {
         let offers_256_bits = registration::offers_256_bits(&config.hip);
         Ok(Self {
             provider: config.provider,
+            gdoi: Gdoi::new(&config, fork(&mut random)),
             hip: hip::Host::new(config.hip, fork(&mut random), now)?,
-            gdoi: claviger_gdoi::Server::new(config.provider, fork(&mut random)),
             random,
             groups: Groups::default(),
             grants: Grants::default(),
             cookies: BTreeMap::new(),
             refused: VecDeque::new(),
             limiter: JoinLimiter::default(),
-            pulls: Pulls::default(),
             push_queue: PushQueue::default(),
             deliveries: Deliveries::default(),
             departures: BTreeMap::new(),
@@ -92,9 +90,6 @@ impl Gcks {
             held: Outbox::new(),
             step_is_out: false,
             offers_256_bits,
-            gdoi_port: config.gdoi_port,
-            push_source_v4: config.push_source_v4.map(IpAddr::V4),
-            push_source_v6: config.push_source_v6.map(IpAddr::V6),
         })
     }
 
@@ -122,13 +117,16 @@ impl Gcks {
 
     /// Removes a group: its members are told to delete every SA, its hosts lose their grants.
     pub fn remove_group(&mut self, now: Time, id: &GroupId) -> Result<(), CommandError> {
-        let outcome =
-            self.with_group(now, id, |group, context| group.start_over(context, RekeyCause::ByHand))?;
-        let group = self.groups.remove(id).expect("the group was just found");
+        let mut group = self.groups.remove(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
+        let end = KeyChange::Everything(RekeyCause::ByHand);
+        let last_words = group.change(now, &mut *self.random, end).map(|epoch| {
+            // Nothing of it is stored: the group is no more.
+            tell(&self.gdoi, now, self.provider, &mut group, &epoch, &mut Vec::new()).messages
+        });
         self.push_queue.forget(id);
         self.deliveries.forget(id);
         self.departures.retain(|(left, _), _| left != id);
-        self.send_last_words(now, &group, outcome.pushes);
+        self.send_last_words(now, &group, last_words.unwrap_or_default());
         self.changes.extend(group.removal());
         for hit in self.grants.hosts_of(id) {
             self.withdraw_grant(now, &hit, id);
@@ -138,7 +136,7 @@ impl Gcks {
     }
 
     /// Plans the messages by which the members of a group that is removed delete their keys.
-    fn send_last_words(&mut self, now: Time, group: &Group, pushes: Vec<QueuedPush>) {
+    fn send_last_words(&mut self, now: Time, group: &Group, pushes: Vec<SealedRekey>) {
         if pushes.is_empty() {
             return;
         }
@@ -179,20 +177,23 @@ impl Gcks {
         cause: RekeyCause,
     ) -> Result<Rekeyed, CommandError> {
         self.renew_if_spent(now, id);
-        let outcome = self.with_group(now, id, |group, context| match what {
-            RekeyWhat::Kek => group.rekey_kek(context, cause),
-            RekeyWhat::Tek => group.rekey_tek(context, cause),
-        })?;
-        let report = outcome.report.clone();
-        let rekey = self.apply(now, id, outcome);
+        let change = match what {
+            RekeyWhat::Kek => KeyChange::Kek(cause),
+            RekeyWhat::Tek => KeyChange::Tek(cause),
+        };
+        if !self.groups.contains_key(id) {
+            return Err(CommandError::GroupUnknown(id.clone()));
+        }
+        let report =
+            self.change_keys(now, id, change).ok_or_else(|| CommandError::GroupWithoutKek(id.clone()))?;
         self.settle(now);
-        Ok(Rekeyed { rekey, ..report })
+        Ok(report)
     }
 
     /// Takes in a datagram. An error is for the log and was counted; nothing has changed.
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
         let result = match datagram.carriage {
-            Carriage::Isakmp => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
+            Carriage::Isakmp => self.gdoi.server.handle_datagram(now, datagram).map_err(Error::Gdoi),
             Carriage::HipRaw | Carriage::HipUdp => {
                 self.hip.handle_datagram(now, datagram).map_err(Error::Hip)
             }
@@ -207,7 +208,7 @@ impl Gcks {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
         self.hip.handle_timeout(now);
-        self.gdoi.handle_timeout(now);
+        self.gdoi.server.handle_timeout(now);
         self.expire_grants(now);
         self.rekey_timed(now);
         self.settle(now);
@@ -217,7 +218,7 @@ impl Gcks {
     pub fn poll_timeout(&self) -> Option<Time> {
         [
             self.hip.poll_timeout(),
-            self.gdoi.poll_timeout(),
+            self.gdoi.server.poll_timeout(),
             self.push_queue.poll_timeout(),
             self.deliveries.poll_timeout(),
             self.grants.next_expiry(),
@@ -236,7 +237,7 @@ impl Gcks {
                 self.handle_hip_event(now, event);
                 moved = true;
             }
-            while let Some(event) = self.gdoi.poll_event() {
+            while let Some(event) = self.gdoi.server.poll_event() {
                 self.handle_gdoi_event(now, event);
                 moved = true;
             }
@@ -248,7 +249,7 @@ impl Gcks {
         while let Some(transmit) = self.hip.poll_transmit() {
             self.held.push_back(Ready::Plain(transmit));
         }
-        while let Some(transmit) = self.gdoi.poll_transmit() {
+        while let Some(transmit) = self.gdoi.server.poll_transmit() {
             self.held.push_back(Ready::Plain(transmit));
         }
         let (queue, outbox, changes) = (&mut self.push_queue, &mut self.held, &mut self.changes);
@@ -284,31 +285,10 @@ impl Gcks {
         self.touched.insert(hit);
     }
 
-    /// Lends a group the context of a step.
-    pub(crate) fn with_group<T>(
-        &mut self,
-        now: Time,
-        id: &GroupId,
-        step: impl FnOnce(&mut Group, &mut Context<'_>) -> T,
-    ) -> Result<T, CommandError> {
-        let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
-        let push_source =
-            if group.policy.push_destination().is_ipv4() { self.push_source_v4 } else { self.push_source_v6 };
-        let mut context = Context {
-            now,
-            provider: self.provider,
-            random: &mut self.random,
-            gdoi_port: self.gdoi_port,
-            push_source,
-        };
-        let _group = debug_span!("group", group = %id).entered();
-        Ok(step(&mut group, &mut context))
-    }
-
     /// Gives a group a new tree if the epochs of its tree are nearly spent.
     fn renew_if_spent(&mut self, now: Time, id: &GroupId) {
-        if let Ok(Some(outcome)) = self.with_group(now, id, |group, context| group.renew_if_spent(context)) {
-            self.apply(now, id, outcome);
+        if self.groups.get(id).is_some_and(Group::is_spent) {
+            self.change_keys(now, id, KeyChange::Everything(RekeyCause::EpochsSpent));
         }
     }
 
@@ -318,11 +298,7 @@ impl Gcks {
         due.retain(|id| self.groups[id].waiting.due.is_some_and(|due| due <= now));
         for id in &due {
             self.renew_if_spent(now, id);
-            if let Ok(Some(outcome)) =
-                self.with_group(now, id, |group, context| group.rekey_membership(context))
-            {
-                self.apply(now, id, outcome);
-            }
+            self.change_keys(now, id, KeyChange::Membership);
         }
         !due.is_empty()
     }
@@ -334,7 +310,11 @@ impl Gcks {
             if group.members.is_empty() {
                 continue;
             }
-            let whats = [(group.kek_due() <= now, RekeyWhat::Kek), (group.tek_due() <= now, RekeyWhat::Tek)];
+            let is_due = |due: Time| due <= now;
+            let whats = [
+                (group.kek_due().is_some_and(is_due), RekeyWhat::Kek),
+                (is_due(group.tek_due()), RekeyWhat::Tek),
+            ];
             for (_, what) in whats.into_iter().filter(|(due, _)| *due) {
                 // The group was found a moment ago.
                 let _ = self.rekey_because(now, &id, what, RekeyCause::Timer);
@@ -342,22 +322,39 @@ impl Gcks {
         }
     }
 
-    /// Lets the outcome of a rekey take effect: stored, announced, downloaded, reported.
-    /// Returns the name of the rekey if it has messages.
-    pub(crate) fn apply(&mut self, now: Time, id: &GroupId, mut outcome: Outcome) -> Option<RekeyId> {
-        self.changes.append(&mut outcome.changes);
-        let departed = self.note_departures(now, id, &outcome);
-        outcome.report.cause.extend(departed.iter().map(|(_, why, _)| RekeyCause::from(*why)));
-        let rekey = self.push_queue.name_rekey();
-        let has_messages = !outcome.pushes.is_empty();
-        if has_messages {
-            self.plan_messages(now, id, rekey, departed, &mut outcome);
-        } else {
+    /// Replaces keys of a group and lets that take effect: told to those who remain, given to those who come, stored,
+    /// reported. None if there is no such group, or nothing to replace.
+    pub(crate) fn change_keys(&mut self, now: Time, id: &GroupId, what: KeyChange) -> Option<Rekeyed> {
+        let _group = debug_span!("group", group = %id).entered();
+        let mut group = self.groups.get_mut(id)?;
+        let mut epoch = group.change(now, &mut *self.random, what)?;
+        let mut changes = std::mem::take(&mut epoch.changes);
+        let rekey = tell(&self.gdoi, now, self.provider, &mut group, &epoch, &mut changes);
+        // It holds the numbers of the messages.
+        changes.push(group.record());
+        let report = report(now, id, &epoch, &rekey);
+        if let Some(tree) = epoch.tree.take() {
+            group.tree.recycle(tree);
+        }
+        drop(group);
+        self.changes.append(&mut changes);
+        Some(self.apply(now, id, epoch, rekey, report))
+    }
+
+    /// Lets a change of keys take effect beyond the group.
+    fn apply(&mut self, now: Time, id: &GroupId, epoch: Epoch, rekey: Rekey, mut report: Rekeyed) -> Rekeyed {
+        let departed = self.note_departures(now, id, &epoch);
+        report.cause.extend(departed.iter().map(|(_, why, _)| RekeyCause::from(*why)));
+        let name = self.push_queue.name_rekey();
+        if rekey.messages.is_empty() {
             // Nobody is left who could send.
             let what = UnderWay { departed, ..UnderWay::new(id.clone(), 0, 0) };
-            self.rekey_is_through(now, rekey, what);
+            self.rekey_is_through(now, name, what);
+        } else {
+            report.rekey = Some(name);
+            self.plan_messages(now, id, name, departed, rekey, epoch.tek.is_some());
         }
-        for join in &outcome.joined {
+        for join in &epoch.joined {
             // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
             let (hit, group) = (join.hit, id.clone());
             let event =
@@ -365,11 +362,9 @@ impl Gcks {
             self.events.push_back(event);
             self.download_to_joiner(now, id, join);
         }
-        for join in &outcome.refused {
-            let why = if join.moves { PullRefusal::PlaceFull } else { PullRefusal::Full };
-            self.refuse_pull(now, join.pull, why);
+        for join in &epoch.refused {
+            self.refuse_joiner(now, join);
         }
-        let report = &outcome.report;
         for (counter, count) in [
             (Counter::Rekeys, 1),
             (Counter::Joins, report.joined),
@@ -381,9 +376,8 @@ impl Gcks {
         ] {
             self.counters.gcks.add(counter, count as u64);
         }
-        let rekey = has_messages.then_some(rekey);
-        self.events.push_back(Event::Rekeyed(Rekeyed { rekey, ..outcome.report }));
-        rekey
+        self.events.push_back(Event::Rekeyed(report.clone()));
+        report
     }
 
     /// Plans the messages of a rekey, and follows them until they have left.
@@ -393,13 +387,13 @@ impl Gcks {
         id: &GroupId,
         rekey: RekeyId,
         departed: Vec<(Hit, Departure, Time)>,
-        outcome: &mut Outcome,
+        Rekey { messages, batches, .. }: Rekey,
+        tells_new_tek: bool,
     ) {
         let Some(mut group) = self.groups.get_mut(id) else { return };
         let start = group.quiet_at.max(now);
         let authentication = group.policy.rekey.authentication;
-        let pushes = std::mem::take(&mut outcome.pushes);
-        let begun = self.deliveries.begin((now, start), rekey, &group, pushes, &outcome.batches);
+        let begun = self.deliveries.begin((now, start), rekey, &group, messages, &batches);
         let what = UnderWay::new(id.clone(), begun.copied.len(), begun.delivered);
         debug!(
             group = %id,
@@ -418,8 +412,42 @@ impl Gcks {
             self.deliveries.drop_superseded(id, rekey, &mut self.changes);
             group.tek_under_way = group.tek_under_way.map(|_| rekey);
         }
-        if outcome.report.tek.is_some() {
+        if tells_new_tek {
             group.tek_under_way = Some(rekey);
         }
+    }
+}
+
+/// Has those who remain told of a change of keys, by the group's own protocol.
+fn tell(
+    gdoi: &Gdoi,
+    now: Time,
+    provider: &'static CryptoProvider,
+    group: &mut Group,
+    epoch: &Epoch,
+    changes: &mut Vec<Change>,
+) -> Rekey {
+    match group.distribution {
+        Distribution::Gdoi => gdoi.rekey(now, provider, group, epoch, changes),
+    }
+}
+
+/// Says what a change of keys was, and what it cost.
+fn report(now: Time, id: &GroupId, epoch: &Epoch, rekey: &Rekey) -> Rekeyed {
+    let moved = epoch.joined.iter().filter(|join| join.moves).count();
+    Rekeyed {
+        group: id.clone(),
+        cause: epoch.causes.clone(),
+        rekey: None,
+        at: now,
+        joined: epoch.joined.len() - moved,
+        moved,
+        departed: epoch.departed.len(),
+        tree_keys: epoch.tree.as_ref().map_or(0, |tree| tree.wraps.len()),
+        message_keys: rekey.keys,
+        messages: rekey.messages.len(),
+        octets: rekey.messages.iter().map(|message| message.transmit.payload.len()).sum(),
+        kek: epoch.kek,
+        tek: epoch.tek,
     }
 }

@@ -19,14 +19,11 @@
 //! | [`config`] | what the machine is told at its start |
 //! | [`gcks`] | the machine: input, output, commands |
 //! | `registration` | who may register to which group (HIP side) |
-//! | `pull` | offers and downloads (GDOI side) |
 //! | `groups` | all groups, and when each has something to do |
-//! | `group` | one group: members, key tree, epochs, rekeys |
+//! | `group` | what one group holds: members, key tree, keys; and how they change |
+//! | `distribution` | how keys travel: GDOI, and what goes to whole groups |
 //! | [`departure`] | who goes or is put out, and from when on nothing is readable to it |
 //! | [`staged`] | a step: its changes, and what it says when they are durable |
-//! | [`dispatch`] | a datagram on its way out, and what became of it |
-//! | `push_queue` | which GROUPKEY-PUSH is sent when, and how often |
-//! | `delivery` | rekeys of many messages: repaired as members report |
 //! | `record` | the octets of everything that is stored |
 //! | [`restore`] | how the machine goes on after a restart |
 //! | `clock` | what it makes of a clock that was ahead before that |
@@ -39,7 +36,6 @@
 pub mod config;
 pub mod counter;
 pub mod departure;
-pub mod dispatch;
 pub mod error;
 pub mod event;
 pub mod gcks;
@@ -48,18 +44,16 @@ pub mod staged;
 pub mod view;
 
 mod clock;
-mod delivery;
+mod distribution;
 mod group;
 mod groups;
-mod pull;
-mod push_queue;
 mod record;
 mod registration;
 
 pub use config::GcksConfig;
 pub use counter::{Counter, Counters};
 pub use departure::Eviction;
-pub use dispatch::Dispatch;
+pub use distribution::dispatch::Dispatch;
 pub use error::{CommandError, Error, RestoreError};
 pub use event::Event;
 pub use gcks::{Gcks, RekeyWhat};

@@ -425,9 +425,9 @@ impl Gcks {
             Some(earlier) if earlier == sa.cookies => {}
             earlier => {
                 if let Some(earlier) = earlier {
-                    self.gdoi.remove_registration(&earlier);
+                    self.gdoi.server.remove_registration(&earlier);
                 }
-                if self.gdoi.add_registration(now, sa).is_err() {
+                if self.gdoi.server.add_registration(now, sa).is_err() {
                     debug!(peer = %hit, "the cookies of the registration SA are in use");
                     // The cookies are in use: the host makes a new base exchange (binding section 4).
                     self.cookies.remove(&hit);
@@ -442,7 +442,7 @@ impl Gcks {
             self.leave(now, hit, &group, Departure::Left);
         }
         if let Some(cookies) = self.cookies.remove(&hit) {
-            self.gdoi.remove_registration(&cookies);
+            self.gdoi.server.remove_registration(&cookies);
         }
         self.forget_address(&hit);
         self.touch(hit);

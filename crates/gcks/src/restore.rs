@@ -17,10 +17,10 @@ use claviger_wire::DecodeError;
 
 use crate::{
     Gcks, GcksConfig, RestoreError,
+    distribution::{SealedRekey, push_queue::UnderWay},
     event::Departure,
     group::{self, Group},
     groups::GroupMut,
-    push_queue::{QueuedPush, UnderWay},
     record::{self, TABLES},
     registration::services,
 };
@@ -154,10 +154,12 @@ impl Gcks {
             pushes.entry(id).or_default().insert(order, (key.clone(), transmit));
         }
         for (id, queued) in pushes {
-            let queued: Vec<QueuedPush> = queued
-                .into_values()
-                .map(|(key, transmit)| QueuedPush { key, transmit, audience: Vec::new() })
-                .collect();
+            let sealed = |(key, transmit): (RecordKey, Transmit)| {
+                let (under, sequence) = decode(record::PUSH, record::push::name_of(&key.item))?;
+                Ok(SealedRekey { key, under, sequence, transmit, audience: Vec::new() })
+            };
+            let queued: Vec<SealedRekey> =
+                queued.into_values().map(sealed).collect::<Result<_, RestoreError>>()?;
             let mut group =
                 self.groups.get_mut(&id).ok_or(RestoreError::Inconsistent { table: record::PUSH.name() })?;
             let rekey = self.push_queue.name_rekey();

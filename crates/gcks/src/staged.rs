@@ -20,9 +20,11 @@ use tracing::{debug, trace};
 
 use crate::{
     Gcks,
-    dispatch::Dispatch,
+    distribution::{
+        dispatch::Dispatch,
+        push_queue::{Flight, Outbox, Ready},
+    },
     event::Event,
-    push_queue::{Flight, Outbox, Ready},
     record,
 };
 

@@ -6,7 +6,7 @@ use claviger_group::{CookiePair, GroupId, GroupPolicy, Prefix, Role, Spi};
 use claviger_identity::Hit;
 use claviger_sansio::{NotSent, Time};
 
-use crate::{Counters, Gcks, event::Refusal, push_queue::Unsent};
+use crate::{Counters, Gcks, distribution::push_queue::Unsent, event::Refusal};
 
 /// One group.
 #[derive(Debug, Clone)]
@@ -25,12 +25,8 @@ pub struct GroupView {
     pub next_rekey: Option<Time>,
     /// How many hosts are on the list.
     pub allowed: usize,
-    /// The SPI of the rekey SA.
-    pub kek_spi: CookiePair,
-    /// The last sequence number under it.
-    pub sequence: u32,
-    /// How old the KEK is.
-    pub kek_age: Duration,
+    /// The rekey SA, in a group that has one.
+    pub kek: Option<KekView>,
     /// How many levels the key tree has above its leaves.
     pub tree_depth: u8,
     /// The TEKs in force, oldest first.
@@ -48,6 +44,17 @@ pub struct UnsentView {
     pub since: Time,
     /// Why, the last time that it was tried.
     pub reason: NotSent,
+}
+
+/// The rekey SA.
+#[derive(Debug, Clone, Copy)]
+pub struct KekView {
+    /// Its SPI.
+    pub spi: CookiePair,
+    /// The last sequence number under it.
+    pub sequence: u32,
+    /// How old its key is.
+    pub age: Duration,
 }
 
 /// One data SA.
@@ -99,15 +106,17 @@ impl Gcks {
         Some(GroupView {
             id: id.clone(),
             policy: group.policy.clone(),
-            push_destination: (group.policy.push_destination(), group.policy.push_port_at(self.gdoi_port))
+            push_destination: (group.policy.push_destination(), group.policy.push_port_at(self.gdoi.port))
                 .into(),
             members: group.members.len(),
             senders: group.members.keys().filter(|hit| self.may_send(hit, id)).count(),
             next_rekey: group.poll_timeout(),
             allowed: group.access.len(),
-            kek_spi: group.kek.spi,
-            sequence: group.kek.sequence,
-            kek_age: now.since(group.kek.issued),
+            kek: group.kek.map(|kek| KekView {
+                spi: kek.spi,
+                sequence: kek.sequence,
+                age: now.since(kek.issued),
+            }),
             tree_depth: group.tree.depth(),
             teks: teks
                 .map(|issued| TekView {
@@ -121,10 +130,10 @@ impl Gcks {
         })
     }
 
-    /// Says which keys of a group are the newest: the SPIs of its KEK and of its TEK.
-    pub fn newest_keys(&self, id: &GroupId) -> Option<(CookiePair, Spi)> {
+    /// Says which keys of a group are the newest: the SPIs of its KEK, if it has one, and of its TEK.
+    pub fn newest_keys(&self, id: &GroupId) -> Option<(Option<CookiePair>, Spi)> {
         let group = self.groups.get(id)?;
-        Some((group.kek.spi, group.current_tek().tek.spi))
+        Some((group.kek.map(|kek| kek.spi), group.current_tek().tek.spi))
     }
 
     fn may_send(&self, hit: &Hit, group: &GroupId) -> bool {

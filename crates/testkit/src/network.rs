@@ -395,7 +395,7 @@ impl Network {
     pub fn is_current(&self, place: usize, group: &GroupId) -> bool {
         let Some((kek, tek)) = self.server.newest_keys(group) else { return false };
         let Some(subscription) = self.members[place].member.subscription(group) else { return false };
-        subscription.epoch().map(|(spi, _)| spi) == Some(kek)
+        subscription.epoch().map(|(spi, _)| spi) == kek
             && subscription.data_sas().iter().any(|sa| sa.spi == tek)
     }
 

@@ -236,7 +236,7 @@ fn refused(error: CommandError) -> ApiError {
         CommandError::HostUnknown(_) => ErrorCode::MemberUnknown,
         // It names the option to change.
         CommandError::Policy(error) => return (*error).into(),
-        CommandError::PolicyBeyondOffer => ErrorCode::PolicyInvalid,
+        CommandError::GroupWithoutKek(_) | CommandError::PolicyBeyondOffer => ErrorCode::PolicyInvalid,
         CommandError::Crypto(_) => ErrorCode::Internal,
     };
     ApiError::new(code, error.to_string())

@@ -97,12 +97,12 @@ pub(super) fn group(group: &CoreGroup) -> GroupView {
 }
 
 pub(super) fn keys(group: &CoreGroup) -> GroupKeys {
-    let epoch = EpochView {
-        kek_spi: group.kek_spi.0,
-        sequence: group.sequence,
-        age_s: group.kek_age.as_secs(),
+    let epoch = group.kek.map(|kek| EpochView {
+        kek_spi: kek.spi.0,
+        sequence: kek.sequence,
+        age_s: kek.age.as_secs(),
         lifetime_s: group.policy.times.kek_lifetime.as_secs(),
-    };
+    });
     let sas = group.teks.iter().map(|tek| SaView {
         spi: tek.spi.to_string(),
         transform: group.policy.data.transform,
@@ -115,7 +115,7 @@ pub(super) fn keys(group: &CoreGroup) -> GroupKeys {
         lifetime_s: group.policy.times.tek_lifetime.as_secs(),
         datagrams: None,
     });
-    GroupKeys { epoch: Some(epoch), sas: sas.collect() }
+    GroupKeys { epoch, sas: sas.collect() }
 }
 
 pub(super) fn member(host: &HostView, now: Time) -> MemberView {

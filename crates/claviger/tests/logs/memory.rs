@@ -100,7 +100,7 @@ fn add_held(network: &Network, groups: &[&GroupId], secrets: &mut Secrets) {
         }
     }
     for view in network.server.groups(network.server_now()) {
-        secrets.except(&view.kek_spi.0);
+        view.kek.iter().for_each(|kek| secrets.except(&kek.spi.0));
     }
 }
 

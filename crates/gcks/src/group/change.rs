@@ -14,7 +14,8 @@ impl Group {
             policy: &self.policy,
             signing_key: &self.signing_key,
             tree: self.tree.header(),
-            kek: &self.kek,
+            kek: self.kek,
+            distribution: self.distribution,
             teks: &self.teks,
             sender_ids_issued: self.sender_ids_issued,
         };

@@ -1,33 +1,23 @@
-//! One group: members, key tree, epochs, rekeys.
+//! What one group holds: members, key tree, KEK, TEKs, sender ids, places. How its keys travel is not known here.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`offer`] | what a PULL announces and downloads |
-//! | [`rekey`] | one change of keys and the messages that tell it |
-//! | [`place`] | where members are, and what goes there only |
-//! | [`update`] | the new keys of a tree, as either KEK management sends them |
-//! | [`link`] | nodes and keys as GDOI names them |
+//! | [`epoch`] | one change of keys: what is new, what it supersedes, and for whom |
+//! | [`teks`] | the TEKs that were given out, and from when until when each is used |
+//! | [`place`] | where members are, and which keys are needed there only |
 //! | [`change`] | what of it is stored |
 
 pub(crate) mod change;
-pub(crate) mod link;
-pub(crate) mod offer;
+pub(crate) mod epoch;
 pub(crate) mod place;
-pub(crate) mod rekey;
-pub(crate) mod update;
+pub(crate) mod teks;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use claviger_crypto::{
     CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, random, sign::SigningKey,
 };
-use claviger_gdoi::PullId;
-use claviger_group::{
-    CookiePair, GroupId, GroupPolicy, KekManagement, Role, Spi, Tek, policy::PolicyError, tek::TekKeys,
-};
+use claviger_group::{CookiePair, GroupId, GroupPolicy, KekManagement, Role, Spi, policy::PolicyError};
 use claviger_identity::Hit;
 use claviger_keytree::{
     CAPACITY_32_BIT, Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit,
@@ -35,7 +25,13 @@ use claviger_keytree::{
 };
 use claviger_sansio::Time;
 
-use crate::{departure::Departed, event::RekeyId};
+use teks::IssuedTek;
+
+use crate::{
+    departure::Departed,
+    distribution::{Distribution, Request},
+    event::RekeyId,
+};
 
 /// One group as the key server keeps it.
 pub(crate) struct Group {
@@ -50,7 +46,10 @@ pub(crate) struct Group {
     pub(crate) lkh_ids: LkhIds,
     /// Which subtrees are whose, where the policy has places.
     pub(crate) places: Option<Places>,
-    pub(crate) kek: RekeyState,
+    /// The rekey SA; a group whose members are told nothing has none.
+    pub(crate) kek: Option<RekeySa>,
+    /// How its keys travel.
+    pub(crate) distribution: Distribution,
     /// Oldest first; the last is the current one.
     pub(crate) teks: Vec<IssuedTek>,
     /// Sender ids given out under the current data SAs (RFC 6407 section 3.5).
@@ -58,7 +57,7 @@ pub(crate) struct Group {
     /// What the next change of membership will be announced as.
     pub(crate) next: Announced,
     pub(crate) waiting: Waiting,
-    /// When the last planned copy of a GROUPKEY-PUSH leaves, if none has to wait for its way to be open.
+    /// When the last planned copy of a rekey message leaves, if none has to wait for its way to be open.
     pub(crate) quiet_at: Time,
     /// The rekey that tells the current TEK, while copies of its messages are to leave.
     pub(crate) tek_under_way: Option<RekeyId>,
@@ -81,7 +80,7 @@ pub(crate) struct Membership {
 
 /// The rekey SA; its key is the tree's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RekeyState {
+pub(crate) struct RekeySa {
     pub(crate) spi: CookiePair,
     /// The last number used under this SPI.
     pub(crate) sequence: u32,
@@ -90,16 +89,7 @@ pub(crate) struct RekeyState {
     pub(crate) pushes: u64,
 }
 
-/// A TEK that was given out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IssuedTek {
-    pub(crate) tek: Tek,
-    pub(crate) issued: Time,
-    /// When its successor was issued.
-    pub(crate) superseded: Option<Time>,
-}
-
-/// SPIs that message 2 of a PULL names before message 3 makes them true. Nothing is stored of them.
+/// SPIs that a newcomer is named before it exists for the group. Nothing is stored of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Announced {
     pub(crate) kek: CookiePair,
@@ -114,12 +104,14 @@ pub(crate) struct Waiting {
     pub(crate) due: Option<Time>,
 }
 
-/// A PULL whose message 3 was valid and whose message 4 waits for the rekey.
+/// A host that is to be a member, or a member that is to move, by the next rekey.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WaitingJoin {
-    pub(crate) pull: PullId,
+    /// What it is answered under.
+    pub(crate) request: Request,
     pub(crate) hit: Hit,
     pub(crate) role: Role,
+    /// How many sender ids it asks for.
     pub(crate) sender_ids: u16,
     /// Where it is, in a group that has places.
     pub(crate) place: Place,
@@ -174,7 +166,8 @@ impl Group {
             tree,
             lkh_ids: LkhIds::new(degree),
             places,
-            kek: RekeyState { spi: first.kek, sequence: 0, issued: now, pushes: 0 },
+            kek: Some(RekeySa { spi: first.kek, sequence: 0, issued: now, pushes: 0 }),
+            distribution: Distribution::Gdoi,
             teks: Vec::new(),
             sender_ids_issued: 0,
             next: Announced::draw(random),
@@ -208,6 +201,7 @@ impl Group {
             tree,
             places,
             kek: record.kek,
+            distribution: record.distribution,
             teks: record.teks,
             sender_ids_issued: record.sender_ids_issued,
             next: Announced::draw(random),
@@ -230,39 +224,6 @@ impl Group {
         self.members.len() + joins >= self.policy.access.members_max as usize
     }
 
-    /// Shows the current TEK.
-    pub(crate) fn current_tek(&self) -> &IssuedTek {
-        self.teks.last().expect("a group has a TEK from its making on")
-    }
-
-    /// Issues a TEK; what was current before is superseded and lives on for the deactivation delay.
-    pub(crate) fn issue_tek(&mut self, spi: Spi, random: &mut dyn Random, now: Time) {
-        self.retire_teks(now);
-        if let Some(previous) = self.teks.last_mut() {
-            previous.superseded.get_or_insert(now);
-        }
-        let policy = &self.policy;
-        let tek = Tek {
-            spi,
-            transform: policy.data.transform,
-            keys: TekKeys::generate(policy.data.transform, random),
-            channel: policy.data.channel,
-            encapsulation: policy.data.encapsulation,
-            encapsulation_port: policy.data.encapsulation_port,
-            application_port: policy.data.application_port,
-            lifetime: policy.times.tek_lifetime,
-        };
-        self.teks.push(IssuedTek { tek, issued: now, superseded: None });
-        let surplus = self.teks.len().saturating_sub(crate::record::group::TEKS_MAX);
-        self.teks.drain(..surplus);
-    }
-
-    /// Forgets TEKs that no receiver holds any more.
-    pub(crate) fn retire_teks(&mut self, now: Time) {
-        let delay = self.policy.times.deactivation_delay;
-        self.teks.retain(|issued| issued.superseded.is_none_or(|at| at + delay > now));
-    }
-
     /// Plans a change of membership: when the batch is due, or else, if it is full or `at_once`, when earlier messages
     /// have left, behind which its own would wait anyway. So any number of hosts that come or go meanwhile cost one rekey.
     pub(crate) fn schedule_rekey(&mut self, now: Time, at_once: bool) {
@@ -280,21 +241,13 @@ impl Group {
 
     /// Says what the timers of the group wait for: the batch, the next TEK, the next KEK.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let timed = (!self.members.is_empty()).then(|| self.tek_due().min(self.kek_due()));
-        [self.waiting.due, timed].into_iter().flatten().min()
+        let timed = |due: Option<Time>| due.filter(|_| !self.members.is_empty());
+        [self.waiting.due, timed(Some(self.tek_due())), timed(self.kek_due())].into_iter().flatten().min()
     }
 
-    pub(crate) fn tek_due(&self) -> Time {
-        self.current_tek().issued + self.policy.times.tek_rekey
-    }
-
-    pub(crate) fn kek_due(&self) -> Time {
-        self.kek.issued + self.policy.times.kek_rekey
-    }
-
-    /// Says what remains of a lifetime, at least one second: zero would mean none at all.
-    fn remaining(lifetime: Duration, issued: Time, now: Time) -> Duration {
-        lifetime.saturating_sub(now.since(issued)).max(Duration::from_secs(1))
+    /// Says when the KEK is to be replaced; a group without one has none to replace.
+    pub(crate) fn kek_due(&self) -> Option<Time> {
+        self.kek.map(|kek| kek.issued + self.policy.times.kek_rekey)
     }
 
     /// Allocates sender ids for one PULL; `None` if they are exhausted and the group must start over.
@@ -344,13 +297,4 @@ pub fn kek_management_for(policy: &GroupPolicy) -> KekManagement {
     let limit = Degree::new(policy.tree.degree).map_or(u32::MAX, capacity_16_bit);
     let lkh = policy.access.members_max <= limit && policy.tree.places.is_empty();
     if lkh { KekManagement::Lkh } else { KekManagement::Lkh32 }
-}
-
-/// What a group needs of its server for a step.
-pub(crate) struct Context<'a> {
-    pub(crate) now: Time,
-    pub(crate) provider: &'static CryptoProvider,
-    pub(crate) random: &'a mut dyn Random,
-    pub(crate) gdoi_port: u16,
-    pub(crate) push_source: Option<std::net::IpAddr>,
 }

@@ -1,8 +1,7 @@
-//! Where members are, and what goes there only.
+//! Where members are, and which keys are needed there only.
 //!
-//! The members at a place sit in subtrees of their own. Of a rekey, the keys that are needed at one place go to that
-//! place's address, all others to the group's. Members at none of the policy's places are elsewhere: what they alone
-//! need goes to the group's address too.
+//! The members at a place sit in subtrees of their own, so that of a rekey the keys that are needed at one place only are
+//! told from the others. Members at none of the policy's places are elsewhere.
 
 use std::net::IpAddr;
 
@@ -73,24 +72,17 @@ impl Group {
         self.places.as_ref()?.place_of(self.members.get(hit)?.leaf)
     }
 
-    /// Returns the address of what only members at a place need.
-    pub(super) fn push_destination_of(&self, place: Place) -> IpAddr {
-        self.listed(place).map_or(self.policy.push_destination(), |place| place.push_address)
-    }
-
     /// Finds a place in the policy; none for elsewhere.
     pub(crate) fn listed(&self, place: Place) -> Option<&GroupPlace> {
         let number = place.value().checked_sub(1).and_then(|number| usize::try_from(number).ok());
         self.policy.tree.places.get(number?)
     }
 
-    /// Says to which address goes what is encrypted under the key of this node.
-    pub(super) fn destination_below(&self, node: NodeId) -> IpAddr {
+    /// Says which place alone needs what is encrypted under the key of this node, if it is one.
+    pub(crate) fn only_place_below(&self, node: NodeId) -> Option<Place> {
         let mut below = self.places.iter().flat_map(|places| places.subtrees_below(node)).map(|(_, at)| at);
-        match below.next() {
-            Some(first) if below.all(|place| place == first) => self.push_destination_of(first),
-            _ => self.policy.push_destination(),
-        }
+        let first = below.next()?;
+        below.all(|place| place == first).then_some(first)
     }
 
     /// Changes the tree for those who wait. A newcomer whose place has no room left is taken for one elsewhere.
@@ -140,24 +132,19 @@ impl Group {
 }
 
 #[cfg(test)]
-mod tests {
-    use claviger_crypto::{
-        SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider,
-    };
-    use claviger_gdoi::{Member, MemberConfig, PullId};
-    use claviger_group::{
-        Channel, CookiePair, KekManagement, PushAuthentication, RegistrationSa, Role,
-        registration::PeerIdentity,
-    };
+pub(crate) mod tests {
+    use claviger_crypto::{SeededRandom, provider};
+    use claviger_group::{Channel, KekManagement, PushAuthentication, Role};
     use claviger_keytree::KeyTree;
     use claviger_sansio::Time;
 
     use super::*;
+    use crate::distribution::gdoi::tests::request;
 
-    const NORTH: Place = Place::new(1);
+    pub(crate) const NORTH: Place = Place::new(1);
 
     /// A group with one place, over a tree with room for one subtree of four leaves there and one of four elsewhere.
-    fn small() -> Group {
+    pub(crate) fn small() -> Group {
         let mut policy = GroupPolicy::new(Channel::new([239, 192, 0, 1].into(), None).unwrap());
         policy.rekey.management = KekManagement::Lkh32;
         policy.rekey.authentication = PushAuthentication::Batch;
@@ -175,32 +162,12 @@ mod tests {
         group
     }
 
-    /// Makes the name of a PULL.
-    fn pull() -> PullId {
-        let random = || Box::new(SeededRandom::new(3));
-        let mut member = Member::new(MemberConfig::new(provider()), random());
-        let secret = || SecretBytes::copy_of(&[7; 32]);
-        let registration = RegistrationSa {
-            peer: PeerIdentity::Hit(hit(9)),
-            cookies: CookiePair([9; 16]),
-            skeyid_d: secret(),
-            skeyid_a: secret(),
-            skeyid_e: secret(),
-            phase1_iv: [9; 16],
-            hash: HashAlgorithm::Sha256,
-            cipher: CipherAlgorithm::Aes128Cbc,
-        };
-        let (now, server) = (Time::EPOCH, ([192, 0, 2, 1], 848).into());
-        member.add_registration(now, registration).unwrap();
-        member.pull(now, &CookiePair([9; 16]), server, "small".parse().unwrap(), None).unwrap()
+    pub(crate) fn join(number: u8, place: Place, moves: bool) -> WaitingJoin {
+        let request = request();
+        WaitingJoin { request, hit: hit(number), role: Role::Both, sender_ids: 0, place, moves }
     }
 
-    fn join(number: u8, place: Place, moves: bool) -> WaitingJoin {
-        let pull = pull();
-        WaitingJoin { pull, hit: hit(number), role: Role::Both, sender_ids: 0, place, moves }
-    }
-
-    fn hit(number: u8) -> Hit {
+    pub(crate) fn hit(number: u8) -> Hit {
         Hit::new([number; 16])
     }
 
@@ -244,14 +211,19 @@ mod tests {
         assert_eq!(group.tree.len(), group.members.len());
     }
 
-    #[test]
-    fn what_one_place_needs_goes_to_its_address() {
+    /// Two members in the north and one elsewhere.
+    pub(crate) fn settled() -> Group {
         let mut group = small();
         let joins = [(0, NORTH), (1, NORTH), (2, ELSEWHERE)].map(|(n, place)| join(n, place, false));
         seat(&mut group, joins.into(), &[]);
-        let (north, whole) = (IpAddr::from([239, 192, 0, 2]), IpAddr::from([239, 192, 0, 1]));
-        let below = |group: &Group, hit: &Hit| group.destination_below(group.members[hit].leaf.node());
-        assert_eq!([0, 1, 2].map(|n| below(&group, &hit(n))), [north, north, whole]);
-        assert_eq!(group.destination_below(group.tree.root().0), whole);
+        group
+    }
+
+    #[test]
+    fn what_one_place_needs_is_told_apart() {
+        let group = settled();
+        let below = |number| group.only_place_below(group.members[&hit(number)].leaf.node());
+        assert_eq!([0, 1, 2].map(below), [Some(NORTH), Some(NORTH), Some(ELSEWHERE)]);
+        assert_eq!(group.only_place_below(group.tree.root().0), None);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use claviger_crypto::{CryptoProvider, SecretBytes, sign::SigningKey};
 use claviger_group::{CookiePair, GroupPolicy, Spi, Tek, tek::TekKeys};
 use claviger_keytree::Header;
+use claviger_sansio::Time;
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use super::{
@@ -12,14 +13,18 @@ use super::{
     member::{read_time, write_time},
     policy,
 };
-use crate::group::{IssuedTek, RekeyState};
+use crate::{
+    distribution::Distribution,
+    group::{RekeySa, teks::IssuedTek},
+};
 
 /// What the group table holds of a group.
 pub(crate) struct GroupRecord {
     pub(crate) policy: GroupPolicy,
     pub(crate) signing_key: SigningKey,
     pub(crate) tree: Header,
-    pub(crate) kek: RekeyState,
+    pub(crate) kek: Option<RekeySa>,
+    pub(crate) distribution: Distribution,
     pub(crate) teks: Vec<IssuedTek>,
     pub(crate) sender_ids_issued: u32,
 }
@@ -29,7 +34,8 @@ pub(crate) struct GroupParts<'a> {
     pub(crate) policy: &'a GroupPolicy,
     pub(crate) signing_key: &'a SigningKey,
     pub(crate) tree: Header,
-    pub(crate) kek: &'a RekeyState,
+    pub(crate) kek: Option<RekeySa>,
+    pub(crate) distribution: Distribution,
     pub(crate) teks: &'a [IssuedTek],
     pub(crate) sender_ids_issued: u32,
 }
@@ -38,14 +44,15 @@ pub(crate) struct GroupParts<'a> {
 pub(crate) const TEKS_MAX: usize = u8::MAX as usize;
 
 pub(crate) fn encode(group: &GroupParts<'_>) -> Vec<u8> {
+    match group.distribution {
+        // The record does not say it.
+        Distribution::Gdoi => {}
+    }
     super::encode(|w| {
         policy::write(w, group.policy);
         w.nested_u16(|w| w.slice(group.signing_key.pkcs8().expose()));
         w.slice(&group.tree.to_octets());
-        w.slice(&group.kek.spi.0);
-        w.u32(group.kek.sequence);
-        write_time(w, group.kek.issued);
-        w.u64(group.kek.pushes);
+        write_kek(w, group.kek);
         w.u32(group.sender_ids_issued);
         w.u8(group.teks.len() as u8);
         for issued in group.teks {
@@ -63,17 +70,34 @@ pub(crate) fn decode(provider: &CryptoProvider, octets: &[u8]) -> Result<GroupRe
             .map_err(|_| DecodeError::Value { field: "signing key", value: 0 })?;
         let tree = Header::from_octets(&r.array::<{ Header::LEN }>("tree header")?)
             .map_err(|_| DecodeError::Value { field: "tree header", value: 0 })?;
-        let kek = RekeyState {
-            spi: CookiePair(r.array("KEK SPI")?),
-            sequence: r.u32("sequence number")?,
-            issued: read_time(r, "KEK issued")?,
-            pushes: r.u64("pushes")?,
-        };
+        let kek = read_kek(r)?;
         let sender_ids_issued = r.u32("sender ids issued")?;
         let count = r.u8("TEK count")?;
         let teks = (0..count).map(|_| read_tek(r)).collect::<Result<_, _>>()?;
-        Ok(GroupRecord { policy, signing_key, tree, kek, teks, sender_ids_issued })
+        // The record does not say it.
+        let distribution = Distribution::Gdoi;
+        Ok(GroupRecord { policy, signing_key, tree, kek, distribution, teks, sender_ids_issued })
     })
+}
+
+/// Writes the rekey SA; of a group without one zeros: no rekey SA has a zero cookie.
+fn write_kek(w: &mut Writer, kek: Option<RekeySa>) {
+    let none = RekeySa { spi: CookiePair([0; 16]), sequence: 0, issued: Time::EPOCH, pushes: 0 };
+    let RekeySa { spi, sequence, issued, pushes } = kek.unwrap_or(none);
+    w.slice(&spi.0);
+    w.u32(sequence);
+    write_time(w, issued);
+    w.u64(pushes);
+}
+
+fn read_kek(r: &mut Reader<'_>) -> Result<Option<RekeySa>, DecodeError> {
+    let kek = RekeySa {
+        spi: CookiePair(r.array("KEK SPI")?),
+        sequence: r.u32("sequence number")?,
+        issued: read_time(r, "KEK issued")?,
+        pushes: r.u64("pushes")?,
+    };
+    Ok(Some(kek).filter(|kek| !kek.spi.has_zero()))
 }
 
 fn write_tek(w: &mut Writer, issued: &IssuedTek) {

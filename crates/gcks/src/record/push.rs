@@ -13,6 +13,14 @@ pub(crate) fn key(group: &GroupId, spi: &CookiePair, sequence: u32) -> RecordKey
     RecordKey::new(super::scope(group), item)
 }
 
+/// Reads rekey SA and number back from the name of a message.
+pub(crate) fn name_of(item: &[u8]) -> Result<(CookiePair, u32), DecodeError> {
+    let mut r = Reader::new(item);
+    let name = (CookiePair(r.array("push SPI")?), r.u32("push sequence number")?);
+    r.finish()?;
+    Ok(name)
+}
+
 pub(crate) fn encode(transmit: &Transmit, order: u64) -> Vec<u8> {
     let Transmit { carriage, source, destination, payload } = transmit;
     match carriage {

@@ -13,7 +13,7 @@
 //! messages of earlier rekeys are to leave first, the clock of a delivery stands still: no round ends that nobody heard.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::Duration,
 };
@@ -38,10 +38,14 @@ use claviger_wire::Decode;
 use tracing::{debug, trace};
 
 use crate::{
+    distribution::{
+        BatchSpan, SealedRekey,
+        gdoi::update::UDP_LEN,
+        push_queue::{Copy, Hold, LaneKey, Outbox, PushQueue, Ready, SPACING_MIN, Share},
+    },
     event::RekeyId,
-    group::{Group, update::UDP_LEN},
+    group::Group,
     groups::Groups,
-    push_queue::{Copy, Hold, LaneKey, Outbox, PushQueue, QueuedPush, Ready, SPACING_MIN, Share},
     record,
 };
 
@@ -52,17 +56,13 @@ const CONTROLS_SHARING: usize = 4;
 /// How many deliveries run at once: each holds its messages. What exceeds it goes out in plain copies.
 const DELIVERIES_MAX: usize = 64;
 
-/// The messages that share a signature, as they stand among those of a rekey.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BatchSpan {
-    pub(crate) spi: CookiePair,
-    /// The number of the first.
-    pub(crate) first: u32,
-    /// How many they are.
-    pub(crate) count: usize,
-}
-
 impl BatchSpan {
+    /// Says whether a message is one of them.
+    fn holds(&self, message: &SealedRekey) -> bool {
+        let place = message.sequence.checked_sub(self.first).map(|place| place as usize);
+        message.under == self.under && place.is_some_and(|place| place < self.count)
+    }
+
     /// Says whether they are delivered rather than copied; members conclude the same from the count.
     fn is_delivered(&self) -> bool {
         self.count > COPIED_BATCH_MAX.into()
@@ -86,7 +86,7 @@ pub(crate) struct Deliveries {
 /// What a rekey's messages became.
 pub(crate) struct Begun {
     /// Those that are not delivered.
-    pub(crate) copied: Vec<QueuedPush>,
+    pub(crate) copied: Vec<SealedRekey>,
     /// How many are.
     pub(crate) delivered: usize,
     /// When the first round of the deliveries ends; none if there is no delivery.
@@ -143,15 +143,15 @@ impl Deliveries {
         (now, start): (Time, Time),
         rekey: RekeyId,
         group: &Group,
-        pushes: Vec<QueuedPush>,
+        mut pushes: Vec<SealedRekey>,
         batches: &[BatchSpan],
     ) -> Begun {
         self.outdate(&group.id);
         let mut begun = Begun { copied: Vec::new(), delivered: 0, first_round_ends: None };
-        let mut pushes = VecDeque::from(pushes);
         let mut fresh = Vec::new();
         for batch in batches {
-            let span: Vec<_> = pushes.drain(..batch.count.min(pushes.len())).collect();
+            let (span, others) = pushes.into_iter().partition::<Vec<_>, _>(|push| batch.holds(push));
+            pushes = others;
             let at = begun.first_round_ends.unwrap_or(start);
             let room = self.running.len() + fresh.len() < DELIVERIES_MAX;
             let delivery = (room && batch.is_delivered())
@@ -168,9 +168,8 @@ impl Deliveries {
         }
         begun.copied.extend(pushes);
         for delivery in &mut fresh {
-            let copied = begun.copied.iter().map(|push| &push.transmit);
-            let behind = copied.filter(|push| !push.payload.starts_with(&delivery.spi.0));
-            delivery.tail = behind.cloned().collect();
+            let behind = begun.copied.iter().filter(|push| push.under != delivery.spi);
+            delivery.tail = behind.map(|push| push.transmit.clone()).collect();
         }
         if let Some(last) = fresh.last_mut() {
             last.keys.extend(begun.copied.iter().map(|push| push.key.clone()));
@@ -273,7 +272,7 @@ impl Delivery {
         start: Time,
         group: &Group,
         span: BatchSpan,
-        pushes: &[QueuedPush],
+        pushes: &[SealedRekey],
         proactivity: Proactivity,
     ) -> Option<Self> {
         let envelope = Transmit { payload: Vec::new(), ..pushes.first()?.transmit.clone() };
@@ -284,14 +283,14 @@ impl Delivery {
         let told = || pushes.iter().filter(|_| is_told);
         let labels: BTreeSet<u32> = told().flat_map(|push| &push.audience).copied().collect();
         let batch = Batch {
-            id: BatchId { spi: span.spi.0, first_sequence: span.first },
+            id: BatchId { spi: span.under.0, first_sequence: span.first },
             datagrams: pushes.iter().map(|push| push.transmit.payload.clone()).collect(),
             audience: told().map(|push| members_below(&push.audience, group)).collect(),
             labels: told().map(|push| push.audience.clone()).collect(),
             receivers: if is_told { members_below(&labels, group) } else { members },
         };
         let config = SenderConfig { pace: SPACING_MIN, control_len_max, ..SenderConfig::default() };
-        let seal = &mut Controls { spi: span.spi, signing_key: &group.signing_key };
+        let seal = &mut Controls { spi: span.under, signing_key: &group.signing_key };
         let sender = Sender::new(config, batch, proactivity, start, seal).ok()?;
         Some(Self {
             group: group.id.clone(),
@@ -299,7 +298,7 @@ impl Delivery {
             begun: start,
             stood: Duration::ZERO,
             halted: None,
-            spi: span.spi,
+            spi: span.under,
             sender,
             envelope,
             keys: pushes.iter().map(|push| push.key.clone()).collect(),

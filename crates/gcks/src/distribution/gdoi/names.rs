@@ -2,15 +2,16 @@
 
 use claviger_crypto::SecretBytes;
 use claviger_gdoi::{lkh, lkh_32, push::KekMaterial, wire::lkh_32::PathArray};
+use claviger_group::CookiePair;
 use claviger_keytree::{Handle, KeyRef, Leaf, NodeId, id_32};
 use claviger_keywrap::Engine;
 
-use super::Group;
+use super::Voice;
 
 /// The octets of an IV.
 const IV_LEN: usize = 16;
 
-impl Group {
+impl Voice<'_> {
     /// Names nodes and their keys as RFC 6407 does. The tree keeps bare keys; the IV that goes with each is derived
     /// from it, all at once.
     pub(super) fn links(&self, keys: &[(NodeId, KeyRef<'_>)]) -> Vec<lkh::Link> {
@@ -20,7 +21,7 @@ impl Group {
             .expect("the keys of a tree have one length");
         let (ivs, _) = ivs.as_chunks::<IV_LEN>();
         let link = |((node, key), iv): (&(NodeId, KeyRef<'_>), &[u8; IV_LEN])| {
-            let id = self.lkh_ids.id(*node).expect("the policy keeps the tree within 16-bit LKH ids");
+            let id = self.group.lkh_ids.id(*node).expect("the policy keeps the tree within 16-bit LKH ids");
             lkh::Link::new(id, key.handle.as_u32(), *iv, key.key)
         };
         keys.iter().zip(ivs).map(link).collect()
@@ -28,7 +29,7 @@ impl Group {
 
     /// Names a member's path as LKH-32 does.
     pub(super) fn path_array(&self, leaf: Leaf) -> PathArray {
-        let path = self.tree.path(leaf).expect("a member has a leaf");
+        let path = self.group.tree.path(leaf).expect("a member has a leaf");
         let keys = path.iter().map(|(_, key)| (handle(*key), SecretBytes::copy_of(key.key)));
         let degree = self.wire_degree();
         PathArray { degree, first: node_id(leaf.node()), keys: keys.collect() }
@@ -36,15 +37,13 @@ impl Group {
 
     /// Shows the tree's degree as LKH-32 writes it.
     pub(super) fn wire_degree(&self) -> lkh_32::Degree {
-        lkh_32::Degree::new(self.tree.degree().k()).expect("both have degrees of 2 to 8")
+        lkh_32::Degree::new(self.group.tree.degree().k()).expect("both have degrees of 2 to 8")
     }
+}
 
-    /// Shows the KEK in force: the root of the tree.
-    pub(super) fn kek_material(&self) -> KekMaterial {
-        let (_, root) = self.tree.root();
-        lkh_32::kek_material(self.kek.spi, &SecretBytes::copy_of(root.key))
-            .expect("a tree's keys have 16 or 32 octets")
-    }
+/// Names a KEK, a key of the root of a tree, as both ends derive it.
+pub(super) fn kek_material(spi: CookiePair, key: &SecretBytes) -> KekMaterial {
+    lkh_32::kek_material(spi, key).expect("a tree's keys have 16 or 32 octets")
 }
 
 // The tree's handles are those of the wire.

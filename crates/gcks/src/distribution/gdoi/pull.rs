@@ -1,4 +1,4 @@
-//! Offers and downloads: the GDOI side of the key server.
+//! GROUPKEY-PULLs: which host is offered what, and which is given it.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -9,7 +9,12 @@ use claviger_keytree::place::Place;
 use claviger_sansio::Time;
 use tracing::debug;
 
-use crate::{Counter, Gcks, delivery::Route, event::RekeyCause, group::WaitingJoin};
+use crate::{
+    Counter, Gcks,
+    distribution::{Request, delivery::Route},
+    event::RekeyCause,
+    group::{WaitingJoin, epoch::KeyChange},
+};
 
 /// The most sender ids that one PULL may ask for: one for each encryption module of a large sender.
 const SENDER_IDS_MAX: u16 = 64;
@@ -17,9 +22,10 @@ const SENDER_IDS_MAX: u16 = 64;
 /// How long an offer is remembered without an answer: longer than a member repeats message 3.
 const OFFER_LIFETIME: Duration = Duration::from_secs(60);
 
-/// What message 2 of the running PULLs announced.
+/// The running PULLs.
 #[derive(Default)]
 pub(crate) struct Pulls {
+    /// What message 2 announced.
     offers: BTreeMap<PullId, Offer>,
     /// Where the last PULL of a host has shown it to be, if that is not where its association is; none if nowhere. It
     /// is forgotten with the association, when that moves, and by a restart.
@@ -29,7 +35,8 @@ pub(crate) struct Pulls {
 struct Offer {
     hit: Hit,
     group: GroupId,
-    kek: CookiePair,
+    /// The rekey SA named; that of the next epoch to a newcomer, whether the group has one or not.
+    kek: Option<CookiePair>,
     teks: Vec<Spi>,
     joins: bool,
     /// Whether a member comes from another place.
@@ -102,7 +109,7 @@ impl Gcks {
             GdoiEvent::PullDeclined { pull, peer, group, notify } => {
                 debug!(%peer, %group, notify_type = notify.0, "the host declines the policy");
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
-                self.pulls.offers.remove(&pull);
+                self.gdoi.pulls.offers.remove(&pull);
                 self.counters.gcks.count(Counter::PullsDeclined);
             }
             GdoiEvent::Reported { peer: PeerIdentity::Hit(hit), report, peer_address, own_address } => {
@@ -115,21 +122,21 @@ impl Gcks {
     /// Notes where a PULL has shown a host to be.
     fn note_address(&mut self, hit: Hit, proven: Option<IpAddr>) {
         if proven.is_some() && proven == self.associated_address(&hit) {
-            self.pulls.addresses.remove(&hit);
+            self.gdoi.pulls.addresses.remove(&hit);
         } else {
-            self.pulls.addresses.insert(hit, proven);
+            self.gdoi.pulls.addresses.insert(hit, proven);
         }
     }
 
     /// Returns where a host has been shown to be: only there is it sent what it did not ask for with a round trip.
     pub(crate) fn address(&self, hit: &Hit) -> Option<IpAddr> {
-        let noted = self.pulls.addresses.get(hit).copied();
+        let noted = self.gdoi.pulls.addresses.get(hit).copied();
         noted.unwrap_or_else(|| self.associated_address(hit))
     }
 
     /// Forgets where PULLs have shown a host to be: its association has ended, or shows where it is now.
     pub(crate) fn forget_address(&mut self, hit: &Hit) {
-        self.pulls.addresses.remove(hit);
+        self.gdoi.pulls.addresses.remove(hit);
     }
 
     fn associated_address(&self, hit: &Hit) -> Option<IpAddr> {
@@ -139,7 +146,7 @@ impl Gcks {
     /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes
     /// from another place.
     fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId, address: IpAddr) {
-        self.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
+        self.gdoi.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
         if self.authorised(now, &hit, &id).is_none() {
             return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         }
@@ -152,23 +159,22 @@ impl Gcks {
         let place = if moves { at } else { sits.unwrap_or(at) };
         let joins = since.is_none();
         debug!(peer = %hit, group = %id, joins, moves, "a host pulls");
-        let sa = self.with_group(now, &id, |group, context| match since {
-            Some(since) if !moves => group.offer_current(context, since, place),
-            _ => group.offer_join(context, place),
-        });
-        let Ok(sa) = sa else { return };
-        let group = &self.groups[&id];
-        let kek = if joins || moves { group.next.kek } else { group.kek.spi };
+        let voice = self.gdoi.voice(now, group);
+        let sa = match since {
+            Some(since) if !moves => voice.offer_current(since, place),
+            _ => voice.offer_join(place),
+        };
+        let kek = if joins || moves { Some(group.next.kek) } else { group.kek.map(|kek| kek.spi) };
         let teks = sa.teks.iter().map(|tek| tek.spi).collect();
-        if self.gdoi.offer(now, pull, &sa).is_ok() {
+        if self.gdoi.server.offer(now, pull, &sa).is_ok() {
             let offer = Offer { hit, group: id, kek, teks, joins, moves, place, made: now };
-            self.pulls.offers.insert(pull, offer);
+            self.gdoi.pulls.offers.insert(pull, offer);
         }
     }
 
     /// Answers message 3, or has the next rekey answer it. Everything is checked again (binding section 5).
     fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>, proven: Option<IpAddr>) {
-        let Some(offer) = self.pulls.offers.remove(&pull) else {
+        let Some(offer) = self.gdoi.pulls.offers.remove(&pull) else {
             return self.refuse_pull(now, pull, PullRefusal::Unoffered);
         };
         let Some(role) = self.authorised(now, &offer.hit, &offer.group) else {
@@ -193,7 +199,7 @@ impl Gcks {
 
     fn confirm_join(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
         let group = &self.groups[&offer.group];
-        if group.next.kek != offer.kek || group.members.contains_key(&offer.hit) != offer.moves {
+        if offer.kek != Some(group.next.kek) || group.members.contains_key(&offer.hit) != offer.moves {
             // Another rekey took the announced epoch between messages 2 and 3; the member begins anew.
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         }
@@ -201,7 +207,8 @@ impl Gcks {
             return self.refuse_pull(now, pull, PullRefusal::Full);
         }
         let Offer { hit, moves, place, .. } = offer;
-        let join = WaitingJoin { pull, hit, role, sender_ids, place, moves };
+        let request = Request::Pull(pull);
+        let join = WaitingJoin { request, hit, role, sender_ids, place, moves };
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         group.waiting.joins.retain(|waiting| waiting.hit != offer.hit);
         group.waiting.joins.push(join);
@@ -210,7 +217,8 @@ impl Gcks {
 
     fn confirm_member(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
-        let stale = group.kek.spi != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
+        let stale =
+            group.kek.map(|kek| kek.spi) != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
         let Some(member) = group.members.get_mut(&offer.hit).filter(|_| !stale) else {
             drop(group);
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
@@ -223,26 +231,35 @@ impl Gcks {
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         };
         let group = &self.groups[&offer.group];
-        let download = group.download(leaf, &offer.teks, sender_ids);
-        let sequence = Some(group.kek.sequence);
+        let download = self.gdoi.voice(now, group).download(leaf, &offer.teks, sender_ids);
+        let sequence = group.kek.map(|kek| kek.sequence);
         // A PULL that ended meanwhile needs no answer.
-        let _ = self.gdoi.download(now, pull, sequence, &download);
+        let _ = self.gdoi.server.download(now, pull, sequence, &download);
     }
 
     /// Answers the message 3 of a joiner, or of a member that moved, once its leaf, KEK and TEK exist.
     pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
+        let Request::Pull(pull) = join.request;
         let Some(sender_ids) = self.sender_ids(now, id, join.hit, join.role, join.sender_ids) else {
-            return self.refuse_pull(now, join.pull, PullRefusal::KeysReplaced);
+            return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         };
         let group = &self.groups[id];
         let Some(member) = group.members.get(&join.hit) else { return };
         let tek = group.current_tek().tek.spi;
         // The first message under the new KEK may be sealed already; the joiner has what it brings.
-        let download = group.download(member.leaf, &[tek], sender_ids);
-        if self.gdoi.download(now, join.pull, Some(group.kek.sequence), &download).is_err() {
+        let download = self.gdoi.voice(now, group).download(member.leaf, &[tek], sender_ids);
+        let sequence = group.kek.map(|kek| kek.sequence);
+        if self.gdoi.server.download(now, pull, sequence, &download).is_err() {
             // The group started over since this host was offered its keys, or the PULL has ended.
-            self.refuse_pull(now, join.pull, PullRefusal::KeysReplaced);
+            self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         }
+    }
+
+    /// Refuses a host that waits for message 4: there is no room for it.
+    pub(crate) fn refuse_joiner(&mut self, now: Time, join: &WaitingJoin) {
+        let Request::Pull(pull) = join.request;
+        let why = if join.moves { PullRefusal::PlaceFull } else { PullRefusal::Full };
+        self.refuse_pull(now, pull, why);
     }
 
     /// Allocates sender ids to one who sends, where the group counts. The outer `None` says that they are spent:
@@ -270,11 +287,7 @@ impl Gcks {
             return Some(Some(values));
         }
         drop(group);
-        if let Ok(outcome) =
-            self.with_group(now, id, |group, context| group.start_over(context, RekeyCause::SenderIdsSpent))
-        {
-            self.apply(now, id, outcome);
-        }
+        self.change_keys(now, id, KeyChange::Everything(RekeyCause::SenderIdsSpent));
         None
     }
 
@@ -282,6 +295,6 @@ impl Gcks {
         debug!(%pull, reason = why.as_str(), "the PULL is refused");
         self.counters.gcks.count(Counter::PullRefused);
         // A PULL that ended meanwhile needs no refusal.
-        let _ = self.gdoi.refuse(now, pull, why.notify());
+        let _ = self.gdoi.server.refuse(now, pull, why.notify());
     }
 }

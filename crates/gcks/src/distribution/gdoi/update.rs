@@ -11,12 +11,12 @@ use claviger_gdoi::{
     },
 };
 use claviger_group::{CookiePair, KekManagement};
-use claviger_keytree::{NodeId, Rekey, Start};
+use claviger_keytree::{NodeId, Rekey as TreeChange, Start, place::Place};
 use claviger_keywrap::{Engine, wrapped_len};
 
 use super::{
-    Group,
-    link::{handle, node_id},
+    Voice,
+    names::{handle, node_id},
 };
 
 /// The octets of LKH update arrays in one message: with header, SA payload and signature it stays within the
@@ -38,10 +38,10 @@ pub(super) struct Part {
     pub(super) downloads: Vec<KeyDownload>,
 }
 
-impl Group {
+impl Voice<'_> {
     /// Encodes a rekey of the tree that leads to the KEK with this SPI.
-    pub(super) fn kek_update(&self, sa: &SaPayload, spi: CookiePair, rekey: &Rekey) -> KekUpdate {
-        match self.policy.rekey.management {
+    pub(super) fn kek_update(&self, sa: &SaPayload, spi: CookiePair, rekey: &TreeChange) -> KekUpdate {
+        match self.group.policy.rekey.management {
             KekManagement::Lkh => {
                 let (messages, keys) = self.update_arrays(rekey);
                 let download = |updates| {
@@ -49,7 +49,7 @@ impl Group {
                     KeyDownload { lkh: Some(lkh), ..KeyDownload::default() }
                 };
                 let downloads = messages.into_iter().map(download).collect();
-                let parts = vec![Part { destination: self.policy.push_destination(), downloads }];
+                let parts = vec![Part { destination: self.group.policy.push_destination(), downloads }];
                 KekUpdate { parts, keys }
             }
             KekManagement::Lkh32 => {
@@ -68,11 +68,12 @@ impl Group {
     }
 
     /// Encodes a rekey as RFC 6407's update arrays, gathered into messages. Returns how many keys are in them too.
-    fn update_arrays(&self, rekey: &Rekey) -> (Vec<Vec<LkhUpdateArray>>, usize) {
+    fn update_arrays(&self, rekey: &TreeChange) -> (Vec<Vec<LkhUpdateArray>>, usize) {
         let place = |node| rekey.changed.binary_search(&node).ok();
         let keys: Vec<_> = rekey.changed.iter().filter_map(|node| Some((*node, rekey.key(*node)?))).collect();
         let links = self.links(&keys).into_iter().zip(&keys);
-        let above = |node: NodeId| place(node.parent(self.tree.degree())).filter(|_| node != rekey.root);
+        let above =
+            |node: NodeId| place(node.parent(self.group.tree.degree())).filter(|_| node != rekey.root);
         let new_keys: Vec<_> =
             links.map(|(link, (node, _))| lkh::NewKey { link, parent: above(*node) }).collect();
         let known: Vec<_> = rekey.starts().collect();
@@ -83,7 +84,7 @@ impl Group {
             .zip(&known)
             .filter_map(|(held, start)| Some(lkh::Start { held, first: first(start)? }))
             .collect();
-        let (arrays, figures) = lkh::update_arrays(&new_keys, &starts, self.policy.rekey.kek_cipher)
+        let (arrays, figures) = lkh::update_arrays(&new_keys, &starts, self.group.policy.rekey.kek_cipher)
             .expect("a chain leads from a child to the root, with keys of the policy's cipher");
 
         let mut messages: Vec<Vec<LkhUpdateArray>> = Vec::new();
@@ -106,12 +107,12 @@ impl Group {
 
     /// Encodes a rekey as LKH-32 has it: each key once, members needing few messages. What is needed at one place is
     /// for its address, everything else for the group's, which comes first.
-    fn updates(&self, sa: &SaPayload, rekey: &Rekey) -> Vec<(IpAddr, Vec<Update>)> {
-        let key_len = self.tree.key_length().octets();
+    fn updates(&self, sa: &SaPayload, rekey: &TreeChange) -> Vec<(IpAddr, Vec<Update>)> {
+        let key_len = self.group.tree.key_length().octets();
         let stride = wrapped_len(key_len);
         let mut wrapped = vec![0; rekey.wraps.len() * stride];
         Engine::best().wrap(rekey.jobs(), &mut wrapped).expect("the keys of a tree have one length");
-        let (root, root_key) = self.tree.root();
+        let (root, root_key) = self.group.tree.root();
         let head = UpdateHead {
             degree: self.wire_degree(),
             key_len: key_len as u8,
@@ -126,19 +127,19 @@ impl Group {
                 (under, lkh_32::Wrap { target, under: under_id, handle: handle(key), wrapped })
             })
         };
-        if self.places.is_none() {
+        if self.group.places.is_none() {
             let wraps = wraps().map(|(_, wrap)| wrap).collect();
-            return vec![(self.policy.push_destination(), self.packed(sa, head, wraps))];
+            return vec![(self.group.policy.push_destination(), self.packed(sa, head, wraps))];
         }
         let mut by_destination: BTreeMap<IpAddr, Vec<_>> = BTreeMap::new();
         for (under, wrap) in wraps() {
             by_destination.entry(self.destination_below(under)).or_default().push(wrap);
         }
-        let whole = by_destination.remove(&self.policy.push_destination()).unwrap_or_default();
+        let whole = by_destination.remove(&self.group.policy.push_destination()).unwrap_or_default();
         // Whoever holds a key is sent the root's new one, unless it was only advanced: then all are told so.
         let tells_root = by_destination.values().flatten().any(|wrap| wrap.target == head.root);
         let whole = Some(whole).filter(|whole| !whole.is_empty() || !tells_root);
-        let whole = whole.map(|whole| (self.policy.push_destination(), whole));
+        let whole = whole.map(|whole| (self.group.policy.push_destination(), whole));
         let parts = whole.into_iter().chain(by_destination);
         parts.map(|(destination, wraps)| (destination, self.packed(sa, head, wraps))).collect()
     }
@@ -149,8 +150,8 @@ impl Group {
         // The more messages share a root, the longer the branches, and the less room for keys: guessed, then corrected.
         let mut count = (octets / UDP_LEN + 1).next_power_of_two().min(BATCH_LEN);
         loop {
-            let form = self.policy.rekey.authentication;
-            let room = push::room(UDP_LEN, sa, form, self.signing_key.public(), count)
+            let form = self.group.policy.rekey.authentication;
+            let room = push::room(UDP_LEN, sa, form, self.group.signing_key.public(), count)
                 .expect("the group's own policy can be written")
                 .expect("a rekey SA and a signature leave room for keys");
             let updates = lkh_32::pack(head, wraps.iter().copied(), room - Lkh32::OVERHEAD)
@@ -160,5 +161,38 @@ impl Group {
             }
             count *= 2;
         }
+    }
+
+    /// Says to which address goes what is encrypted under the key of this node.
+    fn destination_below(&self, node: NodeId) -> IpAddr {
+        self.group
+            .only_place_below(node)
+            .map_or(self.group.policy.push_destination(), |place| self.destination_of(place))
+    }
+
+    /// Says where what only members at a place need is sent.
+    pub(super) fn destination_of(&self, place: Place) -> IpAddr {
+        self.group.listed(place).map_or(self.group.policy.push_destination(), |place| place.push_address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_sansio::Time;
+
+    use super::*;
+    use crate::{
+        distribution::gdoi::tests::gdoi,
+        group::place::tests::{hit, settled},
+    };
+
+    #[test]
+    fn what_one_place_needs_goes_to_its_address() {
+        let (gdoi, group) = (gdoi(), settled());
+        let voice = gdoi.voice(Time::EPOCH, &group);
+        let (north, whole) = (IpAddr::from([239, 192, 0, 2]), IpAddr::from([239, 192, 0, 1]));
+        let below = |number| voice.destination_below(group.members[&hit(number)].leaf.node());
+        assert_eq!([0, 1, 2].map(below), [north, north, whole]);
+        assert_eq!(voice.destination_below(group.tree.root().0), whole);
     }
 }

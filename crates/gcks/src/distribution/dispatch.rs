@@ -5,7 +5,8 @@
 
 use claviger_sansio::{NotSent, Time, Transmit};
 
-use crate::{Gcks, push_queue::Ready};
+use super::push_queue::Ready;
+use crate::Gcks;
 
 /// A datagram to send. The program sends it and says by [`Dispatch::report`] what became of it.
 ///

@@ -5,7 +5,7 @@
 //! signature, all copies of one number precede the first of the next: a member accepts only rising numbers, so a late
 //! copy behind its successor were lost. Messages that share signatures are accepted in any order, and go out in three
 //! rounds: nobody waits for copies of what it has, and losses in a row take different messages in each round. Of those,
-//! long batches are not copied but delivered ([`crate::delivery`]).
+//! long batches are not copied but delivered ([`crate::distribution::delivery`]).
 //!
 //! The program says of each copy whether it left ([`crate::dispatch`]). One that the system refused is tried again until
 //! it has left, and what is for the same address waits behind it: a KEK message must be heard before what stands under
@@ -29,6 +29,7 @@ use claviger_sansio::{
 };
 
 use crate::{
+    distribution::SealedRekey,
     event::{Departure, RekeyId},
     record,
 };
@@ -64,15 +65,6 @@ pub(crate) const UNSENT_MAX: usize = 64;
 /// How long the last words of a group that was removed are tried: nobody can ask about it any more, and its members
 /// are refused when they renew.
 pub(crate) const REMOVED_RETRY_MAX: Duration = Duration::from_secs(60);
-
-/// A message that is to be sent, with the name of its record.
-#[derive(Clone)]
-pub(crate) struct QueuedPush {
-    pub(crate) key: RecordKey,
-    pub(crate) transmit: Transmit,
-    /// The node ids below which members need it; none if all may.
-    pub(crate) audience: Vec<u32>,
-}
 
 /// What waits for the program to take it.
 pub(crate) type Outbox = VecDeque<Ready>;
@@ -178,7 +170,7 @@ impl PushQueue {
         start: Time,
         rekey: RekeyId,
         authentication: PushAuthentication,
-        pushes: Vec<QueuedPush>,
+        pushes: Vec<SealedRekey>,
         removes: bool,
     ) -> Time {
         let Some(group) = self.under_way.get(&rekey).map(|what| what.group.clone()) else { return start };
@@ -187,7 +179,7 @@ impl PushQueue {
         let mut shifts: BTreeMap<SocketAddr, Duration> = BTreeMap::new();
         let (mut at, mut last) = (start, start);
         for (number, copy) in order(authentication, pushes.len()) {
-            let QueuedPush { key, transmit, .. } = pushes[number].clone();
+            let SealedRekey { key, transmit, .. } = pushes[number].clone();
             let destination = transmit.destination;
             let share = if copy == 1 { Share::First } else { Share::Again };
             let is_last = removes && copy == COPIES;

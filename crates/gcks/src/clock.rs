@@ -13,6 +13,7 @@ use claviger_sansio::Time;
 
 use crate::{
     Gcks, Record, RestoreError,
+    admission::roster::List,
     group::Group,
     record,
     restore::{decode, table},
@@ -70,15 +71,29 @@ impl Gcks {
             group.move_back(by);
             self.changes.push(group.record());
             self.changes.extend(group.members.keys().map(|hit| group.member_record(hit)));
-            self.changes.extend(group.departed.keys().map(|hit| group.departure_record(hit)));
         }
-        for (hit, group, mut grant) in self.grants.all() {
+        for (id, list) in self.roster.lists_mut() {
+            list.move_back(by);
+            self.changes.extend(list.departed.keys().map(|hit| list.departure_record(id, hit)));
+        }
+        for (hit, group, mut grant) in self.roster.grants.all() {
             grant.expires = grant.expires - by;
             self.store_grant(hit, group, grant);
         }
         self.hip.move_back(by);
         let peers: Vec<_> = self.hip.associations().map(|association| association.peer).collect();
         peers.into_iter().for_each(|peer| self.touch(peer));
+    }
+}
+
+impl List {
+    /// Moves back every instant that is stored of departures.
+    fn move_back(&mut self, by: Duration) {
+        let earlier = |time: &mut Time| *time = *time - by;
+        for departed in self.departed.values_mut() {
+            earlier(&mut departed.at);
+            departed.unreadable_from.iter_mut().for_each(earlier);
+        }
     }
 }
 
@@ -96,10 +111,6 @@ impl Group {
         for member in self.members.values_mut() {
             earlier(&mut member.since);
             earlier(&mut member.last_pull);
-        }
-        for departed in self.departed.values_mut() {
-            earlier(&mut departed.at);
-            departed.unreadable_from.iter_mut().for_each(earlier);
         }
     }
 }

@@ -39,6 +39,8 @@ impl std::error::Error for Error {}
 /// Why a command of the administrator is refused. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandError {
+    /// The cookies of a registration SA are in use.
+    CookiesInUse,
     /// The group exists already.
     GroupExists(GroupId),
     /// No such group.
@@ -58,6 +60,7 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::CookiesInUse => f.write_str("the cookies of the registration SA are in use"),
             Self::GroupExists(group) => write!(f, "group {group} exists already"),
             Self::GroupUnknown(group) => write!(f, "there is no group {group}"),
             Self::GroupWithoutKek(group) => write!(f, "group {group} has no KEK"),

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
+use claviger_group::{GroupId, GroupPolicy, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
 use claviger_sansio::{Carriage, Datagram, Time, durable::Change};
 use tracing::{debug, debug_span};
 
 use crate::{
+    admission::{self, Roster},
     config::GcksConfig,
     counter::{Counter, Counters},
     distribution::{
@@ -19,13 +20,12 @@ use crate::{
         push_queue::{Outbox, PushQueue, REMOVED_RETRY_MAX, Ready, UnderWay},
     },
     error::{CommandError, Error},
-    event::{Departure, Event, Refusal, RekeyCause, RekeyId, Rekeyed},
+    event::{Departure, Event, RekeyCause, RekeyId, Rekeyed},
     group::{
         self, Group, NewError,
         epoch::{Epoch, KeyChange},
     },
     groups::Groups,
-    registration::{self, Grants, JoinLimiter},
 };
 
 /// The key server of any number of groups.
@@ -35,10 +35,7 @@ pub struct Gcks {
     pub(crate) hip: hip::Host,
     pub(crate) gdoi: Gdoi,
     pub(crate) groups: Groups,
-    pub(crate) grants: Grants,
-    pub(crate) cookies: BTreeMap<Hit, CookiePair>,
-    pub(crate) refused: VecDeque<Refusal>,
-    pub(crate) limiter: JoinLimiter,
+    pub(crate) roster: Roster,
     pub(crate) push_queue: PushQueue,
     pub(crate) deliveries: Deliveries,
     /// Why those depart who wait for their rekey.
@@ -68,18 +65,15 @@ pub enum RekeyWhat {
 impl Gcks {
     /// Makes a key server without groups.
     pub fn new(mut config: GcksConfig, mut random: Box<dyn Random>, now: Time) -> Result<Self, hip::Error> {
-        config.hip.services = registration::services();
-        let offers_256_bits = registration::offers_256_bits(&config.hip);
+        config.hip.services = admission::hip::services();
+        let offers_256_bits = admission::hip::offers_256_bits(&config.hip);
         Ok(Self {
             provider: config.provider,
             gdoi: Gdoi::new(&config, fork(&mut random)),
             hip: hip::Host::new(config.hip, fork(&mut random), now)?,
             random,
             groups: Groups::default(),
-            grants: Grants::default(),
-            cookies: BTreeMap::new(),
-            refused: VecDeque::new(),
-            limiter: JoinLimiter::default(),
+            roster: Roster::default(),
             push_queue: PushQueue::default(),
             deliveries: Deliveries::default(),
             departures: BTreeMap::new(),
@@ -111,6 +105,7 @@ impl Gcks {
         self.changes.push(group.record());
         self.changes.extend(group.tree_records());
         self.changes.extend(group.place_records());
+        self.roster.add_group(now, group.id.clone());
         self.groups.insert(group);
         Ok(())
     }
@@ -128,9 +123,10 @@ impl Gcks {
         self.departures.retain(|(left, _), _| left != id);
         self.send_last_words(now, &group, last_words.unwrap_or_default());
         self.changes.extend(group.removal());
-        for hit in self.grants.hosts_of(id) {
+        for hit in self.roster.grants.hosts_of(id) {
             self.withdraw_grant(now, &hit, id);
         }
+        self.roster.remove_group(id);
         self.settle(now);
         Ok(())
     }
@@ -152,12 +148,10 @@ impl Gcks {
     /// A grant that exceeds the role is narrowed to it, and the host is told: one that may not send any more loses its
     /// sender ids, and the TEK is replaced. If nothing is left of the grant, the host is put out.
     pub fn allow(&mut self, now: Time, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
-        let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
-        group.access.insert(hit, role);
-        self.changes.push(group.access_record(&hit));
-        self.changes.extend(group.forget_eviction(&hit));
-        drop(group);
-        self.refused.retain(|refusal| refusal.hit != hit || refusal.group != *id);
+        if !self.groups.contains_key(id) {
+            return Err(CommandError::GroupUnknown(id.clone()));
+        }
+        self.changes.extend(self.roster.allow(id, hit, role));
         self.narrow_grant(now, &hit, id, role);
         self.settle(now);
         Ok(())
@@ -221,7 +215,7 @@ impl Gcks {
             self.gdoi.server.poll_timeout(),
             self.push_queue.poll_timeout(),
             self.deliveries.poll_timeout(),
-            self.grants.next_expiry(),
+            self.roster.grants.next_expiry(),
             self.groups.poll_timeout(),
         ]
         .into_iter()

@@ -18,11 +18,10 @@
 //! |---|---|
 //! | [`config`] | what the machine is told at its start |
 //! | [`gcks`] | the machine: input, output, commands |
-//! | `registration` | who may register to which group (HIP side) |
+//! | `admission` | who a host is, whether it may join, whether it is gone: one roster, and an adapter for each registration |
 //! | `groups` | all groups, and when each has something to do |
 //! | `group` | what one group holds: members, key tree, keys; and how they change |
 //! | `distribution` | how keys travel: GDOI, and what goes to whole groups |
-//! | [`departure`] | who goes or is put out, and from when on nothing is readable to it |
 //! | [`staged`] | a step: its changes, and what it says when they are durable |
 //! | `record` | the octets of everything that is stored |
 //! | [`restore`] | how the machine goes on after a restart |
@@ -35,7 +34,6 @@
 
 pub mod config;
 pub mod counter;
-pub mod departure;
 pub mod error;
 pub mod event;
 pub mod gcks;
@@ -43,16 +41,16 @@ pub mod restore;
 pub mod staged;
 pub mod view;
 
+mod admission;
 mod clock;
 mod distribution;
 mod group;
 mod groups;
 mod record;
-mod registration;
 
+pub use admission::departure::Eviction;
 pub use config::GcksConfig;
 pub use counter::{Counter, Counters};
-pub use departure::Eviction;
 pub use distribution::dispatch::Dispatch;
 pub use error::{CommandError, Error, RestoreError};
 pub use event::Event;

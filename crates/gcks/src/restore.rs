@@ -17,12 +17,12 @@ use claviger_wire::DecodeError;
 
 use crate::{
     Gcks, GcksConfig, RestoreError,
+    admission::{hip::services, roster::List},
     distribution::{SealedRekey, push_queue::UnderWay},
     event::Departure,
     group::{self, Group},
     groups::GroupMut,
     record::{self, TABLES},
-    registration::services,
 };
 
 /// A record as the store gives it back.
@@ -48,7 +48,7 @@ impl Gcks {
         for (key, value) in table(records, record::GRANT) {
             let (group, hit) = host(record::GRANT, key)?;
             let grant = decode(record::GRANT, record::member::decode_grant(value))?;
-            gcks.grants.insert(hit, group, grant);
+            gcks.roster.grants.insert(hit, group, grant);
         }
         for (_, value) in table(records, record::ASSOCIATION) {
             let hit = decode(record::ASSOCIATION, gcks.hip.restore(now, value))?;
@@ -121,17 +121,18 @@ impl Gcks {
                 return Err(RestoreError::Inconsistent { table: record::PLACE.name() });
             };
             let group = Group::restore(id.clone(), stored, tree, places, &mut self.random, now);
+            self.roster.add_group(now, group.id.clone());
             self.groups.insert(group);
         }
         for (key, value) in table(records, record::ACCESS) {
             let (group, hit) = host(record::ACCESS, key)?;
             let role = decode(record::ACCESS, record::member::decode_role(value))?;
-            self.restored_group(record::ACCESS, &group)?.access.insert(hit, role);
+            self.restored_list(record::ACCESS, &group)?.access.insert(hit, role);
         }
         for (key, value) in table(records, record::DEPARTURE) {
             let (group, hit) = host(record::DEPARTURE, key)?;
             let departed = decode(record::DEPARTURE, record::departure::decode(value))?;
-            self.restored_group(record::DEPARTURE, &group)?.departed.insert(hit, departed);
+            self.restored_list(record::DEPARTURE, &group)?.departed.insert(hit, departed);
         }
         for (key, value) in table(records, record::MEMBER) {
             let (group, hit) = host(record::MEMBER, key)?;
@@ -164,7 +165,8 @@ impl Gcks {
                 self.groups.get_mut(&id).ok_or(RestoreError::Inconsistent { table: record::PUSH.name() })?;
             let rekey = self.push_queue.name_rekey();
             let what = UnderWay::new(id, queued.len(), 0);
-            self.push_queue.follow(rekey, UnderWay { departed: group.departing(), ..what });
+            let departed = self.roster.list(&group.id).map(|list| list.departing(&group)).unwrap_or_default();
+            self.push_queue.follow(rekey, UnderWay { departed, ..what });
             let authentication = group.policy.rekey.authentication;
             group.quiet_at = self.push_queue.schedule(now, now, rekey, authentication, queued, true);
             // It may be among them.
@@ -176,7 +178,9 @@ impl Gcks {
 
     /// Ends the departures of which no message remains: nobody was left to be told.
     fn end_departures_without_messages(&mut self, now: Time) {
-        let of_group = |(id, group): (&GroupId, &Group)| (id.clone(), group.departing());
+        let of_group = |(id, group): (&GroupId, &Group)| {
+            (id.clone(), self.roster.list(id).map(|list| list.departing(group)).unwrap_or_default())
+        };
         let without: Vec<_> = self
             .groups
             .iter()
@@ -195,15 +199,19 @@ impl Gcks {
         let members =
             self.groups.iter().flat_map(|(id, group)| group.members.keys().map(move |hit| (id, *hit)));
         let departed: Vec<(GroupId, Hit, Departure)> = members
-            .filter(|(id, hit)| self.grants.find(hit, id).is_none())
+            .filter(|(id, hit)| !self.roster.holds(hit, id))
             .map(|(id, hit)| {
-                let noted = self.groups[id].departed.get(&hit);
+                let noted = self.roster.list(id).and_then(|list| list.departed.get(&hit));
                 (id.clone(), hit, noted.map_or(Departure::Left, |noted| noted.why))
             })
             .collect();
         for (id, hit, why) in departed {
             self.depart(now, &id, hit, why);
         }
+    }
+
+    fn restored_list(&mut self, table: Table, id: &GroupId) -> Result<&mut List, RestoreError> {
+        self.roster.list_mut(id).ok_or(RestoreError::Inconsistent { table: table.name() })
     }
 
     fn restored_group(&mut self, table: Table, id: &GroupId) -> Result<GroupMut<'_>, RestoreError> {

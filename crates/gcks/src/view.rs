@@ -111,7 +111,7 @@ impl Gcks {
             members: group.members.len(),
             senders: group.members.keys().filter(|hit| self.may_send(hit, id)).count(),
             next_rekey: group.poll_timeout(),
-            allowed: group.access.len(),
+            allowed: self.roster.list(id).map_or(0, |list| list.access.len()),
             kek: group.kek.map(|kek| KekView {
                 spi: kek.spi,
                 sequence: kek.sequence,
@@ -137,7 +137,7 @@ impl Gcks {
     }
 
     fn may_send(&self, hit: &Hit, group: &GroupId) -> bool {
-        self.grants.find(hit, group).is_some_and(|grant| grant.role.sends())
+        self.roster.grants.find(hit, group).is_some_and(|grant| grant.role.sends())
     }
 
     /// Shows whether rekey messages of a group do not leave.
@@ -149,16 +149,17 @@ impl Gcks {
     /// Shows the hosts of a group: on the list, granted, members.
     pub fn hosts(&self, now: Time, id: &GroupId) -> Option<Vec<HostView>> {
         let group = self.groups.get(id)?;
-        let mut hits: Vec<Hit> = group.access.keys().chain(group.members.keys()).copied().collect();
-        hits.extend(self.grants.hosts_of(id));
+        let list = self.roster.list(id)?;
+        let mut hits: Vec<Hit> = list.access.keys().chain(group.members.keys()).copied().collect();
+        hits.extend(self.roster.grants.hosts_of(id));
         hits.sort();
         hits.dedup();
         let view = |hit: Hit| {
             let member = group.members.get(&hit);
-            let grant = self.grants.find(&hit, id);
+            let grant = self.roster.grants.find(&hit, id);
             HostView {
                 hit,
-                allowed: group.allowed(&hit),
+                allowed: list.allowed(&hit),
                 granted: grant.map(|grant| (grant.role, grant.expires.since(now))),
                 member_since: member.map(|member| member.since),
                 last_pull: member.map(|member| member.last_pull),
@@ -181,7 +182,7 @@ impl Gcks {
 
     /// Shows the hosts that were refused, the latest first; at most [`REFUSED_MAX`](crate::event::REFUSED_MAX).
     pub fn refused(&self) -> impl Iterator<Item = &Refusal> {
-        self.refused.iter()
+        self.roster.refused()
     }
 
     /// Shows what has been done and what was dropped or refused since the start.

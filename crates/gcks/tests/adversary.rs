@@ -124,11 +124,12 @@ fn a_member_cannot_speak_for_the_key_server() {
     network.pass(2 * SECOND);
     let rekey = network.members[0].member.ledger(&group).unwrap().rekeys.last().cloned().unwrap();
     let view = network.server.group(network.now, &group).unwrap();
-    assert_eq!(rekey.kek.spi, view.kek_spi);
+    let kek = view.kek.unwrap();
+    assert_eq!(rekey.kek.spi, kek.spi);
     let own_key =
         SigningKey::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap()).unwrap();
     let deletes = [Delete::AllTeks, Delete::AllKeks];
-    let forged = Push { kek: &rekey.kek, sequence: view.sequence + 1, deletes: &deletes, sa: None, kd: None };
+    let forged = Push { kek: &rekey.kek, sequence: kek.sequence + 1, deletes: &deletes, sa: None, kd: None };
     let forged = push::seal(provider(), &forged, &own_key).unwrap();
     let destination = push_address(&network, &group);
     let before = network.fingerprint();

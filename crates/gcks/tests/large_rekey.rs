@@ -137,7 +137,7 @@ fn current(network: &Network, group: &GroupId, places: &[usize]) -> usize {
     let newest = view.teks.last().map(|tek| tek.spi);
     let is_current = |place: &&usize| {
         network.members[**place].member.subscription(group).is_some_and(|held| {
-            held.epoch().map(|(spi, _)| spi) == Some(view.kek.unwrap().spi)
+            held.epoch().map(|(spi, _)| spi) == view.kek.map(|kek| kek.spi)
                 && held.data_sas().iter().any(|sa| Some(sa.spi) == newest)
         })
     };

@@ -305,7 +305,8 @@ fn timers_replace_the_keys_well_before_they_end() {
         assert!(laggards(&network, &group).is_empty());
     }
     let after = network.server.group(network.now, &group).unwrap();
-    assert_ne!(before.kek_spi, after.kek_spi);
+    let (before, after) = (before.kek.unwrap(), after.kek.unwrap());
+    assert_ne!(before.spi, after.spi);
     assert!((1..=3).contains(&after.sequence), "{}", after.sequence);
     for place in members {
         let again = network.members[place].last(|event| match event {

@@ -63,15 +63,6 @@ impl Group {
         }
     }
 
-    /// Writes or removes a host's place on the list, as it is now.
-    pub(crate) fn access_record(&self, hit: &Hit) -> Change {
-        let key = record::host_key(&self.id, hit);
-        match self.access.get(hit) {
-            Some(role) => Change::put(record::ACCESS, key, record::member::encode_role(*role)),
-            None => Change::remove(record::ACCESS, key),
-        }
-    }
-
     /// Removes everything that is stored of the group.
     pub(crate) fn removal(&self) -> impl Iterator<Item = Change> {
         let scope = record::scope(&self.id);

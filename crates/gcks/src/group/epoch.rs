@@ -234,7 +234,9 @@ mod tests {
         group.waiting.joins = joins.iter().map(|number| join(*number, ELSEWHERE, false)).collect();
         group.waiting.departures = departures.iter().map(|number| hit(*number)).collect();
         let now = Time::EPOCH + Duration::from_secs(second);
-        group.change(now, &mut SeededRandom::new(100 + second), KeyChange::Membership).expect("somebody waits")
+        group
+            .change(now, &mut SeededRandom::new(100 + second), KeyChange::Membership)
+            .expect("somebody waits")
     }
 
     #[test]

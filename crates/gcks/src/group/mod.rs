@@ -28,7 +28,6 @@ use claviger_sansio::Time;
 use teks::IssuedTek;
 
 use crate::{
-    departure::Departed,
     distribution::{Distribution, Request},
     event::RekeyId,
 };
@@ -38,8 +37,6 @@ pub(crate) struct Group {
     pub(crate) id: GroupId,
     pub(crate) policy: GroupPolicy,
     pub(crate) signing_key: SigningKey,
-    /// The list of hosts that may register, and as what.
-    pub(crate) access: BTreeMap<Hit, Role>,
     /// The hosts that completed a PULL.
     pub(crate) members: BTreeMap<Hit, Membership>,
     pub(crate) tree: KeyTree,
@@ -61,10 +58,6 @@ pub(crate) struct Group {
     pub(crate) quiet_at: Time,
     /// The rekey that tells the current TEK, while copies of its messages are to leave.
     pub(crate) tek_under_way: Option<RekeyId>,
-    /// Who departed, as far as it is remembered.
-    pub(crate) departed: BTreeMap<Hit, Departed>,
-    /// From when on nothing that is sent is readable to all those whose rekeys have left.
-    pub(crate) unreadable_from: Time,
 }
 
 /// A completed PULL's trace.
@@ -161,7 +154,6 @@ impl Group {
         let mut group = Self {
             id,
             signing_key,
-            access: BTreeMap::new(),
             members: BTreeMap::new(),
             tree,
             lkh_ids: LkhIds::new(degree),
@@ -174,8 +166,6 @@ impl Group {
             waiting: Waiting::default(),
             quiet_at: now,
             tek_under_way: None,
-            departed: BTreeMap::new(),
-            unreadable_from: now,
             policy,
         };
         group.issue_tek(first.tek, random, now);
@@ -196,7 +186,6 @@ impl Group {
             lkh_ids: LkhIds::new(tree.degree()),
             policy: record.policy,
             signing_key: record.signing_key,
-            access: BTreeMap::new(),
             members: BTreeMap::new(),
             tree,
             places,
@@ -208,14 +197,7 @@ impl Group {
             waiting: Waiting::default(),
             quiet_at: now,
             tek_under_way: None,
-            departed: BTreeMap::new(),
-            unreadable_from: now,
         }
-    }
-
-    /// Says which role the list allows a host.
-    pub(crate) fn allowed(&self, hit: &Hit) -> Option<Role> {
-        self.access.get(hit).copied()
     }
 
     /// Says whether another member would exceed the policy's limit.

@@ -8,15 +8,7 @@ use claviger_keytree::Leaf;
 use claviger_sansio::Time;
 use claviger_wire::{DecodeError, Reader, Writer};
 
-use crate::group::Membership;
-
-/// A grant: which role, until when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Grant {
-    pub(crate) role: Role,
-    pub(crate) lifetime: Duration,
-    pub(crate) expires: Time,
-}
+use crate::{admission::grants::Grant, group::Membership};
 
 pub(crate) fn encode_role(role: Role) -> Vec<u8> {
     super::encode(|w| w.u8(role.bits()))

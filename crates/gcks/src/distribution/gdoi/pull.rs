@@ -147,7 +147,7 @@ impl Gcks {
     /// from another place.
     fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId, address: IpAddr) {
         self.gdoi.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
-        if self.authorised(now, &hit, &id).is_none() {
+        if self.roster.authorised(now, &hit, &id).is_none() || !self.admits_pull(now, hit, &id, address) {
             return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         }
         let group = &self.groups[&id];
@@ -155,7 +155,7 @@ impl Gcks {
         let sits = group.place_of(&hit);
         let since = group.members.get(&hit).map(|member| member.since);
         // Who moves for ever stays where it sits: it gets everything there too.
-        let moves = sits.is_some_and(|sits| sits != at) && self.limiter.admit(now, hit, &id);
+        let moves = sits.is_some_and(|sits| sits != at) && self.roster.limiter.admit(now, hit, &id);
         let place = if moves { at } else { sits.unwrap_or(at) };
         let joins = since.is_none();
         debug!(peer = %hit, group = %id, joins, moves, "a host pulls");
@@ -177,7 +177,7 @@ impl Gcks {
         let Some(offer) = self.gdoi.pulls.offers.remove(&pull) else {
             return self.refuse_pull(now, pull, PullRefusal::Unoffered);
         };
-        let Some(role) = self.authorised(now, &offer.hit, &offer.group) else {
+        let Some(role) = self.roster.authorised(now, &offer.hit, &offer.group) else {
             return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         };
         let wanted = requested.unwrap_or(0);

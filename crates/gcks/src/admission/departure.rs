@@ -10,6 +10,7 @@ use claviger_identity::Hit;
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 
+use super::roster::List;
 use crate::{
     Counter, Gcks,
     distribution::push_queue::{Milestone, UnderWay},
@@ -57,33 +58,36 @@ impl Gcks {
     ///
     /// A host that was evicted before is answered by what is remembered of that, for an answer may be lost.
     pub fn evict(&mut self, now: Time, id: &GroupId, hit: Hit) -> Result<Eviction, CommandError> {
-        let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
-        let listed = group.access.remove(&hit).is_some();
-        let removal = listed.then(|| group.access_record(&hit));
+        let unknown = || CommandError::GroupUnknown(id.clone());
+        let granted = self.roster.grants.find(&hit, id).is_some();
+        let list = self.roster.list_mut(id).ok_or_else(unknown)?;
+        let mut group = self.groups.get_mut(id).ok_or_else(unknown)?;
+        let listed = list.access.remove(&hit).is_some();
+        let member = group.members.contains_key(&hit);
+        // A host that waits for its keys is turned away too.
+        group.waiting.joins.retain(|join| join.hit != hit);
+        if member {
+            debug!(peer = %hit, group = %id, "an eviction is carried out");
+            group.waiting.departures.insert(hit);
+            group.waiting.due = Some(now);
+            self.departures.insert((id.clone(), hit), Departure::Evicted);
+        }
+        if listed {
+            self.changes.push(list.access_record(id, &hit));
+        }
+        if listed || member || granted {
+            self.changes.extend(list.note_eviction(now, id, hit, member));
+        }
         drop(group);
-        self.changes.extend(removal);
-        let granted = self.withdraw_grant(now, &hit, id);
-        let member = self.groups[id].members.contains_key(&hit);
-        if !listed && !granted && !member {
-            return self.eviction(id, &hit).ok_or(CommandError::HostUnknown(hit));
-        }
-        // Who waits for its keys is turned away too.
-        self.depart(now, id, hit, Departure::Evicted);
-        if let Some(mut group) = self.groups.get_mut(id) {
-            if member {
-                group.waiting.due = Some(now);
-            }
-            let eviction = group.note_eviction(now, hit, member);
-            self.changes.extend(eviction);
-        }
+        self.withdraw_grant(now, &hit, id);
         self.settle(now);
-        Ok(self.eviction(id, &hit).expect("it was noted a moment ago"))
+        self.eviction(id, &hit).ok_or(CommandError::HostUnknown(hit))
     }
 
     /// Says how far the eviction of a host has come; none if it was not evicted, or allowed again since.
     pub fn eviction(&self, id: &GroupId, hit: &Hit) -> Option<Eviction> {
-        let group = self.groups.get(id).filter(|group| !group.access.contains_key(hit))?;
-        let departed = group.departed.get(hit).filter(|departed| departed.why == Departure::Evicted)?;
+        let list = self.roster.list(id).filter(|list| !list.access.contains_key(hit))?;
+        let departed = list.departed.get(hit).filter(|departed| departed.why == Departure::Evicted)?;
         Some(match departed.unreadable_from {
             Some(from) => Eviction::Unreadable { from, was_member: departed.was_member },
             None => Eviction::Leaving,
@@ -102,12 +106,11 @@ impl Gcks {
             (*hit, why, now)
         });
         let departed: Vec<_> = reasons.collect();
-        let Some(mut group) = self.groups.get_mut(id) else { return departed };
+        let Some(list) = self.roster.list_mut(id) else { return departed };
         for (hit, why, at) in &departed {
             let noted = Departed { why: *why, was_member: true, at: *at, unreadable_from: None };
-            group.departed.insert(*hit, noted);
-            let record = group.departure_record(hit);
-            self.changes.push(record);
+            list.departed.insert(*hit, noted);
+            self.changes.push(list.departure_record(id, hit));
         }
         departed
     }
@@ -145,10 +148,12 @@ impl Gcks {
         let lag = if what.needs_pull { PULL_DELAY_MAX } else { Duration::ZERO };
         let unreadable_from = at + lag + group.policy.times.activation_delay;
         debug!(group = %what.group, departed = what.departed.len(), %unreadable_from, "all copies of a rekey have left");
-        group.unreadable_from = group.unreadable_from.max(unreadable_from);
-        for (hit, ..) in &what.departed {
-            let changes = group.departed_for_good(hit, unreadable_from);
-            self.changes.extend(changes);
+        drop(group);
+        if let Some(list) = self.roster.list_mut(&what.group) {
+            list.unreadable_from = list.unreadable_from.max(unreadable_from);
+            for (hit, ..) in &what.departed {
+                self.changes.extend(list.departed_for_good(&what.group, hit, unreadable_from));
+            }
         }
         let group = what.group;
         self.events.extend(what.departed.into_iter().map(|(hit, departure, at)| Event::Departed {
@@ -161,17 +166,17 @@ impl Gcks {
     }
 }
 
-impl Group {
-    /// Lists those whose rekeys are on their way.
-    pub(crate) fn departing(&self) -> Vec<(Hit, Departure, Time)> {
+impl List {
+    /// Lists those whose rekeys are on their way: they are no `members` any more.
+    pub(crate) fn departing(&self, group: &Group) -> Vec<(Hit, Departure, Time)> {
         let is_under_way =
-            |(hit, d): &(&Hit, &Departed)| d.unreadable_from.is_none() && !self.members.contains_key(*hit);
+            |(hit, d): &(&Hit, &Departed)| d.unreadable_from.is_none() && !group.members.contains_key(*hit);
         let departed = self.departed.iter().filter(is_under_way);
         departed.map(|(hit, departed)| (*hit, departed.why, departed.at)).collect()
     }
 
     /// Notes that a host was evicted, member or not. Returns what is to be stored.
-    fn note_eviction(&mut self, now: Time, hit: Hit, member: bool) -> Vec<Change> {
+    fn note_eviction(&mut self, now: Time, id: &GroupId, hit: Hit, member: bool) -> Vec<Change> {
         let earlier = self.departed.get(&hit).filter(|earlier| earlier.unreadable_from.is_none());
         let noted = match earlier {
             // It has gone by itself, and the rekey for it is on its way.
@@ -185,40 +190,40 @@ impl Group {
             },
         };
         self.departed.insert(hit, noted);
-        let mut changes = vec![self.departure_record(&hit)];
+        let mut changes = vec![self.departure_record(id, &hit)];
         if self.departed.len() > EVICTIONS_MAX {
             let through = self.departed.iter().filter(|(_, departed)| departed.unreadable_from.is_some());
             let oldest = through.min_by_key(|(_, departed)| departed.at).map(|(hit, _)| *hit);
-            changes.extend(oldest.map(|oldest| self.forget_departure(&oldest)));
+            changes.extend(oldest.map(|oldest| self.forget_departure(id, &oldest)));
         }
         changes
     }
 
     /// Notes from when on nothing is readable to a host that departed; only an eviction of one that was not allowed again
     /// is remembered then.
-    fn departed_for_good(&mut self, hit: &Hit, unreadable_from: Time) -> Option<Change> {
+    fn departed_for_good(&mut self, id: &GroupId, hit: &Hit, unreadable_from: Time) -> Option<Change> {
         let departed = self.departed.get_mut(hit).filter(|departed| departed.unreadable_from.is_none())?;
         if departed.why != Departure::Evicted || self.access.contains_key(hit) {
-            return Some(self.forget_departure(hit));
+            return Some(self.forget_departure(id, hit));
         }
         departed.unreadable_from = Some(unreadable_from);
-        Some(self.departure_record(hit))
+        Some(self.departure_record(id, hit))
     }
 
     /// Forgets that a host was evicted: it is allowed again. While the rekey is on its way it is still a departure.
-    pub(crate) fn forget_eviction(&mut self, hit: &Hit) -> Option<Change> {
+    pub(super) fn forget_eviction(&mut self, id: &GroupId, hit: &Hit) -> Option<Change> {
         let departed = self.departed.get(hit)?;
-        departed.unreadable_from.is_some().then(|| self.forget_departure(hit))
+        departed.unreadable_from.is_some().then(|| self.forget_departure(id, hit))
     }
 
-    fn forget_departure(&mut self, hit: &Hit) -> Change {
+    fn forget_departure(&mut self, id: &GroupId, hit: &Hit) -> Change {
         self.departed.remove(hit);
-        self.departure_record(hit)
+        self.departure_record(id, hit)
     }
 
     /// Writes or removes how a host departed, as it is now.
-    pub(crate) fn departure_record(&self, hit: &Hit) -> Change {
-        let key = record::host_key(&self.id, hit);
+    pub(crate) fn departure_record(&self, id: &GroupId, hit: &Hit) -> Change {
+        let key = record::host_key(id, hit);
         match self.departed.get(hit) {
             Some(departed) => Change::put(record::DEPARTURE, key, record::departure::encode(departed)),
             None => Change::remove(record::DEPARTURE, key),

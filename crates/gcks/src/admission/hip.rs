@@ -1,0 +1,247 @@
+//! Registrations by HIP (RFC 8003; binding section 2): each group is asked for by name, granted for a time, renewed and given up.
+
+use std::time::Duration;
+
+use claviger_group::{GroupId, Role};
+use claviger_hip::{
+    Event as HipEvent, HostConfig, RegistrationAnswer, RegistrationRequest, Security, Ticket, Withdrawal,
+    iana::{ChannelStatus, RegFailure, RegType, carries_256_bit_keys},
+    wire::{Lifetime, McastChannel},
+};
+use claviger_identity::Hit;
+use claviger_sansio::Time;
+use tracing::{debug, debug_span};
+
+use super::{
+    Registration,
+    grants::Grant,
+    roster::{Asked, Strength},
+};
+use crate::{
+    Counter, Event, Gcks,
+    event::{Departure, Refusal, RefusalReason},
+};
+
+/// The services of this key server (binding section 2).
+pub(crate) fn services() -> Vec<RegType> {
+    vec![RegType::GCKS_GDOI]
+}
+
+/// Says whether hosts can associate strongly enough for 256-bit groups (binding section 4).
+pub(crate) fn offers_256_bits(hip: &HostConfig) -> bool {
+    hip.ciphers.iter().any(|cipher| hip.dh_groups.iter().any(|group| carries_256_bit_keys(*cipher, *group)))
+}
+
+impl Gcks {
+    pub(crate) fn handle_hip_event(&mut self, now: Time, event: HipEvent) {
+        match event {
+            HipEvent::RegistrationRequested { ticket, peer, request, security, fresh, .. } => {
+                self.register(now, ticket, peer, &request, &security, fresh);
+            }
+            HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
+            HipEvent::Moved { peer, from, to } => {
+                self.counters.gcks.count(Counter::Moves);
+                // It is newer than what the last PULL has shown.
+                self.forget_address(&peer);
+                self.events.push_back(Event::Moved { hit: peer, from, to });
+            }
+            HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
+            // The key server asks for no registration, begins no exchange and does not move.
+            HipEvent::Registered { .. }
+            | HipEvent::Revoked { .. }
+            | HipEvent::Failed { .. }
+            | HipEvent::MoveAcknowledged { .. } => {}
+            // An association without a registration gives nothing, a revocation stands whether it is confirmed or not,
+            // and a NOTIFY changes nothing.
+            HipEvent::Established { .. }
+            | HipEvent::RevokeAcknowledged { .. }
+            | HipEvent::Notified { .. } => {}
+        }
+    }
+
+    /// Tells a host what becomes of its grant.
+    pub(crate) fn tell_withdrawn(
+        &mut self,
+        now: Time,
+        hit: &Hit,
+        group: &GroupId,
+        role: Role,
+        why: Withdrawal,
+    ) {
+        let channel = McastChannel {
+            reg_type: RegType::GCKS_GDOI,
+            role,
+            group: group.clone(),
+            channel: None,
+            lifetime: Lifetime::CANCEL,
+            status: why.status(),
+        };
+        // Without an association there is nobody to tell.
+        let _ = self.hip.withdraw(now, *hit, RegType::GCKS_GDOI, why, vec![channel]);
+    }
+
+    /// Answers a registration, group by group.
+    fn register(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        hit: Hit,
+        request: &RegistrationRequest,
+        security: &Security,
+        fresh: bool,
+    ) {
+        let answer = if request.reg_type == RegType::GCKS_GDOI {
+            self.decide(now, hit, request, security, fresh)
+        } else {
+            let failure = Some(RegFailure::TYPE_UNAVAILABLE);
+            RegistrationAnswer { reg_type: request.reg_type, granted: None, failure, channels: Vec::new() }
+        };
+        let granted = answer.granted.is_some();
+        debug!(peer = %hit, fresh, channels = answer.channels.len(), granted, "a registration is decided");
+        // The peer may have closed meanwhile; its grants end with the association.
+        if self.hip.answer(now, ticket, answer).is_ok() && granted {
+            self.take_up_keys(now, hit);
+        }
+        self.touch(hit);
+    }
+
+    fn decide(
+        &mut self,
+        now: Time,
+        hit: Hit,
+        request: &RegistrationRequest,
+        security: &Security,
+        fresh: bool,
+    ) -> RegistrationAnswer {
+        let mut lifetime = request.lifetime;
+        let channels: Vec<McastChannel> =
+            request.channels.iter().map(|channel| self.decide_channel(now, hit, channel, security)).collect();
+        if fresh {
+            let named = |group: &GroupId| request.channels.iter().any(|channel| channel.group == *group);
+            for group in self.roster.grants.groups_of(&hit).into_iter().filter(|group| !named(group)) {
+                self.leave(now, hit, &group, Departure::NotNamedAgain);
+            }
+        } else if request.channels.is_empty() && request.lifetime.is_zero() {
+            for group in self.roster.grants.groups_of(&hit) {
+                self.leave(now, hit, &group, Departure::Left);
+            }
+        } else if request.channels.is_empty() {
+            lifetime = self.renew_all(now, hit, request.lifetime);
+        }
+        answer(request, lifetime, channels)
+    }
+
+    /// Decides on one group and repeats its channel with the status.
+    fn decide_channel(
+        &mut self,
+        now: Time,
+        hit: Hit,
+        channel: &McastChannel,
+        security: &Security,
+    ) -> McastChannel {
+        let _group = debug_span!("group", group = %channel.group).entered();
+        if channel.lifetime == Lifetime::CANCEL {
+            debug!(peer = %hit, "the host leaves");
+            self.leave(now, hit, &channel.group, Departure::Left);
+            return channel.answer(ChannelStatus::GRANTED, channel.role, Lifetime::CANCEL);
+        }
+        let strength = if carries_256_bit_keys(security.cipher, security.dh_group) {
+            Strength::Bits256
+        } else {
+            Strength::Bits128
+        };
+        let asked = Asked { role: channel.role, channel: channel.channel, strength };
+        match self.roster.ask(now, self.groups.get(&channel.group), hit, asked) {
+            Ok(longest) => {
+                let lifetime = Lifetime::at_most(channel.lifetime.duration().min(longest));
+                let duration = lifetime.duration();
+                let grant = Grant { role: channel.role, lifetime: duration, expires: now + duration };
+                debug!(peer = %hit, role = %channel.role, lifetime = ?duration, "the host is admitted");
+                self.store_grant(hit, channel.group.clone(), grant);
+                let group = channel.group.clone();
+                self.stay(&hit, &group);
+                // What it does not ask for any more it has given up, and its sender ids with it.
+                self.narrow_member(&hit, &group, channel.role);
+                self.events.push_back(Event::Registered { hit, group, role: channel.role });
+                channel.answer(ChannelStatus::GRANTED, channel.role, lifetime)
+            }
+            Err(reason) => {
+                debug!(peer = %hit, role = %channel.role, reason = reason.as_str(), "the host is refused");
+                let address = self.hip.association(&hit).map(|association| association.address.ip());
+                let group = channel.group.clone();
+                self.refuse(Refusal { hit, group, role: channel.role, address, reason, at: now });
+                channel.answer(status(reason), channel.role, Lifetime::CANCEL)
+            }
+        }
+    }
+
+    /// Renews every group that a host may still have. Returns the shortest of their lifetimes, which is what the
+    /// answer says: a group's own may be shorter than what was asked for.
+    fn renew_all(&mut self, now: Time, hit: Hit, lifetime: Duration) -> Duration {
+        let mut shortest = lifetime;
+        for group in self.roster.grants.groups_of(&hit) {
+            let Some(grant) = self.roster.grants.find(&hit, &group).copied() else { continue };
+            let Some(longest) = self.groups.get(&group).map(|g| g.policy.access.registration_lifetime) else {
+                continue;
+            };
+            if self.roster.authorised(now, &hit, &group).is_some() {
+                let lifetime = lifetime.min(longest);
+                shortest = shortest.min(lifetime);
+                self.store_grant(hit, group, Grant { lifetime, expires: now + lifetime, ..grant });
+            }
+        }
+        shortest
+    }
+
+    /// Makes the keys of a registration known to GDOI, in place of the host's earlier ones. Where they are not, because the
+    /// cookies are in use, the host makes a new base exchange (binding section 4).
+    pub(crate) fn take_up_keys(&mut self, now: Time, hit: Hit) {
+        if let Some(sa) = self.hip.registration_sa(&hit, RegType::GCKS_GDOI) {
+            self.take_up(now, hit, Registration::Hip(sa.cookies), sa);
+        }
+    }
+
+    fn forget_association(&mut self, now: Time, hit: Hit) {
+        debug!(peer = %hit, "the association has ended");
+        for group in self.roster.grants.groups_of(&hit) {
+            self.leave(now, hit, &group, Departure::Left);
+        }
+        if let Some(registration) = self.roster.unregister(&hit) {
+            self.gdoi.server.remove_registration(&registration.cookies());
+        }
+        self.forget_address(&hit);
+        self.touch(hit);
+    }
+}
+
+/// Sums up: the service is granted if any group is, or if no group was named (binding section 2).
+fn answer(
+    request: &RegistrationRequest,
+    lifetime: Duration,
+    channels: Vec<McastChannel>,
+) -> RegistrationAnswer {
+    let first_refusal =
+        channels.iter().map(|channel| channel.status).find(|status| *status != ChannelStatus::GRANTED);
+    let any_granted = channels.iter().any(|channel| channel.status == ChannelStatus::GRANTED);
+    let granted = (any_granted || channels.is_empty()).then_some(lifetime);
+    let failure = match first_refusal {
+        Some(ChannelStatus::GROUP_FULL | ChannelStatus::INSUFFICIENT_RESOURCES) => {
+            RegFailure::INSUFFICIENT_RESOURCES
+        }
+        _ => RegFailure::ADDITIONAL_CREDENTIALS,
+    };
+    let failure = Some(failure).filter(|_| granted.is_none());
+    RegistrationAnswer { reg_type: request.reg_type, granted, failure, channels }
+}
+
+/// Tells a refusal so that a host that is not on the list learns nothing of the group (binding section 2).
+fn status(reason: RefusalReason) -> ChannelStatus {
+    match reason {
+        RefusalReason::GroupUnknown | RefusalReason::NotAuthorised => ChannelStatus::NOT_AUTHORISED,
+        RefusalReason::ChannelUnknown => ChannelStatus::GROUP_UNKNOWN,
+        RefusalReason::RoleNotAuthorised => ChannelStatus::ROLE_NOT_AUTHORISED,
+        RefusalReason::GroupFull => ChannelStatus::GROUP_FULL,
+        RefusalReason::TooOften => ChannelStatus::INSUFFICIENT_RESOURCES,
+        RefusalReason::WeakAssociation => ChannelStatus::ADDITIONAL_CREDENTIALS,
+    }
+}

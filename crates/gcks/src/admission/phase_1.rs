@@ -1,0 +1,63 @@
+//! Registrations by Phase 1 of ISAKMP (RFC 6407 section 2), made by whoever speaks it.
+//!
+//! Such a registration proves who a peer is and names no group. The roster is asked when the peer's PULL comes: it is given
+//! the role that the list allows it. Nothing renews it, so it is a member until it is put out; that its SA ends is no
+//! departure (RFC 2408 section 3.15: the SAs that were made under it live on).
+
+use std::net::IpAddr;
+
+use claviger_group::{GroupId, RegistrationSa};
+use claviger_identity::Hit;
+use claviger_sansio::Time;
+use tracing::debug;
+
+use super::{
+    Registration,
+    roster::{Asked, Strength},
+};
+use crate::{Gcks, error::CommandError, event::Refusal};
+
+impl Gcks {
+    /// Takes a registration SA that Phase 1 has made, in place of the peer's earlier one.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::CookiesInUse`] if another registration has its cookies.
+    pub fn add_phase_1(&mut self, now: Time, sa: RegistrationSa) -> Result<(), CommandError> {
+        let claviger_group::registration::PeerIdentity::Hit(peer) = sa.peer;
+        let strength = if sa.cipher.key_len() >= 32 { Strength::Bits256 } else { Strength::Bits128 };
+        let by = Registration::Phase1 { cookies: sa.cookies, strength };
+        if self.take_up(now, peer, by, sa) { Ok(()) } else { Err(CommandError::CookiesInUse) }
+    }
+
+    /// Forgets the registration SA of a peer, whose Phase 1 has ended. A member it stays.
+    pub fn remove_phase_1(&mut self, peer: &Hit) {
+        match self.roster.registration(peer) {
+            Some(Registration::Phase1 { cookies, .. }) => {
+                self.roster.unregister(peer);
+                self.gdoi.server.remove_registration(&cookies);
+            }
+            Some(Registration::Hip(_)) | None => {}
+        }
+    }
+
+    /// Asks the roster for a host whose PULL has come and whose registration named no group. Says whether it may go on.
+    pub(crate) fn admits_pull(&mut self, now: Time, hit: Hit, group: &GroupId, address: IpAddr) -> bool {
+        let strength = match self.roster.registration(&hit) {
+            Some(Registration::Phase1 { strength, .. }) => strength,
+            // It was asked when the host registered.
+            Some(Registration::Hip(_)) | None => return true,
+        };
+        let Some(role) = self.roster.authorised(now, &hit, group) else { return false };
+        let asked = Asked { role, channel: None, strength };
+        match self.roster.ask(now, self.groups.get(group), hit, asked) {
+            Ok(_) => true,
+            Err(reason) => {
+                debug!(peer = %hit, %group, reason = reason.as_str(), "the host is refused at its PULL");
+                let (group, address) = (group.clone(), Some(address));
+                self.refuse(Refusal { hit, group, role, address, reason, at: now });
+                false
+            }
+        }
+    }
+}

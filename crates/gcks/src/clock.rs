@@ -68,12 +68,12 @@ impl Gcks {
             let Some(mut group) = self.groups.get_mut(&id) else { continue };
             group.move_back(by);
             self.changes.push(group.record());
-            self.changes.extend(group.members.keys().map(|hit| group.member_record(hit)));
-            self.changes.extend(group.departed.keys().map(|hit| group.departure_record(hit)));
+            self.changes.extend(group.members.keys().map(|host| group.member_record(host)));
+            self.changes.extend(group.departed.keys().map(|host| group.departure_record(host)));
         }
-        for (hit, group, mut grant) in self.grants.all() {
+        for (host, group, mut grant) in self.grants.all() {
             grant.expires = grant.expires - by;
-            self.store_grant(hit, group, grant);
+            self.store_grant(&host, group, grant);
         }
         self.hip.move_back(by);
         let peers: Vec<_> = self.hip.associations().map(|association| association.peer).collect();

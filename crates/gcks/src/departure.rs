@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use claviger_group::GroupId;
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 
@@ -56,34 +55,34 @@ impl Gcks {
     /// Takes a host off a group's list and puts it out of the group.
     ///
     /// A host that was evicted before is answered by what is remembered of that, for an answer may be lost.
-    pub fn evict(&mut self, now: Time, id: &GroupId, hit: Hit) -> Result<Eviction, CommandError> {
+    pub fn evict(&mut self, now: Time, id: &GroupId, host: &MemberId) -> Result<Eviction, CommandError> {
         let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
-        let listed = group.access.remove(&hit).is_some();
-        let removal = listed.then(|| group.access_record(&hit));
+        let listed = group.access.remove(host).is_some();
+        let removal = listed.then(|| group.access_record(host));
         drop(group);
         self.changes.extend(removal);
-        let granted = self.withdraw_grant(now, &hit, id);
-        let member = self.groups[id].members.contains_key(&hit);
+        let granted = self.withdraw_grant(now, host, id);
+        let member = self.groups[id].members.contains_key(host);
         if !listed && !granted && !member {
-            return self.eviction(id, &hit).ok_or(CommandError::HostUnknown(hit));
+            return self.eviction(id, host).ok_or(CommandError::HostUnknown(host.clone()));
         }
         // Who waits for its keys is turned away too.
-        self.depart(now, id, hit, Departure::Evicted);
+        self.depart(now, id, host, Departure::Evicted);
         if let Some(mut group) = self.groups.get_mut(id) {
             if member {
                 group.waiting.due = Some(now);
             }
-            let eviction = group.note_eviction(now, hit, member);
+            let eviction = group.note_eviction(now, host, member);
             self.changes.extend(eviction);
         }
         self.settle(now);
-        Ok(self.eviction(id, &hit).expect("it was noted a moment ago"))
+        Ok(self.eviction(id, host).expect("it was noted a moment ago"))
     }
 
     /// Says how far the eviction of a host has come; none if it was not evicted, or allowed again since.
-    pub fn eviction(&self, id: &GroupId, hit: &Hit) -> Option<Eviction> {
-        let group = self.groups.get(id).filter(|group| !group.access.contains_key(hit))?;
-        let departed = group.departed.get(hit).filter(|departed| departed.why == Departure::Evicted)?;
+    pub fn eviction(&self, id: &GroupId, host: &MemberId) -> Option<Eviction> {
+        let group = self.groups.get(id).filter(|group| !group.access.contains_key(host))?;
+        let departed = group.departed.get(host).filter(|departed| departed.why == Departure::Evicted)?;
         Some(match departed.unreadable_from {
             Some(from) => Eviction::Unreadable { from, was_member: departed.was_member },
             None => Eviction::Leaving,
@@ -96,17 +95,17 @@ impl Gcks {
         now: Time,
         id: &GroupId,
         outcome: &Outcome,
-    ) -> Vec<(Hit, Departure, Time)> {
-        let reasons = outcome.departed.iter().map(|hit| {
-            let why = self.departures.remove(&(id.clone(), *hit)).unwrap_or(Departure::Left);
-            (*hit, why, now)
+    ) -> Vec<(MemberId, Departure, Time)> {
+        let reasons = outcome.departed.iter().map(|host| {
+            let why = self.departures.remove(&(id.clone(), host.clone())).unwrap_or(Departure::Left);
+            (host.clone(), why, now)
         });
         let departed: Vec<_> = reasons.collect();
         let Some(mut group) = self.groups.get_mut(id) else { return departed };
-        for (hit, why, at) in &departed {
+        for (host, why, at) in &departed {
             let noted = Departed { why: *why, was_member: true, at: *at, unreadable_from: None };
-            group.departed.insert(*hit, noted);
-            let record = group.departure_record(hit);
+            group.departed.insert(host.clone(), noted);
+            let record = group.departure_record(host);
             self.changes.push(record);
         }
         departed
@@ -146,13 +145,13 @@ impl Gcks {
         let unreadable_from = at + lag + group.policy.times.activation_delay;
         debug!(group = %what.group, departed = what.departed.len(), %unreadable_from, "all copies of a rekey have left");
         group.unreadable_from = group.unreadable_from.max(unreadable_from);
-        for (hit, ..) in &what.departed {
-            let changes = group.departed_for_good(hit, unreadable_from);
+        for (host, ..) in &what.departed {
+            let changes = group.departed_for_good(host, unreadable_from);
             self.changes.extend(changes);
         }
         let group = what.group;
-        self.events.extend(what.departed.into_iter().map(|(hit, departure, at)| Event::Departed {
-            hit,
+        self.events.extend(what.departed.into_iter().map(|(host, departure, at)| Event::Departed {
+            host,
             group: group.clone(),
             departure,
             at,
@@ -163,16 +162,17 @@ impl Gcks {
 
 impl Group {
     /// Lists those whose rekeys are on their way.
-    pub(crate) fn departing(&self) -> Vec<(Hit, Departure, Time)> {
-        let is_under_way =
-            |(hit, d): &(&Hit, &Departed)| d.unreadable_from.is_none() && !self.members.contains_key(*hit);
+    pub(crate) fn departing(&self) -> Vec<(MemberId, Departure, Time)> {
+        let is_under_way = |(host, d): &(&MemberId, &Departed)| {
+            d.unreadable_from.is_none() && !self.members.contains_key(*host)
+        };
         let departed = self.departed.iter().filter(is_under_way);
-        departed.map(|(hit, departed)| (*hit, departed.why, departed.at)).collect()
+        departed.map(|(host, departed)| (host.clone(), departed.why, departed.at)).collect()
     }
 
     /// Notes that a host was evicted, member or not. Returns what is to be stored.
-    fn note_eviction(&mut self, now: Time, hit: Hit, member: bool) -> Vec<Change> {
-        let earlier = self.departed.get(&hit).filter(|earlier| earlier.unreadable_from.is_none());
+    fn note_eviction(&mut self, now: Time, host: &MemberId, member: bool) -> Vec<Change> {
+        let earlier = self.departed.get(host).filter(|earlier| earlier.unreadable_from.is_none());
         let noted = match earlier {
             // It has gone by itself, and the rekey for it is on its way.
             Some(earlier) if !member => Departed { why: Departure::Evicted, ..*earlier },
@@ -184,11 +184,11 @@ impl Group {
                 unreadable_from: (!member).then_some(self.unreadable_from.max(now)),
             },
         };
-        self.departed.insert(hit, noted);
-        let mut changes = vec![self.departure_record(&hit)];
+        self.departed.insert(host.clone(), noted);
+        let mut changes = vec![self.departure_record(host)];
         if self.departed.len() > EVICTIONS_MAX {
             let through = self.departed.iter().filter(|(_, departed)| departed.unreadable_from.is_some());
-            let oldest = through.min_by_key(|(_, departed)| departed.at).map(|(hit, _)| *hit);
+            let oldest = through.min_by_key(|(_, departed)| departed.at).map(|(host, _)| host.clone());
             changes.extend(oldest.map(|oldest| self.forget_departure(&oldest)));
         }
         changes
@@ -196,30 +196,30 @@ impl Group {
 
     /// Notes from when on nothing is readable to a host that departed; only an eviction of one that was not allowed again
     /// is remembered then.
-    fn departed_for_good(&mut self, hit: &Hit, unreadable_from: Time) -> Option<Change> {
-        let departed = self.departed.get_mut(hit).filter(|departed| departed.unreadable_from.is_none())?;
-        if departed.why != Departure::Evicted || self.access.contains_key(hit) {
-            return Some(self.forget_departure(hit));
+    fn departed_for_good(&mut self, host: &MemberId, unreadable_from: Time) -> Option<Change> {
+        let departed = self.departed.get_mut(host).filter(|departed| departed.unreadable_from.is_none())?;
+        if departed.why != Departure::Evicted || self.access.contains_key(host) {
+            return Some(self.forget_departure(host));
         }
         departed.unreadable_from = Some(unreadable_from);
-        Some(self.departure_record(hit))
+        Some(self.departure_record(host))
     }
 
     /// Forgets that a host was evicted: it is allowed again. While the rekey is on its way it is still a departure.
-    pub(crate) fn forget_eviction(&mut self, hit: &Hit) -> Option<Change> {
-        let departed = self.departed.get(hit)?;
-        departed.unreadable_from.is_some().then(|| self.forget_departure(hit))
+    pub(crate) fn forget_eviction(&mut self, host: &MemberId) -> Option<Change> {
+        let departed = self.departed.get(host)?;
+        departed.unreadable_from.is_some().then(|| self.forget_departure(host))
     }
 
-    fn forget_departure(&mut self, hit: &Hit) -> Change {
-        self.departed.remove(hit);
-        self.departure_record(hit)
+    fn forget_departure(&mut self, host: &MemberId) -> Change {
+        self.departed.remove(host);
+        self.departure_record(host)
     }
 
     /// Writes or removes how a host departed, as it is now.
-    pub(crate) fn departure_record(&self, hit: &Hit) -> Change {
-        let key = record::host_key(&self.id, hit);
-        match self.departed.get(hit) {
+    pub(crate) fn departure_record(&self, host: &MemberId) -> Change {
+        let key = record::host_key(&self.id, host);
+        match self.departed.get(host) {
             Some(departed) => Change::put(record::DEPARTURE, key, record::departure::encode(departed)),
             None => Change::remove(record::DEPARTURE, key),
         }

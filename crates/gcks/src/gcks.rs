@@ -6,7 +6,7 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
+use claviger_group::{CookiePair, GroupId, GroupPolicy, MemberId, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
 use claviger_sansio::{Carriage, Datagram, Time, durable::Change};
@@ -33,14 +33,14 @@ pub struct Gcks {
     pub(crate) gdoi: claviger_gdoi::Server,
     pub(crate) groups: Groups,
     pub(crate) grants: Grants,
-    pub(crate) cookies: BTreeMap<Hit, CookiePair>,
+    pub(crate) cookies: BTreeMap<MemberId, CookiePair>,
     pub(crate) refused: VecDeque<Refusal>,
     pub(crate) limiter: JoinLimiter,
     pub(crate) pulls: Pulls,
     pub(crate) push_queue: PushQueue,
     pub(crate) deliveries: Deliveries,
     /// Why those depart who wait for their rekey.
-    pub(crate) departures: BTreeMap<(GroupId, Hit), Departure>,
+    pub(crate) departures: BTreeMap<(GroupId, MemberId), Departure>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) changes: Vec<Change>,
     pub(crate) counters: Counters,
@@ -130,8 +130,8 @@ impl Gcks {
         self.departures.retain(|(left, _), _| left != id);
         self.send_last_words(now, &group, outcome.pushes);
         self.changes.extend(group.removal());
-        for hit in self.grants.hosts_of(id) {
-            self.withdraw_grant(now, &hit, id);
+        for host in self.grants.hosts_of(id) {
+            self.withdraw_grant(now, &host, id);
         }
         self.settle(now);
         Ok(())
@@ -153,14 +153,20 @@ impl Gcks {
     ///
     /// A grant that exceeds the role is narrowed to it, and the host is told: one that may not send any more loses its
     /// sender ids, and the TEK is replaced. If nothing is left of the grant, the host is put out.
-    pub fn allow(&mut self, now: Time, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
+    pub fn allow(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        host: &MemberId,
+        role: Role,
+    ) -> Result<(), CommandError> {
         let mut group = self.groups.get_mut(id).ok_or_else(|| CommandError::GroupUnknown(id.clone()))?;
-        group.access.insert(hit, role);
-        self.changes.push(group.access_record(&hit));
-        self.changes.extend(group.forget_eviction(&hit));
+        group.access.insert(host.clone(), role);
+        self.changes.push(group.access_record(host));
+        self.changes.extend(group.forget_eviction(host));
         drop(group);
-        self.refused.retain(|refusal| refusal.hit != hit || refusal.group != *id);
-        self.narrow_grant(now, &hit, id, role);
+        self.refused.retain(|refusal| refusal.host != *host || refusal.group != *id);
+        self.narrow_grant(now, host, id, role);
         self.settle(now);
         Ok(())
     }
@@ -258,17 +264,17 @@ impl Gcks {
     }
 
     /// Takes what a member misses of a rekey. What is refused is counted.
-    pub(crate) fn handle_report(&mut self, now: Time, hit: Hit, route: Route, report: &[u8]) {
+    pub(crate) fn handle_report(&mut self, now: Time, host: &MemberId, route: Route, report: &[u8]) {
         // What it asks for is much more than it says. It goes only where the member has been shown to be; elsewhere it
         // gives up and pulls, which shows it.
-        if self.address(&hit) != Some(route.peer.ip()) {
+        if self.address(host) != Some(route.peer.ip()) {
             self.counters.gcks.count(Counter::ReportElsewhere);
-            debug!(peer = %hit, source = %route.peer, "a report comes from where the member was not shown to be");
+            debug!(peer = %host, source = %route.peer, "a report comes from where the member was not shown to be");
             return;
         }
-        if let Err(error) = self.deliveries.handle_report(now, &self.groups, hit, route, report) {
+        if let Err(error) = self.deliveries.handle_report(now, &self.groups, host, route, report) {
             self.counters.delivery.count((&error).into());
-            debug!(peer = %hit, reason = error.reason(), %error, "a report is refused");
+            debug!(peer = %host, reason = error.reason(), %error, "a report is refused");
         }
     }
 
@@ -359,9 +365,9 @@ impl Gcks {
         }
         for join in &outcome.joined {
             // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
-            let (hit, group) = (join.hit, id.clone());
+            let (host, group) = (join.host.clone(), id.clone());
             let event =
-                if join.moves { Event::Relocated { hit, group } } else { Event::Joined { hit, group } };
+                if join.moves { Event::Relocated { host, group } } else { Event::Joined { host, group } };
             self.events.push_back(event);
             self.download_to_joiner(now, id, join);
         }
@@ -392,7 +398,7 @@ impl Gcks {
         now: Time,
         id: &GroupId,
         rekey: RekeyId,
-        departed: Vec<(Hit, Departure, Time)>,
+        departed: Vec<(MemberId, Departure, Time)>,
         outcome: &mut Outcome,
     ) {
         let Some(mut group) = self.groups.get_mut(id) else { return };

@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use claviger_gdoi::{PullId, ServerEvent as GdoiEvent, iana::NotifyType};
-use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity};
-use claviger_identity::Hit;
+use claviger_group::{CookiePair, GroupId, MemberId, Role, Spi};
 use claviger_keytree::place::Place;
 use claviger_sansio::Time;
 use tracing::debug;
@@ -23,11 +22,11 @@ pub(crate) struct Pulls {
     offers: BTreeMap<PullId, Offer>,
     /// Where the last PULL of a host has shown it to be, if that is not where its association is; none if nowhere. It
     /// is forgotten with the association, when that moves, and by a restart.
-    addresses: BTreeMap<Hit, Option<IpAddr>>,
+    addresses: BTreeMap<MemberId, Option<IpAddr>>,
 }
 
 struct Offer {
-    hit: Hit,
+    host: MemberId,
     group: GroupId,
     kek: CookiePair,
     teks: Vec<Spi>,
@@ -86,17 +85,11 @@ impl PullRefusal {
 impl Gcks {
     pub(crate) fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
         match event {
-            GdoiEvent::PullRequested { pull, peer: PeerIdentity::Hit(hit), group, peer_address, .. } => {
-                self.offer(now, pull, hit, group, peer_address.ip());
+            GdoiEvent::PullRequested { pull, peer, group, peer_address, .. } => {
+                self.offer(now, pull, peer, group, peer_address.ip());
             }
-            GdoiEvent::PullConfirmed {
-                pull,
-                peer: PeerIdentity::Hit(hit),
-                sender_ids,
-                proven_address,
-                ..
-            } => {
-                self.note_address(hit, proven_address);
+            GdoiEvent::PullConfirmed { pull, peer, sender_ids, proven_address, .. } => {
+                self.note_address(&peer, proven_address);
                 self.confirm(now, pull, sender_ids, proven_address);
             }
             GdoiEvent::PullDeclined { pull, peer, group, notify } => {
@@ -105,53 +98,53 @@ impl Gcks {
                 self.pulls.offers.remove(&pull);
                 self.counters.gcks.count(Counter::PullsDeclined);
             }
-            GdoiEvent::Reported { peer: PeerIdentity::Hit(hit), report, peer_address, own_address } => {
+            GdoiEvent::Reported { peer, report, peer_address, own_address } => {
                 let route = Route { peer: peer_address, own: own_address };
-                self.handle_report(now, hit, route, &report);
+                self.handle_report(now, &peer, route, &report);
             }
         }
     }
 
     /// Notes where a PULL has shown a host to be.
-    fn note_address(&mut self, hit: Hit, proven: Option<IpAddr>) {
-        if proven.is_some() && proven == self.associated_address(&hit) {
-            self.pulls.addresses.remove(&hit);
+    fn note_address(&mut self, host: &MemberId, proven: Option<IpAddr>) {
+        if proven.is_some() && proven == self.associated_address(host) {
+            self.pulls.addresses.remove(host);
         } else {
-            self.pulls.addresses.insert(hit, proven);
+            self.pulls.addresses.insert(host.clone(), proven);
         }
     }
 
     /// Returns where a host has been shown to be: only there is it sent what it did not ask for with a round trip.
-    pub(crate) fn address(&self, hit: &Hit) -> Option<IpAddr> {
-        let noted = self.pulls.addresses.get(hit).copied();
-        noted.unwrap_or_else(|| self.associated_address(hit))
+    pub(crate) fn address(&self, host: &MemberId) -> Option<IpAddr> {
+        let noted = self.pulls.addresses.get(host).copied();
+        noted.unwrap_or_else(|| self.associated_address(host))
     }
 
     /// Forgets where PULLs have shown a host to be: its association has ended, or shows where it is now.
-    pub(crate) fn forget_address(&mut self, hit: &Hit) {
-        self.pulls.addresses.remove(hit);
+    pub(crate) fn forget_address(&mut self, host: &MemberId) {
+        self.pulls.addresses.remove(host);
     }
 
-    fn associated_address(&self, hit: &Hit) -> Option<IpAddr> {
-        self.address_of(hit).map(|address| address.ip())
+    fn associated_address(&self, host: &MemberId) -> Option<IpAddr> {
+        self.address_of(host).map(|address| address.ip())
     }
 
     /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes
     /// from another place.
-    fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId, address: IpAddr) {
+    fn offer(&mut self, now: Time, pull: PullId, host: MemberId, id: GroupId, address: IpAddr) {
         self.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
-        if self.authorised(now, &hit, &id).is_none() {
+        if self.authorised(now, &host, &id).is_none() {
             return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         }
         let group = &self.groups[&id];
         let at = group.place_at(address);
-        let sits = group.place_of(&hit);
-        let since = group.members.get(&hit).map(|member| member.since);
+        let sits = group.place_of(&host);
+        let since = group.members.get(&host).map(|member| member.since);
         // Who moves for ever stays where it sits: it gets everything there too.
-        let moves = sits.is_some_and(|sits| sits != at) && self.limiter.admit(now, hit, &id);
+        let moves = sits.is_some_and(|sits| sits != at) && self.limiter.admit(now, &host, &id);
         let place = if moves { at } else { sits.unwrap_or(at) };
         let joins = since.is_none();
-        debug!(peer = %hit, group = %id, joins, moves, "a host pulls");
+        debug!(peer = %host, group = %id, joins, moves, "a host pulls");
         let sa = self.with_group(now, &id, |group, context| match since {
             Some(since) if !moves => group.offer_current(context, since, place),
             _ => group.offer_join(context, place),
@@ -161,7 +154,7 @@ impl Gcks {
         let kek = if joins || moves { group.next.kek } else { group.kek.spi };
         let teks = sa.teks.iter().map(|tek| tek.spi).collect();
         if self.gdoi.offer(now, pull, &sa).is_ok() {
-            let offer = Offer { hit, group: id, kek, teks, joins, moves, place, made: now };
+            let offer = Offer { host, group: id, kek, teks, joins, moves, place, made: now };
             self.pulls.offers.insert(pull, offer);
         }
     }
@@ -171,7 +164,7 @@ impl Gcks {
         let Some(offer) = self.pulls.offers.remove(&pull) else {
             return self.refuse_pull(now, pull, PullRefusal::Unoffered);
         };
-        let Some(role) = self.authorised(now, &offer.hit, &offer.group) else {
+        let Some(role) = self.authorised(now, &offer.host, &offer.group) else {
             return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         };
         let wanted = requested.unwrap_or(0);
@@ -193,25 +186,24 @@ impl Gcks {
 
     fn confirm_join(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
         let group = &self.groups[&offer.group];
-        if group.next.kek != offer.kek || group.members.contains_key(&offer.hit) != offer.moves {
+        if group.next.kek != offer.kek || group.members.contains_key(&offer.host) != offer.moves {
             // Another rekey took the announced epoch between messages 2 and 3; the member begins anew.
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         }
         if offer.joins && group.is_full() {
             return self.refuse_pull(now, pull, PullRefusal::Full);
         }
-        let Offer { hit, moves, place, .. } = offer;
-        let join = WaitingJoin { pull, hit, role, sender_ids, place, moves };
-        let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
-        group.waiting.joins.retain(|waiting| waiting.hit != offer.hit);
-        group.waiting.joins.push(join);
+        let Offer { host, group, moves, place, .. } = offer;
+        let mut group = self.groups.get_mut(&group).expect("an authorised host's group exists");
+        group.waiting.joins.retain(|waiting| waiting.host != host);
+        group.waiting.joins.push(WaitingJoin { pull, host, role, sender_ids, place, moves });
         group.schedule_rekey(now, false);
     }
 
     fn confirm_member(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         let stale = group.kek.spi != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
-        let Some(member) = group.members.get_mut(&offer.hit).filter(|_| !stale) else {
+        let Some(member) = group.members.get_mut(&offer.host).filter(|_| !stale) else {
             drop(group);
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         };
@@ -219,7 +211,7 @@ impl Gcks {
         member.last_pull = now;
         let leaf = member.leaf;
         drop(group);
-        let Some(sender_ids) = self.sender_ids(now, &offer.group, offer.hit, role, sender_ids) else {
+        let Some(sender_ids) = self.sender_ids(now, &offer.group, &offer.host, role, sender_ids) else {
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         };
         let group = &self.groups[&offer.group];
@@ -231,11 +223,11 @@ impl Gcks {
 
     /// Answers the message 3 of a joiner, or of a member that moved, once its leaf, KEK and TEK exist.
     pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
-        let Some(sender_ids) = self.sender_ids(now, id, join.hit, join.role, join.sender_ids) else {
+        let Some(sender_ids) = self.sender_ids(now, id, &join.host, join.role, join.sender_ids) else {
             return self.refuse_pull(now, join.pull, PullRefusal::KeysReplaced);
         };
         let group = &self.groups[id];
-        let Some(member) = group.members.get(&join.hit) else { return };
+        let Some(member) = group.members.get(&join.host) else { return };
         let tek = group.current_tek().tek.spi;
         // The first message under the new KEK may be sealed already; the joiner has what it brings.
         let download = group.download(member.leaf, &[tek], sender_ids);
@@ -252,21 +244,21 @@ impl Gcks {
         &mut self,
         now: Time,
         id: &GroupId,
-        hit: Hit,
+        host: &MemberId,
         role: Role,
         count: u16,
     ) -> Option<Option<Vec<u32>>> {
         let mut group = self.groups.get_mut(id)?;
         if !role.sends() || !group.policy.data.transform.is_counter_mode() {
-            self.changes.push(group.member_record(&hit));
+            self.changes.push(group.member_record(host));
             return Some(None);
         }
         if let Some(values) = group.allocate_sender_ids(count) {
-            if let Some(member) = group.members.get_mut(&hit) {
+            if let Some(member) = group.members.get_mut(host) {
                 member.sender_ids.clone_from(&values);
             }
             self.changes.push(group.record());
-            self.changes.push(group.member_record(&hit));
+            self.changes.push(group.member_record(host));
             return Some(Some(values));
         }
         drop(group);

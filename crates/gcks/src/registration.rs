@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
-use claviger_group::{GroupId, Role};
+use claviger_group::{GroupId, MemberId, Role};
 use claviger_hip::{
-    Event as HipEvent, HostConfig, RegistrationAnswer, RegistrationRequest, Security, Ticket, Withdrawal,
+    AssociationInfo, Event as HipEvent, HostConfig, RegistrationAnswer, RegistrationRequest, Security,
+    Ticket, Withdrawal,
     iana::{ChannelStatus, RegFailure, RegType, carries_256_bit_keys},
     wire::{Lifetime, McastChannel},
 };
@@ -41,48 +42,48 @@ pub(crate) fn offers_256_bits(hip: &HostConfig) -> bool {
 #[derive(Default)]
 pub(crate) struct Grants {
     /// Nearly every host has one, so that a list is smaller than a map.
-    by_host: BTreeMap<Hit, Vec<(GroupId, Grant)>>,
-    by_expiry: BTreeSet<(Time, Hit, GroupId)>,
+    by_host: BTreeMap<MemberId, Vec<(GroupId, Grant)>>,
+    by_expiry: BTreeSet<(Time, MemberId, GroupId)>,
 }
 
 impl Grants {
-    pub(crate) fn insert(&mut self, hit: Hit, group: GroupId, grant: Grant) {
-        self.remove(&hit, &group);
-        self.by_expiry.insert((grant.expires, hit, group.clone()));
-        let groups = self.by_host.entry(hit).or_default();
+    pub(crate) fn insert(&mut self, host: &MemberId, group: GroupId, grant: Grant) {
+        self.remove(host, &group);
+        self.by_expiry.insert((grant.expires, host.clone(), group.clone()));
+        let groups = self.by_host.entry(host.clone()).or_default();
         groups.reserve_exact(1);
         groups.push((group, grant));
     }
 
-    pub(crate) fn remove(&mut self, hit: &Hit, group: &GroupId) -> Option<Grant> {
-        let groups = self.by_host.get_mut(hit)?;
+    pub(crate) fn remove(&mut self, host: &MemberId, group: &GroupId) -> Option<Grant> {
+        let groups = self.by_host.get_mut(host)?;
         let place = groups.iter().position(|(granted, _)| granted == group)?;
         let (_, grant) = groups.swap_remove(place);
         if groups.is_empty() {
-            self.by_host.remove(hit);
+            self.by_host.remove(host);
         }
-        self.by_expiry.remove(&(grant.expires, *hit, group.clone()));
+        self.by_expiry.remove(&(grant.expires, host.clone(), group.clone()));
         Some(grant)
     }
 
-    pub(crate) fn find(&self, hit: &Hit, group: &GroupId) -> Option<&Grant> {
-        self.by_host.get(hit)?.iter().find(|(granted, _)| granted == group).map(|(_, grant)| grant)
+    pub(crate) fn find(&self, host: &MemberId, group: &GroupId) -> Option<&Grant> {
+        self.by_host.get(host)?.iter().find(|(granted, _)| granted == group).map(|(_, grant)| grant)
     }
 
-    pub(crate) fn groups_of(&self, hit: &Hit) -> Vec<GroupId> {
-        self.by_host.get(hit).into_iter().flatten().map(|(group, _)| group.clone()).collect()
+    pub(crate) fn groups_of(&self, host: &MemberId) -> Vec<GroupId> {
+        self.by_host.get(host).into_iter().flatten().map(|(group, _)| group.clone()).collect()
     }
 
-    pub(crate) fn hosts_of(&self, group: &GroupId) -> Vec<Hit> {
+    pub(crate) fn hosts_of(&self, group: &GroupId) -> Vec<MemberId> {
         let granted = |groups: &[(GroupId, Grant)]| groups.iter().any(|(granted, _)| granted == group);
-        self.by_host.iter().filter(|(_, groups)| granted(groups)).map(|(hit, _)| *hit).collect()
+        self.by_host.iter().filter(|(_, groups)| granted(groups)).map(|(host, _)| host.clone()).collect()
     }
 
     /// Lists every grant.
-    pub(crate) fn all(&self) -> Vec<(Hit, GroupId, Grant)> {
-        let of_host = |(hit, groups): (&Hit, &Vec<(GroupId, Grant)>)| {
-            let hit = *hit;
-            groups.iter().map(move |(group, grant)| (hit, group.clone(), *grant)).collect::<Vec<_>>()
+    pub(crate) fn all(&self) -> Vec<(MemberId, GroupId, Grant)> {
+        let of_host = |(host, groups): (&MemberId, &Vec<(GroupId, Grant)>)| {
+            let of_group = |(group, grant): &(GroupId, Grant)| (host.clone(), group.clone(), *grant);
+            groups.iter().map(of_group).collect::<Vec<_>>()
         };
         self.by_host.iter().flat_map(of_host).collect()
     }
@@ -91,14 +92,14 @@ impl Grants {
         self.by_expiry.first().map(|(time, ..)| *time)
     }
 
-    fn take_expired(&mut self, now: Time) -> Option<(Hit, GroupId, Grant)> {
-        let (time, hit, group) = self.by_expiry.first()?;
+    fn take_expired(&mut self, now: Time) -> Option<(MemberId, GroupId, Grant)> {
+        let (time, host, group) = self.by_expiry.first()?;
         if *time > now {
             return None;
         }
-        let (hit, group) = (*hit, group.clone());
-        let grant = self.remove(&hit, &group)?;
-        Some((hit, group, grant))
+        let (host, group) = (host.clone(), group.clone());
+        let grant = self.remove(&host, &group)?;
+        Some((host, group, grant))
     }
 }
 
@@ -106,16 +107,16 @@ impl Grants {
 #[derive(Default)]
 pub(crate) struct JoinLimiter {
     /// How many of the recent joins are whose.
-    counts: BTreeMap<(Hit, GroupId), usize>,
+    counts: BTreeMap<(MemberId, GroupId), usize>,
     /// The joins of the last period, the oldest first.
-    recent: VecDeque<(Time, (Hit, GroupId))>,
+    recent: VecDeque<(Time, (MemberId, GroupId))>,
 }
 
 impl JoinLimiter {
     /// Counts one join, or one move, unless there were too many of late.
-    pub(crate) fn admit(&mut self, now: Time, hit: Hit, group: &GroupId) -> bool {
+    pub(crate) fn admit(&mut self, now: Time, host: &MemberId, group: &GroupId) -> bool {
         self.forget(now);
-        let who = (hit, group.clone());
+        let who = (host.clone(), group.clone());
         let count = self.counts.entry(who.clone()).or_default();
         if *count >= JOINS_MAX {
             return false;
@@ -148,7 +149,7 @@ impl Gcks {
             HipEvent::Moved { peer, from, to } => {
                 self.counters.gcks.count(Counter::Moves);
                 // It is newer than what the last PULL has shown.
-                self.forget_address(&peer);
+                self.forget_address(&MemberId::Hit(peer));
                 self.events.push_back(Event::Moved { hit: peer, from, to });
             }
             HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
@@ -166,38 +167,38 @@ impl Gcks {
     }
 
     /// Returns the role in which a host may pull a group's keys at this moment.
-    pub(crate) fn authorised(&self, now: Time, hit: &Hit, group: &GroupId) -> Option<Role> {
-        let grant = self.grants.find(hit, group).filter(|grant| grant.expires > now)?;
-        let allowed = self.groups.get(group)?.allowed(hit)?;
+    pub(crate) fn authorised(&self, now: Time, host: &MemberId, group: &GroupId) -> Option<Role> {
+        let grant = self.grants.find(host, group).filter(|grant| grant.expires > now)?;
+        let allowed = self.groups.get(group)?.allowed(host)?;
         allowed.covers(grant.role).then_some(grant.role)
     }
 
     /// Ends the grants whose lifetime ran out: it counts as leaving (binding section 6). A host that is there, and took
     /// itself for registered, is told so and asks again: clocks can be wrong.
     pub(crate) fn expire_grants(&mut self, now: Time) {
-        while let Some((hit, group, grant)) = self.grants.take_expired(now) {
-            debug!(peer = %hit, %group, role = %grant.role, "a grant has expired");
-            self.changes.push(Change::remove(record::GRANT, record::host_key(&group, &hit)));
-            self.tell_withdrawn(now, &hit, &group, grant.role, Withdrawal::Ended);
-            self.depart(now, &group, hit, Departure::Expired);
+        while let Some((host, group, grant)) = self.grants.take_expired(now) {
+            debug!(peer = %host, %group, role = %grant.role, "a grant has expired");
+            self.changes.push(Change::remove(record::GRANT, record::host_key(&group, &host)));
+            self.tell_withdrawn(now, &host, &group, grant.role, Withdrawal::Ended);
+            self.depart(now, &group, &host, Departure::Expired);
         }
     }
 
     /// Narrows a grant that exceeds the list, and tells the host so. One that loses the sender role loses its sender ids,
     /// and the TEK under which they were its own. A host that gains a role registers again for it.
-    pub(crate) fn narrow_grant(&mut self, now: Time, hit: &Hit, group: &GroupId, allowed: Role) {
-        let Some(grant) = self.grants.find(hit, group).copied().filter(|g| !allowed.covers(g.role)) else {
+    pub(crate) fn narrow_grant(&mut self, now: Time, host: &MemberId, group: &GroupId, allowed: Role) {
+        let Some(grant) = self.grants.find(host, group).copied().filter(|g| !allowed.covers(g.role)) else {
             return;
         };
         let Some(role) = grant.role.intersection(allowed) else {
-            self.withdraw_grant(now, hit, group);
-            return self.depart(now, group, *hit, Departure::Evicted);
+            self.withdraw_grant(now, host, group);
+            return self.depart(now, group, host, Departure::Evicted);
         };
-        debug!(peer = %hit, %group, %role, "a grant is narrowed");
-        self.store_grant(*hit, group.clone(), Grant { role, ..grant });
-        self.tell_withdrawn(now, hit, group, role, Withdrawal::Narrowed);
-        self.events.push_back(Event::Narrowed { hit: *hit, group: group.clone(), role });
-        if self.narrow_member(hit, group, role) {
+        debug!(peer = %host, %group, %role, "a grant is narrowed");
+        self.store_grant(host, group.clone(), Grant { role, ..grant });
+        self.tell_withdrawn(now, host, group, role, Withdrawal::Narrowed);
+        self.events.push_back(Event::Narrowed { host: host.clone(), group: group.clone(), role });
+        if self.narrow_member(host, group, role) {
             // The group was found a moment ago.
             let _ = self.rekey_because(now, group, RekeyWhat::Tek, RekeyCause::NarrowedRole);
         }
@@ -205,11 +206,11 @@ impl Gcks {
 
     /// Takes from a member, and from a host whose keys wait, what its grant does not hold any more. Says whether it was
     /// given sender ids that it has lost by that; they are nobody's from now on.
-    fn narrow_member(&mut self, hit: &Hit, group: &GroupId, granted: Role) -> bool {
+    fn narrow_member(&mut self, host: &MemberId, group: &GroupId, granted: Role) -> bool {
         let Some(mut state) = self.groups.get_mut(group) else { return false };
-        let joins = state.waiting.joins.iter_mut().filter(|join| join.hit == *hit);
+        let joins = state.waiting.joins.iter_mut().filter(|join| join.host == *host);
         joins.for_each(|join| join.role = granted);
-        let Some(member) = state.members.get_mut(hit).filter(|member| !granted.covers(member.role)) else {
+        let Some(member) = state.members.get_mut(host).filter(|member| !granted.covers(member.role)) else {
             return false;
         };
         let could_send = member.role.sends();
@@ -218,22 +219,22 @@ impl Gcks {
         if loses_sending {
             member.sender_ids.clear();
         }
-        let change = state.member_record(hit);
+        let change = state.member_record(host);
         drop(state);
         self.changes.push(change);
         loses_sending
     }
 
     /// Takes a grant away and tells the host so. Says whether there was one.
-    pub(crate) fn withdraw_grant(&mut self, now: Time, hit: &Hit, group: &GroupId) -> bool {
-        let Some(grant) = self.grants.remove(hit, group) else { return false };
-        debug!(peer = %hit, %group, role = %grant.role, "a grant is withdrawn");
-        self.changes.push(Change::remove(record::GRANT, record::host_key(group, hit)));
-        self.tell_withdrawn(now, hit, group, grant.role, Withdrawal::Revoked);
+    pub(crate) fn withdraw_grant(&mut self, now: Time, host: &MemberId, group: &GroupId) -> bool {
+        let Some(grant) = self.grants.remove(host, group) else { return false };
+        debug!(peer = %host, %group, role = %grant.role, "a grant is withdrawn");
+        self.changes.push(Change::remove(record::GRANT, record::host_key(group, host)));
+        self.tell_withdrawn(now, host, group, grant.role, Withdrawal::Revoked);
         true
     }
 
-    fn tell_withdrawn(&mut self, now: Time, hit: &Hit, group: &GroupId, role: Role, why: Withdrawal) {
+    fn tell_withdrawn(&mut self, now: Time, host: &MemberId, group: &GroupId, role: Role, why: Withdrawal) {
         let channel = McastChannel {
             reg_type: RegType::GCKS_GDOI,
             role,
@@ -242,29 +243,30 @@ impl Gcks {
             lifetime: Lifetime::CANCEL,
             status: why.status(),
         };
+        let Some(hit) = hit_of(host) else { return };
         // Without an association there is nobody to tell.
         let _ = self.hip.withdraw(now, *hit, RegType::GCKS_GDOI, why, vec![channel]);
     }
 
     /// Plans the departure of a member; who never completed a PULL changes nothing.
-    pub(crate) fn depart(&mut self, now: Time, group: &GroupId, hit: Hit, departure: Departure) {
+    pub(crate) fn depart(&mut self, now: Time, group: &GroupId, host: &MemberId, departure: Departure) {
         let Some(mut state) = self.groups.get_mut(group) else { return };
-        state.waiting.joins.retain(|join| join.hit != hit);
-        if state.members.contains_key(&hit) {
-            debug!(peer = %hit, %group, ?departure, "a departure waits for its rekey");
-            state.waiting.departures.insert(hit);
+        state.waiting.joins.retain(|join| join.host != *host);
+        if state.members.contains_key(host) {
+            debug!(peer = %host, %group, ?departure, "a departure waits for its rekey");
+            state.waiting.departures.insert(host.clone());
             state.schedule_rekey(now, departure == Departure::Evicted);
-            self.departures.insert((group.clone(), hit), departure);
+            self.departures.insert((group.clone(), host.clone()), departure);
         }
     }
 
     /// Takes back a departure that has not been rekeyed yet: the host is there again, and authorised.
-    fn stay(&mut self, hit: &Hit, group: &GroupId) {
+    fn stay(&mut self, host: &MemberId, group: &GroupId) {
         if let Some(mut state) = self.groups.get_mut(group)
-            && state.waiting.departures.remove(hit)
+            && state.waiting.departures.remove(host)
         {
-            debug!(peer = %hit, %group, "a departure is taken back");
-            self.departures.remove(&(group.clone(), *hit));
+            debug!(peer = %host, %group, "a departure is taken back");
+            self.departures.remove(&(group.clone(), host.clone()));
         }
     }
 
@@ -278,14 +280,15 @@ impl Gcks {
         security: &Security,
         fresh: bool,
     ) {
+        let host = MemberId::Hit(hit);
         let answer = if request.reg_type == RegType::GCKS_GDOI {
-            self.decide(now, hit, request, security, fresh)
+            self.decide(now, &host, request, security, fresh)
         } else {
             let failure = Some(RegFailure::TYPE_UNAVAILABLE);
             RegistrationAnswer { reg_type: request.reg_type, granted: None, failure, channels: Vec::new() }
         };
         let granted = answer.granted.is_some();
-        debug!(peer = %hit, fresh, channels = answer.channels.len(), granted, "a registration is decided");
+        debug!(peer = %host, fresh, channels = answer.channels.len(), granted, "a registration is decided");
         // The peer may have closed meanwhile; its grants end with the association.
         if self.hip.answer(now, ticket, answer).is_ok() && granted {
             self.take_up_keys(now, hit);
@@ -296,25 +299,28 @@ impl Gcks {
     fn decide(
         &mut self,
         now: Time,
-        hit: Hit,
+        host: &MemberId,
         request: &RegistrationRequest,
         security: &Security,
         fresh: bool,
     ) -> RegistrationAnswer {
         let mut lifetime = request.lifetime;
-        let channels: Vec<McastChannel> =
-            request.channels.iter().map(|channel| self.decide_channel(now, hit, channel, security)).collect();
+        let channels: Vec<McastChannel> = request
+            .channels
+            .iter()
+            .map(|channel| self.decide_channel(now, host, channel, security))
+            .collect();
         if fresh {
             let named = |group: &GroupId| request.channels.iter().any(|channel| channel.group == *group);
-            for group in self.grants.groups_of(&hit).into_iter().filter(|group| !named(group)) {
-                self.leave(now, hit, &group, Departure::NotNamedAgain);
+            for group in self.grants.groups_of(host).into_iter().filter(|group| !named(group)) {
+                self.leave(now, host, &group, Departure::NotNamedAgain);
             }
         } else if request.channels.is_empty() && request.lifetime.is_zero() {
-            for group in self.grants.groups_of(&hit) {
-                self.leave(now, hit, &group, Departure::Left);
+            for group in self.grants.groups_of(host) {
+                self.leave(now, host, &group, Departure::Left);
             }
         } else if request.channels.is_empty() {
-            lifetime = self.renew_all(now, hit, request.lifetime);
+            lifetime = self.renew_all(now, host, request.lifetime);
         }
         answer(request, lifetime, channels)
     }
@@ -323,33 +329,33 @@ impl Gcks {
     fn decide_channel(
         &mut self,
         now: Time,
-        hit: Hit,
+        host: &MemberId,
         channel: &McastChannel,
         security: &Security,
     ) -> McastChannel {
         let _group = debug_span!("group", group = %channel.group).entered();
         if channel.lifetime == Lifetime::CANCEL {
-            debug!(peer = %hit, "the host leaves");
-            self.leave(now, hit, &channel.group, Departure::Left);
+            debug!(peer = %host, "the host leaves");
+            self.leave(now, host, &channel.group, Departure::Left);
             return channel.answer(ChannelStatus::GRANTED, channel.role, Lifetime::CANCEL);
         }
-        match self.admit(now, hit, channel, security) {
+        match self.admit(now, host, channel, security) {
             Ok(longest) => {
                 let lifetime = Lifetime::at_most(channel.lifetime.duration().min(longest));
                 let duration = lifetime.duration();
                 let grant = Grant { role: channel.role, lifetime: duration, expires: now + duration };
-                debug!(peer = %hit, role = %channel.role, lifetime = ?duration, "the host is admitted");
-                self.store_grant(hit, channel.group.clone(), grant);
+                debug!(peer = %host, role = %channel.role, lifetime = ?duration, "the host is admitted");
+                self.store_grant(host, channel.group.clone(), grant);
                 let group = channel.group.clone();
-                self.stay(&hit, &group);
+                self.stay(host, &group);
                 // What it does not ask for any more it has given up, and its sender ids with it.
-                self.narrow_member(&hit, &group, channel.role);
-                self.events.push_back(Event::Registered { hit, group, role: channel.role });
+                self.narrow_member(host, &group, channel.role);
+                self.events.push_back(Event::Registered { host: host.clone(), group, role: channel.role });
                 channel.answer(ChannelStatus::GRANTED, channel.role, lifetime)
             }
             Err(reason) => {
-                debug!(peer = %hit, role = %channel.role, reason = reason.as_str(), "the host is refused");
-                self.remember_refusal(now, hit, channel, reason);
+                debug!(peer = %host, role = %channel.role, reason = reason.as_str(), "the host is refused");
+                self.remember_refusal(now, host, channel, reason);
                 channel.answer(status(reason), channel.role, Lifetime::CANCEL)
             }
         }
@@ -359,12 +365,12 @@ impl Gcks {
     fn admit(
         &mut self,
         now: Time,
-        hit: Hit,
+        host: &MemberId,
         channel: &McastChannel,
         security: &Security,
     ) -> Result<Duration, RefusalReason> {
         let group = self.groups.get(&channel.group).ok_or(RefusalReason::GroupUnknown)?;
-        let allowed = group.allowed(&hit).ok_or(RefusalReason::NotAuthorised)?;
+        let allowed = group.allowed(host).ok_or(RefusalReason::NotAuthorised)?;
         if !allowed.covers(channel.role) {
             return Err(RefusalReason::RoleNotAuthorised);
         }
@@ -376,87 +382,112 @@ impl Gcks {
         {
             return Err(RefusalReason::WeakAssociation);
         }
-        if !group.members.contains_key(&hit) {
+        if !group.members.contains_key(host) {
             if group.is_full() {
                 return Err(RefusalReason::GroupFull);
             }
-            if !self.limiter.admit(now, hit, &channel.group) {
+            if !self.limiter.admit(now, host, &channel.group) {
                 return Err(RefusalReason::TooOften);
             }
         }
         Ok(group.policy.access.registration_lifetime)
     }
 
-    fn leave(&mut self, now: Time, hit: Hit, group: &GroupId, departure: Departure) {
-        if self.grants.remove(&hit, group).is_some() {
-            self.changes.push(Change::remove(record::GRANT, record::host_key(group, &hit)));
+    fn leave(&mut self, now: Time, host: &MemberId, group: &GroupId, departure: Departure) {
+        if self.grants.remove(host, group).is_some() {
+            self.changes.push(Change::remove(record::GRANT, record::host_key(group, host)));
         }
-        self.depart(now, group, hit, departure);
+        self.depart(now, group, host, departure);
     }
 
     /// Renews every group that a host may still have. Returns the shortest of their lifetimes, which is what the
     /// answer says: a group's own may be shorter than what was asked for.
-    fn renew_all(&mut self, now: Time, hit: Hit, lifetime: Duration) -> Duration {
+    fn renew_all(&mut self, now: Time, host: &MemberId, lifetime: Duration) -> Duration {
         let mut shortest = lifetime;
-        for group in self.grants.groups_of(&hit) {
-            let Some(grant) = self.grants.find(&hit, &group).copied() else { continue };
+        for group in self.grants.groups_of(host) {
+            let Some(grant) = self.grants.find(host, &group).copied() else { continue };
             let Some(longest) = self.groups.get(&group).map(|g| g.policy.access.registration_lifetime) else {
                 continue;
             };
-            if self.authorised(now, &hit, &group).is_some() {
+            if self.authorised(now, host, &group).is_some() {
                 let lifetime = lifetime.min(longest);
                 shortest = shortest.min(lifetime);
-                self.store_grant(hit, group, Grant { lifetime, expires: now + lifetime, ..grant });
+                self.store_grant(host, group, Grant { lifetime, expires: now + lifetime, ..grant });
             }
         }
         shortest
     }
 
-    pub(crate) fn store_grant(&mut self, hit: Hit, group: GroupId, grant: Grant) {
-        let key = record::host_key(&group, &hit);
+    pub(crate) fn store_grant(&mut self, host: &MemberId, group: GroupId, grant: Grant) {
+        let key = record::host_key(&group, host);
         self.changes.push(Change::put(record::GRANT, key, record::member::encode_grant(&grant)));
-        self.grants.insert(hit, group, grant);
+        self.grants.insert(host, group, grant);
+    }
+
+    /// Shows the HIP association of a host, if it has one.
+    pub(crate) fn association(&self, host: &MemberId) -> Option<AssociationInfo> {
+        self.hip.association(hit_of(host)?)
     }
 
     /// Makes the keys of a registration known to GDOI, in place of the host's earlier ones.
     pub(crate) fn take_up_keys(&mut self, now: Time, hit: Hit) {
         let Some(sa) = self.hip.registration_sa(&hit, RegType::GCKS_GDOI) else { return };
-        match self.cookies.insert(hit, sa.cookies) {
+        let host = sa.peer.clone();
+        match self.cookies.insert(host.clone(), sa.cookies) {
             Some(earlier) if earlier == sa.cookies => {}
             earlier => {
                 if let Some(earlier) = earlier {
                     self.gdoi.remove_registration(&earlier);
                 }
                 if self.gdoi.add_registration(now, sa).is_err() {
-                    debug!(peer = %hit, "the cookies of the registration SA are in use");
+                    debug!(peer = %host, "the cookies of the registration SA are in use");
                     // The cookies are in use: the host makes a new base exchange (binding section 4).
-                    self.cookies.remove(&hit);
+                    self.cookies.remove(&host);
                 }
             }
         }
     }
 
     fn forget_association(&mut self, now: Time, hit: Hit) {
-        debug!(peer = %hit, "the association has ended");
-        for group in self.grants.groups_of(&hit) {
-            self.leave(now, hit, &group, Departure::Left);
+        let host = &MemberId::Hit(hit);
+        debug!(peer = %host, "the association has ended");
+        for group in self.grants.groups_of(host) {
+            self.leave(now, host, &group, Departure::Left);
         }
-        if let Some(cookies) = self.cookies.remove(&hit) {
+        if let Some(cookies) = self.cookies.remove(host) {
             self.gdoi.remove_registration(&cookies);
         }
-        self.forget_address(&hit);
+        self.forget_address(host);
         self.touch(hit);
     }
 
-    fn remember_refusal(&mut self, now: Time, hit: Hit, channel: &McastChannel, reason: RefusalReason) {
-        let address = self.hip.association(&hit).map(|association| association.address.ip());
+    fn remember_refusal(
+        &mut self,
+        now: Time,
+        host: &MemberId,
+        channel: &McastChannel,
+        reason: RefusalReason,
+    ) {
+        let address = self.association(host).map(|association| association.address.ip());
         let group = channel.group.clone();
-        self.refused.retain(|earlier| earlier.hit != hit || earlier.group != group);
-        let refusal = Refusal { hit, group, role: channel.role, address, reason, at: now };
+        self.refused.retain(|earlier| earlier.host != *host || earlier.group != group);
+        let refusal = Refusal { host: host.clone(), group, role: channel.role, address, reason, at: now };
         self.refused.truncate(REFUSED_MAX - 1);
         self.refused.push_front(refusal.clone());
         self.counters.gcks.count(reason.into());
         self.events.push_back(Event::Refused(refusal));
+    }
+}
+
+/// Says under which HIT a host has its HIP association, if that is how it registers.
+const fn hit_of(host: &MemberId) -> Option<&Hit> {
+    match host {
+        MemberId::Hit(hit) => Some(hit),
+        MemberId::Address(_)
+        | MemberId::DomainName(_)
+        | MemberId::KeyId(_)
+        | MemberId::Subject(_)
+        | MemberId::UserName(_) => None,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use claviger_group::{CookiePair, GroupId, GroupPolicy, Prefix, Role, Spi};
-use claviger_identity::Hit;
+use claviger_group::{CookiePair, GroupId, GroupPolicy, MemberId, Prefix, Role, Spi};
 use claviger_sansio::{NotSent, Time};
 
 use crate::{Counters, Gcks, event::Refusal, push_queue::Unsent};
@@ -67,7 +66,7 @@ pub struct TekView {
 #[derive(Debug, Clone)]
 pub struct HostView {
     /// Who.
-    pub hit: Hit,
+    pub host: MemberId,
     /// What the list allows it; `None` if it is on no list any more.
     pub allowed: Option<Role>,
     /// Its role in the grant it holds, and how long that lasts.
@@ -102,7 +101,7 @@ impl Gcks {
             push_destination: (group.policy.push_destination(), group.policy.push_port_at(self.gdoi_port))
                 .into(),
             members: group.members.len(),
-            senders: group.members.keys().filter(|hit| self.may_send(hit, id)).count(),
+            senders: group.members.keys().filter(|host| self.may_send(host, id)).count(),
             next_rekey: group.poll_timeout(),
             allowed: group.access.len(),
             kek_spi: group.kek.spi,
@@ -127,8 +126,8 @@ impl Gcks {
         Some((group.kek.spi, group.current_tek().tek.spi))
     }
 
-    fn may_send(&self, hit: &Hit, group: &GroupId) -> bool {
-        self.grants.find(hit, group).is_some_and(|grant| grant.role.sends())
+    fn may_send(&self, host: &MemberId, group: &GroupId) -> bool {
+        self.grants.find(host, group).is_some_and(|grant| grant.role.sends())
     }
 
     /// Shows whether rekey messages of a group do not leave.
@@ -140,32 +139,32 @@ impl Gcks {
     /// Shows the hosts of a group: on the list, granted, members.
     pub fn hosts(&self, now: Time, id: &GroupId) -> Option<Vec<HostView>> {
         let group = self.groups.get(id)?;
-        let mut hits: Vec<Hit> = group.access.keys().chain(group.members.keys()).copied().collect();
-        hits.extend(self.grants.hosts_of(id));
-        hits.sort();
-        hits.dedup();
-        let view = |hit: Hit| {
-            let member = group.members.get(&hit);
-            let grant = self.grants.find(&hit, id);
+        let mut hosts: Vec<MemberId> = group.access.keys().chain(group.members.keys()).cloned().collect();
+        hosts.extend(self.grants.hosts_of(id));
+        hosts.sort();
+        hosts.dedup();
+        let view = |host: MemberId| {
+            let member = group.members.get(&host);
+            let grant = self.grants.find(&host, id);
             HostView {
-                hit,
-                allowed: group.allowed(&hit),
+                allowed: group.allowed(&host),
                 granted: grant.map(|grant| (grant.role, grant.expires.since(now))),
                 member_since: member.map(|member| member.since),
                 last_pull: member.map(|member| member.last_pull),
-                address: self.hip.association(&hit).map(|association| association.address),
-                place: group.place_of(&hit).and_then(|place| group.listed(place)).map(|place| place.prefix),
+                address: self.association(&host).map(|association| association.address),
+                place: group.place_of(&host).and_then(|place| group.listed(place)).map(|place| place.prefix),
                 sender_ids: member.map(|member| member.sender_ids.clone()).unwrap_or_default(),
+                host,
             }
         };
-        Some(hits.into_iter().map(view).collect())
+        Some(hosts.into_iter().map(view).collect())
     }
 
     /// Returns the address at which a host has proven to be reached: by its base exchange, or by the verification of
     /// a move since (RFC 8046 section 5.4). `None` without an association, and when the lifetime that the host gave the
     /// address is over. On IP protocol 139 the port is zero.
-    pub fn address_of(&self, hit: &Hit) -> Option<SocketAddr> {
-        let association = self.hip.association(hit)?;
+    pub fn address_of(&self, host: &MemberId) -> Option<SocketAddr> {
+        let association = self.association(host)?;
         let is_verified = association.established_at.is_some() && !association.is_deprecated;
         is_verified.then_some(association.address)
     }

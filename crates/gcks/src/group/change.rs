@@ -1,6 +1,6 @@
 //! What of a group is stored.
 
-use claviger_identity::Hit;
+use claviger_group::MemberId;
 use claviger_keytree::{Rekey, place::Place};
 use claviger_sansio::durable::{Change, RecordKey};
 
@@ -54,18 +54,18 @@ impl Group {
     }
 
     /// Writes or removes a member's record, as it is now.
-    pub(crate) fn member_record(&self, hit: &Hit) -> Change {
-        let key = record::host_key(&self.id, hit);
-        match self.members.get(hit) {
+    pub(crate) fn member_record(&self, host: &MemberId) -> Change {
+        let key = record::host_key(&self.id, host);
+        match self.members.get(host) {
             Some(member) => Change::put(record::MEMBER, key, record::member::encode_member(member)),
             None => Change::remove(record::MEMBER, key),
         }
     }
 
     /// Writes or removes a host's place on the list, as it is now.
-    pub(crate) fn access_record(&self, hit: &Hit) -> Change {
-        let key = record::host_key(&self.id, hit);
-        match self.access.get(hit) {
+    pub(crate) fn access_record(&self, host: &MemberId) -> Change {
+        let key = record::host_key(&self.id, host);
+        match self.access.get(host) {
             Some(role) => Change::put(record::ACCESS, key, record::member::encode_role(*role)),
             None => Change::remove(record::ACCESS, key),
         }

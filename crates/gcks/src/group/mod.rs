@@ -26,9 +26,9 @@ use claviger_crypto::{
 };
 use claviger_gdoi::PullId;
 use claviger_group::{
-    CookiePair, GroupId, GroupPolicy, KekManagement, Role, Spi, Tek, policy::PolicyError, tek::TekKeys,
+    CookiePair, GroupId, GroupPolicy, KekManagement, MemberId, Role, Spi, Tek, policy::PolicyError,
+    tek::TekKeys,
 };
-use claviger_identity::Hit;
 use claviger_keytree::{
     CAPACITY_32_BIT, Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit,
     place::{Place, Places},
@@ -43,9 +43,9 @@ pub(crate) struct Group {
     pub(crate) policy: GroupPolicy,
     pub(crate) signing_key: SigningKey,
     /// The list of hosts that may register, and as what.
-    pub(crate) access: BTreeMap<Hit, Role>,
+    pub(crate) access: BTreeMap<MemberId, Role>,
     /// The hosts that completed a PULL.
-    pub(crate) members: BTreeMap<Hit, Membership>,
+    pub(crate) members: BTreeMap<MemberId, Membership>,
     pub(crate) tree: KeyTree,
     pub(crate) lkh_ids: LkhIds,
     /// Which subtrees are whose, where the policy has places.
@@ -63,7 +63,7 @@ pub(crate) struct Group {
     /// The rekey that tells the current TEK, while copies of its messages are to leave.
     pub(crate) tek_under_way: Option<RekeyId>,
     /// Who departed, as far as it is remembered.
-    pub(crate) departed: BTreeMap<Hit, Departed>,
+    pub(crate) departed: BTreeMap<MemberId, Departed>,
     /// From when on nothing that is sent is readable to all those whose rekeys have left.
     pub(crate) unreadable_from: Time,
 }
@@ -110,15 +110,15 @@ pub(crate) struct Announced {
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) joins: Vec<WaitingJoin>,
-    pub(crate) departures: BTreeSet<Hit>,
+    pub(crate) departures: BTreeSet<MemberId>,
     pub(crate) due: Option<Time>,
 }
 
 /// A PULL whose message 3 was valid and whose message 4 waits for the rekey.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct WaitingJoin {
     pub(crate) pull: PullId,
-    pub(crate) hit: Hit,
+    pub(crate) host: MemberId,
     pub(crate) role: Role,
     pub(crate) sender_ids: u16,
     /// Where it is, in a group that has places.
@@ -220,8 +220,8 @@ impl Group {
     }
 
     /// Says which role the list allows a host.
-    pub(crate) fn allowed(&self, hit: &Hit) -> Option<Role> {
-        self.access.get(hit).copied()
+    pub(crate) fn allowed(&self, host: &MemberId) -> Option<Role> {
+        self.access.get(host).copied()
     }
 
     /// Says whether another member would exceed the policy's limit.

@@ -7,8 +7,7 @@
 use std::net::IpAddr;
 
 use claviger_crypto::Random;
-use claviger_group::{GroupPlace, GroupPolicy, policy::PolicyError};
-use claviger_identity::Hit;
+use claviger_group::{GroupPlace, GroupPolicy, MemberId, policy::PolicyError};
 use claviger_keytree::{
     Leaf, NodeId, Rekey, TreeConfig,
     place::{Place, PlaceError, Placed, Places},
@@ -69,8 +68,8 @@ impl Group {
     }
 
     /// Says where a member sits, in a group that has places.
-    pub(crate) fn place_of(&self, hit: &Hit) -> Option<Place> {
-        self.places.as_ref()?.place_of(self.members.get(hit)?.leaf)
+    pub(crate) fn place_of(&self, host: &MemberId) -> Option<Place> {
+        self.places.as_ref()?.place_of(self.members.get(host)?.leaf)
     }
 
     /// Returns the address of what only members at a place need.
@@ -117,7 +116,7 @@ impl Group {
             let (moves, newcomers): (Vec<&WaitingJoin>, Vec<&WaitingJoin>) =
                 joins.iter().partition(|join| join.moves);
             let newcomers: Vec<Place> = newcomers.iter().map(|join| join.place).collect();
-            let leaf_of = |join: &WaitingJoin| self.members.get(&join.hit).map(|member| member.leaf);
+            let leaf_of = |join: &WaitingJoin| self.members.get(&join.host).map(|member| member.leaf);
             let moves: Vec<_> = moves.iter().filter_map(|join| Some((leaf_of(join)?, join.place))).collect();
             match places.batch(&mut self.tree, &newcomers, &moves, departures, random) {
                 Ok(Placed { rekey, rebound }) => {
@@ -145,10 +144,8 @@ mod tests {
         SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider,
     };
     use claviger_gdoi::{Member, MemberConfig, PullId};
-    use claviger_group::{
-        Channel, CookiePair, KekManagement, PushAuthentication, RegistrationSa, Role,
-        registration::PeerIdentity,
-    };
+    use claviger_group::{Channel, CookiePair, KekManagement, PushAuthentication, RegistrationSa, Role};
+    use claviger_identity::Hit;
     use claviger_keytree::KeyTree;
     use claviger_sansio::Time;
 
@@ -181,7 +178,7 @@ mod tests {
         let mut member = Member::new(MemberConfig::new(provider()), random());
         let secret = || SecretBytes::copy_of(&[7; 32]);
         let registration = RegistrationSa {
-            peer: PeerIdentity::Hit(hit(9)),
+            peer: host(9),
             cookies: CookiePair([9; 16]),
             skeyid_d: secret(),
             skeyid_a: secret(),
@@ -197,14 +194,14 @@ mod tests {
 
     fn join(number: u8, place: Place, moves: bool) -> WaitingJoin {
         let pull = pull();
-        WaitingJoin { pull, hit: hit(number), role: Role::Both, sender_ids: 0, place, moves }
+        WaitingJoin { pull, host: host(number), role: Role::Both, sender_ids: 0, place, moves }
     }
 
-    fn hit(number: u8) -> Hit {
-        Hit::new([number; 16])
+    fn host(number: u8) -> MemberId {
+        MemberId::Hit(Hit::new([number; 16]))
     }
 
-    fn seat(group: &mut Group, joins: Vec<WaitingJoin>, departures: &[Leaf]) -> (Vec<Place>, Vec<Hit>) {
+    fn seat(group: &mut Group, joins: Vec<WaitingJoin>, departures: &[Leaf]) -> (Vec<Place>, Vec<MemberId>) {
         let seated = group.seat(joins, departures, &mut SeededRandom::new(2));
         assert_eq!(seated.joined.len(), seated.rekey.joined.len());
         for (join, leaf) in seated.joined.iter().zip(&seated.rekey.joined) {
@@ -216,10 +213,13 @@ mod tests {
                 last_pull: now,
                 sender_ids: Vec::new(),
             };
-            group.members.insert(join.hit, member);
+            group.members.insert(join.host.clone(), member);
         }
-        let sits = |join: &WaitingJoin| group.place_of(&join.hit).unwrap();
-        (seated.joined.iter().map(sits).collect(), seated.refused.iter().map(|join| join.hit).collect())
+        let sits = |join: &WaitingJoin| group.place_of(&join.host).unwrap();
+        (
+            seated.joined.iter().map(sits).collect(),
+            seated.refused.iter().map(|join| join.host.clone()).collect(),
+        )
     }
 
     #[test]
@@ -236,9 +236,9 @@ mod tests {
         let (sit, refused) = seat(&mut group, vec![join(5, NORTH, true), join(6, NORTH, false)], &[]);
         assert_eq!((sit, refused), (vec![ELSEWHERE; 2], vec![]));
         let (sit, refused) = seat(&mut group, vec![join(7, NORTH, false), join(8, ELSEWHERE, false)], &[]);
-        assert_eq!((sit, refused), (vec![], vec![hit(7), hit(8)]));
+        assert_eq!((sit, refused), (vec![], vec![host(7), host(8)]));
         // Where somebody leaves, somebody comes.
-        let leaf = group.members.remove(&hit(0)).unwrap().leaf;
+        let leaf = group.members.remove(&host(0)).unwrap().leaf;
         let (sit, refused) = seat(&mut group, vec![join(5, NORTH, true)], &[leaf]);
         assert_eq!((sit, refused), (vec![NORTH], vec![]));
         assert_eq!(group.tree.len(), group.members.len());
@@ -250,8 +250,8 @@ mod tests {
         let joins = [(0, NORTH), (1, NORTH), (2, ELSEWHERE)].map(|(n, place)| join(n, place, false));
         seat(&mut group, joins.into(), &[]);
         let (north, whole) = (IpAddr::from([239, 192, 0, 2]), IpAddr::from([239, 192, 0, 1]));
-        let below = |group: &Group, hit: &Hit| group.destination_below(group.members[hit].leaf.node());
-        assert_eq!([0, 1, 2].map(|n| below(&group, &hit(n))), [north, north, whole]);
+        let below = |group: &Group, host: &MemberId| group.destination_below(group.members[host].leaf.node());
+        assert_eq!([0, 1, 2].map(|n| below(&group, &host(n))), [north, north, whole]);
         assert_eq!(group.destination_below(group.tree.root().0), whole);
     }
 }

@@ -17,8 +17,7 @@ use claviger_gdoi::{
     push::{self, KekMaterial, Push},
     wire::{Delete, KeyDownload, SaPayload},
 };
-use claviger_group::{PushAuthentication, Spi};
-use claviger_identity::Hit;
+use claviger_group::{MemberId, PushAuthentication, Spi};
 use claviger_keytree::{Handle, KeyTree, Rekey};
 use claviger_sansio::{Carriage, Transmit, durable::Change};
 use tracing::debug;
@@ -63,7 +62,7 @@ pub(crate) struct Outcome {
     pub(crate) joined: Vec<WaitingJoin>,
     /// Those for whom there was no room.
     pub(crate) refused: Vec<WaitingJoin>,
-    pub(crate) departed: Vec<Hit>,
+    pub(crate) departed: Vec<MemberId>,
     pub(crate) report: Rekeyed,
 }
 
@@ -71,12 +70,12 @@ impl Group {
     /// Carries out the joins, moves and departures that wait: new path keys, KEK and TEK. None if nobody waits any more.
     pub(crate) fn rekey_membership(&mut self, context: &mut Context<'_>) -> Option<Outcome> {
         let mut waiting = std::mem::take(&mut self.waiting);
-        let departed: Vec<Hit> =
-            waiting.departures.into_iter().filter(|hit| self.members.contains_key(hit)).collect();
+        let departed: Vec<MemberId> =
+            waiting.departures.into_iter().filter(|host| self.members.contains_key(host)).collect();
         let leaves: Vec<_> =
-            departed.iter().filter_map(|hit| self.members.remove(hit)).map(|m| m.leaf).collect();
+            departed.iter().filter_map(|host| self.members.remove(host)).map(|m| m.leaf).collect();
         // Who is no member has no leaf to move from.
-        waiting.joins.retain(|join| !join.moves || self.members.contains_key(&join.hit));
+        waiting.joins.retain(|join| !join.moves || self.members.contains_key(&join.host));
         if departed.is_empty() && waiting.joins.is_empty() {
             return None;
         }
@@ -97,7 +96,7 @@ impl Group {
                 last_pull: context.now,
                 sender_ids: Vec::new(),
             };
-            let member = self.members.entry(join.hit).or_insert(newcomer);
+            let member = self.members.entry(join.host.clone()).or_insert(newcomer);
             (member.leaf, member.role, member.last_pull) = (*leaf, join.role, context.now);
         }
         let announced = std::mem::replace(&mut self.next, Announced::draw(context.random));
@@ -116,8 +115,8 @@ impl Group {
         outcome.changes.push(self.record());
         outcome.changes.extend(self.node_changes(&rekey));
         outcome.changes.extend(rebound.into_iter().map(|place| self.place_record(place)));
-        let touched = departed.iter().chain(joined.iter().map(|join| &join.hit));
-        outcome.changes.extend(touched.map(|hit| self.member_record(hit)));
+        let touched = departed.iter().chain(joined.iter().map(|join| &join.host));
+        outcome.changes.extend(touched.map(|host| self.member_record(host)));
         outcome.report.joined = joined.len() - moved;
         outcome.report.moved = moved;
         outcome.report.departed = departed.len();

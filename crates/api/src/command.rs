@@ -79,6 +79,15 @@ mod tests {
     }
 
     #[test]
+    fn a_host_whose_name_a_shell_would_touch_is_quoted() {
+        let host = "user:it's$@host.example".parse().unwrap();
+        assert_eq!(
+            allow(&"market".parse().unwrap(), &host, Role::Receiver),
+            r"claviger member allow --group market 'user:it'\''s$@host.example'"
+        );
+    }
+
+    #[test]
     fn names_that_a_shell_would_touch_are_quoted() {
         for (name, word) in
             [("market", "market"), ("#7", "'#7'"), ("it's", r"'it'\''s'"), ("a b", "'a b'"), ("-x", "'-x'")]

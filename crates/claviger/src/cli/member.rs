@@ -180,6 +180,28 @@ mod tests {
     }
 
     #[test]
+    fn hosts_are_named_by_any_kind_of_identity() {
+        for named in [
+            "2001:22:1234::1",
+            "addr:192.0.2.1",
+            "addr:2001:db8::1",
+            "fqdn:host.example",
+            "user:kim@example.org",
+            "key-id:cell-7",
+            "key-id:0x00ff",
+            "dn:3003020101",
+        ] {
+            let Ok(MemberCommand::Allow(allow)) = parse(&format!("member allow --group x {named}")) else {
+                panic!("{named}")
+            };
+            let Ok(MemberCommand::Evict(evict)) = parse(&format!("member evict --group x {named}")) else {
+                panic!("{named}")
+            };
+            assert_eq!((allow.host.to_string(), evict.host), (named.to_owned(), allow.host));
+        }
+    }
+
+    #[test]
     fn a_list_needs_a_group_unless_it_is_of_refused_hosts() {
         assert!(parse("member list").unwrap_err().contains("--group <NAME>"));
         for line in ["member list --refused", "member list --group x", "member list --group x --refused"] {

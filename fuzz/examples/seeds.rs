@@ -345,7 +345,7 @@ fn stored_group() -> Vec<u8> {
     let mut gcks = Gcks::new(config, Box::new(SeededRandom::new(1)), group::NOW).expect("it is usable");
     let policy = GroupPolicy::new(group::tek().channel);
     gcks.add_group(group::NOW, group::id(), policy).expect("the policy is coherent");
-    gcks.allow(group::NOW, &group::id(), hip::peer_hit(), Role::Both).expect("the group exists");
+    gcks.allow(group::NOW, &group::id(), &hip::peer_hit().into(), Role::Both).expect("the group exists");
     let staged = gcks.stage(group::NOW).expect("a group was added");
     let mut changes = Vec::new();
     let committed = staged.commit(|all| {

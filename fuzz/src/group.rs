@@ -20,8 +20,8 @@ use claviger_gdoi::{
     },
 };
 use claviger_group::{
-    Channel, CookiePair, Encapsulation, EspTransform, GroupId, RegistrationSa, Spi, Tek,
-    registration::PeerIdentity, tek::TekKeys,
+    Channel, CookiePair, Encapsulation, EspTransform, GroupId, MemberId, RegistrationSa, Spi, Tek,
+    tek::TekKeys,
 };
 use claviger_identity::Hit;
 use claviger_keywrap::{Engine, Job};
@@ -62,7 +62,7 @@ pub fn id() -> GroupId {
 pub fn registration() -> RegistrationSa {
     let secret = |octet| SecretBytes::new(vec![octet; 32]);
     RegistrationSa {
-        peer: PeerIdentity::Hit(Hit::new([0x20; 16])),
+        peer: MemberId::Hit(Hit::new([0x20; 16])),
         cookies: COOKIES,
         skeyid_d: secret(1),
         skeyid_a: secret(2),

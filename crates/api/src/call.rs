@@ -5,8 +5,7 @@
 //! not compile, and an answer may be given later than the call was taken, as an eviction's must.
 
 use bytes::Bytes;
-use claviger_group::GroupId;
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
@@ -43,10 +42,10 @@ pub enum Call {
     /// Leaves a group with CLOSE.
     Leave(GroupId, Reply<LeftView>),
     /// Lets a host in.
-    MemberAllow(GroupId, Hit, MemberAllow, Reply<MemberView>),
+    MemberAllow(GroupId, MemberId, MemberAllow, Reply<MemberView>),
     /// Puts a host out and takes it off the list. The answer comes when nothing that is sent is readable to it, or when
     /// the rekey messages do not leave.
-    MemberEvict(GroupId, Hit, Reply<EvictedView>),
+    MemberEvict(GroupId, MemberId, Reply<EvictedView>),
     /// Lists who may be a member, and who is.
     MemberList(GroupId, Reply<Vec<MemberView>>),
     /// Hands over what arrives for a group.

@@ -6,8 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use claviger_group::GroupId;
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
@@ -129,10 +128,10 @@ impl Client {
     pub async fn member_allow(
         &self,
         group: &GroupId,
-        hit: &Hit,
+        host: &MemberId,
         request: &MemberAllow,
     ) -> Result<MemberView, ClientError> {
-        self.ask_with(Method::PUT, &group_path(group, &format!("/members/{hit}")), request).await
+        self.ask_with(Method::PUT, &member_path(group, host, ""), request).await
     }
 
     /// Puts a host out; returns when nothing that is sent is readable to it.
@@ -141,8 +140,8 @@ impl Client {
     ///
     /// [`ErrorCode::RekeyNotSent`](crate::ErrorCode::RekeyNotSent) if the host is out, but the messages of the rekey have
     /// not left after some seconds.
-    pub async fn member_evict(&self, group: &GroupId, hit: &Hit) -> Result<EvictedView, ClientError> {
-        self.ask(Method::POST, &group_path(group, &format!("/members/{hit}/evict"))).await
+    pub async fn member_evict(&self, group: &GroupId, host: &MemberId) -> Result<EvictedView, ClientError> {
+        self.ask(Method::POST, &member_path(group, host, "/evict")).await
     }
 
     /// Replaces keys now; returns when a copy of each message has left.
@@ -333,6 +332,10 @@ fn unreadable(error: RecordError) -> ClientError {
 
 fn group_path(group: &GroupId, rest: &str) -> String {
     format!("/v1/groups/{}{rest}", percent(&group.to_string()))
+}
+
+fn member_path(group: &GroupId, host: &MemberId, rest: &str) -> String {
+    group_path(group, &format!("/members/{}{rest}", percent(&host.to_string())))
 }
 
 /// Encodes everything but RFC 3986's unreserved characters.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use claviger_group::{GroupId, Role};
+use claviger_group::{GroupId, MemberId, Role};
 use claviger_identity::Hit;
 
 use crate::name::Name;
@@ -11,12 +11,12 @@ use crate::name::Name;
 ///
 /// ```
 /// # use claviger_group::Role;
-/// let hit = "2001:22:1234::1".parse().unwrap();
-/// let text = claviger_api::command::allow(&"#7".parse().unwrap(), &hit, Role::Receiver);
+/// let host = "2001:22:1234::1".parse().unwrap();
+/// let text = claviger_api::command::allow(&"#7".parse().unwrap(), &host, Role::Receiver);
 /// assert_eq!(text, "claviger member allow --group '#7' 2001:22:1234::1");
 /// ```
-pub fn allow(group: &GroupId, hit: &Hit, role: Role) -> String {
-    allow_any(group, &hit.to_string(), role)
+pub fn allow(group: &GroupId, host: &MemberId, role: Role) -> String {
+    allow_any(group, &quoted(&host.to_string()), role)
 }
 
 /// Writes the command that lets a host in, with `HIT` in the place of its identity.
@@ -35,7 +35,10 @@ pub fn join(server: &str, group: &GroupId, gdoi_port: Option<u16>) -> String {
 
 /// Writes what a refused member tells its user: who it is, and what to run on the key server.
 pub fn refused(group: &GroupId, hit: &Hit, role: Role) -> String {
-    format!("refused: this host's HIT is {hit}; on the key server run: {}", allow(group, hit, role))
+    format!(
+        "refused: this host's HIT is {hit}; on the key server run: {}",
+        allow(group, &MemberId::Hit(*hit), role)
+    )
 }
 
 /// Writes `text` so that a shell reads it as one word.
@@ -51,8 +54,8 @@ fn quoted_name(group: &GroupId) -> String {
     quoted(&group.to_string()).into_owned()
 }
 
-fn allow_any(group: &GroupId, hit: &str, role: Role) -> String {
-    let command = format!("claviger member allow --group {} {hit}", quoted_name(group));
+fn allow_any(group: &GroupId, host: &str, role: Role) -> String {
+    let command = format!("claviger member allow --group {} {host}", quoted_name(group));
     match role {
         Role::Receiver => command,
         Role::Sender | Role::Both => format!("{command} --role {}", role.name()),
@@ -73,6 +76,15 @@ mod tests {
              claviger member allow --group market 2001:22:1234::1"
         );
         assert!(refused(&group, &hit, Role::Both).ends_with("2001:22:1234::1 --role both"));
+    }
+
+    #[test]
+    fn a_host_whose_name_a_shell_would_touch_is_quoted() {
+        let host = "user:it's$@host.example".parse().unwrap();
+        assert_eq!(
+            allow(&"market".parse().unwrap(), &host, Role::Receiver),
+            r"claviger member allow --group market 'user:it'\''s$@host.example'"
+        );
     }
 
     #[test]

@@ -12,8 +12,8 @@
 //! | `GET /v1/groups/{name}` | one group | [`GroupView`] |
 //! | `DELETE /v1/groups/{name}` | removes a group and deletes its keys at the members | [`GroupRemoved`] |
 //! | `GET /v1/groups/{name}/members` | who may be a member, and who is | list of [`MemberView`] |
-//! | `PUT /v1/groups/{name}/members/{hit}` with [`MemberAllow`] | lets a host in | [`MemberView`] |
-//! | `POST /v1/groups/{name}/members/{hit}/evict` | puts a host out, again if need be; answers when nothing that is sent is readable to it | [`EvictedView`] |
+//! | `PUT /v1/groups/{name}/members/{host}` with [`MemberAllow`] | lets a host in | [`MemberView`] |
+//! | `POST /v1/groups/{name}/members/{host}/evict` | puts a host out, again if need be; answers when nothing that is sent is readable to it | [`EvictedView`] |
 //! | `POST /v1/groups/{name}/rekey` with [`RekeyOrder`] | replaces keys now; answers when the messages have left | [`RekeyView`] |
 //! | `GET /v1/refused`, `?group={name}` | hosts that were refused lately | list of [`RefusedView`] |
 //! | `POST /v1/groups/{name}/send`, [`record`]s | payloads to protect and send; member daemons | [`SendSummary`] |

@@ -10,8 +10,7 @@ use axum::{
     response::Response,
     routing::{delete, get, post, put},
 };
-use claviger_group::GroupId;
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, oneshot};
@@ -52,8 +51,8 @@ fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/groups", get(group_list).post(group_add))
         .route("/v1/groups/{name}", get(group_show).delete(group_remove))
         .route("/v1/groups/{name}/members", get(member_list))
-        .route("/v1/groups/{name}/members/{hit}", put(member_allow))
-        .route("/v1/groups/{name}/members/{hit}/evict", post(member_evict))
+        .route("/v1/groups/{name}/members/{host}", put(member_allow))
+        .route("/v1/groups/{name}/members/{host}/evict", post(member_evict))
         .route("/v1/groups/{name}/rekey", post(rekey))
         .route("/v1/groups/{name}/send", post(send))
         .route("/v1/groups/{name}/receive", get(receive))
@@ -97,12 +96,12 @@ async fn member_list(State(calls): Calls, Path(name): Path<String>) -> Response 
 }
 
 async fn member_allow(State(calls): Calls, Path(member): Path<(String, String)>, body: Body) -> Response {
-    let request = async { Ok((group_and_hit(&member)?, json(body).await?)) }.await;
-    ask(&calls, request, |((group, hit), allow), reply| Call::MemberAllow(group, hit, allow, reply)).await
+    let request = async { Ok((group_and_host(&member)?, json(body).await?)) }.await;
+    ask(&calls, request, |((group, host), allow), reply| Call::MemberAllow(group, host, allow, reply)).await
 }
 
 async fn member_evict(State(calls): Calls, Path(member): Path<(String, String)>) -> Response {
-    ask(&calls, group_and_hit(&member), |(group, hit), reply| Call::MemberEvict(group, hit, reply)).await
+    ask(&calls, group_and_host(&member), |(group, host), reply| Call::MemberEvict(group, host, reply)).await
 }
 
 async fn rekey(State(calls): Calls, Path(name): Path<String>, body: Body) -> Response {
@@ -250,8 +249,8 @@ fn group(name: &str) -> Answer<GroupId> {
     name.parse().map_err(bad_request)
 }
 
-fn group_and_hit((name, hit): &(String, String)) -> Answer<(GroupId, Hit)> {
-    Ok((group(name)?, hit.parse().map_err(bad_request)?))
+fn group_and_host((name, host): &(String, String)) -> Answer<(GroupId, MemberId)> {
+    Ok((group(name)?, host.parse().map_err(bad_request)?))
 }
 
 fn bad_request(error: impl ToString) -> ApiError {

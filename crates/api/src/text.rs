@@ -1,6 +1,6 @@
 //! Values that stand in JSON as people write them.
 //!
-//! For `#[serde(with = "text")]` on a type that has both [`Display`] and [`FromStr`]: a HIT, a group name.
+//! For `#[serde(with = "text")]` on a type that has both [`Display`] and [`FromStr`]: a member, a group name.
 
 use std::{fmt::Display, str::FromStr};
 

@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use claviger_group::{GroupId, Prefix, Role};
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId, Prefix, Role};
 use claviger_sansio::Time;
 use serde::{Deserialize, Serialize};
 
@@ -92,9 +91,9 @@ impl Name for MemberState {
 /// One host on a group's list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberView {
-    /// The host.
-    #[serde(with = "text")]
-    pub hit: Hit,
+    /// The host. JSON has called it `hit` since all hosts were named by HITs.
+    #[serde(rename = "hit", with = "text")]
+    pub host: MemberId,
     /// What the list lets it do; null if it is on the list no more.
     #[serde(with = "crate::name::option")]
     pub allowed: Option<Role>,
@@ -120,11 +119,11 @@ pub struct MemberView {
 }
 
 /// Answers that a host is out, at the instant from which it can read nothing more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvictedView {
-    /// The host.
-    #[serde(with = "text")]
-    pub hit: Hit,
+    /// The host. JSON has called it `hit` since all hosts were named by HITs.
+    #[serde(rename = "hit", with = "text")]
+    pub host: MemberId,
     /// Whether it held keys. If not, nothing had to be rekeyed.
     pub was_member: bool,
     /// The instant from which nothing that is sent is readable to it: when the last copy of the rekey's messages had left,
@@ -138,9 +137,9 @@ pub struct EvictedView {
 /// A host that was refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedView {
-    /// The host; its HIT was proven by its signature.
-    #[serde(with = "text")]
-    pub hit: Hit,
+    /// The host, as its registration has proven it. JSON has called it `hit` since all hosts were named by HITs.
+    #[serde(rename = "hit", with = "text")]
+    pub host: MemberId,
     /// The group that it asked for, as it can be shown; it need not exist.
     pub group: String,
     /// What it asked for, where that is known.

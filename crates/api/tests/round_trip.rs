@@ -16,7 +16,7 @@ use claviger_api::{
     status::{CountsView, EpochView, GroupKeys, MembershipState, SaState, SaView},
     view::{EvictedView, MemberState, RekeyKey},
 };
-use claviger_group::{GroupId, GroupPolicy, Role};
+use claviger_group::{GroupId, GroupPolicy, MemberId, Role};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 use tokio::sync::mpsc;
@@ -44,6 +44,15 @@ fn hit() -> Hit {
     "2001:22:1234::1".parse().unwrap()
 }
 
+/// A host that is no HIT, whose name a path cannot hold as it is.
+fn other_host() -> MemberId {
+    "user:a/b%?#c@host.example".parse().unwrap()
+}
+
+fn host() -> MemberId {
+    hit().into()
+}
+
 fn policy() -> GroupPolicy {
     GroupPolicyOptions::default().resolve("239.192.0.1".parse().unwrap()).unwrap()
 }
@@ -69,7 +78,7 @@ fn view() -> GroupView {
 
 fn member() -> MemberView {
     MemberView {
-        hit: hit(),
+        host: host(),
         allowed: Some(Role::Both),
         granted: None,
         state: MemberState::Member,
@@ -83,7 +92,7 @@ fn member() -> MemberView {
 
 fn evicted() -> EvictedView {
     let epoch = keys().epoch;
-    EvictedView { hit: hit(), was_member: true, deaf_at_us: Time::from_micros(1_000_001), epoch }
+    EvictedView { host: host(), was_member: true, deaf_at_us: Time::from_micros(1_000_001), epoch }
 }
 
 fn removed() -> GroupRemoved {
@@ -101,7 +110,7 @@ fn added() -> GroupAdded {
 
 fn refused() -> RefusedView {
     RefusedView {
-        hit: hit(),
+        host: host(),
         group: "market".into(),
         role: Some(Role::Sender),
         address: Some("192.0.2.9".parse().unwrap()),
@@ -174,12 +183,17 @@ async fn answer_from_script(mut calls: mpsc::Receiver<Call>) {
             Call::GroupRemove(name, reply) if name == group() => reply.send(Ok(removed())),
             Call::GroupShow(name, reply) if name == group() => reply.send(Ok(view())),
             Call::Leave(name, reply) if name == group() => reply.send(Ok(left())),
-            Call::MemberAllow(name, host, MemberAllow { role: Role::Both }, reply)
-                if (&name, host) == (&group(), hit()) =>
+            Call::MemberAllow(name, who, MemberAllow { role: Role::Both }, reply)
+                if (&name, &who) == (&group(), &host()) =>
             {
                 reply.send(Ok(member()));
             }
-            Call::MemberEvict(name, host, reply) if (&name, host) == (&group(), hit()) => {
+            Call::MemberAllow(name, who, MemberAllow { role: Role::Sender }, reply)
+                if (&name, &who) == (&group(), &other_host()) =>
+            {
+                reply.send(Ok(MemberView { host: who, ..member() }));
+            }
+            Call::MemberEvict(name, who, reply) if (&name, &who) == (&group(), &host()) => {
                 tokio::spawn(async {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     reply.send(Ok(evicted()));
@@ -207,9 +221,11 @@ async fn every_call_arrives_and_every_answer_returns() {
     assert_eq!(client.group_list().await.unwrap(), [view(), view()]);
     assert_eq!(client.group_show(&group).await.unwrap(), view());
     let allow = MemberAllow { role: Role::Both };
-    assert_eq!(client.member_allow(&group, &hit(), &allow).await.unwrap(), member());
+    assert_eq!(client.member_allow(&group, &host(), &allow).await.unwrap(), member());
+    let allow = MemberAllow { role: Role::Sender };
+    assert_eq!(client.member_allow(&group, &other_host(), &allow).await.unwrap().host, other_host());
     assert_eq!(client.member_list(&group).await.unwrap(), [member()]);
-    assert_eq!(client.member_evict(&group, &hit()).await.unwrap(), evicted());
+    assert_eq!(client.member_evict(&group, &host()).await.unwrap(), evicted());
     assert_eq!(client.refused_list(Some(&group)).await.unwrap(), [refused()]);
     assert_eq!(client.refused_list(None).await.unwrap(), [refused(), refused()]);
     assert_eq!(client.rekey(&group, &RekeyOrder { key: RekeyKey::Kek }).await.unwrap(), rekeyed());
@@ -284,6 +300,19 @@ fn raw(client: &Client, request: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+#[test]
+fn programs_find_a_host_where_they_found_its_hit() {
+    for view in [
+        serde_json::to_value(member()).unwrap(),
+        serde_json::to_value(evicted()).unwrap(),
+        serde_json::to_value(refused()).unwrap(),
+    ] {
+        assert_eq!(view["hit"], "2001:22:1234::1");
+    }
+    let view = serde_json::to_value(MemberView { host: other_host(), ..member() }).unwrap();
+    assert_eq!(view["hit"], "user:a/b%?#c@host.example");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -242,7 +242,9 @@ impl Server {
             )
             .expect("randomness"),
         );
-        self.gcks.allow(self.now, &self.group, identity.hit(), Role::Receiver).expect("the group exists");
+        self.gcks
+            .allow(self.now, &self.group, &identity.hit().into(), Role::Receiver)
+            .expect("the group exists");
         let config = MemberConfig {
             hip: HostConfig::new(identity, provider()),
             provider: provider(),

@@ -201,8 +201,8 @@ fn server(call: Call) {
                 ApiError::new(ErrorCode::GroupUnknown, "there is no group x").hint("claviger group list")
             ))
         }
-        Call::MemberAllow(_, hit, request, reply) => reply.send(Ok(MemberView {
-            hit,
+        Call::MemberAllow(_, host, request, reply) => reply.send(Ok(MemberView {
+            host,
             allowed: Some(request.role),
             granted: None,
             state: MemberState::Allowed,
@@ -212,8 +212,8 @@ fn server(call: Call) {
             pulled_at_us: None,
             registered_until_us: None,
         })),
-        Call::MemberEvict(_, hit, reply) => reply.send(Ok(EvictedView {
-            hit,
+        Call::MemberEvict(_, host, reply) => reply.send(Ok(EvictedView {
+            host,
             was_member: true,
             deaf_at_us: Time::from_micros(1_700_000_000_000_001),
             epoch: None,

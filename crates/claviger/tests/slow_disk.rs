@@ -17,7 +17,7 @@ use claviger_api::{
     view::{GroupAdd, MemberAllow, RekeyKey, RekeyOrder},
 };
 use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
-use claviger_group::{GroupId, Role};
+use claviger_group::{GroupId, MemberId, Role};
 use claviger_identity::{Hit, HostIdentity};
 use claviger_net::{Interface, UdpOptions, UdpSocket};
 use claviger_sansio::durable::{Change, Receipt, Table};
@@ -167,10 +167,10 @@ impl Server {
     }
 
     /// Begins to let a host in.
-    fn allow(&self, group: &GroupId, hit: Hit) -> Task<Result<(), ClientError>> {
+    fn allow(&self, group: &GroupId, host: MemberId) -> Task<Result<(), ClientError>> {
         let (client, group) = (self.client.clone(), group.clone());
         tokio::spawn(async move {
-            client.member_allow(&group, &hit, &MemberAllow { role: Role::Receiver }).await.map(|_| ())
+            client.member_allow(&group, &host, &MemberAllow { role: Role::Receiver }).await.map(|_| ())
         })
     }
 }
@@ -179,7 +179,7 @@ fn group() -> GroupId {
     "slow".parse().unwrap()
 }
 
-fn some_hit(number: u16) -> Hit {
+fn some_host(number: u16) -> MemberId {
     format!("2001:20::{number:x}").parse().unwrap()
 }
 
@@ -194,7 +194,7 @@ async fn status_answers_and_packets_are_read_while_a_commit_is_under_way() {
     server.add_group(&group(), None).await;
     let before = server.gate.begun();
     server.gate.set(Pace::Permits(0));
-    let mut first = server.allow(&group(), some_hit(1));
+    let mut first = server.allow(&group(), some_host(1));
     server.gate.until_begun_beyond(before).await;
 
     let dropped = |status: &ServerStatus| status.drops.iter().map(|(.., count)| count).sum::<u64>();
@@ -203,7 +203,7 @@ async fn status_answers_and_packets_are_read_while_a_commit_is_under_way() {
     socket.send_to(&[0, 0, 0, 0, 1, 2, 3], (Ipv4Addr::LOCALHOST, server.hip_port)).unwrap();
     eventually("the packet is read", async || (dropped(&server.status().await) > drops).then_some(())).await;
 
-    let mut second = server.allow(&group(), some_hit(2));
+    let mut second = server.allow(&group(), some_host(2));
     assert!(silent(&mut first).await && silent(&mut second).await, "nothing is durable");
     assert_eq!(server.gate.begun(), before + 1, "one commit at a time");
     server.gate.set(Pace::Permits(1));
@@ -222,7 +222,7 @@ async fn beyond_a_limit_packets_wait_for_the_disk_with_the_sockets() {
     server.add_group(&group(), None).await;
     let before = server.gate.begun();
     server.gate.set(Pace::Permits(0));
-    let call = server.allow(&group(), some_hit(1));
+    let call = server.allow(&group(), some_host(1));
     server.gate.until_begun_beyond(before).await;
 
     let drops = async || server.status().await.drops.iter().map(|(.., count)| count).sum::<u64>();
@@ -252,9 +252,9 @@ async fn a_commit_that_fails_ends_the_server_and_nothing_of_it_is_answered() {
     server.add_group(&group(), None).await;
     let before = server.gate.begun();
     server.gate.set(Pace::Permits(0));
-    let first = server.allow(&group(), some_hit(1));
+    let first = server.allow(&group(), some_host(1));
     server.gate.until_begun_beyond(before).await;
-    let second = server.allow(&group(), some_hit(2));
+    let second = server.allow(&group(), some_host(2));
     server.gate.set(Pace::Broken);
     for call in [first, second] {
         assert!(timeout(PATIENCE, call).await.unwrap().unwrap().is_err());
@@ -285,8 +285,8 @@ fn member_command(state: &Path, arguments: &[&str]) -> Command {
 async fn join(server: &Server, state: PathBuf) -> Daemon {
     let shown = member_command(&state, &["identity", "new", "--json"]).output().unwrap();
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
-    let hit = shown["hit"].as_str().unwrap().parse().unwrap();
-    server.allow(&group(), hit).await.unwrap().unwrap();
+    let host = shown["hit"].as_str().unwrap().parse().unwrap();
+    server.allow(&group(), host).await.unwrap().unwrap();
     let (at, gdoi) = (format!("{}@127.0.0.1:{}", server.hit, server.hip_port), server.gdoi_port.to_string());
     let group = group().to_string();
     let arguments = ["join", "--server", &at, "--gdoi-port", &gdoi, "--interface", "lo", "--group", &group];

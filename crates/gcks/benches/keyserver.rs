@@ -20,7 +20,7 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SignatureAlgorithm, SigningKey},
 };
 use claviger_gcks::{Event, Gcks, GcksConfig};
-use claviger_group::{Channel, GroupId, GroupPolicy, Role};
+use claviger_group::{Channel, GroupId, GroupPolicy, MemberId, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Member, MemberConfig, PlaneKind};
@@ -93,7 +93,7 @@ impl World {
             .expect("randomness"),
         );
         let hit = identity.hit();
-        self.gcks.allow(self.now, &self.group, hit, Role::Receiver).expect("the group exists");
+        self.gcks.allow(self.now, &self.group, &hit.into(), Role::Receiver).expect("the group exists");
         let config = MemberConfig {
             hip: HostConfig::new(identity, provider()),
             provider: provider(),
@@ -292,9 +292,9 @@ fn leave(c: &mut Criterion) {
     let mut once = || {
         // A stride that is prime to the number of members visits every leaf.
         next = (next + 617) % MEMBERS;
-        let (now, group, hit) = (world.now, world.group.clone(), hosts[next].hit);
+        let (now, group, hit) = (world.now, world.group.clone(), MemberId::Hit(hosts[next].hit));
         let spent = time(|| {
-            black_box(world.gcks.evict(now, &group, hit).expect("the host is a member"));
+            black_box(world.gcks.evict(now, &group, &hit).expect("the host is a member"));
         });
         let mut report = None;
         for event in world.commit().1 {

@@ -70,15 +70,15 @@ impl Gcks {
             let Some(mut group) = self.groups.get_mut(&id) else { continue };
             group.move_back(by);
             self.changes.push(group.record());
-            self.changes.extend(group.members.keys().map(|hit| group.member_record(hit)));
+            self.changes.extend(group.members.keys().map(|host| group.member_record(host)));
         }
         for (id, list) in self.roster.lists_mut() {
             list.move_back(by);
-            self.changes.extend(list.departed.keys().map(|hit| list.departure_record(id, hit)));
+            self.changes.extend(list.departed.keys().map(|host| list.departure_record(id, host)));
         }
-        for (hit, group, mut grant) in self.roster.grants.all() {
+        for (host, group, mut grant) in self.roster.grants.all() {
             grant.expires = grant.expires - by;
-            self.store_grant(hit, group, grant);
+            self.store_grant(&host, group, grant);
         }
         self.hip.move_back(by);
         let peers: Vec<_> = self.hip.associations().map(|association| association.peer).collect();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use claviger_group::{GroupId, policy::PolicyError};
+use claviger_group::{GroupId, MemberId, policy::PolicyError};
 use claviger_identity::Hit;
 use claviger_wire::DecodeError;
 
@@ -48,7 +48,7 @@ pub enum CommandError {
     /// The group has no KEK to replace.
     GroupWithoutKek(GroupId),
     /// The host is neither allowed in the group nor a member of it.
-    HostUnknown(Hit),
+    HostUnknown(MemberId),
     /// The policy is not coherent.
     Policy(PolicyError),
     /// The policy asks for more than this server's HIP offers, so that nobody could register.
@@ -64,7 +64,7 @@ impl fmt::Display for CommandError {
             Self::GroupExists(group) => write!(f, "group {group} exists already"),
             Self::GroupUnknown(group) => write!(f, "there is no group {group}"),
             Self::GroupWithoutKek(group) => write!(f, "group {group} has no KEK"),
-            Self::HostUnknown(hit) => write!(f, "{hit} is not on the group's list"),
+            Self::HostUnknown(host) => write!(f, "{host} is not on the group's list"),
             Self::Policy(error) => error.fmt(f),
             Self::PolicyBeyondOffer => f.write_str(
                 "a group with 256-bit keys needs HIP_CIPHER AES-256-CBC and DH group 8 or 9 among the server's offers",

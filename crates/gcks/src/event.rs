@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use claviger_group::{CookiePair, GroupId, Role, Spi};
+use claviger_group::{CookiePair, GroupId, MemberId, Role, Spi};
 use claviger_identity::Hit;
 use claviger_sansio::{Counted, NotSent, Time};
 
@@ -22,7 +22,7 @@ pub enum Event {
     /// A host was granted a role in a group.
     Registered {
         /// The host.
-        hit: Hit,
+        host: MemberId,
         /// The group.
         group: GroupId,
         /// What it may do.
@@ -33,14 +33,14 @@ pub enum Event {
     /// A host confirmed its PULL and is a member: from this instant on keys are given to it.
     Joined {
         /// The host.
-        hit: Hit,
+        host: MemberId,
         /// The group.
         group: GroupId,
     },
     /// A host was left less than the role that it was granted.
     Narrowed {
         /// The host.
-        hit: Hit,
+        host: MemberId,
         /// The group.
         group: GroupId,
         /// What it may still do.
@@ -49,14 +49,14 @@ pub enum Event {
     /// A member has come to another place, and got the keys there.
     Relocated {
         /// The host.
-        hit: Hit,
+        host: MemberId,
         /// The group.
         group: GroupId,
     },
     /// A member's departure was rekeyed, and all copies of the messages have left.
     Departed {
         /// The host.
-        hit: Hit,
+        host: MemberId,
         /// The group.
         group: GroupId,
         /// Why it departed.
@@ -133,7 +133,7 @@ pub const REFUSED_MAX: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Who asked.
-    pub hit: Hit,
+    pub host: MemberId,
     /// For which group.
     pub group: GroupId,
     /// In which role.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_group::{GroupId, GroupPolicy, Role};
+use claviger_group::{GroupId, GroupPolicy, MemberId, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
 use claviger_sansio::{Carriage, Datagram, Time, durable::Change};
@@ -39,7 +39,7 @@ pub struct Gcks {
     pub(crate) push_queue: PushQueue,
     pub(crate) deliveries: Deliveries,
     /// Why those depart who wait for their rekey.
-    pub(crate) departures: BTreeMap<(GroupId, Hit), Departure>,
+    pub(crate) departures: BTreeMap<(GroupId, MemberId), Departure>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) changes: Vec<Change>,
     pub(crate) counters: Counters,
@@ -123,8 +123,8 @@ impl Gcks {
         self.departures.retain(|(left, _), _| left != id);
         self.send_last_words(now, &group, last_words.unwrap_or_default());
         self.changes.extend(group.removal());
-        for hit in self.roster.grants.hosts_of(id) {
-            self.withdraw_grant(now, &hit, id);
+        for host in self.roster.grants.hosts_of(id) {
+            self.withdraw_grant(now, &host, id);
         }
         self.roster.remove_group(id);
         self.settle(now);
@@ -147,12 +147,18 @@ impl Gcks {
     ///
     /// A grant that exceeds the role is narrowed to it, and the host is told: one that may not send any more loses its
     /// sender ids, and the TEK is replaced. If nothing is left of the grant, the host is put out.
-    pub fn allow(&mut self, now: Time, id: &GroupId, hit: Hit, role: Role) -> Result<(), CommandError> {
+    pub fn allow(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        host: &MemberId,
+        role: Role,
+    ) -> Result<(), CommandError> {
         if !self.groups.contains_key(id) {
             return Err(CommandError::GroupUnknown(id.clone()));
         }
-        self.changes.extend(self.roster.allow(id, hit, role));
-        self.narrow_grant(now, &hit, id, role);
+        self.changes.extend(self.roster.allow(id, host, role));
+        self.narrow_grant(now, host, id, role);
         self.settle(now);
         Ok(())
     }
@@ -253,17 +259,17 @@ impl Gcks {
     }
 
     /// Takes what a member misses of a rekey. What is refused is counted.
-    pub(crate) fn handle_report(&mut self, now: Time, hit: Hit, route: Route, report: &[u8]) {
+    pub(crate) fn handle_report(&mut self, now: Time, host: &MemberId, route: Route, report: &[u8]) {
         // What it asks for is much more than it says. It goes only where the member has been shown to be; elsewhere it
         // gives up and pulls, which shows it.
-        if self.address(&hit) != Some(route.peer.ip()) {
+        if self.address(host) != Some(route.peer.ip()) {
             self.counters.gcks.count(Counter::ReportElsewhere);
-            debug!(peer = %hit, source = %route.peer, "a report comes from where the member was not shown to be");
+            debug!(peer = %host, source = %route.peer, "a report comes from where the member was not shown to be");
             return;
         }
-        if let Err(error) = self.deliveries.handle_report(now, &self.groups, hit, route, report) {
+        if let Err(error) = self.deliveries.handle_report(now, &self.groups, host, route, report) {
             self.counters.delivery.count((&error).into());
-            debug!(peer = %hit, reason = error.reason(), %error, "a report is refused");
+            debug!(peer = %host, reason = error.reason(), %error, "a report is refused");
         }
     }
 
@@ -350,9 +356,9 @@ impl Gcks {
         }
         for join in &epoch.joined {
             // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
-            let (hit, group) = (join.hit, id.clone());
+            let (host, group) = (join.host.clone(), id.clone());
             let event =
-                if join.moves { Event::Relocated { hit, group } } else { Event::Joined { hit, group } };
+                if join.moves { Event::Relocated { host, group } } else { Event::Joined { host, group } };
             self.events.push_back(event);
             self.download_to_joiner(now, id, join);
         }
@@ -380,7 +386,7 @@ impl Gcks {
         now: Time,
         id: &GroupId,
         rekey: RekeyId,
-        departed: Vec<(Hit, Departure, Time)>,
+        departed: Vec<(MemberId, Departure, Time)>,
         Rekey { messages, batches, .. }: Rekey,
         tells_new_tek: bool,
     ) {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use claviger_crypto::{Random, SecretBytes};
-use claviger_group::{GroupId, registration::PeerIdentity};
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use claviger_keytree::{
     KeyTree, NodeId, NodeKey,
     place::{Binding, Places},
@@ -46,15 +45,15 @@ impl Gcks {
         gcks.check_owner(records)?;
         gcks.restore_groups(now, records)?;
         for (key, value) in table(records, record::GRANT) {
-            let (group, hit) = host(record::GRANT, key)?;
+            let (group, host) = host_of(record::GRANT, key)?;
             let grant = decode(record::GRANT, record::member::decode_grant(value))?;
-            gcks.roster.grants.insert(hit, group, grant);
+            gcks.roster.grants.insert(&host, group, grant);
         }
         for (_, value) in table(records, record::ASSOCIATION) {
             let hit = decode(record::ASSOCIATION, gcks.hip.restore(now, value))?;
             for service in services() {
                 if let Some(sa) = gcks.hip.registration_sa(&hit, service) {
-                    debug_assert_eq!(sa.peer, PeerIdentity::Hit(hit));
+                    debug_assert_eq!(sa.peer, MemberId::Hit(hit));
                     gcks.take_up_keys(now, hit);
                 }
             }
@@ -125,23 +124,23 @@ impl Gcks {
             self.groups.insert(group);
         }
         for (key, value) in table(records, record::ACCESS) {
-            let (group, hit) = host(record::ACCESS, key)?;
+            let (group, host) = host_of(record::ACCESS, key)?;
             let role = decode(record::ACCESS, record::member::decode_role(value))?;
-            self.restored_list(record::ACCESS, &group)?.access.insert(hit, role);
+            self.restored_list(record::ACCESS, &group)?.access.insert(host, role);
         }
         for (key, value) in table(records, record::DEPARTURE) {
-            let (group, hit) = host(record::DEPARTURE, key)?;
+            let (group, host) = host_of(record::DEPARTURE, key)?;
             let departed = decode(record::DEPARTURE, record::departure::decode(value))?;
-            self.restored_list(record::DEPARTURE, &group)?.departed.insert(hit, departed);
+            self.restored_list(record::DEPARTURE, &group)?.departed.insert(host, departed);
         }
         for (key, value) in table(records, record::MEMBER) {
-            let (group, hit) = host(record::MEMBER, key)?;
+            let (group, host) = host_of(record::MEMBER, key)?;
             let member = decode(record::MEMBER, record::member::decode_member(value))?;
             let mut group = self.restored_group(record::MEMBER, &group)?;
             if !group.tree.contains(member.leaf) {
                 return Err(RestoreError::Inconsistent { table: record::MEMBER.name() });
             }
-            group.members.insert(hit, member);
+            group.members.insert(host, member);
         }
         Ok(())
     }
@@ -197,16 +196,16 @@ impl Gcks {
     /// Plans the departures that were planned before: of members without a grant, which is taken at once.
     fn resume_departures(&mut self, now: Time) {
         let members =
-            self.groups.iter().flat_map(|(id, group)| group.members.keys().map(move |hit| (id, *hit)));
-        let departed: Vec<(GroupId, Hit, Departure)> = members
-            .filter(|(id, hit)| !self.roster.holds(hit, id))
-            .map(|(id, hit)| {
-                let noted = self.roster.list(id).and_then(|list| list.departed.get(&hit));
-                (id.clone(), hit, noted.map_or(Departure::Left, |noted| noted.why))
+            self.groups.iter().flat_map(|(id, group)| group.members.keys().map(move |host| (id, host)));
+        let departed: Vec<(GroupId, MemberId, Departure)> = members
+            .filter(|(id, host)| !self.roster.holds(host, id))
+            .map(|(id, host)| {
+                let noted = self.roster.list(id).and_then(|list| list.departed.get(host));
+                (id.clone(), host.clone(), noted.map_or(Departure::Left, |noted| noted.why))
             })
             .collect();
-        for (id, hit, why) in departed {
-            self.depart(now, &id, hit, why);
+        for (id, host, why) in departed {
+            self.depart(now, &id, &host, why);
         }
     }
 
@@ -223,7 +222,7 @@ pub(crate) fn table(records: &[Record], wanted: Table) -> impl Iterator<Item = (
     records.iter().filter(move |(table, ..)| *table == wanted).map(|(_, key, value)| (key, value.expose()))
 }
 
-fn host(table: Table, key: &RecordKey) -> Result<(GroupId, claviger_identity::Hit), RestoreError> {
+fn host_of(table: Table, key: &RecordKey) -> Result<(GroupId, MemberId), RestoreError> {
     Ok((decode(table, record::group_of(&key.scope))?, decode(table, record::host_of(&key.item))?))
 }
 

@@ -2,8 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use claviger_group::{CookiePair, GroupId, GroupPolicy, Prefix, Role, Spi};
-use claviger_identity::Hit;
+use claviger_group::{CookiePair, GroupId, GroupPolicy, MemberId, Prefix, Role, Spi};
 use claviger_sansio::{NotSent, Time};
 
 use crate::{Counters, Gcks, distribution::push_queue::Unsent, event::Refusal};
@@ -74,7 +73,7 @@ pub struct TekView {
 #[derive(Debug, Clone)]
 pub struct HostView {
     /// Who.
-    pub hit: Hit,
+    pub host: MemberId,
     /// What the list allows it; `None` if it is on no list any more.
     pub allowed: Option<Role>,
     /// Its role in the grant it holds, and how long that lasts.
@@ -109,7 +108,7 @@ impl Gcks {
             push_destination: (group.policy.push_destination(), group.policy.push_port_at(self.gdoi.port))
                 .into(),
             members: group.members.len(),
-            senders: group.members.keys().filter(|hit| self.may_send(hit, id)).count(),
+            senders: group.members.keys().filter(|host| self.may_send(host, id)).count(),
             next_rekey: group.poll_timeout(),
             allowed: self.roster.list(id).map_or(0, |list| list.access.len()),
             kek: group.kek.map(|kek| KekView {
@@ -136,8 +135,8 @@ impl Gcks {
         Some((group.kek.map(|kek| kek.spi), group.current_tek().tek.spi))
     }
 
-    fn may_send(&self, hit: &Hit, group: &GroupId) -> bool {
-        self.roster.grants.find(hit, group).is_some_and(|grant| grant.role.sends())
+    fn may_send(&self, host: &MemberId, group: &GroupId) -> bool {
+        self.roster.grants.find(host, group).is_some_and(|grant| grant.role.sends())
     }
 
     /// Shows whether rekey messages of a group do not leave.
@@ -150,32 +149,32 @@ impl Gcks {
     pub fn hosts(&self, now: Time, id: &GroupId) -> Option<Vec<HostView>> {
         let group = self.groups.get(id)?;
         let list = self.roster.list(id)?;
-        let mut hits: Vec<Hit> = list.access.keys().chain(group.members.keys()).copied().collect();
-        hits.extend(self.roster.grants.hosts_of(id));
-        hits.sort();
-        hits.dedup();
-        let view = |hit: Hit| {
-            let member = group.members.get(&hit);
-            let grant = self.roster.grants.find(&hit, id);
+        let mut hosts: Vec<MemberId> = list.access.keys().chain(group.members.keys()).cloned().collect();
+        hosts.extend(self.roster.grants.hosts_of(id));
+        hosts.sort();
+        hosts.dedup();
+        let view = |host: MemberId| {
+            let member = group.members.get(&host);
+            let grant = self.roster.grants.find(&host, id);
             HostView {
-                hit,
-                allowed: list.allowed(&hit),
+                allowed: list.allowed(&host),
                 granted: grant.map(|grant| (grant.role, grant.expires.since(now))),
                 member_since: member.map(|member| member.since),
                 last_pull: member.map(|member| member.last_pull),
-                address: self.hip.association(&hit).map(|association| association.address),
-                place: group.place_of(&hit).and_then(|place| group.listed(place)).map(|place| place.prefix),
+                address: self.association(&host).map(|association| association.address),
+                place: group.place_of(&host).and_then(|place| group.listed(place)).map(|place| place.prefix),
                 sender_ids: member.map(|member| member.sender_ids.clone()).unwrap_or_default(),
+                host,
             }
         };
-        Some(hits.into_iter().map(view).collect())
+        Some(hosts.into_iter().map(view).collect())
     }
 
     /// Returns the address at which a host has proven to be reached: by its base exchange, or by the verification of
     /// a move since (RFC 8046 section 5.4). `None` without an association, and when the lifetime that the host gave the
     /// address is over. On IP protocol 139 the port is zero.
-    pub fn address_of(&self, hit: &Hit) -> Option<SocketAddr> {
-        let association = self.hip.association(hit)?;
+    pub fn address_of(&self, host: &MemberId) -> Option<SocketAddr> {
+        let association = self.association(host)?;
         let is_verified = association.established_at.is_some() && !association.is_deprecated;
         is_verified.then_some(association.address)
     }

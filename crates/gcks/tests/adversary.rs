@@ -100,8 +100,8 @@ fn damaged_messages_change_nothing_and_genuine_ones_succeed_behind_them() {
     network.members[second].member.leave_group(now, &forum);
     network.settle();
     network.pass(2 * SECOND);
-    let hit = network.members[second].hit();
-    network.server.evict(network.now, &group, hit).unwrap();
+    let id = network.members[second].id();
+    network.server.evict(network.now, &group, &id).unwrap();
     network.settle();
     network.pass(2 * SECOND);
     assert_eq!(network.members[second].count(|event| matches!(event, Event::Evicted { .. })), 1);
@@ -173,7 +173,7 @@ fn strangers_cannot_tell_groups_apart() {
     assert_eq!(statuses, [ChannelStatus::NOT_AUTHORISED; 6]);
     assert!(bare.sa(&network).is_none(), "nothing is granted, so that no keys are derived");
     // The same host, once it is on a list, is told the truth about that group and nothing of the others.
-    network.server.allow(network.now, &group, bare.hit, Role::Receiver).unwrap();
+    network.server.allow(network.now, &group, &bare.hit.into(), Role::Receiver).unwrap();
     bare.ask(&mut network, &["market"], Role::Receiver, None);
     assert_eq!(bare.statuses.pop(), Some(ChannelStatus::GROUP_FULL));
     bare.ask(&mut network, &["forum"], Role::Receiver, None);
@@ -225,7 +225,7 @@ fn what_an_evicted_host_said_before_does_not_bring_it_back() {
     bare.ask(&mut network, &["market"], Role::Both, None);
     bare.pull(&mut network, "market", None).unwrap();
     network.pass(2 * SECOND);
-    network.server.evict(network.now, &group, bare.hit).unwrap();
+    network.server.evict(network.now, &group, &bare.hit.into()).unwrap();
     network.settle();
     network.pass(3 * SECOND);
     let said = bare.said.clone();
@@ -239,7 +239,7 @@ fn what_an_evicted_host_said_before_does_not_bring_it_back() {
             assert_eq!((view.members, members), (1, 1));
             let hosts = network.server.hosts(network.now, &group).unwrap();
             assert!(
-                hosts.iter().all(|host| host.hit != bare.hit),
+                hosts.iter().all(|host| host.host != bare.hit.into()),
                 "no grant, no membership, no place on the list"
             );
         }
@@ -369,7 +369,7 @@ impl Bare {
     /// One that is allowed in `market` and has registered.
     fn registered(network: &mut Network, number: u8, role: Role) -> Self {
         let mut bare = Self::new(network, number);
-        network.server.allow(network.now, &market(), bare.hit, role).unwrap();
+        network.server.allow(network.now, &market(), &bare.hit.into(), role).unwrap();
         bare.ask(network, &["market"], role, None);
         assert_eq!(bare.statuses.pop(), Some(ChannelStatus::GRANTED));
         bare

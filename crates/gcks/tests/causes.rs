@@ -67,8 +67,8 @@ fn a_change_of_membership_says_who_came_and_who_went() {
     );
     network.members[first].member.leave(network.now);
     assert_eq!(rekeys(&mut network), one("leave", true, true));
-    let hit = network.members[second].hit();
-    network.server.evict(network.now, &group, hit).unwrap();
+    let id = network.members[second].id();
+    network.server.evict(network.now, &group, &id).unwrap();
     assert_eq!(rekeys(&mut network), one("eviction", true, true));
     // One that goes and one that comes within a batch share a rekey.
     network.members[third].member.leave(network.now);
@@ -77,8 +77,8 @@ fn a_change_of_membership_says_who_came_and_who_went() {
     network.join(comes, &group, Role::Receiver);
     assert_eq!(rekeys(&mut network), one("join,leave", true, true));
 
-    let hit = network.members[stays].hit();
-    network.server.allow(network.now, &group, hit, Role::Receiver).unwrap();
+    let id = network.members[stays].id();
+    network.server.allow(network.now, &group, &id, Role::Receiver).unwrap();
     assert_eq!(rekeys(&mut network), one("narrowed_role", false, true));
     network.members[comes].connected = false;
     network.pass(Duration::from_secs(100_000));

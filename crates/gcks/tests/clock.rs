@@ -86,12 +86,12 @@ fn members_stay_when_the_clock_of_the_key_server_comes_right_backwards() {
     assert_eq!(after.last().unwrap().spi, before.last().unwrap().spi);
     all_are_in(&mut network);
     assert!(departures(&network).is_empty());
-    let hit = network.members[2].hit();
+    let id = network.members[2].id();
     let evicted = network.now;
-    network.server.evict(network.server_now(), &market(), hit).unwrap();
+    network.server.evict(network.server_now(), &market(), &id).unwrap();
     network.settle();
     network.pass(2 * SECOND);
-    let eviction = network.server.eviction(&market(), &hit);
+    let eviction = network.server.eviction(&market(), &id);
     let Some(Eviction::Unreadable { from, .. }) = eviction else { panic!("{eviction:?}") };
     assert!(from.since(evicted) < 5 * SECOND, "{from} is near {evicted}");
 }
@@ -120,7 +120,7 @@ fn keys_do_not_become_younger_when_the_clock_goes_back() {
         network.pass(20 * MINUTE);
         let place = network.joined(&market(), Role::Receiver);
         let view = network.server.group(network.server_now(), &market()).unwrap();
-        let member = network.members[place].hit();
+        let member = network.members[place].id();
         let idle = network.server_now().since(Gcks::last_change(&network.records()).unwrap());
         network.restart_ahead(back);
         let now = network.server_now();
@@ -131,7 +131,7 @@ fn keys_do_not_become_younger_when_the_clock_goes_back() {
             assert_eq!((tek.spi, tek.age + idle), (before.spi, before.age));
         }
         let hosts = network.server.hosts(now, &market()).unwrap();
-        let host = hosts.iter().find(|host| host.hit == member).unwrap();
+        let host = hosts.iter().find(|host| host.host == member).unwrap();
         assert!(now.since(host.member_since.unwrap()) < MINUTE);
     }
 }
@@ -205,8 +205,8 @@ fn a_registration_that_ended_by_itself_is_asked_for_again_and_one_that_was_taken
     let mut network = network(7, Duration::ZERO);
     network.restart_ahead(2 * DAY);
     let now = network.server_now();
-    let hit = network.members[2].hit();
-    let _ = network.server.evict(now, &market(), hit).unwrap();
+    let id = network.members[2].id();
+    let _ = network.server.evict(now, &market(), &id).unwrap();
     network.settle();
     network.pass(2 * MINUTE);
     let out = |event: &Event| matches!(event, Event::Evicted { .. } | Event::Refused { .. });

@@ -328,11 +328,11 @@ fn an_eviction_in_the_midst_of_a_delivery_waits_for_nobody_and_loses_nobody() {
     rekey.first_control();
     let evicted = rekey.staying.pop().unwrap();
     rekey.before = rekey.pulls();
-    let (now, hit) = (rekey.network.now, rekey.network.members[evicted].hit());
-    rekey.network.server.evict(now, &rekey.group, hit).unwrap();
+    let (now, id) = (rekey.network.now, rekey.network.members[evicted].id());
+    rekey.network.server.evict(now, &rekey.group, &id).unwrap();
     rekey.network.settle();
     rekey.network.pass(SECOND);
-    let from = match rekey.network.server.eviction(&rekey.group, &hit) {
+    let from = match rekey.network.server.eviction(&rekey.group, &id) {
         Some(Eviction::Unreadable { from, .. }) => from,
         other => panic!("its messages have not left: {other:?}"),
     };

@@ -193,9 +193,9 @@ impl History {
             Step::Evict(number) => {
                 if let Some(place) = self.chosen(number) {
                     self.wanting.remove(&place);
-                    let hit = self.network.members[place].hit();
+                    let id = self.network.members[place].id();
                     // It may not have come so far yet.
-                    let _ = self.network.server.evict(now, &group, hit);
+                    let _ = self.network.server.evict(now, &group, &id);
                     self.network.settle();
                 }
             }
@@ -377,7 +377,7 @@ fn the_judge_finds_a_later_key_in_the_hands_of_the_evicted() {
         let (stayer, evicted) = (&history.network.members[0], &history.network.members[1]);
         let held = stayer.member.ledger(&history.group).unwrap();
         let finds = |betrayed: Ledger| {
-            let verdict = judge(&history.network, &history.group, &[(evicted.hit(), betrayed)]);
+            let verdict = judge(&history.network, &history.group, &[(evicted.id(), betrayed)]);
             assert!(
                 verdict.complaints.iter().any(|complaint| complaint.contains("opens data")),
                 "{verdict:?}"
@@ -412,7 +412,7 @@ fn the_judge_finds_a_store_that_forgets_one_node() {
     for extended in [false, true] {
         let history = scripted(true, extended);
         let verdict = judge(&history.network, &history.group, &[]);
-        let evicted = history.network.members[1].hit().to_string();
+        let evicted = history.network.members[1].id().to_string();
         assert!(verdict.complaints.iter().any(|complaint| complaint.starts_with(&evicted)), "{verdict:?}");
     }
 }

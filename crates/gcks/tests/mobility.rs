@@ -29,7 +29,7 @@ fn network(seed: u64) -> (Network, GroupId, usize) {
 }
 
 fn address_of(network: &Network, place: usize) -> Option<IpAddr> {
-    network.server.address_of(&network.members[place].hit()).map(|address| address.ip())
+    network.server.address_of(&network.members[place].id()).map(|address| address.ip())
 }
 
 fn moves(network: &Network) -> usize {
@@ -67,8 +67,8 @@ fn a_member_that_moves_is_followed_and_fetches_its_keys_again() {
     assert!(laggards(&network, &group).is_empty());
 
     // The eviction reaches it where it is.
-    let hit = network.members[place].hit();
-    network.server.evict(network.now, &group, hit).unwrap();
+    let id = network.members[place].id();
+    network.server.evict(network.now, &group, &id).unwrap();
     network.settle();
     network.pass(SECOND);
     assert_eq!(network.members[place].count(|event| matches!(event, Event::Evicted { .. })), 1);
@@ -112,9 +112,9 @@ fn a_member_that_is_not_reached_where_it_says_is_where_it_was() {
 #[test]
 fn nobody_has_an_address_without_an_association() {
     let (mut network, _, place) = network(4);
-    let hit = network.members[place].hit();
+    let id = network.members[place].id();
     network.members[place].member.leave(network.now);
     network.settle();
     network.pass(400 * SECOND);
-    assert_eq!(network.server.address_of(&hit), None);
+    assert_eq!(network.server.address_of(&id), None);
 }

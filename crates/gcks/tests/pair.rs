@@ -100,8 +100,8 @@ fn a_stranger_is_refused_and_can_be_allowed() {
 fn a_role_that_the_list_does_not_cover_is_refused() {
     let mut network = network(3);
     let place = network.add_member();
-    let hit = network.members[place].hit();
-    network.server.allow(network.now, &market(), hit, Role::Receiver).unwrap();
+    let id = network.members[place].id();
+    network.server.allow(network.now, &market(), &id, Role::Receiver).unwrap();
     network.ask(place, &market(), Role::Both);
     network.pass(5 * SECOND);
     assert_eq!(refusals(&network), [RefusalReason::RoleNotAuthorised]);
@@ -174,9 +174,9 @@ fn the_evicted_are_told_and_deaf_at_the_instant_that_was_said() {
     let sender = network.joined(&group, Role::Both);
     let evicted = network.joined(&group, Role::Both);
     network.pass(3 * SECOND);
-    let hit = network.members[evicted].hit();
+    let id = network.members[evicted].id();
     let ordered = network.now;
-    assert_eq!(network.server.evict(ordered, &group, hit), Ok(Eviction::Leaving));
+    assert_eq!(network.server.evict(ordered, &group, &id), Ok(Eviction::Leaving));
     network.settle();
     while network.now < ordered + 3 * SECOND {
         network.send(sender, &group, b"tick").unwrap();
@@ -187,7 +187,7 @@ fn the_evicted_are_told_and_deaf_at_the_instant_that_was_said() {
     assert!(deaf < ordered + 2 * SECOND, "{:?}", deaf.since(ordered));
     judge(&network, &group, &[]).acquit();
     let said = Ok(Eviction::Unreadable { from: deaf, was_member: true });
-    assert_eq!(network.server.evict(network.now, &group, hit), said, "it is out, since then");
+    assert_eq!(network.server.evict(network.now, &group, &id), said, "it is out, since then");
     network.ask(evicted, &group, Role::Receiver);
     network.pass(3 * SECOND);
     assert!(!network.is_keyed(evicted, &group));
@@ -204,9 +204,9 @@ fn who_is_evicted_while_its_keys_wait_gets_none() {
     network.join(place, &group, Role::Both);
     network.pass(2 * SECOND);
     assert!(!network.is_keyed(place, &group), "its message 4 waits for the batch");
-    let hit = network.members[place].hit();
+    let id = network.members[place].id();
     let out = Ok(Eviction::Unreadable { from: network.now, was_member: false });
-    assert_eq!(network.server.evict(network.now, &group, hit), out, "it holds no keys");
+    assert_eq!(network.server.evict(network.now, &group, &id), out, "it holds no keys");
     network.settle();
     network.pass(30 * SECOND);
     assert_eq!(network.server.group(network.now, &group).unwrap().members, 0);
@@ -277,8 +277,8 @@ fn a_batch_ends_with_its_time_or_when_it_is_full_or_with_an_eviction() {
     network.join(hosts[3], &group, Role::Receiver);
     network.pass(20 * SECOND);
     assert_eq!(members(&network), 3);
-    let evicted = network.members[hosts[0]].hit();
-    network.server.evict(network.now, &group, evicted).unwrap();
+    let evicted = network.members[hosts[0]].id();
+    network.server.evict(network.now, &group, &evicted).unwrap();
     network.settle();
     network.pass(SECOND);
     assert_eq!((members(&network), rekeys(&network)), (3, 2), "one came and one went, at once");
@@ -366,8 +366,8 @@ fn a_narrowed_role_gets_no_sender_ids() {
     let mut network = network(14);
     let group = market();
     let place = network.joined(&group, Role::Both);
-    let hit = network.members[place].hit();
-    network.server.allow(network.now, &group, hit, Role::Receiver).unwrap();
+    let id = network.members[place].id();
+    network.server.allow(network.now, &group, &id, Role::Receiver).unwrap();
     network.settle();
     let host = &network.server.hosts(network.now, &group).unwrap()[0];
     assert_eq!(host.granted.unwrap().0, Role::Receiver);
@@ -387,8 +387,8 @@ fn a_role_narrowed_while_its_keys_wait_gets_no_sender_ids() {
     let place = network.add_member();
     network.join(place, &group, Role::Both);
     network.pass(SECOND);
-    let hit = network.members[place].hit();
-    network.server.allow(network.now, &group, hit, Role::Receiver).unwrap();
+    let id = network.members[place].id();
+    network.server.allow(network.now, &group, &id, Role::Receiver).unwrap();
     network.settle();
     network.until(5 * SECOND, |n| n.is_keyed(place, &market()));
     let host = &network.server.hosts(network.now, &group).unwrap()[0];
@@ -402,8 +402,8 @@ fn an_evicted_host_that_cannot_be_told_leaves_no_association_behind() {
     let group = market();
     let place = network.joined(&group, Role::Both);
     network.members[place].connected = false;
-    let hit = network.members[place].hit();
-    network.server.evict(network.now, &group, hit).unwrap();
+    let id = network.members[place].id();
+    network.server.evict(network.now, &group, &id).unwrap();
     network.settle();
     network.pass(60 * SECOND);
     assert_eq!(network.server.associations(), 0);
@@ -416,8 +416,8 @@ fn a_role_of_which_nothing_is_left_is_out() {
     let mut network = network(15);
     let group = market();
     let place = network.joined(&group, Role::Sender);
-    let hit = network.members[place].hit();
-    network.server.allow(network.now, &group, hit, Role::Receiver).unwrap();
+    let id = network.members[place].id();
+    network.server.allow(network.now, &group, &id, Role::Receiver).unwrap();
     network.settle();
     network.pass(3 * SECOND);
     assert_eq!(network.server.group(network.now, &group).unwrap().members, 0);
@@ -654,9 +654,9 @@ fn a_tek_of_the_very_instant_of_a_join_is_not_the_joiner_s() {
     let joiner = network.add_member();
     network.join(joiner, &group, Role::Both);
     network.pass(SECOND);
-    let hit = network.members[evicted].hit();
+    let id = network.members[evicted].id();
     network.server.rekey(network.now, &group, RekeyWhat::Tek).unwrap();
-    network.server.evict(network.now, &group, hit).unwrap();
+    network.server.evict(network.now, &group, &id).unwrap();
     network.settle();
     // It pulls once more while senders change over.
     network.pass(Duration::from_millis(10));
@@ -681,7 +681,7 @@ fn history_with_restart_at(step: usize) -> usize {
     network.pass(2 * SECOND);
     let newcomer = network.add_member();
     network.join(newcomer, &group, Role::Both);
-    let hit = network.members[evicted].hit();
+    let id = network.members[evicted].id();
     let end = network.now + 8 * SECOND;
     let middle = network.now + SECOND;
     let (mut steps, mut evictions) = (0, 0);
@@ -690,7 +690,7 @@ fn history_with_restart_at(step: usize) -> usize {
             network.restart();
         }
         if network.now >= middle && evictions == 0 {
-            network.server.evict(network.now, &group, hit).unwrap();
+            network.server.evict(network.now, &group, &id).unwrap();
             network.settle();
             evictions += 1;
         }

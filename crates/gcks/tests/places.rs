@@ -162,10 +162,10 @@ fn who_moves_is_at_home_where_it_comes() {
     assert_eq!((rekey.moved, rekey.joined, rekey.departed), (1, 0, 0));
     assert!(sent_to(&network, before, NORTH).0 > 0, "the old path is replaced");
     assert_eq!(hears(&network, &group, mover), push_address(SOUTH));
-    let hit = network.members[mover].hit();
+    let id = network.members[mover].id();
     let told = |wanted: &dyn Fn(&Event) -> bool| network.told.iter().filter(|(_, e)| wanted(e)).count();
-    assert_eq!(told(&|e| matches!(e, Event::Relocated { hit: h, .. } if *h == hit)), 1);
-    assert_eq!(told(&|e| matches!(e, Event::Joined { hit: h, .. } if *h == hit)), 1, "as it came");
+    assert_eq!(told(&|e| matches!(e, Event::Relocated { host: h, .. } if *h == id)), 1);
+    assert_eq!(told(&|e| matches!(e, Event::Joined { host: h, .. } if *h == id)), 1, "as it came");
     assert_eq!(told(&|e| matches!(e, Event::Departed { .. })), 0, "it was never out");
     assert!(laggards(&network, &group).is_empty());
     assert!(network.send(mover, &group, b"from the south").is_ok());
@@ -180,7 +180,7 @@ fn who_moves_is_at_home_where_it_comes() {
     assert!(heard(mover) > 0 && heard(south[0]) > 0);
 
     // Put out in the end, it has nothing of either place.
-    network.server.evict(network.now, &group, hit).unwrap();
+    network.server.evict(network.now, &group, &id).unwrap();
     network.settle();
     network.pass(4 * SECOND);
     assert!(laggards(&network, &group).is_empty());
@@ -238,8 +238,8 @@ fn places_and_moves_outlive_the_key_server() {
     network.pass(3 * SECOND);
     assert_eq!(hears(&network, &group, mover), push_address(SOUTH));
     let hosts = network.server.hosts(network.now, &group).unwrap();
-    let hit = network.members[mover].hit();
-    let served_at = hosts.iter().find(|host| host.hit == hit).unwrap().place;
+    let id = network.members[mover].id();
+    let served_at = hosts.iter().find(|host| host.host == id).unwrap().place;
     assert_eq!(
         served_at,
         placed()

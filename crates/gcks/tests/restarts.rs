@@ -189,9 +189,9 @@ fn a_kill_before_message_3_takes_no_sender_id() {
             join(&mut network);
             network.until(SECOND, |network| network.is_keyed(newcomer, &market()));
         }
-        let hit = network.members[newcomer].hit();
+        let id = network.members[newcomer].id();
         let hosts = network.server.hosts(network.now, &market()).unwrap();
-        hosts.into_iter().find(|host| host.hit == hit).unwrap().sender_ids
+        hosts.into_iter().find(|host| host.host == id).unwrap().sender_ids
     };
     let undisturbed = ids(None);
     for instant in [Instant::Asked, Instant::Offered, Instant::Accepted] {

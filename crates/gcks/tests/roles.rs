@@ -37,8 +37,8 @@ fn network(seed: u64, role: Role) -> (Network, usize, usize) {
 
 /// Changes what the list allows a member; what follows is not delivered yet.
 fn allow(network: &mut Network, member: usize, role: Role) {
-    let hit = network.members[member].hit();
-    network.server.allow(network.now, &market(), hit, role).unwrap();
+    let id = network.members[member].id();
+    network.server.allow(network.now, &market(), &id, role).unwrap();
     network.settle();
     agree(network);
 }
@@ -107,8 +107,8 @@ fn the_sender_ids_of_a_role_that_was_lost_are_nobodys() {
     let (mut network, _, demoted) = network(2, Role::Both);
     let group = market();
     let hosts = network.server.hosts(network.now, &group).unwrap();
-    let hit = network.members[demoted].hit();
-    let withdrawn = hosts.iter().find(|host| host.hit == hit).unwrap().sender_ids.clone();
+    let id = network.members[demoted].id();
+    let withdrawn = hosts.iter().find(|host| host.host == id).unwrap().sender_ids.clone();
     assert_eq!(withdrawn.len(), 1);
     allow(&mut network, demoted, Role::Receiver);
     for _ in 0..3 {
@@ -203,8 +203,8 @@ fn who_asks_for_the_role_that_it_lost_is_refused() {
 fn demotion_with_restart_at(step: usize) -> usize {
     let (mut network, listener, demoted) = network(7, Role::Both);
     let group = market();
-    let hit = network.members[demoted].hit();
-    network.server.allow(network.now, &group, hit, Role::Receiver).unwrap();
+    let id = network.members[demoted].id();
+    network.server.allow(network.now, &group, &id, Role::Receiver).unwrap();
     network.settle();
     let end = network.now + 8 * SECOND;
     let mut steps = 0;

@@ -83,9 +83,9 @@ fn a_joiner_that_begins_anew_before_its_batch_is_told_as_a_member() {
     network.send(sender, &group, b"for members").unwrap();
     network.pass(SECOND);
     assert!(network.members[second].received.iter().any(|(_, payload)| payload == b"for members"));
-    let hit = network.members[second].hit();
+    let id = network.members[second].id();
     let of_it =
-        |event: &ServerEvent| matches!(event, ServerEvent::Joined { hit: joined, .. } if *joined == hit);
+        |event: &ServerEvent| matches!(event, ServerEvent::Joined { host: joined, .. } if *joined == id);
     assert_eq!(network.told.iter().filter(|(_, event)| of_it(event)).count(), 1);
     judge(&network, &group, &[]).acquit();
 }
@@ -100,13 +100,13 @@ fn who_is_evicted_while_it_asks_and_hears_no_more_can_ask_again() {
     network.add_group(&group, policy(1));
     let member = network.joined(&group, Role::Receiver);
     network.pass(SECOND);
-    let (hit, address, mut heard) = (network.members[member].hit(), network.members[member].address, 0);
+    let (id, address, mut heard) = (network.members[member].id(), network.members[member].address, 0);
     network.passes = Some(Box::new(move |sent| {
         heard += usize::from(sent.origin == Origin::Server && sent.destination.ip() == address);
         heard <= 1
     }));
     let now = network.now;
-    network.server.evict(now, &group, hit).unwrap();
+    network.server.evict(now, &group, &id).unwrap();
     network.join(member, &group, Role::Receiver);
     network.pass(60 * SECOND);
     assert!(network.members[member].member.subscription(&group).is_none(), "it was evicted");

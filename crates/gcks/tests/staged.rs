@@ -143,9 +143,9 @@ fn a_group_lives_on_a_disk_that_takes_longer_than_its_exchanges() {
     }
     network.until(60 * SECOND, |network| members.iter().all(|member| network.is_keyed(*member, &market)));
     for evicted in &members[3..] {
-        let hit = network.members[*evicted].hit();
+        let id = network.members[*evicted].id();
         network.members[*evicted].connected = false;
-        network.server.evict(network.now, &market, hit).unwrap();
+        network.server.evict(network.now, &market, &id).unwrap();
         network.settle();
         network.restart();
         for _ in 0..40 {

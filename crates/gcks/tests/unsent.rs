@@ -47,14 +47,14 @@ fn three_members(seed: u64) -> (Network, [usize; 3]) {
 }
 
 fn evict(network: &mut Network, member: usize) -> Eviction {
-    let hit = network.members[member].hit();
-    let eviction = network.server.evict(network.now, &market(), hit).unwrap();
+    let id = network.members[member].id();
+    let eviction = network.server.evict(network.now, &market(), &id).unwrap();
     network.settle();
     eviction
 }
 
 fn eviction(network: &Network, member: usize) -> Option<Eviction> {
-    network.server.eviction(&market(), &network.members[member].hit())
+    network.server.eviction(&market(), &network.members[member].id())
 }
 
 fn unreadable_from(network: &Network, member: usize) -> Time {
@@ -309,14 +309,14 @@ fn who_is_evicted_again_is_out_since_then_until_it_is_allowed_again() {
     network.restart();
     let said = Eviction::Unreadable { from, was_member: true };
     assert_eq!(evict(&mut network, evicted), said);
-    let hit = network.members[evicted].hit();
-    network.server.allow(network.now, &market(), hit, Role::Receiver).unwrap();
+    let id = network.members[evicted].id();
+    network.server.allow(network.now, &market(), &id, Role::Receiver).unwrap();
     network.settle();
     assert_eq!(eviction(&network, evicted), None);
     let now = network.now;
     assert_eq!(evict(&mut network, evicted), Eviction::Unreadable { from: now, was_member: false });
     let nobody = "2001:20::1".parse().unwrap();
-    assert!(network.server.evict(now, &market(), nobody).is_err(), "it never was on the list");
+    assert!(network.server.evict(now, &market(), &nobody).is_err(), "it never was on the list");
     network.server.remove_group(network.now, &market()).unwrap();
     network.settle();
     assert!(!network.stored().keys().any(|table| table.name() == "departure"));

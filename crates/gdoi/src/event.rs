@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use claviger_group::{CookiePair, GroupId, registration::PeerIdentity};
+use claviger_group::{CookiePair, GroupId, MemberId};
 
 #[cfg(doc)]
 use crate::{Member, Server};
@@ -60,7 +60,7 @@ pub enum ServerEvent {
         /// The exchange.
         pull: PullId,
         /// Who asks.
-        peer: PeerIdentity,
+        peer: MemberId,
         /// Under which registration.
         cookies: CookiePair,
         /// For which group.
@@ -73,7 +73,7 @@ pub enum ServerEvent {
         /// The exchange.
         pull: PullId,
         /// Who asks.
-        peer: PeerIdentity,
+        peer: MemberId,
         /// Under which registration.
         cookies: CookiePair,
         /// For which group.
@@ -88,7 +88,7 @@ pub enum ServerEvent {
         /// The exchange, which is over.
         pull: PullId,
         /// Who asked.
-        peer: PeerIdentity,
+        peer: MemberId,
         /// For which group.
         group: GroupId,
         /// Why.
@@ -97,7 +97,7 @@ pub enum ServerEvent {
     /// A member tells what it misses of a batch; nothing is answered under this registration.
     Reported {
         /// Who tells.
-        peer: PeerIdentity,
+        peer: MemberId,
         /// What it tells, not interpreted here.
         report: Vec<u8>,
         /// Where it came from.

@@ -1,6 +1,6 @@
 //! What goes to the log of messages and exchanges: types, names and lengths, and nothing of what is inside.
 
-use claviger_group::registration::PeerIdentity;
+use claviger_group::MemberId;
 use claviger_sansio::{Datagram, Transmit};
 use claviger_wire::{Decode, Reader};
 use tracing::{Level, Span, debug, debug_span, enabled, field::display, span::EnteredSpan, trace};
@@ -8,7 +8,7 @@ use tracing::{Level, Span, debug, debug_span, enabled, field::display, span::Ent
 use crate::{error::Error, exchange::registrations::Registrations, iana::ExchangeType, wire::Header};
 
 /// Names the exchange, and who is at its other end, in the log of what is done for it.
-pub(crate) fn exchange(exchange: ExchangeType, message_id: u32, peer: Option<PeerIdentity>) -> Span {
+pub(crate) fn exchange(exchange: ExchangeType, message_id: u32, peer: Option<&MemberId>) -> Span {
     debug_span!("exchange", %exchange, message_id, peer = peer.map(display))
 }
 
@@ -20,7 +20,7 @@ pub(crate) fn received(datagram: &Datagram<'_>, registrations: &Registrations) -
     }
     let header = header(datagram.payload);
     let span = header.map_or_else(Span::none, |header| {
-        let peer = registrations.get(&header.cookies).map(|registration| registration.peer);
+        let peer = registrations.get(&header.cookies).map(|registration| &registration.peer);
         exchange(header.exchange, header.message_id, peer)
     });
     let entered = span.entered();

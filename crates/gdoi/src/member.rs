@@ -146,7 +146,7 @@ impl Member {
             .map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
         let message_1 = transmit(server, begun.sent());
         let _exchange =
-            log::exchange(ExchangeType::GROUPKEY_PULL, message_id, Some(registration.peer)).entered();
+            log::exchange(ExchangeType::GROUPKEY_PULL, message_id, Some(&registration.peer)).entered();
         debug!(%group, "a PULL begins");
         self.send(Some(1), message_1);
         let id = PullId(self.next_pull);
@@ -421,7 +421,7 @@ impl Member {
     /// Names an exchange in the log of what the caller does with it.
     fn span_of(&self, id: PullId) -> Span {
         self.pulls.get(&id).map_or_else(Span::none, |pull| {
-            let peer = self.registrations.get(&pull.cookies).map(|registration| registration.peer);
+            let peer = self.registrations.get(&pull.cookies).map(|registration| &registration.peer);
             log::exchange(ExchangeType::GROUPKEY_PULL, pull.message_id, peer)
         })
     }

@@ -9,7 +9,7 @@ use claviger_crypto::{
     CryptoProvider, Random,
     hash::{Digest, Hash, HashAlgorithm},
 };
-use claviger_group::{CookiePair, GroupId, RegistrationSa, registration::PeerIdentity};
+use claviger_group::{CookiePair, GroupId, MemberId, RegistrationSa};
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 use claviger_wire::DecodeError;
 use tracing::{Span, debug};
@@ -45,7 +45,7 @@ pub struct Server {
 struct Pull {
     cookies: CookiePair,
     message_id: u32,
-    peer: PeerIdentity,
+    peer: MemberId,
     group: GroupId,
     /// Where the last message came from, and to which of our addresses.
     peer_address: SocketAddr,
@@ -226,7 +226,7 @@ impl Server {
         let report = registration.read_report(now, &header, octets)?;
         debug!(length = report.len(), "a member reports what it misses");
         self.events.push_back(ServerEvent::Reported {
-            peer: registration.peer,
+            peer: registration.peer.clone(),
             report,
             peer_address: datagram.source,
             own_address: datagram.destination,
@@ -253,7 +253,7 @@ impl Server {
             .open(now, context, header, ciphertext, |message| Request::read(&message))?
             .inspect_err(|_| registration.remember(header.message_id))?;
         registration.remember(header.message_id);
-        let peer = registration.peer;
+        let peer = registration.peer.clone();
         let (group, state) = request.requested(header.message_id, datagram.payload);
 
         let id = PullId(self.next_pull);
@@ -261,7 +261,7 @@ impl Server {
         let pull = Pull {
             cookies: header.cookies,
             message_id: header.message_id,
-            peer,
+            peer: peer.clone(),
             group: group.clone(),
             peer_address: datagram.source,
             own_address: datagram.destination,
@@ -344,7 +344,7 @@ impl Server {
             debug!(group = %pull.group, sender_ids, "message 3 is authentic; the keys are to be downloaded");
             self.events.push_back(ServerEvent::PullConfirmed {
                 pull: id,
-                peer: pull.peer,
+                peer: pull.peer.clone(),
                 cookies: pull.cookies,
                 group: pull.group.clone(),
                 sender_ids,
@@ -367,7 +367,7 @@ impl Server {
         if notification.notify.is_error() {
             pull.state = State::Over;
             debug!(group = %pull.group, notify_type = notification.notify.0, "the peer declines");
-            let (peer, group) = (pull.peer, pull.group.clone());
+            let (peer, group) = (pull.peer.clone(), pull.group.clone());
             self.events.push_back(ServerEvent::PullDeclined {
                 pull: id,
                 peer,
@@ -419,7 +419,7 @@ impl Server {
     fn span_of(&self, id: PullId) -> Span {
         let pull = self.pulls.get(&id);
         pull.map_or_else(Span::none, |pull| {
-            log::exchange(ExchangeType::GROUPKEY_PULL, pull.message_id, Some(pull.peer))
+            log::exchange(ExchangeType::GROUPKEY_PULL, pull.message_id, Some(&pull.peer))
         })
     }
 

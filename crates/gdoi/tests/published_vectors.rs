@@ -26,8 +26,8 @@ use claviger_gdoi::{
     wire::{Header, LkhDownload, SenderIds, payload::Chain},
 };
 use claviger_group::{
-    Channel, CookiePair, Encapsulation, EspTransform, GroupId, RegistrationSa, Spi, Tek,
-    registration::PeerIdentity, tek::TekKeys,
+    Channel, CookiePair, Encapsulation, EspTransform, GroupId, MemberId, RegistrationSa, Spi, Tek,
+    tek::TekKeys,
 };
 use claviger_identity::Hit;
 use claviger_sansio::Time;
@@ -135,7 +135,7 @@ fn registration() -> RegistrationSa {
     let secret = |name| SecretBytes::copy_of(hip.octets("base exchange", name));
     let cookies = [hip.octets("base exchange", "CKY-I"), hip.octets("base exchange", "CKY-R")].concat();
     RegistrationSa {
-        peer: PeerIdentity::Hit(Hit::NULL),
+        peer: MemberId::Hit(Hit::NULL),
         cookies: CookiePair(cookies.try_into().unwrap()),
         skeyid_d: secret("SKEYID_d"),
         skeyid_a: secret("SKEYID_a"),

@@ -24,7 +24,7 @@ use claviger_gdoi::{
         payload::{Chain, ChainWriter, RawPayload},
     },
 };
-use claviger_group::{CookiePair, EspTransform, RegistrationSa, registration::PeerIdentity};
+use claviger_group::{CookiePair, EspTransform, MemberId, RegistrationSa};
 use claviger_identity::Hit;
 use claviger_testkit::pcap;
 use claviger_wire::{Decode, Encode, Reader, Writer};
@@ -66,7 +66,7 @@ fn capture() -> Option<Vec<Vec<u8>>> {
 fn registration(messages: &[Vec<u8>]) -> RegistrationSa {
     let (_, cookies) = header::peek(&messages[6]).unwrap();
     RegistrationSa {
-        peer: PeerIdentity::Hit(Hit::NULL),
+        peer: MemberId::Hit(Hit::NULL),
         cookies,
         skeyid_d: SecretBytes::new(unhex(SKEYID_D)),
         skeyid_a: SecretBytes::new(unhex(SKEYID_A)),

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`id`] | how a group is named |
 //! | [`channel`] | the multicast address of a group, any-source or source-specific |
+//! | [`member_id`] | how a member is named |
 //! | [`role`] | receiver, sender |
 //! | [`transform`] | which ESP algorithms protect the data |
 //! | [`tek`] | one data security association |
@@ -20,6 +21,7 @@
 
 pub mod channel;
 pub mod id;
+pub mod member_id;
 pub mod place;
 pub mod policy;
 pub mod registration;
@@ -30,6 +32,7 @@ pub mod transform;
 
 pub use channel::Channel;
 pub use id::GroupId;
+pub use member_id::MemberId;
 pub use place::{GroupPlace, Prefix};
 pub use policy::GroupPolicy;
 pub use registration::{CookiePair, RegistrationSa};

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use claviger_crypto::{SecretBytes, cipher::CipherAlgorithm, hash::HashAlgorithm};
-use claviger_identity::Hit;
+
+use crate::MemberId;
 
 /// The ISAKMP cookies CKY-I | CKY-R: 16 octets that name a registration SA, or the SPI of a rekey SA.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,21 +39,6 @@ impl fmt::Debug for CookiePair {
     }
 }
 
-/// Who a registration has proven the peer to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PeerIdentity {
-    /// A host identity, by its HIT.
-    Hit(Hit),
-}
-
-impl fmt::Display for PeerIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hit(hit) => hit.fmt(f),
-        }
-    }
-}
-
 /// A registration security association: the proven peer and the keying material of the exchanges under it.
 ///
 /// It is what RFC 6407 section 2 asks of a Phase 1: authentication, confidentiality and integrity, named by its
@@ -60,7 +46,7 @@ impl fmt::Display for PeerIdentity {
 #[derive(Debug, Clone)]
 pub struct RegistrationSa {
     /// The other side.
-    pub peer: PeerIdentity,
+    pub peer: MemberId,
     /// CKY-I | CKY-R; CKY-I is the member's, whoever began the registration.
     pub cookies: CookiePair,
     /// Reserved for derivations.

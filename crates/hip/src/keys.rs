@@ -12,7 +12,7 @@ use claviger_crypto::{
     CryptoError, CryptoProvider, SecretBytes, hash::HashAlgorithm, hkdf, kx::SharedSecret, prf::Prf,
     secret_type,
 };
-use claviger_group::{CookiePair, RegistrationSa, registration::PeerIdentity};
+use claviger_group::{CookiePair, MemberId, RegistrationSa};
 use claviger_identity::Hit;
 use claviger_wire::Reader;
 
@@ -216,7 +216,7 @@ impl Keymat {
         let cookies = CookiePair(r.array("cookies").map_err(|_| CryptoError::Length)?);
         let phase1_iv = r.array("P1-IV").map_err(|_| CryptoError::Length)?;
         Ok(RegistrationSa {
-            peer: PeerIdentity::Hit(peer),
+            peer: MemberId::Hit(peer),
             cookies,
             skeyid_d,
             skeyid_a,
@@ -297,8 +297,8 @@ mod tests {
             assert_eq!(member.skeyid_d, server.skeyid_d);
             assert_eq!(member.skeyid_e, server.skeyid_e);
             assert_eq!((member.cookies, member.phase1_iv), (server.cookies, server.phase1_iv));
-            assert_eq!(member.peer, PeerIdentity::Hit(GREATER));
-            assert_eq!(server.peer, PeerIdentity::Hit(LESSER));
+            assert_eq!(member.peer, MemberId::Hit(GREATER));
+            assert_eq!(server.peer, MemberId::Hit(LESSER));
         }
     }
 

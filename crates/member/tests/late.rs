@@ -99,8 +99,8 @@ fn a_sender_whose_pull_took_long_changes_over_with_the_others() {
     let [sender, evicted, _] = [(); 3].map(|()| network.joined(&market(), Role::Both));
     network.pass(10 * SECOND);
     network.members[sender].connected = false;
-    let hit = network.members[evicted].hit();
-    network.server.evict(network.now, &market(), hit).unwrap();
+    let id = network.members[evicted].id();
+    network.server.evict(network.now, &market(), &id).unwrap();
     network.settle();
     network.pass(SECOND * 2 / 5);
     network.members[sender].connected = true;

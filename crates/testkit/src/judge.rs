@@ -11,8 +11,7 @@ use std::{
 
 use claviger_crypto::provider;
 use claviger_gcks::Event as ServerEvent;
-use claviger_group::GroupId;
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use claviger_member::{Ledger, trial};
 use claviger_sansio::Time;
 
@@ -41,11 +40,11 @@ impl Verdict {
 }
 
 /// Judges one group of a network. `betrayed` are keys added to the ledger of a host, to show that judges can complain.
-pub fn judge(network: &Network, group: &GroupId, betrayed: &[(Hit, Ledger)]) -> Verdict {
+pub fn judge(network: &Network, group: &GroupId, betrayed: &[(MemberId, Ledger)]) -> Verdict {
     let mut verdict = Verdict::default();
     let mut ledgers = ledgers(network, group);
-    for (hit, extra) in betrayed {
-        merge(ledgers.entry(*hit).or_default(), extra);
+    for (host, extra) in betrayed {
+        merge(ledgers.entry(host.clone()).or_default(), extra);
     }
     let pushes: Vec<&[u8]> = network.pushes().iter().map(|push| &push.octets[..]).collect();
     ledgers.values_mut().for_each(|ledger| trial::close(ledger, provider(), &pushes));
@@ -56,10 +55,10 @@ pub fn judge(network: &Network, group: &GroupId, betrayed: &[(Hit, Ledger)]) -> 
 }
 
 /// The ledgers of a group, those of one identity as one: it may have run more than once.
-fn ledgers(network: &Network, group: &GroupId) -> BTreeMap<Hit, Ledger> {
-    let mut ledgers: BTreeMap<Hit, Ledger> = BTreeMap::new();
+fn ledgers(network: &Network, group: &GroupId) -> BTreeMap<MemberId, Ledger> {
+    let mut ledgers: BTreeMap<MemberId, Ledger> = BTreeMap::new();
     for node in &network.members {
-        let ledger = ledgers.entry(node.hit()).or_default();
+        let ledger = ledgers.entry(node.id()).or_default();
         if let Some(held) = node.member.ledger(group) {
             merge(ledger, held);
         }
@@ -100,16 +99,17 @@ impl Stay {
     }
 }
 
-fn stays(network: &Network, group: &GroupId) -> BTreeMap<Hit, Vec<Stay>> {
-    let mut stays: BTreeMap<Hit, Vec<Stay>> = BTreeMap::new();
+fn stays(network: &Network, group: &GroupId) -> BTreeMap<MemberId, Vec<Stay>> {
+    let mut stays: BTreeMap<MemberId, Vec<Stay>> = BTreeMap::new();
     for (at, event) in &network.told {
         match event {
-            ServerEvent::Joined { hit, group: joined } if joined == group => {
-                stays.entry(*hit).or_default().push(Stay { from: *at, until: None });
+            ServerEvent::Joined { host, group: joined } if joined == group => {
+                stays.entry(host.clone()).or_default().push(Stay { from: *at, until: None });
             }
-            ServerEvent::Departed { hit, group: left, at: departed, deaf_at, .. } if left == group => {
+            ServerEvent::Departed { host, group: left, at: departed, deaf_at, .. } if left == group => {
                 // It may have come back before the messages had left.
-                let before = stays.entry(*hit).or_default().iter_mut().rfind(|stay| stay.from <= *departed);
+                let before =
+                    stays.entry(host.clone()).or_default().iter_mut().rfind(|stay| stay.from <= *departed);
                 if let Some(stay) = before {
                     // A copy of the last message takes its time to the senders.
                     stay.until = Some((*departed, *deaf_at + network.conditions.latency_max + MARGIN));
@@ -151,24 +151,29 @@ fn missed(network: &Network, origin: Origin, departed: Time, until: Time) -> boo
     unheard.any(|push| !network.heard.contains(&(place, last_block(&push.octets).to_vec())))
 }
 
-fn judge_secrecy(network: &Network, group: &GroupId, ledgers: &BTreeMap<Hit, Ledger>, verdict: &mut Verdict) {
+fn judge_secrecy(
+    network: &Network,
+    group: &GroupId,
+    ledgers: &BTreeMap<MemberId, Ledger>,
+    verdict: &mut Verdict,
+) {
     let sent = network.data(group);
     let octets: Vec<&[u8]> = sent.iter().map(|sent| &sent.octets[..]).collect();
     let bits =
         network.server.group(network.server_now(), group).map_or(16, |view| view.policy.data.sender_id_bits);
     let stays = stays(network, group);
-    let stays_of = |hit: &Hit| stays.get(hit).map(Vec::as_slice).unwrap_or_default();
+    let stays_of = |host: &MemberId| stays.get(host).map(Vec::as_slice).unwrap_or_default();
     verdict.tried = (octets.len(), ledgers.len());
-    for (hit, ledger) in ledgers {
-        let stays = stays_of(hit);
+    for (host, ledger) in ledgers {
+        let stays = stays_of(host);
         let opened = trial::open_data(ledger, provider(), bits, &octets);
         for (sent, _) in sent.iter().zip(&opened).filter(|(_, opened)| opened.is_some()) {
             verdict.opened += 1;
             if let Origin::Member(place) = sent.origin {
-                let sender = network.members[place].hit();
+                let sender = network.members[place].id();
                 // What a host that has not been told yet says itself is no secret from it; and what one says that is no
                 // member any more and has not heard of it is no secret of the group.
-                if sender == *hit || !stays_of(&sender).iter().any(|stay| stay.includes(sent.at)) {
+                if sender == *host || !stays_of(&sender).iter().any(|stay| stay.includes(sent.at)) {
                     continue;
                 }
             }
@@ -180,7 +185,7 @@ fn judge_secrecy(network: &Network, group: &GroupId, ledgers: &BTreeMap<Hit, Led
                 })
             };
             if !stays.iter().any(|stay| stay.includes(sent.at)) && !stays.iter().any(unlucky) {
-                verdict.complaints.push(format!("{hit} opens data sent at {}, outside {stays:?}", sent.at));
+                verdict.complaints.push(format!("{host} opens data sent at {}, outside {stays:?}", sent.at));
                 break;
             }
         }
@@ -188,7 +193,7 @@ fn judge_secrecy(network: &Network, group: &GroupId, ledgers: &BTreeMap<Hit, Led
 }
 
 /// Numbers of rekey messages, names of SAs and keys are used once, restarts or not.
-fn judge_numbers(ledgers: &BTreeMap<Hit, Ledger>, pushes: &[&[u8]], verdict: &mut Verdict) {
+fn judge_numbers(ledgers: &BTreeMap<MemberId, Ledger>, pushes: &[&[u8]], verdict: &mut Verdict) {
     let mut union = Ledger::default();
     ledgers.values().for_each(|ledger| merge(&mut union, ledger));
     let mut numbers = BTreeSet::new();
@@ -242,11 +247,11 @@ fn judge_senders(network: &Network, group: &GroupId, verdict: &mut Verdict) {
 /// Says which members that hold a grant do not hold the keys in force.
 pub fn laggards(network: &Network, group: &GroupId) -> Vec<usize> {
     let hosts = network.server.hosts(network.server_now(), group).unwrap_or_default();
-    let members: BTreeSet<Hit> =
-        hosts.iter().filter(|host| host.member_since.is_some()).map(|host| host.hit).collect();
+    let members: BTreeSet<MemberId> =
+        hosts.iter().filter(|host| host.member_since.is_some()).map(|host| host.host.clone()).collect();
     let live = |place: &usize| {
         let node = &network.members[*place];
-        node.connected && members.contains(&node.hit()) && node.member.subscription(group).is_some()
+        node.connected && members.contains(&node.id()) && node.member.subscription(group).is_some()
     };
     (0..network.members.len()).filter(live).filter(|place| !network.is_current(*place, group)).collect()
 }

@@ -22,7 +22,7 @@ use claviger_crypto::{
     Random, SecretBytes, SeededRandom, SystemRandom, provider, random, sign::KeyAlgorithm,
 };
 use claviger_gcks::{Event as ServerEvent, Gcks, GcksConfig, Record};
-use claviger_group::{Channel, GroupId, GroupPolicy, Role};
+use claviger_group::{Channel, GroupId, GroupPolicy, MemberId, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event as MemberEvent, MemberConfig, PlaneKind, event::Places, member::Member};
@@ -126,6 +126,11 @@ impl Node {
     /// Returns its HIT.
     pub fn hit(&self) -> Hit {
         self.identity.hit()
+    }
+
+    /// Returns the identity that it registers by.
+    pub fn id(&self) -> MemberId {
+        self.identity.hit().into()
     }
 
     /// Counts the events that `wanted` likes.
@@ -366,8 +371,8 @@ impl Network {
 
     /// Allows a host in a group and has it join.
     pub fn join(&mut self, place: usize, group: &GroupId, role: Role) {
-        let hit = self.members[place].hit();
-        self.server.allow(self.server_now(), group, hit, role).expect("the group exists");
+        let host = self.members[place].id();
+        self.server.allow(self.server_now(), group, &host, role).expect("the group exists");
         self.ask(place, group, role);
     }
 

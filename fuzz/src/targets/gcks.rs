@@ -78,7 +78,7 @@ pub(super) fn feed(input: &[u8]) {
     policy.rekey.signature = KeyAlgorithm::Ed25519;
     gcks.add_group(NOW, group::id(), policy).expect("the policy is coherent");
     if is_allowed {
-        gcks.allow(now, &group::id(), hip::peer_hit(), Role::Both).expect("the group exists");
+        gcks.allow(now, &group::id(), &hip::peer_hit().into(), Role::Both).expect("the group exists");
     }
     commit(&mut gcks, now, &mut store);
 

@@ -2,8 +2,7 @@
 
 use clap::{Args, Subcommand};
 use claviger_api::{EvictedView, MemberAllow, MemberView, RefusedView, name::Name};
-use claviger_group::{GroupId, Role};
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId, Role};
 
 use crate::{
     cli::{Globals, value::name},
@@ -29,8 +28,10 @@ pub(crate) struct AllowArgs {
     /// Group, by name; #1234 or 0x4d2 is a number of four octets
     #[arg(long, value_name = "NAME")]
     group: GroupId,
-    /// The host's HIT, as `claviger identity show` prints it there
-    hit: Hit,
+    /// The host's HIT, as `claviger identity show` prints it there, or another identity with its kind before it:
+    /// addr:192.0.2.1, fqdn:host.example, user:kim@example.org, key-id:cell-7, dn: and DER in hexadecimal
+    #[arg(value_name = "HOST")]
+    host: MemberId,
     /// What the host may do
     #[arg(long, default_value = Role::Receiver.name(), value_parser = name::<Role>())]
     role: Role,
@@ -45,8 +46,9 @@ pub(crate) struct EvictArgs {
     /// Group, by name; #1234 or 0x4d2 is a number of four octets
     #[arg(long, value_name = "NAME")]
     group: GroupId,
-    /// The host's HIT, as `claviger member list` shows it
-    hit: Hit,
+    /// The host's HIT or other identity, as `claviger member list` shows it
+    #[arg(value_name = "HOST")]
+    host: MemberId,
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -69,12 +71,12 @@ pub(crate) struct ListArgs {
 pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
     let server = globals.server()?;
     match command {
-        MemberCommand::Allow(AllowArgs { group, hit, role, json }) => {
-            let member = server.member_allow(&group, &hit, &MemberAllow { role }).await?;
-            output::print(json, &member, |_| format!("{hit} may join {group} as {role}"))
+        MemberCommand::Allow(AllowArgs { group, host, role, json }) => {
+            let member = server.member_allow(&group, &host, &MemberAllow { role }).await?;
+            output::print(json, &member, |_| format!("{host} may join {group} as {role}"))
         }
-        MemberCommand::Evict(EvictArgs { group, hit, json }) => {
-            let evicted = server.member_evict(&group, &hit).await;
+        MemberCommand::Evict(EvictArgs { group, host, json }) => {
+            let evicted = server.member_evict(&group, &host).await;
             output::print(json, &or_not_sent(json, evicted)?, |evicted| evicted_text(&group, evicted))
         }
         MemberCommand::List(ListArgs { group: Some(group), refused: false, json }) => {
@@ -89,11 +91,11 @@ pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
 }
 
 fn evicted_text(group: &GroupId, evicted: &EvictedView) -> String {
-    let EvictedView { hit, was_member, deaf_at_us, .. } = evicted;
+    let EvictedView { host, was_member, deaf_at_us, .. } = evicted;
     if *was_member {
-        format!("evicted {hit} from {group}; it reads nothing that is sent after {}", instant(*deaf_at_us))
+        format!("evicted {host} from {group}; it reads nothing that is sent after {}", instant(*deaf_at_us))
     } else {
-        format!("{hit} may join {group} no more; it held no keys at {}", instant(*deaf_at_us))
+        format!("{host} may join {group} no more; it held no keys at {}", instant(*deaf_at_us))
     }
 }
 
@@ -101,7 +103,7 @@ fn members_text(group: &GroupId, members: &[MemberView]) -> String {
     let nobody = format!("nobody; let a host in with: {}", claviger_api::command::allow_somebody(group));
     let rows = members.iter().map(|member| {
         [
-            member.hit.to_string(),
+            member.host.to_string(),
             member.allowed.map_or("-", Name::name).to_owned(),
             member.granted.map_or("-", Name::name).to_owned(),
             member.state.name().to_owned(),
@@ -110,14 +112,14 @@ fn members_text(group: &GroupId, members: &[MemberView]) -> String {
             or_dash(member.registered_until_us.map(instant)),
         ]
     });
-    let header = ["HIT", "ALLOWED", "GRANTED", "STATE", "ADDRESS", "JOINED", "REGISTERED UNTIL"];
+    let header = ["HOST", "ALLOWED", "GRANTED", "STATE", "ADDRESS", "JOINED", "REGISTERED UNTIL"];
     if members.iter().all(|member| member.place.is_none()) {
         return output::table(header, rows.collect(), &nobody);
     }
-    let rows = rows.zip(members).map(|([hit, allowed, granted, state, address, joined, until], member)| {
-        [hit, allowed, granted, state, address, or_dash(member.place), joined, until]
+    let rows = rows.zip(members).map(|([host, allowed, granted, state, address, joined, until], member)| {
+        [host, allowed, granted, state, address, or_dash(member.place), joined, until]
     });
-    let header = ["HIT", "ALLOWED", "GRANTED", "STATE", "ADDRESS", "PLACE", "JOINED", "REGISTERED UNTIL"];
+    let header = ["HOST", "ALLOWED", "GRANTED", "STATE", "ADDRESS", "PLACE", "JOINED", "REGISTERED UNTIL"];
     output::table(header, rows.collect(), &nobody)
 }
 
@@ -125,14 +127,14 @@ fn refused_text(refused: &[RefusedView]) -> String {
     let rows = refused.iter().map(|host| {
         [
             instant(host.at_us),
-            host.hit.to_string(),
+            host.host.to_string(),
             host.group.clone(),
             host.role.map_or("-", Name::name).to_owned(),
             or_dash(host.address),
             host.reason.clone(),
         ]
     });
-    let header = ["WHEN", "HIT", "GROUP", "ROLE", "ADDRESS", "REASON"];
+    let header = ["WHEN", "HOST", "GROUP", "ROLE", "ADDRESS", "REASON"];
     let mut text = output::table(header, rows.collect(), "nobody was refused");
     let mut commands: Vec<&str> = refused.iter().filter_map(|host| host.allow_command.as_deref()).collect();
     commands.sort_unstable();
@@ -162,7 +164,7 @@ mod tests {
         member.map(|member| member.command).map_err(|error| error.to_string())
     }
 
-    fn hit() -> Hit {
+    fn host() -> MemberId {
         "2001:22:1234::1".parse().unwrap()
     }
 
@@ -170,10 +172,32 @@ mod tests {
     fn the_command_that_a_refused_member_prints_is_understood() {
         let group: GroupId = "x".parse().unwrap();
         for role in [Role::Receiver, Role::Both] {
-            let command = claviger_api::command::allow(&group, &hit(), role);
+            let command = claviger_api::command::allow(&group, &host(), role);
             let line = command.strip_prefix("claviger ").unwrap();
             let MemberCommand::Allow(args) = parse(line).unwrap() else { panic!("{line}") };
-            assert_eq!(args, AllowArgs { group: group.clone(), hit: hit(), role, json: false });
+            assert_eq!(args, AllowArgs { group: group.clone(), host: host(), role, json: false });
+        }
+    }
+
+    #[test]
+    fn hosts_are_named_by_any_kind_of_identity() {
+        for named in [
+            "2001:22:1234::1",
+            "addr:192.0.2.1",
+            "addr:2001:db8::1",
+            "fqdn:host.example",
+            "user:kim@example.org",
+            "key-id:cell-7",
+            "key-id:0x00ff",
+            "dn:3003020101",
+        ] {
+            let Ok(MemberCommand::Allow(allow)) = parse(&format!("member allow --group x {named}")) else {
+                panic!("{named}")
+            };
+            let Ok(MemberCommand::Evict(evict)) = parse(&format!("member evict --group x {named}")) else {
+                panic!("{named}")
+            };
+            assert_eq!((allow.host.to_string(), evict.host), (named.to_owned(), allow.host));
         }
     }
 
@@ -190,7 +214,7 @@ mod tests {
     #[test]
     fn places_are_shown_where_there_are_some() {
         let member = |place: Option<&str>| MemberView {
-            hit: hit(),
+            host: host(),
             allowed: Some(Role::Both),
             granted: None,
             state: MemberState::Member,
@@ -211,7 +235,7 @@ mod tests {
     #[test]
     fn refused_hosts_are_shown_with_the_way_in() {
         let host = RefusedView {
-            hit: hit(),
+            host: host(),
             group: "x".into(),
             role: None,
             address: None,
@@ -221,7 +245,7 @@ mod tests {
         };
         assert_eq!(
             refused_text(&[host.clone(), host]),
-            "WHEN                         HIT              GROUP  ROLE  ADDRESS  REASON\n\
+            "WHEN                         HOST             GROUP  ROLE  ADDRESS  REASON\n\
              1970-01-01T00:00:00.000000Z  2001:22:1234::1  x      -     -        not authorised\n\
              1970-01-01T00:00:00.000000Z  2001:22:1234::1  x      -     -        not authorised\n\n\
              let in with:\n  claviger member allow --group x 2001:22:1234::1"
@@ -233,7 +257,7 @@ mod tests {
     fn an_eviction_prints_its_instant() {
         let group = "x".parse().unwrap();
         let mut evicted =
-            EvictedView { hit: hit(), was_member: true, deaf_at_us: Time::from_micros(1), epoch: None };
+            EvictedView { host: host(), was_member: true, deaf_at_us: Time::from_micros(1), epoch: None };
         assert_eq!(
             evicted_text(&group, &evicted),
             "evicted 2001:22:1234::1 from x; it reads nothing that is sent after 1970-01-01T00:00:00.000001Z"

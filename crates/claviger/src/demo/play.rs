@@ -119,7 +119,7 @@ pub(super) async fn play(executable: &Path, directory: &Path, file: &[u8]) -> Ou
     let late = Actor::new(&stage, "latecomer", false)?;
     for actor in [&sender, &stayer, &leaver, &evicted, &late] {
         let role = if actor.sends { Role::Both } else { Role::Receiver };
-        control.member_allow(&stage.group, &actor.hit, &MemberAllow { role }).await?;
+        control.member_allow(&stage.group, &actor.hit.into(), &MemberAllow { role }).await?;
     }
     let mut observer = cast::start_observer(&stage).await?;
 
@@ -148,7 +148,7 @@ pub(super) async fn play(executable: &Path, directory: &Path, file: &[u8]) -> Ou
 
     clock.sleep_until(began + EVICTION).await;
     let evicting = clock.now();
-    let eviction = control.member_evict(&stage.group, &evicted.hit).await?;
+    let eviction = control.member_evict(&stage.group, &evicted.hit.into()).await?;
     playing[3].departed = Some((evicting, eviction.deaf_at_us));
     let took = clock.now().since(evicting);
     progress.tell(&format!("evicted was put out; deaf after {:.2} s", took.as_secs_f64()));

@@ -12,8 +12,7 @@ use claviger_api::{
     view::{Answer, RekeyKey},
 };
 use claviger_gcks::{CommandError, Eviction, RekeyWhat};
-use claviger_group::GroupId;
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use claviger_store::Store;
 
 use super::{Server, log, view};
@@ -55,11 +54,11 @@ impl<S: Store> Server<S> {
                 let answer = self.member_list(&group);
                 self.answer_when_durable(reply, answer);
             }
-            Call::MemberAllow(group, hit, allow, reply) => {
-                let answer = self.member_allow(&group, hit, allow);
+            Call::MemberAllow(group, host, allow, reply) => {
+                let answer = self.member_allow(&group, host, allow);
                 self.answer_when_durable(reply, answer);
             }
-            Call::MemberEvict(group, hit, reply) => self.member_evict(&group, hit, reply),
+            Call::MemberEvict(group, host, reply) => self.member_evict(&group, host, reply),
             Call::RefusedList(group, reply) => {
                 let wanted = |g: &GroupId| group.as_ref().is_none_or(|group| group == g);
                 let refused = self.core.refused().filter(|refusal| wanted(&refusal.group));
@@ -167,28 +166,28 @@ impl<S: Store> Server<S> {
     fn member_allow(
         &mut self,
         group: &GroupId,
-        hit: Hit,
+        host: MemberId,
         allow: MemberAllow,
     ) -> Result<MemberView, ApiError> {
-        self.core.allow(self.clock.now(), group, hit, allow.role).map_err(refused)?;
+        self.core.allow(self.clock.now(), group, &host, allow.role).map_err(refused)?;
         let members = self.member_list(group)?;
         members
             .into_iter()
-            .find(|member| member.hit == hit)
-            .ok_or_else(|| refused(CommandError::HostUnknown(hit)))
+            .find(|member| member.host == host)
+            .ok_or_else(|| refused(CommandError::HostUnknown(host)))
     }
 
     /// Puts a member out; the caller hears of it when nothing is readable to the host, or that its rekey does not leave.
-    fn member_evict(&mut self, group: &GroupId, hit: Hit, reply: Reply<EvictedView>) {
+    fn member_evict(&mut self, group: &GroupId, host: MemberId, reply: Reply<EvictedView>) {
         let now = self.clock.now();
-        match self.core.evict(now, group, hit) {
+        match self.core.evict(now, group, &host) {
             Ok(Eviction::Leaving) => {
                 let epoch = self.core.group(now, group).and_then(|group| view::keys(&group).epoch);
                 let group = group.clone();
-                self.answers.push(move |waiting| waiting.for_eviction(now, group, hit, epoch, reply));
+                self.answers.push(move |waiting| waiting.for_eviction(now, group, host, epoch, reply));
             }
             Ok(Eviction::Unreadable { from, was_member }) => {
-                let view = EvictedView { hit, was_member, deaf_at_us: from, epoch: None };
+                let view = EvictedView { host, was_member, deaf_at_us: from, epoch: None };
                 let group = group.clone();
                 self.answers.push(move |waiting| waiting.for_instant(now, group, view, reply));
             }

@@ -10,11 +10,11 @@ pub(super) fn command(call: &Call) {
     match call {
         Call::GroupAdd(add, _) => info!(command = "group add", cause, group = %add.name, "command"),
         Call::GroupRemove(group, _) => info!(command = "group remove", cause, %group, "command"),
-        Call::MemberAllow(group, hit, allow, _) => {
-            info!(command = "member allow", cause, %group, peer = %hit, role = %allow.role, "command");
+        Call::MemberAllow(group, host, allow, _) => {
+            info!(command = "member allow", cause, %group, peer = %host, role = %allow.role, "command");
         }
-        Call::MemberEvict(group, hit, _) => {
-            info!(command = "member evict", cause, %group, peer = %hit, "command")
+        Call::MemberEvict(group, host, _) => {
+            info!(command = "member evict", cause, %group, peer = %host, "command")
         }
         Call::Rekey(group, order, _) => {
             info!(command = "rekey", cause, %group, key = order.key.name(), "command")

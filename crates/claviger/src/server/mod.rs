@@ -257,20 +257,22 @@ impl<S: Store + 'static> Server<S> {
 
     fn report(&mut self, event: Event) {
         match event {
-            Event::Registered { hit, group, role } => {
-                tracing::info!(%group, peer = %hit, %role, "registered")
+            Event::Registered { host, group, role } => {
+                tracing::info!(%group, peer = %host, %role, "registered")
             }
             Event::Refused(refusal) => {
-                tracing::info!(group = %refusal.group, peer = %refusal.hit, reason = refusal.reason.as_str(), "refused");
+                tracing::info!(group = %refusal.group, peer = %refusal.host, reason = refusal.reason.as_str(), "refused");
             }
-            Event::Narrowed { hit, group, role } => {
-                tracing::info!(%group, peer = %hit, %role, "lost a role");
+            Event::Narrowed { host, group, role } => {
+                tracing::info!(%group, peer = %host, %role, "lost a role");
             }
-            Event::Joined { hit, group } => tracing::info!(%group, peer = %hit, "joined"),
-            Event::Relocated { hit, group } => tracing::info!(%group, peer = %hit, "moved to another place"),
-            Event::Departed { hit, group, departure, deaf_at, .. } => {
-                tracing::info!(%group, peer = %hit, ?departure, %deaf_at, "departed");
-                self.waiting.departed(&group, hit, deaf_at);
+            Event::Joined { host, group } => tracing::info!(%group, peer = %host, "joined"),
+            Event::Relocated { host, group } => {
+                tracing::info!(%group, peer = %host, "moved to another place")
+            }
+            Event::Departed { host, group, departure, deaf_at, .. } => {
+                tracing::info!(%group, peer = %host, ?departure, %deaf_at, "departed");
+                self.waiting.departed(&group, &host, deaf_at);
             }
             Event::PushesDropped { group, messages } => {
                 tracing::warn!(

@@ -125,7 +125,7 @@ pub(super) fn member(host: &HostView, now: Time) -> MemberView {
         (None, None) => MemberState::Allowed,
     };
     MemberView {
-        hit: host.hit,
+        host: host.host.clone(),
         allowed: host.allowed,
         granted: host.granted.map(|(role, _)| role),
         state,
@@ -139,7 +139,7 @@ pub(super) fn member(host: &HostView, now: Time) -> MemberView {
 
 pub(super) fn refused(refusal: &Refusal) -> RefusedView {
     RefusedView {
-        hit: refusal.hit,
+        host: refusal.host.clone(),
         group: refusal.group.to_string(),
         role: Some(refusal.role),
         address: refusal.address,
@@ -148,6 +148,6 @@ pub(super) fn refused(refusal: &Refusal) -> RefusedView {
         allow_command: refusal
             .reason
             .is_curable()
-            .then(|| command::allow(&refusal.group, &refusal.hit, refusal.role)),
+            .then(|| command::allow(&refusal.group, &refusal.host, refusal.role)),
     }
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use claviger_api::{ApiError, ErrorCode, EvictedView, RekeyView, Reply, status::EpochView};
 use claviger_gcks::{Gcks, event::RekeyId, view::UnsentView};
-use claviger_group::GroupId;
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use claviger_sansio::Time;
 
 /// How long a caller waits for messages that the system refuses. An interface that is reconfigured is back by then, and
@@ -28,7 +27,7 @@ struct Caller {
 
 enum Request {
     /// The messages of an eviction are to leave.
-    Eviction { hit: Hit, epoch: Option<EpochView>, reply: Reply<EvictedView> },
+    Eviction { host: MemberId, epoch: Option<EpochView>, reply: Reply<EvictedView> },
     /// The instant of an eviction is known, and ahead.
     Instant { view: EvictedView, reply: Reply<EvictedView> },
     /// A copy of each message of a rekey is to leave.
@@ -41,11 +40,11 @@ impl Waiting {
         &mut self,
         called: Time,
         group: GroupId,
-        hit: Hit,
+        host: MemberId,
         epoch: Option<EpochView>,
         reply: Reply<EvictedView>,
     ) {
-        self.0.push(Caller { group, called, request: Request::Eviction { hit, epoch, reply } });
+        self.0.push(Caller { group, called, request: Request::Eviction { host, epoch, reply } });
     }
 
     /// Has a caller wait for the instant of an eviction.
@@ -74,12 +73,13 @@ impl Waiting {
     }
 
     /// Notes that the messages of a departure have left.
-    pub(super) fn departed(&mut self, group: &GroupId, hit: Hit, unreadable_from: Time) {
+    pub(super) fn departed(&mut self, group: &GroupId, host: &MemberId, unreadable_from: Time) {
         for caller in std::mem::take(&mut self.0) {
             let Caller { group: of, called, request } = caller;
             let request = match request {
-                Request::Eviction { hit: evicted, epoch, reply } if evicted == hit && of == *group => {
-                    let view = EvictedView { hit, was_member: true, deaf_at_us: unreadable_from, epoch };
+                Request::Eviction { host: evicted, epoch, reply } if evicted == *host && of == *group => {
+                    let view =
+                        EvictedView { host: evicted, was_member: true, deaf_at_us: unreadable_from, epoch };
                     Request::Instant { view, reply }
                 }
                 other @ (Request::Eviction { .. } | Request::Instant { .. } | Request::Rekey { .. }) => other,
@@ -145,8 +145,8 @@ impl Request {
     /// Says what is done although its messages have not left.
     fn what(&self, group: &GroupId) -> String {
         match self {
-            Self::Eviction { hit, .. } | Self::Instant { view: EvictedView { hit, .. }, .. } => {
-                format!("{hit} is out of {group} for good, but can still read what members send")
+            Self::Eviction { host, .. } | Self::Instant { view: EvictedView { host, .. }, .. } => {
+                format!("{host} is out of {group} for good, but can still read what members send")
             }
             Self::Rekey { .. } => {
                 format!("the keys of {group} are replaced, but members do not have the new ones")

@@ -230,7 +230,7 @@ impl Playing {
         self.client.group_add(&GroupAdd { name: Stage::group(), policy }).await.unwrap();
         for number in 0..STAYERS + COMERS {
             let host = self.host();
-            self.client.member_allow(&Stage::group(), &host.hit, &BOTH).await.unwrap();
+            self.client.member_allow(&Stage::group(), &host.hit.into(), &BOTH).await.unwrap();
             self.tell(Line::Allowed { host: host.number });
             let part = if number < STAYERS { &mut self.stayers } else { &mut self.comers };
             part.push(host);
@@ -367,7 +367,7 @@ impl Playing {
         };
         let client = self.client.clone();
         self.calls.spawn(async move {
-            let answer = client.member_allow(&Stage::group(), &host.1, &BOTH).await;
+            let answer = client.member_allow(&Stage::group(), &host.1.into(), &BOTH).await;
             Called::Allowed(host.0, answer.is_ok())
         });
     }
@@ -403,7 +403,7 @@ impl Playing {
         let (client, number, hit) = (self.client.clone(), victim.host.number, victim.host.hit);
         self.tell(Line::Evicting { host: number });
         self.calls.spawn(async move {
-            let out = match client.member_evict(&Stage::group(), &hit).await {
+            let out = match client.member_evict(&Stage::group(), &hit.into()).await {
                 Ok(_) => true,
                 // It was out already: the server died between the eviction and its answer.
                 Err(ClientError::Api(error)) => error.code == ErrorCode::MemberUnknown,

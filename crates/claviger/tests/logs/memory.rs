@@ -137,14 +137,14 @@ fn live(network: &mut Network, group: &GroupId) {
     network.server.rekey(network.server_now(), group, RekeyWhat::Tek).unwrap();
     network.settle();
     network.pass(20 * SECOND);
-    let [put_out, hit] = [evicted, sender].map(|place| network.members[place].hit());
-    network.server.evict(network.server_now(), group, put_out).unwrap();
+    let [evicted, id] = [evicted, sender].map(|place| network.members[place].id());
+    network.server.evict(network.server_now(), group, &evicted).unwrap();
     network.settle();
     network.pass(10 * SECOND);
     network.restart();
     network.send(sender, group, PAYLOAD).unwrap();
     network.pass(5 * SECOND);
-    network.server.allow(network.server_now(), group, hit, Role::Receiver).unwrap();
+    network.server.allow(network.server_now(), group, &id, Role::Receiver).unwrap();
     network.settle();
     network.pass(5 * SECOND);
     network.members[leaves].member.leave(network.now);

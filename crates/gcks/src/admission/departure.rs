@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use claviger_group::GroupId;
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 
@@ -57,37 +56,37 @@ impl Gcks {
     /// Takes a host off a group's list and puts it out of the group.
     ///
     /// A host that was evicted before is answered by what is remembered of that, for an answer may be lost.
-    pub fn evict(&mut self, now: Time, id: &GroupId, hit: Hit) -> Result<Eviction, CommandError> {
+    pub fn evict(&mut self, now: Time, id: &GroupId, host: &MemberId) -> Result<Eviction, CommandError> {
         let unknown = || CommandError::GroupUnknown(id.clone());
-        let granted = self.roster.grants.find(&hit, id).is_some();
+        let granted = self.roster.grants.find(host, id).is_some();
         let list = self.roster.list_mut(id).ok_or_else(unknown)?;
         let mut group = self.groups.get_mut(id).ok_or_else(unknown)?;
-        let listed = list.access.remove(&hit).is_some();
-        let member = group.members.contains_key(&hit);
+        let listed = list.access.remove(host).is_some();
+        let member = group.members.contains_key(host);
         // A host that waits for its keys is turned away too.
-        group.waiting.joins.retain(|join| join.hit != hit);
+        group.waiting.joins.retain(|join| join.host != *host);
         if member {
-            debug!(peer = %hit, group = %id, "an eviction is carried out");
-            group.waiting.departures.insert(hit);
+            debug!(peer = %host, group = %id, "an eviction is carried out");
+            group.waiting.departures.insert(host.clone());
             group.waiting.due = Some(now);
-            self.departures.insert((id.clone(), hit), Departure::Evicted);
+            self.departures.insert((id.clone(), host.clone()), Departure::Evicted);
         }
         if listed {
-            self.changes.push(list.access_record(id, &hit));
+            self.changes.push(list.access_record(id, host));
         }
         if listed || member || granted {
-            self.changes.extend(list.note_eviction(now, id, hit, member));
+            self.changes.extend(list.note_eviction(now, id, host, member));
         }
         drop(group);
-        self.withdraw_grant(now, &hit, id);
+        self.withdraw_grant(now, host, id);
         self.settle(now);
-        self.eviction(id, &hit).ok_or(CommandError::HostUnknown(hit))
+        self.eviction(id, host).ok_or(CommandError::HostUnknown(host.clone()))
     }
 
     /// Says how far the eviction of a host has come; none if it was not evicted, or allowed again since.
-    pub fn eviction(&self, id: &GroupId, hit: &Hit) -> Option<Eviction> {
-        let list = self.roster.list(id).filter(|list| !list.access.contains_key(hit))?;
-        let departed = list.departed.get(hit).filter(|departed| departed.why == Departure::Evicted)?;
+    pub fn eviction(&self, id: &GroupId, host: &MemberId) -> Option<Eviction> {
+        let list = self.roster.list(id).filter(|list| !list.access.contains_key(host))?;
+        let departed = list.departed.get(host).filter(|departed| departed.why == Departure::Evicted)?;
         Some(match departed.unreadable_from {
             Some(from) => Eviction::Unreadable { from, was_member: departed.was_member },
             None => Eviction::Leaving,
@@ -100,17 +99,17 @@ impl Gcks {
         now: Time,
         id: &GroupId,
         epoch: &Epoch,
-    ) -> Vec<(Hit, Departure, Time)> {
-        let reasons = epoch.departed.iter().map(|hit| {
-            let why = self.departures.remove(&(id.clone(), *hit)).unwrap_or(Departure::Left);
-            (*hit, why, now)
+    ) -> Vec<(MemberId, Departure, Time)> {
+        let reasons = epoch.departed.iter().map(|host| {
+            let why = self.departures.remove(&(id.clone(), host.clone())).unwrap_or(Departure::Left);
+            (host.clone(), why, now)
         });
         let departed: Vec<_> = reasons.collect();
         let Some(list) = self.roster.list_mut(id) else { return departed };
-        for (hit, why, at) in &departed {
+        for (host, why, at) in &departed {
             let noted = Departed { why: *why, was_member: true, at: *at, unreadable_from: None };
-            list.departed.insert(*hit, noted);
-            self.changes.push(list.departure_record(id, hit));
+            list.departed.insert(host.clone(), noted);
+            self.changes.push(list.departure_record(id, host));
         }
         departed
     }
@@ -151,13 +150,13 @@ impl Gcks {
         drop(group);
         if let Some(list) = self.roster.list_mut(&what.group) {
             list.unreadable_from = list.unreadable_from.max(unreadable_from);
-            for (hit, ..) in &what.departed {
-                self.changes.extend(list.departed_for_good(&what.group, hit, unreadable_from));
+            for (host, ..) in &what.departed {
+                self.changes.extend(list.departed_for_good(&what.group, host, unreadable_from));
             }
         }
         let group = what.group;
-        self.events.extend(what.departed.into_iter().map(|(hit, departure, at)| Event::Departed {
-            hit,
+        self.events.extend(what.departed.into_iter().map(|(host, departure, at)| Event::Departed {
+            host,
             group: group.clone(),
             departure,
             at,
@@ -168,16 +167,17 @@ impl Gcks {
 
 impl List {
     /// Lists those whose rekeys are on their way: they are no `members` any more.
-    pub(crate) fn departing(&self, group: &Group) -> Vec<(Hit, Departure, Time)> {
-        let is_under_way =
-            |(hit, d): &(&Hit, &Departed)| d.unreadable_from.is_none() && !group.members.contains_key(*hit);
+    pub(crate) fn departing(&self, group: &Group) -> Vec<(MemberId, Departure, Time)> {
+        let is_under_way = |(host, d): &(&MemberId, &Departed)| {
+            d.unreadable_from.is_none() && !group.members.contains_key(host)
+        };
         let departed = self.departed.iter().filter(is_under_way);
-        departed.map(|(hit, departed)| (*hit, departed.why, departed.at)).collect()
+        departed.map(|(host, departed)| (host.clone(), departed.why, departed.at)).collect()
     }
 
     /// Notes that a host was evicted, member or not. Returns what is to be stored.
-    fn note_eviction(&mut self, now: Time, id: &GroupId, hit: Hit, member: bool) -> Vec<Change> {
-        let earlier = self.departed.get(&hit).filter(|earlier| earlier.unreadable_from.is_none());
+    fn note_eviction(&mut self, now: Time, id: &GroupId, host: &MemberId, member: bool) -> Vec<Change> {
+        let earlier = self.departed.get(host).filter(|earlier| earlier.unreadable_from.is_none());
         let noted = match earlier {
             // It has gone by itself, and the rekey for it is on its way.
             Some(earlier) if !member => Departed { why: Departure::Evicted, ..*earlier },
@@ -189,11 +189,11 @@ impl List {
                 unreadable_from: (!member).then_some(self.unreadable_from.max(now)),
             },
         };
-        self.departed.insert(hit, noted);
-        let mut changes = vec![self.departure_record(id, &hit)];
+        self.departed.insert(host.clone(), noted);
+        let mut changes = vec![self.departure_record(id, host)];
         if self.departed.len() > EVICTIONS_MAX {
             let through = self.departed.iter().filter(|(_, departed)| departed.unreadable_from.is_some());
-            let oldest = through.min_by_key(|(_, departed)| departed.at).map(|(hit, _)| *hit);
+            let oldest = through.min_by_key(|(_, departed)| departed.at).map(|(host, _)| host.clone());
             changes.extend(oldest.map(|oldest| self.forget_departure(id, &oldest)));
         }
         changes
@@ -201,30 +201,30 @@ impl List {
 
     /// Notes from when on nothing is readable to a host that departed; only an eviction of one that was not allowed again
     /// is remembered then.
-    fn departed_for_good(&mut self, id: &GroupId, hit: &Hit, unreadable_from: Time) -> Option<Change> {
-        let departed = self.departed.get_mut(hit).filter(|departed| departed.unreadable_from.is_none())?;
-        if departed.why != Departure::Evicted || self.access.contains_key(hit) {
-            return Some(self.forget_departure(id, hit));
+    fn departed_for_good(&mut self, id: &GroupId, host: &MemberId, unreadable_from: Time) -> Option<Change> {
+        let departed = self.departed.get_mut(host).filter(|departed| departed.unreadable_from.is_none())?;
+        if departed.why != Departure::Evicted || self.access.contains_key(host) {
+            return Some(self.forget_departure(id, host));
         }
         departed.unreadable_from = Some(unreadable_from);
-        Some(self.departure_record(id, hit))
+        Some(self.departure_record(id, host))
     }
 
     /// Forgets that a host was evicted: it is allowed again. While the rekey is on its way it is still a departure.
-    pub(super) fn forget_eviction(&mut self, id: &GroupId, hit: &Hit) -> Option<Change> {
-        let departed = self.departed.get(hit)?;
-        departed.unreadable_from.is_some().then(|| self.forget_departure(id, hit))
+    pub(super) fn forget_eviction(&mut self, id: &GroupId, host: &MemberId) -> Option<Change> {
+        let departed = self.departed.get(host)?;
+        departed.unreadable_from.is_some().then(|| self.forget_departure(id, host))
     }
 
-    fn forget_departure(&mut self, id: &GroupId, hit: &Hit) -> Change {
-        self.departed.remove(hit);
-        self.departure_record(id, hit)
+    fn forget_departure(&mut self, id: &GroupId, host: &MemberId) -> Change {
+        self.departed.remove(host);
+        self.departure_record(id, host)
     }
 
     /// Writes or removes how a host departed, as it is now.
-    pub(crate) fn departure_record(&self, id: &GroupId, hit: &Hit) -> Change {
-        let key = record::host_key(id, hit);
-        match self.departed.get(hit) {
+    pub(crate) fn departure_record(&self, id: &GroupId, host: &MemberId) -> Change {
+        let key = record::host_key(id, host);
+        match self.departed.get(host) {
             Some(departed) => Change::put(record::DEPARTURE, key, record::departure::encode(departed)),
             None => Change::remove(record::DEPARTURE, key),
         }

@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use claviger_group::{GroupId, Role};
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId, Role};
 use claviger_sansio::Time;
 
 /// A grant: which role, until when.
@@ -21,48 +20,48 @@ pub(crate) struct Grant {
 #[derive(Default)]
 pub(crate) struct Grants {
     /// Nearly every host has one, so that a list is smaller than a map.
-    by_host: BTreeMap<Hit, Vec<(GroupId, Grant)>>,
-    by_expiry: BTreeSet<(Time, Hit, GroupId)>,
+    by_host: BTreeMap<MemberId, Vec<(GroupId, Grant)>>,
+    by_expiry: BTreeSet<(Time, MemberId, GroupId)>,
 }
 
 impl Grants {
-    pub(crate) fn insert(&mut self, hit: Hit, group: GroupId, grant: Grant) {
-        self.remove(&hit, &group);
-        self.by_expiry.insert((grant.expires, hit, group.clone()));
-        let groups = self.by_host.entry(hit).or_default();
+    pub(crate) fn insert(&mut self, host: &MemberId, group: GroupId, grant: Grant) {
+        self.remove(host, &group);
+        self.by_expiry.insert((grant.expires, host.clone(), group.clone()));
+        let groups = self.by_host.entry(host.clone()).or_default();
         groups.reserve_exact(1);
         groups.push((group, grant));
     }
 
-    pub(crate) fn remove(&mut self, hit: &Hit, group: &GroupId) -> Option<Grant> {
-        let groups = self.by_host.get_mut(hit)?;
+    pub(crate) fn remove(&mut self, host: &MemberId, group: &GroupId) -> Option<Grant> {
+        let groups = self.by_host.get_mut(host)?;
         let place = groups.iter().position(|(granted, _)| granted == group)?;
         let (_, grant) = groups.swap_remove(place);
         if groups.is_empty() {
-            self.by_host.remove(hit);
+            self.by_host.remove(host);
         }
-        self.by_expiry.remove(&(grant.expires, *hit, group.clone()));
+        self.by_expiry.remove(&(grant.expires, host.clone(), group.clone()));
         Some(grant)
     }
 
-    pub(crate) fn find(&self, hit: &Hit, group: &GroupId) -> Option<&Grant> {
-        self.by_host.get(hit)?.iter().find(|(granted, _)| granted == group).map(|(_, grant)| grant)
+    pub(crate) fn find(&self, host: &MemberId, group: &GroupId) -> Option<&Grant> {
+        self.by_host.get(host)?.iter().find(|(granted, _)| granted == group).map(|(_, grant)| grant)
     }
 
-    pub(crate) fn groups_of(&self, hit: &Hit) -> Vec<GroupId> {
-        self.by_host.get(hit).into_iter().flatten().map(|(group, _)| group.clone()).collect()
+    pub(crate) fn groups_of(&self, host: &MemberId) -> Vec<GroupId> {
+        self.by_host.get(host).into_iter().flatten().map(|(group, _)| group.clone()).collect()
     }
 
-    pub(crate) fn hosts_of(&self, group: &GroupId) -> Vec<Hit> {
+    pub(crate) fn hosts_of(&self, group: &GroupId) -> Vec<MemberId> {
         let granted = |groups: &[(GroupId, Grant)]| groups.iter().any(|(granted, _)| granted == group);
-        self.by_host.iter().filter(|(_, groups)| granted(groups)).map(|(hit, _)| *hit).collect()
+        self.by_host.iter().filter(|(_, groups)| granted(groups)).map(|(host, _)| host.clone()).collect()
     }
 
     /// Lists every grant.
-    pub(crate) fn all(&self) -> Vec<(Hit, GroupId, Grant)> {
-        let of_host = |(hit, groups): (&Hit, &Vec<(GroupId, Grant)>)| {
-            let hit = *hit;
-            groups.iter().map(move |(group, grant)| (hit, group.clone(), *grant)).collect::<Vec<_>>()
+    pub(crate) fn all(&self) -> Vec<(MemberId, GroupId, Grant)> {
+        let of_host = |(host, groups): (&MemberId, &Vec<(GroupId, Grant)>)| {
+            let of_group = |(group, grant): &(GroupId, Grant)| (host.clone(), group.clone(), *grant);
+            groups.iter().map(of_group).collect::<Vec<_>>()
         };
         self.by_host.iter().flat_map(of_host).collect()
     }
@@ -71,13 +70,13 @@ impl Grants {
         self.by_expiry.first().map(|(time, ..)| *time)
     }
 
-    pub(crate) fn take_expired(&mut self, now: Time) -> Option<(Hit, GroupId, Grant)> {
-        let (time, hit, group) = self.by_expiry.first()?;
+    pub(crate) fn take_expired(&mut self, now: Time) -> Option<(MemberId, GroupId, Grant)> {
+        let (time, host, group) = self.by_expiry.first()?;
         if *time > now {
             return None;
         }
-        let (hit, group) = (*hit, group.clone());
-        let grant = self.remove(&hit, &group)?;
-        Some((hit, group, grant))
+        let (host, group) = (host.clone(), group.clone());
+        let grant = self.remove(&host, &group)?;
+        Some((host, group, grant))
     }
 }

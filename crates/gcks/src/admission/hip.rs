@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use claviger_group::{GroupId, Role};
+use claviger_group::{GroupId, MemberId, Role};
 use claviger_hip::{
-    Event as HipEvent, HostConfig, RegistrationAnswer, RegistrationRequest, Security, Ticket, Withdrawal,
+    AssociationInfo, Event as HipEvent, HostConfig, RegistrationAnswer, RegistrationRequest, Security,
+    Ticket, Withdrawal,
     iana::{ChannelStatus, RegFailure, RegType, carries_256_bit_keys},
     wire::{Lifetime, McastChannel},
 };
@@ -42,7 +43,7 @@ impl Gcks {
             HipEvent::Moved { peer, from, to } => {
                 self.counters.gcks.count(Counter::Moves);
                 // It is newer than what the last PULL has shown.
-                self.forget_address(&peer);
+                self.forget_address(&MemberId::Hit(peer));
                 self.events.push_back(Event::Moved { hit: peer, from, to });
             }
             HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
@@ -63,7 +64,7 @@ impl Gcks {
     pub(crate) fn tell_withdrawn(
         &mut self,
         now: Time,
-        hit: &Hit,
+        host: &MemberId,
         group: &GroupId,
         role: Role,
         why: Withdrawal,
@@ -76,6 +77,7 @@ impl Gcks {
             lifetime: Lifetime::CANCEL,
             status: why.status(),
         };
+        let Some(hit) = hit_of(host) else { return };
         // Without an association there is nobody to tell.
         let _ = self.hip.withdraw(now, *hit, RegType::GCKS_GDOI, why, vec![channel]);
     }
@@ -90,14 +92,15 @@ impl Gcks {
         security: &Security,
         fresh: bool,
     ) {
+        let host = MemberId::Hit(hit);
         let answer = if request.reg_type == RegType::GCKS_GDOI {
-            self.decide(now, hit, request, security, fresh)
+            self.decide(now, &host, request, security, fresh)
         } else {
             let failure = Some(RegFailure::TYPE_UNAVAILABLE);
             RegistrationAnswer { reg_type: request.reg_type, granted: None, failure, channels: Vec::new() }
         };
         let granted = answer.granted.is_some();
-        debug!(peer = %hit, fresh, channels = answer.channels.len(), granted, "a registration is decided");
+        debug!(peer = %host, fresh, channels = answer.channels.len(), granted, "a registration is decided");
         // The peer may have closed meanwhile; its grants end with the association.
         if self.hip.answer(now, ticket, answer).is_ok() && granted {
             self.take_up_keys(now, hit);
@@ -108,25 +111,28 @@ impl Gcks {
     fn decide(
         &mut self,
         now: Time,
-        hit: Hit,
+        host: &MemberId,
         request: &RegistrationRequest,
         security: &Security,
         fresh: bool,
     ) -> RegistrationAnswer {
         let mut lifetime = request.lifetime;
-        let channels: Vec<McastChannel> =
-            request.channels.iter().map(|channel| self.decide_channel(now, hit, channel, security)).collect();
+        let channels: Vec<McastChannel> = request
+            .channels
+            .iter()
+            .map(|channel| self.decide_channel(now, host, channel, security))
+            .collect();
         if fresh {
             let named = |group: &GroupId| request.channels.iter().any(|channel| channel.group == *group);
-            for group in self.roster.grants.groups_of(&hit).into_iter().filter(|group| !named(group)) {
-                self.leave(now, hit, &group, Departure::NotNamedAgain);
+            for group in self.roster.grants.groups_of(host).into_iter().filter(|group| !named(group)) {
+                self.leave(now, host, &group, Departure::NotNamedAgain);
             }
         } else if request.channels.is_empty() && request.lifetime.is_zero() {
-            for group in self.roster.grants.groups_of(&hit) {
-                self.leave(now, hit, &group, Departure::Left);
+            for group in self.roster.grants.groups_of(host) {
+                self.leave(now, host, &group, Departure::Left);
             }
         } else if request.channels.is_empty() {
-            lifetime = self.renew_all(now, hit, request.lifetime);
+            lifetime = self.renew_all(now, host, request.lifetime);
         }
         answer(request, lifetime, channels)
     }
@@ -135,14 +141,14 @@ impl Gcks {
     fn decide_channel(
         &mut self,
         now: Time,
-        hit: Hit,
+        host: &MemberId,
         channel: &McastChannel,
         security: &Security,
     ) -> McastChannel {
         let _group = debug_span!("group", group = %channel.group).entered();
         if channel.lifetime == Lifetime::CANCEL {
-            debug!(peer = %hit, "the host leaves");
-            self.leave(now, hit, &channel.group, Departure::Left);
+            debug!(peer = %host, "the host leaves");
+            self.leave(now, host, &channel.group, Departure::Left);
             return channel.answer(ChannelStatus::GRANTED, channel.role, Lifetime::CANCEL);
         }
         let strength = if carries_256_bit_keys(security.cipher, security.dh_group) {
@@ -151,25 +157,32 @@ impl Gcks {
             Strength::Bits128
         };
         let asked = Asked { role: channel.role, channel: channel.channel, strength };
-        match self.roster.ask(now, self.groups.get(&channel.group), hit, asked) {
+        match self.roster.ask(now, self.groups.get(&channel.group), host, asked) {
             Ok(longest) => {
                 let lifetime = Lifetime::at_most(channel.lifetime.duration().min(longest));
                 let duration = lifetime.duration();
                 let grant = Grant { role: channel.role, lifetime: duration, expires: now + duration };
-                debug!(peer = %hit, role = %channel.role, lifetime = ?duration, "the host is admitted");
-                self.store_grant(hit, channel.group.clone(), grant);
+                debug!(peer = %host, role = %channel.role, lifetime = ?duration, "the host is admitted");
+                self.store_grant(host, channel.group.clone(), grant);
                 let group = channel.group.clone();
-                self.stay(&hit, &group);
+                self.stay(host, &group);
                 // What it does not ask for any more it has given up, and its sender ids with it.
-                self.narrow_member(&hit, &group, channel.role);
-                self.events.push_back(Event::Registered { hit, group, role: channel.role });
+                self.narrow_member(host, &group, channel.role);
+                self.events.push_back(Event::Registered { host: host.clone(), group, role: channel.role });
                 channel.answer(ChannelStatus::GRANTED, channel.role, lifetime)
             }
             Err(reason) => {
-                debug!(peer = %hit, role = %channel.role, reason = reason.as_str(), "the host is refused");
-                let address = self.hip.association(&hit).map(|association| association.address.ip());
+                debug!(peer = %host, role = %channel.role, reason = reason.as_str(), "the host is refused");
+                let address = self.association(host).map(|association| association.address.ip());
                 let group = channel.group.clone();
-                self.refuse(Refusal { hit, group, role: channel.role, address, reason, at: now });
+                self.refuse(Refusal {
+                    host: host.clone(),
+                    group,
+                    role: channel.role,
+                    address,
+                    reason,
+                    at: now,
+                });
                 channel.answer(status(reason), channel.role, Lifetime::CANCEL)
             }
         }
@@ -177,39 +190,45 @@ impl Gcks {
 
     /// Renews every group that a host may still have. Returns the shortest of their lifetimes, which is what the
     /// answer says: a group's own may be shorter than what was asked for.
-    fn renew_all(&mut self, now: Time, hit: Hit, lifetime: Duration) -> Duration {
+    fn renew_all(&mut self, now: Time, host: &MemberId, lifetime: Duration) -> Duration {
         let mut shortest = lifetime;
-        for group in self.roster.grants.groups_of(&hit) {
-            let Some(grant) = self.roster.grants.find(&hit, &group).copied() else { continue };
+        for group in self.roster.grants.groups_of(host) {
+            let Some(grant) = self.roster.grants.find(host, &group).copied() else { continue };
             let Some(longest) = self.groups.get(&group).map(|g| g.policy.access.registration_lifetime) else {
                 continue;
             };
-            if self.roster.authorised(now, &hit, &group).is_some() {
+            if self.roster.authorised(now, host, &group).is_some() {
                 let lifetime = lifetime.min(longest);
                 shortest = shortest.min(lifetime);
-                self.store_grant(hit, group, Grant { lifetime, expires: now + lifetime, ..grant });
+                self.store_grant(host, group, Grant { lifetime, expires: now + lifetime, ..grant });
             }
         }
         shortest
+    }
+
+    /// Shows the HIP association of a host, if it has one.
+    pub(crate) fn association(&self, host: &MemberId) -> Option<AssociationInfo> {
+        self.hip.association(hit_of(host)?)
     }
 
     /// Makes the keys of a registration known to GDOI, in place of the host's earlier ones. Where they are not, because the
     /// cookies are in use, the host makes a new base exchange (binding section 4).
     pub(crate) fn take_up_keys(&mut self, now: Time, hit: Hit) {
         if let Some(sa) = self.hip.registration_sa(&hit, RegType::GCKS_GDOI) {
-            self.take_up(now, hit, Registration::Hip(sa.cookies), sa);
+            self.take_up(now, Registration::Hip(sa.cookies), sa);
         }
     }
 
     fn forget_association(&mut self, now: Time, hit: Hit) {
-        debug!(peer = %hit, "the association has ended");
-        for group in self.roster.grants.groups_of(&hit) {
-            self.leave(now, hit, &group, Departure::Left);
+        let host = &MemberId::Hit(hit);
+        debug!(peer = %host, "the association has ended");
+        for group in self.roster.grants.groups_of(host) {
+            self.leave(now, host, &group, Departure::Left);
         }
-        if let Some(registration) = self.roster.unregister(&hit) {
+        if let Some(registration) = self.roster.unregister(host) {
             self.gdoi.server.remove_registration(&registration.cookies());
         }
-        self.forget_address(&hit);
+        self.forget_address(host);
         self.touch(hit);
     }
 }
@@ -243,5 +262,17 @@ fn status(reason: RefusalReason) -> ChannelStatus {
         RefusalReason::GroupFull => ChannelStatus::GROUP_FULL,
         RefusalReason::TooOften => ChannelStatus::INSUFFICIENT_RESOURCES,
         RefusalReason::WeakAssociation => ChannelStatus::ADDITIONAL_CREDENTIALS,
+    }
+}
+
+/// Says under which HIT a host has its HIP association, if that is how it registers.
+const fn hit_of(host: &MemberId) -> Option<&Hit> {
+    match host {
+        MemberId::Hit(hit) => Some(hit),
+        MemberId::Address(_)
+        | MemberId::DomainName(_)
+        | MemberId::KeyId(_)
+        | MemberId::Subject(_)
+        | MemberId::UserName(_) => None,
     }
 }

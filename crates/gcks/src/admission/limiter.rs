@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use claviger_group::GroupId;
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId};
 use claviger_sansio::Time;
 
 /// How many times a host may join a group in [`JOIN_PERIOD`], so that one host cannot make it rekey for ever.
@@ -19,16 +18,16 @@ const JOIN_PERIOD: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct JoinLimiter {
     /// How many of the recent joins are whose.
-    counts: BTreeMap<(Hit, GroupId), usize>,
+    counts: BTreeMap<(MemberId, GroupId), usize>,
     /// The joins of the last period, the oldest first.
-    recent: VecDeque<(Time, (Hit, GroupId))>,
+    recent: VecDeque<(Time, (MemberId, GroupId))>,
 }
 
 impl JoinLimiter {
     /// Counts one join, or one move, unless there were too many of late.
-    pub(crate) fn admit(&mut self, now: Time, hit: Hit, group: &GroupId) -> bool {
+    pub(crate) fn admit(&mut self, now: Time, host: &MemberId, group: &GroupId) -> bool {
         self.forget(now);
-        let who = (hit, group.clone());
+        let who = (host.clone(), group.clone());
         let count = self.counts.entry(who.clone()).or_default();
         if *count >= JOINS_MAX {
             return false;

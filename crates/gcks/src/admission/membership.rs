@@ -1,8 +1,7 @@
 //! What becomes of a member whose standing changes: it leaves, is narrowed, stays.
 
-use claviger_group::{GroupId, RegistrationSa, Role};
+use claviger_group::{GroupId, MemberId, RegistrationSa, Role};
 use claviger_hip::Withdrawal;
-use claviger_identity::Hit;
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 
@@ -17,30 +16,30 @@ impl Gcks {
     /// Ends the grants whose lifetime ran out: it counts as leaving (binding section 6). A host that is there, and took
     /// itself for registered, is told so and asks again: clocks can be wrong.
     pub(crate) fn expire_grants(&mut self, now: Time) {
-        while let Some((hit, group, grant)) = self.roster.grants.take_expired(now) {
-            debug!(peer = %hit, %group, role = %grant.role, "a grant has expired");
-            self.changes.push(Change::remove(record::GRANT, record::host_key(&group, &hit)));
-            self.tell_withdrawn(now, &hit, &group, grant.role, Withdrawal::Ended);
-            self.depart(now, &group, hit, Departure::Expired);
+        while let Some((host, group, grant)) = self.roster.grants.take_expired(now) {
+            debug!(peer = %host, %group, role = %grant.role, "a grant has expired");
+            self.changes.push(Change::remove(record::GRANT, record::host_key(&group, &host)));
+            self.tell_withdrawn(now, &host, &group, grant.role, Withdrawal::Ended);
+            self.depart(now, &group, &host, Departure::Expired);
         }
     }
 
     /// Narrows a grant that exceeds the list, and tells the host so. One that loses the sender role loses its sender ids,
     /// and the TEK under which they were its own. A host that gains a role registers again for it.
-    pub(crate) fn narrow_grant(&mut self, now: Time, hit: &Hit, group: &GroupId, allowed: Role) {
-        let Some(grant) = self.roster.grants.find(hit, group).copied().filter(|g| !allowed.covers(g.role))
+    pub(crate) fn narrow_grant(&mut self, now: Time, host: &MemberId, group: &GroupId, allowed: Role) {
+        let Some(grant) = self.roster.grants.find(host, group).copied().filter(|g| !allowed.covers(g.role))
         else {
             return;
         };
         let Some(role) = grant.role.intersection(allowed) else {
-            self.withdraw_grant(now, hit, group);
-            return self.depart(now, group, *hit, Departure::Evicted);
+            self.withdraw_grant(now, host, group);
+            return self.depart(now, group, host, Departure::Evicted);
         };
-        debug!(peer = %hit, %group, %role, "a grant is narrowed");
-        self.store_grant(*hit, group.clone(), Grant { role, ..grant });
-        self.tell_withdrawn(now, hit, group, role, Withdrawal::Narrowed);
-        self.events.push_back(Event::Narrowed { hit: *hit, group: group.clone(), role });
-        if self.narrow_member(hit, group, role) {
+        debug!(peer = %host, %group, %role, "a grant is narrowed");
+        self.store_grant(host, group.clone(), Grant { role, ..grant });
+        self.tell_withdrawn(now, host, group, role, Withdrawal::Narrowed);
+        self.events.push_back(Event::Narrowed { host: host.clone(), group: group.clone(), role });
+        if self.narrow_member(host, group, role) {
             // The group was found a moment ago.
             let _ = self.rekey_because(now, group, RekeyWhat::Tek, RekeyCause::NarrowedRole);
         }
@@ -48,11 +47,11 @@ impl Gcks {
 
     /// Takes from a member, and from a host whose keys wait, what its grant does not hold any more. Says whether it was
     /// given sender ids that it has lost by that; they are nobody's from now on.
-    pub(crate) fn narrow_member(&mut self, hit: &Hit, group: &GroupId, granted: Role) -> bool {
+    pub(crate) fn narrow_member(&mut self, host: &MemberId, group: &GroupId, granted: Role) -> bool {
         let Some(mut state) = self.groups.get_mut(group) else { return false };
-        let joins = state.waiting.joins.iter_mut().filter(|join| join.hit == *hit);
+        let joins = state.waiting.joins.iter_mut().filter(|join| join.host == *host);
         joins.for_each(|join| join.role = granted);
-        let Some(member) = state.members.get_mut(hit).filter(|member| !granted.covers(member.role)) else {
+        let Some(member) = state.members.get_mut(host).filter(|member| !granted.covers(member.role)) else {
             return false;
         };
         let could_send = member.role.sends();
@@ -61,18 +60,18 @@ impl Gcks {
         if loses_sending {
             member.sender_ids.clear();
         }
-        let change = state.member_record(hit);
+        let change = state.member_record(host);
         drop(state);
         self.changes.push(change);
         loses_sending
     }
 
     /// Takes a grant away and tells the host so. Says whether there was one.
-    pub(crate) fn withdraw_grant(&mut self, now: Time, hit: &Hit, group: &GroupId) -> bool {
-        let Some(grant) = self.roster.grants.remove(hit, group) else { return false };
-        debug!(peer = %hit, %group, role = %grant.role, "a grant is withdrawn");
-        self.changes.push(Change::remove(record::GRANT, record::host_key(group, hit)));
-        self.tell_withdrawn(now, hit, group, grant.role, Withdrawal::Revoked);
+    pub(crate) fn withdraw_grant(&mut self, now: Time, host: &MemberId, group: &GroupId) -> bool {
+        let Some(grant) = self.roster.grants.remove(host, group) else { return false };
+        debug!(peer = %host, %group, role = %grant.role, "a grant is withdrawn");
+        self.changes.push(Change::remove(record::GRANT, record::host_key(group, host)));
+        self.tell_withdrawn(now, host, group, grant.role, Withdrawal::Revoked);
         true
     }
 
@@ -84,52 +83,53 @@ impl Gcks {
     }
 
     /// Plans the departure of a member; a host that never completed a PULL changes nothing.
-    pub(crate) fn depart(&mut self, now: Time, group: &GroupId, hit: Hit, departure: Departure) {
+    pub(crate) fn depart(&mut self, now: Time, group: &GroupId, host: &MemberId, departure: Departure) {
         let Some(mut state) = self.groups.get_mut(group) else { return };
-        state.waiting.joins.retain(|join| join.hit != hit);
-        if state.members.contains_key(&hit) {
-            debug!(peer = %hit, %group, ?departure, "a departure waits for its rekey");
-            state.waiting.departures.insert(hit);
+        state.waiting.joins.retain(|join| join.host != *host);
+        if state.members.contains_key(host) {
+            debug!(peer = %host, %group, ?departure, "a departure waits for its rekey");
+            state.waiting.departures.insert(host.clone());
             state.schedule_rekey(now, departure == Departure::Evicted);
-            self.departures.insert((group.clone(), hit), departure);
+            self.departures.insert((group.clone(), host.clone()), departure);
         }
     }
 
     /// Takes back a departure that has not been rekeyed yet: the host is there again, and authorised.
-    pub(crate) fn stay(&mut self, hit: &Hit, group: &GroupId) {
+    pub(crate) fn stay(&mut self, host: &MemberId, group: &GroupId) {
         if let Some(mut state) = self.groups.get_mut(group)
-            && state.waiting.departures.remove(hit)
+            && state.waiting.departures.remove(host)
         {
-            debug!(peer = %hit, %group, "a departure is taken back");
-            self.departures.remove(&(group.clone(), *hit));
+            debug!(peer = %host, %group, "a departure is taken back");
+            self.departures.remove(&(group.clone(), host.clone()));
         }
     }
 
-    pub(crate) fn leave(&mut self, now: Time, hit: Hit, group: &GroupId, departure: Departure) {
-        if self.roster.grants.remove(&hit, group).is_some() {
-            self.changes.push(Change::remove(record::GRANT, record::host_key(group, &hit)));
+    pub(crate) fn leave(&mut self, now: Time, host: &MemberId, group: &GroupId, departure: Departure) {
+        if self.roster.grants.remove(host, group).is_some() {
+            self.changes.push(Change::remove(record::GRANT, record::host_key(group, host)));
         }
-        self.depart(now, group, hit, departure);
+        self.depart(now, group, host, departure);
     }
 
-    pub(crate) fn store_grant(&mut self, hit: Hit, group: GroupId, grant: Grant) {
-        let key = record::host_key(&group, &hit);
+    pub(crate) fn store_grant(&mut self, host: &MemberId, group: GroupId, grant: Grant) {
+        let key = record::host_key(&group, host);
         self.changes.push(Change::put(record::GRANT, key, record::member::encode_grant(&grant)));
-        self.roster.grants.insert(hit, group, grant);
+        self.roster.grants.insert(host, group, grant);
     }
 
     /// Makes the keys of a registration known to the protocols that run under one, in place of the host's earlier ones.
     /// Says whether they are: cookies may be in use.
-    pub(crate) fn take_up(&mut self, now: Time, hit: Hit, by: Registration, sa: RegistrationSa) -> bool {
-        match self.roster.registered(hit, by) {
+    pub(crate) fn take_up(&mut self, now: Time, by: Registration, sa: RegistrationSa) -> bool {
+        let host = sa.peer.clone();
+        match self.roster.registered(host.clone(), by) {
             Some(earlier) if earlier.cookies() == sa.cookies => return true,
             Some(earlier) => self.gdoi.server.remove_registration(&earlier.cookies()),
             None => {}
         }
         let is_known = self.gdoi.server.add_registration(now, sa).is_ok();
         if !is_known {
-            debug!(peer = %hit, "the cookies of the registration SA are in use");
-            self.roster.unregister(&hit);
+            debug!(peer = %host, "the cookies of the registration SA are in use");
+            self.roster.unregister(&host);
         }
         is_known
     }

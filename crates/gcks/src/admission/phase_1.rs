@@ -6,8 +6,7 @@
 
 use std::net::IpAddr;
 
-use claviger_group::{GroupId, RegistrationSa};
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId, RegistrationSa};
 use claviger_sansio::Time;
 use tracing::debug;
 
@@ -24,14 +23,13 @@ impl Gcks {
     ///
     /// [`CommandError::CookiesInUse`] if another registration has its cookies.
     pub fn add_phase_1(&mut self, now: Time, sa: RegistrationSa) -> Result<(), CommandError> {
-        let claviger_group::registration::PeerIdentity::Hit(peer) = sa.peer;
         let strength = if sa.cipher.key_len() >= 32 { Strength::Bits256 } else { Strength::Bits128 };
         let by = Registration::Phase1 { cookies: sa.cookies, strength };
-        if self.take_up(now, peer, by, sa) { Ok(()) } else { Err(CommandError::CookiesInUse) }
+        if self.take_up(now, by, sa) { Ok(()) } else { Err(CommandError::CookiesInUse) }
     }
 
     /// Forgets the registration SA of a peer, whose Phase 1 has ended. A member it stays.
-    pub fn remove_phase_1(&mut self, peer: &Hit) {
+    pub fn remove_phase_1(&mut self, peer: &MemberId) {
         match self.roster.registration(peer) {
             Some(Registration::Phase1 { cookies, .. }) => {
                 self.roster.unregister(peer);
@@ -42,20 +40,26 @@ impl Gcks {
     }
 
     /// Asks the roster for a host whose PULL has come and whose registration named no group. Says whether it may go on.
-    pub(crate) fn admits_pull(&mut self, now: Time, hit: Hit, group: &GroupId, address: IpAddr) -> bool {
-        let strength = match self.roster.registration(&hit) {
+    pub(crate) fn admits_pull(
+        &mut self,
+        now: Time,
+        host: &MemberId,
+        group: &GroupId,
+        address: IpAddr,
+    ) -> bool {
+        let strength = match self.roster.registration(host) {
             Some(Registration::Phase1 { strength, .. }) => strength,
             // It was asked when the host registered.
             Some(Registration::Hip(_)) | None => return true,
         };
-        let Some(role) = self.roster.authorised(now, &hit, group) else { return false };
+        let Some(role) = self.roster.authorised(now, host, group) else { return false };
         let asked = Asked { role, channel: None, strength };
-        match self.roster.ask(now, self.groups.get(group), hit, asked) {
+        match self.roster.ask(now, self.groups.get(group), host, asked) {
             Ok(_) => true,
             Err(reason) => {
-                debug!(peer = %hit, %group, reason = reason.as_str(), "the host is refused at its PULL");
+                debug!(peer = %host, %group, reason = reason.as_str(), "the host is refused at its PULL");
                 let (group, address) = (group.clone(), Some(address));
-                self.refuse(Refusal { hit, group, role, address, reason, at: now });
+                self.refuse(Refusal { host: host.clone(), group, role, address, reason, at: now });
                 false
             }
         }

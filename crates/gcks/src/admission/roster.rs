@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use claviger_group::{Channel, GroupId, Role};
-use claviger_identity::Hit;
+use claviger_group::{Channel, GroupId, MemberId, Role};
 use claviger_sansio::{Time, durable::Change};
 
 use super::{Registration, departure::Departed, grants::Grants, limiter::JoinLimiter};
@@ -23,16 +22,16 @@ pub(crate) struct Roster {
     pub(crate) grants: Grants,
     pub(crate) limiter: JoinLimiter,
     refused: VecDeque<Refusal>,
-    registrations: BTreeMap<Hit, Registration>,
+    registrations: BTreeMap<MemberId, Registration>,
 }
 
 /// What is known of the hosts of one group beside its members' keys.
 #[derive(Default)]
 pub(crate) struct List {
     /// The hosts that may register, and as what.
-    pub(crate) access: BTreeMap<Hit, Role>,
+    pub(crate) access: BTreeMap<MemberId, Role>,
     /// Who departed, as far as it is remembered.
-    pub(crate) departed: BTreeMap<Hit, Departed>,
+    pub(crate) departed: BTreeMap<MemberId, Departed>,
     /// From when on nothing that is sent is readable to all those whose rekeys have left.
     pub(crate) unreadable_from: Time,
 }
@@ -77,12 +76,12 @@ impl Roster {
     }
 
     /// Puts a host on a list, in place of an earlier role: it was neither refused nor evicted then.
-    pub(crate) fn allow(&mut self, id: &GroupId, hit: Hit, role: Role) -> Vec<Change> {
-        self.refused.retain(|refusal| refusal.hit != hit || refusal.group != *id);
+    pub(crate) fn allow(&mut self, id: &GroupId, host: &MemberId, role: Role) -> Vec<Change> {
+        self.refused.retain(|refusal| refusal.host != *host || refusal.group != *id);
         let Some(list) = self.lists.get_mut(id) else { return Vec::new() };
-        list.access.insert(hit, role);
-        let mut changes = vec![list.access_record(id, &hit)];
-        changes.extend(list.forget_eviction(id, &hit));
+        list.access.insert(host.clone(), role);
+        let mut changes = vec![list.access_record(id, host)];
+        changes.extend(list.forget_eviction(id, host));
         changes
     }
 
@@ -91,11 +90,11 @@ impl Roster {
         &mut self,
         now: Time,
         group: Option<&Group>,
-        hit: Hit,
+        host: &MemberId,
         asked: Asked,
     ) -> Result<Duration, RefusalReason> {
         let group = group.ok_or(RefusalReason::GroupUnknown)?;
-        let allowed = self.lists.get(&group.id).and_then(|list| list.access.get(&hit));
+        let allowed = self.lists.get(&group.id).and_then(|list| list.access.get(host));
         let allowed = allowed.ok_or(RefusalReason::NotAuthorised)?;
         if !allowed.covers(asked.role) {
             return Err(RefusalReason::RoleNotAuthorised);
@@ -106,11 +105,11 @@ impl Roster {
         if group.policy.data.transform.key_bits() > 128 && asked.strength < Strength::Bits256 {
             return Err(RefusalReason::WeakAssociation);
         }
-        if !group.members.contains_key(&hit) {
+        if !group.members.contains_key(host) {
             if group.is_full() {
                 return Err(RefusalReason::GroupFull);
             }
-            if !self.limiter.admit(now, hit, &group.id) {
+            if !self.limiter.admit(now, host, &group.id) {
                 return Err(RefusalReason::TooOften);
             }
         }
@@ -118,39 +117,49 @@ impl Roster {
     }
 
     /// Says in which role a host may have a group's keys at this moment.
-    pub(crate) fn authorised(&self, now: Time, hit: &Hit, group: &GroupId) -> Option<Role> {
-        let allowed = *self.lists.get(group)?.access.get(hit)?;
-        match self.registrations.get(hit) {
+    pub(crate) fn authorised(&self, now: Time, host: &MemberId, group: &GroupId) -> Option<Role> {
+        let allowed = *self.lists.get(group)?.access.get(host)?;
+        match self.registrations.get(host) {
             Some(Registration::Phase1 { .. }) => Some(allowed),
             Some(Registration::Hip(_)) | None => {
-                let grant = self.grants.find(hit, group).filter(|grant| grant.expires > now)?;
+                let grant = self.grants.find(host, group).filter(|grant| grant.expires > now)?;
                 allowed.covers(grant.role).then_some(grant.role)
             }
         }
     }
 
-    /// Says whether a member stays one after a restart: by a grant, or because it is on the list.
-    pub(crate) fn holds(&self, hit: &Hit, group: &GroupId) -> bool {
-        self.grants.find(hit, group).is_some()
+    /// Says whether a member stays one after a restart: where its registration grants, by a grant, and otherwise because
+    /// it is on the list.
+    pub(crate) fn holds(&self, host: &MemberId, group: &GroupId) -> bool {
+        match host {
+            MemberId::Hit(_) => self.grants.find(host, group).is_some(),
+            MemberId::Address(_)
+            | MemberId::DomainName(_)
+            | MemberId::KeyId(_)
+            | MemberId::Subject(_)
+            | MemberId::UserName(_) => {
+                self.lists.get(group).is_some_and(|list| list.access.contains_key(host))
+            }
+        }
     }
 
     /// Notes how a host has registered. Returns the registration that it had before.
-    pub(crate) fn registered(&mut self, hit: Hit, by: Registration) -> Option<Registration> {
-        self.registrations.insert(hit, by)
+    pub(crate) fn registered(&mut self, host: MemberId, by: Registration) -> Option<Registration> {
+        self.registrations.insert(host, by)
     }
 
     /// Forgets how a host has registered.
-    pub(crate) fn unregister(&mut self, hit: &Hit) -> Option<Registration> {
-        self.registrations.remove(hit)
+    pub(crate) fn unregister(&mut self, host: &MemberId) -> Option<Registration> {
+        self.registrations.remove(host)
     }
 
-    pub(crate) fn registration(&self, hit: &Hit) -> Option<Registration> {
-        self.registrations.get(hit).copied()
+    pub(crate) fn registration(&self, host: &MemberId) -> Option<Registration> {
+        self.registrations.get(host).copied()
     }
 
     /// Notes that a host was refused, so that an administrator finds the one to allow.
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
-        self.refused.retain(|earlier| earlier.hit != refusal.hit || earlier.group != refusal.group);
+        self.refused.retain(|earlier| earlier.host != refusal.host || earlier.group != refusal.group);
         self.refused.truncate(REFUSED_MAX - 1);
         self.refused.push_front(refusal);
     }
@@ -163,14 +172,14 @@ impl Roster {
 
 impl List {
     /// Says which role the list allows a host.
-    pub(crate) fn allowed(&self, hit: &Hit) -> Option<Role> {
-        self.access.get(hit).copied()
+    pub(crate) fn allowed(&self, host: &MemberId) -> Option<Role> {
+        self.access.get(host).copied()
     }
 
     /// Writes or removes a host's place on the list, as it is now.
-    pub(crate) fn access_record(&self, id: &GroupId, hit: &Hit) -> Change {
-        let key = record::host_key(id, hit);
-        match self.access.get(hit) {
+    pub(crate) fn access_record(&self, id: &GroupId, host: &MemberId) -> Change {
+        let key = record::host_key(id, host);
+        match self.access.get(host) {
             Some(role) => Change::put(record::ACCESS, key, record::member::encode_role(*role)),
             None => Change::remove(record::ACCESS, key),
         }

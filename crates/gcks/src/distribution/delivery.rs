@@ -28,8 +28,7 @@ use claviger_gdoi::{
     lkh_32::NodeId,
     push::{control_room, seal_controls},
 };
-use claviger_group::{CookiePair, GroupId};
-use claviger_identity::Hit;
+use claviger_group::{CookiePair, GroupId, MemberId};
 use claviger_sansio::{
     Carriage, Counts, Time, Transmit,
     durable::{Change, RecordKey},
@@ -112,7 +111,7 @@ struct Delivery {
     /// Whether the group was sent something since the sender fell idle, and whether the first round is behind.
     busy: bool,
     past_first_round: bool,
-    receivers: BTreeMap<Hit, ReceiverId>,
+    receivers: BTreeMap<MemberId, ReceiverId>,
     routes: Vec<Route>,
     /// Who is to be sent the tail when what it asked for has left.
     owed: BTreeSet<ReceiverId>,
@@ -191,7 +190,7 @@ impl Deliveries {
         &mut self,
         now: Time,
         groups: &Groups,
-        hit: Hit,
+        host: &MemberId,
         route: Route,
         octets: &[u8],
     ) -> Result<(), Error> {
@@ -199,10 +198,10 @@ impl Deliveries {
         let delivery = self.running.iter_mut().find(|delivery| delivery.is_of(batch));
         let delivery = delivery.ok_or(Error::OtherBatch)?;
         // Whoever departed reads nothing of it, and is not served.
-        if !groups.get(&delivery.group).is_some_and(|group| group.members.contains_key(&hit)) {
+        if !groups.get(&delivery.group).is_some_and(|group| group.members.contains_key(host)) {
             return Err(Error::Unneeded);
         }
-        delivery.handle_report(now, hit, route, octets)
+        delivery.handle_report(now, host, route, octets)
     }
 
     /// Sends what is due; the records of a delivery that has ended are removed.
@@ -328,13 +327,19 @@ impl Delivery {
         self.sender.batch().first_sequence
     }
 
-    fn handle_report(&mut self, now: Time, hit: Hit, route: Route, octets: &[u8]) -> Result<(), Error> {
+    fn handle_report(
+        &mut self,
+        now: Time,
+        host: &MemberId,
+        route: Route,
+        octets: &[u8],
+    ) -> Result<(), Error> {
         let now = self.time(now);
         let next = ReceiverId(self.routes.len() as u64);
-        let receiver = self.receivers.get(&hit).copied().unwrap_or(next);
+        let receiver = self.receivers.get(host).copied().unwrap_or(next);
         self.sender.handle_report(now, receiver, octets)?;
         if receiver == next {
-            self.receivers.insert(hit, receiver);
+            self.receivers.insert(host.clone(), receiver);
             self.routes.push(route);
         } else {
             self.routes[receiver.0 as usize] = route;

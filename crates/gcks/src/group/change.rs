@@ -1,6 +1,6 @@
 //! What of a group is stored.
 
-use claviger_identity::Hit;
+use claviger_group::MemberId;
 use claviger_keytree::{Rekey, place::Place};
 use claviger_sansio::durable::{Change, RecordKey};
 
@@ -55,9 +55,9 @@ impl Group {
     }
 
     /// Writes or removes a member's record, as it is now.
-    pub(crate) fn member_record(&self, hit: &Hit) -> Change {
-        let key = record::host_key(&self.id, hit);
-        match self.members.get(hit) {
+    pub(crate) fn member_record(&self, host: &MemberId) -> Change {
+        let key = record::host_key(&self.id, host);
+        match self.members.get(host) {
             Some(member) => Change::put(record::MEMBER, key, record::member::encode_member(member)),
             None => Change::remove(record::MEMBER, key),
         }

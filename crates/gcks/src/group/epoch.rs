@@ -7,8 +7,7 @@
 //! Nothing here knows how that is told: [`Epoch`] is what a distribution makes its messages from.
 
 use claviger_crypto::{Random, SecretBytes};
-use claviger_group::{CookiePair, Spi};
-use claviger_identity::Hit;
+use claviger_group::{CookiePair, MemberId, Spi};
 use claviger_keytree::{Handle, KeyTree, Rekey};
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
@@ -59,7 +58,7 @@ pub(crate) struct Epoch {
     pub(crate) joined: Vec<WaitingJoin>,
     /// Those for whom there was no room.
     pub(crate) refused: Vec<WaitingJoin>,
-    pub(crate) departed: Vec<Hit>,
+    pub(crate) departed: Vec<MemberId>,
     /// What is to be stored of it besides the group's own record.
     pub(crate) changes: Vec<Change>,
 }
@@ -100,12 +99,12 @@ impl Group {
 
     fn change_membership(&mut self, now: Time, random: &mut dyn Random) -> Option<Epoch> {
         let mut waiting = std::mem::take(&mut self.waiting);
-        let departed: Vec<Hit> =
-            waiting.departures.into_iter().filter(|hit| self.members.contains_key(hit)).collect();
+        let departed: Vec<MemberId> =
+            waiting.departures.into_iter().filter(|host| self.members.contains_key(host)).collect();
         let leaves: Vec<_> =
-            departed.iter().filter_map(|hit| self.members.remove(hit)).map(|m| m.leaf).collect();
+            departed.iter().filter_map(|host| self.members.remove(host)).map(|m| m.leaf).collect();
         // A host that is no member has no leaf to move from.
-        waiting.joins.retain(|join| !join.moves || self.members.contains_key(&join.hit));
+        waiting.joins.retain(|join| !join.moves || self.members.contains_key(&join.host));
         if departed.is_empty() && waiting.joins.is_empty() {
             return None;
         }
@@ -125,7 +124,7 @@ impl Group {
                 last_pull: now,
                 sender_ids: Vec::new(),
             };
-            let member = self.members.entry(join.hit).or_insert(newcomer);
+            let member = self.members.entry(join.host.clone()).or_insert(newcomer);
             (member.leaf, member.role, member.last_pull) = (*leaf, join.role, now);
         }
         let announced = std::mem::replace(&mut self.next, Announced::draw(random));
@@ -133,8 +132,8 @@ impl Group {
         epoch.replace_tek(self, announced.tek, now, random);
         epoch.changes.extend(self.node_changes(&rekey));
         epoch.changes.extend(rebound.into_iter().map(|place| self.place_record(place)));
-        let touched = departed.iter().chain(joined.iter().map(|join| &join.hit));
-        epoch.changes.extend(touched.map(|hit| self.member_record(hit)));
+        let touched = departed.iter().chain(joined.iter().map(|join| &join.host));
+        epoch.changes.extend(touched.map(|host| self.member_record(host)));
         Some(Epoch { tree: Some(rekey), joined, refused, departed, ..epoch })
     }
 
@@ -218,7 +217,7 @@ mod tests {
         distribution::gdoi::tests::gdoi,
         group::place::{
             ELSEWHERE,
-            tests::{hit, join},
+            tests::{host, join},
         },
     };
 
@@ -232,7 +231,7 @@ mod tests {
     /// Changes the membership, one second after the other: hosts come, and go.
     fn change(group: &mut Group, second: u64, joins: &[u8], departures: &[u8]) -> Epoch {
         group.waiting.joins = joins.iter().map(|number| join(*number, ELSEWHERE, false)).collect();
-        group.waiting.departures = departures.iter().map(|number| hit(*number)).collect();
+        group.waiting.departures = departures.iter().map(|number| host(*number)).collect();
         let now = Time::EPOCH + Duration::from_secs(second);
         group
             .change(now, &mut SeededRandom::new(100 + second), KeyChange::Membership)
@@ -257,14 +256,14 @@ mod tests {
                 (Some(group.current_tek().tek.spi), vec![earlier])
             );
             assert_eq!(
-                group.members.keys().copied().collect::<Vec<_>>(),
-                members.iter().map(|n| hit(*n)).collect::<Vec<_>>()
+                group.members.keys().cloned().collect::<Vec<_>>(),
+                members.iter().map(|n| host(*n)).collect::<Vec<_>>()
             );
             // Nobody is told: members learn it when they pull, and what they are offered has no KEK.
             let now = Time::EPOCH + Duration::from_secs(second);
             let rekey = gdoi.rekey(now, provider(), &mut group, &epoch, &mut Vec::new());
             assert!(rekey.messages.is_empty());
-            let member = &group.members[&hit(members[0])];
+            let member = &group.members[&host(members[0])];
             let sa = gdoi.voice(now, &group).offer_current(member.since, ELSEWHERE);
             assert!(sa.kek.is_none() && !sa.teks.is_empty());
             let spis: Vec<_> = sa.teks.iter().map(|tek| tek.spi).collect();
@@ -288,7 +287,7 @@ mod tests {
         let new = group.kek().expect("it has a KEK");
         assert_eq!(epoch.kek, Some(new.sa.spi));
         assert_ne!(new.key.expose(), before.key.expose());
-        assert_eq!((new.sa.sequence, epoch.departed, epoch.has_audience), (0, vec![hit(2)], true));
+        assert_eq!((new.sa.sequence, epoch.departed, epoch.has_audience), (0, vec![host(2)], true));
         let tree = epoch.tree.expect("the path of the member was replaced");
         assert!(!tree.wraps.is_empty(), "those who remain are to be told it");
     }

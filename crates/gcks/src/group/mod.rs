@@ -17,8 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use claviger_crypto::{
     CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, random, sign::SigningKey,
 };
-use claviger_group::{CookiePair, GroupId, GroupPolicy, KekManagement, Role, Spi, policy::PolicyError};
-use claviger_identity::Hit;
+use claviger_group::{
+    CookiePair, GroupId, GroupPolicy, KekManagement, MemberId, Role, Spi, policy::PolicyError,
+};
 use claviger_keytree::{
     CAPACITY_32_BIT, Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit,
     place::{Place, Places},
@@ -38,7 +39,7 @@ pub(crate) struct Group {
     pub(crate) policy: GroupPolicy,
     pub(crate) signing_key: SigningKey,
     /// The hosts that completed a PULL.
-    pub(crate) members: BTreeMap<Hit, Membership>,
+    pub(crate) members: BTreeMap<MemberId, Membership>,
     pub(crate) tree: KeyTree,
     pub(crate) lkh_ids: LkhIds,
     /// Which subtrees are whose, where the policy has places.
@@ -93,16 +94,16 @@ pub(crate) struct Announced {
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) joins: Vec<WaitingJoin>,
-    pub(crate) departures: BTreeSet<Hit>,
+    pub(crate) departures: BTreeSet<MemberId>,
     pub(crate) due: Option<Time>,
 }
 
 /// A host that is to be a member, or a member that is to move, by the next rekey.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct WaitingJoin {
     /// What it is answered under.
     pub(crate) request: Request,
-    pub(crate) hit: Hit,
+    pub(crate) host: MemberId,
     pub(crate) role: Role,
     /// How many sender ids it asks for.
     pub(crate) sender_ids: u16,

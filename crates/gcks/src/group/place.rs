@@ -6,8 +6,7 @@
 use std::net::IpAddr;
 
 use claviger_crypto::Random;
-use claviger_group::{GroupPlace, GroupPolicy, policy::PolicyError};
-use claviger_identity::Hit;
+use claviger_group::{GroupPlace, GroupPolicy, MemberId, policy::PolicyError};
 use claviger_keytree::{
     Leaf, NodeId, Rekey, TreeConfig,
     place::{Place, PlaceError, Placed, Places},
@@ -68,8 +67,8 @@ impl Group {
     }
 
     /// Says where a member sits, in a group that has places.
-    pub(crate) fn place_of(&self, hit: &Hit) -> Option<Place> {
-        self.places.as_ref()?.place_of(self.members.get(hit)?.leaf)
+    pub(crate) fn place_of(&self, host: &MemberId) -> Option<Place> {
+        self.places.as_ref()?.place_of(self.members.get(host)?.leaf)
     }
 
     /// Finds a place in the policy; none for elsewhere.
@@ -109,7 +108,7 @@ impl Group {
             let (moves, newcomers): (Vec<&WaitingJoin>, Vec<&WaitingJoin>) =
                 joins.iter().partition(|join| join.moves);
             let newcomers: Vec<Place> = newcomers.iter().map(|join| join.place).collect();
-            let leaf_of = |join: &WaitingJoin| self.members.get(&join.hit).map(|member| member.leaf);
+            let leaf_of = |join: &WaitingJoin| self.members.get(&join.host).map(|member| member.leaf);
             let moves: Vec<_> = moves.iter().filter_map(|join| Some((leaf_of(join)?, join.place))).collect();
             match places.batch(&mut self.tree, &newcomers, &moves, departures, random) {
                 Ok(Placed { rekey, rebound }) => {
@@ -135,6 +134,7 @@ impl Group {
 pub(crate) mod tests {
     use claviger_crypto::{SeededRandom, provider};
     use claviger_group::{Channel, KekManagement, PushAuthentication, Role};
+    use claviger_identity::Hit;
     use claviger_keytree::KeyTree;
     use claviger_sansio::Time;
 
@@ -164,14 +164,14 @@ pub(crate) mod tests {
 
     pub(crate) fn join(number: u8, place: Place, moves: bool) -> WaitingJoin {
         let request = request();
-        WaitingJoin { request, hit: hit(number), role: Role::Both, sender_ids: 0, place, moves }
+        WaitingJoin { request, host: host(number), role: Role::Both, sender_ids: 0, place, moves }
     }
 
-    pub(crate) fn hit(number: u8) -> Hit {
-        Hit::new([number; 16])
+    pub(crate) fn host(number: u8) -> MemberId {
+        MemberId::Hit(Hit::new([number; 16]))
     }
 
-    fn seat(group: &mut Group, joins: Vec<WaitingJoin>, departures: &[Leaf]) -> (Vec<Place>, Vec<Hit>) {
+    fn seat(group: &mut Group, joins: Vec<WaitingJoin>, departures: &[Leaf]) -> (Vec<Place>, Vec<MemberId>) {
         let seated = group.seat(joins, departures, &mut SeededRandom::new(2));
         assert_eq!(seated.joined.len(), seated.rekey.joined.len());
         for (join, leaf) in seated.joined.iter().zip(&seated.rekey.joined) {
@@ -183,10 +183,13 @@ pub(crate) mod tests {
                 last_pull: now,
                 sender_ids: Vec::new(),
             };
-            group.members.insert(join.hit, member);
+            group.members.insert(join.host.clone(), member);
         }
-        let sits = |join: &WaitingJoin| group.place_of(&join.hit).unwrap();
-        (seated.joined.iter().map(sits).collect(), seated.refused.iter().map(|join| join.hit).collect())
+        let sits = |join: &WaitingJoin| group.place_of(&join.host).unwrap();
+        (
+            seated.joined.iter().map(sits).collect(),
+            seated.refused.iter().map(|join| join.host.clone()).collect(),
+        )
     }
 
     #[test]
@@ -203,9 +206,9 @@ pub(crate) mod tests {
         let (sit, refused) = seat(&mut group, vec![join(5, NORTH, true), join(6, NORTH, false)], &[]);
         assert_eq!((sit, refused), (vec![ELSEWHERE; 2], vec![]));
         let (sit, refused) = seat(&mut group, vec![join(7, NORTH, false), join(8, ELSEWHERE, false)], &[]);
-        assert_eq!((sit, refused), (vec![], vec![hit(7), hit(8)]));
+        assert_eq!((sit, refused), (vec![], vec![host(7), host(8)]));
         // Where somebody leaves, somebody comes.
-        let leaf = group.members.remove(&hit(0)).unwrap().leaf;
+        let leaf = group.members.remove(&host(0)).unwrap().leaf;
         let (sit, refused) = seat(&mut group, vec![join(5, NORTH, true)], &[leaf]);
         assert_eq!((sit, refused), (vec![NORTH], vec![]));
         assert_eq!(group.tree.len(), group.members.len());
@@ -222,7 +225,7 @@ pub(crate) mod tests {
     #[test]
     fn what_one_place_needs_is_told_apart() {
         let group = settled();
-        let below = |number| group.only_place_below(group.members[&hit(number)].leaf.node());
+        let below = |number| group.only_place_below(group.members[&host(number)].leaf.node());
         assert_eq!([0, 1, 2].map(below), [Some(NORTH), Some(NORTH), Some(ELSEWHERE)]);
         assert_eq!(group.only_place_below(group.tree.root().0), None);
     }

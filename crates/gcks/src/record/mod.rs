@@ -14,7 +14,7 @@ pub(crate) mod place;
 mod policy;
 pub(crate) mod push;
 
-use claviger_group::{GroupId, id::IdType};
+use claviger_group::{GroupId, MemberId, id::IdType};
 use claviger_identity::Hit;
 use claviger_sansio::durable::{RecordKey, Table};
 use claviger_wire::{DecodeError, Reader, Writer};
@@ -25,11 +25,11 @@ pub(crate) const OWNER: Table = Table::new("owner");
 pub(crate) const ASSOCIATION: Table = Table::new("association");
 /// A group: policy, signing key, KEK, TEKs, counters.
 pub(crate) const GROUP: Table = Table::new("group");
-/// A host on a group's list, under its HIT.
+/// A host on a group's list, under its identity.
 pub(crate) const ACCESS: Table = Table::new("access");
-/// A grant of a group to a host, under its HIT.
+/// A grant of a group to a host, under its identity.
 pub(crate) const GRANT: Table = Table::new("grant");
-/// A member's leaf, under its HIT.
+/// A member's leaf, under its identity.
 pub(crate) const MEMBER: Table = Table::new("member");
 /// A node of a group's key tree, under its place.
 pub(crate) const NODE: Table = Table::new("node");
@@ -37,7 +37,7 @@ pub(crate) const NODE: Table = Table::new("node");
 pub(crate) const PLACE: Table = Table::new("place");
 /// A GROUPKEY-PUSH whose copies have not all left, under rekey SA and sequence number.
 pub(crate) const PUSH: Table = Table::new("push");
-/// How a host departed, under its HIT: until its rekey has left, and an eviction as long as the host stays out.
+/// How a host departed, under its identity: until its rekey has left, and an eviction as long as the host stays out.
 pub(crate) const DEPARTURE: Table = Table::new("departure");
 /// The time of the last change, so that nothing becomes younger when the wall clock goes back.
 pub(crate) const CLOCK: Table = Table::new("clock");
@@ -107,11 +107,31 @@ pub(crate) fn group_of(scope: &[u8]) -> Result<GroupId, DecodeError> {
 }
 
 /// Returns the name of a group's record about a host.
-pub(crate) fn host_key(group: &GroupId, hit: &Hit) -> RecordKey {
-    RecordKey::new(scope(group), *hit.octets())
+///
+/// A HIT is its 16 octets. Other identities stand behind the HIT that no host has, with their kind: longer, so that none is
+/// taken for a HIT, and the names of the versions before stay as they are.
+pub(crate) fn host_key(group: &GroupId, host: &MemberId) -> RecordKey {
+    let item = match host {
+        MemberId::Hit(hit) => hit.octets().to_vec(),
+        MemberId::Address(_)
+        | MemberId::DomainName(_)
+        | MemberId::KeyId(_)
+        | MemberId::Subject(_)
+        | MemberId::UserName(_) => [&Hit::NULL.octets()[..], &[host.kind()], &host.octets()].concat(),
+    };
+    RecordKey::new(scope(group), item)
 }
 
 /// Reads the host back from the name of a record.
-pub(crate) fn host_of(item: &[u8]) -> Result<Hit, DecodeError> {
-    Ok(Hit::new(item.try_into().map_err(|_| DecodeError::Length { field: "HIT" })?))
+pub(crate) fn host_of(item: &[u8]) -> Result<MemberId, DecodeError> {
+    let mut r = Reader::new(item);
+    let hit = Hit::new(r.array("HIT")?);
+    if r.is_empty() {
+        return Ok(hit.into());
+    }
+    let kind = r.u8("kind of member id")?;
+    let host = MemberId::from_octets(kind, r.take_rest()).ok();
+    // One host has one name.
+    let host = host.filter(|host| hit.is_null() && host.kind() != MemberId::Hit(hit).kind());
+    host.ok_or(DecodeError::Value { field: "member id", value: kind.into() })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use claviger_crypto::{CryptoError, CryptoProvider, Random, SecretBytes, cipher::BLOCK_LEN, random};
-use claviger_group::{RegistrationSa, registration::PeerIdentity};
+use claviger_group::{MemberId, RegistrationSa};
 use claviger_sansio::Time;
 use claviger_wire::{Decode, DecodeError};
 
@@ -23,7 +23,7 @@ use crate::{
 /// A registration SA in use.
 pub(crate) struct Registration {
     pub(crate) keys: ExchangeKeys,
-    pub(crate) peer: PeerIdentity,
+    pub(crate) peer: MemberId,
     /// The M-IDs that either side has used; none may come again.
     message_ids: BTreeSet<u32>,
     /// Messages whose HASH did not verify.
@@ -34,7 +34,7 @@ impl Registration {
     pub(crate) fn new(provider: &CryptoProvider, sa: &RegistrationSa) -> Result<Self, CryptoError> {
         Ok(Self {
             keys: ExchangeKeys::new(provider, sa)?,
-            peer: sa.peer,
+            peer: sa.peer.clone(),
             message_ids: BTreeSet::new(),
             failures: LeakyCounter::new(),
         })

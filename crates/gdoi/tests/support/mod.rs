@@ -23,8 +23,8 @@ use claviger_gdoi::{
     wire::{LkhDownload, SenderIds},
 };
 use claviger_group::{
-    Channel, CookiePair, Encapsulation, EspTransform, GroupId, RegistrationSa, Spi, Tek,
-    registration::PeerIdentity, tek::TekKeys,
+    Channel, CookiePair, Encapsulation, EspTransform, GroupId, MemberId, RegistrationSa, Spi, Tek,
+    tek::TekKeys,
 };
 use claviger_identity::Hit;
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
@@ -54,7 +54,7 @@ pub(crate) fn registration(
     let mut secret = |length| SecretBytes::with(length, |octets| random.fill(octets));
     let length = provider().prf(hash).unwrap().output_len();
     RegistrationSa {
-        peer: PeerIdentity::Hit(Hit::new([0x20; 16])),
+        peer: MemberId::Hit(Hit::new([0x20; 16])),
         cookies,
         skeyid_d: secret(length),
         skeyid_a: secret(length),

@@ -67,8 +67,7 @@ pub(crate) mod tests {
         SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider,
     };
     use claviger_gdoi::{Member, MemberConfig};
-    use claviger_group::{CookiePair, RegistrationSa, registration::PeerIdentity};
-    use claviger_identity::Hit;
+    use claviger_group::{CookiePair, MemberId, RegistrationSa};
 
     use super::*;
     use crate::distribution::Request;
@@ -89,7 +88,7 @@ pub(crate) mod tests {
         let mut member = Member::new(MemberConfig::new(provider()), Box::new(SeededRandom::new(3)));
         let secret = || SecretBytes::copy_of(&[7; 32]);
         let registration = RegistrationSa {
-            peer: PeerIdentity::Hit(Hit::new([9; 16])),
+            peer: MemberId::key_id(vec![9; 4]).expect("a key id has 1 to 255 octets"),
             cookies: CookiePair([9; 16]),
             skeyid_d: secret(),
             skeyid_a: secret(),

@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use claviger_gdoi::{PullId, ServerEvent as GdoiEvent, iana::NotifyType};
-use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity};
-use claviger_identity::Hit;
+use claviger_group::{CookiePair, GroupId, MemberId, Role, Spi};
 use claviger_keytree::place::Place;
 use claviger_sansio::Time;
 use tracing::debug;
@@ -29,11 +28,11 @@ pub(crate) struct Pulls {
     offers: BTreeMap<PullId, Offer>,
     /// Where the last PULL of a host has shown it to be, if that is not where its association is; none if nowhere. It
     /// is forgotten with the association, when that moves, and by a restart.
-    addresses: BTreeMap<Hit, Option<IpAddr>>,
+    addresses: BTreeMap<MemberId, Option<IpAddr>>,
 }
 
 struct Offer {
-    hit: Hit,
+    host: MemberId,
     group: GroupId,
     /// The rekey SA named; that of the next epoch to a newcomer, whether the group has one or not.
     kek: Option<CookiePair>,
@@ -93,17 +92,11 @@ impl PullRefusal {
 impl Gcks {
     pub(crate) fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
         match event {
-            GdoiEvent::PullRequested { pull, peer: PeerIdentity::Hit(hit), group, peer_address, .. } => {
-                self.offer(now, pull, hit, group, peer_address.ip());
+            GdoiEvent::PullRequested { pull, peer, group, peer_address, .. } => {
+                self.offer(now, pull, peer, group, peer_address.ip());
             }
-            GdoiEvent::PullConfirmed {
-                pull,
-                peer: PeerIdentity::Hit(hit),
-                sender_ids,
-                proven_address,
-                ..
-            } => {
-                self.note_address(hit, proven_address);
+            GdoiEvent::PullConfirmed { pull, peer, sender_ids, proven_address, .. } => {
+                self.note_address(&peer, proven_address);
                 self.confirm(now, pull, sender_ids, proven_address);
             }
             GdoiEvent::PullDeclined { pull, peer, group, notify } => {
@@ -112,53 +105,53 @@ impl Gcks {
                 self.gdoi.pulls.offers.remove(&pull);
                 self.counters.gcks.count(Counter::PullsDeclined);
             }
-            GdoiEvent::Reported { peer: PeerIdentity::Hit(hit), report, peer_address, own_address } => {
+            GdoiEvent::Reported { peer, report, peer_address, own_address } => {
                 let route = Route { peer: peer_address, own: own_address };
-                self.handle_report(now, hit, route, &report);
+                self.handle_report(now, &peer, route, &report);
             }
         }
     }
 
     /// Notes where a PULL has shown a host to be.
-    fn note_address(&mut self, hit: Hit, proven: Option<IpAddr>) {
-        if proven.is_some() && proven == self.associated_address(&hit) {
-            self.gdoi.pulls.addresses.remove(&hit);
+    fn note_address(&mut self, host: &MemberId, proven: Option<IpAddr>) {
+        if proven.is_some() && proven == self.associated_address(host) {
+            self.gdoi.pulls.addresses.remove(host);
         } else {
-            self.gdoi.pulls.addresses.insert(hit, proven);
+            self.gdoi.pulls.addresses.insert(host.clone(), proven);
         }
     }
 
     /// Returns where a host has been shown to be: only there is it sent what it did not ask for with a round trip.
-    pub(crate) fn address(&self, hit: &Hit) -> Option<IpAddr> {
-        let noted = self.gdoi.pulls.addresses.get(hit).copied();
-        noted.unwrap_or_else(|| self.associated_address(hit))
+    pub(crate) fn address(&self, host: &MemberId) -> Option<IpAddr> {
+        let noted = self.gdoi.pulls.addresses.get(host).copied();
+        noted.unwrap_or_else(|| self.associated_address(host))
     }
 
     /// Forgets where PULLs have shown a host to be: its association has ended, or shows where it is now.
-    pub(crate) fn forget_address(&mut self, hit: &Hit) {
-        self.gdoi.pulls.addresses.remove(hit);
+    pub(crate) fn forget_address(&mut self, host: &MemberId) {
+        self.gdoi.pulls.addresses.remove(host);
     }
 
-    fn associated_address(&self, hit: &Hit) -> Option<IpAddr> {
-        self.address_of(hit).map(|address| address.ip())
+    fn associated_address(&self, host: &MemberId) -> Option<IpAddr> {
+        self.address_of(host).map(|address| address.ip())
     }
 
     /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes
     /// from another place.
-    fn offer(&mut self, now: Time, pull: PullId, hit: Hit, id: GroupId, address: IpAddr) {
+    fn offer(&mut self, now: Time, pull: PullId, host: MemberId, id: GroupId, address: IpAddr) {
         self.gdoi.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
-        if self.roster.authorised(now, &hit, &id).is_none() || !self.admits_pull(now, hit, &id, address) {
+        if self.roster.authorised(now, &host, &id).is_none() || !self.admits_pull(now, &host, &id, address) {
             return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         }
         let group = &self.groups[&id];
         let at = group.place_at(address);
-        let sits = group.place_of(&hit);
-        let since = group.members.get(&hit).map(|member| member.since);
+        let sits = group.place_of(&host);
+        let since = group.members.get(&host).map(|member| member.since);
         // Who moves for ever stays where it sits: it gets everything there too.
-        let moves = sits.is_some_and(|sits| sits != at) && self.roster.limiter.admit(now, hit, &id);
+        let moves = sits.is_some_and(|sits| sits != at) && self.roster.limiter.admit(now, &host, &id);
         let place = if moves { at } else { sits.unwrap_or(at) };
         let joins = since.is_none();
-        debug!(peer = %hit, group = %id, joins, moves, "a host pulls");
+        debug!(peer = %host, group = %id, joins, moves, "a host pulls");
         let voice = self.gdoi.voice(now, group);
         let sa = match since {
             Some(since) if !moves => voice.offer_current(since, place),
@@ -167,7 +160,7 @@ impl Gcks {
         let kek = if joins || moves { Some(group.next.kek) } else { group.kek.map(|kek| kek.spi) };
         let teks = sa.teks.iter().map(|tek| tek.spi).collect();
         if self.gdoi.server.offer(now, pull, &sa).is_ok() {
-            let offer = Offer { hit, group: id, kek, teks, joins, moves, place, made: now };
+            let offer = Offer { host, group: id, kek, teks, joins, moves, place, made: now };
             self.gdoi.pulls.offers.insert(pull, offer);
         }
     }
@@ -177,7 +170,7 @@ impl Gcks {
         let Some(offer) = self.gdoi.pulls.offers.remove(&pull) else {
             return self.refuse_pull(now, pull, PullRefusal::Unoffered);
         };
-        let Some(role) = self.roster.authorised(now, &offer.hit, &offer.group) else {
+        let Some(role) = self.roster.authorised(now, &offer.host, &offer.group) else {
             return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         };
         let wanted = requested.unwrap_or(0);
@@ -199,19 +192,18 @@ impl Gcks {
 
     fn confirm_join(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
         let group = &self.groups[&offer.group];
-        if offer.kek != Some(group.next.kek) || group.members.contains_key(&offer.hit) != offer.moves {
+        if offer.kek != Some(group.next.kek) || group.members.contains_key(&offer.host) != offer.moves {
             // Another rekey took the announced epoch between messages 2 and 3; the member begins anew.
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         }
         if offer.joins && group.is_full() {
             return self.refuse_pull(now, pull, PullRefusal::Full);
         }
-        let Offer { hit, moves, place, .. } = offer;
+        let Offer { host, group, moves, place, .. } = offer;
         let request = Request::Pull(pull);
-        let join = WaitingJoin { request, hit, role, sender_ids, place, moves };
-        let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
-        group.waiting.joins.retain(|waiting| waiting.hit != offer.hit);
-        group.waiting.joins.push(join);
+        let mut group = self.groups.get_mut(&group).expect("an authorised host's group exists");
+        group.waiting.joins.retain(|waiting| waiting.host != host);
+        group.waiting.joins.push(WaitingJoin { request, host, role, sender_ids, place, moves });
         group.schedule_rekey(now, false);
     }
 
@@ -219,7 +211,7 @@ impl Gcks {
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         let stale =
             group.kek.map(|kek| kek.spi) != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
-        let Some(member) = group.members.get_mut(&offer.hit).filter(|_| !stale) else {
+        let Some(member) = group.members.get_mut(&offer.host).filter(|_| !stale) else {
             drop(group);
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         };
@@ -227,7 +219,7 @@ impl Gcks {
         member.last_pull = now;
         let leaf = member.leaf;
         drop(group);
-        let Some(sender_ids) = self.sender_ids(now, &offer.group, offer.hit, role, sender_ids) else {
+        let Some(sender_ids) = self.sender_ids(now, &offer.group, &offer.host, role, sender_ids) else {
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         };
         let group = &self.groups[&offer.group];
@@ -240,11 +232,11 @@ impl Gcks {
     /// Answers the message 3 of a joiner, or of a member that moved, once its leaf, KEK and TEK exist.
     pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
         let Request::Pull(pull) = join.request;
-        let Some(sender_ids) = self.sender_ids(now, id, join.hit, join.role, join.sender_ids) else {
+        let Some(sender_ids) = self.sender_ids(now, id, &join.host, join.role, join.sender_ids) else {
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         };
         let group = &self.groups[id];
-        let Some(member) = group.members.get(&join.hit) else { return };
+        let Some(member) = group.members.get(&join.host) else { return };
         let tek = group.current_tek().tek.spi;
         // The first message under the new KEK may be sealed already; the joiner has what it brings.
         let download = self.gdoi.voice(now, group).download(member.leaf, &[tek], sender_ids);
@@ -269,21 +261,21 @@ impl Gcks {
         &mut self,
         now: Time,
         id: &GroupId,
-        hit: Hit,
+        host: &MemberId,
         role: Role,
         count: u16,
     ) -> Option<Option<Vec<u32>>> {
         let mut group = self.groups.get_mut(id)?;
         if !role.sends() || !group.policy.data.transform.is_counter_mode() {
-            self.changes.push(group.member_record(&hit));
+            self.changes.push(group.member_record(host));
             return Some(None);
         }
         if let Some(values) = group.allocate_sender_ids(count) {
-            if let Some(member) = group.members.get_mut(&hit) {
+            if let Some(member) = group.members.get_mut(host) {
                 member.sender_ids.clone_from(&values);
             }
             self.changes.push(group.record());
-            self.changes.push(group.member_record(&hit));
+            self.changes.push(group.member_record(host));
             return Some(Some(values));
         }
         drop(group);

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::{
         distribution::gdoi::tests::gdoi,
-        group::place::tests::{hit, settled},
+        group::place::tests::{host, settled},
     };
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
         let (gdoi, group) = (gdoi(), settled());
         let voice = gdoi.voice(Time::EPOCH, &group);
         let (north, whole) = (IpAddr::from([239, 192, 0, 2]), IpAddr::from([239, 192, 0, 1]));
-        let below = |number| voice.destination_below(group.members[&hit(number)].leaf.node());
+        let below = |number| voice.destination_below(group.members[&host(number)].leaf.node());
         assert_eq!([0, 1, 2].map(below), [north, north, whole]);
         assert_eq!(voice.destination_below(group.tree.root().0), whole);
     }

@@ -21,8 +21,7 @@ use std::{
     time::Duration,
 };
 
-use claviger_group::{GroupId, PushAuthentication};
-use claviger_identity::Hit;
+use claviger_group::{GroupId, MemberId, PushAuthentication};
 use claviger_sansio::{
     NotSent, Time, Transmit,
     durable::{Change, RecordKey},
@@ -95,7 +94,7 @@ pub(crate) struct UnderWay {
     /// Copies that have not left.
     pub(crate) copies: usize,
     /// Who departed by it, why, and when that was decided.
-    pub(crate) departed: Vec<(Hit, Departure, Time)>,
+    pub(crate) departed: Vec<(MemberId, Departure, Time)>,
     /// Whether earlier rekeys were dropped, so that nobody can follow this one without a PULL.
     pub(crate) needs_pull: bool,
     /// Until when it is tried, if not for ever.
@@ -317,7 +316,7 @@ impl PushQueue {
         last: RekeyId,
         again: bool,
         changes: &mut Vec<Change>,
-    ) -> Vec<(Hit, Departure, Time)> {
+    ) -> Vec<(MemberId, Departure, Time)> {
         let dropped = self.waiting(group, |copy| copy.rekey <= last);
         let messages = dropped.len();
         changes.extend(dropped.into_iter().map(|key| Change::remove(record::PUSH, key)));

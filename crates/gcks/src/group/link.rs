@@ -1,8 +1,9 @@
 //! Nodes and keys of the tree as GDOI names them.
 
 use claviger_crypto::SecretBytes;
-use claviger_gdoi::{lkh, lkh_32, push::KekMaterial, wire::lkh_32::PathArray};
-use claviger_keytree::{Handle, KeyRef, Leaf, NodeId, id_32};
+use claviger_gdoi::{lkh, lkh_32::kek_material, push::KekMaterial, wire::lkh_32::PathArray};
+use claviger_keypath::{KeyRef, NodeId};
+use claviger_keytree::Leaf;
 use claviger_keywrap::Engine;
 
 use super::Group;
@@ -29,34 +30,14 @@ impl Group {
     /// Names a member's path as LKH-32 does.
     pub(super) fn path_array(&self, leaf: Leaf) -> PathArray {
         let path = self.tree.path(leaf).expect("a member has a leaf");
-        let keys = path.iter().map(|(_, key)| (handle(*key), SecretBytes::copy_of(key.key)));
-        let degree = self.wire_degree();
-        PathArray { degree, first: node_id(leaf.node()), keys: keys.collect() }
-    }
-
-    /// Shows the tree's degree as LKH-32 writes it.
-    pub(super) fn wire_degree(&self) -> lkh_32::Degree {
-        lkh_32::Degree::new(self.tree.degree().k()).expect("both have degrees of 2 to 8")
+        let (first, _) = *path.first().expect("a path begins with its leaf");
+        let keys = path.iter().map(|(_, key)| (key.handle, SecretBytes::copy_of(key.key)));
+        PathArray { degree: self.tree.degree(), first, keys: keys.collect() }
     }
 
     /// Shows the KEK in force: the root of the tree.
     pub(super) fn kek_material(&self) -> KekMaterial {
         let (_, root) = self.tree.root();
-        lkh_32::kek_material(self.kek.spi, &SecretBytes::copy_of(root.key))
-            .expect("a tree's keys have 16 or 32 octets")
+        kek_material(self.kek.spi, root.key).expect("a tree's keys have 16 or 32 octets")
     }
-}
-
-// The tree's handles are those of the wire.
-const _: () = assert!(Handle::EPOCH_MAX == lkh_32::name::EPOCH_MAX);
-const _: () = assert!(Handle::ADVANCES_MAX == lkh_32::name::ADVANCES_MAX);
-
-/// Names a node as LKH-32 does.
-pub(super) fn node_id(node: NodeId) -> lkh_32::NodeId {
-    lkh_32::NodeId(id_32(node).expect("the policy keeps the tree within 32-bit ids"))
-}
-
-/// Names a key of a node as LKH-32 does.
-pub(super) fn handle(key: KeyRef<'_>) -> lkh_32::Handle {
-    lkh_32::Handle(key.handle.as_u32())
 }

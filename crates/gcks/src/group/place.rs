@@ -250,7 +250,8 @@ mod tests {
         let joins = [(0, NORTH), (1, NORTH), (2, ELSEWHERE)].map(|(n, place)| join(n, place, false));
         seat(&mut group, joins.into(), &[]);
         let (north, whole) = (IpAddr::from([239, 192, 0, 2]), IpAddr::from([239, 192, 0, 1]));
-        let below = |group: &Group, hit: &Hit| group.destination_below(group.members[hit].leaf.node());
+        let below =
+            |group: &Group, hit: &Hit| group.destination_below(group.members[hit].leaf.node().unwrap());
         assert_eq!([0, 1, 2].map(|n| below(&group, &hit(n))), [north, north, whole]);
         assert_eq!(group.destination_below(group.tree.root().0), whole);
     }

@@ -13,13 +13,13 @@ use std::net::IpAddr;
 use claviger_gdoi::{
     iana::kek::MANAGEMENT_LKH,
     limits::BATCH_LEN,
-    lkh_32::audience,
     push::{self, KekMaterial, Push},
     wire::{Delete, KeyDownload, SaPayload},
 };
 use claviger_group::{PushAuthentication, Spi};
 use claviger_identity::Hit;
-use claviger_keytree::{Handle, KeyTree, Rekey};
+use claviger_keypath::{Handle, NodeId};
+use claviger_keytree::{KeyTree, Rekey};
 use claviger_sansio::{Carriage, Transmit, durable::Change};
 use tracing::debug;
 
@@ -49,7 +49,7 @@ impl Message<'_> {
     /// Names the nodes below which members need it; none if all may.
     fn audience(&self) -> Vec<u32> {
         let update = self.kd.and_then(|kd| kd.lkh_32.as_ref()?.update.as_ref());
-        update.map_or_else(Vec::new, |update| audience(update).into_iter().map(|node| node.0).collect())
+        update.map_or_else(Vec::new, |update| update.audience().into_iter().map(NodeId::as_u32).collect())
     }
 }
 

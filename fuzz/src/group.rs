@@ -12,11 +12,10 @@ use claviger_crypto::{
 use claviger_gdoi::{
     Gap, KeyDownload, SaKek, SaPayload, SaTek,
     lkh::{self, KeyArray, Link},
-    lkh_32::{Degree, Handle, NodeId},
     push::KekMaterial,
     wire::{
         LkhDownload, SenderIds,
-        lkh_32::{Entry, PathArray, Under, Update, UpdateHead},
+        lkh_32::{PathArray, Update},
     },
 };
 use claviger_group::{
@@ -24,6 +23,7 @@ use claviger_group::{
     tek::TekKeys,
 };
 use claviger_identity::Hit;
+use claviger_keypath::{Degree, Entry, Handle, NodeId, Under, UpdateHead};
 use claviger_keywrap::{Engine, Job};
 use claviger_sansio::Time;
 

@@ -20,14 +20,12 @@ use claviger_gdoi::{
     KeyDownload, SaPayload,
     iana::kek::MANAGEMENT_LKH_32,
     limits::BATCH_LEN,
-    lkh_32::{Degree, Handle, NodeId, Wrap, pack},
+    lkh_32::{Wrap, pack},
     push::{self, KekMaterial, Push, RekeySa},
-    wire::{
-        Lkh32, SaKek,
-        lkh_32::{Under, Update, UpdateHead},
-    },
+    wire::{Lkh32, SaKek, lkh_32::Update},
 };
 use claviger_group::{CookiePair, PushAuthentication};
+use claviger_keypath::{Degree, Handle, NodeId, Under, UpdateHead};
 
 /// The octets of an IPv6 packet that every path carries, less IPv6 and UDP headers.
 const UDP_LEN: usize = 1280 - 40 - 8;

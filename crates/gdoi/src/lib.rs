@@ -15,7 +15,7 @@
 //! | [`server`] | sans-IO endpoint, key server side |
 //! | [`push`] | GROUPKEY-PUSH and the controls of its delivery: sealing and opening |
 //! | [`lkh`] | the member's array of tree keys, and the arrays that replace them |
-//! | [`lkh_32`] | the same for trees with 32-bit node ids, for private use |
+//! | [`lkh_32`] | the arrays of trees with 32-bit node ids, for private use |
 //! | [`config`], [`event`] | how a member behaves, what the endpoints tell |
 //! | [`extensions`] | which private extensions a member accepts |
 //! | [`limits`] | how much of anything is held |

@@ -4,10 +4,11 @@
 
 use claviger_crypto::{SecretBytes, cipher::CipherAlgorithm, hash_tree::Node};
 use claviger_gdoi::{
-    lkh_32::{Degree, Handle, KeyPath, NodeId, Wrap, pack},
-    wire::lkh_32::{PathArray, UpdateHead},
+    lkh_32::{Wrap, kek_material, pack},
+    wire::lkh_32::PathArray,
 };
 use claviger_group::CookiePair;
+use claviger_keypath::{Degree, Handle, NodeId, UpdateHead};
 use claviger_keywrap::{Engine, Job};
 use claviger_wire::Writer;
 
@@ -60,9 +61,10 @@ fn a_departure_from_a_tree_of_four() {
     update.encode(&mut w).unwrap();
     assert_documented("update", w.octets());
 
-    let held = KeyPath::new(&path, CipherAlgorithm::Aes128Cbc).unwrap();
-    let (_, staged) = held.gather(&update, CipherAlgorithm::Aes128Cbc).unwrap();
-    let kek = staged.unwrap().kek(CookiePair([7; 16])).unwrap();
+    let cipher = CipherAlgorithm::Aes128Cbc;
+    let held = path.to_path(cipher).unwrap();
+    let (_, staged) = held.gather(update.head(), update.entries(), cipher.into()).unwrap();
+    let kek = kek_material(CookiePair([7; 16]), staged.unwrap().path().root().key()).unwrap();
     assert_eq!(kek.key.expose(), root);
 }
 

@@ -10,12 +10,13 @@ use claviger_gdoi::{
     ServerEvent,
     error::{PeerIncompatible, PeerMisbehaved},
     iana::kek::MANAGEMENT_LKH_32,
-    lkh_32::{Gathering, KeyPath, path::kek_material},
+    lkh_32::kek_material,
     push::{self, KekMaterial, Push, RekeySa},
     rules::{self, Exchange},
     wire::{Lkh32, SaKek, lkh_32::Update},
 };
 use claviger_group::{CookiePair, PushAuthentication};
+use claviger_keypath::{Gathering, KeyPath};
 use claviger_wire::Decode;
 use support::{
     tree::{Rekey, Tree},
@@ -80,8 +81,8 @@ impl Follower {
             panic!("the keys")
         };
         let (policy, lkh) = (sa.kek.unwrap(), kd.lkh_32.unwrap());
-        let path = KeyPath::new(&lkh.path.unwrap(), policy.cipher).unwrap();
-        let material = path.kek(policy.spi).unwrap();
+        let path = lkh.path.unwrap().to_path(policy.cipher).unwrap();
+        let material = kek_material(policy.spi, path.root().key()).unwrap();
         let sa =
             RekeySa::new(provider(), material, lkh.signing_key.unwrap(), policy.signature, sequence).unwrap();
         Self { path, sa: sa.with_form(policy.form), gathering: None }
@@ -94,16 +95,23 @@ impl Follower {
         let Some(policy) = rekey.sa().and_then(|sa| sa.kek.clone()) else { return Ok(false) };
         let update = rekey.kd().unwrap().lkh_32.as_ref().unwrap().update.as_ref().unwrap();
         let staged = match &mut self.gathering {
-            Some(gathering) => gathering.take(update)?,
+            Some(gathering) => gathering.take(update.head(), update.entries())?,
             None => {
-                let (gathering, staged) = self.path.gather(update, policy.cipher)?;
+                let (gathering, staged) =
+                    self.path.gather(update.head(), update.entries(), policy.cipher.into())?;
                 self.gathering = Some(gathering);
                 staged
             }
         };
         let Some(staged) = staged else { return Ok(false) };
         let key = self.sa.signing_key().clone();
-        let sa = RekeySa::new(provider(), staged.kek(policy.spi)?, key, policy.signature, 0)?;
+        let sa = RekeySa::new(
+            provider(),
+            kek_material(policy.spi, staged.path().root().key())?,
+            key,
+            policy.signature,
+            0,
+        )?;
         self.sa = sa.with_form(policy.form);
         self.path.commit(staged);
         self.gathering = None;
@@ -120,7 +128,7 @@ struct KeyServer {
 
 impl KeyServer {
     fn new(tree: &Tree) -> Self {
-        Self { kek: kek_material(KEK_SPI, &tree.kek()).unwrap(), sequence: 0, spi: 0x70 }
+        Self { kek: kek_material(KEK_SPI, tree.kek().expose()).unwrap(), sequence: 0, spi: 0x70 }
     }
 
     /// Under the old KEK: as many messages as the rekey needs.
@@ -144,7 +152,7 @@ impl KeyServer {
             .collect();
         let sealed = push::seal_batch(provider(), &pushes, signer).unwrap();
         assert!(sealed.iter().all(|message| message.len() <= UDP_LEN));
-        self.kek = kek_material(spi, &tree.kek()).unwrap();
+        self.kek = kek_material(spi, tree.kek().expose()).unwrap();
         self.sequence = 0;
         sealed
     }
@@ -357,7 +365,7 @@ fn keys_are_of_the_kind_that_is_announced() {
 fn every_message_of_the_extension_cut_and_every_octet_flipped_is_refused_or_harmless() {
     let signer = signing_key();
     let mut tree = tree();
-    let mut member_path = KeyPath::new(&tree.path(0), CIPHER).unwrap();
+    let mut member_path = tree.path(0).to_path(CIPHER).unwrap();
     let rekey = tree.change(&[5], &[1, 34]);
     let update = rekey.updates(60_000).remove(0);
     let spi = CookiePair([0x77; 16]);
@@ -369,15 +377,17 @@ fn every_message_of_the_extension_cut_and_every_octet_flipped_is_refused_or_harm
             "cut at {length}"
         );
     }
+    let gather =
+        |path: &KeyPath, update: &Update| path.gather(update.head(), update.entries(), CIPHER.into());
     // Only the key server can sign; were an octet changed all the same, no wrong root would be taken for the right one.
-    let genuine = member_path.gather(&update, CIPHER).unwrap().1.unwrap();
+    let genuine = gather(&member_path, &update).unwrap().1.unwrap();
     for at in 0..kd.len() {
         for mask in [0x01, 0x80, 0xff] {
             let mut forged = kd.clone();
             forged[at] ^= mask;
             let Ok(read) = KeyDownload::from_octets(&forged) else { continue };
             let Some(update) = read.lkh_32.and_then(|lkh| lkh.update) else { continue };
-            let Ok((gathering, Some(staged))) = member_path.gather(&update, CIPHER) else { continue };
+            let Ok((gathering, Some(staged))) = gather(&member_path, &update) else { continue };
             if *gathering.head() == *rekey.updates(60_000)[0].head() {
                 assert_eq!(staged.path().keys().last(), genuine.path().keys().last(), "octet {at}");
             }

@@ -10,9 +10,10 @@ use claviger_crypto::{Random, SeededRandom, cipher::CipherAlgorithm};
 use claviger_gdoi::{
     Error,
     error::PeerMisbehaved,
-    lkh_32::{Gathering, Handle, KeyPath, NodeId, Wrap, pack},
-    wire::lkh_32::{Entry, PathArray, Under, Update, UpdateHead},
+    lkh_32::{Wrap, pack},
+    wire::lkh_32::{PathArray, Update},
 };
+use claviger_keypath::{Degree, Entry, Gathering, Handle, KeyPath, NodeId, StagedPath, Under, UpdateHead};
 use proptest::prelude::*;
 use support::tree::{OwnWrap, Rekey, Tree};
 
@@ -22,7 +23,21 @@ const CIPHER: CipherAlgorithm = CipherAlgorithm::Aes256Cbc;
 const ROOM: usize = 420;
 
 fn path(tree: &Tree, index: u32) -> KeyPath {
-    KeyPath::new(&tree.path(index), CIPHER).unwrap()
+    tree.path(index).to_path(CIPHER).unwrap()
+}
+
+/// Begins to gather with a message as GDOI carries it.
+fn gather(
+    path: &KeyPath,
+    update: &Update,
+    cipher: CipherAlgorithm,
+) -> Result<(Gathering, Option<StagedPath>), Error> {
+    Ok(path.gather(update.head(), update.entries(), cipher.into())?)
+}
+
+/// Takes another such message.
+fn take(gathering: &mut Gathering, update: &Update) -> Result<Option<StagedPath>, Error> {
+    Ok(gathering.take(update.head(), update.entries())?)
 }
 
 fn shuffle<T>(items: &mut [T], random: &mut SeededRandom) {
@@ -38,9 +53,9 @@ fn follow(path: &mut KeyPath, updates: &[Update]) -> Result<bool, Error> {
     let mut gathering: Option<Gathering> = None;
     for update in updates {
         let staged = match &mut gathering {
-            Some(gathering) => gathering.take(update)?,
+            Some(gathering) => take(gathering, update)?,
             None => {
-                let (begun, staged) = path.gather(update, CIPHER)?;
+                let (begun, staged) = gather(path, update, CIPHER)?;
                 gathering = Some(begun);
                 staged
             }
@@ -53,7 +68,7 @@ fn follow(path: &mut KeyPath, updates: &[Update]) -> Result<bool, Error> {
 }
 
 fn root(path: &KeyPath) -> &[u8] {
-    path.keys().last().unwrap().key.expose()
+    path.root().key()
 }
 
 #[test]
@@ -162,13 +177,13 @@ fn a_key_that_comes_after_the_root_is_taken_up_too() {
         rekey.wraps.iter().map(OwnWrap::borrow).partition(|w| w.target == node);
     let first = pack(rekey.head, early, ROOM).unwrap();
     let second = pack(rekey.head, late, ROOM).unwrap();
-    let (mut gathering, staged) = member.gather(&first[0], CIPHER).unwrap();
+    let (mut gathering, staged) = gather(&member, &first[0], CIPHER).unwrap();
     member.commit(staged.expect("the root was only advanced"));
     assert_eq!(root(&member), tree.kek().expose());
     let before = member.keys()[2].handle;
-    member.commit(gathering.take(&second[0]).unwrap().expect("one more key"));
+    member.commit(take(&mut gathering, &second[0]).unwrap().expect("one more key"));
     assert!(member.keys()[2].handle > before);
-    assert_eq!(gathering.take(&second[0]), Ok(None), "nothing new");
+    assert_eq!(take(&mut gathering, &second[0]), Ok(None), "nothing new");
     assert_eq!(root(&member), tree.kek().expose());
 }
 
@@ -186,7 +201,7 @@ fn a_tree_grows_and_shrinks_at_the_top() {
     let outside = path(&wide, 63);
     let update =
         Update::new(UpdateHead { root: NodeId::new(2, 0).unwrap(), epoch: 9, ..wide.head() }).unwrap();
-    assert_eq!(outside.gather(&update, CIPHER).err(), Some(PeerMisbehaved::UpdateArrayNotForUs.into()));
+    assert_eq!(gather(&outside, &update, CIPHER).err(), Some(PeerMisbehaved::UpdateArrayNotForUs.into()));
 }
 
 /// Leaf 0 of eight; leaf 1 goes.
@@ -220,8 +235,8 @@ fn with_changed(update: &Update, level: u8, change: impl Fn(&mut Entry, &mut Vec
 fn each_broken_rule_is_named_and_changes_nothing() {
     let (member, tree, rekey) = departure();
     let good = all_in_one(&rekey);
-    assert!(member.gather(&good, CIPHER).unwrap().1.is_some());
-    let refused = |update: &Update| match member.gather(update, CIPHER) {
+    assert!(gather(&member, &good, CIPHER).unwrap().1.is_some());
+    let refused = |update: &Update| match gather(&member, update, CIPHER) {
         Err(Error::PeerMisbehaved(rule)) => rule,
         other => panic!("{other:?}"),
     };
@@ -241,50 +256,50 @@ fn each_broken_rule_is_named_and_changes_nothing() {
     assert_eq!(refused(&later), PeerMisbehaved::UpdateArrayNotForUs);
     // Under a key from before the one that is held.
     let mut advanced = tree.path(0);
-    advanced.keys = member.to_array().keys;
+    advanced.keys = PathArray::from(&member).keys;
     advanced.keys[0].0 = Handle::new(1, 4).unwrap();
-    let advanced = KeyPath::new(&advanced, CIPHER).unwrap();
-    assert_eq!(advanced.gather(&good, CIPHER).err(), Some(PeerMisbehaved::HandleWentBack.into()));
+    let advanced = advanced.to_path(CIPHER).unwrap();
+    assert_eq!(gather(&advanced, &good, CIPHER).err(), Some(PeerMisbehaved::HandleWentBack.into()));
     // A root that is held already, and one from before.
     for advances in [0, 1] {
-        let mut newer = member.to_array();
+        let mut newer = PathArray::from(&member);
         newer.keys[3].0 = Handle::new(2, advances).unwrap();
-        let held = KeyPath::new(&newer, CIPHER).unwrap();
-        assert_eq!(held.gather(&good, CIPHER).err(), Some(PeerMisbehaved::RootNotNewer.into()));
+        let held = newer.to_path(CIPHER).unwrap();
+        assert_eq!(gather(&held, &good, CIPHER).err(), Some(PeerMisbehaved::RootNotNewer.into()));
     }
     // Keys for another cipher.
     assert_eq!(
-        member.gather(&good, CipherAlgorithm::Aes128Cbc).err(),
+        gather(&member, &good, CipherAlgorithm::Aes128Cbc).err(),
         Some(PeerMisbehaved::KeyLength.into())
     );
     // Another tree.
-    let degree = claviger_gdoi::lkh_32::Degree::new(4).unwrap();
+    let degree = Degree::new(4).unwrap();
     let other = Update::new(UpdateHead { degree, ..*good.head() }).unwrap();
     assert_eq!(refused(&other), PeerMisbehaved::UpdateArrayNotForUs);
     // A second message that is of another rekey, or says something else of the same key.
     let empty = Update::new(*good.head()).unwrap();
-    let (mut gathering, staged) = member.gather(&empty, CIPHER).unwrap();
+    let (mut gathering, staged) = gather(&member, &empty, CIPHER).unwrap();
     assert_eq!((staged, gathering.is_complete()), (None, false));
     let before = gathering.clone();
     let other = Update::new(UpdateHead { epoch: 3, ..*good.head() }).unwrap();
-    assert_eq!(gathering.take(&other), Err(PeerMisbehaved::UpdateHeadDiffers.into()));
+    assert_eq!(take(&mut gathering, &other), Err(PeerMisbehaved::UpdateHeadDiffers.into()));
     let mut root_only = Update::new(*good.head()).unwrap();
     for (entry, wrapped) in good.entries().filter(|(entry, _)| entry.target.level() == 3) {
         root_only.push(*entry, wrapped).unwrap();
     }
-    assert_eq!(gathering.take(&root_only), Ok(None));
+    assert_eq!(take(&mut gathering, &root_only), Ok(None));
     let contradiction = with_changed(&root_only, 3, |_, wrapped| wrapped[0] ^= 1);
-    assert_eq!(gathering.take(&contradiction), Err(PeerMisbehaved::UpdateArrayContent.into()));
-    assert_eq!(gathering.take(&damaged), Err(PeerMisbehaved::UpdateArrayContent.into()));
+    assert_eq!(take(&mut gathering, &contradiction), Err(PeerMisbehaved::UpdateArrayContent.into()));
+    assert_eq!(take(&mut gathering, &damaged), Err(PeerMisbehaved::UpdateArrayContent.into()));
     assert_ne!(gathering, before, "what was sound was kept");
-    assert!(gathering.take(&good).unwrap().is_some(), "and leads to the root after all");
+    assert!(take(&mut gathering, &good).unwrap().is_some(), "and leads to the root after all");
 }
 
 #[test]
 fn an_excluded_member_is_never_complete() {
     let (_, tree, rekey) = departure();
     let gone = path(&Tree::new(2, 3, 32, 0..8), 1);
-    let (gathering, staged) = gone.gather(&all_in_one(&rekey), CIPHER).unwrap();
+    let (gathering, staged) = gather(&gone, &all_in_one(&rekey), CIPHER).unwrap();
     assert_eq!((staged, gathering.is_complete()), (None, false));
     let entries: Vec<NodeId> = rekey.wraps.iter().map(|wrap| wrap.under).collect();
     assert!(!entries.contains(&NodeId::new(0, 1).unwrap()));
@@ -296,11 +311,11 @@ fn an_excluded_member_is_never_complete() {
 fn a_path_leads_to_a_root() {
     let tree = Tree::new(2, 3, 32, 0..8);
     let good = tree.path(5);
-    assert_eq!(KeyPath::new(&good, CIPHER).unwrap().to_array(), good);
+    assert_eq!(PathArray::from(&good.to_path(CIPHER).unwrap()), good);
     let broken = |change: fn(&mut PathArray)| {
         let mut array = tree.path(5);
         change(&mut array);
-        KeyPath::new(&array, CIPHER).err()
+        array.to_path(CIPHER).err()
     };
     assert_eq!(broken(|path| drop(path.keys.pop())), Some(PeerMisbehaved::PathContent.into()));
     assert_eq!(broken(|path| path.keys.clear()), Some(PeerMisbehaved::PathContent.into()));

@@ -12,14 +12,13 @@ use claviger_crypto::{
 use claviger_gdoi::{
     Delete, Dialect, Error, Gap, KeyDownload, SaKek, SaPayload, SaTek,
     iana::{NotifyType, PayloadType},
-    lkh_32::{Degree, Handle, NodeId},
     rules::Exchange,
     wire::{
         AddressPreservation, Deletes, Identification, KekDownload, Lkh32, LkhDownload, LkhDownloadArray,
         LkhKey, LkhUpdateArray, Nonce, Notification, SaDirection, SenderIds, SequenceNumber,
         SubjectPublicKeyInfo,
         batch_signature::BatchSignature,
-        lkh_32::{Entry, PathArray, Under, Update, UpdateHead},
+        lkh_32::{PathArray, Update},
         payload::Chain,
     },
 };
@@ -27,6 +26,7 @@ use claviger_group::{
     Channel, CookiePair, Encapsulation, EspTransform, GroupId, PushAuthentication, Spi, id::IdType,
     tek::TekKeys,
 };
+use claviger_keypath::{Degree, Entry, Handle, NodeId, Under, UpdateHead};
 use claviger_wire::{Decode, Encode, Writer};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -189,7 +189,7 @@ fn lkh_downloads() -> impl Strategy<Value = LkhDownload> {
 }
 
 fn degrees() -> impl Strategy<Value = Degree> {
-    (2..=Degree::MAX).prop_map(|k| Degree::new(k).unwrap())
+    (2..=Degree::MAX.k()).prop_map(|k| Degree::new(k).unwrap())
 }
 
 /// Handles of any age at `epoch`, each written in another form.
@@ -207,7 +207,7 @@ fn path_arrays() -> impl Strategy<Value = PathArray> {
             keys.into_iter().map(key).collect()
         })
     };
-    (degrees(), any::<u32>().prop_map(NodeId), prop_oneof![keys(16), keys(32)])
+    (degrees(), any::<u32>().prop_map(NodeId::from_u32), prop_oneof![keys(16), keys(32)])
         .prop_map(|(degree, first, keys)| PathArray { degree, first, keys })
 }
 

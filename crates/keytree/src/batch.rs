@@ -6,6 +6,7 @@ use claviger_keywrap::Engine;
 use crate::{
     Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError,
     deliver::Delivery,
+    node::node_at,
     nodes::Siblings,
     plan::{Fate, Mark, Plan},
 };
@@ -115,7 +116,7 @@ impl KeyTree {
         let mut rekey = self.no_rekey();
         std::mem::swap(&mut rekey, &mut plan.rekey);
         rekey.epoch = drawn.epoch();
-        rekey.root = NodeId::new(plan.depth, 0);
+        rekey.root = node_at(plan.depth, 0);
         rekey.drawn = drawn;
         match joined {
             Some(joined) => rekey.joined.extend_from_slice(joined),
@@ -183,13 +184,13 @@ impl KeyTree {
                 self.remove(level, children);
                 for mark in children {
                     if let Some((handle, key)) = delivery.key_after(mark) {
-                        self.nodes.set(NodeId::new(level, mark.index), handle, key);
+                        self.nodes.set(node_at(level, mark.index), handle, key);
                     }
                 }
                 break;
             }
             let parents = plan.level(marks, level + 1);
-            let node = |mark: &Mark| NodeId::new(level + 1, mark.index);
+            let node = |mark: &Mark| node_at(level + 1, mark.index);
             let mut ahead: [Siblings; FOUND_AHEAD] = Default::default();
             for (siblings, parent) in ahead.iter_mut().zip(parents) {
                 self.nodes.find_ahead::<K, L>(node(parent), siblings);
@@ -213,14 +214,14 @@ impl KeyTree {
     fn create<const L: usize>(&mut self, level: u8, marks: &[Mark], delivery: &Delivery<'_, L>) {
         for mark in marks.iter().filter(|mark| mark.fate == Fate::Created) {
             let (handle, key) = delivery.key_after(mark).expect("a new node has a key");
-            self.nodes.set(NodeId::new(level, mark.index), handle, key);
+            self.nodes.set(node_at(level, mark.index), handle, key);
         }
     }
 
     /// Removes those of the nodes of a level that vanish.
     fn remove(&mut self, level: u8, marks: &[Mark]) {
         for mark in marks.iter().filter(|mark| mark.fate == Fate::Removed) {
-            self.nodes.remove(NodeId::new(level, mark.index));
+            self.nodes.remove(node_at(level, mark.index));
         }
     }
 

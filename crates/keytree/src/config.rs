@@ -9,7 +9,8 @@ pub struct TreeConfig {
     pub degree: Degree,
     /// The length of every key.
     pub key_length: KeyLength,
-    /// The most members, and one more than the highest leaf. Memory follows the members, not the capacity.
+    /// The most members, and one more than the highest leaf; above [`CAPACITY_MAX`](crate::CAPACITY_MAX) it counts as
+    /// that. Memory follows the members, not the capacity.
     pub capacity: u32,
     /// What becomes of the keys above a joiner.
     pub joining: Joining,

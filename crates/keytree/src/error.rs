@@ -4,23 +4,6 @@ use std::{error, fmt};
 
 use crate::{Leaf, NodeId};
 
-/// A setting that no tree can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConfigError {
-    /// The degree is not 2 to 8.
-    Degree(u8),
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Degree(k) => write!(f, "key tree degree {k} is not 2 to 8"),
-        }
-    }
-}
-
-impl error::Error for ConfigError {}
-
 /// A change that the tree refuses. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TreeError {

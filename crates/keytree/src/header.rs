@@ -1,6 +1,6 @@
 //! The few figures that are stored beside the nodes.
 
-use crate::{Degree, Inconsistency, Joining, KeyLength, TreeConfig, TreeError};
+use crate::{CAPACITY_MAX, Degree, Inconsistency, Joining, KeyLength, TreeConfig, TreeError};
 
 /// What a tree is besides its nodes: the store keeps it, and writes it anew with each [`Rekey`](crate::Rekey).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,10 @@ impl Header {
     pub fn from_octets(octets: &[u8]) -> Result<Self, TreeError> {
         let octets: &[u8; Self::LEN] = octets.try_into().map_err(|_| Inconsistency::Header)?;
         let [k, key_length, joining, depth, c0, c1, c2, c3, e0, e1, e2, e3, m0, m1, m2, m3] = *octets;
+        let capacity = u32::from_be_bytes([c0, c1, c2, c3]);
+        if capacity > CAPACITY_MAX {
+            return Err(Inconsistency::Header.into());
+        }
         let config = TreeConfig {
             degree: Degree::new(k).map_err(|_| Inconsistency::Header)?,
             key_length: match key_length {
@@ -51,7 +55,7 @@ impl Header {
                 32 => KeyLength::Octets32,
                 _ => return Err(Inconsistency::Header.into()),
             },
-            capacity: u32::from_be_bytes([c0, c1, c2, c3]),
+            capacity,
             joining: match joining {
                 0 => Joining::Replace,
                 1 => Joining::Advance,
@@ -98,7 +102,7 @@ mod tests {
             assert_eq!(Header::from_octets(&octets[..length]), malformed);
         }
         assert_eq!(Header::from_octets(&[&octets[..], &[0]].concat()), malformed);
-        for (place, value) in [(0, 9), (0, 1), (1, 24), (2, 2)] {
+        for (place, value) in [(0, 9), (0, 1), (1, 24), (2, 2), (4, 9)] {
             let mut changed = octets;
             changed[place] = value;
             assert_eq!(Header::from_octets(&changed), malformed);

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Levels count from the leaves upward, so that a node keeps its [`NodeId`] when the tree grows: the old root
-//! becomes child 0 of a new one. The degree k and the depth d are named as in RFC 2627.
+//! becomes child 0 of a new one. The degree k and the depth d are named as in RFC 2627. The names of nodes and keys, and
+//! what a member does with its path, are those of `claviger-keypath`.
 //!
 //! ```
 //! use claviger_crypto::SeededRandom;
@@ -44,24 +45,20 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`config`], [`degree`] | what a tree is made to be |
-//! | [`node`] | the names of nodes and leaves |
-//! | [`key`], [`handle`] | one key of a node, and its name |
+//! | [`config`] | what a tree is made to be |
+//! | [`node`] | the names of leaves |
 //! | [`tree`] | the tree, and what can be asked of it |
 //! | [`rekey`] | what a change of the tree means for the members |
 //! | [`place`] | subtrees that follow places |
 //! | [`header`] | the few figures that are stored beside the nodes |
-//! | [`lkh_id`] | the node identifiers of protocols |
+//! | [`lkh_id`] | the 16-bit node identifiers of RFC 6407 |
 //! | [`error`] | why the tree refuses |
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod config;
-pub mod degree;
 pub mod error;
-pub mod handle;
 pub mod header;
-pub mod key;
 pub mod lkh_id;
 pub mod node;
 pub mod place;
@@ -77,13 +74,11 @@ mod plan;
 mod restore;
 mod sort;
 
+pub use claviger_keypath::{Degree, Handle, KeyLength, KeyRef, NodeId, NodeKey};
 pub use config::{Joining, TreeConfig};
-pub use degree::Degree;
-pub use error::{ConfigError, Inconsistency, TreeError};
-pub use handle::Handle;
+pub use error::{Inconsistency, TreeError};
 pub use header::Header;
-pub use key::{KeyLength, KeyRef, NodeKey};
-pub use lkh_id::{CAPACITY_32_BIT, LkhIds, capacity_16_bit, id_32, node_32};
-pub use node::{Leaf, NodeId};
+pub use lkh_id::{LkhIds, capacity_16_bit};
+pub use node::{CAPACITY_MAX, Leaf};
 pub use rekey::{Chain, Rekey, Start, UnderKey, Wrap};
 pub use tree::KeyTree;

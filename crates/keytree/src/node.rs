@@ -1,61 +1,11 @@
-//! The names of nodes and leaves.
+//! The names of leaves, and of the nodes that a tree has.
 
 use std::fmt;
 
-use crate::Degree;
+use crate::NodeId;
 
-/// The place of a node: its level, counted from the leaves upward, and its index within that level.
-///
-/// It stays the same while the tree grows and shrinks at the top. Its order is bottom up: leaves before their
-/// parents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId {
-    level: u8,
-    index: u32,
-}
-
-impl NodeId {
-    /// Names the node at `index` of `level`.
-    pub const fn new(level: u8, index: u32) -> Self {
-        Self { level, index }
-    }
-
-    /// Returns the level, 0 for leaves.
-    pub const fn level(self) -> u8 {
-        self.level
-    }
-
-    /// Returns the index within the level.
-    pub const fn index(self) -> u32 {
-        self.index
-    }
-
-    /// Says whether this is a leaf.
-    pub const fn is_leaf(self) -> bool {
-        self.level == 0
-    }
-
-    /// Returns the node above. Above a root this names a node that its tree does not have.
-    pub const fn parent(self, degree: Degree) -> Self {
-        Self { level: self.level.saturating_add(1), index: self.index / degree.k() as u32 }
-    }
-
-    /// Returns the child in `place`, counted from 0; none below a leaf, beyond the degree, or beyond the last index.
-    pub fn child(self, degree: Degree, place: u8) -> Option<Self> {
-        if place >= degree.k() {
-            return None;
-        }
-        let level = self.level.checked_sub(1)?;
-        let index = self.index.checked_mul(u32::from(degree.k()))?.checked_add(u32::from(place))?;
-        Some(Self { level, index })
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({},{})", self.level, self.index)
-    }
-}
+/// The most members of a tree: the leaves that have names. At any degree, all nodes above them have names too.
+pub const CAPACITY_MAX: u32 = NodeId::INDEX_MAX + 1;
 
 /// The index of a member's leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,8 +22,8 @@ impl Leaf {
         self.0
     }
 
-    /// Returns the leaf as a node.
-    pub const fn node(self) -> NodeId {
+    /// Returns the leaf as a node; none beyond [`CAPACITY_MAX`].
+    pub const fn node(self) -> Option<NodeId> {
         NodeId::new(0, self.0)
     }
 }
@@ -84,27 +34,25 @@ impl fmt::Display for Leaf {
     }
 }
 
+/// Names a node at or above a leaf of a tree.
+#[inline]
+pub(crate) const fn node_at(level: u8, index: u32) -> NodeId {
+    NodeId::new(level, index).expect("a tree has no more than CAPACITY_MAX leaves")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Degree;
 
     #[test]
-    fn parents_and_children_agree() {
-        for k in 2..=8 {
+    fn the_largest_tree_of_every_degree_has_names_for_its_nodes() {
+        for k in Degree::MIN.k()..=Degree::MAX.k() {
             let degree = Degree::new(k).unwrap();
-            let node = NodeId::new(3, 17);
-            for place in 0..k {
-                assert_eq!(node.child(degree, place).unwrap().parent(degree), node);
-            }
-            assert_eq!(node.child(degree, k), None);
+            let last = Leaf::new(CAPACITY_MAX - 1).node().unwrap();
+            let root = last.upward(degree).nth(degree.depth_for(CAPACITY_MAX).into()).unwrap();
+            assert_eq!(root.index(), 0, "{k}");
         }
-    }
-
-    #[test]
-    fn children_beyond_the_last_index_do_not_exist() {
-        let degree = Degree::new(8).unwrap();
-        assert_eq!(NodeId::new(1, u32::MAX / 8).child(degree, 7), Some(NodeId::new(0, u32::MAX)));
-        assert_eq!(NodeId::new(1, u32::MAX / 8 + 1).child(degree, 0), None);
-        assert_eq!(NodeId::new(0, 0).child(degree, 0), None);
+        assert_eq!(Leaf::new(CAPACITY_MAX).node(), None);
     }
 }

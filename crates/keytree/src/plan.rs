@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use crate::{Handle, Joining, KeyTree, Leaf, NodeId, Rekey, TreeError, bits::count, sort::sort};
+use crate::{
+    Handle, Joining, KeyTree, Leaf, NodeId, Rekey, TreeError, bits::count, node::node_at, sort::sort,
+};
 
 /// What a batch will do.
 pub(crate) struct Plan {
@@ -123,8 +125,10 @@ impl Plan {
         spare: Rekey,
     ) -> Result<Self, TreeError> {
         let departed = sorted(leaves)?;
-        if joins != 0 {
-            // Where joiners may sit depends on who goes. Without joiners, leaves without member are noticed on the way.
+        // Where joiners may sit depends on who goes. Without joiners, leaves without member are noticed on the way, but for
+        // those that no node of the tree is above.
+        let leaves_tree = departed.last().is_some_and(|last| *last >= tree.extent);
+        if joins != 0 || leaves_tree {
             check_members(tree, &departed)?;
         }
         let remaining = tree.len().saturating_sub(departed.len());
@@ -260,7 +264,7 @@ impl Plan {
         // without members may be left without a child.
         let top_changes = level >= self.depth || level > tree.depth || level == tree.depth && tree.is_empty();
         if top_changes && self.rekey.marks[start..].first().is_none_or(|mark| mark.index >= K as u32) {
-            self.mark_node(tree, NodeId::new(level, 0), below.children::<K>(0), Family::default());
+            self.mark_node(tree, node_at(level, 0), below.children::<K>(0), Family::default());
         }
         let (mut next, mut absent) = (start, 0);
         while next < end {
@@ -269,7 +273,7 @@ impl Plan {
             let before = below.children::<K>(index);
             absent |= family.marked & !family.renewed & !before;
             next += count(family.marked);
-            self.mark_node(tree, NodeId::new(level, index), before, family);
+            self.mark_node(tree, node_at(level, index), before, family);
         }
         self.ends.push(self.rekey.marks.len());
         absent != 0
@@ -283,7 +287,7 @@ impl Plan {
         let heirs = before & !marked | inheriting;
         // Every node up to the root is there while it has a child, and the root always.
         let existed = node.level() <= tree.depth && (before != 0 || node == tree.root_id());
-        let stays = node.level() <= self.depth && (there != 0 || node == NodeId::new(self.depth, 0));
+        let stays = node.level() <= self.depth && (there != 0 || node == node_at(self.depth, 0));
         let fate = match (existed, stays) {
             // Whoever departed from below knows the previous key.
             (true, true) if left || heirs == 0 => Fate::Replaced,
@@ -303,7 +307,7 @@ impl Plan {
     /// Adds a mark, and lists and counts what it stands for.
     #[inline]
     fn push(&mut self, level: u8, mut mark: Mark) {
-        let node = NodeId::new(level, mark.index);
+        let node = node_at(level, mark.index);
         match mark.fate {
             Fate::Absent => {}
             Fate::Removed => self.rekey.removed.push(node),

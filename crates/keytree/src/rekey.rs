@@ -196,10 +196,8 @@ impl Rekey {
             last = self.root;
         }
         while last != self.root {
-            let parent = last.parent(self.degree);
-            if self.changed.binary_search(&parent).is_err() {
-                break;
-            }
+            let replaced = |parent: &NodeId| self.changed.binary_search(parent).is_ok();
+            let Some(parent) = last.parent(self.degree).filter(replaced) else { break };
             last = parent;
         }
         Chain { first, last, degree: self.degree }
@@ -276,7 +274,7 @@ pub struct Chain {
 impl Chain {
     /// Goes through the nodes in order.
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
-        std::iter::successors(Some(self.first), move |node| Some(node.parent(self.degree))).take(self.len())
+        self.first.upward(self.degree).take(self.len())
     }
 
     /// Returns the number of nodes, at least 1.
@@ -289,12 +287,13 @@ impl Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::node_at;
 
     #[test]
     fn a_chain_climbs_to_its_last_node() {
-        let (first, last) = (NodeId::new(1, 7), NodeId::new(4, 0));
+        let (first, last) = (node_at(1, 7), node_at(4, 0));
         let chain = Chain { first, last, degree: Degree::new(2).unwrap() };
-        let nodes = [(1, 7), (2, 3), (3, 1), (4, 0)].map(|(level, index)| NodeId::new(level, index));
+        let nodes = [(1, 7), (2, 3), (3, 1), (4, 0)].map(|(level, index)| node_at(level, index));
         assert_eq!(chain.iter().collect::<Vec<_>>(), nodes);
         assert_eq!(chain.len(), 4);
     }

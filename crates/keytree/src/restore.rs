@@ -1,6 +1,6 @@
 //! A tree from what was stored of it.
 
-use crate::{Handle, Header, Inconsistency, Joining, KeyTree, NodeId, NodeKey, TreeError};
+use crate::{Handle, Header, Inconsistency, Joining, KeyTree, NodeId, NodeKey, TreeError, node::node_at};
 
 impl KeyTree {
     /// Makes the tree anew whose [`KeyTree::header`] and [`KeyTree::nodes`] were stored. The nodes may come in
@@ -77,11 +77,11 @@ impl KeyTree {
             return Err(Inconsistency::Orphan(root));
         }
         for level in 0..=self.depth {
-            for node in self.nodes.indices_from(level, 0).map(|index| NodeId::new(level, index)) {
+            for node in self.nodes.indices_from(level, 0).map(|index| node_at(level, index)) {
                 if node == root {
                     continue;
                 }
-                if !self.nodes.is_occupied(node.parent(self.degree())) {
+                if !node.parent(self.degree()).is_some_and(|parent| self.nodes.is_occupied(parent)) {
                     return Err(Inconsistency::Orphan(node));
                 }
                 if !node.is_leaf() && self.nodes.children(node) == 0 {

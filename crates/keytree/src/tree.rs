@@ -4,7 +4,10 @@ use std::fmt;
 
 use claviger_crypto::{Random, SecretBytes};
 
-use crate::{Degree, Handle, Header, KeyLength, KeyRef, Leaf, NodeId, Rekey, TreeConfig, nodes::Nodes};
+use crate::{
+    CAPACITY_MAX, Degree, Handle, Header, KeyLength, KeyRef, Leaf, NodeId, Rekey, TreeConfig, node::node_at,
+    nodes::Nodes,
+};
 
 /// A group's key tree, as its key server keeps it.
 ///
@@ -35,7 +38,8 @@ impl KeyTree {
 
     /// Makes a tree without any node, not even the root.
     pub(crate) fn vacant(header: Header) -> Self {
-        let Header { config, depth, epoch, .. } = header;
+        let Header { mut config, depth, epoch, .. } = header;
+        config.capacity = config.capacity.min(CAPACITY_MAX);
         let nodes = Nodes::new(config.degree, config.key_length, usize::from(depth) + 1);
         Self { config, epoch, depth, members: 0, extent: 0, nodes, spare: None }
     }
@@ -45,7 +49,8 @@ impl KeyTree {
         if !self.contains(leaf) {
             return None;
         }
-        std::iter::successors(Some(leaf.node()), |node| Some(node.parent(self.config.degree)))
+        leaf.node()?
+            .upward(self.config.degree)
             .take(usize::from(self.depth) + 1)
             .map(|node| Some((node, self.key(node)?)))
             .collect()
@@ -64,7 +69,7 @@ impl KeyTree {
 
     /// Says whether there is a member at `leaf`.
     pub fn contains(&self, leaf: Leaf) -> bool {
-        self.nodes.is_occupied(leaf.node())
+        leaf.node().is_some_and(|leaf| self.nodes.is_occupied(leaf))
     }
 
     /// Goes through the leaves of all members, lowest first.
@@ -139,13 +144,12 @@ impl KeyTree {
 
     /// Goes through all nodes, bottom up.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, KeyRef<'_>)> {
-        (0..=self.depth).flat_map(|level| {
-            self.nodes.iter(level).map(move |(index, key)| (NodeId::new(level, index), key))
-        })
+        (0..=self.depth)
+            .flat_map(|level| self.nodes.iter(level).map(move |(index, key)| (node_at(level, index), key)))
     }
 
     pub(crate) fn root_id(&self) -> NodeId {
-        NodeId::new(self.depth, 0)
+        node_at(self.depth, 0)
     }
 }
 

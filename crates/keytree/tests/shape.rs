@@ -35,7 +35,7 @@ fn batch(tree: &mut KeyTree, joins: usize, leaves: &[u32]) -> Result<Rekey, Tree
 }
 
 fn ids<const N: usize>(ids: [(u8, u32); N]) -> [NodeId; N] {
-    ids.map(|(level, index)| NodeId::new(level, index))
+    ids.map(|(level, index)| NodeId::new(level, index).unwrap())
 }
 
 /// Lists the wraps as (target, under), with an underlying key that is new marked.
@@ -71,7 +71,7 @@ fn first_members_need_no_message() {
     assert_eq!(rekey.joined, [0, 1, 2].map(Leaf::new));
     assert!(rekey.wraps.is_empty() && rekey.starts().next().is_none());
     assert_eq!(rekey.changed, ids([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0)]));
-    assert_eq!(rekey.root, NodeId::new(2, 0));
+    assert_eq!(rekey.root, NodeId::new(2, 0).unwrap());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_departure_empties_nodes_and_they_vanish() {
     let rekey = batch(&mut tree, 0, &[2, 3]).unwrap();
     assert_eq!(rekey.removed, ids([(0, 2), (0, 3), (1, 1)]));
     assert_eq!(wraps(&rekey), pairs([("(2,0)", "(1,0)"), ("(3,0)", "(2,0) new"), ("(3,0)", "(2,1)")]));
-    assert_eq!(tree.key(NodeId::new(1, 1)), None);
+    assert_eq!(tree.key(NodeId::new(1, 1).unwrap()), None);
 }
 
 #[test]
@@ -166,14 +166,14 @@ fn a_leaf_that_changes_hands_gets_another_key() {
 #[test]
 fn the_top_goes_when_the_first_subtree_holds_everyone() {
     let mut tree = tree(2, 5);
-    let kept = tree.key(NodeId::new(1, 0)).unwrap().to_owned();
+    let kept = tree.key(NodeId::new(1, 0).unwrap()).unwrap().to_owned();
     let rekey = batch(&mut tree, 0, &[4]).unwrap();
-    assert_eq!((tree.depth(), rekey.root), (2, NodeId::new(2, 0)));
+    assert_eq!((tree.depth(), rekey.root), (2, NodeId::new(2, 0).unwrap()));
     assert_eq!(rekey.removed, ids([(0, 4), (1, 2), (2, 1), (3, 0)]));
     // The new root was known to nobody who departed, and yet the group's key is a new one.
     assert_eq!(rekey.changed, ids([(2, 0)]));
     assert_eq!(wraps(&rekey), pairs([("(2,0)", "(2,0)")]));
-    assert_eq!(tree.key(NodeId::new(1, 0)), Some(kept.as_ref()));
+    assert_eq!(tree.key(NodeId::new(1, 0).unwrap()), Some(kept.as_ref()));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_refresh_replaces_the_root_under_itself() {
 
     batch(&mut tree, 0, &[0, 1, 2, 3, 4, 5, 6]).unwrap();
     let rekey = tree.refresh(random).unwrap();
-    assert!(rekey.wraps.is_empty() && rekey.changed == [NodeId::new(1, 0)]);
+    assert!(rekey.wraps.is_empty() && rekey.changed == [NodeId::new(1, 0).unwrap()]);
 }
 
 #[test]
@@ -291,11 +291,15 @@ fn a_replaced_parent_goes_under_the_advanced_key_of_its_child() {
             ("(2,0)", "(1,1)")
         ])
     );
-    assert_eq!(rekey.under(&rekey.wraps[3]), (NodeId::new(1, 2), tree.key(NodeId::new(1, 2)).unwrap()));
+    assert_eq!(
+        rekey.under(&rekey.wraps[3]),
+        (NodeId::new(1, 2).unwrap(), tree.key(NodeId::new(1, 2).unwrap()).unwrap())
+    );
     let starts: Vec<_> = rekey.starts().map(|start| (start.node, start.chain.len())).collect();
     assert_eq!(
         starts,
-        [((0, 1), 2), ((0, 2), 2), ((1, 2), 1), ((1, 1), 1)].map(|((l, i), n)| (NodeId::new(l, i), n))
+        [((0, 1), 2), ((0, 2), 2), ((1, 2), 1), ((1, 1), 1)]
+            .map(|((l, i), n)| (NodeId::new(l, i).unwrap(), n))
     );
 }
 
@@ -305,12 +309,12 @@ fn the_sixteenth_advance_is_a_replacement_under_the_previous_key() {
     for advances in 1..=15 {
         let rekey = batch(&mut tree, 1, &[]).unwrap();
         assert!(rekey.wraps.is_empty());
-        assert_eq!(tree.key(NodeId::new(1, 0)).unwrap().handle.advances(), advances);
+        assert_eq!(tree.key(NodeId::new(1, 0).unwrap()).unwrap().handle.advances(), advances);
         let joined = rekey.joined[0].index();
         // Its departure would replace everything: leaves are emptied in another tree.
         tree = KeyTree::restore(
             claviger_keytree::Header { members: 2, ..tree.header() },
-            owned(&tree).into_iter().filter(|(node, _)| *node != NodeId::new(0, joined)),
+            owned(&tree).into_iter().filter(|(node, _)| *node != NodeId::new(0, joined).unwrap()),
         )
         .unwrap();
     }
@@ -331,7 +335,7 @@ fn a_chain_ends_below_a_node_that_is_only_advanced() {
     let mut header = tree.header();
     header.epoch = 100;
     for (node, key) in &mut nodes {
-        if *node == NodeId::new(1, 2) {
+        if *node == NodeId::new(1, 2).unwrap() {
             key.handle = Handle::from_u32(1 << 4 | 15);
         }
     }
@@ -384,11 +388,8 @@ fn jobs_are_the_wraps_in_order() {
 
 /// Lists the nodes from each leaf up to the root, each once.
 fn paths(tree: &KeyTree, leaves: &[Leaf]) -> BTreeSet<NodeId> {
-    let up = |leaf: &Leaf| {
-        std::iter::successors(Some(leaf.node()), |node| Some(node.parent(tree.degree())))
-            .take(usize::from(tree.depth()) + 1)
-            .skip(1)
-    };
+    let up =
+        |leaf: &Leaf| leaf.node().unwrap().upward(tree.degree()).take(usize::from(tree.depth()) + 1).skip(1);
     leaves.iter().flat_map(up).collect()
 }
 

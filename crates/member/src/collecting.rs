@@ -167,7 +167,7 @@ impl Collecting {
             }
             let receiver = Receiver::new(ReceiverConfig::default(), batch, now);
             let receiver = match tree {
-                Some(TreeKeys::Lkh32(path)) => receiver.with_labels(path.nodes().map(|node| node.0)),
+                Some(TreeKeys::Lkh32(path)) => receiver.with_labels(path.nodes().map(|node| node.as_u32())),
                 Some(TreeKeys::Lkh(_)) | None => receiver,
             };
             self.receivers.insert(first, receiver);
@@ -180,14 +180,11 @@ impl Collecting {
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::{SecretBytes, SeededRandom, cipher::CipherAlgorithm};
+    use claviger_crypto::{SecretBytes, SeededRandom};
     use claviger_delivery::{
         Batch, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, wire::MessageType,
     };
-    use claviger_gdoi::{
-        lkh_32::{Degree, Handle, KeyPath, NodeId},
-        wire::lkh_32::PathArray,
-    };
+    use claviger_keypath::{Degree, Handle, KeyLength, KeyPath, NodeId};
 
     use super::*;
 
@@ -208,8 +205,7 @@ mod tests {
     fn tree() -> TreeKeys {
         let key = |_| (Handle::new(1, 0).unwrap(), SecretBytes::new(vec![1; 16]));
         let (degree, first) = (Degree::new(4).unwrap(), NodeId::new(0, 5).unwrap());
-        let path = PathArray { degree, first, keys: (0..4).map(key).collect() };
-        TreeKeys::Lkh32(KeyPath::new(&path, CipherAlgorithm::Aes128Cbc).unwrap())
+        TreeKeys::Lkh32(KeyPath::new(degree, first, KeyLength::Octets16, (0..4).map(key)).unwrap())
     }
 
     /// Delivers the largest batch, of which `labels` says whose each message is, to a member that loses one of five
@@ -286,8 +282,8 @@ mod tests {
         // A leaf's message, one of the node above it, and the rest for a subtree that the leaf is not in.
         let of = |index| match index {
             101 => vec![5],
-            1_011 => vec![NodeId::new(1, 1).unwrap().0],
-            _ => vec![NodeId::new(2, 7).unwrap().0],
+            1_011 => vec![NodeId::new(1, 1).unwrap().as_u32()],
+            _ => vec![NodeId::new(2, 7).unwrap().as_u32()],
         };
         let (lost, recovered, most) = deliver((0..COUNT).map(of).collect(), Some(&tree()));
         let mine = lost.iter().filter(|index| [101, 1_011].contains(*index));

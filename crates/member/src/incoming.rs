@@ -8,11 +8,12 @@ use std::time::Duration;
 use claviger_crypto::{CryptoProvider, sign::PublicKey};
 use claviger_gdoi::{
     Error,
-    lkh_32::{Gathering, KeyPath, StagedPath},
+    lkh_32::kek_material,
     push::{RekeySa, VerifiedRekey},
     wire::{SaKek, lkh_32::Update},
 };
 use claviger_group::CookiePair;
+use claviger_keypath::{Gathering, KeyPath, StagedPath};
 use claviger_sansio::Time;
 
 use crate::{download::Rekey, tree_keys::TreeKeys};
@@ -43,7 +44,7 @@ impl Incoming {
         signing_key: Option<PublicKey>,
         update: &Update,
     ) -> Result<(Self, Option<StagedPath>), Error> {
-        let (gathering, staged) = path.gather(update, policy.cipher)?;
+        let (gathering, staged) = path.gather(update.head(), update.entries(), policy.cipher.into())?;
         Ok((Self { policy: policy.clone(), signing_key, gathering, superseded: None }, staged))
     }
 
@@ -53,7 +54,7 @@ impl Incoming {
     ///
     /// Those of [`Gathering::take`].
     pub(crate) fn take(&mut self, update: &Update) -> Result<Option<StagedPath>, Error> {
-        self.gathering.take(update)
+        Ok(self.gathering.take(update.head(), update.entries())?)
     }
 
     /// Says whether it is about the rekey SA with these cookies.
@@ -89,7 +90,7 @@ impl Incoming {
         staged: StagedPath,
     ) -> Result<Rekey, Error> {
         let policy = &self.policy;
-        let kek = staged.kek(policy.spi)?;
+        let kek = kek_material(policy.spi, staged.path().root().key())?;
         let signing_key = self.signing_key.as_ref().unwrap_or(held.sa.signing_key()).clone();
         let sa = RekeySa::new(provider, kek, signing_key, policy.signature, 0)?;
         Ok(Rekey {

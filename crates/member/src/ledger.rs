@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use claviger_crypto::sign::PublicKey;
 use claviger_gdoi::{
     lkh::KeyArray,
-    lkh_32::{Handle, HeldKey, KeyPath, NodeId},
     push::{KekMaterial, RekeySa},
 };
 use claviger_group::{PushAuthentication, Tek};
+use claviger_keypath::{Handle, KeyPath, NodeId, NodeKey};
 
 use crate::tree_keys::TreeKeys;
 
@@ -23,7 +23,7 @@ pub struct Ledger {
     /// Rekey keys with the paths of the key tree that they came with.
     pub rekeys: Vec<LedgerRekey>,
     /// Keys of a tree with 32-bit node ids. A sound key server gives no name to two keys.
-    pub nodes: BTreeMap<(NodeId, Handle), Vec<HeldKey>>,
+    pub nodes: BTreeMap<(NodeId, Handle), Vec<NodeKey>>,
 }
 
 /// A rekey SA that was held.
@@ -68,7 +68,7 @@ impl Ledger {
     }
 
     /// Enters a key of a node, once, and says whether it is new.
-    pub fn enter_node(&mut self, node: NodeId, key: HeldKey) -> bool {
+    pub fn enter_node(&mut self, node: NodeId, key: NodeKey) -> bool {
         let named = self.nodes.entry((node, key.handle)).or_default();
         let is_new = !named.contains(&key);
         if is_new {
@@ -79,12 +79,8 @@ impl Ledger {
 
     /// Enters the keys of a path.
     pub(crate) fn enter_path(&mut self, path: &KeyPath) {
-        let array = path.to_array();
-        let mut node = Some(array.first);
-        for (handle, key) in array.keys {
-            let Some(id) = node else { return };
-            self.enter_node(id, HeldKey { handle, key });
-            node = id.parent(array.degree);
+        for (node, key) in path.nodes().zip(path.keys()) {
+            self.enter_node(node, key.clone());
         }
     }
 }

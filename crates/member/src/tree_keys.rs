@@ -3,10 +3,11 @@
 use claviger_gdoi::{
     Error,
     lkh::KeyArray,
-    lkh_32::KeyPath,
+    lkh_32::kek_material,
     push::KekMaterial,
     wire::{KeyDownload, SaKek},
 };
+use claviger_keypath::KeyPath;
 
 /// The keys from a member's leaf to the root, which is the group KEK.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ impl TreeKeys {
     ///
     /// # Errors
     ///
-    /// Those of [`KeyArray::new`] and [`KeyPath::new`].
+    /// Those of [`KeyArray::new`] and [`PathArray::to_path`](claviger_gdoi::wire::lkh_32::PathArray::to_path).
     pub(crate) fn downloaded(policy: &SaKek, kd: &KeyDownload) -> Result<Option<(Self, KekMaterial)>, Error> {
         if let Some(lkh) = kd.lkh.as_ref().filter(|lkh| lkh.spi == policy.spi)
             && let Some(download) = &lkh.download
@@ -35,8 +36,8 @@ impl TreeKeys {
         if let Some(lkh) = kd.lkh_32.as_ref().filter(|lkh| lkh.spi == policy.spi)
             && let Some(download) = &lkh.path
         {
-            let path = KeyPath::new(download, policy.cipher)?;
-            let kek = path.kek(policy.spi)?;
+            let path = download.to_path(policy.cipher)?;
+            let kek = kek_material(policy.spi, path.root().key())?;
             return Ok(Some((Self::Lkh32(path), kek)));
         }
         Ok(None)

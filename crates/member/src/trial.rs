@@ -14,14 +14,12 @@ use claviger_crypto::CryptoProvider;
 use claviger_esp::InboundSa;
 use claviger_gdoi::{
     lkh::KeyArray,
-    lkh_32::{Handle, HeldKey, NodeId, kek_material},
+    lkh_32::kek_material,
     push::{KekMaterial, RekeySa, VerifiedRekey},
-    wire::{
-        Header, LkhUpdateArray, SaKek, header,
-        lkh_32::{Under, Update},
-    },
+    wire::{Header, LkhUpdateArray, SaKek, header, lkh_32::Update},
 };
 use claviger_group::{CookiePair, Spi, Tek};
+use claviger_keypath::{Handle, NodeId, NodeKey};
 
 use crate::{Ledger, ledger::LedgerRekey};
 
@@ -102,23 +100,19 @@ fn learn(ledger: &mut Ledger, provider: &CryptoProvider, message: &VerifiedRekey
 /// Unwraps every key of an update that any key of the ledger opens, with all advances, and makes the KEK of the root.
 fn learn_nodes(ledger: &mut Ledger, kek: &SaKek, update: &Update) {
     let (head, mut more) = (*update.head(), true);
-    let fresh = Handle::new(head.epoch, 0);
+    let fresh = Handle::drawn(head.epoch);
     while std::mem::take(&mut more) {
         for (entry, wrapped) in update.entries() {
-            let under = match entry.under {
-                Under::Itself => Some(entry.target),
-                Under::Child(place) => entry.target.child(head.degree, place),
-            };
-            let (Some(under), Some(handle)) = (under, fresh) else { continue };
-            for key in reach(ledger, under, entry.handle).iter().filter_map(|held| held.unwrap(wrapped).ok())
-            {
-                more |= ledger.enter_node(entry.target, HeldKey { handle, key });
+            let (Some(under), Some(handle)) = (entry.holder(head.degree), fresh) else { continue };
+            let held = reach(ledger, under, entry.handle);
+            for key in held.iter().filter_map(|held| held.unwrap_key(handle, wrapped).ok()) {
+                more |= ledger.enter_node(entry.target, key);
             }
         }
     }
     let Some(signing_key) = ledger.rekeys.first().map(|rekey| rekey.signing_key.clone()) else { return };
     for root in reach(ledger, head.root, head.root_handle) {
-        let Ok(material) = kek_material(kek.spi, &root.key) else { continue };
+        let Ok(material) = kek_material(kek.spi, root.key()) else { continue };
         let is_known = |held: &LedgerRekey| held.kek.spi == kek.spi && held.kek.key == material.key;
         if !ledger.rekeys.iter().any(is_known) {
             let signing_key = signing_key.clone();
@@ -128,9 +122,9 @@ fn learn_nodes(ledger: &mut Ledger, kek: &SaKek, update: &Update) {
 }
 
 /// Finds the keys of a node that a handle names, and those that advances lead from to it.
-fn reach(ledger: &Ledger, node: NodeId, handle: Handle) -> Vec<HeldKey> {
-    let held = ledger.nodes.range((node, Handle(0))..=(node, handle)).flat_map(|(_, keys)| keys);
-    held.filter_map(|key| key.advanced_to(handle).ok()?).collect()
+fn reach(ledger: &Ledger, node: NodeId, handle: Handle) -> Vec<NodeKey> {
+    let held = ledger.nodes.range((node, Handle::from_u32(0))..=(node, handle)).flat_map(|(_, keys)| keys);
+    held.filter_map(|key| key.advanced_to(handle)).collect()
 }
 
 /// Enters a rekey SA, once for each path of keys that leads to it.

@@ -2,8 +2,8 @@
 
 use claviger_crypto::cipher::CipherAlgorithm;
 use claviger_gdoi::{
-    lkh_32::{KeyPath, NodeId, Wrap, pack},
-    wire::lkh_32::{PathArray, Under, Update},
+    lkh_32::{Wrap, pack},
+    wire::lkh_32::{PathArray, Update},
 };
 use claviger_wire::{Decode, Writer};
 
@@ -24,13 +24,9 @@ fn encode(update: &Update) -> Vec<u8> {
 /// What was read is packed again, and nothing of it is lost.
 fn repack(update: &Update) {
     let head = *update.head();
-    let under = |target: NodeId, under| match under {
-        Under::Itself => target,
-        Under::Child(place) => target.child(head.degree, place).expect("the decoder checked the child"),
-    };
     let wraps = update.entries().map(|(entry, wrapped)| Wrap {
         target: entry.target,
-        under: under(entry.target, entry.under),
+        under: entry.holder(head.degree).expect("the decoder checked the child"),
         handle: entry.handle,
         wrapped,
     });
@@ -49,8 +45,8 @@ pub(super) fn feed(input: &[u8]) {
         let encode =
             |path: &PathArray| written(|w| path.encode(w).expect("a path that was read can be written"));
         claim::survives(&path, encode, |octets| PathArray::from_octets(octets));
-        if let Ok(held) = KeyPath::new(&path, CIPHER) {
-            assert_eq!(held.to_array(), path);
+        if let Ok(held) = path.to_path(CIPHER) {
+            assert_eq!(PathArray::from(&held), path);
         }
     }
     if let Ok(update) = Update::from_octets(input) {
@@ -60,12 +56,12 @@ pub(super) fn feed(input: &[u8]) {
     }
 
     // Several messages of one rekey, or of several.
-    let held = KeyPath::new(&group::path_32(), CIPHER).expect("the path is sound");
+    let held = group::path_32().to_path(CIPHER).expect("the path is sound");
     let mut gathering = None;
     for (_, body) in script::pieces(input) {
         let Ok(update) = Update::from_octets(body) else { continue };
         let staged = match &mut gathering {
-            None => match held.gather(&update, CIPHER) {
+            None => match held.gather(update.head(), update.entries(), CIPHER.into()) {
                 Ok((begun, staged)) => {
                     gathering = Some(begun);
                     staged
@@ -74,17 +70,16 @@ pub(super) fn feed(input: &[u8]) {
             },
             Some(gathering) => {
                 let before = gathering.clone();
-                let taken = gathering.take(&update);
+                let taken = gathering.take(update.head(), update.entries());
                 assert!(taken.is_ok() || *gathering == before, "an error changes nothing");
                 taken.unwrap_or(None)
             }
         };
         if let Some(staged) = staged {
-            let root = staged.path().keys().last().expect("a path has a root");
-            assert_eq!(root.handle, update.head().root_handle);
+            assert_eq!(staged.path().root().handle, update.head().root_handle);
             let mut path = held.clone();
             path.commit(staged);
-            assert!(path.gather(&update, CIPHER).is_err(), "the root is no newer");
+            assert!(path.gather(update.head(), update.entries(), CIPHER.into()).is_err(), "the root is no newer");
         }
     }
 }

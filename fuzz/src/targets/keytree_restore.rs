@@ -14,7 +14,7 @@ const CAPACITY_MAX: u32 = 65_536;
 
 fn node(octets: &[u8], header: &Header) -> Option<(NodeId, NodeKey)> {
     let [level, i0, i1, i2, i3, h0, h1, h2, h3] = octets.try_into().ok()?;
-    let id = NodeId::new(level, u32::from_be_bytes([i0, i1, i2, i3]));
+    let id = NodeId::new(level, u32::from_be_bytes([i0, i1, i2, i3]))?;
     let key = SecretBytes::new(vec![level; header.config.key_length.octets()]);
     Some((id, NodeKey::new(Handle::from_u32(u32::from_be_bytes([h0, h1, h2, h3])), key)?))
 }

@@ -13,11 +13,12 @@ use claviger_gdoi::{
     KeyDownload, SaPayload,
     iana::kek::MANAGEMENT_LKH_32,
     limits::BATCH_LEN,
-    lkh_32::{audience, audience::path, pack},
+    lkh_32::pack,
     push::{self, KekMaterial, Push, control_room, seal_controls},
     wire::{Header, Lkh32, SaKek, lkh_32::Update, payload::GENERIC_LEN},
 };
 use claviger_group::{CookiePair, PushAuthentication};
+use claviger_keypath::NodeId;
 
 use super::tree::Batch;
 
@@ -112,12 +113,12 @@ pub(crate) fn pack_and_seal(batch: &Batch) -> Packed {
     assert!(updates.len() <= BATCH_LEN, "one batch");
 
     let labels: Vec<Vec<u32>> =
-        updates.iter().map(|update| audience(update).into_iter().map(|node| node.0).collect()).collect();
+        updates.iter().map(|update| update.audience().into_iter().map(NodeId::as_u32).collect()).collect();
     let mut labelled: HashMap<u32, Vec<u16>> = HashMap::new();
     for (labels, index) in labels.iter().zip(0..) {
         labels.iter().for_each(|label| labelled.entry(*label).or_default().push(index));
     }
-    let nodes = |leaf| path(leaf, batch.head.degree).map(|node| node.0).collect();
+    let nodes = |leaf: NodeId| leaf.upward(batch.head.degree).map(NodeId::as_u32).collect();
     let paths: Vec<Vec<u32>> = batch.members.iter().map(|leaf| nodes(*leaf)).collect();
     let needs = paths.iter().map(|path| {
         let mut needs: Vec<u16> =

@@ -1,9 +1,9 @@
 //! A group, a batch of departures from it, and what that asks to be sent.
 
 use claviger_crypto::SeededRandom;
-use claviger_gdoi::lkh_32::{self, NodeId, Wrap};
-use claviger_gdoi::wire::lkh_32::UpdateHead;
-use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, TreeConfig, id_32};
+use claviger_gdoi::lkh_32::Wrap;
+use claviger_keypath::{NodeId, UpdateHead};
+use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, TreeConfig};
 
 /// The octets of a key as AES key wrap leaves it. What is in them matters to nobody here.
 const WRAPPED: [u8; 40] = [0x5a; 40];
@@ -34,20 +34,17 @@ pub(crate) fn batch(degree: u8, members: u32, departures: u32) -> Batch {
     }
     let leaves: Vec<_> = leaves.into_iter().map(Leaf::new).collect();
     let rekey = tree.batch(0, &leaves, random).expect("the leaves have members");
-    let node = |id| NodeId(id_32(id).expect("the tree has fewer than 2^27 leaves"));
-    let handle = |handle: claviger_keytree::Handle| lkh_32::Handle(handle.as_u32());
     let (root, root_key) = tree.root();
     let wraps = rekey.wraps.iter().map(|wrap| {
         let (under, key) = rekey.under(wrap);
-        let (target, under) = (node(rekey.target(wrap)), node(under));
-        Wrap { target, under, handle: handle(key.handle), wrapped: &WRAPPED }
+        Wrap { target: rekey.target(wrap), under, handle: key.handle, wrapped: &WRAPPED }
     });
     let head = UpdateHead {
-        degree: lkh_32::Degree::new(degree).expect("the degree is 2 to 8"),
+        degree: tree.degree(),
         key_len: 32,
         epoch: rekey.epoch,
-        root: node(root),
-        root_handle: handle(root_key.handle),
+        root,
+        root_handle: root_key.handle,
     };
-    Batch { head, wraps: wraps.collect(), members: tree.leaves().map(|leaf| node(leaf.node())).collect() }
+    Batch { head, wraps: wraps.collect(), members: tree.leaves().filter_map(Leaf::node).collect() }
 }

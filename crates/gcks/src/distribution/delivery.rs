@@ -25,10 +25,10 @@ use claviger_delivery::{
 };
 use claviger_gdoi::{
     limits::COPIED_BATCH_MAX,
-    lkh_32::NodeId,
     push::{control_room, seal_controls},
 };
 use claviger_group::{CookiePair, GroupId, MemberId};
+use claviger_keypath::NodeId;
 use claviger_sansio::{
     Carriage, Counts, Time, Transmit,
     durable::{Change, RecordKey},
@@ -490,6 +490,6 @@ impl Delivery {
 /// Says how many members there are at most below some nodes: as many as there are leaves, or members.
 fn members_below<'a>(nodes: impl IntoIterator<Item = &'a u32>, group: &Group) -> u32 {
     let degree = u32::from(group.tree.degree().k());
-    let leaves = nodes.into_iter().map(|node| degree.saturating_pow(NodeId(*node).level().into()));
+    let leaves = nodes.into_iter().map(|node| degree.saturating_pow(NodeId::from_u32(*node).level().into()));
     leaves.fold(0, u32::saturating_add).min(group.members.len() as u32)
 }

@@ -8,7 +8,8 @@
 
 use claviger_crypto::{Random, SecretBytes};
 use claviger_group::{CookiePair, MemberId, Spi};
-use claviger_keytree::{Handle, KeyTree, Rekey};
+use claviger_keypath::Handle;
+use claviger_keytree::{KeyTree, Rekey};
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 

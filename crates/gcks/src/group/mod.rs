@@ -21,7 +21,7 @@ use claviger_group::{
     CookiePair, GroupId, GroupPolicy, KekManagement, MemberId, Role, Spi, policy::PolicyError,
 };
 use claviger_keytree::{
-    CAPACITY_32_BIT, Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit,
+    CAPACITY_MAX, Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit,
     place::{Place, Places},
 };
 use claviger_sansio::Time;
@@ -142,7 +142,7 @@ impl Group {
                 CipherAlgorithm::Aes128Cbc => KeyLength::Octets16,
             },
             // Places have subtrees of their own, which need not be full.
-            capacity: if policy.tree.places.is_empty() { policy.access.members_max } else { CAPACITY_32_BIT },
+            capacity: if policy.tree.places.is_empty() { policy.access.members_max } else { CAPACITY_MAX },
             joining: match policy.rekey.management {
                 KekManagement::Lkh => Joining::Replace,
                 KekManagement::Lkh32 => Joining::Advance,
@@ -268,7 +268,7 @@ pub(crate) fn degree(policy: &GroupPolicy) -> Result<Degree, PolicyError> {
     let degree = Degree::new(policy.tree.degree).map_err(|_| PolicyError::Degree)?;
     let limit = match policy.rekey.management {
         KekManagement::Lkh => capacity_16_bit(degree),
-        KekManagement::Lkh32 => CAPACITY_32_BIT,
+        KekManagement::Lkh32 => CAPACITY_MAX,
     };
     policy.check(limit)?;
     Ok(degree)

@@ -225,7 +225,7 @@ pub(crate) mod tests {
     #[test]
     fn what_one_place_needs_is_told_apart() {
         let group = settled();
-        let below = |number| group.only_place_below(group.members[&host(number)].leaf.node());
+        let below = |number| group.only_place_below(group.members[&host(number)].leaf.node().unwrap());
         assert_eq!([0, 1, 2].map(below), [Some(NORTH), Some(NORTH), Some(ELSEWHERE)]);
         assert_eq!(group.only_place_below(group.tree.root().0), None);
     }

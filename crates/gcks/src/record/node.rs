@@ -14,9 +14,9 @@ pub(crate) fn key(group: &GroupId, node: NodeId) -> RecordKey {
 
 pub(crate) fn node_of(item: &[u8]) -> Result<NodeId, DecodeError> {
     let mut r = Reader::new(item);
-    let node = NodeId::new(r.u8("node level")?, r.u32("node index")?);
+    let (level, index) = (r.u8("node level")?, r.u32("node index")?);
     r.finish()?;
-    Ok(node)
+    NodeId::new(level, index).ok_or(DecodeError::Value { field: "node index", value: index.into() })
 }
 
 pub(crate) fn encode(key: KeyRef<'_>) -> Vec<u8> {

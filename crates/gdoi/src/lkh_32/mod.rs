@@ -5,21 +5,18 @@
 //! (AES key wrap, RFC 3394), in any order and over any number of messages; a node's id says where it stands; and keys
 //! that only newcomers came under are advanced by everybody for himself, without any message.
 //!
+//! The names of nodes and keys, and how a member gathers new ones, are those of every key tree: `claviger-keypath`.
+//! Here is what GDOI makes of them:
+//!
 //! | module | what |
 //! |---|---|
-//! | [`name`] | ids of nodes, handles of keys |
-//! | [`path`] | the member's keys, and how new ones are gathered |
+//! | [`mod@kek`] | the group KEK out of the root's key, and what a path refuses, as GDOI names it |
 //! | [`mod@pack`] | the key server's wrapped keys in as many messages as it takes |
-//! | [`mod@audience`] | which members a message is for |
 //!
 //! The keys' octets on the wire are in [`crate::wire::lkh_32`]. docs/hip-gdoi-binding.md section 7.5 specifies it.
 
-pub mod audience;
-pub mod name;
+pub mod kek;
 pub mod pack;
-pub mod path;
 
-pub use audience::audience;
-pub use name::{Degree, Handle, NodeId};
+pub use kek::kek_material;
 pub use pack::{Wrap, pack};
-pub use path::{Gathering, HeldKey, KeyPath, StagedPath, kek_material};

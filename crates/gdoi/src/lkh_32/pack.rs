@@ -10,10 +10,11 @@
 
 use std::ops::Range;
 
-use super::{Handle, NodeId};
+use claviger_keypath::{Entry, Handle, NodeId, Under, UpdateHead};
+
 use crate::{
     error::ApiMisuse,
-    wire::lkh_32::{Entry, Under, Update, UpdateHead},
+    wire::lkh_32::{Update, entry_len},
 };
 
 /// A new key, wrapped.
@@ -107,7 +108,7 @@ struct Piece {
 
 impl Piece {
     fn new(head: &UpdateHead, entry: &Entry) -> Self {
-        let len = head.entry_len(entry.handle);
+        let len = entry_len(head, entry.handle);
         Self { len, height: 1, parent: None, children: 0..0, joins_parent: false }
     }
 }

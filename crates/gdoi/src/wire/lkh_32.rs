@@ -42,15 +42,15 @@
 //!
 //! A new key's own handle is not written: it is that of Epoch without advances.
 
-use claviger_crypto::{SecretBytes, sign::PublicKey};
+use claviger_crypto::{SecretBytes, cipher::CipherAlgorithm, sign::PublicKey};
 use claviger_group::CookiePair;
+use claviger_keypath::{Degree, Entry, Handle, KeyPath, NodeId, Under, UpdateHead, audience};
 use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
     iana::kd,
     limits::LKH_32_PATH_MAX,
-    lkh_32::{Degree, Handle, NodeId},
     wire::attribute::variable,
 };
 
@@ -78,21 +78,6 @@ pub struct PathArray {
     pub keys: Vec<(Handle, SecretBytes)>,
 }
 
-/// What all messages of one rekey say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UpdateHead {
-    /// The degree of the tree.
-    pub degree: Degree,
-    /// The octets of each new key: 16 or 32.
-    pub key_len: u8,
-    /// The epoch of this change of the tree: that of every new key. 1 to 2^28 - 1.
-    pub epoch: u32,
-    /// The root.
-    pub root: NodeId,
-    /// The handle of the root's key, which is the group KEK, after this change.
-    pub root_handle: Handle,
-}
-
 /// New keys of some nodes, each wrapped under keys that members hold or learn in the same rekey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
@@ -100,26 +85,6 @@ pub struct Update {
     entries: Vec<Entry>,
     /// The wrapped keys, one after the other.
     wrapped: Vec<u8>,
-}
-
-/// Which new key, and under which key it is wrapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// The node whose new key it is.
-    pub target: NodeId,
-    /// Whose key it is wrapped under.
-    pub under: Under,
-    /// The handle of that key.
-    pub handle: Handle,
-}
-
-/// Whose key a new key is wrapped under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Under {
-    /// A child of the node, by its place.
-    Child(u8),
-    /// The node itself: its previous key.
-    Itself,
 }
 
 /// The version of both formats.
@@ -155,13 +120,13 @@ const PACKET_HEAD_LEN: usize = 5 + 16;
 impl Decode<'_, Error> for PathArray {
     fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
         let (degree, key_len) = decode_kind(r)?;
-        let first = NodeId(r.u32("LKH-32 node id")?);
+        let first = decode_node(r, "LKH-32 node id")?;
         let mut keys = Vec::new();
         while !r.is_empty() {
             if keys.len() == LKH_32_PATH_MAX {
                 return Err(DecodeError::TooMany { what: "LKH-32 keys", limit: LKH_32_PATH_MAX }.into());
             }
-            let handle = Handle::received(r.u32("LKH-32 handle")?, "LKH-32 handle")?;
+            let handle = decode_full_handle(r, "LKH-32 handle")?;
             keys.push((handle, SecretBytes::copy_of(r.slice(key_len.into(), "LKH-32 key")?)));
         }
         if keys.is_empty() {
@@ -184,12 +149,22 @@ impl PathArray {
             return Err(ApiMisuse::KeyTree.into());
         }
         encode_kind(w, self.degree, key_len as u8);
-        w.u32(self.first.0);
+        w.u32(self.first.as_u32());
         for (handle, key) in &self.keys {
-            w.u32(handle.0);
+            w.u32(handle.as_u32());
             w.slice(key.expose());
         }
         Ok(())
+    }
+
+    /// Takes the keys into use: a member's path in the tree.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::PeerMisbehaved::KeyLength`] if the keys are not for `cipher`,
+    /// [`crate::error::PeerMisbehaved::PathContent`] if the path does not end at a root.
+    pub fn to_path(&self, cipher: CipherAlgorithm) -> Result<KeyPath, Error> {
+        Ok(KeyPath::new(self.degree, self.first, cipher.into(), self.keys.iter().cloned())?)
     }
 
     /// Says how many octets each key has.
@@ -198,15 +173,11 @@ impl PathArray {
     }
 }
 
-impl UpdateHead {
-    /// Says how many octets a wrapped key has.
-    pub(crate) fn wrapped_len(&self) -> usize {
-        usize::from(self.key_len) + WRAP_LEN
-    }
-
-    /// Says how many octets an entry adds behind another of the same target.
-    pub(crate) fn entry_len(&self, handle: Handle) -> usize {
-        1 + form(self.epoch, handle).1 + self.wrapped_len()
+impl From<&KeyPath> for PathArray {
+    /// Writes the keys of a path down as a GROUPKEY-PULL carries them.
+    fn from(path: &KeyPath) -> Self {
+        let keys = path.keys().iter().map(|held| (held.handle, SecretBytes::copy_of(held.key()))).collect();
+        Self { degree: path.degree(), first: path.leaf(), keys }
     }
 }
 
@@ -224,7 +195,7 @@ impl Update {
     /// [`ApiMisuse::KeyTree`] if the keys have neither 16 nor 32 octets, the root is not at index 0, or the epoch is
     /// none.
     pub fn new(head: UpdateHead) -> Result<Self, ApiMisuse> {
-        if head.fault().is_some() {
+        if head_fault(&head).is_some() {
             return Err(ApiMisuse::KeyTree);
         }
         Ok(Self { head, entries: Vec::new(), wrapped: Vec::new() })
@@ -236,7 +207,7 @@ impl Update {
     ///
     /// [`ApiMisuse::KeyTree`] if they do not, or if the entry does not fit the tree.
     pub fn push(&mut self, entry: Entry, wrapped: &[u8]) -> Result<(), ApiMisuse> {
-        if wrapped.len() != self.head.wrapped_len() || self.fault(&entry).is_some() {
+        if wrapped.len() != wrapped_len(&self.head) || self.fault(&entry).is_some() {
             return Err(ApiMisuse::KeyTree);
         }
         self.entries.push(entry);
@@ -251,13 +222,18 @@ impl Update {
 
     /// Goes through the wrapped keys.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (&Entry, &[u8])> {
-        self.entries.iter().zip(self.wrapped.chunks(self.head.wrapped_len()))
+        self.entries.iter().zip(self.wrapped.chunks(wrapped_len(&self.head)))
+    }
+
+    /// Names the nodes below which, and at which, members need this message.
+    pub fn audience(&self) -> Vec<NodeId> {
+        audience(self.head.degree, &self.entries)
     }
 
     /// Says how many octets the attribute has, its own header of four included.
     pub fn encoded_len(&self) -> usize {
         let targets = self.entries.chunk_by(|a, b| a.target == b.target).count() * TARGET_LEN;
-        let entries: usize = self.entries.iter().map(|entry| self.head.entry_len(entry.handle)).sum();
+        let entries: usize = self.entries.iter().map(|entry| entry_len(&self.head, entry.handle)).sum();
         Self::OVERHEAD + targets + entries
     }
 }
@@ -269,10 +245,10 @@ impl Decode<'_, Error> for Update {
             degree,
             key_len,
             epoch: r.u32("LKH-32 epoch")?,
-            root: NodeId(r.u32("LKH-32 root")?),
-            root_handle: Handle::received(r.u32("LKH-32 root handle")?, "LKH-32 root handle")?,
+            root: decode_node(r, "LKH-32 root")?,
+            root_handle: decode_full_handle(r, "LKH-32 root handle")?,
         };
-        if let Some(error) = head.fault() {
+        if let Some(error) = head_fault(&head) {
             return Err(error.into());
         }
         let mut update = Self { head, entries: Vec::new(), wrapped: Vec::new() };
@@ -285,7 +261,7 @@ impl Decode<'_, Error> for Update {
 
 impl Update {
     fn decode_target(&mut self, r: &mut Reader<'_>) -> Result<(), Error> {
-        let target = NodeId(r.u32("LKH-32 target")?);
+        let target = decode_node(r, "LKH-32 target")?;
         if self.entries.last().is_some_and(|entry| entry.target == target) {
             return Err(DecodeError::Unexpected { what: "second record of an LKH-32 target" }.into());
         }
@@ -301,7 +277,7 @@ impl Update {
                 return Err(error.into());
             }
             self.entries.push(entry);
-            self.wrapped.extend_from_slice(r.slice(self.head.wrapped_len(), "LKH-32 wrapped key")?);
+            self.wrapped.extend_from_slice(r.slice(wrapped_len(&self.head), "LKH-32 wrapped key")?);
             if octet & LAST != 0 {
                 return Ok(());
             }
@@ -316,11 +292,11 @@ impl Update {
     pub fn encode(&self, w: &mut Writer) -> Result<(), Error> {
         encode_kind(w, self.head.degree, self.head.key_len);
         w.u32(self.head.epoch);
-        w.u32(self.head.root.0);
-        w.u32(self.head.root_handle.0);
-        let mut wrapped = self.wrapped.chunks(self.head.wrapped_len());
+        w.u32(self.head.root.as_u32());
+        w.u32(self.head.root_handle.as_u32());
+        let mut wrapped = self.wrapped.chunks(wrapped_len(&self.head));
         for entries in self.entries.chunk_by(|a, b| a.target == b.target) {
-            w.u32(entries[0].target.0);
+            w.u32(entries[0].target.as_u32());
             for (left, (entry, wrapped)) in (0..entries.len()).rev().zip(entries.iter().zip(&mut wrapped)) {
                 let (form, length) = form(self.head.epoch, entry.handle);
                 let under = match entry.under {
@@ -340,7 +316,7 @@ impl Update {
     fn fault(&self, entry: &Entry) -> Option<DecodeError> {
         let (level, root) = (entry.target.level(), self.head.root.level());
         if level > root || level == root && entry.target != self.head.root {
-            return Some(DecodeError::Value { field: "LKH-32 target", value: entry.target.0.into() });
+            return Some(DecodeError::Value { field: "LKH-32 target", value: entry.target.as_u32().into() });
         }
         let is_child = |place| entry.target.child(self.head.degree, place).is_some();
         if let Under::Child(place) = entry.under
@@ -349,31 +325,11 @@ impl Update {
             return Some(DecodeError::Value { field: "LKH-32 under", value: place.into() });
         }
         if entry.handle.epoch() > self.head.epoch {
-            return Some(DecodeError::Value { field: "LKH-32 handle", value: entry.handle.0.into() });
+            return Some(DecodeError::Value { field: "LKH-32 handle", value: entry.handle.as_u32().into() });
         }
         let last = self.entries.last().filter(|last| last.target == entry.target);
         last.filter(|last| last.under >= entry.under)
             .map(|_| DecodeError::Unexpected { what: "order of an LKH-32 target's keys" })
-    }
-}
-
-impl UpdateHead {
-    /// Says what is wrong.
-    fn fault(&self) -> Option<DecodeError> {
-        let wrong = |field, value: u32| Some(DecodeError::Value { field, value: value.into() });
-        if ![16, 32].contains(&self.key_len) {
-            return wrong("LKH-32 octets of key", self.key_len.into());
-        }
-        if Handle::new(self.epoch, 0).is_none() {
-            return wrong("LKH-32 epoch", self.epoch);
-        }
-        if self.root.index() != 0 {
-            return wrong("LKH-32 root", self.root.0);
-        }
-        if !(1..=self.epoch).contains(&self.root_handle.epoch()) {
-            return wrong("LKH-32 root handle", self.root_handle.0);
-        }
-        None
     }
 }
 
@@ -394,14 +350,55 @@ impl Lkh32 {
     }
 }
 
+/// Says how many octets a wrapped key has.
+fn wrapped_len(head: &UpdateHead) -> usize {
+    usize::from(head.key_len) + WRAP_LEN
+}
+
+/// Says how many octets an entry adds behind another of the same target.
+pub(crate) fn entry_len(head: &UpdateHead, handle: Handle) -> usize {
+    1 + form(head.epoch, handle).1 + wrapped_len(head)
+}
+
+/// Says what is wrong with a head.
+fn head_fault(head: &UpdateHead) -> Option<DecodeError> {
+    let wrong = |field, value: u32| Some(DecodeError::Value { field, value: value.into() });
+    if ![16, 32].contains(&head.key_len) {
+        return wrong("LKH-32 octets of key", head.key_len.into());
+    }
+    if Handle::drawn(head.epoch).is_none() {
+        return wrong("LKH-32 epoch", head.epoch);
+    }
+    if head.root.index() != 0 {
+        return wrong("LKH-32 root", head.root.as_u32());
+    }
+    if !(1..=head.epoch).contains(&head.root_handle.epoch()) {
+        return wrong("LKH-32 root handle", head.root_handle.as_u32());
+    }
+    None
+}
+
+fn decode_node(r: &mut Reader<'_>, field: &'static str) -> Result<NodeId, DecodeError> {
+    Ok(NodeId::from_u32(r.u32(field)?))
+}
+
+/// Reads a handle that is written in full. A key is of some epoch.
+fn decode_full_handle(r: &mut Reader<'_>, field: &'static str) -> Result<Handle, DecodeError> {
+    let handle = Handle::from_u32(r.u32(field)?);
+    if handle.epoch() == 0 {
+        return Err(DecodeError::Value { field, value: handle.as_u32().into() });
+    }
+    Ok(handle)
+}
+
 fn decode_kind(r: &mut Reader<'_>) -> Result<(Degree, u8), Error> {
     let version = r.u8("LKH-32 version")?;
     if version != VERSION {
         return Err(PeerIncompatible::Lkh32Version(version).into());
     }
     let degree = r.u8("LKH-32 degree")?;
-    let degree =
-        Degree::new(degree).ok_or(DecodeError::Value { field: "LKH-32 degree", value: degree.into() })?;
+    let degree = Degree::new(degree)
+        .map_err(|_| DecodeError::Value { field: "LKH-32 degree", value: degree.into() })?;
     let key_len = r.u8("LKH-32 octets of key")?;
     if ![16, 32].contains(&key_len) {
         return Err(DecodeError::Value { field: "LKH-32 octets of key", value: key_len.into() }.into());
@@ -430,7 +427,7 @@ fn form(epoch: u32, handle: Handle) -> (u8, usize) {
 /// The number that stands for a handle in a form.
 fn handle_number(form: u8, epoch: u32, handle: Handle) -> u32 {
     match form {
-        3 => handle.0,
+        3 => handle.as_u32(),
         _ => (epoch - handle.epoch()) << 4 | u32::from(handle.advances()),
     }
 }
@@ -445,7 +442,7 @@ fn decode_handle(r: &mut Reader<'_>, found: u8, epoch: u32) -> Result<Handle, De
     };
     let wrong = DecodeError::Value { field, value: number.into() };
     let handle = match found {
-        3 => Handle(number),
+        3 => Handle::from_u32(number),
         _ => {
             let drawn = epoch.checked_sub(number >> 4).ok_or(wrong)?;
             Handle::new(drawn, (number & 0xf) as u8).ok_or(wrong)?
@@ -579,7 +576,7 @@ mod tests {
             let pushed = update.clone().push(entry, &[0; 40]);
             // What is not written is not read either.
             let mut octets = written(&update);
-            octets.extend_from_slice(&entry.target.0.to_be_bytes());
+            octets.extend_from_slice(&entry.target.as_u32().to_be_bytes());
             let under = match entry.under {
                 Under::Child(place) => place,
                 Under::Itself => ITSELF,

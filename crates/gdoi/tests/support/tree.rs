@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use claviger_crypto::{Random, SecretBytes, SeededRandom};
 use claviger_gdoi::{
-    lkh_32::{Degree, Handle, NodeId, Wrap, name::ADVANCES_MAX, pack},
-    wire::lkh_32::{PathArray, Update, UpdateHead},
+    lkh_32::{Wrap, pack},
+    wire::lkh_32::{PathArray, Update},
 };
+use claviger_keypath::{Degree, Handle, NodeId, UpdateHead};
 use claviger_keywrap::{Engine, Job};
 
 pub(crate) struct Tree {
@@ -139,7 +140,7 @@ impl Tree {
         for node in advanced {
             match self.keys.get(&node).cloned() {
                 None => self.draw(node),
-                Some((handle, _)) if handle.advances() == ADVANCES_MAX => {
+                Some((handle, _)) if handle.advances() == Handle::ADVANCES_MAX => {
                     own.insert(node);
                 }
                 Some((handle, key)) => {

@@ -414,6 +414,7 @@ mod tests {
     use claviger_crypto::{SeededRandom, random};
 
     use super::*;
+    use crate::node::node_at;
 
     fn nodes(k: u8) -> Nodes {
         Nodes::new(Degree::new(k).unwrap(), KeyLength::Octets16, 3)
@@ -432,7 +433,7 @@ mod tests {
             for step in 1..30_000_u32 {
                 // The occupancy swings, so that segments go through all classes.
                 let growing = step / 3000 % 2 == 0;
-                let node = NodeId::new(below(2) as u8, below(700));
+                let node = node_at(below(2) as u8, below(700));
                 if below(8) < if growing { 7 } else { 1 } {
                     let key: [u8; 16] = [step.to_be_bytes(); 4].concat().try_into().unwrap();
                     nodes.set(node, handle(step), &key);
@@ -462,7 +463,7 @@ mod tests {
             assert!(found.eq(expected.map(|(node, (handle, key))| (node.index(), *handle, key.to_vec()))));
         }
         let degree = Degree::new(k).unwrap();
-        for parent in (0..90).map(|index| NodeId::new(1, index)) {
+        for parent in (0..90).map(|index| node_at(1, index)) {
             let children: Vec<_> = (0..k).map(|place| parent.child(degree, place).unwrap()).collect();
             let there = children.iter().enumerate().filter(|(_, child)| nodes.is_occupied(**child));
             let bits = there.map(|(place, _)| 1 << place).sum::<u8>();
@@ -488,7 +489,7 @@ mod tests {
     fn a_removed_key_is_erased() {
         let mut nodes = nodes(4);
         for index in 0..64 {
-            nodes.set(NodeId::new(0, index), handle(1), &[0xaa; 16]);
+            nodes.set(node_at(0, index), handle(1), &[0xaa; 16]);
         }
         let rows = |nodes: &Nodes| {
             let segment = nodes.levels[0].segment(0);
@@ -496,7 +497,7 @@ mod tests {
             (segment.class, handles.chunks(4).filter(|handle| **handle != [0; 4]).count(), keys.to_vec())
         };
         for index in 0..60 {
-            nodes.remove(NodeId::new(0, index));
+            nodes.remove(node_at(0, index));
             let (class, handles, keys) = rows(&nodes);
             assert_eq!(class == DIRECT, index < 19);
             let left = 63 - index as usize;
@@ -507,11 +508,11 @@ mod tests {
     #[test]
     fn the_last_indices_are_places_too() {
         let mut nodes = nodes(3);
-        for index in [u32::MAX, u32::MAX - 1] {
-            let node = NodeId::new(0, index);
+        for index in [NodeId::INDEX_MAX, NodeId::INDEX_MAX - 1] {
+            let node = node_at(0, index);
             nodes.set(node, handle(5), &[1; 16]);
             assert!(nodes.is_occupied(node));
         }
-        assert_eq!(nodes.last_leaf_but(&[u32::MAX]), Some(u32::MAX - 1));
+        assert_eq!(nodes.last_leaf_but(&[NodeId::INDEX_MAX]), Some(NodeId::INDEX_MAX - 1));
     }
 }

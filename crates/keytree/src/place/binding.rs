@@ -44,7 +44,8 @@ impl Binding {
         if !rest.is_empty() || !indices.is_sorted_by(|one, next| one < next) {
             return Err(PlaceError::Malformed);
         }
-        let subtrees = indices.iter().map(|index| NodeId::new(*height, u32::from_be_bytes(*index))).collect();
+        let subtree = |index: &[u8; SUBTREE_LEN]| NodeId::new(*height, u32::from_be_bytes(*index));
+        let subtrees = indices.iter().map(subtree).collect::<Option<_>>().ok_or(PlaceError::Malformed)?;
         Ok(Self { place: Place::new(u64::from_be_bytes(*place)), height: *height, subtrees })
     }
 }
@@ -52,10 +53,11 @@ impl Binding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::node_at;
 
     #[test]
     fn decodes_what_it_encodes_and_nothing_else() {
-        let subtrees = vec![NodeId::new(2, 3), NodeId::new(2, 0x0102_0304)];
+        let subtrees = vec![node_at(2, 3), node_at(2, 0x0102_0304)];
         let binding = Binding { place: Place::new(7), height: 2, subtrees };
         let octets = binding.to_octets();
         assert_eq!(octets, [0, 0, 0, 0, 0, 0, 0, 7, 2, 0, 0, 0, 3, 1, 2, 3, 4]);
@@ -65,6 +67,8 @@ mod tests {
         }
         let descending = [&octets[..9], &octets[13..], &octets[9..13]].concat();
         assert_eq!(Binding::from_octets(&descending), Err(PlaceError::Malformed));
+        let beyond = [&octets[..13], &u32::MAX.to_be_bytes()].concat();
+        assert_eq!(Binding::from_octets(&beyond), Err(PlaceError::Malformed), "no node has this index");
         let twice = [&octets[..], &octets[13..]].concat();
         assert_eq!(Binding::from_octets(&twice), Err(PlaceError::Malformed));
     }

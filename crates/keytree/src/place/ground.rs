@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Degree, NodeId};
+use crate::{Degree, NodeId, node::node_at};
 
 /// The leaves of a tree, given out in aligned subtrees.
 ///
@@ -34,7 +34,7 @@ impl Ground {
         let Some(mut from) = smallest else {
             let start = u64::from(self.frontier).next_multiple_of(self.leaves(height)?);
             let index = u32::try_from(start / self.leaves(height)?).ok()?;
-            return self.claim(NodeId::new(height, index)).then_some(NodeId::new(height, index));
+            return NodeId::new(height, index).filter(|subtree| self.claim(*subtree));
         };
         let mut index = self.free[from].pop_first().expect("a free subtree was found");
         let k = u32::from(self.degree.k());
@@ -43,7 +43,7 @@ impl Ground {
             index *= k;
             self.free[from].extend(index + 1..index + k);
         }
-        Some(NodeId::new(height, index))
+        Some(node_at(height, index))
     }
 
     /// Gives out a named subtree at or behind the frontier. Says whether it is there, and within the capacity.
@@ -63,7 +63,7 @@ impl Ground {
             };
             let height = (0..=32).take_while(fits).last().unwrap_or(0);
             let leaves = u64::from(self.degree.k()).pow(u32::from(height));
-            self.insert(NodeId::new(height, (free / leaves) as u32));
+            self.insert(node_at(height, (free / leaves) as u32));
             free += leaves;
         }
         true
@@ -74,8 +74,7 @@ impl Ground {
         let mut free = subtree;
         self.insert(free);
         // A whole family of free subtrees is one larger free subtree.
-        while self.family_is_free(free) {
-            let parent = free.parent(self.degree);
+        while let Some(parent) = self.free_family(free) {
             for sibling in (0..self.degree.k()).filter_map(|place| parent.child(self.degree, place)) {
                 self.free[usize::from(sibling.level())].remove(&sibling.index());
             }
@@ -85,11 +84,13 @@ impl Ground {
         while self.withdraw() {}
     }
 
-    fn family_is_free(&self, subtree: NodeId) -> bool {
-        let (parent, free) = (subtree.parent(self.degree), &self.free[usize::from(subtree.level())]);
-        (0..self.degree.k()).all(|place| {
-            parent.child(self.degree, place).is_some_and(|sibling| free.contains(&sibling.index()))
-        })
+    /// Names the node above a free subtree if all that is below that node is free.
+    fn free_family(&self, subtree: NodeId) -> Option<NodeId> {
+        let (parent, free) = (subtree.parent(self.degree)?, &self.free[usize::from(subtree.level())]);
+        let is_free = |sibling: NodeId| free.contains(&sibling.index());
+        (0..self.degree.k())
+            .all(|place| parent.child(self.degree, place).is_some_and(is_free))
+            .then_some(parent)
     }
 
     /// Draws the frontier back behind a free subtree that touches it, if there is one.
@@ -138,24 +139,21 @@ mod tests {
         let mut ground = ground(2, 64);
         let taken = [0, 2, 1, 0, 3].map(|height| ground.take(height).unwrap());
         // Leaf 0; leaves 4 to 7; 2 and 3 from the gap; 1; 8 to 15.
-        assert_eq!(taken, [(0, 0), (2, 1), (1, 1), (0, 1), (3, 1)].map(|(h, i)| NodeId::new(h, i)));
-        ground.give_back(NodeId::new(2, 1));
-        assert_eq!(ground.take(1), Some(NodeId::new(1, 2)));
-        assert_eq!(ground.take(0), Some(NodeId::new(0, 6)));
+        assert_eq!(taken, [(0, 0), (2, 1), (1, 1), (0, 1), (3, 1)].map(|(h, i)| node_at(h, i)));
+        ground.give_back(node_at(2, 1));
+        assert_eq!(ground.take(1), Some(node_at(1, 2)));
+        assert_eq!(ground.take(0), Some(node_at(0, 6)));
     }
 
     #[test]
     fn nothing_is_given_out_beyond_the_capacity() {
         let mut ground = ground(3, 20);
         assert_eq!(ground.take(3), None);
-        assert_eq!(ground.take(2), Some(NodeId::new(2, 0)));
-        assert_eq!(ground.take(2), Some(NodeId::new(2, 1)));
+        assert_eq!(ground.take(2), Some(node_at(2, 0)));
+        assert_eq!(ground.take(2), Some(node_at(2, 1)));
         assert_eq!(ground.take(2), None);
         assert_eq!(ground.take(1), None);
-        assert_eq!(
-            [(); 3].map(|()| ground.take(0)),
-            [Some(NodeId::new(0, 18)), Some(NodeId::new(0, 19)), None]
-        );
+        assert_eq!([(); 3].map(|()| ground.take(0)), [Some(node_at(0, 18)), Some(node_at(0, 19)), None]);
         assert!(ground.take(200).is_none());
     }
 

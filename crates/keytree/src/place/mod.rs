@@ -45,7 +45,7 @@ use std::{
 
 use self::ground::Ground;
 pub use self::{binding::Binding, error::PlaceError, seating::Placed};
-use crate::{Degree, KeyTree, Leaf, NodeId, TreeConfig};
+use crate::{CAPACITY_MAX, Degree, KeyTree, Leaf, NodeId, TreeConfig};
 
 /// Names a place. The number is the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +102,7 @@ struct Subtree {
 impl Places {
     /// Makes the places of a tree that has no members yet: none.
     pub fn new(config: TreeConfig) -> Self {
-        let (degree, capacity) = (config.degree, config.capacity);
+        let (degree, capacity) = (config.degree, config.capacity.min(CAPACITY_MAX));
         Self {
             degree,
             ground: Ground::new(degree, capacity),

@@ -240,7 +240,8 @@ fn send(rekey: &Rekey, degree: Degree, encoding: Encoding, kept: Option<(NodeId,
                     messages.push(encrypt(under, after(node)));
                     under = after(node);
                 }
-                let ends = under.0 == rekey.root || rekey.advanced.contains(&under.0.parent(degree));
+                let ends = under.0 == rekey.root
+                    || under.0.parent(degree).is_some_and(|parent| rekey.advanced.contains(&parent));
                 assert!(ends, "a chain leads to the group's key, or to below one that was only advanced");
             }
         }

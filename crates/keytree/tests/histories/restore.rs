@@ -112,12 +112,12 @@ fn refuses_what_is_not_a_tree() {
     type Nodes = Vec<(NodeId, NodeKey)>;
     type Change = fn(&mut Header, &mut Nodes);
     fn drop(nodes: &mut Nodes, level: u8, index: u32) {
-        nodes.retain(|(node, _)| *node != NodeId::new(level, index));
+        nodes.retain(|(node, _)| *node != NodeId::new(level, index).unwrap());
     }
     fn add(nodes: &mut Nodes, level: u8, index: u32) {
-        nodes.push((NodeId::new(level, index), key(1 << 4, KeyLength::Octets16)));
+        nodes.push((NodeId::new(level, index).unwrap(), key(1 << 4, KeyLength::Octets16)));
     }
-    let node = NodeId::new;
+    let node = |level, index| NodeId::new(level, index).unwrap();
     let cases: [(Change, Inconsistency); 17] = [
         (|_, nodes| drop(nodes, 3, 0), Orphan(node(3, 0))),
         (|_, nodes| drop(nodes, 1, 1), Orphan(node(0, 4))),
@@ -160,7 +160,7 @@ fn refuses_bindings_that_do_not_fit() {
     let binding = |place, height, indices: &[u32]| Binding {
         place: Place::new(place),
         height,
-        subtrees: indices.iter().map(|index| NodeId::new(height, *index)).collect(),
+        subtrees: indices.iter().map(|index| NodeId::new(height, *index).unwrap()).collect(),
     };
     let restore = |bindings: Vec<Binding>| Places::restore(&tree, bindings).err();
     assert_eq!(restore(vec![binding(1, 1, &[0, 1]), binding(2, 2, &[1])]), None);
@@ -169,11 +169,11 @@ fn refuses_bindings_that_do_not_fit() {
         restore(vec![binding(1, 1, &[0]), binding(1, 2, &[1])]),
         Some(PlaceError::Bound(Place::new(1)))
     );
-    let overlap = Some(PlaceError::Overlap(NodeId::new(1, 2)));
+    let overlap = Some(PlaceError::Overlap(NodeId::new(1, 2).unwrap()));
     assert_eq!(restore(vec![binding(1, 2, &[0, 1]), binding(2, 1, &[2])]), overlap);
     assert_eq!(restore(vec![binding(1, 1, &[0, 1, 2, 2])]), overlap);
-    for index in [10, u32::MAX] {
-        let outside = Some(PlaceError::Overlap(NodeId::new(1, index)));
+    for index in [10, NodeId::INDEX_MAX] {
+        let outside = Some(PlaceError::Overlap(NodeId::new(1, index).unwrap()));
         assert_eq!(restore(vec![binding(1, 2, &[0, 1]), binding(2, 1, &[index])]), outside);
     }
     for height in [4, 20, 255] {

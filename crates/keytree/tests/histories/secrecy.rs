@@ -85,7 +85,7 @@ fn checker_finds_a_departure_that_skips_any_key_of_the_path() {
             for trial in [Trial::EveryKey, Trial::NamedKey] {
                 let mut group = full(3, joining, encoding);
                 let departing = Leaf::new(14);
-                let skipped = NodeId::new(level, 14 / 3_u32.pow(u32::from(level)));
+                let skipped = NodeId::new(level, 14 / 3_u32.pow(u32::from(level))).unwrap();
                 group.batch_forgetting(0, &[departing], Forgotten(skipped));
                 assert_eq!(everyone_inside_reads(&group), Ok(()), "those inside notice nothing");
                 assert_eq!(
@@ -105,7 +105,7 @@ fn checker_finds_a_join_that_skips_any_key_of_the_path() {
             let mut group = full(3, joining, encoding);
             group.batch(0, &[Leaf::new(14)]).unwrap();
             assert_eq!(nobody_outside_reads(&group, Trial::EveryKey), Ok(()));
-            let skipped = NodeId::new(level, 14 / 3_u32.pow(u32::from(level)));
+            let skipped = NodeId::new(level, 14 / 3_u32.pow(u32::from(level))).unwrap();
             let rekey = group.batch_forgetting(1, &[], Forgotten(skipped));
             assert_eq!(rekey.advanced.contains(&skipped), joining == Joining::Advance);
             assert_eq!(everyone_inside_reads(&group), Ok(()));

@@ -24,7 +24,7 @@ fn full(joining: Joining) -> Group {
 
 /// Goes through the nodes above the leaf at which members come and go.
 fn path() -> impl Iterator<Item = NodeId> {
-    (1..=3).map(|level| NodeId::new(level, LEAF / u32::from(K).pow(u32::from(level))))
+    (1..=3).map(|level| NodeId::new(level, LEAF / u32::from(K).pow(u32::from(level))).unwrap())
 }
 
 #[test]
@@ -89,10 +89,10 @@ fn a_new_key_under_one_that_a_departing_member_holds_is_found() {
 
 #[test]
 fn a_new_key_under_one_that_a_member_held_who_departed_long_ago_is_found() {
-    let root = NodeId::new(3, 0);
+    let root = NodeId::new(3, 0).unwrap();
     for joining in [Joining::Replace, Joining::Advance] {
         let mut group = full(joining);
-        let leaf = group.key(NodeId::new(0, LEAF));
+        let leaf = group.key(NodeId::new(0, LEAF).unwrap());
         group.batch(0, &[LEAF]).unwrap();
         for _ in 0..3 {
             group.batch(1, &[]).unwrap();
@@ -107,7 +107,7 @@ fn a_new_key_under_one_that_a_member_held_who_departed_long_ago_is_found() {
 #[test]
 fn a_key_that_departed_members_compute_is_found() {
     // The tree advances the root at a departure, as if it were a join.
-    let root = NodeId::new(3, 0);
+    let root = NodeId::new(3, 0).unwrap();
     for times in 1..=2 {
         let mut group = full(Joining::Advance);
         let (_, mut key) = group.key(root);

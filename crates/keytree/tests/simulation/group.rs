@@ -206,7 +206,7 @@ impl Group {
     /// Gives a joiner its path, by other means than a rekey.
     fn admit(&mut self, epoch: u32, leaf: u32) {
         let degree = self.tree.degree();
-        let nodes = std::iter::successors(Some(NodeId::new(0, leaf)), |node| Some(node.parent(degree)));
+        let nodes = NodeId::new(0, leaf).unwrap().upward(degree);
         let path: Vec<_> = nodes
             .take(usize::from(self.root.level()) + 1)
             .map(|node| {
@@ -230,13 +230,12 @@ impl Group {
                 return Err(Violation::Deaf { leaf: *leaf, node: self.root });
             }
             if full || number == turn {
-                let mut node = NodeId::new(0, *leaf);
-                for _ in 0..=self.root.level() {
+                let path = NodeId::new(0, *leaf).unwrap().upward(self.tree.degree());
+                for node in path.take(usize::from(self.root.level()) + 1) {
                     let (name, id, _) = self.current[&node];
                     if member.hold(name, &mut self.knowledge) != Some(id) {
                         return Err(Violation::Deaf { leaf: *leaf, node });
                     }
-                    node = node.parent(self.tree.degree());
                 }
             }
         }

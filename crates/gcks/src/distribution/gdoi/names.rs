@@ -3,7 +3,8 @@
 use claviger_crypto::SecretBytes;
 use claviger_gdoi::{lkh, lkh_32, push::KekMaterial, wire::lkh_32::PathArray};
 use claviger_group::CookiePair;
-use claviger_keytree::{Handle, KeyRef, Leaf, NodeId, id_32};
+use claviger_keypath::{KeyRef, NodeId};
+use claviger_keytree::Leaf;
 use claviger_keywrap::Engine;
 
 use super::Voice;
@@ -30,32 +31,13 @@ impl Voice<'_> {
     /// Names a member's path as LKH-32 does.
     pub(super) fn path_array(&self, leaf: Leaf) -> PathArray {
         let path = self.group.tree.path(leaf).expect("a member has a leaf");
-        let keys = path.iter().map(|(_, key)| (handle(*key), SecretBytes::copy_of(key.key)));
-        let degree = self.wire_degree();
-        PathArray { degree, first: node_id(leaf.node()), keys: keys.collect() }
-    }
-
-    /// Shows the tree's degree as LKH-32 writes it.
-    pub(super) fn wire_degree(&self) -> lkh_32::Degree {
-        lkh_32::Degree::new(self.group.tree.degree().k()).expect("both have degrees of 2 to 8")
+        let (first, _) = *path.first().expect("a path begins with its leaf");
+        let keys = path.iter().map(|(_, key)| (key.handle, SecretBytes::copy_of(key.key)));
+        PathArray { degree: self.group.tree.degree(), first, keys: keys.collect() }
     }
 }
 
 /// Names a KEK, a key of the root of a tree, as both ends derive it.
-pub(super) fn kek_material(spi: CookiePair, key: &SecretBytes) -> KekMaterial {
+pub(super) fn kek_material(spi: CookiePair, key: &[u8]) -> KekMaterial {
     lkh_32::kek_material(spi, key).expect("a tree's keys have 16 or 32 octets")
-}
-
-// The tree's handles are those of the wire.
-const _: () = assert!(Handle::EPOCH_MAX == lkh_32::name::EPOCH_MAX);
-const _: () = assert!(Handle::ADVANCES_MAX == lkh_32::name::ADVANCES_MAX);
-
-/// Names a node as LKH-32 does.
-pub(super) fn node_id(node: NodeId) -> lkh_32::NodeId {
-    lkh_32::NodeId(id_32(node).expect("the policy keeps the tree within 32-bit ids"))
-}
-
-/// Names a key of a node as LKH-32 does.
-pub(super) fn handle(key: KeyRef<'_>) -> lkh_32::Handle {
-    lkh_32::Handle(key.handle.as_u32())
 }

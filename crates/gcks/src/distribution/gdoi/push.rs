@@ -13,11 +13,11 @@ use claviger_crypto::CryptoProvider;
 use claviger_gdoi::{
     iana::kek::MANAGEMENT_LKH,
     limits::BATCH_LEN,
-    lkh_32::audience,
     push::{self, KekMaterial, Push},
     wire::{Delete, KeyDownload, SaPayload},
 };
 use claviger_group::{CookiePair, PushAuthentication, Spi};
+use claviger_keypath::NodeId;
 use claviger_keytree::Rekey as TreeChange;
 use claviger_sansio::{Carriage, Time, Transmit, durable::Change};
 use tracing::debug;
@@ -45,7 +45,7 @@ impl Message<'_> {
     /// Names the nodes below which members need it; none if all may.
     fn audience(&self) -> Vec<u32> {
         let update = self.kd.and_then(|kd| kd.lkh_32.as_ref()?.update.as_ref());
-        update.map_or_else(Vec::new, |update| audience(update).into_iter().map(|node| node.0).collect())
+        update.map_or_else(Vec::new, |update| update.audience().into_iter().map(NodeId::as_u32).collect())
     }
 }
 
@@ -69,7 +69,7 @@ impl Gdoi {
             rekey: Rekey::default(),
         };
         if let (Some(before), Some(_)) = (&epoch.before, epoch.kek) {
-            let old_kek = kek_material(before.sa.spi, &before.key);
+            let old_kek = kek_material(before.sa.spi, before.key.expose());
             let mut old_sa = before.sa;
             match &epoch.tree {
                 Some(tree) => sealer.tell_kek(&old_kek, &mut old_sa, in_force.spi, tree),
@@ -124,7 +124,7 @@ impl Sealer<'_> {
     fn tell_tek(&mut self, in_force: &mut RekeySa, superseded: &[Spi]) {
         let Voice { group, now, .. } = self.voice;
         let (_, root) = group.tree.root();
-        let kek = kek_material(in_force.spi, &claviger_crypto::SecretBytes::copy_of(root.key));
+        let kek = kek_material(in_force.spi, root.key);
         let current = group.current_tek();
         let sa = SaPayload {
             kek: None,

@@ -5,19 +5,14 @@ use std::{collections::BTreeMap, net::IpAddr};
 use claviger_gdoi::{
     limits::BATCH_LEN,
     lkh, lkh_32, push,
-    wire::{
-        KeyDownload, Lkh32, LkhDownload, LkhUpdateArray, SaPayload,
-        lkh_32::{Update, UpdateHead},
-    },
+    wire::{KeyDownload, Lkh32, LkhDownload, LkhUpdateArray, SaPayload, lkh_32::Update},
 };
 use claviger_group::{CookiePair, KekManagement};
-use claviger_keytree::{NodeId, Rekey as TreeChange, Start, place::Place};
+use claviger_keypath::{NodeId, UpdateHead};
+use claviger_keytree::{Rekey as TreeChange, Start, place::Place};
 use claviger_keywrap::{Engine, wrapped_len};
 
-use super::{
-    Voice,
-    names::{handle, node_id},
-};
+use super::Voice;
 
 /// The octets of LKH update arrays in one message: with header, SA payload and signature it stays within the
 /// 1,280 octets that every IPv6 path carries (RFC 8200 section 5). A single larger array goes alone.
@@ -72,8 +67,9 @@ impl Voice<'_> {
         let place = |node| rekey.changed.binary_search(&node).ok();
         let keys: Vec<_> = rekey.changed.iter().filter_map(|node| Some((*node, rekey.key(*node)?))).collect();
         let links = self.links(&keys).into_iter().zip(&keys);
-        let above =
-            |node: NodeId| place(node.parent(self.group.tree.degree())).filter(|_| node != rekey.root);
+        let above = |node: NodeId| {
+            node.parent(self.group.tree.degree()).and_then(place).filter(|_| node != rekey.root)
+        };
         let new_keys: Vec<_> =
             links.map(|(link, (node, _))| lkh::NewKey { link, parent: above(*node) }).collect();
         let known: Vec<_> = rekey.starts().collect();
@@ -114,26 +110,24 @@ impl Voice<'_> {
         Engine::best().wrap(rekey.jobs(), &mut wrapped).expect("the keys of a tree have one length");
         let (root, root_key) = self.group.tree.root();
         let head = UpdateHead {
-            degree: self.wire_degree(),
+            degree: self.group.tree.degree(),
             key_len: key_len as u8,
             epoch: rekey.epoch,
-            root: node_id(root),
-            root_handle: handle(root_key),
+            root,
+            root_handle: root_key.handle,
         };
         let wraps = || {
             rekey.wraps.iter().zip(wrapped.chunks_exact(stride)).map(|(wrap, wrapped)| {
                 let (under, key) = rekey.under(wrap);
-                let (target, under_id) = (node_id(rekey.target(wrap)), node_id(under));
-                (under, lkh_32::Wrap { target, under: under_id, handle: handle(key), wrapped })
+                lkh_32::Wrap { target: rekey.target(wrap), under, handle: key.handle, wrapped }
             })
         };
         if self.group.places.is_none() {
-            let wraps = wraps().map(|(_, wrap)| wrap).collect();
-            return vec![(self.group.policy.push_destination(), self.packed(sa, head, wraps))];
+            return vec![(self.group.policy.push_destination(), self.packed(sa, head, wraps().collect()))];
         }
         let mut by_destination: BTreeMap<IpAddr, Vec<_>> = BTreeMap::new();
-        for (under, wrap) in wraps() {
-            by_destination.entry(self.destination_below(under)).or_default().push(wrap);
+        for wrap in wraps() {
+            by_destination.entry(self.destination_below(wrap.under)).or_default().push(wrap);
         }
         let whole = by_destination.remove(&self.group.policy.push_destination()).unwrap_or_default();
         // Whoever holds a key is sent the root's new one, unless it was only advanced: then all are told so.
@@ -191,7 +185,9 @@ mod tests {
         let (gdoi, group) = (gdoi(), settled());
         let voice = gdoi.voice(Time::EPOCH, &group);
         let (north, whole) = (IpAddr::from([239, 192, 0, 2]), IpAddr::from([239, 192, 0, 1]));
-        let below = |number| voice.destination_below(group.members[&host(number)].leaf.node());
+        let below = |number| {
+            voice.destination_below(group.members[&host(number)].leaf.node().expect("a leaf is a node"))
+        };
         assert_eq!([0, 1, 2].map(below), [north, north, whole]);
         assert_eq!(voice.destination_below(group.tree.root().0), whole);
     }

@@ -1,6 +1,6 @@
 //! How many children a node has.
 
-use crate::ConfigError;
+use std::{error, fmt};
 
 /// The degree k of a tree: the most children that a node has, 2 to 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,10 +16,10 @@ impl Degree {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Degree`] for every other number.
-    pub const fn new(k: u8) -> Result<Self, ConfigError> {
+    /// [`DegreeError`] for every other number.
+    pub const fn new(k: u8) -> Result<Self, DegreeError> {
         if k < Self::MIN.0 || k > Self::MAX.0 {
-            return Err(ConfigError::Degree(k));
+            return Err(DegreeError(k));
         }
         Ok(Self(k))
     }
@@ -47,6 +47,18 @@ impl Default for Degree {
         Self(4)
     }
 }
+
+/// A number that is no degree: not 2 to 8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DegreeError(pub u8);
+
+impl fmt::Display for DegreeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key tree degree {} is not 2 to 8", self.0)
+    }
+}
+
+impl error::Error for DegreeError {}
 
 #[cfg(test)]
 mod tests {

@@ -20,12 +20,19 @@ impl Handle {
     /// The most advances of one key; the next change replaces it.
     pub const ADVANCES_MAX: u8 = (1 << ADVANCE_BITS) - 1;
 
-    /// Names the key that was drawn in `epoch`. Returns nothing for an epoch of 0 or beyond [`Handle::EPOCH_MAX`].
+    /// Names the key that was drawn in `epoch` and not advanced since. Returns nothing for an epoch of 0 or beyond
+    /// [`Handle::EPOCH_MAX`].
     pub const fn drawn(epoch: u32) -> Option<Self> {
-        if epoch == 0 || epoch > Self::EPOCH_MAX {
+        Self::new(epoch, 0)
+    }
+
+    /// Names the key that was drawn in `epoch` and advanced so many times since. Returns nothing for an epoch of 0 or
+    /// beyond [`Handle::EPOCH_MAX`], or more advances than [`Handle::ADVANCES_MAX`].
+    pub const fn new(epoch: u32, advances: u8) -> Option<Self> {
+        if epoch == 0 || epoch > Self::EPOCH_MAX || advances > Self::ADVANCES_MAX {
             return None;
         }
-        Some(Self(epoch << ADVANCE_BITS))
+        Some(Self(epoch << ADVANCE_BITS | advances as u32))
     }
 
     /// Takes a handle from its number. One that no tree gives out (of epoch 0) is taken too: it names no key.
@@ -98,5 +105,20 @@ mod tests {
         let last = Handle::drawn(Handle::EPOCH_MAX).unwrap();
         assert_eq!((last.epoch(), last.as_u32()), (0x0fff_ffff, 0xffff_fff0));
         assert_eq!(Handle::from_u32(0x123).to_string(), "18+3");
+    }
+    #[test]
+    fn have_their_bits() {
+        let handle = Handle::new(3, 2).unwrap();
+        assert_eq!((handle.as_u32(), handle.epoch(), handle.advances()), (0x32, 3, 2));
+        assert_eq!((Handle::new(0, 1), Handle::new(1, 16), Handle::new(1 << 28, 0)), (None, None, None));
+    }
+
+    #[test]
+    fn advances_lead_forward_within_an_epoch() {
+        let handle = |epoch, advances| Handle::new(epoch, advances).unwrap();
+        assert_eq!(handle(3, 2).advances_to(handle(3, 7)), Some(5));
+        assert_eq!(handle(3, 2).advances_to(handle(3, 2)), Some(0));
+        assert_eq!(handle(3, 2).advances_to(handle(3, 1)), None);
+        assert_eq!(handle(3, 2).advances_to(handle(4, 7)), None);
     }
 }

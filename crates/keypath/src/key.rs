@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use claviger_crypto::{SecretBytes, secret::ct_eq};
+use claviger_crypto::{SecretBytes, cipher::CipherAlgorithm, secret::ct_eq};
+use claviger_keywrap::{Engine, Wrapped};
 
-use crate::Handle;
+use crate::{Handle, PathError};
 
 /// The length of every key of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +22,16 @@ impl KeyLength {
         match self {
             Self::Octets16 => 16,
             Self::Octets32 => 32,
+        }
+    }
+}
+
+impl From<CipherAlgorithm> for KeyLength {
+    /// Returns the length of the cipher's keys.
+    fn from(cipher: CipherAlgorithm) -> Self {
+        match cipher {
+            CipherAlgorithm::Aes128Cbc => Self::Octets16,
+            CipherAlgorithm::Aes256Cbc => Self::Octets32,
         }
     }
 }
@@ -49,6 +60,27 @@ impl NodeKey {
     /// Shows the key.
     pub fn key(&self) -> &[u8] {
         self.key.expose()
+    }
+
+    /// Computes the key that a handle names: this one, or one that it becomes by advances; none otherwise.
+    pub fn advanced_to(&self, handle: Handle) -> Option<Self> {
+        let advances = self.handle.advances_to(handle)?;
+        let mut key = self.key.clone();
+        for _ in 0..advances {
+            key = Engine::best().advance_one(key.expose()).expect("a node's key has 16 or 32 octets");
+        }
+        Some(Self { handle, key })
+    }
+
+    /// Unwraps the key with this handle, which is wrapped under this one (RFC 3394).
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Content`] if it is wrapped under another key, or is none.
+    pub fn unwrap_key(&self, handle: Handle, wrapped: &[u8]) -> Result<Self, PathError> {
+        let wrapped = Wrapped { under: self.key.expose(), ciphertext: wrapped };
+        let key = Engine::best().unwrap_one(wrapped).map_err(|_| PathError::Content)?;
+        Self::new(handle, key).ok_or(PathError::Content)
     }
 
     /// Lends the key with its handle.
@@ -101,6 +133,8 @@ impl fmt::Debug for KeyRef<'_> {
 
 #[cfg(test)]
 mod tests {
+    use claviger_keywrap::Job;
+
     use super::*;
 
     const HANDLE: Handle = Handle::from_u32(0x70);
@@ -122,5 +156,30 @@ mod tests {
         let key = NodeKey::new(HANDLE, SecretBytes::new(vec![0xab; 32])).unwrap();
         assert_eq!(format!("{key:?}"), "NodeKey { handle: Handle(112), .. }");
         assert_eq!(format!("{:?}", key.as_ref()), "KeyRef { handle: Handle(112), .. }");
+    }
+    #[test]
+    fn is_advanced_as_often_as_the_handles_say() {
+        let key = NodeKey::new(HANDLE, SecretBytes::new(vec![3; 32])).unwrap();
+        assert_eq!(key.advanced_to(HANDLE).as_ref(), Some(&key));
+        let [once, twice] = [1, 2].map(|advances| Handle::new(HANDLE.epoch(), advances).unwrap());
+        let engine = Engine::best();
+        let expected = engine.advance_one(engine.advance_one(&[3; 32]).unwrap().expose()).unwrap();
+        assert_eq!(key.advanced_to(twice).unwrap().key(), expected.expose());
+        assert_eq!(key.advanced_to(once).unwrap().advanced_to(twice), key.advanced_to(twice));
+        assert_eq!(key.advanced_to(twice).unwrap().advanced_to(once), None);
+        assert_eq!(key.advanced_to(Handle::drawn(HANDLE.epoch() + 1).unwrap()), None);
+    }
+
+    #[test]
+    fn unwraps_what_is_wrapped_under_it_alone() {
+        let [one, other] = [3, 4].map(|n| NodeKey::new(HANDLE, SecretBytes::new(vec![n; 16])).unwrap());
+        let engine = Engine::best();
+        let wrapped = engine.wrap_one(Job { under: one.key(), plaintext: &[5; 32] }).unwrap();
+        let handle = Handle::drawn(9).unwrap();
+        let new = one.unwrap_key(handle, &wrapped).unwrap();
+        assert_eq!((new.handle, new.key()), (handle, &[5; 32][..]));
+        assert_eq!(other.unwrap_key(handle, &wrapped), Err(PathError::Content));
+        let no_key = engine.wrap_one(Job { under: one.key(), plaintext: &[5; 24] }).unwrap();
+        assert_eq!(one.unwrap_key(handle, &no_key), Err(PathError::Content));
     }
 }

@@ -15,7 +15,7 @@ use claviger_fuzz::{group, hip, isakmp, script::piece};
 use claviger_gcks::{Gcks, GcksConfig};
 use claviger_gdoi::{
     Gap, KeyDownload, SaPayload,
-    iana::{NotifyType, PayloadType, kek::MANAGEMENT_LKH_32},
+    iana::kek::MANAGEMENT_LKH_32,
     rules::Exchange,
     wire::{
         Delete, Deletes, Identification, Lkh32, Notification, SubjectPublicKeyInfo,
@@ -31,6 +31,7 @@ use claviger_hip::{
     },
 };
 use claviger_identity::HostIdentity;
+use claviger_isakmp::iana::{NotifyType, PayloadType};
 use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, TreeConfig};
 use claviger_sansio::durable::{Change, Receipt};
 use claviger_testkit::pcap;
@@ -297,7 +298,7 @@ fn gdoi_payloads() {
     seed("gdoi_key_download", "lkh-32", &written(|w| keys.encode(w).expect("the keys are sound")));
     let chain = isakmp::chain(&message_1());
     seed("gdoi_message", "chain", &[&[chain.first().0][..], chain.octets()].concat());
-    let message = isakmp::Exchange::new(1).seal(claviger_gdoi::iana::ExchangeType::GROUPKEY_PULL, &chain);
+    let message = isakmp::Exchange::new(1).seal(claviger_isakmp::iana::ExchangeType::GROUPKEY_PULL, &chain);
     seed("gdoi_message", "sealed", &message);
 }
 

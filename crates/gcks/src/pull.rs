@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use claviger_gdoi::{PullId, ServerEvent as GdoiEvent, iana::NotifyType};
+use claviger_gdoi::{PullId, ServerEvent as GdoiEvent};
 use claviger_group::{CookiePair, GroupId, Role, Spi, registration::PeerIdentity};
 use claviger_identity::Hit;
+use claviger_isakmp::iana::NotifyType;
 use claviger_keytree::place::Place;
 use claviger_sansio::Time;
 use tracing::debug;

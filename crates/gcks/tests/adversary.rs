@@ -11,9 +11,8 @@ use claviger_crypto::{
 use claviger_gcks::RekeyWhat;
 use claviger_gdoi::{
     Member as Puller, MemberConfig as PullerConfig, MemberEvent as PullEvent, PullFailure,
-    iana::{ExchangeType, NotifyType},
     push::{self, Push},
-    wire::{Delete, header},
+    wire::Delete,
 };
 use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip::{
@@ -22,6 +21,10 @@ use claviger_hip::{
     wire::{Lifetime, McastChannel, Packet},
 };
 use claviger_identity::{Hit, HostIdentity};
+use claviger_isakmp::{
+    iana::{ExchangeType, NotifyType},
+    wire::header,
+};
 use claviger_member::{Event, event::Refusal};
 use claviger_sansio::{Carriage, Datagram, Transmit};
 use claviger_store::Store;

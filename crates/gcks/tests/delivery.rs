@@ -11,12 +11,12 @@ use claviger_crypto::{
 };
 use claviger_delivery::{Counter as Delivery, wire::MessageType};
 use claviger_gcks::{Counter, Event, Eviction, event::Rekeyed};
-use claviger_gdoi::{
+use claviger_gdoi::push::seal_controls;
+use claviger_group::{CookiePair, GroupId, KekManagement, PushAuthentication, Role};
+use claviger_isakmp::{
     iana::ExchangeType,
-    push::seal_controls,
     wire::{Header, header, payload::GENERIC_LEN},
 };
-use claviger_group::{CookiePair, GroupId, KekManagement, PushAuthentication, Role};
 use claviger_sansio::{Carriage, NotSent};
 use claviger_testkit::{
     judge::{judge, laggards},

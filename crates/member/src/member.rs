@@ -7,10 +7,11 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_gdoi::{Extensions, iana::ExchangeType, wire::header};
+use claviger_gdoi::Extensions;
 use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip::Host;
 use claviger_identity::Hit;
+use claviger_isakmp::{iana::ExchangeType, wire::header};
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 use tracing::{debug, trace};
 

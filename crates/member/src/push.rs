@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use claviger_esp::plane::{Event as PlaneEvent, Stage};
-use claviger_gdoi::wire::header;
 use claviger_group::CookiePair;
+use claviger_isakmp::wire::header;
 use claviger_sansio::{Carriage, Datagram, Time};
 use tracing::{debug, debug_span};
 

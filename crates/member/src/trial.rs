@@ -17,11 +17,12 @@ use claviger_gdoi::{
     lkh_32::{Handle, HeldKey, NodeId, kek_material},
     push::{KekMaterial, RekeySa, VerifiedRekey},
     wire::{
-        Header, LkhUpdateArray, SaKek, header,
+        LkhUpdateArray, SaKek,
         lkh_32::{Under, Update},
     },
 };
 use claviger_group::{CookiePair, Spi, Tek};
+use claviger_isakmp::wire::{Header, header};
 
 use crate::{Ledger, ledger::LedgerRekey};
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use claviger_crypto::{SecretBytes, SeededRandom, provider, sign::KeyAlgorithm};
 use claviger_gcks::{Gcks, GcksConfig, Record};
-use claviger_gdoi::iana::ExchangeType;
+use claviger_isakmp::iana::ExchangeType;
 use claviger_group::{GroupPolicy, Role};
 use claviger_hip::iana::PacketType;
 use claviger_sansio::{

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use claviger_crypto::{SeededRandom, provider};
-use claviger_gdoi::iana::ExchangeType;
+use claviger_isakmp::iana::ExchangeType;
 use claviger_group::Role;
 use claviger_hip::iana::PacketType;
 use claviger_member::{Member, MemberConfig, PlaneKind};

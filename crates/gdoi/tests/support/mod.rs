@@ -17,7 +17,6 @@ use claviger_gdoi::{
     Error, Extensions, Gap, KeyDownload, Member, MemberConfig, MemberEvent, PullFailure, PullId, SaKek,
     SaPayload, SaTek, Server, ServerEvent,
     error::PeerIncompatible,
-    iana::NotifyType,
     lkh::{self, Link},
     push,
     wire::{LkhDownload, SenderIds},
@@ -27,6 +26,7 @@ use claviger_group::{
     registration::PeerIdentity, tek::TekKeys,
 };
 use claviger_identity::Hit;
+use claviger_isakmp::iana::NotifyType;
 use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 
 pub(crate) const COOKIES: CookiePair = CookiePair([0xc1; 16]);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use claviger_esp::plane::{Event as PlaneEvent, Stage};
 use claviger_group::CookiePair;
-use claviger_isakmp::wire::header;
+use claviger_isakmp::{Route, route};
 use claviger_sansio::{Carriage, Datagram, Time};
 use tracing::{debug, debug_span};
 
@@ -92,7 +92,7 @@ impl Member {
     pub(crate) fn attend_deliveries(&mut self, now: Time) {
         while let Some(collected) = self.subscriptions.values_mut().find_map(Subscription::poll_collected) {
             let Collected { group, place, octets } = collected;
-            let Some((_, cookies)) = header::peek(&octets) else { continue };
+            let Route::GroupkeyPush(cookies) = route(&octets) else { continue };
             let (carriage, source) = (Carriage::Isakmp, self.gdoi_address);
             let datagram = Datagram { carriage, source, destination: source, payload: &octets };
             let result = self.handle_push(now, cookies, datagram);

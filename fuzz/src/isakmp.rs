@@ -18,7 +18,7 @@ use claviger_isakmp::{
         payload::{Chain, ChainWriter},
     },
 };
-use claviger_sansio::{Carriage, Datagram};
+use claviger_sansio::{Datagram, Socket};
 use claviger_wire::{Decode, Encode, Reader, Writer};
 
 use crate::{group, script};
@@ -44,7 +44,7 @@ pub fn datagram(payload: &[u8], to_server: bool) -> Datagram<'_> {
     } else {
         (group::server_address(), group::member_address())
     };
-    Datagram { carriage: Carriage::Isakmp, source, destination, payload }
+    Datagram { socket: Socket::Port848, source, destination, payload }
 }
 
 /// One exchange, from the side that the fuzzer plays.

@@ -31,7 +31,7 @@ use claviger_gdoi::{
 use claviger_group::{CookiePair, GroupId};
 use claviger_identity::Hit;
 use claviger_sansio::{
-    Carriage, Counts, Time, Transmit,
+    Counts, Socket, Time, Transmit,
     durable::{Change, RecordKey},
 };
 use claviger_wire::Decode;
@@ -441,7 +441,7 @@ impl Delivery {
         let Route { peer, own } = self.routes[to.0 as usize];
         let source = Some(own).filter(|own| !own.ip().is_unspecified() && !own.ip().is_multicast());
         trace!(group = %self.group, destination = %peer, length = payload.len(), "a message to one member");
-        Transmit { carriage: Carriage::Isakmp, source, destination: peer, payload }
+        Transmit { socket: Socket::Port848, source, destination: peer, payload }
     }
 
     fn datagram(&self, index: u16) -> Vec<u8> {

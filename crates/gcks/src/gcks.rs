@@ -10,7 +10,7 @@ use claviger_group::{CookiePair, GroupId, GroupPolicy, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
 use claviger_isakmp::{self as isakmp, Unread};
-use claviger_sansio::{Carriage, Datagram, Time, durable::Change};
+use claviger_sansio::{Datagram, Socket, Time, durable::Change};
 use tracing::{debug, debug_span};
 
 use crate::{
@@ -192,11 +192,9 @@ impl Gcks {
 
     /// Takes in a datagram. An error is for the log and was counted; nothing has changed.
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
-        let result = match datagram.carriage {
-            Carriage::Isakmp => self.handle_isakmp(now, datagram),
-            Carriage::HipRaw | Carriage::HipUdp => {
-                self.hip.handle_datagram(now, datagram).map_err(Error::Hip)
-            }
+        let result = match datagram.socket {
+            Socket::Port848 => self.handle_isakmp(now, datagram),
+            Socket::HipRaw | Socket::HipUdp => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
         };
         if let Err(error) = &result {
             self.count_drop(error);

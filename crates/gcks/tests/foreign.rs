@@ -7,7 +7,7 @@ use claviger_isakmp::{
     Counter, Header, Unread,
     iana::{ExchangeType, PayloadType},
 };
-use claviger_sansio::{Carriage, Datagram};
+use claviger_sansio::{Datagram, Socket};
 use claviger_testkit::network::{Network, group_id, policy};
 use claviger_wire::Encode;
 
@@ -48,7 +48,7 @@ fn what_nobody_here_speaks_is_dropped_before_any_machine_and_counted_by_itself()
     let address = ([192, 0, 2, 9], 848).into();
     for (octets, unread) in foreign() {
         let datagram =
-            Datagram { carriage: Carriage::Isakmp, source: address, destination: address, payload: &octets };
+            Datagram { socket: Socket::Port848, source: address, destination: address, payload: &octets };
         let counter = Counter::from(unread);
         let now = network.now;
 
@@ -76,7 +76,7 @@ fn what_is_no_message_at_all_stays_gdois_to_refuse() {
         [b"junk".to_vec(), message(ExchangeType::GROUPKEY_PULL, false), message(ExchangeType::BASE, false)]
     {
         let datagram =
-            Datagram { carriage: Carriage::Isakmp, source: address, destination: address, payload: &octets };
+            Datagram { socket: Socket::Port848, source: address, destination: address, payload: &octets };
         let dropped = network.server.handle_datagram(network.now, datagram).unwrap_err();
         assert_eq!(dropped.reason(), "malformed");
     }

@@ -12,7 +12,7 @@ use claviger_isakmp::{
     iana::{ExchangeType, NotifyType},
     wire::Header,
 };
-use claviger_sansio::{Carriage, Datagram, Retransmit, Time, Transmit, retransmit::Expiry};
+use claviger_sansio::{Datagram, Retransmit, Socket, Time, Transmit, retransmit::Expiry};
 use claviger_wire::DecodeError;
 use tracing::{Span, debug};
 
@@ -441,5 +441,5 @@ fn out_of_state(repeated: bool) -> Error {
 }
 
 fn transmit(server: SocketAddr, payload: &[u8]) -> Transmit {
-    Transmit { carriage: Carriage::Isakmp, source: None, destination: server, payload: payload.to_vec() }
+    Transmit { socket: Socket::Port848, source: None, destination: server, payload: payload.to_vec() }
 }

@@ -20,7 +20,7 @@ use claviger_isakmp::{
     route,
     wire::Header,
 };
-use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use claviger_wire::DecodeError;
 use tracing::{Span, debug};
 
@@ -461,7 +461,7 @@ impl Pull {
 /// Sends an answer to where the question came from, from where it arrived.
 fn transmit(to: SocketAddr, from: SocketAddr, payload: &[u8]) -> Transmit {
     let source = Some(from).filter(|from| !from.ip().is_unspecified() && !from.ip().is_multicast());
-    Transmit { carriage: Carriage::Isakmp, source, destination: to, payload: payload.to_vec() }
+    Transmit { socket: Socket::Port848, source, destination: to, payload: payload.to_vec() }
 }
 
 fn misuse(error: Error) -> ApiMisuse {

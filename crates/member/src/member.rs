@@ -12,7 +12,7 @@ use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip::Host;
 use claviger_identity::Hit;
 use claviger_isakmp::{Route, Unread, iana::ExchangeType, route};
-use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use tracing::{debug, trace};
 
 use crate::{
@@ -27,7 +27,7 @@ pub struct Member {
     pub(crate) gdoi: claviger_gdoi::Member,
     pub(crate) server: Hit,
     pub(crate) server_address: SocketAddr,
-    pub(crate) carriage: Carriage,
+    pub(crate) socket: Socket,
     pub(crate) gdoi_address: SocketAddr,
     pub(crate) plane: PlaneKind,
     extensions: Extensions,
@@ -83,7 +83,7 @@ impl Member {
             random,
             server: config.server,
             server_address: config.server_address,
-            carriage: config.carriage,
+            socket: config.socket,
             gdoi_address: SocketAddr::new(config.server_address.ip(), config.gdoi_port),
             plane: config.plane,
             extensions: config.extensions,
@@ -161,11 +161,9 @@ impl Member {
 
     /// Takes in a datagram of HIP or ISAKMP. An error is for the log and was counted; nothing has changed.
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
-        let result = match datagram.carriage {
-            Carriage::Isakmp => self.handle_isakmp(now, datagram),
-            Carriage::HipRaw | Carriage::HipUdp => {
-                self.hip.handle_datagram(now, datagram).map_err(Error::Hip)
-            }
+        let result = match datagram.socket {
+            Socket::Port848 => self.handle_isakmp(now, datagram),
+            Socket::HipRaw | Socket::HipUdp => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
         };
         if let Err(error) = &result {
             self.counters.count_drop(error);

@@ -20,7 +20,7 @@ use claviger_gdoi::{
 use claviger_group::{PushAuthentication, Spi};
 use claviger_identity::Hit;
 use claviger_keytree::{Handle, KeyTree, Rekey};
-use claviger_sansio::{Carriage, Transmit, durable::Change};
+use claviger_sansio::{Socket, Transmit, durable::Change};
 use tracing::debug;
 
 use super::{
@@ -290,7 +290,7 @@ impl Group {
             outcome.report.messages += 1;
             outcome.report.octets += payload.len();
             let transmit = Transmit {
-                carriage: Carriage::Isakmp,
+                socket: Socket::Port848,
                 source: context.push_source.map(|source| (source, 0).into()),
                 destination: (destination, port).into(),
                 payload,

@@ -15,14 +15,14 @@ use claviger_fuzz::{group, hip, isakmp, script::piece};
 use claviger_gcks::{Gcks, GcksConfig};
 use claviger_gdoi::{
     Gap, KeyDownload, SaPayload,
-    iana::{NotifyType, PayloadType, kek::MANAGEMENT_LKH_32},
+    iana::kek::MANAGEMENT_LKH_32,
     rules::Exchange,
     wire::{
         Delete, Deletes, Identification, Lkh32, Notification, SubjectPublicKeyInfo,
         batch_signature::BatchSignature,
     },
 };
-use claviger_group::{GroupPolicy, PushAuthentication, Role};
+use claviger_group::{CookiePair, GroupPolicy, PushAuthentication, Role};
 use claviger_hip::{
     iana::{CertType, ChannelStatus, EspSuite, LocatorType, ParameterType, RegFailure},
     wire::{
@@ -31,6 +31,11 @@ use claviger_hip::{
     },
 };
 use claviger_identity::HostIdentity;
+use claviger_isakmp::{
+    Header,
+    iana::{DOI_IPSEC, ExchangeType, IdentificationType, NotifyType, PayloadType},
+    wire,
+};
 use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, TreeConfig};
 use claviger_sansio::durable::{Change, Receipt};
 use claviger_testkit::pcap;
@@ -77,6 +82,7 @@ fn main() {
     hip_parameters();
     hip_endpoints();
     identities();
+    routes();
     gdoi_payloads();
     gdoi_endpoints();
     cores();
@@ -297,8 +303,44 @@ fn gdoi_payloads() {
     seed("gdoi_key_download", "lkh-32", &written(|w| keys.encode(w).expect("the keys are sound")));
     let chain = isakmp::chain(&message_1());
     seed("gdoi_message", "chain", &[&[chain.first().0][..], chain.octets()].concat());
-    let message = isakmp::Exchange::new(1).seal(claviger_gdoi::iana::ExchangeType::GROUPKEY_PULL, &chain);
+    let message = isakmp::Exchange::new(1).seal(ExchangeType::GROUPKEY_PULL, &chain);
     seed("gdoi_message", "sealed", &message);
+}
+
+fn routes() {
+    let seed = |name, octets: &[u8]| seed("isakmp_route", name, octets);
+    let message = |exchange, encrypted| {
+        let (cookies, next_payload) = (CookiePair([7; 16]), PayloadType::SA);
+        let header = Header { cookies, next_payload, exchange, encrypted, message_id: 0, length: 44 };
+        [header.to_octets(), vec![0; 16]].concat()
+    };
+    for (name, exchange, encrypted) in [
+        ("main_mode", ExchangeType::MAIN_MODE, false),
+        ("aggressive_mode", ExchangeType::AGGRESSIVE_MODE, false),
+        ("informational_plain", ExchangeType::INFORMATIONAL, false),
+        ("informational", ExchangeType::INFORMATIONAL, true),
+        ("pull", ExchangeType::GROUPKEY_PULL, true),
+        ("push", ExchangeType::GROUPKEY_PUSH, true),
+        ("control", ExchangeType::DELIVERY_CONTROL, false),
+        ("report", ExchangeType::DELIVERY_REPORT, false),
+    ] {
+        seed(name, &message(exchange, encrypted));
+    }
+    let mut ikev2 = message(ExchangeType(34), true);
+    ikev2[17] = 0x20;
+    seed("ikev2", &ikev2);
+    let mut pull = message(ExchangeType::GROUPKEY_PULL, true);
+    pull[..4].fill(0);
+    seed("cookie_of_zeros", &pull);
+    seed("marked", &[&[0; 4][..], &message(ExchangeType::MAIN_MODE, false)].concat());
+    let delete = wire::Delete::new(DOI_IPSEC, 3, 4, &[1; 8]).expect("they are whole SPIs");
+    seed("delete", &delete.to_octets());
+    let notify = NotifyType::NO_PROPOSAL_CHOSEN;
+    let notification =
+        wire::Notification::new(DOI_IPSEC, 3, notify, &[1; 4]).expect("the SPI is short enough");
+    seed("notification", &notification.to_octets());
+    let (id_type, data) = (IdentificationType::IPV4_ADDR, &[192, 0, 2, 1]);
+    seed("identification", &wire::Identification { id_type, protocol: 17, port: 500, data }.to_octets());
 }
 
 /// Ni, ID; HASH comes with the seal.

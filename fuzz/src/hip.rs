@@ -19,7 +19,7 @@ use claviger_hip::{
     },
 };
 use claviger_identity::{DomainIdentifier, Hit, HostIdentity};
-use claviger_sansio::{Carriage, Datagram};
+use claviger_sansio::{Datagram, Socket};
 use claviger_wire::{Encode, Writer};
 
 use crate::{group::NOW, script};
@@ -95,7 +95,7 @@ pub fn host() -> Host {
 /// Wraps octets that arrive at the HIP port.
 pub fn datagram(payload: &[u8]) -> Datagram<'_> {
     let (source, destination) = (([192, 0, 2, 2], 10500).into(), ([192, 0, 2, 1], 10500).into());
-    Datagram { carriage: Carriage::HipUdp, source, destination, payload }
+    Datagram { socket: Socket::HipUdp, source, destination, payload }
 }
 
 /// Wraps octets that arrive at the HIP port from where the peer was not before.
@@ -106,7 +106,7 @@ pub fn datagram_from_elsewhere(payload: &[u8]) -> Datagram<'_> {
 /// Wraps octets that arrive at the GDOI port.
 pub fn gdoi_datagram(payload: &[u8]) -> Datagram<'_> {
     let (source, destination) = (([192, 0, 2, 2], 848).into(), ([192, 0, 2, 1], 848).into());
-    Datagram { carriage: Carriage::Isakmp, source, destination, payload }
+    Datagram { socket: Socket::Port848, source, destination, payload }
 }
 
 /// The registration SA that hangs on an association, from the side of the peer.

@@ -6,18 +6,19 @@ use claviger_crypto::{
     provider,
 };
 use claviger_gdoi::{
-    iana::{ExchangeType, PayloadType},
-    keys::ExchangeKeys,
     push::KekMaterial,
-    wire::{
-        Header,
-        batch_signature::BatchSignature,
-        payload::{Chain, ChainWriter},
-        sa_kek::signature_algorithm,
-    },
+    wire::{batch_signature::BatchSignature, sa_kek::signature_algorithm},
 };
 use claviger_group::{CookiePair, RegistrationSa};
-use claviger_sansio::{Carriage, Datagram};
+use claviger_isakmp::{
+    iana::{Encryption, ExchangeType, PayloadType},
+    keys::ExchangeKeys,
+    wire::{
+        Header,
+        payload::{Chain, ChainWriter},
+    },
+};
+use claviger_sansio::{Datagram, Socket};
 use claviger_wire::{Decode, Encode, Reader, Writer};
 
 use crate::{group, script};
@@ -33,11 +34,7 @@ pub fn chain(input: &[u8]) -> ChainWriter {
 
 /// Appends a payload.
 pub fn append(chain: &mut ChainWriter, kind: PayloadType, body: &[u8]) {
-    let written = chain.payload(kind, |w| {
-        w.slice(body);
-        Ok(())
-    });
-    written.expect("a piece is shorter than 65,536 octets less a header");
+    chain.body(kind, body).expect("a piece is shorter than 65,536 octets less a header");
 }
 
 /// Wraps octets that arrive at port 848.
@@ -47,7 +44,7 @@ pub fn datagram(payload: &[u8], to_server: bool) -> Datagram<'_> {
     } else {
         (group::server_address(), group::member_address())
     };
-    Datagram { carriage: Carriage::Isakmp, source, destination, payload }
+    Datagram { socket: Socket::Port848, source, destination, payload }
 }
 
 /// One exchange, from the side that the fuzzer plays.
@@ -97,6 +94,7 @@ impl Exchange {
             cookies: self.keys.cookies(),
             next_payload: PayloadType::HASH,
             exchange,
+            encrypted: exchange.encryption() != Encryption::Never,
             message_id: self.message_id,
             length: 0,
         };
@@ -117,6 +115,7 @@ impl Exchange {
             cookies: self.keys.cookies(),
             next_payload: PayloadType::HASH,
             exchange,
+            encrypted: false,
             message_id: self.message_id,
             length: (Header::LEN + plain.len()) as u32,
         };
@@ -231,6 +230,7 @@ fn controlled(
     append(&mut payloads, PayloadType::SIG, &vec![0; sig_len]);
     let mut header = header_of(spi, payloads.first());
     header.exchange = ExchangeType::DELIVERY_CONTROL;
+    header.encrypted = false;
     let mut plain = payloads.into_octets();
     header.length = (Header::LEN + plain.len()) as u32;
     let unsigned = plain.len() - sig_len;
@@ -275,6 +275,7 @@ fn header_of(spi: CookiePair, first: PayloadType) -> Header {
         cookies: spi,
         next_payload: first,
         exchange: ExchangeType::GROUPKEY_PUSH,
+        encrypted: true,
         message_id: 0,
         length: 0,
     }

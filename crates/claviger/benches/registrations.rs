@@ -19,7 +19,7 @@ use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Member, MemberConfig, PlaneKind};
-use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Time, Transmit};
+use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time, Transmit};
 use claviger_store::{FileStore, Store};
 
 const HELP: &str = "\
@@ -190,9 +190,9 @@ impl Server {
                 let number = hosts.binary_search_by_key(&answer.destination, |host| host.address);
                 // Rekey messages to the group go nowhere.
                 let Ok(number) = number else { continue };
-                let (carriage, destination) = (answer.carriage, answer.destination);
+                let (socket, destination) = (answer.socket, answer.destination);
                 let datagram =
-                    Datagram { carriage, source: SERVER.into(), destination, payload: &answer.payload };
+                    Datagram { socket, source: SERVER.into(), destination, payload: &answer.payload };
                 hosts[number].member.handle_datagram(self.now, datagram).expect("an honest server");
             }
         }
@@ -208,8 +208,8 @@ impl Server {
     fn serve(&mut self, sent: &[(SocketAddr, Transmit)]) -> Vec<Transmit> {
         let begin = now();
         for (source, transmit) in sent {
-            let (carriage, destination) = (transmit.carriage, transmit.destination);
-            let datagram = Datagram { carriage, source: *source, destination, payload: &transmit.payload };
+            let (socket, destination) = (transmit.socket, transmit.destination);
+            let datagram = Datagram { socket, source: *source, destination, payload: &transmit.payload };
             self.gcks.handle_datagram(self.now, datagram).expect("an honest member");
         }
         self.gcks.handle_timeout(self.now);
@@ -250,7 +250,7 @@ impl Server {
             provider: provider(),
             server: self.hit,
             server_address: SERVER.into(),
-            carriage: Carriage::HipUdp,
+            socket: Socket::HipUdp,
             gdoi_port: 848,
             extensions: Default::default(),
             plane: PlaneKind::Any,

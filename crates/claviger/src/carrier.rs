@@ -12,7 +12,7 @@ use std::{
 };
 
 use claviger_net::{BindError, RawSocket, Received, UdpSocket};
-use claviger_sansio::{Carriage, Datagram, NotSent, Transmit};
+use claviger_sansio::{Datagram, NotSent, Socket, Transmit};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::counters::{CarrierCounts, Counter};
@@ -34,7 +34,7 @@ const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Inlet {
     /// A protocol message.
-    Control(Carriage),
+    Control(Socket),
     /// ESP: in UDP or as IP protocol 50, without its outer headers.
     Esp,
 }
@@ -53,15 +53,15 @@ pub(crate) struct Packet {
 impl Packet {
     /// Shows a control packet as its machine reads it.
     pub(crate) fn as_datagram(&self) -> Option<Datagram<'_>> {
-        let Inlet::Control(carriage) = self.inlet else { return None };
+        let Inlet::Control(socket) = self.inlet else { return None };
         let payload = &self.octets;
-        Some(Datagram { carriage, source: self.source, destination: self.destination, payload })
+        Some(Datagram { socket, source: self.source, destination: self.destination, payload })
     }
 }
 
 /// The sockets of a daemon.
 pub(crate) struct Carrier {
-    outlets: Vec<(Carriage, Socket)>,
+    outlets: Vec<(Socket, OpenSocket)>,
     packets: mpsc::Sender<Packet>,
     listening: Vec<Listening>,
     counts: CarrierCounts,
@@ -71,7 +71,7 @@ pub(crate) struct Carrier {
 pub(crate) struct Listening(JoinHandle<()>);
 
 #[derive(Clone)]
-enum Socket {
+enum OpenSocket {
     Raw(Arc<RawSocket>),
     Udp(Arc<UdpSocket>),
 }
@@ -84,39 +84,39 @@ impl Carrier {
         (Self { outlets: Vec::new(), packets, listening: Vec::new(), counts }, receiver)
     }
 
-    /// Reads a UDP socket and sends by it what goes by this carriage.
-    pub(crate) fn carry_udp(&mut self, carriage: Carriage, socket: UdpSocket) {
-        self.carry(carriage, Socket::Udp(Arc::new(socket)));
+    /// Reads a UDP socket, and sends by it what names `socket`.
+    pub(crate) fn carry_udp(&mut self, socket: Socket, open: UdpSocket) {
+        self.carry(socket, OpenSocket::Udp(Arc::new(open)));
     }
 
-    /// Reads a raw socket and sends by it what goes by this carriage.
-    pub(crate) fn carry_raw(&mut self, carriage: Carriage, socket: RawSocket) {
-        self.carry(carriage, Socket::Raw(Arc::new(socket)));
+    /// Reads a raw socket, and sends by it what names `socket`.
+    pub(crate) fn carry_raw(&mut self, socket: Socket, open: RawSocket) {
+        self.carry(socket, OpenSocket::Raw(Arc::new(open)));
     }
 
     /// Reads a UDP socket only, as long as what is returned lives.
-    pub(crate) fn listen_udp(&self, inlet: Inlet, socket: Arc<UdpSocket>) -> Listening {
-        self.listen(inlet, Socket::Udp(socket))
+    pub(crate) fn listen_udp(&self, inlet: Inlet, open: Arc<UdpSocket>) -> Listening {
+        self.listen(inlet, OpenSocket::Udp(open))
     }
 
     /// Reads a raw socket only, as long as what is returned lives.
-    pub(crate) fn listen_raw(&self, inlet: Inlet, socket: Arc<RawSocket>) -> Listening {
-        self.listen(inlet, Socket::Raw(socket))
+    pub(crate) fn listen_raw(&self, inlet: Inlet, open: Arc<RawSocket>) -> Listening {
+        self.listen(inlet, OpenSocket::Raw(open))
     }
 
-    fn carry(&mut self, carriage: Carriage, socket: Socket) {
-        self.outlets.push((carriage, socket.clone()));
-        let listening = self.listen(Inlet::Control(carriage), socket);
+    fn carry(&mut self, socket: Socket, open: OpenSocket) {
+        self.outlets.push((socket, open.clone()));
+        let listening = self.listen(Inlet::Control(socket), open);
         self.listening.push(listening);
     }
 
-    fn listen(&self, inlet: Inlet, socket: Socket) -> Listening {
+    fn listen(&self, inlet: Inlet, open: OpenSocket) -> Listening {
         let (packets, counts) = (self.packets.clone(), self.counts.clone());
         Listening(tokio::spawn(async move {
             let mut buffer = vec![0; claviger_net::udp::MAX_DATAGRAM];
             let mut pause = FAILURE_PAUSE;
             loop {
-                let received = match socket.recv(&mut buffer).await {
+                let received = match open.recv(&mut buffer).await {
                     Ok(received) => received,
                     Err(error) => {
                         if pause == FAILURE_PAUSE {
@@ -147,33 +147,33 @@ impl Carrier {
         }))
     }
 
-    /// Says whether there is a socket for a carriage and the address family of a destination.
-    pub(crate) fn has_outlet(&self, carriage: Carriage, destination: IpAddr) -> bool {
-        self.outlet(carriage, destination).is_some()
+    /// Says whether a socket of this kind is open in the address family of a destination.
+    pub(crate) fn has_outlet(&self, socket: Socket, destination: IpAddr) -> bool {
+        self.outlet(socket, destination).is_some()
     }
 
-    fn outlet(&self, carriage: Carriage, destination: IpAddr) -> Option<&(Carriage, Socket)> {
-        self.outlets.iter().find(|(outlet, socket)| {
-            *outlet == carriage && socket.local_ip().is_ipv4() == destination.is_ipv4()
-        })
+    fn outlet(&self, socket: Socket, destination: IpAddr) -> Option<&(Socket, OpenSocket)> {
+        self.outlets
+            .iter()
+            .find(|(outlet, open)| *outlet == socket && open.local_ip().is_ipv4() == destination.is_ipv4())
     }
 
     /// Sends what a machine wants sent, and says why it did not leave if it did not. A failure is counted and logged: the
     /// network may lose any datagram, and what matters is sent again.
     pub(crate) async fn send(&self, transmit: &Transmit) -> Result<(), NotSent> {
         let source = transmit.source.map(|source| source.ip());
-        let sent = match self.outlet(transmit.carriage, transmit.destination.ip()) {
+        let sent = match self.outlet(transmit.socket, transmit.destination.ip()) {
             None => {
                 self.counts.count(Counter::NoSocketOfFamily);
                 tracing::debug!(destination = %transmit.destination, "no socket of this address family");
                 return Err(NotSent::NoSocket);
             }
-            Some((Carriage::HipUdp, socket)) => {
+            Some((Socket::HipUdp, open)) => {
                 let marked = [&HIP_MARKER[..], &transmit.payload].concat();
-                socket.send(&marked, transmit.destination, source).await
+                open.send(&marked, transmit.destination, source).await
             }
-            Some((Carriage::HipRaw | Carriage::Isakmp, socket)) => {
-                socket.send(&transmit.payload, transmit.destination, source).await
+            Some((Socket::HipRaw | Socket::Port848, open)) => {
+                open.send(&transmit.payload, transmit.destination, source).await
             }
         };
         sent.map_err(|error| {
@@ -187,8 +187,8 @@ impl Carrier {
 /// Takes HIP's marker off; nothing remains of HIP on UDP that has none.
 fn unmarked(inlet: Inlet, octets: &[u8]) -> Option<&[u8]> {
     match inlet {
-        Inlet::Control(Carriage::HipUdp) => octets.strip_prefix(&HIP_MARKER),
-        Inlet::Control(Carriage::HipRaw | Carriage::Isakmp) | Inlet::Esp => Some(octets),
+        Inlet::Control(Socket::HipUdp) => octets.strip_prefix(&HIP_MARKER),
+        Inlet::Control(Socket::HipRaw | Socket::Port848) | Inlet::Esp => Some(octets),
     }
 }
 
@@ -198,25 +198,25 @@ impl Drop for Listening {
     }
 }
 
-impl Socket {
+impl OpenSocket {
     async fn recv(&self, buffer: &mut [u8]) -> io::Result<Received> {
         match self {
-            Self::Raw(socket) => socket.recv(buffer).await,
-            Self::Udp(socket) => socket.recv(buffer).await,
+            Self::Raw(open) => open.recv(buffer).await,
+            Self::Udp(open) => open.recv(buffer).await,
         }
     }
 
     async fn send(&self, octets: &[u8], destination: SocketAddr, source: Option<IpAddr>) -> io::Result<()> {
         match self {
-            Self::Raw(socket) => socket.send(octets, destination, source).await,
-            Self::Udp(socket) => socket.send(octets, destination, source).await,
+            Self::Raw(open) => open.send(octets, destination, source).await,
+            Self::Udp(open) => open.send(octets, destination, source).await,
         }
     }
 
     fn local_ip(&self) -> IpAddr {
         match self {
-            Self::Raw(socket) => socket.local_address(),
-            Self::Udp(socket) => socket.local_address().ip(),
+            Self::Raw(open) => open.local_address(),
+            Self::Udp(open) => open.local_address().ip(),
         }
     }
 }

@@ -122,6 +122,7 @@ This page is compared with the program by a test.
         ("gcks", "The key server."),
         ("gdoi", "GDOI, at either side."),
         ("hip", "HIP, at either side."),
+        ("isakmp", "What came to an ISAKMP port, at either side, for a protocol that is not spoken there."),
         ("member", "The member."),
     ];
 

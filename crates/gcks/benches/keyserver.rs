@@ -24,7 +24,7 @@ use claviger_group::{Channel, GroupId, GroupPolicy, MemberId, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Member, MemberConfig, PlaneKind};
-use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Time, Transmit, durable::Receipt};
+use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time, Transmit, durable::Receipt};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// Members of the group whose leave is measured.
@@ -99,7 +99,7 @@ impl World {
             provider: provider(),
             server: self.server,
             server_address: SERVER.into(),
-            carriage: Carriage::HipUdp,
+            socket: Socket::HipUdp,
             gdoi_port: 848,
             extensions: Default::default(),
             plane: PlaneKind::Any,
@@ -118,17 +118,16 @@ impl World {
         loop {
             let mut moved = false;
             while let Some(transmit) = host.member.poll_transmit() {
-                let (carriage, destination, payload) =
-                    (transmit.carriage, transmit.destination, &transmit.payload);
-                let datagram = Datagram { carriage, source: host.address, destination, payload };
+                let (socket, destination, payload) =
+                    (transmit.socket, transmit.destination, &transmit.payload);
+                let datagram = Datagram { socket, source: host.address, destination, payload };
                 self.gcks.handle_datagram(self.now, datagram).expect("an honest member");
                 moved = true;
             }
             for transmit in self.commit().0 {
                 if transmit.destination == host.address {
-                    let (carriage, destination, payload) =
-                        (transmit.carriage, host.address, &transmit.payload);
-                    let datagram = Datagram { carriage, source: SERVER.into(), destination, payload };
+                    let (socket, destination, payload) = (transmit.socket, host.address, &transmit.payload);
+                    let datagram = Datagram { socket, source: SERVER.into(), destination, payload };
                     host.member.handle_datagram(self.now, datagram).expect("an honest server");
                     moved = true;
                 }

@@ -76,12 +76,15 @@ pub struct Counters {
     pub gdoi: Counts<claviger_gdoi::Counter>,
     /// What HIP dropped.
     pub hip: Counts<claviger_hip::Counter>,
+    /// What is for a protocol that this key server does not speak.
+    pub isakmp: Counts<claviger_isakmp::Counter>,
 }
 
 impl Counters {
     /// Shows every counter with its count.
     pub fn figures(&self) -> impl Iterator<Item = Figure> {
-        let Self { delivery, gcks, gdoi, hip } = self;
-        delivery.figures().chain(gcks.figures()).chain(gdoi.figures()).chain(hip.figures())
+        let Self { delivery, gcks, gdoi, hip, isakmp } = self;
+        let protocols = gdoi.figures().chain(hip.figures()).chain(isakmp.figures());
+        delivery.figures().chain(gcks.figures()).chain(protocols)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use claviger_group::{GroupId, MemberId, policy::PolicyError};
 use claviger_identity::Hit;
+use claviger_isakmp::Unread;
 use claviger_wire::DecodeError;
 
 /// Why a datagram was dropped. It is for the log and a counter; no state has changed.
@@ -13,6 +14,8 @@ pub enum Error {
     Gdoi(claviger_gdoi::Error),
     /// The HIP endpoint dropped it.
     Hip(claviger_hip::Error),
+    /// It is for a protocol that this key server does not speak.
+    Unread(Unread),
 }
 
 impl Error {
@@ -21,6 +24,7 @@ impl Error {
         match self {
             Self::Gdoi(error) => error.reason(),
             Self::Hip(error) => error.reason(),
+            Self::Unread(unread) => unread.reason(),
         }
     }
 }
@@ -30,6 +34,7 @@ impl fmt::Display for Error {
         match self {
             Self::Gdoi(error) => error.fmt(f),
             Self::Hip(error) => error.fmt(f),
+            Self::Unread(unread) => unread.fmt(f),
         }
     }
 }

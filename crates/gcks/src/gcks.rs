@@ -6,7 +6,8 @@ use claviger_crypto::{CryptoProvider, Random, random::fork};
 use claviger_group::{GroupId, GroupPolicy, MemberId, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
-use claviger_sansio::{Carriage, Datagram, Time, durable::Change};
+use claviger_isakmp::{self as isakmp, Unread};
+use claviger_sansio::{Datagram, Socket, Time, durable::Change};
 use tracing::{debug, debug_span};
 
 use crate::{
@@ -192,17 +193,30 @@ impl Gcks {
 
     /// Takes in a datagram. An error is for the log and was counted; nothing has changed.
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
-        let result = match datagram.carriage {
-            Carriage::Isakmp => self.gdoi.server.handle_datagram(now, datagram).map_err(Error::Gdoi),
-            Carriage::HipRaw | Carriage::HipUdp => {
-                self.hip.handle_datagram(now, datagram).map_err(Error::Hip)
-            }
+        let result = match datagram.socket {
+            Socket::Port848 => self.handle_isakmp(now, datagram),
+            Socket::HipRaw | Socket::HipUdp => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
         };
         if let Err(error) = &result {
             self.count_drop(error);
         }
         self.settle(now);
         result
+    }
+
+    fn handle_isakmp(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        match isakmp::route(datagram.payload) {
+            isakmp::Route::GroupkeyPull(_)
+            | isakmp::Route::Informational(_)
+            | isakmp::Route::DeliveryReport(_)
+            // Nobody should send these to a key server; GDOI says why it does not take them.
+            | isakmp::Route::GroupkeyPush(_)
+            | isakmp::Route::DeliveryControl(_)
+            | isakmp::Route::Unknown => self.gdoi.server.handle_datagram(now, datagram).map_err(Error::Gdoi),
+            isakmp::Route::Ikev2 => Err(unread(Unread::Ikev2, &datagram)),
+            isakmp::Route::Marked(_) => Err(unread(Unread::Marked, &datagram)),
+            isakmp::Route::Phase1(_) => Err(unread(Unread::Phase1, &datagram)),
+        }
     }
 
     /// Does what is due.
@@ -277,6 +291,7 @@ impl Gcks {
         match error {
             Error::Gdoi(error) => self.counters.gdoi.count(error.into()),
             Error::Hip(error) => self.counters.hip.count(error.into()),
+            Error::Unread(unread) => self.counters.isakmp.count((*unread).into()),
         }
     }
 
@@ -450,4 +465,11 @@ fn report(now: Time, id: &GroupId, epoch: &Epoch, rekey: &Rekey) -> Rekeyed {
         kek: epoch.kek,
         tek: epoch.tek,
     }
+}
+
+/// Says and logs that no machine here reads a datagram.
+fn unread(unread: Unread, datagram: &Datagram<'_>) -> Error {
+    let error = Error::Unread(unread);
+    debug!(source = %datagram.source, length = datagram.payload.len(), reason = error.reason(), %error, "dropped");
+    error
 }

@@ -11,9 +11,8 @@ use claviger_crypto::{
 use claviger_gcks::RekeyWhat;
 use claviger_gdoi::{
     Member as Puller, MemberConfig as PullerConfig, MemberEvent as PullEvent, PullFailure,
-    iana::{ExchangeType, NotifyType},
     push::{self, Push},
-    wire::{Delete, header},
+    wire::Delete,
 };
 use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip::{
@@ -22,8 +21,12 @@ use claviger_hip::{
     wire::{Lifetime, McastChannel, Packet},
 };
 use claviger_identity::{Hit, HostIdentity};
+use claviger_isakmp::{
+    iana::{ExchangeType, NotifyType},
+    wire::header,
+};
 use claviger_member::{Event, event::Refusal};
-use claviger_sansio::{Carriage, Datagram, Transmit};
+use claviger_sansio::{Datagram, Socket, Transmit};
 use claviger_store::Store;
 use claviger_testkit::{
     judge::{judge, laggards},
@@ -40,8 +43,8 @@ fn push_address(network: &Network, group: &GroupId) -> SocketAddr {
 
 /// Which octets of a datagram are authentic. Nothing covers the padding of a HIP_SIGNATURE at the end of a packet, nor
 /// #I and Opaque of R1's PUZZLE, which no state of the key server stands behind: the HIP crate's own tests damage those.
-fn covered(carriage: Carriage, octets: &[u8]) -> Vec<usize> {
-    if carriage == Carriage::Isakmp {
+fn covered(socket: Socket, octets: &[u8]) -> Vec<usize> {
+    if socket == Socket::Port848 {
         return (0..octets.len()).collect();
     }
     let packet = Packet::parse(octets).unwrap();
@@ -55,13 +58,13 @@ fn market() -> GroupId {
 }
 
 /// Cuts a datagram at a dozen lengths and flips a bit in each of some forty octets, at other places each time.
-fn damaged(turn: usize, carriage: Carriage, octets: &[u8]) -> Vec<Vec<u8>> {
+fn damaged(turn: usize, socket: Socket, octets: &[u8]) -> Vec<Vec<u8>> {
     let mut copies: Vec<Vec<u8>> =
         (0..12).map(|part| octets[..(octets.len() * part + turn % 12) / 13].to_vec()).collect();
-    let covered = covered(carriage, octets);
+    let covered = covered(socket, octets);
     // Behind one solved puzzle a few I2s may fail, and under one pair of cookies a few HASHes, and no more.
-    let rationed = match carriage {
-        Carriage::Isakmp => !matches!(header::peek(octets), Some((ExchangeType::GROUPKEY_PUSH, _))),
+    let rationed = match socket {
+        Socket::Port848 => !matches!(header::peek(octets), Some((ExchangeType::GROUPKEY_PUSH, _))),
         _ => octets[2] == PacketType::I2.0,
     };
     let flips = if rationed { 6 } else { 40 };
@@ -84,9 +87,9 @@ fn damaged_messages_change_nothing_and_genuine_ones_succeed_behind_them() {
     network.add_group(&forum, policy(2));
     let made = Rc::new(RefCell::new(0));
     let count = Rc::clone(&made);
-    network.damage = Some(Box::new(move |carriage, octets| {
+    network.damage = Some(Box::new(move |socket, octets| {
         *count.borrow_mut() += 1;
-        damaged(*count.borrow(), carriage, octets)
+        damaged(*count.borrow(), socket, octets)
     }));
     let first = network.joined(&group, Role::Both);
     let second = network.joined(&group, Role::Both);
@@ -136,7 +139,7 @@ fn a_member_cannot_speak_for_the_key_server() {
     network.fly(
         Origin::Server,
         (SERVER, GDOI_PORT).into(),
-        Kind::Control(Carriage::Isakmp),
+        Kind::Control(Socket::Port848),
         destination,
         forged,
     );
@@ -256,10 +259,10 @@ fn what_an_evicted_host_said_before_does_not_bring_it_back() {
         .map(|sent| sent.octets.clone())
         .collect();
     for octets in others {
-        for carriage in [Carriage::HipUdp, Carriage::Isakmp] {
+        for socket in [Socket::HipUdp, Socket::Port848] {
             bare.say(
                 &mut network,
-                &Transmit { carriage, source: None, destination: bare.address, payload: octets.clone() },
+                &Transmit { socket, source: None, destination: bare.address, payload: octets.clone() },
             );
         }
     }
@@ -288,7 +291,7 @@ fn an_old_close_does_not_end_a_new_association() {
     network.fly(
         Origin::Member(place),
         source,
-        Kind::Control(Carriage::HipUdp),
+        Kind::Control(Socket::HipUdp),
         (SERVER, HIP_PORT).into(),
         close,
     );
@@ -319,7 +322,7 @@ fn forged_signs_do_not_make_the_group_call_its_server_all_the_time() {
         network.fly(
             Origin::Server,
             (SERVER, GDOI_PORT).into(),
-            Kind::Control(Carriage::Isakmp),
+            Kind::Control(Socket::Port848),
             pushes,
             forged,
         );
@@ -395,7 +398,7 @@ impl Bare {
         let server = network.server_hit();
         if self.host.request(network.now, server, request.clone()).is_err() {
             let address = (SERVER, HIP_PORT).into();
-            self.host.connect(network.now, server, address, Carriage::HipUdp, Some(request)).unwrap();
+            self.host.connect(network.now, server, address, Socket::HipUdp, Some(request)).unwrap();
         }
         self.talk(network);
         if let Some(sa) = self.sa(network)
@@ -427,9 +430,9 @@ impl Bare {
     }
 
     fn say(&mut self, network: &mut Network, transmit: &Transmit) {
-        let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
+        let port = if transmit.socket == Socket::Port848 { GDOI_PORT } else { HIP_PORT };
         let datagram = Datagram {
-            carriage: transmit.carriage,
+            socket: transmit.socket,
             source: self.address,
             destination: (SERVER, port).into(),
             payload: &transmit.payload,
@@ -454,19 +457,19 @@ impl Bare {
         drop(released);
         for transmit in transmits {
             if transmit.destination == self.address {
-                let port = if transmit.carriage == Carriage::Isakmp { GDOI_PORT } else { HIP_PORT };
+                let port = if transmit.socket == Socket::Port848 { GDOI_PORT } else { HIP_PORT };
                 let datagram = Datagram {
-                    carriage: transmit.carriage,
+                    socket: transmit.socket,
                     source: (SERVER, port).into(),
                     destination: self.address,
                     payload: &transmit.payload,
                 };
-                let _ = match transmit.carriage {
-                    Carriage::Isakmp => self.puller.handle_datagram(network.now, datagram).map_err(|_| ()),
+                let _ = match transmit.socket {
+                    Socket::Port848 => self.puller.handle_datagram(network.now, datagram).map_err(|_| ()),
                     _ => self.host.handle_datagram(network.now, datagram).map_err(|_| ()),
                 };
             } else {
-                let kind = Kind::Control(transmit.carriage);
+                let kind = Kind::Control(transmit.socket);
                 let source = (SERVER, GDOI_PORT).into();
                 network.fly(Origin::Server, source, kind, transmit.destination, transmit.payload);
             }

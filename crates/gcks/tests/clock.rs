@@ -7,7 +7,7 @@ use std::time::Duration;
 use claviger_gcks::{Event as ServerEvent, Eviction, Gcks, event::Departure};
 use claviger_group::{GroupId, Role};
 use claviger_member::Event;
-use claviger_sansio::{Carriage, Time};
+use claviger_sansio::{Socket, Time};
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{Kind, Network, Origin, group_id, policy},
@@ -257,7 +257,7 @@ fn many_members_whose_registrations_end_at_once_come_back_one_after_the_other() 
         .wire
         .iter()
         .filter(|sent| {
-            sent.kind == Kind::Control(Carriage::HipUdp)
+            sent.kind == Kind::Control(Socket::HipUdp)
                 && matches!(sent.origin, Origin::Member(_))
                 && sent.octets[2] == I1
         })

@@ -11,13 +11,13 @@ use claviger_crypto::{
 };
 use claviger_delivery::{Counter as Delivery, wire::MessageType};
 use claviger_gcks::{Counter, Event, Eviction, event::Rekeyed};
-use claviger_gdoi::{
+use claviger_gdoi::push::seal_controls;
+use claviger_group::{CookiePair, GroupId, KekManagement, PushAuthentication, Role};
+use claviger_isakmp::{
     iana::ExchangeType,
-    push::seal_controls,
     wire::{Header, header, payload::GENERIC_LEN},
 };
-use claviger_group::{CookiePair, GroupId, KekManagement, PushAuthentication, Role};
-use claviger_sansio::{Carriage, NotSent};
+use claviger_sansio::{NotSent, Socket};
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{Conditions, GDOI_PORT, Kind, Network, Origin, SERVER, Sent, group_id, policy},
@@ -273,9 +273,9 @@ const PULLS_AT_A_FIFTH: u64 = 4;
 fn a_forged_control_or_report_changes_nothing() {
     let mut rekey = Rekey::begin(14, 50);
     let mut seen = 0;
-    rekey.network.damage = Some(Box::new(move |carriage, octets| match header::peek(octets) {
+    rekey.network.damage = Some(Box::new(move |socket, octets| match header::peek(octets) {
         Some((exchange @ (ExchangeType::DELIVERY_CONTROL | ExchangeType::DELIVERY_REPORT), _))
-            if carriage == Carriage::Isakmp =>
+            if socket == Socket::Port848 =>
         {
             seen += 1;
             if exchange == ExchangeType::DELIVERY_CONTROL && seen % 16 != 0 {
@@ -302,7 +302,7 @@ fn a_forged_control_or_report_changes_nothing() {
     let push = rekey.network.server.group(rekey.network.now, &rekey.group).unwrap().push_destination;
     let outsider = ([203, 0, 113, 9], GDOI_PORT).into();
     for (destination, octets) in [(push, forged), ((SERVER, GDOI_PORT).into(), unknown)] {
-        rekey.network.fly(Origin::Server, outsider, Kind::Control(Carriage::Isakmp), destination, octets);
+        rekey.network.fly(Origin::Server, outsider, Kind::Control(Socket::Port848), destination, octets);
     }
     assert_eq!(rekey.judged("forgeries, 5 % loss"), 0);
     let drops = &rekey.network.drops;

@@ -9,7 +9,7 @@ use claviger_gcks::{Event, RekeyWhat, event::Rekeyed};
 use claviger_gdoi::{Extensions, error::PeerIncompatible};
 use claviger_group::{GroupId, GroupPolicy, KekManagement, PushAuthentication, Role};
 use claviger_member::{Event as MemberEvent, event::Refusal};
-use claviger_sansio::{Carriage, Datagram};
+use claviger_sansio::{Datagram, Socket};
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{Conditions, Network, group_id, new_identity, policy},
@@ -120,7 +120,7 @@ fn a_rekey_of_many_messages_survives_loss() {
 /// Gives a member a rekey message out of the usual way.
 fn hand(network: &mut Network, place: usize, octets: &[u8]) -> Result<(), claviger_member::Error> {
     let any = ([239, 192, 0, 1], 848).into();
-    let datagram = Datagram { carriage: Carriage::Isakmp, source: any, destination: any, payload: octets };
+    let datagram = Datagram { socket: Socket::Port848, source: any, destination: any, payload: octets };
     network.members[place].member.handle_datagram(network.now, datagram)
 }
 

@@ -11,9 +11,10 @@ use std::{collections::BTreeSet, time::Duration};
 use claviger_crypto::SeededRandom;
 use claviger_delivery::Counter as Delivery;
 use claviger_gcks::Event;
-use claviger_gdoi::{iana::ExchangeType, limits::BATCH_LEN, wire::header};
+use claviger_gdoi::limits::BATCH_LEN;
 use claviger_group::{GroupId, GroupPolicy, KekManagement, PushAuthentication, Role};
 use claviger_identity::Hit;
+use claviger_isakmp::{iana::ExchangeType, wire::header};
 use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, Leaf, TreeConfig};
 use claviger_sansio::{
     Time,

@@ -10,7 +10,7 @@ use std::{
 use claviger_gcks::Event as ServerEvent;
 use claviger_group::{GroupId, Role};
 use claviger_member::{Event, event::PullReason};
-use claviger_sansio::Carriage;
+use claviger_sansio::Socket;
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{Kind, Network, Origin, group_id, policy},
@@ -38,7 +38,7 @@ fn moves(network: &Network) -> usize {
 
 /// Counts the HIP packets of a type that were sent.
 fn hip_packets(network: &Network, packet_type: u8) -> usize {
-    let wanted = |kind| matches!(kind, Kind::Control(Carriage::HipUdp));
+    let wanted = |kind| matches!(kind, Kind::Control(Socket::HipUdp));
     network.wire.iter().filter(|sent| wanted(sent.kind) && sent.octets[2] == packet_type).count()
 }
 

@@ -7,7 +7,7 @@ use std::{cell::Cell, net::IpAddr, rc::Rc, time::Duration};
 
 use claviger_group::{GroupId, GroupPlace, GroupPolicy, KekManagement, PushAuthentication, Role};
 use claviger_member::Event;
-use claviger_sansio::{Carriage, Time};
+use claviger_sansio::{Socket, Time};
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{GDOI_PORT, Kind, Network, Origin, Sent, group_id, policy},
@@ -70,7 +70,7 @@ fn watch(network: &mut Network, member: usize, instant: Instant) -> Rc<Cell<bool
     let (reached, seen) = (Rc::new(Cell::new(false)), Cell::new((0, 0)));
     let dies = Rc::clone(&reached);
     network.passes = Some(Box::new(move |sent: &Sent| {
-        if sent.kind != Kind::Control(Carriage::Isakmp) {
+        if sent.kind != Kind::Control(Socket::Port848) {
             return true;
         }
         if dies.get() && sent.origin == Origin::Server {

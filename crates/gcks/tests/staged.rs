@@ -10,7 +10,7 @@ use std::{
 
 use claviger_gcks::{Durable, Event, RekeyWhat, Staged};
 use claviger_group::{GroupId, Role};
-use claviger_sansio::{Carriage, Datagram, NotSent};
+use claviger_sansio::{Datagram, NotSent, Socket};
 use claviger_store::Store as _;
 use claviger_testkit::{
     judge::{judge, laggards},
@@ -91,7 +91,7 @@ fn what_changes_nothing_still_waits_for_the_step_before() {
     let i1 = network.members[host].member.poll_transmit().unwrap();
     let source = SocketAddr::from((address, HIP_PORT));
     let destination = SocketAddr::from((SERVER, HIP_PORT));
-    let datagram = Datagram { carriage: Carriage::HipUdp, source, destination, payload: &i1.payload };
+    let datagram = Datagram { socket: Socket::HipUdp, source, destination, payload: &i1.payload };
     network.server.handle_datagram(now, datagram).unwrap();
     assert!(network.server.stage(now).is_none());
     let first = commit(&mut network, first);

@@ -6,8 +6,8 @@
 use std::{io, net::IpAddr, time::Duration};
 
 use claviger_gcks::{Event, Eviction, RekeyWhat};
-use claviger_gdoi::{iana::ExchangeType, wire::header};
 use claviger_group::{GroupId, GroupPlace, KekManagement, PushAuthentication, Role};
+use claviger_isakmp::{iana::ExchangeType, wire::header};
 use claviger_sansio::{NotSent, Time};
 use claviger_testkit::{
     judge::{judge, laggards},

@@ -3,14 +3,11 @@
 use std::fmt;
 
 use claviger_crypto::CryptoError;
+use claviger_isakmp::{error as isakmp, iana::NotifyType};
 use claviger_sansio::{Counted, reasons};
 use claviger_wire::DecodeError;
 
-use crate::{
-    counter::Counter,
-    extensions::Extension,
-    iana::{NotifyType, kek},
-};
+use crate::{counter::Counter, extensions::Extension, iana::kek};
 
 /// Why a message was not accepted, or not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -376,5 +373,56 @@ impl From<CryptoError> for Error {
 impl From<DecodeError> for Error {
     fn from(error: DecodeError) -> Self {
         Self::Decode(error)
+    }
+}
+
+/// What fails in what GDOI builds on is named and counted as GDOI's.
+impl From<isakmp::Error> for Error {
+    fn from(error: isakmp::Error) -> Self {
+        match error {
+            isakmp::Error::ApiMisuse(misuse) => Self::ApiMisuse(misuse.into()),
+            isakmp::Error::Auth(isakmp::AuthError::Hash) => Self::Auth(AuthError::Hash),
+            isakmp::Error::Crypto(error) => Self::Crypto(error),
+            isakmp::Error::Decode(error) => Self::Decode(error),
+            isakmp::Error::Limit(isakmp::Limit::Decryptions) => Self::Limit(Limit::Decryptions),
+            isakmp::Error::Limit(isakmp::Limit::MessageIds) => Self::Limit(Limit::MessageIds),
+            isakmp::Error::Replayed => Self::Replayed,
+        }
+    }
+}
+
+impl From<isakmp::ApiMisuse> for ApiMisuse {
+    fn from(misuse: isakmp::ApiMisuse) -> Self {
+        match misuse {
+            isakmp::ApiMisuse::Cookies => Self::Cookies,
+            isakmp::ApiMisuse::MessageTooLong | isakmp::ApiMisuse::Spis => Self::MessageTooLong,
+            isakmp::ApiMisuse::UnsupportedAlgorithm => Self::UnsupportedAlgorithm,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names that docs/counters.md has for GDOI, and peers' notifications, do not depend on which crate finds a fault.
+    #[test]
+    fn what_fails_in_isakmp_keeps_its_name() {
+        let of_isakmp = isakmp::Limit::ALL.iter().map(|limit| (isakmp::Error::from(*limit), limit.reason()));
+        let of_isakmp =
+            of_isakmp.chain(isakmp::AuthError::ALL.iter().map(|e| (isakmp::Error::from(*e), e.reason())));
+        for (error, reason) in of_isakmp {
+            assert_eq!((Error::from(error).reason(), Error::from(error).notify()), (reason, None));
+        }
+        for misuse in isakmp::ApiMisuse::ALL {
+            let reason =
+                if *misuse == isakmp::ApiMisuse::Spis { "message_too_long" } else { misuse.reason() };
+            assert_eq!(ApiMisuse::from(*misuse).reason(), reason);
+        }
+        let malformed = Error::from(isakmp::Error::Decode(DecodeError::Missing { what: "HASH" }));
+        assert_eq!(
+            (malformed.reason(), malformed.notify()),
+            ("malformed", Some(NotifyType::PAYLOAD_MALFORMED))
+        );
     }
 }

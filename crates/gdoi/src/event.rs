@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use claviger_group::{CookiePair, GroupId, MemberId};
+use claviger_isakmp::iana::NotifyType;
 
 #[cfg(doc)]
 use crate::{Member, Server};
 use crate::{
     error::{Error, PeerIncompatible},
     exchange::PullId,
-    iana::NotifyType,
     wire::{KeyDownload, SaPayload},
 };
 

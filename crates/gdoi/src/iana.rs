@@ -1,143 +1,10 @@
-//! Code points.
-
-use std::fmt;
-
-use claviger_wire::rules::Element;
-
-/// Declares a newtype over a code point with its named values; unknown values are kept.
-macro_rules! code_points {
-    ($(#[$meta:meta])* $name:ident($int:ty) { $($(#[$doc:meta])* $constant:ident = $value:expr;)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub $int);
-
-        impl $name {
-            $($(#[$doc])* pub const $constant: Self = Self($value);)*
-        }
-    };
-}
+//! Code points of GDOI. Those of ISAKMP's registries are in [`claviger_isakmp::iana`].
 
 /// The Domain of Interpretation of GDOI (RFC 6407 section 5.2).
 pub const DOI_GDOI: u32 = 2;
 
 /// The UDP port of GDOI (RFC 6407 section 2.2).
 pub const GDOI_PORT: u16 = 848;
-
-// https://www.iana.org/assignments/isakmp-registry/isakmp-registry.xhtml#isakmp-registry-15
-code_points! {
-    /// What follows a payload (RFC 2408 section 3.1, RFC 6407 section 5).
-    PayloadType(u8) {
-        /// Nothing follows.
-        NONE = 0;
-        /// Security Association.
-        SA = 1;
-        /// Identification.
-        ID = 5;
-        /// Hash.
-        HASH = 8;
-        /// Signature.
-        SIG = 9;
-        /// Nonce.
-        NONCE = 10;
-        /// Notification.
-        NOTIFICATION = 11;
-        /// Delete.
-        DELETE = 12;
-        /// SA KEK, inside an SA payload.
-        SA_KEK = 15;
-        /// SA TEK, inside an SA payload.
-        SA_TEK = 16;
-        /// Key Download.
-        KEY_DOWNLOAD = 17;
-        /// Sequence Number.
-        SEQUENCE_NUMBER = 18;
-        /// Group Associated Policy.
-        GROUP_ASSOCIATED_POLICY = 22;
-        /// A message of the delivery of a batch; private use.
-        DELIVERY = 128;
-    }
-}
-
-impl Element for PayloadType {
-    fn name(self) -> &'static str {
-        match self {
-            Self::SA => "SA",
-            Self::ID => "ID",
-            Self::HASH => "HASH",
-            Self::SIG => "SIG",
-            Self::NONCE => "nonce",
-            Self::NOTIFICATION => "N",
-            Self::DELETE => "D",
-            Self::SA_KEK => "SA KEK",
-            Self::SA_TEK => "SA TEK",
-            Self::KEY_DOWNLOAD => "KD",
-            Self::SEQUENCE_NUMBER => "SEQ",
-            Self::GROUP_ASSOCIATED_POLICY => "GAP",
-            Self::DELIVERY => "delivery",
-            Self(_) => "payload",
-        }
-    }
-}
-
-// https://www.iana.org/assignments/isakmp-registry/isakmp-registry.xhtml#isakmp-registry-14
-code_points! {
-    /// What an ISAKMP message belongs to.
-    ExchangeType(u8) {
-        /// Informational (RFC 2409 section 5.7).
-        INFORMATIONAL = 5;
-        /// GROUPKEY-PULL (RFC 6407 section 3.2.1).
-        GROUPKEY_PULL = 32;
-        /// GROUPKEY-PUSH (RFC 6407 section 4.2).
-        GROUPKEY_PUSH = 33;
-        /// Repairs and announcements of a batch, from the key server to the group; private use.
-        DELIVERY_CONTROL = 240;
-        /// What a member misses of a batch, from it to the key server; private use.
-        DELIVERY_REPORT = 241;
-    }
-}
-
-impl ExchangeType {
-    /// Says whether messages of this exchange are encrypted. What serves the delivery of ciphertext is not.
-    pub const fn is_encrypted(self) -> bool {
-        !matches!(self, Self::DELIVERY_CONTROL | Self::DELIVERY_REPORT)
-    }
-}
-
-impl fmt::Display for ExchangeType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::INFORMATIONAL => f.write_str("Informational"),
-            Self::GROUPKEY_PULL => f.write_str("GROUPKEY-PULL"),
-            Self::GROUPKEY_PUSH => f.write_str("GROUPKEY-PUSH"),
-            Self::DELIVERY_CONTROL => f.write_str("delivery control"),
-            Self::DELIVERY_REPORT => f.write_str("delivery report"),
-            Self(other) => other.fmt(f),
-        }
-    }
-}
-
-// RFC 2408 section 3.14.1
-code_points! {
-    /// The type of a notification.
-    NotifyType(u16) {
-        /// A payload's type is not understood, or out of place.
-        INVALID_PAYLOAD_TYPE = 1;
-        /// A protocol is not understood.
-        INVALID_PROTOCOL_ID = 10;
-        /// A security association is not, or no longer, known.
-        INVALID_SPI = 11;
-        /// An attribute is not understood.
-        ATTRIBUTES_NOT_SUPPORTED = 13;
-        /// The policy is not acceptable.
-        NO_PROPOSAL_CHOSEN = 14;
-        /// A payload has a wrong form.
-        PAYLOAD_MALFORMED = 16;
-        /// The keys do not fit the policy.
-        INVALID_KEY_INFORMATION = 17;
-        /// The group is not known, or not open to the peer.
-        INVALID_ID_INFORMATION = 18;
-    }
-}
 
 // https://www.iana.org/assignments/gdoi-payloads/gdoi-payloads.xhtml#gdoi-payloads-1
 /// The classes of KEK attributes (RFC 6407 section 5.3).
@@ -286,14 +153,4 @@ pub mod kd {
     pub const NUMBER_OF_SID_BITS: u16 = 1;
     /// SID_VALUE.
     pub const SID_VALUE: u16 = 2;
-}
-
-/// The first notification that tells of a status, not of an error (RFC 2408 section 3.14.1).
-const FIRST_STATUS: u16 = 16_384;
-
-impl NotifyType {
-    /// Says whether the notification tells of an error.
-    pub const fn is_error(self) -> bool {
-        self.0 < FIRST_STATUS
-    }
 }

@@ -9,7 +9,6 @@
 //! | [`iana`] | code points |
 //! | [`wire`] | one file for each payload |
 //! | [`rules`] | which payload, how often, in which message; and whether keys fit their policy |
-//! | [`keys`] | the key schedule of exchanges under a registration SA |
 //! | [`exchange`] | the states that a GROUPKEY-PULL goes through, on either side |
 //! | [`member`] | sans-IO endpoint, member side |
 //! | [`server`] | sans-IO endpoint, key server side |
@@ -22,17 +21,18 @@
 //! | [`error`] | what can go wrong, and whose fault it is |
 //! | [`counter`] | what is counted |
 //!
-//! On port 848 the exchange type and the cookies of a datagram say who reads it:
+//! Header, chain of payloads, key schedule and message ids are those of every protocol under ISAKMP: `claviger_isakmp`, which
+//! also says for whom a datagram of port 848 is:
 //!
 //! ```
-//! use claviger_gdoi::{iana::ExchangeType, wire::header};
+//! use claviger_isakmp::{Route, route};
 //!
 //! fn reader(datagram: &[u8]) -> &'static str {
-//!     match header::peek(datagram) {
-//!         Some((ExchangeType::GROUPKEY_PUSH | ExchangeType::DELIVERY_CONTROL, _rekey_sa)) => "push::RekeySa",
-//!         Some((ExchangeType::GROUPKEY_PULL | ExchangeType::INFORMATIONAL, _registration)) => "Member or Server",
-//!         Some((ExchangeType::DELIVERY_REPORT, _registration)) => "Server",
-//!         _ => "nobody",
+//!     match route(datagram) {
+//!         Route::GroupkeyPush(_rekey_sa) | Route::DeliveryControl(_rekey_sa) => "push::RekeySa",
+//!         Route::GroupkeyPull(_registration) | Route::Informational(_registration) => "Member or Server",
+//!         Route::DeliveryReport(_registration) => "Server",
+//!         Route::Phase1(_) | Route::Ikev2 | Route::Marked(_) | Route::Unknown => "nobody",
 //!     }
 //! }
 //! assert_eq!(reader(b"junk"), "nobody");
@@ -50,7 +50,6 @@ pub mod event;
 pub mod exchange;
 pub mod extensions;
 pub mod iana;
-pub mod keys;
 pub mod limits;
 pub mod lkh;
 pub mod lkh_32;
@@ -61,13 +60,14 @@ pub mod rules;
 pub mod server;
 pub mod wire;
 
+pub use claviger_isakmp::iana::NotifyType;
+
 pub use config::MemberConfig;
 pub use counter::Counter;
 pub use error::{ApiMisuse, Error};
 pub use event::{MemberEvent, PullFailure, ServerEvent};
 pub use exchange::PullId;
 pub use extensions::{Extension, Extensions};
-pub use iana::NotifyType;
 pub use member::Member;
 pub use server::Server;
 pub use wire::{Delete, Dialect, Gap, KeyDownload, SaKek, SaPayload, SaTek};

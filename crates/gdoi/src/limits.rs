@@ -2,13 +2,7 @@
 
 use std::time::Duration;
 
-use claviger_sansio::Time;
-
-/// The longest message in octets: what one UDP datagram over IPv4 carries.
-pub const MESSAGE_LEN_MAX: usize = 65_507;
-
-/// The most payloads of a message: a GROUPKEY-PUSH with its deletes has the most, and needs fewer.
-pub const PAYLOADS_MAX: usize = 32;
+use claviger_isakmp::limits::MESSAGE_LEN_MAX;
 
 /// The most Delete payloads of a GROUPKEY-PUSH: each may name many SPIs of one protocol, and there are two.
 pub const DELETES_MAX: usize = 8;
@@ -49,9 +43,6 @@ pub const LKH_UPDATES_MAX: usize = MESSAGE_LEN_MAX / 56;
 /// The most sender ids that a member gets at once: one for each cryptographic module of a large router.
 pub const SENDER_IDS_MAX: usize = 64;
 
-/// The octets of the nonces made here. RFC 6407 section 5.8 allows 8 to 128.
-pub const NONCE_LEN: usize = 32;
-
 /// How long a GROUPKEY-PULL may take from its first message, and how long its answers are kept for repetition:
 /// more than a member with the default retransmission policy waits.
 pub const EXCHANGE_LIFETIME: Duration = Duration::from_secs(60);
@@ -65,59 +56,5 @@ pub const EXCHANGES_MAX: usize = 64;
 /// again in the meantime.
 pub const OFFERS_MAX: usize = 7;
 
-/// The most message ids remembered for one cookie pair. A member that pulls every ten minutes registers anew
-/// after eight weeks; the record takes less than 200 kB then.
-pub const MESSAGE_IDS_MAX: usize = 8192;
-
 /// How often one stored answer is repeated: a little more than a patient member asks.
 pub const RESENDS_MAX: u32 = 16;
-
-/// How many messages with a wrong HASH are decrypted at once under one cookie pair before it must cool down.
-pub const DECRYPTIONS_BURST: u32 = 64;
-
-/// How long it takes until one more of them is decrypted.
-pub const DECRYPTION_INTERVAL: Duration = Duration::from_millis(125);
-
-/// A counter that leaks: it fills with each event and empties with time.
-#[derive(Debug, Clone)]
-pub(crate) struct LeakyCounter {
-    /// When the counter is empty again.
-    empty_at: Time,
-}
-
-impl LeakyCounter {
-    pub(crate) fn new() -> Self {
-        Self { empty_at: Time::EPOCH }
-    }
-
-    /// Says whether one more event fits.
-    pub(crate) fn has_room(&self, now: Time) -> bool {
-        self.empty_at.since(now) < DECRYPTION_INTERVAL * DECRYPTIONS_BURST
-    }
-
-    /// Counts an event.
-    pub(crate) fn count(&mut self, now: Time) {
-        self.empty_at = self.empty_at.max(now) + DECRYPTION_INTERVAL;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_counter_leaks_one_event_an_interval() {
-        let now = Time::from_secs(1_000);
-        let mut counter = LeakyCounter::new();
-        for _ in 0..DECRYPTIONS_BURST {
-            assert!(counter.has_room(now));
-            counter.count(now);
-        }
-        assert!(!counter.has_room(now));
-        let later = now + DECRYPTION_INTERVAL;
-        assert!(counter.has_room(later));
-        counter.count(later);
-        assert!(!counter.has_room(later));
-        assert!(counter.has_room(now + DECRYPTION_INTERVAL * DECRYPTIONS_BURST));
-    }
-}

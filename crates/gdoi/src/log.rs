@@ -1,11 +1,12 @@
 //! What goes to the log of messages and exchanges: types, names and lengths, and nothing of what is inside.
 
 use claviger_group::MemberId;
+use claviger_isakmp::{exchange::Registrations, iana::ExchangeType, wire::Header};
 use claviger_sansio::{Datagram, Transmit};
 use claviger_wire::{Decode, Reader};
 use tracing::{Level, Span, debug, debug_span, enabled, field::display, span::EnteredSpan, trace};
 
-use crate::{error::Error, exchange::registrations::Registrations, iana::ExchangeType, wire::Header};
+use crate::error::Error;
 
 /// Names the exchange, and who is at its other end, in the log of what is done for it.
 pub(crate) fn exchange(exchange: ExchangeType, message_id: u32, peer: Option<&MemberId>) -> Span {
@@ -20,7 +21,7 @@ pub(crate) fn received(datagram: &Datagram<'_>, registrations: &Registrations) -
     }
     let header = header(datagram.payload);
     let span = header.map_or_else(Span::none, |header| {
-        let peer = registrations.get(&header.cookies).map(|registration| &registration.peer);
+        let peer = registrations.get(&header.cookies).map(|registration| registration.peer());
         exchange(header.exchange, header.message_id, peer)
     });
     let entered = span.entered();

@@ -7,7 +7,12 @@ use std::{
 
 use claviger_crypto::Random;
 use claviger_group::{CookiePair, GroupId, RegistrationSa};
-use claviger_sansio::{Carriage, Datagram, Retransmit, Time, Transmit, retransmit::Expiry};
+use claviger_isakmp::{
+    exchange::{Registrations, registration::check_not_zero},
+    iana::{ExchangeType, NotifyType},
+    wire::Header,
+};
+use claviger_sansio::{Datagram, Retransmit, Socket, Time, Transmit, retransmit::Expiry};
 use claviger_wire::DecodeError;
 use tracing::{Span, debug};
 
@@ -16,15 +21,12 @@ use crate::{
     error::{ApiMisuse, Error, PeerMisbehaved},
     event::{MemberEvent, PullFailure},
     exchange::{
-        PullId,
+        PullId, informational,
         pull_member::{Download, ExpectAcceptance, ExpectDownload, ExpectOffer, Offer},
-        registration::check_not_zero,
-        registrations::Registrations,
+        report::report,
     },
-    iana::{ExchangeType, NotifyType},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX},
     log,
-    wire::Header,
 };
 
 /// The member's end of GROUPKEY-PULLs under any number of registration SAs.
@@ -85,7 +87,7 @@ impl Member {
     /// [`ApiMisuse::Cookies`] if its cookies are in use or one is zero, [`ApiMisuse::UnsupportedAlgorithm`] if the
     /// provider lacks an algorithm.
     pub fn add_registration(&mut self, _now: Time, sa: RegistrationSa) -> Result<(), ApiMisuse> {
-        self.registrations.add(self.config.provider, &sa)
+        Ok(self.registrations.add(self.config.provider, &sa)?)
     }
 
     /// Forgets a registration SA; its exchanges fail.
@@ -113,10 +115,10 @@ impl Member {
         &mut self,
         cookies: &CookiePair,
         server: SocketAddr,
-        report: &[u8],
+        octets: &[u8],
     ) -> Result<(), ApiMisuse> {
         let registration = self.registrations.get_mut(cookies).ok_or(ApiMisuse::UnknownRegistration)?;
-        let payload = registration.report(&mut *self.random, report);
+        let payload = report(registration, &mut *self.random, octets);
         let payload = payload.map_err(|error| error.misuse_or(ApiMisuse::TooManyExchanges))?;
         self.send(None, transmit(server, &payload));
         Ok(())
@@ -142,11 +144,11 @@ impl Member {
         }
         let message_id =
             registration.draw_message_id(&mut *self.random).map_err(|_| ApiMisuse::TooManyExchanges)?;
-        let begun = ExpectOffer::begin(&registration.keys, &mut *self.random, message_id, &group)
+        let begun = ExpectOffer::begin(registration.keys(), &mut *self.random, message_id, &group)
             .map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
         let message_1 = transmit(server, begun.sent());
         let _exchange =
-            log::exchange(ExchangeType::GROUPKEY_PULL, message_id, Some(&registration.peer)).entered();
+            log::exchange(ExchangeType::GROUPKEY_PULL, message_id, Some(registration.peer())).entered();
         debug!(%group, "a PULL begins");
         self.send(Some(1), message_1);
         let id = PullId(self.next_pull);
@@ -180,8 +182,9 @@ impl Member {
                 return Err(ApiMisuse::WrongState);
             }
         };
-        let accepted =
-            state.accept(&registration.keys, pull.sender_ids).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
+        let accepted = state
+            .accept(registration.keys(), pull.sender_ids)
+            .map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
         let message_3 = transmit(pull.server, accepted.sent());
         pull.state = State::ExpectDownload(accepted, Retransmit::new(self.config.retransmit, now));
         debug!(sender_ids = pull.sender_ids, "the policy is accepted; message 4 is awaited");
@@ -308,7 +311,7 @@ impl Member {
 
     fn handle_informational(&mut self, now: Time, header: &Header, ciphertext: &[u8]) -> Result<(), Error> {
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
-        let notification = registration.read_informational(now, header, ciphertext)?;
+        let notification = informational::read(registration, now, header, ciphertext)?;
         let mut concerned = self.pulls.iter().filter(|(_, pull)| {
             pull.cookies == header.cookies && notification.message_id.is_none_or(|id| id == pull.message_id)
         });
@@ -411,7 +414,7 @@ impl Member {
         let Some(pull) = self.pulls.get(&id) else { return };
         let Some(registration) = self.registrations.get_mut(&pull.cookies) else { return };
         // A notification is a courtesy: when message ids have run out it is not sent.
-        if let Ok(octets) = registration.inform(&mut *self.random, notify, pull.message_id) {
+        if let Ok(octets) = informational::inform(registration, &mut *self.random, notify, pull.message_id) {
             let informational = transmit(pull.server, &octets);
             debug!(notify_type = notify.0, "the key server is informed");
             self.send(None, informational);
@@ -421,7 +424,7 @@ impl Member {
     /// Names an exchange in the log of what the caller does with it.
     fn span_of(&self, id: PullId) -> Span {
         self.pulls.get(&id).map_or_else(Span::none, |pull| {
-            let peer = self.registrations.get(&pull.cookies).map(|registration| &registration.peer);
+            let peer = self.registrations.get(&pull.cookies).map(|registration| registration.peer());
             log::exchange(ExchangeType::GROUPKEY_PULL, pull.message_id, peer)
         })
     }
@@ -438,5 +441,5 @@ fn out_of_state(repeated: bool) -> Error {
 }
 
 fn transmit(server: SocketAddr, payload: &[u8]) -> Transmit {
-    Transmit { carriage: Carriage::Isakmp, source: None, destination: server, payload: payload.to_vec() }
+    Transmit { socket: Socket::Port848, source: None, destination: server, payload: payload.to_vec() }
 }

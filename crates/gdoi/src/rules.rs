@@ -14,16 +14,14 @@
 
 use claviger_crypto::cipher::CipherAlgorithm;
 use claviger_group::tek::TekKeys;
-use claviger_wire::{
-    DecodeError,
-    rules::{self, Rule, one, optional, up_to},
-};
+use claviger_isakmp::iana::PayloadType;
+use claviger_wire::rules::{Rule, one, optional, up_to};
 
 use crate::{
     error::{Error, PeerMisbehaved},
-    iana::{PayloadType, kek},
+    iana::kek,
     limits::{DELETES_MAX, SA_TEKS_MAX},
-    wire::{KeyDownload, Lkh32, LkhKey, SaKek, SaPayload, lkh_32::PathArray, payload::RawPayload},
+    wire::{KeyDownload, Lkh32, LkhKey, SaKek, SaPayload, lkh_32::PathArray},
 };
 
 use PayloadType as P;
@@ -64,20 +62,6 @@ pub const DELIVERY_REPORT: &[Rule<P>] = &[one(P::HASH), one(P::DELIVERY)];
 //# GAP, and SATs.
 pub const SA_ATTRIBUTES: &[Rule<P>] =
     &[optional(P::SA_KEK), optional(P::GROUP_ASSOCIATED_POLICY), up_to(SA_TEKS_MAX, P::SA_TEK)];
-
-/// Says whether the payloads are those of the table, in its order.
-///
-/// # Errors
-///
-/// [`DecodeError`] names the payload.
-pub fn check(rules: &[Rule<P>], payloads: &[RawPayload<'_>]) -> Result<(), DecodeError> {
-    rules::check(rules, payloads.iter().map(|payload| payload.kind), rules::nothing)
-}
-
-/// Finds the payload of a kind that [`check`] allows once.
-pub(crate) fn body_of<'a>(payloads: &[RawPayload<'a>], kind: PayloadType) -> Option<&'a [u8]> {
-    payloads.iter().find(|payload| payload.kind == kind).map(|payload| payload.body)
-}
 
 /// In which exchange an SA and a KD stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +203,7 @@ fn check_teks(exchange: Exchange, sa: &SaPayload, kd: &KeyDownload) -> Result<()
 mod tests {
     use claviger_crypto::SecretBytes;
     use claviger_group::Spi;
+    use claviger_isakmp::{rules::check, wire::payload::RawPayload};
 
     use super::*;
     use crate::wire::{

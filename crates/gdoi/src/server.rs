@@ -10,7 +10,17 @@ use claviger_crypto::{
     hash::{Digest, Hash, HashAlgorithm},
 };
 use claviger_group::{CookiePair, GroupId, MemberId, RegistrationSa};
-use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use claviger_isakmp::{
+    Route,
+    exchange::{
+        Registration, Registrations,
+        registration::{check_not_zero, draw_nonce},
+    },
+    iana::{ExchangeType, NotifyType},
+    route,
+    wire::Header,
+};
+use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use claviger_wire::DecodeError;
 use tracing::{Span, debug};
 
@@ -18,15 +28,13 @@ use crate::{
     error::{ApiMisuse, Error, Limit, PeerMisbehaved},
     event::ServerEvent,
     exchange::{
-        PullId,
+        PullId, informational,
         pull_server::{Answered, ExpectAcknowledgement, ExpectDownload, ExpectOffer, Refused, Request},
-        registration::{Registration, check_not_zero, draw_nonce},
-        registrations::Registrations,
+        report,
     },
-    iana::{ExchangeType, NotifyType},
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
     log,
-    wire::{Header, KeyDownload, SaPayload, header::peek},
+    wire::{KeyDownload, SaPayload},
 };
 
 /// The key server's end of GROUPKEY-PULLs under any number of registration SAs.
@@ -90,7 +98,7 @@ impl Server {
     /// [`ApiMisuse::Cookies`] if its cookies are in use or one is zero, [`ApiMisuse::UnsupportedAlgorithm`] if the
     /// provider lacks an algorithm.
     pub fn add_registration(&mut self, _now: Time, sa: RegistrationSa) -> Result<(), ApiMisuse> {
-        self.registrations.add(self.provider, &sa)
+        Ok(self.registrations.add(self.provider, &sa)?)
     }
 
     /// Forgets a registration SA and its exchanges.
@@ -119,7 +127,7 @@ impl Server {
         let nonce_r = draw_nonce(&mut *self.random);
         let (exchange, registration) = self.exchange(pull)?;
         let State::ExpectOffer(state) = &exchange.state else { return Err(ApiMisuse::WrongState) };
-        let offered = state.offer(&registration.keys, nonce_r, sa).map_err(misuse)?;
+        let offered = state.offer(registration.keys(), nonce_r, sa).map_err(misuse)?;
         let (exchange, _) = self.exchange(pull)?;
         let transmit = exchange.transmit(offered.sent());
         exchange.state = State::ExpectAcknowledgement(offered);
@@ -146,7 +154,7 @@ impl Server {
         let _exchange = self.span_of(pull).entered();
         let (exchange, registration) = self.exchange(pull)?;
         let State::ExpectDownload(state) = &exchange.state else { return Err(ApiMisuse::WrongState) };
-        let answered = state.download(&registration.keys, sequence, kd).map_err(misuse)?;
+        let answered = state.download(registration.keys(), sequence, kd).map_err(misuse)?;
         let (exchange, _) = self.exchange(pull)?;
         let transmit = exchange.transmit(&answered.message_4);
         exchange.state = State::Answered(answered);
@@ -174,8 +182,7 @@ impl Server {
         };
         let (cookies, message_id) = (exchange.cookies, exchange.message_id);
         let registration = self.registrations.get_mut(&cookies).ok_or(ApiMisuse::UnknownRegistration)?;
-        let informational = registration
-            .inform(&mut *self.random, notify, message_id)
+        let informational = informational::inform(registration, &mut *self.random, notify, message_id)
             .map_err(|_| ApiMisuse::TooManyExchanges)?;
         let (exchange, _) = self.exchange(pull)?;
         let transmit = exchange.transmit(&informational);
@@ -197,7 +204,7 @@ impl Server {
     }
 
     fn handle_message(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
-        if let Some((ExchangeType::DELIVERY_REPORT, _)) = peek(datagram.payload) {
+        if let Route::DeliveryReport(_) = route(datagram.payload) {
             return self.handle_report(now, datagram);
         }
         let (header, ciphertext) = Header::split(datagram.payload)?;
@@ -223,10 +230,10 @@ impl Server {
         let (header, octets) = Header::split_plain(datagram.payload, ExchangeType::DELIVERY_REPORT)?;
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
         check_not_zero(&header)?;
-        let report = registration.read_report(now, &header, octets)?;
+        let report = report::read(registration, now, &header, octets)?;
         debug!(length = report.len(), "a member reports what it misses");
         self.events.push_back(ServerEvent::Reported {
-            peer: registration.peer.clone(),
+            peer: registration.peer().clone(),
             report,
             peer_address: datagram.source,
             own_address: datagram.destination,
@@ -248,12 +255,12 @@ impl Server {
         if in_progress >= EXCHANGES_MAX {
             return Err(Limit::Exchanges.into());
         }
-        let context = Request::context(&registration.keys, header.message_id);
+        let context = Request::context(registration.keys(), header.message_id);
         let request = registration
             .open(now, context, header, ciphertext, |message| Request::read(&message))?
             .inspect_err(|_| registration.remember(header.message_id))?;
         registration.remember(header.message_id);
-        let peer = registration.peer.clone();
+        let peer = registration.peer().clone();
         let (group, state) = request.requested(header.message_id, datagram.payload);
 
         let id = PullId(self.next_pull);
@@ -355,7 +362,7 @@ impl Server {
 
     fn handle_informational(&mut self, now: Time, header: &Header, ciphertext: &[u8]) -> Result<(), Error> {
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
-        let notification = registration.read_informational(now, header, ciphertext)?;
+        let notification = informational::read(registration, now, header, ciphertext)?;
         let mut concerned = self.pulls_under(&header.cookies).filter(|id| {
             notification.message_id.is_none_or(|message_id| self.pulls[id].message_id == message_id)
         });
@@ -454,7 +461,7 @@ impl Pull {
 /// Sends an answer to where the question came from, from where it arrived.
 fn transmit(to: SocketAddr, from: SocketAddr, payload: &[u8]) -> Transmit {
     let source = Some(from).filter(|from| !from.ip().is_unspecified() && !from.ip().is_multicast());
-    Transmit { carriage: Carriage::Isakmp, source, destination: to, payload: payload.to_vec() }
+    Transmit { socket: Socket::Port848, source, destination: to, payload: payload.to_vec() }
 }
 
 fn misuse(error: Error) -> ApiMisuse {

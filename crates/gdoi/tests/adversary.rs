@@ -15,13 +15,17 @@ use claviger_gdoi::{
     Delete, Error, Gap, KeyDownload, Member, MemberConfig, MemberEvent, NotifyType, PullFailure, SaPayload,
     SaTek, ServerEvent,
     error::{AuthError, Limit, PeerMisbehaved},
-    iana::{ExchangeType, PayloadType},
-    limits::{DECRYPTION_INTERVAL, DECRYPTIONS_BURST, EXCHANGE_LIFETIME},
+    limits::EXCHANGE_LIFETIME,
     push::{self, KekMaterial, Push, RekeySa},
     rules::Exchange,
-    wire::{Deletes, Header, KekDownload, LkhUpdateArray, Notification, SenderIds},
+    wire::{Deletes, KekDownload, LkhUpdateArray, Notification, SenderIds},
 };
 use claviger_group::{CookiePair, Spi};
+use claviger_isakmp::{
+    iana::{ExchangeType, PayloadType},
+    limits::{DECRYPTION_INTERVAL, DECRYPTIONS_BURST},
+    wire::Header,
+};
 use claviger_wire::Encode;
 use support::{
     rogue::{Body, Rogue, chain, cookies, last_block, message_id, octets},
@@ -649,6 +653,7 @@ fn rogue_push(signer: &SigningKey, payloads: &[Body], prefix: &[u8]) -> Vec<u8> 
         cookies: kek.spi,
         next_payload: unsigned.first(),
         exchange: ExchangeType::GROUPKEY_PUSH,
+        encrypted: true,
         message_id: 0,
         length: unpadded as u32,
     };

@@ -13,16 +13,18 @@ use claviger_crypto::{
 use claviger_gdoi::{
     ApiMisuse, Delete, Error, KeyDownload, SaPayload, SaTek,
     error::AuthError,
-    iana::PayloadType,
     limits::BATCHES_REMEMBERED_MAX,
     push::{self, BatchPlace, Push, RekeySa},
+    wire::batch_signature::BatchSignature,
+};
+use claviger_group::{CookiePair, PushAuthentication};
+use claviger_isakmp::{
+    iana::PayloadType,
     wire::{
         Header,
-        batch_signature::BatchSignature,
         payload::{Chain, ChainWriter},
     },
 };
-use claviger_group::{CookiePair, PushAuthentication};
 use claviger_wire::{Decode, DecodeError, Encode, Writer};
 use support::*;
 
@@ -93,7 +95,8 @@ impl Opened {
         Header {
             cookies: kek().spi,
             next_payload: chain.first(),
-            exchange: claviger_gdoi::iana::ExchangeType::GROUPKEY_PUSH,
+            exchange: claviger_isakmp::iana::ExchangeType::GROUPKEY_PUSH,
+            encrypted: true,
             message_id: 0,
             length: (Header::LEN + chain.octets().len()) as u32,
         }

@@ -11,12 +11,15 @@ use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm, sign::SigningK
 use claviger_gdoi::{
     ApiMisuse, Error, ServerEvent,
     error::{AuthError, Limit, PeerMisbehaved},
-    iana::ExchangeType,
-    limits::{DECRYPTIONS_BURST, REPORT_LEN_MAX},
+    limits::REPORT_LEN_MAX,
     push::{RekeySa, seal_controls},
-    wire::{Header, header},
 };
 use claviger_group::{CookiePair, PushAuthentication};
+use claviger_isakmp::{
+    iana::ExchangeType,
+    limits::DECRYPTIONS_BURST,
+    wire::{Header, header},
+};
 use claviger_sansio::Time;
 use support::*;
 

@@ -251,7 +251,7 @@ fn a_member_that_refuses_an_extension_ends_the_pull_before_it_asks_for_keys() {
 /// stands for it: the private values next to ours mean as little here as ours mean there.
 #[test]
 fn a_member_that_never_heard_of_an_extension_ends_the_pull_too() {
-    use claviger_gdoi::iana::{ExchangeType, PayloadType};
+    use claviger_isakmp::iana::{ExchangeType, PayloadType};
     use support::rogue::{Rogue, last_block, message_id, octets};
     let body = octets(|w| sa_32().encode(Exchange::Pull, w));
     let at = |pattern: &[u8]| body.windows(pattern.len()).position(|octets| octets == pattern).unwrap();

@@ -17,12 +17,13 @@ use claviger_gdoi::{
     ApiMisuse, Delete, Error, KeyDownload, MemberConfig, MemberEvent, NotifyType, PullFailure, SaPayload,
     SaTek, ServerEvent,
     error::{Limit, PeerMisbehaved},
-    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, MESSAGE_IDS_MAX, RESENDS_MAX},
+    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
     lkh::{self, KeyArray, Link},
     push::{self, Push, RekeySa},
     wire::{AddressPreservation, KekDownload, LkhDownload},
 };
 use claviger_group::{CookiePair, Encapsulation};
+use claviger_isakmp::limits::MESSAGE_IDS_MAX;
 use support::*;
 
 #[test]

@@ -11,7 +11,6 @@ use claviger_crypto::{
 };
 use claviger_gdoi::{
     Delete, Dialect, Error, Gap, KeyDownload, SaKek, SaPayload, SaTek,
-    iana::{NotifyType, PayloadType},
     rules::Exchange,
     wire::{
         AddressPreservation, Deletes, Identification, KekDownload, Lkh32, LkhDownload, LkhDownloadArray,
@@ -19,12 +18,15 @@ use claviger_gdoi::{
         SubjectPublicKeyInfo,
         batch_signature::BatchSignature,
         lkh_32::{PathArray, Update},
-        payload::Chain,
     },
 };
 use claviger_group::{
     Channel, CookiePair, Encapsulation, EspTransform, GroupId, PushAuthentication, Spi, id::IdType,
     tek::TekKeys,
+};
+use claviger_isakmp::{
+    iana::{NotifyType, PayloadType},
+    wire::payload::Chain,
 };
 use claviger_keypath::{Degree, Entry, Handle, NodeId, Under, UpdateHead};
 use claviger_wire::{Decode, Encode, Writer};
@@ -290,8 +292,8 @@ fn feed_every_decoder(octets: &[u8]) {
     let _ = Nonce::from_octets(octets);
     let _ = SequenceNumber::from_octets(octets);
     let _ = SubjectPublicKeyInfo::from_octets(octets);
-    let _ = claviger_gdoi::wire::Header::split(octets);
-    let _ = claviger_gdoi::wire::header::peek(octets);
+    let _ = claviger_isakmp::wire::Header::split(octets);
+    let _ = claviger_isakmp::wire::header::peek(octets);
     let _ = claviger_gdoi::push::cookies(octets);
     for first in [PayloadType::HASH, PayloadType::NONE, PayloadType::SEQUENCE_NUMBER] {
         let _ = Chain::parse(first, octets);

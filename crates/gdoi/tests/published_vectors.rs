@@ -19,17 +19,20 @@ use claviger_crypto::{
 use claviger_gdoi::{
     Delete, Gap, KeyDownload, Member, MemberConfig, MemberEvent, SaKek, SaPayload, SaTek, Server,
     ServerEvent,
-    iana::{ExchangeType, PayloadType},
-    keys::ExchangeKeys,
     lkh::{self, KeyArray, Link},
     push::{self, KekMaterial, Push, RekeySa},
-    wire::{Header, LkhDownload, SenderIds, payload::Chain},
+    wire::{LkhDownload, SenderIds},
 };
 use claviger_group::{
     Channel, CookiePair, Encapsulation, EspTransform, GroupId, MemberId, RegistrationSa, Spi, Tek,
     tek::TekKeys,
 };
 use claviger_identity::Hit;
+use claviger_isakmp::{
+    iana::{ExchangeType, PayloadType},
+    keys::ExchangeKeys,
+    wire::{Header, payload::Chain},
+};
 use claviger_sansio::Time;
 use claviger_testkit::vector::{VectorWriter, Vectors, recording};
 use support::{datagram, member_address, server_address};

@@ -12,10 +12,13 @@ use claviger_crypto::{
 use claviger_gdoi::{
     Error, KeyDownload, MemberEvent, NotifyType, PullFailure, SaPayload, SaTek, Server, ServerEvent,
     error::Limit,
-    iana::{ExchangeType, PayloadType},
-    limits::{DECRYPTIONS_BURST, EXCHANGE_LIFETIME, OFFERS_MAX},
+    limits::{EXCHANGE_LIFETIME, OFFERS_MAX},
     rules::Exchange,
     wire::SenderIds,
+};
+use claviger_isakmp::{
+    iana::{ExchangeType, PayloadType},
+    limits::DECRYPTIONS_BURST,
 };
 use claviger_sansio::Time;
 use support::{

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use claviger_group::RegistrationSa;
 use claviger_identity::{Hit, HostId};
-use claviger_sansio::{Carriage, Time};
+use claviger_sansio::{Socket, Time};
 use tracing::debug;
 
 use crate::{
@@ -54,7 +54,7 @@ pub struct AssociationInfo {
     /// Where the peer is reached: where it spoke from in the base exchange, or an address that was verified since.
     pub address: SocketAddr,
     /// How it is reached.
-    pub carriage: Carriage,
+    pub socket: Socket,
     /// The cipher, once it is agreed.
     pub cipher: Option<CipherId>,
     /// The Diffie-Hellman group, once it is agreed.
@@ -185,7 +185,7 @@ impl Association {
             peer: self.peer,
             state: self.state(),
             address: self.path.remote,
-            carriage: self.path.carriage,
+            socket: self.path.socket,
             cipher: Some(self.security.cipher),
             dh_group: Some(self.security.dh_group),
             established_at: Some(self.established_at),

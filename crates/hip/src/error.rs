@@ -173,7 +173,7 @@ reasons! {
         /// The answer is not for the type and the groups that were requested.
         AnswerMismatch => "answer_mismatch", "answer does not fit its request";
         /// HIP travels on IP protocol 139 or in UDP, and no other way.
-        Carriage => "carriage", "hip does not travel that way";
+        Socket => "carriage", "hip does not travel that way";
         /// The groups contradict each other, or are of another registration type.
         Channels => "channels", "groups of the request contradict each other";
         /// The configuration holds a value that this host cannot work with.

@@ -9,7 +9,7 @@ use std::{
 use claviger_crypto::{Random, SecretBytes};
 use claviger_group::RegistrationSa;
 use claviger_identity::Hit;
-use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use claviger_wire::{DecodeError, Reader};
 use tracing::{Span, debug, debug_span, trace};
 
@@ -35,7 +35,7 @@ use crate::{
 /// use claviger_crypto::{SeededRandom, provider, sign::KeyAlgorithm};
 /// use claviger_hip::{Host, HostConfig};
 /// use claviger_identity::HostIdentity;
-/// use claviger_sansio::{Carriage, Time};
+/// use claviger_sansio::{Socket, Time};
 ///
 /// let identity = |seed| {
 ///     let mut random = SeededRandom::new(seed);
@@ -47,7 +47,7 @@ use crate::{
 /// };
 /// let (mut caller, called) = (host(1)?, host(2)?);
 /// let address = "192.0.2.1:10500".parse().unwrap();
-/// caller.connect(Time::EPOCH, called.hit(), address, Carriage::HipUdp, None)?;
+/// caller.connect(Time::EPOCH, called.hit(), address, Socket::HipUdp, None)?;
 /// assert_eq!(caller.poll_transmit().unwrap().destination, address, "I1 is on its way");
 /// # Ok::<(), claviger_hip::Error>(())
 /// ```
@@ -94,7 +94,7 @@ impl Peer {
             peer,
             state: if sent_i2 { AssociationState::I2Sent } else { AssociationState::I1Sent },
             address: initiation.path.remote,
-            carriage: initiation.path.carriage,
+            socket: initiation.path.socket,
             cipher: initiation.security().map(|security| security.cipher),
             dh_group: initiation.security().map(|security| security.dh_group),
             established_at: None,
@@ -133,7 +133,7 @@ impl Host {
         now: Time,
         peer: Hit,
         address: SocketAddr,
-        carriage: Carriage,
+        socket: Socket,
         request: Option<RegistrationRequest>,
     ) -> Result<(), ApiMisuse> {
         let _peer = peer_span(peer).entered();
@@ -143,20 +143,20 @@ impl Host {
         if let Some(request) = &request {
             request.check()?;
         }
-        let local = match carriage {
-            Carriage::HipRaw => {
+        let local = match socket {
+            Socket::HipRaw => {
                 let same_family = |local: &&IpAddr| local.is_ipv4() == address.is_ipv4();
                 let local = self.shared.config.local_addresses.iter().find(same_family);
                 Some(SocketAddr::new(*local.ok_or(ApiMisuse::LocalAddress)?, 0))
             }
-            Carriage::HipUdp => None,
-            Carriage::Isakmp => return Err(ApiMisuse::Carriage),
+            Socket::HipUdp => None,
+            Socket::Port848 => return Err(ApiMisuse::Socket),
         };
         let entry = self.peers.entry(peer).or_default();
         if entry.initiation.is_some() || entry.acceptance.is_some() {
             return Err(ApiMisuse::ExchangeRunning);
         }
-        let path = Path { carriage, local, remote: address };
+        let path = Path { socket, local, remote: address };
         let initiation = Initiation::start(&mut self.shared, now, peer, path, request);
         let result = initiation.map(|initiation| entry.initiation = Some(Box::new(initiation)));
         self.settle(peer);
@@ -306,7 +306,7 @@ impl Host {
         let _peer = span.entered();
         if let Ok(packet) = &parsed {
             let packet_type = packet.packet_type();
-            trace!(source = %d.source, carriage = ?d.carriage, %packet_type, length = d.payload.len(), "packet in");
+            trace!(source = %d.source, socket = ?d.socket, %packet_type, length = d.payload.len(), "packet in");
         }
         let result = parsed.and_then(|packet| self.handle_packet(now, &d, &packet));
         if let Err(error) = &result {
@@ -317,10 +317,10 @@ impl Host {
 
     /// Processes what has the form of a packet.
     fn handle_packet(&mut self, now: Time, d: &Datagram<'_>, packet: &Packet<'_>) -> Result<(), Error> {
-        let intact = match d.carriage {
-            Carriage::HipRaw => packet.verify_checksum(d.source.ip(), d.destination.ip()),
-            Carriage::HipUdp => packet.has_zero_checksum(),
-            Carriage::Isakmp => return Err(ApiMisuse::Carriage.into()),
+        let intact = match d.socket {
+            Socket::HipRaw => packet.verify_checksum(d.source.ip(), d.destination.ip()),
+            Socket::HipUdp => packet.has_zero_checksum(),
+            Socket::Port848 => return Err(ApiMisuse::Socket.into()),
         };
         if !intact {
             return Err(PeerMisbehaved::Checksum.into());

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use claviger_sansio::{Carriage, Datagram, Transmit};
+use claviger_sansio::{Datagram, Socket, Transmit};
 use tracing::trace;
 
 use crate::{event::Event, iana::PacketType, wire::checksum};
@@ -13,7 +13,7 @@ use crate::{event::Event, iana::PacketType, wire::checksum};
 /// The two ends of a conversation, and how it travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Path {
-    pub(crate) carriage: Carriage,
+    pub(crate) socket: Socket,
     /// This host's end; `None` on UDP lets the system choose.
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: SocketAddr,
@@ -25,15 +25,15 @@ impl Path {
     pub(crate) fn back(datagram: &Datagram<'_>) -> Self {
         let local = datagram.destination;
         let known = !local.ip().is_unspecified() && !local.ip().is_multicast();
-        Self { carriage: datagram.carriage, local: known.then_some(local), remote: datagram.source }
+        Self { socket: datagram.socket, local: known.then_some(local), remote: datagram.source }
     }
 
     /// Says whether HIP is the payload of IP itself.
     pub(crate) fn is_raw(&self) -> bool {
-        match self.carriage {
-            Carriage::HipRaw => true,
-            Carriage::HipUdp => false,
-            Carriage::Isakmp => unreachable!("a host takes no datagram of ISAKMP and calls nobody by it"),
+        match self.socket {
+            Socket::HipRaw => true,
+            Socket::HipUdp => false,
+            Socket::Port848 => unreachable!("a host takes no datagram of ISAKMP and calls nobody by it"),
         }
     }
 
@@ -54,7 +54,7 @@ impl Path {
             let local = self.local.map_or(unspecified, |local| local.ip());
             checksum::write(&mut payload, local, self.remote.ip());
         }
-        Transmit { carriage: self.carriage, source: self.local, destination: self.remote, payload }
+        Transmit { socket: self.socket, source: self.local, destination: self.remote, payload }
     }
 }
 
@@ -67,10 +67,10 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn send(&mut self, path: &Path, payload: &[u8]) {
-        let Path { carriage, remote: destination, .. } = path;
+        let Path { socket, remote: destination, .. } = path;
         // The octet behind Next Header and Header Length; its first bit is zero (RFC 7401 section 5.1).
         let packet_type = PacketType(payload.get(2).copied().unwrap_or_default());
-        trace!(%destination, ?carriage, %packet_type, length = payload.len(), "packet out");
+        trace!(%destination, ?socket, %packet_type, length = payload.len(), "packet out");
         self.transmits.push_back(path.transmit(payload.to_vec()));
     }
 

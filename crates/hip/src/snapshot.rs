@@ -11,7 +11,7 @@ use std::{
 
 use claviger_crypto::SecretBytes;
 use claviger_identity::{Hit, HitSuite, HostId};
-use claviger_sansio::{Carriage, Retransmit, Time};
+use claviger_sansio::{Retransmit, Socket, Time};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{
@@ -340,8 +340,8 @@ fn write_path(w: &mut Writer, path: &Path) {
 
 fn read_path(r: &mut Reader<'_>) -> Result<Path, DecodeError> {
     let raw = read_bool(r, "carriage")?;
-    let carriage = if raw { Carriage::HipRaw } else { Carriage::HipUdp };
-    Ok(Path { carriage, local: read_option(r, read_address)?, remote: read_address(r)? })
+    let socket = if raw { Socket::HipRaw } else { Socket::HipUdp };
+    Ok(Path { socket, local: read_option(r, read_address)?, remote: read_address(r)? })
 }
 
 fn write_address(w: &mut Writer, address: SocketAddr) {

@@ -12,7 +12,7 @@ use claviger_hip::{
     wire::Packet,
 };
 use claviger_identity::Hit;
-use claviger_sansio::{Carriage, Datagram, Transmit};
+use claviger_sansio::{Datagram, Socket, Transmit};
 
 use support::*;
 
@@ -53,7 +53,7 @@ impl Towards {
         };
         let side = self.side(pair);
         let destination = side.address;
-        let datagram = Datagram { carriage: transmit.carriage, source, destination, payload: octets };
+        let datagram = Datagram { socket: transmit.socket, source, destination, payload: octets };
         side.host.handle_datagram(now, datagram)
     }
 }
@@ -215,12 +215,8 @@ fn notified() -> (Pair, Transmit, Towards) {
     }
     let (_, octets) = pair.log.pop().unwrap();
     assert_eq!(octets[2], PacketType::NOTIFY.0);
-    let transmit = Transmit {
-        carriage: Carriage::HipUdp,
-        source: None,
-        destination: pair.member.address,
-        payload: octets,
-    };
+    let transmit =
+        Transmit { socket: Socket::HipUdp, source: None, destination: pair.member.address, payload: octets };
     (pair, transmit, Towards::Member)
 }
 
@@ -428,7 +424,7 @@ fn flip_uncovered(scene: &Scene, position: usize) {
 fn every_octet_flipped_on_protocol_139_is_refused_by_the_checksum_or_before() {
     let mut pair = patient_pair();
     let (peer, address) = (pair.server.hit(), pair.server.address);
-    pair.member.host.connect(pair.now, peer, address, Carriage::HipRaw, Some(join(&["one"]))).unwrap();
+    pair.member.host.connect(pair.now, peer, address, Socket::HipRaw, Some(join(&["one"]))).unwrap();
     let mut towards = Towards::Server;
     for number in 0..4 {
         let transmit = match towards {

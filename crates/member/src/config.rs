@@ -6,7 +6,7 @@ use claviger_crypto::CryptoProvider;
 use claviger_gdoi::Extensions;
 use claviger_hip::HostConfig;
 use claviger_identity::Hit;
-use claviger_sansio::{Carriage, RetransmitPolicy};
+use claviger_sansio::{RetransmitPolicy, Socket};
 
 /// The configuration of a member of one key server's groups.
 pub struct MemberConfig {
@@ -19,7 +19,7 @@ pub struct MemberConfig {
     /// Where its HIP is reached.
     pub server_address: SocketAddr,
     /// How its HIP is reached.
-    pub carriage: Carriage,
+    pub socket: Socket,
     /// The UDP port of its GDOI.
     pub gdoi_port: u16,
     /// Which private extensions it accepts when its key server offers them.

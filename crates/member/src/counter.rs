@@ -66,6 +66,8 @@ pub struct Counters {
     pub gdoi: Counts<claviger_gdoi::Counter>,
     /// What HIP dropped.
     pub hip: Counts<claviger_hip::Counter>,
+    /// What is for a protocol that this member does not speak.
+    pub isakmp: Counts<claviger_isakmp::Counter>,
     /// What the member itself did and dropped.
     pub member: Counts<Counter>,
 }
@@ -80,13 +82,14 @@ impl Counters {
             Error::NotKeyed(_) => self.member.count(Counter::NotKeyed),
             Error::RekeySaIncomplete => self.member.count(Counter::RekeySaIncomplete),
             Error::RekeySaUnknown => self.member.count(Counter::RekeySaUnknown),
+            Error::Unread(unread) => self.isakmp.count((*unread).into()),
         }
     }
 
     /// Shows every counter with its count.
     pub fn figures(&self) -> impl Iterator<Item = Figure> {
-        let Self { delivery, esp, gdoi, hip, member } = self;
-        let protocols = gdoi.figures().chain(hip.figures());
+        let Self { delivery, esp, gdoi, hip, isakmp, member } = self;
+        let protocols = gdoi.figures().chain(hip.figures()).chain(isakmp.figures());
         delivery.figures().chain(esp.figures()).chain(protocols).chain(member.figures())
     }
 }

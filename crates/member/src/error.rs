@@ -3,6 +3,7 @@
 use std::fmt;
 
 use claviger_group::GroupId;
+use claviger_isakmp::Unread;
 use claviger_sansio::Counted;
 
 use crate::Counter;
@@ -24,6 +25,8 @@ pub enum Error {
     RekeySaIncomplete,
     /// A GROUPKEY-PUSH under cookies that no group of this member has.
     RekeySaUnknown,
+    /// A datagram is for a protocol that this member does not speak.
+    Unread(Unread),
 }
 
 impl Error {
@@ -37,6 +40,7 @@ impl Error {
             Self::NotKeyed(_) => Counter::NotKeyed.name(),
             Self::RekeySaIncomplete => Counter::RekeySaIncomplete.name(),
             Self::RekeySaUnknown => Counter::RekeySaUnknown.name(),
+            Self::Unread(unread) => unread.reason(),
         }
     }
 }
@@ -53,6 +57,7 @@ impl fmt::Display for Error {
                 f.write_str("rekey message under a rekey SA whose keys are still coming")
             }
             Self::RekeySaUnknown => f.write_str("rekey message for an unknown rekey SA"),
+            Self::Unread(unread) => unread.fmt(f),
         }
     }
 }

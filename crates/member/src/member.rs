@@ -7,11 +7,12 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_gdoi::{Extensions, iana::ExchangeType, wire::header};
+use claviger_gdoi::Extensions;
 use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip::Host;
 use claviger_identity::Hit;
-use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use claviger_isakmp::{Route, Unread, iana::ExchangeType, route};
+use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use tracing::{debug, trace};
 
 use crate::{
@@ -26,7 +27,7 @@ pub struct Member {
     pub(crate) gdoi: claviger_gdoi::Member,
     pub(crate) server: Hit,
     pub(crate) server_address: SocketAddr,
-    pub(crate) carriage: Carriage,
+    pub(crate) socket: Socket,
     pub(crate) gdoi_address: SocketAddr,
     pub(crate) plane: PlaneKind,
     extensions: Extensions,
@@ -82,7 +83,7 @@ impl Member {
             random,
             server: config.server,
             server_address: config.server_address,
-            carriage: config.carriage,
+            socket: config.socket,
             gdoi_address: SocketAddr::new(config.server_address.ip(), config.gdoi_port),
             plane: config.plane,
             extensions: config.extensions,
@@ -160,29 +161,40 @@ impl Member {
 
     /// Takes in a datagram of HIP or ISAKMP. An error is for the log and was counted; nothing has changed.
     pub fn handle_datagram(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
-        let result = match datagram.carriage {
-            Carriage::Isakmp => match header::peek(datagram.payload) {
-                Some((exchange @ ExchangeType::GROUPKEY_PUSH, cookies)) => {
-                    log_in(exchange, cookies, &datagram);
-                    let result = self.handle_push(now, cookies, datagram);
-                    result.inspect_err(|error| log_dropped(exchange, cookies, &datagram, error))
-                }
-                Some((exchange @ ExchangeType::DELIVERY_CONTROL, cookies)) => {
-                    log_in(exchange, cookies, &datagram);
-                    let result = self.handle_control(now, cookies, datagram);
-                    result.inspect_err(|error| log_dropped(exchange, cookies, &datagram, error))
-                }
-                _ => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
-            },
-            Carriage::HipRaw | Carriage::HipUdp => {
-                self.hip.handle_datagram(now, datagram).map_err(Error::Hip)
-            }
+        let result = match datagram.socket {
+            Socket::Port848 => self.handle_isakmp(now, datagram),
+            Socket::HipRaw | Socket::HipUdp => self.hip.handle_datagram(now, datagram).map_err(Error::Hip),
         };
         if let Err(error) = &result {
             self.counters.count_drop(error);
         }
         self.settle(now);
         result
+    }
+
+    fn handle_isakmp(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        match route(datagram.payload) {
+            Route::GroupkeyPush(rekey_sa) => {
+                let exchange = ExchangeType::GROUPKEY_PUSH;
+                log_in(exchange, rekey_sa, &datagram);
+                let result = self.handle_push(now, rekey_sa, datagram);
+                result.inspect_err(|error| log_dropped(exchange, rekey_sa, &datagram, error))
+            }
+            Route::DeliveryControl(rekey_sa) => {
+                let exchange = ExchangeType::DELIVERY_CONTROL;
+                log_in(exchange, rekey_sa, &datagram);
+                let result = self.handle_control(now, rekey_sa, datagram);
+                result.inspect_err(|error| log_dropped(exchange, rekey_sa, &datagram, error))
+            }
+            Route::GroupkeyPull(_)
+            | Route::Informational(_)
+            // Nobody should send these to a member; GDOI says why it does not take them.
+            | Route::DeliveryReport(_)
+            | Route::Unknown => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
+            Route::Ikev2 => Err(unread(Unread::Ikev2, &datagram)),
+            Route::Marked(_) => Err(unread(Unread::Marked, &datagram)),
+            Route::Phase1(_) => Err(unread(Unread::Phase1, &datagram)),
+        }
     }
 
     /// Does what is due.
@@ -312,4 +324,11 @@ fn log_in(exchange: ExchangeType, rekey_sa: CookiePair, datagram: &Datagram<'_>)
 /// Logs why a message under a rekey SA was dropped.
 fn log_dropped(exchange: ExchangeType, rekey_sa: CookiePair, datagram: &Datagram<'_>, error: &Error) {
     debug!(source = %datagram.source, %exchange, %rekey_sa, reason = error.reason(), %error, "dropped");
+}
+
+/// Says and logs that no machine here reads a datagram.
+fn unread(unread: Unread, datagram: &Datagram<'_>) -> Error {
+    let error = Error::Unread(unread);
+    debug!(source = %datagram.source, length = datagram.payload.len(), reason = error.reason(), %error, "dropped");
+    error
 }

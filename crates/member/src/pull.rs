@@ -1,8 +1,9 @@
 //! GROUPKEY-PULL: fetching keys, and what becomes of them.
 
-use claviger_gdoi::{MemberEvent as GdoiEvent, PullFailure, PullId, iana::NotifyType};
+use claviger_gdoi::{MemberEvent as GdoiEvent, PullFailure, PullId};
 use claviger_group::{CookiePair, GroupId, Spi};
 use claviger_hip::iana::carries_256_bit_keys;
+use claviger_isakmp::iana::NotifyType;
 use claviger_sansio::Time;
 use tracing::debug;
 

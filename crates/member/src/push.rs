@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use claviger_esp::plane::{Event as PlaneEvent, Stage};
-use claviger_gdoi::wire::header;
 use claviger_group::CookiePair;
-use claviger_sansio::{Carriage, Datagram, Time};
+use claviger_isakmp::{Route, route};
+use claviger_sansio::{Datagram, Socket, Time};
 use tracing::{debug, debug_span};
 
 use crate::{
@@ -92,9 +92,9 @@ impl Member {
     pub(crate) fn attend_deliveries(&mut self, now: Time) {
         while let Some(collected) = self.subscriptions.values_mut().find_map(Subscription::poll_collected) {
             let Collected { group, place, octets } = collected;
-            let Some((_, cookies)) = header::peek(&octets) else { continue };
-            let (carriage, source) = (Carriage::Isakmp, self.gdoi_address);
-            let datagram = Datagram { carriage, source, destination: source, payload: &octets };
+            let Route::GroupkeyPush(cookies) = route(&octets) else { continue };
+            let (socket, source) = (Socket::Port848, self.gdoi_address);
+            let datagram = Datagram { socket, source, destination: source, payload: &octets };
             let result = self.handle_push(now, cookies, datagram);
             if let (Some(place), Err(error)) = (place, result)
                 && !matches!(error, Error::Gdoi(claviger_gdoi::Error::Replayed))

@@ -79,8 +79,8 @@ impl Member {
         let (asked, registration) = if lives {
             (self.hip.request(now, self.server, request), Registration::Asking)
         } else {
-            let carriage = self.carriage;
-            let called = self.hip.connect(now, self.server, self.server_address, carriage, Some(request));
+            let socket = self.socket;
+            let called = self.hip.connect(now, self.server, self.server_address, socket, Some(request));
             (called, Registration::Calling)
         };
         match asked {

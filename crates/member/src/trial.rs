@@ -15,10 +15,11 @@ use claviger_esp::InboundSa;
 use claviger_gdoi::{
     lkh::KeyArray,
     lkh_32::kek_material,
-    push::{KekMaterial, RekeySa, VerifiedRekey},
-    wire::{Header, LkhUpdateArray, SaKek, header, lkh_32::Update},
+    push::{self, KekMaterial, RekeySa, VerifiedRekey},
+    wire::{LkhUpdateArray, SaKek, lkh_32::Update},
 };
 use claviger_group::{CookiePair, Spi, Tek};
+use claviger_isakmp::wire::Header;
 use claviger_keypath::{Handle, NodeId, NodeKey};
 
 use crate::{Ledger, ledger::LedgerRekey};
@@ -42,7 +43,7 @@ pub fn close(ledger: &mut Ledger, provider: &CryptoProvider, pushes: &[&[u8]]) {
 
 /// Opens a rekey message with every KEK of a ledger, each under the message's cookies: those are only a name.
 pub fn opened(ledger: &Ledger, provider: &CryptoProvider, datagram: &[u8]) -> Vec<VerifiedRekey> {
-    let Some((_, cookies)) = header::peek(datagram) else { return Vec::new() };
+    let Some(cookies) = push::cookies(datagram) else { return Vec::new() };
     let open = |rekey: &LedgerRekey| rekey_sa(rekey, provider, cookies)?.open(datagram).ok();
     let held = ledger.rekeys.iter().filter(|rekey| begins_as_push(&rekey.kek, provider, datagram));
     held.filter_map(open).collect()

@@ -11,7 +11,7 @@ use claviger_member::{
     Event,
     event::{PullReason, Source},
 };
-use claviger_sansio::Carriage;
+use claviger_sansio::Socket;
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{Kind, Network, Origin, SERVER, Sent, group_id, policy},
@@ -47,12 +47,12 @@ fn alarm(network: &mut Network, place: usize) {
 /// Says whether a datagram is the key server's answer in a GROUPKEY-PULL with this member.
 fn is_answer_to(sent: &Sent, address: std::net::Ipv4Addr) -> bool {
     sent.origin == Origin::Server
-        && sent.kind == Kind::Control(Carriage::Isakmp)
+        && sent.kind == Kind::Control(Socket::Port848)
         && sent.destination.ip() == std::net::IpAddr::V4(address)
 }
 
 fn is_push(sent: &Sent) -> bool {
-    sent.kind == Kind::Control(Carriage::Isakmp) && sent.destination.ip().is_multicast()
+    sent.kind == Kind::Control(Socket::Port848) && sent.destination.ip().is_multicast()
 }
 
 //   PULL 3        -->
@@ -297,7 +297,7 @@ fn new_sender_ids_are_never_used_under_a_tek_from_before() {
     let steady = network.joined(&group, Role::Both);
     let mut current = network.joined(&group, Role::Both);
     network.pass(30 * SECOND);
-    let kek = |network: &Network| network.server.group(network.now, &market()).unwrap().kek_spi;
+    let kek = |network: &Network| network.server.group(network.now, &market()).unwrap().kek.unwrap().spi;
     let before = kek(&network);
     while kek(&network) == before {
         network.members[current].connected = false;

@@ -2,23 +2,23 @@
 
 use std::{fmt, io, net::SocketAddr};
 
-/// How a datagram travels. The programs own one socket or more for each.
+/// By which socket a datagram comes or goes. The programs open one or more of each kind; several protocols may share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Carriage {
+pub enum Socket {
     /// HIP on IP protocol 139 (RFC 7401 section 5.1); ports are zero.
     HipRaw,
     /// HIP on UDP, behind four zero octets (RFC 5770 section 5.1); the port is 10500 by default.
     HipUdp,
-    /// ISAKMP on UDP; the port is 848 by default (RFC 6407 section 2.2).
-    Isakmp,
+    /// ISAKMP on UDP port 848, or on the port that a program takes for it (RFC 6407 section 2.2).
+    Port848,
 }
 
-/// A datagram that arrived. For [`Carriage::HipUdp`] the four zero octets are already removed; for
-/// [`Carriage::HipRaw`] the IP header is.
+/// A datagram that arrived. For [`Socket::HipUdp`] the four zero octets are already removed; for
+/// [`Socket::HipRaw`] the IP header is.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
-    /// How it came.
-    pub carriage: Carriage,
+    /// By which socket it came.
+    pub socket: Socket,
     /// Who sent it, as the network claims.
     pub source: SocketAddr,
     /// The address that it was sent to; a multicast address for a GROUPKEY-PUSH.
@@ -27,11 +27,11 @@ pub struct Datagram<'a> {
     pub payload: &'a [u8],
 }
 
-/// A datagram to send. The programs add the IP header, and the four zero octets of [`Carriage::HipUdp`].
+/// A datagram to send. The programs add the IP header, and the four zero octets of [`Socket::HipUdp`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
-    /// How it goes.
-    pub carriage: Carriage,
+    /// By which socket it goes.
+    pub socket: Socket,
     /// The local address that it must leave from; `None` lets the host choose.
     pub source: Option<SocketAddr>,
     /// Where it goes.

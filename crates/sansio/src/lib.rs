@@ -11,7 +11,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`time`] | seconds that can be stored: time as an argument |
-//! | [`datagram`] | what arrives and what leaves, and by which carriage |
+//! | [`datagram`] | what arrives and what leaves, and by which socket |
 //! | [`multicast`] | what a multicast address says by itself |
 //! | [`retransmit`] | when to send the same octets again, and when to give up |
 //! | [`durable`] | what must be written before anything is sent |
@@ -29,7 +29,7 @@ pub mod retransmit;
 pub mod time;
 
 pub use counter::{Counted, Counts};
-pub use datagram::{Carriage, Datagram, NotSent, Transmit};
+pub use datagram::{Datagram, NotSent, Socket, Transmit};
 pub use replay::ReplayWindow;
 pub use retransmit::{Retransmit, RetransmitPolicy};
 pub use time::Time;

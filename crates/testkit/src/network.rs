@@ -27,7 +27,7 @@ use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event as MemberEvent, MemberConfig, PlaneKind, event::Places, member::Member};
 use claviger_sansio::{
-    Carriage, Datagram, NotSent, RetransmitPolicy, Time, Transmit,
+    Datagram, NotSent, RetransmitPolicy, Socket, Time, Transmit,
     durable::{Change, RecordKey, Table},
 };
 use claviger_store::{MemoryStore, Store as _};
@@ -83,7 +83,7 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// HIP or ISAKMP.
-    Control(Carriage),
+    Control(Socket),
     /// Data of a group.
     Esp,
 }
@@ -206,7 +206,7 @@ pub struct Network {
 pub type Tamper = Box<dyn FnMut(Vec<Change>) -> Vec<Change>>;
 
 /// Makes damaged copies of a datagram.
-pub type Damage = Box<dyn FnMut(Carriage, &[u8]) -> Vec<Vec<u8>>>;
+pub type Damage = Box<dyn FnMut(Socket, &[u8]) -> Vec<Vec<u8>>>;
 
 /// Says at an instant why a datagram of the key server does not leave it, if it does not.
 pub type Refuses = Box<dyn FnMut(Time, &Transmit) -> Option<NotSent>>;
@@ -336,7 +336,7 @@ impl Network {
             provider: provider(),
             server: self.server_hit(),
             server_address: (SERVER, HIP_PORT).into(),
-            carriage: Carriage::HipUdp,
+            socket: Socket::HipUdp,
             gdoi_port: GDOI_PORT,
             extensions: Default::default(),
             plane: PlaneKind::Udp,
@@ -570,14 +570,14 @@ impl Network {
         node.due = node.member.poll_timeout();
         let address = node.address;
         for transmit in transmits {
-            let port = listening::port_of(transmit.carriage);
+            let port = listening::port_of(transmit.socket);
             self.put(Origin::Member(place), (address, port).into(), transmit);
         }
     }
 
     fn put(&mut self, origin: Origin, source: SocketAddr, transmit: Transmit) {
-        let Transmit { carriage, destination, payload, .. } = transmit;
-        self.fly(origin, source, Kind::Control(carriage), destination, payload);
+        let Transmit { socket, destination, payload, .. } = transmit;
+        self.fly(origin, source, Kind::Control(socket), destination, payload);
     }
 
     /// Puts a datagram on the wire, whoever made it.
@@ -648,13 +648,13 @@ impl Network {
     }
 
     fn deliver(&mut self, flight: Flight) {
-        if let (Some(mut damage), Kind::Control(carriage)) = (self.damage.take(), flight.kind) {
-            for octets in damage(carriage, &flight.octets) {
+        if let (Some(mut damage), Kind::Control(socket)) = (self.damage.take(), flight.kind) {
+            for octets in damage(socket, &flight.octets) {
                 let before = self.fingerprint();
                 let damaged = Flight { octets: octets.into(), ..flight };
                 self.arrive(damaged);
                 let after = self.fingerprint();
-                assert!(before == after, "a damaged {carriage:?} datagram changed something");
+                assert!(before == after, "a damaged {socket:?} datagram changed something");
             }
             self.damage = Some(damage);
         }
@@ -677,11 +677,11 @@ impl Network {
 
     fn arrive(&mut self, flight: Flight) {
         let Flight { to, source, destination, kind, octets } = flight;
-        let datagram = |carriage| Datagram { carriage, source, destination, payload: &octets };
+        let datagram = |socket| Datagram { socket, source, destination, payload: &octets };
         let now = self.server_now();
         match (to, kind) {
-            (Target::Server, Kind::Control(carriage)) if self.running => {
-                if let Err(error) = self.server.handle_datagram(now, datagram(carriage)) {
+            (Target::Server, Kind::Control(socket)) if self.running => {
+                if let Err(error) = self.server.handle_datagram(now, datagram(socket)) {
                     *self.drops.entry(error.reason()).or_default() += 1;
                 }
                 self.settle_server();
@@ -693,26 +693,21 @@ impl Network {
         }
     }
 
-    fn deliver_to_member<'a>(
-        &mut self,
-        place: usize,
-        kind: Kind,
-        datagram: &dyn Fn(Carriage) -> Datagram<'a>,
-    ) {
+    fn deliver_to_member<'a>(&mut self, place: usize, kind: Kind, datagram: &dyn Fn(Socket) -> Datagram<'a>) {
         let now = self.now;
         let node = &mut self.members[place];
         match kind {
-            Kind::Control(carriage) => {
-                let Datagram { destination, payload, .. } = datagram(carriage);
+            Kind::Control(socket) => {
+                let Datagram { destination, payload, .. } = datagram(socket);
                 if destination.ip().is_multicast() {
                     self.heard.insert((place, last_block(payload).to_vec()));
                 }
-                if let Err(error) = node.member.handle_datagram(now, datagram(carriage)) {
+                if let Err(error) = node.member.handle_datagram(now, datagram(socket)) {
                     *self.drops.entry(error.reason()).or_default() += 1;
                 }
             }
             Kind::Esp => {
-                let Datagram { source, destination, payload, .. } = datagram(Carriage::Isakmp);
+                let Datagram { source, destination, payload, .. } = datagram(Socket::Port848);
                 let here = |places: &Places| {
                     SocketAddr::new(places.channel.group(), places.encapsulation_port) == destination
                 };
@@ -739,7 +734,7 @@ impl Network {
         self.wire
             .iter()
             .filter(|sent| {
-                sent.kind == Kind::Control(Carriage::Isakmp)
+                sent.kind == Kind::Control(Socket::Port848)
                     && sent.destination.ip().is_multicast()
                     && sent.octets.get(EXCHANGE_TYPE_AT) == Some(&GROUPKEY_PUSH)
             })

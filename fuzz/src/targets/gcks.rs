@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use claviger_crypto::{SecretBytes, SeededRandom, provider, sign::KeyAlgorithm};
 use claviger_gcks::{Gcks, GcksConfig, Record};
-use claviger_gdoi::iana::ExchangeType;
+use claviger_isakmp::iana::ExchangeType;
 use claviger_group::{GroupPolicy, Role};
 use claviger_hip::iana::PacketType;
 use claviger_sansio::{
-    Carriage, Time,
+    Socket, Time,
     durable::{Change, Receipt, RecordKey, Table},
 };
 
@@ -36,7 +36,7 @@ fn config() -> GcksConfig {
 }
 
 /// Stores what must be stored, and returns the datagrams that may leave then.
-fn commit(gcks: &mut Gcks, now: Time, store: &mut Store) -> Vec<(Carriage, Vec<u8>)> {
+fn commit(gcks: &mut Gcks, now: Time, store: &mut Store) -> Vec<(Socket, Vec<u8>)> {
     let Some(staged) = gcks.stage(now) else { return Vec::new() };
     let Ok(durable) = staged.commit(|changes| Ok::<_, Infallible>(store_all(store, changes)));
     let mut released = gcks.release(durable);
@@ -44,7 +44,7 @@ fn commit(gcks: &mut Gcks, now: Time, store: &mut Store) -> Vec<(Carriage, Vec<u
     let mut left = Vec::new();
     while let Some(dispatch) = released.poll_transmit() {
         let sent = dispatch.send(now);
-        left.push((sent.carriage, sent.payload));
+        left.push((sent.socket, sent.payload));
     }
     left
 }
@@ -111,9 +111,9 @@ pub(super) fn feed(input: &[u8]) {
         let datagram = if is_hip { hip::datagram(&octets) } else { hip::gdoi_datagram(&octets) };
         let _ = gcks.handle_datagram(now, datagram);
         gcks.handle_timeout(now);
-        for (carriage, octets) in commit(&mut gcks, now, &mut store) {
+        for (socket, octets) in commit(&mut gcks, now, &mut store) {
             let exchange = exchanges.iter_mut().find(|exchange| exchange.is_of(&octets));
-            if let (Carriage::Isakmp, Some(exchange)) = (carriage, exchange) {
+            if let (Socket::Port848, Some(exchange)) = (socket, exchange) {
                 exchange.follow(&octets);
             }
         }

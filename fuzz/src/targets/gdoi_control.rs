@@ -3,7 +3,8 @@
 
 use claviger_crypto::provider;
 use claviger_delivery::wire::{Announcement, Directory, Repair};
-use claviger_gdoi::{iana::PayloadType, push::RekeySa};
+use claviger_gdoi::push::RekeySa;
+use claviger_isakmp::iana::PayloadType;
 use claviger_group::PushAuthentication;
 
 use crate::{claim, group, isakmp, script};

@@ -1,7 +1,8 @@
 //! The member's GDOI endpoint in a pull, opposite a key server with the real keys and no manners.
 
 use claviger_crypto::{SeededRandom, provider};
-use claviger_gdoi::{Member, MemberConfig, MemberEvent, iana::ExchangeType};
+use claviger_gdoi::{Member, MemberConfig, MemberEvent};
+use claviger_isakmp::iana::ExchangeType;
 
 use crate::{
     group::{self, NOW},

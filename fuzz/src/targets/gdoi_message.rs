@@ -1,14 +1,7 @@
 //! An ISAKMP message: header, chain of payloads, and the rules of what stands where.
 
-use claviger_gdoi::{
-    iana::PayloadType,
-    rules,
-    wire::{
-        Header,
-        header::peek,
-        payload::{Chain, ChainWriter},
-    },
-};
+use claviger_gdoi::rules;
+use claviger_isakmp::{iana::PayloadType, rules::check, wire::{Header, header::peek, payload::{Chain, ChainWriter}}};
 use claviger_wire::{Decode, Encode, rules::Rule};
 
 const RULES: [&[Rule<PayloadType>]; 6] =
@@ -24,15 +17,11 @@ pub(super) fn feed(input: &[u8]) {
     let Some((first, plaintext)) = input.split_first() else { return };
     let Ok(chain) = Chain::parse(PayloadType(*first), plaintext) else { return };
     for table in RULES {
-        let _ = rules::check(table, &chain.payloads);
+        let _ = check(table, &chain.payloads);
     }
     let mut again = ChainWriter::new();
     for payload in &chain.payloads {
-        let written = again.payload(payload.kind, |w| {
-            w.slice(payload.body);
-            Ok(())
-        });
-        written.expect("a payload that was read is short enough");
+        again.body(payload.kind, payload.body).expect("a payload that was read is short enough");
     }
     assert_eq!(again.octets(), &plaintext[..chain.length]);
 }

@@ -1,11 +1,7 @@
 //! Every GDOI payload but SA and KD, from a body that the fuzzer makes up.
 
-use claviger_gdoi::{
-    Gap,
-    wire::{
-        Deletes, Identification, Nonce, Notification, SequenceNumber, SubjectPublicKeyInfo, attribute::Attribute,
-    },
-};
+use claviger_gdoi::{Gap, wire::{Deletes, Identification, Nonce, Notification, SequenceNumber, SubjectPublicKeyInfo}};
+use claviger_isakmp::wire::attribute::Attribute;
 use claviger_wire::{Decode, Encode, Reader, Writer};
 
 use crate::claim;

@@ -3,11 +3,8 @@
 
 use claviger_crypto::{SeededRandom, provider};
 use claviger_delivery::wire::Report;
-use claviger_gdoi::{
-    Server, ServerEvent,
-    iana::{ExchangeType, PayloadType},
-    limits::REPORT_LEN_MAX,
-};
+use claviger_gdoi::{Server, ServerEvent, limits::REPORT_LEN_MAX};
+use claviger_isakmp::iana::{ExchangeType, PayloadType};
 use claviger_wire::Encode;
 
 use crate::{

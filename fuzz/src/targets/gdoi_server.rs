@@ -1,10 +1,8 @@
 //! The key server's GDOI endpoint under one registration, opposite a member with the real keys and no manners.
 
 use claviger_crypto::{SeededRandom, provider};
-use claviger_gdoi::{
-    Server, ServerEvent,
-    iana::{ExchangeType, NotifyType},
-};
+use claviger_gdoi::{Server, ServerEvent};
+use claviger_isakmp::iana::{ExchangeType, NotifyType};
 
 use crate::{
     group::{self, NOW},

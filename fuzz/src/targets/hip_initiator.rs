@@ -8,7 +8,7 @@ use claviger_hip::{
     iana::ChannelStatus,
     wire::{Lifetime, McastChannel},
 };
-use claviger_sansio::Carriage;
+use claviger_sansio::Socket;
 
 use crate::{
     group::NOW,
@@ -35,7 +35,7 @@ pub(super) fn feed(input: &[u8]) {
         channels: vec![channel],
     };
     let address = ([192, 0, 2, 2], 10500).into();
-    host.connect(NOW, hip::peer_hit(), address, Carriage::HipUdp, Some(request))
+    host.connect(NOW, hip::peer_hit(), address, Socket::HipUdp, Some(request))
         .expect("nobody is called yet");
     let (genuine, private) = hip::called();
     let (mut genuine, mut keymat) = (Some(genuine), None);

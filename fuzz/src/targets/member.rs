@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use claviger_crypto::{SeededRandom, provider};
-use claviger_gdoi::iana::ExchangeType;
+use claviger_isakmp::iana::ExchangeType;
 use claviger_group::Role;
 use claviger_hip::iana::PacketType;
 use claviger_member::{Member, MemberConfig, PlaneKind};
-use claviger_sansio::{Carriage, RetransmitPolicy};
+use claviger_sansio::{Socket, RetransmitPolicy};
 
 use crate::{
     group::{self, NOW},
@@ -25,7 +25,7 @@ fn config() -> MemberConfig {
         provider: provider(),
         server: hip::peer_hit(),
         server_address: hip::datagram(&[]).source,
-        carriage: Carriage::HipUdp,
+        socket: Socket::HipUdp,
         gdoi_port: 848,
         extensions: Default::default(),
         plane: PlaneKind::Any,
@@ -67,7 +67,7 @@ pub(super) fn feed(input: &[u8]) {
         let _ = member.handle_datagram(now, datagram);
         member.handle_timeout(now);
         while let Some(sent) = member.poll_transmit() {
-            if sent.carriage != Carriage::Isakmp {
+            if sent.socket != Socket::Port848 {
                 keymat = hip::keys_of_i2(&sent.payload, &*private).or(keymat);
                 continue;
             }

@@ -42,6 +42,7 @@ targets! {
     hip_responder,
     identity_pem,
     ip_packet,
+    isakmp_route,
     keytree_restore,
     member,
     pcap,

@@ -45,7 +45,8 @@ impl Dropped {
                 | Error::Hip(_)
                 | Error::NotKeyed(_)
                 | Error::RekeySaIncomplete
-                | Error::RekeySaUnknown => Some(Counter::NotKeyed),
+                | Error::RekeySaUnknown
+                | Error::Unread(_) => Some(Counter::NotKeyed),
             },
             Self::NotKeyed => Some(Counter::NotKeyed),
             Self::NotDelivered(_) => Some(Counter::DeliveryFailed),

@@ -30,7 +30,7 @@ use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
 use claviger_net::{
     Clock, Interface, InterfaceError, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket,
 };
-use claviger_sansio::{Carriage, Counts, RetransmitPolicy, Time, multicast::is_source_specific};
+use claviger_sansio::{Counts, RetransmitPolicy, Socket, Time, multicast::is_source_specific};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -130,11 +130,11 @@ impl MemberDaemon {
         let any = unspecified(options.server_address.ip());
         if options.raw {
             let raw = RawSocket::bind(Protocol::Hip, any, &RawOptions::new("--raw"))?;
-            carrier.carry_raw(Carriage::HipRaw, raw);
+            carrier.carry_raw(Socket::HipRaw, raw);
         } else {
-            carrier.carry_udp(Carriage::HipUdp, bind_udp(SocketAddr::new(any, 0), "--server")?);
+            carrier.carry_udp(Socket::HipUdp, bind_udp(SocketAddr::new(any, 0), "--server")?);
         }
-        carrier.carry_udp(Carriage::Isakmp, bind_udp(SocketAddr::new(any, 0), "--gdoi-port")?);
+        carrier.carry_udp(Socket::Port848, bind_udp(SocketAddr::new(any, 0), "--gdoi-port")?);
 
         let mut core = Member::new(config(&options)?, Box::new(SystemRandom::new()?), now)?;
         core.join(now, options.group.clone(), options.role);
@@ -337,7 +337,7 @@ impl MemberDaemon {
             let source = places.push_source.filter(|_| is_source_specific(push.ip()));
             let options = UdpOptions::new("--gdoi-port");
             let socket = UdpSocket::bind_group(push.ip(), push.port(), &interface, source, &options)?;
-            listening.push(self.carrier.listen_udp(Inlet::Control(Carriage::Isakmp), Arc::new(socket)));
+            listening.push(self.carrier.listen_udp(Inlet::Control(Socket::Port848), Arc::new(socket)));
         }
         let receives = self.role.receives();
         if places.encapsulation.is_udp() {
@@ -474,7 +474,7 @@ fn config(options: &MemberOptions) -> Result<MemberConfig, Failure> {
         provider: provider(),
         server: options.server,
         server_address: options.server_address,
-        carriage: if options.raw { Carriage::HipRaw } else { Carriage::HipUdp },
+        socket: if options.raw { Socket::HipRaw } else { Socket::HipUdp },
         gdoi_port: options.gdoi_port,
         extensions: options.extensions,
         plane: if options.tun.is_some() { PlaneKind::Ip } else { PlaneKind::Udp },

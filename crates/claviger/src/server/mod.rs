@@ -25,7 +25,7 @@ use claviger_group::GroupId;
 use claviger_hip::{HostConfig, TransportFormats, iana::EspSuite};
 use claviger_identity::HostIdentity;
 use claviger_net::{Clock, Interface, MulticastSocket, Protocol, RawOptions, RawSocket};
-use claviger_sansio::{Carriage, Time};
+use claviger_sansio::{Socket, Time};
 use claviger_store::{FileStore, Store};
 use tokio::sync::mpsc;
 
@@ -147,12 +147,12 @@ impl<S: Store + 'static> Server<S> {
             gdoi.set_multicast_hops(PUSH_HOPS)?;
             listens.push(("hip-udp", hip.local_address()));
             listens.push(("gdoi", gdoi.local_address()));
-            carrier.carry_udp(Carriage::HipUdp, hip);
-            carrier.carry_udp(Carriage::Isakmp, gdoi);
+            carrier.carry_udp(Socket::HipUdp, hip);
+            carrier.carry_udp(Socket::Port848, gdoi);
             if options.raw {
                 let raw = RawSocket::bind(Protocol::Hip, *address, &RawOptions::new("--raw"))?;
                 listens.push(("hip-raw", SocketAddr::new(*address, 0)));
-                carrier.carry_raw(Carriage::HipRaw, raw);
+                carrier.carry_raw(Socket::HipRaw, raw);
             }
         }
         let server = Self {

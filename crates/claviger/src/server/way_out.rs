@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use claviger_gcks::view::GroupView;
 use claviger_net::multicast::way_out;
-use claviger_sansio::{Carriage, NotSent};
+use claviger_sansio::{NotSent, Socket};
 use claviger_store::Store;
 
 use super::Server;
@@ -25,7 +25,7 @@ impl<S: Store> Server<S> {
     }
 
     fn way_out(&self, destination: IpAddr) -> Result<(), NotSent> {
-        if !self.carrier.has_outlet(Carriage::Isakmp, destination) {
+        if !self.carrier.has_outlet(Socket::Port848, destination) {
             return Err(NotSent::NoSocket);
         }
         way_out(destination, self.interface.as_ref()).map_err(|error| NotSent::from(&error))

@@ -12,7 +12,7 @@ use claviger_member::{
     event::{Places, Source},
 };
 use claviger_net::{Clock, Interface, MulticastSocket, UdpOptions, UdpSocket, udp::MAX_DATAGRAM};
-use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Time, Transmit};
+use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time, Transmit};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -124,7 +124,7 @@ impl Machine {
             provider: provider(),
             server: stage.server_hit(),
             server_address: (Ipv4Addr::LOCALHOST, stage.hip_port).into(),
-            carriage: Carriage::HipUdp,
+            socket: Socket::HipUdp,
             gdoi_port: stage.gdoi_port,
             extensions: Default::default(),
             plane: PlaneKind::Udp,
@@ -175,14 +175,14 @@ impl Machine {
                 Ok(received) = self.hip.recv(a) => {
                     if let Some(octets) = a[..received.length].strip_prefix(&HIP_MARKER) {
                         self.acknowledged |= octets.get(1) == Some(&CLOSE_ACK);
-                        self.take(Carriage::HipUdp, received.source, received.destination, octets);
+                        self.take(Socket::HipUdp, received.source, received.destination, octets);
                     }
                 }
                 Ok(received) = self.isakmp.recv(b) => {
-                    self.take(Carriage::Isakmp, received.source, received.destination, &b[..received.length]);
+                    self.take(Socket::Port848, received.source, received.destination, &b[..received.length]);
                 }
                 Ok(received) = receive(push, c) => {
-                    self.take(Carriage::Isakmp, received.source, received.destination, &c[..received.length]);
+                    self.take(Socket::Port848, received.source, received.destination, &c[..received.length]);
                 }
                 Ok(received) = receive(data, d) => self.open(received.source.port(), &d[..received.length]),
                 () = self.clock.sleep_until(wake) => {}
@@ -223,14 +223,14 @@ impl Machine {
 
     fn take(
         &mut self,
-        carriage: Carriage,
+        socket: Socket,
         source: std::net::SocketAddr,
         destination: std::net::SocketAddr,
         payload: &[u8],
     ) {
         // What a dying server sends, and what others send meanwhile, need not be sound here and now.
         let _ =
-            self.core.handle_datagram(self.clock.now(), Datagram { carriage, source, destination, payload });
+            self.core.handle_datagram(self.clock.now(), Datagram { socket, source, destination, payload });
     }
 
     /// Opens data as a receiver does: what it cannot open makes it pull.
@@ -283,8 +283,8 @@ impl Machine {
 
     async fn transmit(&mut self, transmit: &Transmit) {
         // A server that is dead refuses, which the machine's timers take care of.
-        let _ = match transmit.carriage {
-            Carriage::HipUdp => {
+        let _ = match transmit.socket {
+            Socket::HipUdp => {
                 let marked = [&HIP_MARKER[..], &transmit.payload].concat();
                 self.hip.send(&marked, transmit.destination, None).await
             }

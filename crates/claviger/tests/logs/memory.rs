@@ -9,7 +9,7 @@ use std::{
 use claviger_gcks::{RekeyWhat, event::RekeyCause};
 use claviger_group::{EspTransform, GroupId, KekManagement, PushAuthentication, Role};
 use claviger_identity::Hit;
-use claviger_sansio::{Carriage, durable::Change};
+use claviger_sansio::{Socket, durable::Change};
 use claviger_testkit::{
     judge::laggards,
     network::{Kind, Network, Origin, SERVER, group_id, policy},
@@ -273,13 +273,13 @@ fn each_packet_has_a_line_at_trace() {
         network.wire.iter().filter(is_one).count()
     };
     // Nothing is lost, and everybody is there.
-    let hip = sent(Kind::Control(Carriage::HipUdp), false);
+    let hip = sent(Kind::Control(Socket::HipUdp), false);
     assert!(hip >= 14);
     assert_eq!([said("hip", ": packet out"), said("hip", ": packet in")], [hip; 2]);
-    let isakmp = sent(Kind::Control(Carriage::Isakmp), false);
+    let isakmp = sent(Kind::Control(Socket::Port848), false);
     assert!(isakmp >= 8);
     assert_eq!([said("gdoi", ": message out"), said("gdoi", ": message in")], [isakmp; 2]);
-    let pushes = sent(Kind::Control(Carriage::Isakmp), true);
+    let pushes = sent(Kind::Control(Socket::Port848), true);
     assert!(pushes >= 6);
     assert_eq!(said("gcks", ": a copy to the group has left"), pushes);
     assert!(said("member", ": message in") >= pushes);
@@ -298,7 +298,7 @@ fn debug_says_why_something_is_dropped_refused_or_sent_again() {
         // The first I2 is lost.
         let mut lost = 0;
         network.passes = Some(Box::new(move |sent| {
-            let is_i2 = sent.kind == Kind::Control(Carriage::HipUdp) && sent.octets.get(2) == Some(&3);
+            let is_i2 = sent.kind == Kind::Control(Socket::HipUdp) && sent.octets.get(2) == Some(&3);
             lost += u32::from(is_i2);
             !is_i2 || lost > 1
         }));
@@ -308,9 +308,9 @@ fn debug_says_why_something_is_dropped_refused_or_sent_again() {
         both.iter().for_each(|place| network.join(*place, &group, Role::Receiver));
         let stranger = network.add_member();
         network.ask(stranger, &group, Role::Receiver);
-        for carriage in [Carriage::HipUdp, Carriage::Isakmp] {
+        for socket in [Socket::HipUdp, Socket::Port848] {
             let source = "198.51.100.9:7000".parse().unwrap();
-            let kind = Kind::Control(carriage);
+            let kind = Kind::Control(socket);
             network.fly(Origin::Member(0), source, kind, (SERVER, 1).into(), vec![7; 60]);
         }
         network.pass(20 * SECOND);

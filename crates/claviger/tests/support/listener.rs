@@ -20,7 +20,7 @@ use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event, Member, MemberConfig, PlaneKind};
 use claviger_net::Clock;
-use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Time};
+use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time};
 use claviger_testkit::lab::Host;
 
 use super::PATIENCE;
@@ -62,7 +62,7 @@ impl Listener {
             provider: provider(),
             server: server.0,
             server_address: (server.1, 10_500).into(),
-            carriage: Carriage::HipUdp,
+            socket: Socket::HipUdp,
             gdoi_port: 848,
             extensions: Default::default(),
             plane: PlaneKind::Any,
@@ -74,7 +74,7 @@ impl Listener {
         let random = Box::new(SystemRandom::new().expect("the system has randomness"));
         let mut core = Member::new(config, random, clock.now()).expect("the configuration is sound");
         core.join(clock.now(), group.clone(), Role::Receiver);
-        let mut sockets = vec![(Carriage::HipUdp, hip), (Carriage::Isakmp, gdoi)];
+        let mut sockets = vec![(Socket::HipUdp, hip), (Socket::Port848, gdoi)];
         for (_, socket) in &sockets {
             socket.set_nonblocking(true).expect("a socket");
         }
@@ -88,7 +88,7 @@ impl Listener {
             let ended = Arc::clone(&ended);
             move || {
                 while !ended.load(Ordering::Relaxed) {
-                    sockets.extend(push.try_iter().map(|socket| (Carriage::Isakmp, socket)));
+                    sockets.extend(push.try_iter().map(|socket| (Socket::Port848, socket)));
                     round(&mut core, &clock, &sockets);
                     while let Some(event) = core.poll_event() {
                         match event {
@@ -131,30 +131,30 @@ impl Drop for Listener {
 }
 
 /// Takes in what has arrived, looks at the timers, and sends what is to be sent.
-fn round(core: &mut Member, clock: &Clock, sockets: &[(Carriage, UdpSocket)]) {
+fn round(core: &mut Member, clock: &Clock, sockets: &[(Socket, UdpSocket)]) {
     let mut buffer = [0; 65_535];
-    for (carriage, socket) in sockets {
-        let destination = socket.local_addr().expect("a bound socket has an address");
+    for (socket, open) in sockets {
+        let destination = open.local_addr().expect("a bound socket has an address");
         loop {
-            let (length, source) = match socket.recv_from(&mut buffer) {
+            let (length, source) = match open.recv_from(&mut buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{carriage:?}: {error}"),
+                Err(error) => panic!("{socket:?}: {error}"),
             };
-            let payload = match carriage {
-                Carriage::HipUdp => buffer[..length].strip_prefix(&HIP_MARKER).unwrap_or_default(),
+            let payload = match socket {
+                Socket::HipUdp => buffer[..length].strip_prefix(&HIP_MARKER).unwrap_or_default(),
                 _ => &buffer[..length],
             };
             // A message that is refused is counted by the core; the test looks at what it comes to hold.
-            let _ = core
-                .handle_datagram(clock.now(), Datagram { carriage: *carriage, source, destination, payload });
+            let _ =
+                core.handle_datagram(clock.now(), Datagram { socket: *socket, source, destination, payload });
         }
     }
     core.handle_timeout(clock.now());
     while let Some(transmit) = core.poll_transmit() {
         let (_, socket) =
-            sockets.iter().find(|(carriage, _)| *carriage == transmit.carriage).expect("both are there");
-        let marker = if transmit.carriage == Carriage::HipUdp { &HIP_MARKER[..] } else { &[] };
+            sockets.iter().find(|(socket, _)| *socket == transmit.socket).expect("both are there");
+        let marker = if transmit.socket == Socket::HipUdp { &HIP_MARKER[..] } else { &[] };
         socket
             .send_to(&[marker, &transmit.payload].concat(), transmit.destination)
             .expect("the host may send");

@@ -15,9 +15,10 @@ use claviger_gdoi::{
     limits::BATCH_LEN,
     lkh_32::pack,
     push::{self, KekMaterial, Push, control_room, seal_controls},
-    wire::{Header, Lkh32, SaKek, lkh_32::Update, payload::GENERIC_LEN},
+    wire::{Lkh32, SaKek, lkh_32::Update},
 };
 use claviger_group::{CookiePair, PushAuthentication};
+use claviger_isakmp::wire::{Header, payload::GENERIC_LEN};
 use claviger_keypath::NodeId;
 
 use super::tree::Batch;

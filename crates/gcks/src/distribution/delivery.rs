@@ -30,7 +30,7 @@ use claviger_gdoi::{
 use claviger_group::{CookiePair, GroupId, MemberId};
 use claviger_keypath::NodeId;
 use claviger_sansio::{
-    Carriage, Counts, Time, Transmit,
+    Counts, Socket, Time, Transmit,
     durable::{Change, RecordKey},
 };
 use claviger_wire::Decode;
@@ -445,7 +445,7 @@ impl Delivery {
         let Route { peer, own } = self.routes[to.0 as usize];
         let source = Some(own).filter(|own| !own.ip().is_unspecified() && !own.ip().is_multicast());
         trace!(group = %self.group, destination = %peer, length = payload.len(), "a message to one member");
-        Transmit { carriage: Carriage::Isakmp, source, destination: peer, payload }
+        Transmit { socket: Socket::Port848, source, destination: peer, payload }
     }
 
     fn datagram(&self, index: u16) -> Vec<u8> {

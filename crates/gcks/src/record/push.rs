@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use claviger_group::{CookiePair, GroupId};
-use claviger_sansio::{Carriage, Transmit, durable::RecordKey};
+use claviger_sansio::{Socket, Transmit, durable::RecordKey};
 use claviger_wire::{DecodeError, Reader, Writer};
 
 /// Names the message by the rekey SA it is sent under and its sequence number, which never repeat together.
@@ -22,11 +22,11 @@ pub(crate) fn name_of(item: &[u8]) -> Result<(CookiePair, u32), DecodeError> {
 }
 
 pub(crate) fn encode(transmit: &Transmit, order: u64) -> Vec<u8> {
-    let Transmit { carriage, source, destination, payload } = transmit;
-    match carriage {
+    let Transmit { socket, source, destination, payload } = transmit;
+    match socket {
         // The record does not say it.
-        Carriage::Isakmp => {}
-        Carriage::HipRaw | Carriage::HipUdp => unreachable!("a GROUPKEY-PUSH is a message of ISAKMP"),
+        Socket::Port848 => {}
+        Socket::HipRaw | Socket::HipUdp => unreachable!("a GROUPKEY-PUSH is a message of ISAKMP"),
     }
     super::encode(|w| {
         w.u64(order);
@@ -48,7 +48,7 @@ pub(crate) fn decode(octets: &[u8]) -> Result<(u64, Transmit), DecodeError> {
         let destination = SocketAddr::new(address, r.u16("push port")?);
         let source = read_address(r)?.map(|address| SocketAddr::new(address, 0));
         let payload = r.take_rest().to_vec();
-        Ok((order, Transmit { carriage: Carriage::Isakmp, source, destination, payload }))
+        Ok((order, Transmit { socket: Socket::Port848, source, destination, payload }))
     })
 }
 

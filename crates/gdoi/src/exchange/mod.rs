@@ -2,19 +2,20 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `message` | sealing and authenticating one message under a registration SA |
-//! | `registration` | a registration SA and what is remembered about its message ids |
-//! | `registrations` | those of an endpoint |
+//! | `informational` | what is told of a GROUPKEY-PULL in an Informational exchange |
 //! | `pull_member` | what a member awaits: offer, acceptance, download |
 //! | `pull_server` | what a key server awaits: offer, acknowledgement, download |
+//! | `report` | what a member misses of a batch: one message, to which no answer comes |
+//!
+//! How one message is protected, and what is remembered about a registration SA, is ISAKMP's
+//! ([`claviger_isakmp::exchange`]).
 
 use std::fmt;
 
-pub(crate) mod message;
+pub(crate) mod informational;
 pub(crate) mod pull_member;
 pub(crate) mod pull_server;
-pub(crate) mod registration;
-pub(crate) mod registrations;
+pub(crate) mod report;
 
 /// Names a GROUPKEY-PULL between an endpoint and its caller; never repeated by one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

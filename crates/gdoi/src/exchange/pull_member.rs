@@ -12,22 +12,23 @@
 
 use claviger_crypto::{Random, SecretBytes, cipher::BLOCK_LEN};
 use claviger_group::GroupId;
-use claviger_wire::Decode;
-
-use crate::{
-    error::{Error, Limit, PeerMisbehaved},
+use claviger_isakmp::{
     exchange::{
         message::{Authentic, Context, last_block, seal},
         registration::draw_nonce,
     },
-    extensions::Extensions,
     iana::{ExchangeType, PayloadType},
     keys::ExchangeKeys,
+    wire::payload::ChainWriter,
+};
+use claviger_wire::Decode;
+
+use crate::{
+    error::{Error, Limit, PeerMisbehaved},
+    extensions::Extensions,
     limits::OFFERS_MAX,
     rules::{self, PULL_2, PULL_4},
-    wire::{
-        Dialect, Gap, Identification, KeyDownload, Nonce, SaPayload, SequenceNumber, payload::ChainWriter,
-    },
+    wire::{Dialect, Gap, Identification, KeyDownload, Nonce, SaPayload, SequenceNumber},
 };
 
 /// What an exchange begins with, and what it goes on from whenever the key server offers anew.
@@ -94,10 +95,7 @@ impl ExpectOffer {
     ) -> Result<Self, Error> {
         let nonce_i = draw_nonce(random);
         let mut payloads = ChainWriter::new();
-        payloads.payload(PayloadType::NONCE, |w| {
-            w.slice(nonce_i.expose());
-            Ok(())
-        })?;
+        payloads.body(PayloadType::NONCE, nonce_i.expose())?;
         payloads.value(PayloadType::ID, &Identification(group.clone()))?;
         let context = context(message_id, keys.first_iv(message_id), &[]);
         let message_1 = seal(keys, context, &payloads)?;

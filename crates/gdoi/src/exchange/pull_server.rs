@@ -10,15 +10,18 @@
 
 use claviger_crypto::{SecretBytes, cipher::BLOCK_LEN, hash::Digest};
 use claviger_group::GroupId;
+use claviger_isakmp::{
+    exchange::message::{Authentic, Context, last_block, seal},
+    iana::{ExchangeType, PayloadType},
+    keys::ExchangeKeys,
+    wire::payload::ChainWriter,
+};
 use claviger_wire::Decode;
 
 use crate::{
     error::{ApiMisuse, Error},
-    exchange::message::{Authentic, Context, last_block, seal},
-    iana::{ExchangeType, PayloadType},
-    keys::ExchangeKeys,
     rules::{self, PULL_1, PULL_3},
-    wire::{Gap, Identification, KeyDownload, Nonce, SaPayload, payload::ChainWriter},
+    wire::{Gap, Identification, KeyDownload, Nonce, SaPayload, SequenceNumber},
 };
 
 /// Message 1 is authentic; the caller's offer is awaited.
@@ -100,10 +103,7 @@ impl ExpectOffer {
         sa: &SaPayload,
     ) -> Result<ExpectAcknowledgement, Error> {
         let mut payloads = ChainWriter::new();
-        payloads.payload(PayloadType::NONCE, |w| {
-            w.slice(nonce_r.expose());
-            Ok(())
-        })?;
+        payloads.body(PayloadType::NONCE, nonce_r.expose())?;
         payloads.payload(PayloadType::SA, |w| sa.encode(rules::Exchange::Pull, w))?;
         let message_2 = seal(keys, context(self.message_id, self.iv, &[&self.nonce_i]), &payloads)?;
         Ok(ExpectAcknowledgement {
@@ -164,10 +164,7 @@ impl ExpectDownload {
         }
         let mut payloads = ChainWriter::new();
         if let Some(sequence) = sequence {
-            payloads.payload(PayloadType::SEQUENCE_NUMBER, |w| {
-                w.u32(sequence);
-                Ok(())
-            })?;
+            payloads.value(PayloadType::SEQUENCE_NUMBER, &SequenceNumber(sequence))?;
         }
         payloads.payload(PayloadType::KEY_DOWNLOAD, |w| kd.encode(w))?;
         let nonces = [&self.nonce_i[..], self.nonce_r.expose()];

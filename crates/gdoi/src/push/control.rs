@@ -15,19 +15,23 @@ use claviger_crypto::{
     sign::{PublicKey, Signer, Verifier},
 };
 use claviger_group::CookiePair;
+use claviger_isakmp::{
+    iana::{ExchangeType, PayloadType},
+    limits::{LeakyCounter, MESSAGE_LEN_MAX},
+    rules::check,
+    wire::{
+        Header,
+        payload::{Chain, ChainWriter, GENERIC_LEN},
+    },
+};
 use claviger_sansio::Time;
 use claviger_wire::{Decode, DecodeError, Encode, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, Limit},
-    iana::{ExchangeType, PayloadType},
-    limits::{CONTROL_SIGNATURES_REMEMBERED_MAX, LeakyCounter, MESSAGE_LEN_MAX},
+    limits::CONTROL_SIGNATURES_REMEMBERED_MAX,
     rules,
-    wire::{
-        Header,
-        batch_signature::BatchSignature,
-        payload::{Chain, ChainWriter, GENERIC_LEN},
-    },
+    wire::batch_signature::BatchSignature,
 };
 
 /// What precedes a control in its leaf. No leaf of a GROUPKEY-PUSH begins like it.
@@ -82,10 +86,8 @@ pub fn seal_controls(
         .zip(unsigned)
         .map(|(index, (header, mut payloads))| {
             let branch = tree.branch(index.into()).copied().collect();
-            payloads.payload(PayloadType::SIG, |w| {
-                BatchSignature { index, count, branch, signature: &signature }.encode(w);
-                Ok(())
-            })?;
+            let sig = BatchSignature { index, count, branch, signature: &signature };
+            payloads.value(PayloadType::SIG, &sig)?;
             let mut w = Writer::new();
             header.encode(&mut w);
             w.slice(payloads.octets());
@@ -115,10 +117,7 @@ pub fn control_room(
 /// Writes what precedes a SIG payload whose body has `sig_len` octets.
 fn unsigned(spi: CookiePair, control: &[u8], sig_len: usize) -> Result<(Header, ChainWriter), Error> {
     let mut payloads = ChainWriter::new();
-    payloads.payload(PayloadType::DELIVERY, |w| {
-        w.slice(control);
-        Ok(())
-    })?;
+    payloads.body(PayloadType::DELIVERY, control)?;
     let length = Header::LEN + payloads.octets().len() + GENERIC_LEN + sig_len;
     if length > MESSAGE_LEN_MAX {
         return Err(ApiMisuse::MessageTooLong.into());
@@ -128,6 +127,7 @@ fn unsigned(spi: CookiePair, control: &[u8], sig_len: usize) -> Result<(Header, 
         cookies: spi,
         next_payload: PayloadType::DELIVERY,
         exchange: ExchangeType::DELIVERY_CONTROL,
+        encrypted: false,
         message_id: 0,
         length: length as u32,
     };
@@ -170,7 +170,7 @@ impl Controls {
             return Err(DecodeError::Value { field: "message id", value }.into());
         }
         let chain = Chain::parse(header.next_payload, octets)?;
-        rules::check(rules::DELIVERY_CONTROL, &chain.payloads)?;
+        check(rules::DELIVERY_CONTROL, &chain.payloads)?;
         let [control, sig] = &chain.payloads[..] else {
             return Err(DecodeError::Missing { what: "payload" }.into());
         };

@@ -18,11 +18,11 @@ use claviger_crypto::{
     sign::{Signer, Verifier},
 };
 use claviger_group::CookiePair;
+use claviger_isakmp::{Route, route};
 
 use crate::{
     error::{ApiMisuse, AuthError},
-    iana::ExchangeType,
-    wire::{Delete, KeyDownload, SaPayload, header, sa_kek::signature_algorithm},
+    wire::{Delete, KeyDownload, SaPayload, sa_kek::signature_algorithm},
 };
 
 mod batch;
@@ -97,6 +97,5 @@ fn prepare(provider: &CryptoProvider, kek: &KekMaterial) -> Result<Box<dyn Ciphe
 
 /// Finds the rekey SA that a datagram belongs to; `None` if it is no GROUPKEY-PUSH.
 pub fn cookies(datagram: &[u8]) -> Option<CookiePair> {
-    let (exchange, cookies) = header::peek(datagram)?;
-    (exchange == ExchangeType::GROUPKEY_PUSH).then_some(cookies)
+    if let Route::GroupkeyPush(cookies) = route(datagram) { Some(cookies) } else { None }
 }

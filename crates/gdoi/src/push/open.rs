@@ -9,6 +9,14 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, PublicKey, Verifier},
 };
 use claviger_group::{CookiePair, PushAuthentication};
+use claviger_isakmp::{
+    iana::{ExchangeType, PayloadType},
+    rules::{body_of, check},
+    wire::{
+        Header,
+        payload::{Chain, RawPayload},
+    },
+};
 use claviger_sansio::Time;
 use claviger_wire::{Decode, DecodeError, rules::Element};
 use tracing::trace;
@@ -23,13 +31,9 @@ use super::{
 use crate::{
     error::{ApiMisuse, Error, PeerMisbehaved},
     extensions::Extensions,
-    iana::{ExchangeType, PayloadType},
     limits::BATCHES_REMEMBERED_MAX,
     rules,
-    wire::{
-        Delete, Deletes, Dialect, Header, KeyDownload, SaPayload, SequenceNumber,
-        payload::{Chain, RawPayload},
-    },
+    wire::{Delete, Deletes, Dialect, KeyDownload, SaPayload, SequenceNumber},
 };
 
 /// A member's rekey SA: what opens its messages and says who may have signed them.
@@ -190,7 +194,7 @@ impl RekeySa {
         }
         let plaintext = self.decrypt(ciphertext)?;
         let chain = Chain::parse(header.next_payload, plaintext.expose())?;
-        rules::check(rules::PUSH, &chain.payloads)?;
+        check(rules::PUSH, &chain.payloads)?;
         let sequence = SequenceNumber::from_octets(body(&chain, PayloadType::SEQUENCE_NUMBER)?)?.0;
         //= rfc6407#section-7.3.4
         //# A
@@ -342,12 +346,11 @@ impl RekeySa {
         for payload in chain.payloads.iter().filter(|payload| payload.kind == PayloadType::DELETE) {
             deletes.extend(Deletes::from_octets(payload.body)?.0);
         }
-        let sa = rules::body_of(&chain.payloads, PayloadType::SA)
+        let sa = body_of(&chain.payloads, PayloadType::SA)
             .map(|body| SaPayload::from_octets_in(body, rules::Exchange::Push, self.dialect))
             .transpose()?;
-        let kd = rules::body_of(&chain.payloads, PayloadType::KEY_DOWNLOAD)
-            .map(KeyDownload::from_octets)
-            .transpose()?;
+        let kd =
+            body_of(&chain.payloads, PayloadType::KEY_DOWNLOAD).map(KeyDownload::from_octets).transpose()?;
         match (&sa, &kd) {
             (Some(sa), Some(kd)) => self.check_assertions(sa, kd)?,
             (None, None) => {}
@@ -385,5 +388,5 @@ impl fmt::Debug for RekeySa {
 }
 
 fn body<'a>(chain: &Chain<'a>, kind: PayloadType) -> Result<&'a [u8], DecodeError> {
-    rules::body_of(&chain.payloads, kind).ok_or(DecodeError::Missing { what: kind.name() })
+    body_of(&chain.payloads, kind).ok_or(DecodeError::Missing { what: kind.name() })
 }

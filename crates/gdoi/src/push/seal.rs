@@ -7,20 +7,23 @@ use claviger_crypto::{
     sign::{PublicKey, Signer},
 };
 use claviger_group::PushAuthentication;
+use claviger_isakmp::{
+    iana::{ExchangeType, PayloadType},
+    limits::MESSAGE_LEN_MAX,
+    wire::{
+        Header,
+        payload::{ChainWriter, GENERIC_LEN},
+    },
+};
 use claviger_wire::{Encode, Writer};
 use tracing::trace;
 
 use super::{Push, SIGNED_PREFIX, batch::Statement, prepare, sign};
 use crate::{
     error::{ApiMisuse, Error},
-    iana::{ExchangeType, PayloadType},
-    limits::{DELETES_MAX, MESSAGE_LEN_MAX},
+    limits::DELETES_MAX,
     rules,
-    wire::{
-        Delete, Deletes, Header, SaPayload, SequenceNumber,
-        batch_signature::BatchSignature,
-        payload::{ChainWriter, GENERIC_LEN},
-    },
+    wire::{Delete, Deletes, SaPayload, SequenceNumber, batch_signature::BatchSignature},
 };
 
 /// A message that lacks only its signature.
@@ -42,6 +45,7 @@ impl Unsigned {
             cookies: push.kek.spi,
             next_payload: payloads.first(),
             exchange: ExchangeType::GROUPKEY_PUSH,
+            encrypted: true,
             message_id: 0,
             length: length as u32,
         };
@@ -62,10 +66,9 @@ impl Unsigned {
         sig: impl FnOnce(&mut Writer),
     ) -> Result<Vec<u8>, Error> {
         let Self { mut header, mut payloads } = self;
-        payloads.payload(PayloadType::SIG, |w| {
-            sig(w);
-            Ok(())
-        })?;
+        let mut body = Writer::new();
+        sig(&mut body);
+        payloads.body(PayloadType::SIG, body.octets())?;
         header.length = padded(header.length as usize) as u32;
         let mut w = Writer::new();
         header.encode(&mut w);

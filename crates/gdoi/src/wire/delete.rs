@@ -13,7 +13,8 @@
 //! ```
 
 use claviger_group::{CookiePair, Spi};
-use claviger_wire::{Decode, DecodeError, Reader, Writer};
+use claviger_isakmp::wire as isakmp;
+use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
@@ -65,18 +66,13 @@ impl Delete {
 
 impl Decode<'_, Error> for Deletes {
     fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
-        let doi = r.u32("delete DOI")?;
+        let delete = isakmp::Delete::decode(r)?;
+        let (doi, protocol, size) = (delete.doi(), delete.protocol(), delete.spi_size());
         if doi != DOI_GDOI {
             return Err(DecodeError::Value { field: "delete DOI", value: doi.into() }.into());
         }
-        let protocol = r.u8("delete protocol")?;
-        let size = r.u8("delete SPI size")?;
-        let count = r.u16("number of SPIs")?;
-        if usize::from(count) > DELETE_SPIS_MAX {
+        if usize::from(delete.count()) > DELETE_SPIS_MAX {
             return Err(DecodeError::TooMany { what: "deleted SPIs", limit: DELETE_SPIS_MAX }.into());
-        }
-        if count == 0 {
-            return Err(DecodeError::Missing { what: "deleted SPI" }.into());
         }
         let decode_one = match (protocol, size) {
             (PROTOCOL_KEK, KEK_SPI_LEN) => decode_kek,
@@ -86,7 +82,8 @@ impl Decode<'_, Error> for Deletes {
             }
             _ => return Err(PeerIncompatible::DeleteProtocol(protocol).into()),
         };
-        (0..count).map(|_| decode_one(r)).collect::<Result<_, _>>().map(Self).map_err(Error::from)
+        let mut spis = delete.spis();
+        Ok(Self((0..delete.count()).map(|_| decode_one(&mut spis)).collect::<Result<_, _>>()?))
     }
 }
 
@@ -103,17 +100,15 @@ impl Deletes {
             return Err(ApiMisuse::MessageTooLong.into());
         }
         let (protocol, size) = first.form();
-        w.u32(DOI_GDOI);
-        w.u8(protocol);
-        w.u8(size);
-        w.u16(deletes.len() as u16);
+        let mut spis = Writer::new();
         for delete in deletes {
             match delete {
-                Delete::AllKeks | Delete::AllTeks => w.zeros(size.into()),
-                Delete::Kek(spi) => w.slice(&spi.0),
-                Delete::Tek(spi) => w.u32(spi.as_u32()),
+                Delete::AllKeks | Delete::AllTeks => spis.zeros(size.into()),
+                Delete::Kek(spi) => spis.slice(&spi.0),
+                Delete::Tek(spi) => spis.u32(spi.as_u32()),
             }
         }
+        isakmp::Delete::new(DOI_GDOI, protocol, size, spis.octets())?.encode(w);
         Ok(())
     }
 }

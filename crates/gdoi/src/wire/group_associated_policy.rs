@@ -1,11 +1,11 @@
 //! The Group Associated Policy payload (RFC 6407 section 5.4): nothing but attributes.
 
+use claviger_isakmp::wire::attribute::{Attribute, basic, once};
 use claviger_wire::{Decode, Encode, Reader, Writer};
 
 use crate::{
     error::{Error, PeerIncompatible},
     iana::gap,
-    wire::attribute::{Attribute, basic, once},
 };
 
 /// Delays that the key server asserts, or the sender ids that a member asks for.

@@ -14,22 +14,24 @@ use claviger_group::{
     GroupId,
     id::{GroupIdError, IdType},
 };
+use claviger_isakmp::{iana::IdentificationType, wire as isakmp};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 /// The group that a member asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identification(pub GroupId);
 
-//= rfc6407#section-5.1
-//# When used with the GDOI, the DOI-Specific ID Data field MUST be set
-//# to 0.
-const DOI_SPECIFIC_LEN: usize = 3;
-
 impl Decode<'_> for Identification {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let id_type = IdType(r.u8("ID type")?);
-        r.zeros(DOI_SPECIFIC_LEN, "DOI-specific ID data")?;
-        let group = GroupId::new(id_type, r.take_rest()).map_err(|error| match error {
+        let isakmp::Identification { id_type, protocol, port, data } = isakmp::Identification::decode(r)?;
+        //= rfc6407#section-5.1
+        //# When used with the GDOI, the DOI-Specific ID Data field MUST be set
+        //# to 0.
+        if (protocol, port) != (0, 0) {
+            let value = u64::from(protocol) << 16 | u64::from(port);
+            return Err(DecodeError::Value { field: "DOI-specific ID data", value });
+        }
+        let group = GroupId::new(IdType(id_type.0), data).map_err(|error| match error {
             GroupIdError::Empty => DecodeError::Truncated { field: "identification data" },
             GroupIdError::Control | GroupIdError::Number | GroupIdError::TooLong => {
                 DecodeError::Length { field: "identification data" }
@@ -41,9 +43,9 @@ impl Decode<'_> for Identification {
 
 impl Encode for Identification {
     fn encode(&self, w: &mut Writer) {
-        w.u8(self.0.id_type().0);
-        w.zeros(DOI_SPECIFIC_LEN);
-        w.slice(self.0.octets());
+        let Self(group) = self;
+        let id_type = IdentificationType(group.id_type().0);
+        isakmp::Identification { id_type, protocol: 0, port: 0, data: group.octets() }.encode(w);
     }
 }
 

@@ -20,6 +20,10 @@
 
 use claviger_crypto::{SecretBytes, cipher::BLOCK_LEN, sign::PublicKey};
 use claviger_group::{CookiePair, Spi, tek::TekKeys};
+use claviger_isakmp::wire::{
+    attribute::{Attribute, basic, once, try_variable, variable},
+    length_u16,
+};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{
@@ -27,8 +31,6 @@ use crate::{
     iana::kd,
     limits::{LKH_UPDATES_MAX, SA_TEKS_MAX, SENDER_IDS_MAX},
     wire::{
-        attribute::{Attribute, basic, once, variable},
-        length_u16,
         lkh::{LkhDownloadArray, LkhUpdateArray},
         lkh_32::{Lkh32, PathArray, Update},
         public_key::SubjectPublicKeyInfo,
@@ -256,10 +258,10 @@ impl LkhPacket {
 impl LkhDownload {
     fn encode(&self, w: &mut Writer) -> Result<(), Error> {
         if let Some(download) = &self.download {
-            variable(w, kd::LKH_DOWNLOAD_ARRAY, |w| download.encode(w))?;
+            try_variable(w, kd::LKH_DOWNLOAD_ARRAY, |w| download.encode(w))?;
         }
         for update in &self.updates {
-            variable(w, kd::LKH_UPDATE_ARRAY, |w| update.encode(w))?;
+            try_variable(w, kd::LKH_UPDATE_ARRAY, |w| update.encode(w))?;
         }
         encode_signing_key(w, kd::LKH_SIG_ALGORITHM_KEY, self.signing_key.as_ref())
     }
@@ -274,7 +276,6 @@ impl KekDownload {
         variable(w, kd::KEK_ALGORITHM_KEY, |w| {
             w.slice(&self.iv);
             w.slice(self.key.expose());
-            Ok(())
         })?;
         encode_signing_key(w, kd::KEK_SIG_ALGORITHM_KEY, self.signing_key.as_ref())
     }
@@ -318,7 +319,6 @@ impl SenderIds {
         for value in &self.values {
             variable(w, kd::SID_VALUE, |w| {
                 w.slice(&value.to_be_bytes()[4 - octets..]);
-                Ok(())
             })?;
         }
         Ok(())
@@ -357,7 +357,6 @@ fn encode_tek(w: &mut Writer, keys: &TekKeys) -> Result<(), Error> {
         if !key.is_empty() {
             variable(w, class, |w| {
                 w.slice(key.expose());
-                Ok(())
             })?;
         }
     }
@@ -395,10 +394,7 @@ fn decode_kek(spi: CookiePair, r: &mut Reader<'_>) -> Result<KekDownload, Error>
 
 fn encode_signing_key(w: &mut Writer, class: u16, key: Option<&PublicKey>) -> Result<(), Error> {
     let Some(key) = key else { return Ok(()) };
-    variable(w, class, |w| {
-        SubjectPublicKeyInfo(key.clone()).encode(w);
-        Ok(())
-    })
+    Ok(variable(w, class, |w| SubjectPublicKeyInfo(key.clone()).encode(w))?)
 }
 
 /// Writes a key packet; its length counts its header.

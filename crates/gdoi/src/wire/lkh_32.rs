@@ -44,6 +44,7 @@
 
 use claviger_crypto::{SecretBytes, cipher::CipherAlgorithm, sign::PublicKey};
 use claviger_group::CookiePair;
+use claviger_isakmp::wire::attribute::try_variable;
 use claviger_keypath::{Degree, Entry, Handle, KeyPath, NodeId, Under, UpdateHead, audience};
 use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
@@ -51,7 +52,6 @@ use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
     iana::kd,
     limits::LKH_32_PATH_MAX,
-    wire::attribute::variable,
 };
 
 /// The keys of a tree with 32-bit node ids: a path in a GROUPKEY-PULL, an update in a GROUPKEY-PUSH.
@@ -341,10 +341,10 @@ impl Lkh32 {
     /// Writes the attributes of the key packet.
     pub(super) fn encode(&self, w: &mut Writer) -> Result<(), Error> {
         if let Some(path) = &self.path {
-            variable(w, kd::LKH_32_PATH, |w| path.encode(w))?;
+            try_variable(w, kd::LKH_32_PATH, |w| path.encode(w))?;
         }
         if let Some(update) = &self.update {
-            variable(w, kd::LKH_32_UPDATE, |w| update.encode(w))?;
+            try_variable(w, kd::LKH_32_UPDATE, |w| update.encode(w))?;
         }
         Ok(())
     }

@@ -2,9 +2,6 @@
 //!
 //! | module | payload |
 //! |---|---|
-//! | [`header`] | the ISAKMP header |
-//! | [`payload`] | the chain of payloads behind it |
-//! | [`attribute`] | TV and TLV attributes |
 //! | [`identification`] | ID: the group |
 //! | [`nonce`] | Nonce |
 //! | [`security_association`] | SA, which holds the next three |
@@ -20,25 +17,22 @@
 //! | [`delete`] | D |
 //! | [`notification`] | N |
 //!
-//! HASH and SIG are octets and need no struct. Decoders of payloads that assert something return
-//! [`Error::PeerIncompatible`] for what they do not know, as RFC 6407 demands an abort.
+//! The header, the chain of payloads and attributes are ISAKMP's ([`claviger_isakmp::wire`]), and so is the form of ID, N
+//! and D; what GDOI means by them is here. HASH and SIG are octets and need no struct. Decoders of payloads that assert something return
+//! [`Error::PeerIncompatible`](crate::error::Error::PeerIncompatible) for what they do not know, as RFC 6407 demands an abort.
 
-use claviger_wire::Writer;
+#[cfg(test)]
+use {crate::error::Error, claviger_wire::Writer};
 
-use crate::error::{ApiMisuse, Error};
-
-pub mod attribute;
 pub mod batch_signature;
 pub mod delete;
 pub mod group_associated_policy;
-pub mod header;
 pub mod identification;
 pub mod key_download;
 pub mod lkh;
 pub mod lkh_32;
 pub mod nonce;
 pub mod notification;
-pub mod payload;
 pub mod public_key;
 pub mod sa_kek;
 pub mod sa_tek;
@@ -47,7 +41,6 @@ pub mod sequence_number;
 
 pub use delete::{Delete, Deletes};
 pub use group_associated_policy::Gap;
-pub use header::Header;
 pub use identification::Identification;
 pub use key_download::{KekDownload, KeyDownload, LkhDownload, SenderIds};
 pub use lkh::{LkhDownloadArray, LkhKey, LkhUpdateArray};
@@ -78,21 +71,6 @@ impl Dialect {
     /// What RFC 6407 says.
     pub const RFC: Self =
         Self { tek_addresses_reversed: false, key_length_zero: false, keys_do_not_fit_policy: false };
-}
-
-/// Writes a part behind its two-octet length, which counts `counted_before` octets besides the part.
-pub(crate) fn length_u16(
-    w: &mut Writer,
-    counted_before: usize,
-    part: impl FnOnce(&mut Writer) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let position = w.len();
-    w.u16(0);
-    let start = w.len();
-    part(w)?;
-    let length = w.len() - start + counted_before;
-    w.patch_u16(position, u16::try_from(length).map_err(|_| ApiMisuse::MessageTooLong)?);
-    Ok(())
 }
 
 /// Writes a part and returns its octets.

@@ -1,5 +1,6 @@
-//! The Nonce payload (RFC 2408 section 3.13).
+//! The Nonce payload of a GROUPKEY-PULL (RFC 6407 section 5.8), which may be no longer than half of ISAKMP's longest.
 
+use claviger_isakmp::wire as isakmp;
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 /// Octets that were drawn for one exchange: Ni_b or Nr_b, 8 to 128.
@@ -11,13 +12,14 @@ pub const NONCE_LENGTHS: std::ops::RangeInclusive<usize> = 8..=128;
 
 impl Decode<'_> for Nonce {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let isakmp::Nonce(nonce) = isakmp::Nonce::decode(r)?;
         //= rfc6407#section-5.8
         //# The data portion of the Nonce payload (i.e., Ni_b and Nr_b included
         //# in the HASHs) MUST be a value between 8 and 128 octets.
-        if !NONCE_LENGTHS.contains(&r.remaining()) {
+        if !NONCE_LENGTHS.contains(&nonce.len()) {
             return Err(DecodeError::Length { field: "nonce" });
         }
-        Ok(Self(r.take_rest().to_vec()))
+        Ok(Self(nonce))
     }
 }
 

@@ -19,9 +19,13 @@
 //! associated with the current negotiation"); the Protocol-ID is zero. A peer that sends no SPI means the one
 //! exchange that is in progress.
 
+use claviger_isakmp::{
+    iana::{DOI_IPSEC, DOI_ISAKMP, NotifyType},
+    wire as isakmp,
+};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
-use crate::iana::{DOI_GDOI, NotifyType};
+use crate::iana::DOI_GDOI;
 
 /// A notification about an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,43 +36,30 @@ pub struct Notification {
     pub message_id: Option<u32>,
 }
 
-/// The DOI of ISAKMP itself.
-const DOI_ISAKMP: u32 = 0;
-
-/// The DOI of IPsec.
-const DOI_IPSEC: u32 = 1;
-
-/// The octets of an M-ID.
-const MESSAGE_ID_LEN: u8 = 4;
+/// The protocol of a notification about an exchange.
+const PROTOCOL_EXCHANGE: u8 = 0;
 
 impl Decode<'_> for Notification {
     /// Reads a notification; its data is not interpreted.
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let doi = r.u32("notification DOI")?;
+        let notification = isakmp::Notification::decode(r)?;
+        let doi = notification.doi;
         if ![DOI_ISAKMP, DOI_IPSEC, DOI_GDOI].contains(&doi) {
             return Err(DecodeError::Value { field: "notification DOI", value: doi.into() });
         }
-        let protocol = r.u8("notification protocol")?;
-        let spi_size = r.u8("notification SPI size")?;
-        let notify = NotifyType(r.u16("notify message type")?);
-        let mut spi = r.sub(spi_size.into(), "notification SPI")?;
-        let message_id = (doi == DOI_GDOI && protocol == 0 && spi_size == MESSAGE_ID_LEN)
-            .then(|| spi.u32("notification SPI"))
-            .transpose()?;
-        r.take_rest();
-        Ok(Self { notify, message_id })
+        let is_about_exchange = doi == DOI_GDOI && notification.protocol == PROTOCOL_EXCHANGE;
+        let message_id = <[u8; 4]>::try_from(notification.spi()).ok().filter(|_| is_about_exchange);
+        Ok(Self { notify: notification.notify, message_id: message_id.map(u32::from_be_bytes) })
     }
 }
 
 impl Encode for Notification {
     fn encode(&self, w: &mut Writer) {
-        w.u32(DOI_GDOI);
-        w.u8(0);
-        w.u8(if self.message_id.is_some() { MESSAGE_ID_LEN } else { 0 });
-        w.u16(self.notify.0);
-        if let Some(message_id) = self.message_id {
-            w.u32(message_id);
-        }
+        let message_id = self.message_id.map(u32::to_be_bytes);
+        let spi = message_id.as_ref().map_or(&[][..], |octets| octets);
+        isakmp::Notification::new(DOI_GDOI, PROTOCOL_EXCHANGE, self.notify, spi)
+            .expect("an M-ID has four octets")
+            .encode(w);
     }
 }
 

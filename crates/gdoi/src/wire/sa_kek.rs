@@ -30,13 +30,13 @@ use claviger_group::{
     PushAuthentication,
     {CookiePair, id::IdType},
 };
+use claviger_isakmp::wire::attribute::{self, Attribute, basic, once};
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use crate::{
     error::{Error, PeerIncompatible},
     iana::kek,
     rules::Exchange,
-    wire::attribute::{self, Attribute, basic, once},
 };
 
 /// The policy of a rekey SA: where its messages go, and how they are protected.
@@ -152,10 +152,7 @@ impl SaKek {
         basic(w, kek::ALGORITHM, kek::ALGORITHM_AES);
         basic(w, kek::KEY_LENGTH, self.cipher.key_len() as u16 * 8);
         let lifetime = u32::try_from(self.lifetime.as_secs()).unwrap_or(u32::MAX);
-        attribute::variable(w, kek::KEY_LIFETIME, |w| {
-            w.u32(lifetime);
-            Ok(())
-        })?;
+        attribute::variable(w, kek::KEY_LIFETIME, |w| w.u32(lifetime))?;
         let (algorithm, hash) = signature_codes(self.signature, self.form)?;
         if let Some(hash) = hash {
             basic(w, kek::SIG_HASH_ALGORITHM, hash);
@@ -166,15 +163,14 @@ impl SaKek {
                 attribute::variable(w, kek::PLACE_DESTINATION, |w| {
                     w.u16(port);
                     encode_octets(w, address);
-                    Ok(())
-                })
+                })?;
             }
-            (Exchange::Push, _, Some(number)) => attribute::variable(w, kek::REKEY_FIRST, |w| {
-                w.u32(number);
-                Ok(())
-            }),
-            _ => Ok(()),
+            (Exchange::Push, _, Some(number)) => {
+                attribute::variable(w, kek::REKEY_FIRST, |w| w.u32(number))?;
+            }
+            _ => {}
         }
+        Ok(())
     }
 
     /// Says how SIG_ALGORITHM names the signatures.

@@ -26,6 +26,7 @@
 use std::time::Duration;
 
 use claviger_group::{Channel, Encapsulation, EspTransform, Spi, Tek, tek::TekKeys};
+use claviger_isakmp::wire::attribute::{self, Attribute, basic, once};
 use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::{
@@ -33,7 +34,6 @@ use crate::{
     iana::{esp, ipsec, tek_protocol},
     wire::{
         Dialect,
-        attribute::{self, Attribute, basic, once},
         sa_kek::{address, encode_address, id_type},
     },
 };
@@ -207,7 +207,6 @@ impl SaTek {
         let lifetime = u32::try_from(self.lifetime.as_secs()).unwrap_or(u32::MAX);
         attribute::variable(w, ipsec::LIFE_DURATION, |w| {
             w.u32(lifetime);
-            Ok(())
         })?;
         basic(w, ipsec::ENCAPSULATION_MODE, self.encapsulation as u16);
         if !self.transform.is_counter_mode() {

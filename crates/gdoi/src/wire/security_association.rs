@@ -14,20 +14,19 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
 //! ```
 
+use claviger_isakmp::{
+    iana::PayloadType,
+    rules,
+    wire::payload::{ChainWriter, RawPayload, generic},
+};
 use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
-    iana::{DOI_GDOI, PayloadType},
+    iana::DOI_GDOI,
     limits::SA_TEKS_MAX,
-    rules::{self, Exchange},
-    wire::{
-        Dialect,
-        group_associated_policy::Gap,
-        payload::{ChainWriter, RawPayload, generic},
-        sa_kek::SaKek,
-        sa_tek::SaTek,
-    },
+    rules::{Exchange, SA_ATTRIBUTES},
+    wire::{Dialect, group_associated_policy::Gap, sa_kek::SaKek, sa_tek::SaTek},
 };
 
 /// What a key server asserts about a group: at least one of a rekey SA and a data security SA.
@@ -61,7 +60,7 @@ impl SaPayload {
             .map_err(|_| DecodeError::Value { field: "SA attribute next payload", value: first.into() })?;
         let mut attributes = Vec::new();
         while kind != PayloadType::NONE {
-            if rules::SA_ATTRIBUTES.iter().all(|rule| rule.element != kind) {
+            if SA_ATTRIBUTES.iter().all(|rule| rule.element != kind) {
                 return Err(PeerIncompatible::SaAttributePayload(kind.0).into());
             }
             let start = r.position();
@@ -70,7 +69,7 @@ impl SaPayload {
             kind = next;
         }
         r.finish()?;
-        rules::check(rules::SA_ATTRIBUTES, &attributes)?;
+        rules::check(SA_ATTRIBUTES, &attributes)?;
         //= rfc6407#section-5.2.1
         //# There may
         //# be zero or one SAK payload, zero or one GAP payload, and zero or more

@@ -17,7 +17,6 @@ use claviger_gdoi::{
     Error, Extensions, Gap, KeyDownload, Member, MemberConfig, MemberEvent, PullFailure, PullId, SaKek,
     SaPayload, SaTek, Server, ServerEvent,
     error::PeerIncompatible,
-    iana::NotifyType,
     lkh::{self, Link},
     push,
     wire::{LkhDownload, SenderIds},
@@ -27,7 +26,8 @@ use claviger_group::{
     tek::TekKeys,
 };
 use claviger_identity::Hit;
-use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use claviger_isakmp::iana::NotifyType;
+use claviger_sansio::{Datagram, Socket, Time, Transmit};
 
 pub(crate) const COOKIES: CookiePair = CookiePair([0xc1; 16]);
 pub(crate) const KEK_SPI: CookiePair = CookiePair([0x6b; 16]);
@@ -186,7 +186,7 @@ impl Pair {
     /// The one datagram that the member sends.
     pub(crate) fn member_sends(&mut self) -> Vec<u8> {
         let sent = self.member.poll_transmit().expect("the member sends");
-        assert_eq!((sent.carriage, sent.destination), (Carriage::Isakmp, server_address()));
+        assert_eq!((sent.socket, sent.destination), (Socket::Port848, server_address()));
         assert_eq!(self.member.poll_transmit(), None);
         sent.payload
     }
@@ -273,7 +273,7 @@ impl Pair {
 }
 
 pub(crate) fn datagram(payload: &[u8], source: SocketAddr, destination: SocketAddr) -> Datagram<'_> {
-    Datagram { carriage: Carriage::Isakmp, source, destination, payload }
+    Datagram { socket: Socket::Port848, source, destination, payload }
 }
 
 /// Has a member with these extensions only refuse what it is offered, before it asks for keys.

@@ -1,13 +1,13 @@
 //! A peer that holds the registration's keys and follows no rule.
 
 use claviger_crypto::{cipher::CipherAlgorithm, hash::HashAlgorithm, provider};
-use claviger_gdoi::{
-    Error,
+use claviger_gdoi::Error;
+use claviger_group::CookiePair;
+use claviger_isakmp::{
     iana::{ExchangeType, PayloadType},
     keys::ExchangeKeys,
     wire::{Header, payload::ChainWriter},
 };
-use claviger_group::CookiePair;
 use claviger_wire::{Encode, Writer};
 
 use super::{COOKIES, registration};
@@ -35,7 +35,7 @@ impl Rogue {
         let (header, ciphertext) = Header::split(datagram).unwrap();
         let mut octets = ciphertext.to_vec();
         self.cipher().decrypt(&iv, &mut octets).unwrap();
-        let chain = claviger_gdoi::wire::payload::Chain::parse(header.next_payload, &octets).unwrap();
+        let chain = claviger_isakmp::wire::payload::Chain::parse(header.next_payload, &octets).unwrap();
         chain.payloads.iter().map(|payload| (payload.kind, payload.body.to_vec())).collect()
     }
 
@@ -58,6 +58,7 @@ impl Rogue {
             cookies: COOKIES,
             next_payload: all.first(),
             exchange,
+            encrypted: true,
             message_id,
             length: length as u32,
         };
@@ -78,12 +79,7 @@ impl Rogue {
 pub(crate) fn chain(payloads: &[Body]) -> ChainWriter {
     let mut chain = ChainWriter::new();
     for (kind, body) in payloads {
-        chain
-            .payload(*kind, |w| {
-                w.slice(body);
-                Ok(())
-            })
-            .unwrap();
+        chain.body(*kind, body).unwrap();
     }
     chain
 }

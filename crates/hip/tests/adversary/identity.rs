@@ -213,7 +213,7 @@ fn newer_r1s_restart_an_exchange_a_bounded_number_of_times() {
     let server = attacker();
     let mut pair = Pair::default_pair();
     let address = pair.server.address;
-    pair.member.host.connect(pair.now, server.hit(), address, Carriage::HipUdp, None).unwrap();
+    pair.member.host.connect(pair.now, server.hit(), address, Socket::HipUdp, None).unwrap();
     pair.member.transmits();
     let mut r1 = R1::prepare(server);
     let mut restarts = 0;
@@ -237,7 +237,7 @@ fn a_signed_r1_with_a_bad_public_value_or_puzzle_ends_the_exchange_or_is_dropped
     let call = |change: &dyn Fn(&mut R1)| {
         let mut pair = Pair::default_pair();
         let address = pair.server.address;
-        pair.member.host.connect(pair.now, server.hit(), address, Carriage::HipUdp, None).unwrap();
+        pair.member.host.connect(pair.now, server.hit(), address, Socket::HipUdp, None).unwrap();
         pair.member.transmits();
         let mut r1 = R1::prepare(server.clone());
         change(&mut r1);
@@ -271,7 +271,7 @@ fn a_replayed_r1_without_the_service_does_not_end_the_exchange_at_once() {
     let mut pair = Pair::default_pair();
     let address = pair.server.address;
     let request = Some(join(&["one"]));
-    pair.member.host.connect(pair.now, server.hit(), address, Carriage::HipUdp, request).unwrap();
+    pair.member.host.connect(pair.now, server.hit(), address, Socket::HipUdp, request).unwrap();
     pair.member.transmits();
     let mut r1 = R1::prepare(server);
     let result = pair.member_hears(&r1.build(pair.member.hit()));

@@ -22,7 +22,7 @@ use claviger_hip::{
     },
 };
 use claviger_identity::{Hit, HostIdentity};
-use claviger_sansio::Carriage;
+use claviger_sansio::Socket;
 use claviger_wire::DecodeError;
 
 use support::{

@@ -36,7 +36,7 @@ fn hear_raw(pair: &mut Pair, source: [u8; 4], octets: &[u8]) -> Result<(), Error
         ((source, 0).into(), (pair.server.address.ip(), 0).into());
     let mut octets = octets.to_vec();
     checksum::write(&mut octets, source.ip(), destination.ip());
-    let datagram = Datagram { carriage: Carriage::HipRaw, source, destination, payload: &octets };
+    let datagram = Datagram { socket: Socket::HipRaw, source, destination, payload: &octets };
     pair.server.host.handle_datagram(pair.now, datagram)
 }
 

@@ -5,32 +5,32 @@ use super::*;
 #[test]
 fn both_carriages_and_both_address_families_work() {
     for (member_address, server_address) in [("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2")] {
-        for carriage in [Carriage::HipRaw, Carriage::HipUdp] {
-            let port = if carriage == Carriage::HipRaw { 0 } else { 10500 };
+        for socket in [Socket::HipRaw, Socket::HipUdp] {
+            let port = if socket == Socket::HipRaw { 0 } else { 10500 };
             let mut member = member_config();
             member.local_addresses = vec!["198.51.100.9".parse().unwrap(), member_address.parse().unwrap()];
             let mut pair = Pair::new(member, server_config());
             pair.member.address = (member_address.parse::<std::net::IpAddr>().unwrap(), port).into();
             pair.server.address = (server_address.parse::<std::net::IpAddr>().unwrap(), port).into();
-            if member_address.starts_with('1') && carriage == Carriage::HipRaw {
+            if member_address.starts_with('1') && socket == Socket::HipRaw {
                 // The first address of the family is the source, so it is the member's address here.
                 pair.member.address = ("198.51.100.9".parse::<std::net::IpAddr>().unwrap(), port).into();
             }
             let (peer, address) = (pair.server.hit(), pair.server.address);
-            pair.member.host.connect(pair.now, peer, address, carriage, Some(join(&["market"]))).unwrap();
+            pair.member.host.connect(pair.now, peer, address, socket, Some(join(&["market"]))).unwrap();
             pair.run();
             assert!(pair.is_established() && pair.keys_agree(), "{:?}", pair.server.errors);
             let info = pair.server.host.association(&pair.member.hit()).unwrap();
-            assert_eq!((info.carriage, info.address), (carriage, pair.member.address));
+            assert_eq!((info.socket, info.address), (socket, pair.member.address));
             for (_, octets) in &pair.log {
-                assert_eq!(octets[4..6] == [0, 0], carriage == Carriage::HipUdp, "checksum");
+                assert_eq!(octets[4..6] == [0, 0], socket == Socket::HipUdp, "checksum");
             }
         }
     }
     let mut pair = Pair::default_pair();
     let elsewhere = "[2001:db8::1]:0".parse().unwrap();
     let peer = pair.server.hit();
-    let result = pair.member.host.connect(pair.now, peer, elsewhere, Carriage::HipRaw, None);
+    let result = pair.member.host.connect(pair.now, peer, elsewhere, Socket::HipRaw, None);
     assert_eq!(result, Err(ApiMisuse::LocalAddress));
 }
 
@@ -38,17 +38,17 @@ fn both_carriages_and_both_address_families_work() {
 fn hip_neither_calls_nor_listens_as_isakmp() {
     let mut pair = Pair::default_pair();
     let (now, peer, address) = (pair.now, pair.server.hit(), pair.server.address);
-    let called = pair.member.host.connect(now, peer, address, Carriage::Isakmp, None);
-    assert_eq!(called, Err(ApiMisuse::Carriage));
+    let called = pair.member.host.connect(now, peer, address, Socket::Port848, None);
+    assert_eq!(called, Err(ApiMisuse::Socket));
     pair.connect(None);
     let i1 = pair.member.transmits().remove(0);
     let datagram = claviger_sansio::Datagram {
-        carriage: Carriage::Isakmp,
+        socket: Socket::Port848,
         source: pair.member.address,
         destination: address,
         payload: &i1.payload,
     };
-    assert_eq!(pair.server.host.handle_datagram(now, datagram), Err(ApiMisuse::Carriage.into()));
+    assert_eq!(pair.server.host.handle_datagram(now, datagram), Err(ApiMisuse::Socket.into()));
     assert_eq!(pair.server.host.poll_transmit(), None);
 }
 
@@ -94,7 +94,7 @@ fn the_api_refuses_what_makes_no_sense() {
     let host = &mut pair.member.host;
     // The opportunistic NULL HIT is never called (binding section 5).
     for hit in [Hit::NULL, own, Hit::new([1; 16])] {
-        assert_eq!(host.connect(now, hit, address, Carriage::HipUdp, None), Err(ApiMisuse::PeerHit));
+        assert_eq!(host.connect(now, hit, address, Socket::HipUdp, None), Err(ApiMisuse::PeerHit));
     }
     let mut foreign = join(&["market"]);
     foreign.channels[0].reg_type = RegType::GCKS_MIKEY;
@@ -103,7 +103,7 @@ fn the_api_refuses_what_makes_no_sense() {
     let many: Vec<String> = (0..33).map(|number| number.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     for request in [foreign, answered, join(&["market", "market"]), join(&many)] {
-        let result = host.connect(now, peer, address, Carriage::HipUdp, Some(request));
+        let result = host.connect(now, peer, address, Socket::HipUdp, Some(request));
         assert_eq!(result, Err(ApiMisuse::Channels));
     }
     assert_eq!(host.request(now, peer, join(&["market"])), Err(ApiMisuse::NoAssociation));
@@ -177,7 +177,7 @@ fn a_full_server_says_that_it_is_busy() {
 fn a_registrar_that_called_announces_its_services() {
     let mut pair = Pair::default_pair();
     let (peer, address) = (pair.member.hit(), pair.member.address);
-    pair.server.host.connect(pair.now, peer, address, Carriage::HipUdp, None).unwrap();
+    pair.server.host.connect(pair.now, peer, address, Socket::HipUdp, None).unwrap();
     pair.run();
     assert!(pair.is_established());
     // The member has seen no R1 of the server's: it learns by UPDATE { SEQ, REG_INFO } whom it may ask for what.

@@ -58,7 +58,7 @@ fn a_call_that_nobody_answers_fails_after_all_attempts() {
     pair.connect(None);
     assert_eq!(state_at_member(&pair), Some(AssociationState::I1Sent));
     let peer = pair.server.hit();
-    let again = pair.member.host.connect(pair.now, peer, pair.server.address, Carriage::HipUdp, None);
+    let again = pair.member.host.connect(pair.now, peer, pair.server.address, Socket::HipUdp, None);
     assert_eq!(again, Err(ApiMisuse::ExchangeRunning));
     pair.pass(Duration::from_secs(60), |_, _| false);
     let events = pair.member.take_events();
@@ -77,7 +77,7 @@ fn two_that_call_each_other_end_in_one_association() {
         let mut pair = Pair::ordered(member_is_greater);
         pair.connect(Some(join(&["market"])));
         let (peer, address) = (pair.member.hit(), pair.member.address);
-        pair.server.host.connect(pair.now, peer, address, Carriage::HipUdp, None).unwrap();
+        pair.server.host.connect(pair.now, peer, address, Socket::HipUdp, None).unwrap();
         pair.pass(Duration::from_secs(20), |_, _| true);
         assert!(pair.is_established());
         let info = pair.member.host.association(&pair.server.hit()).unwrap();
@@ -102,7 +102,7 @@ fn a_request_of_one_that_became_responder_waits_for_the_announcement() {
         }
         pair.connect(Some(join(&["market"])));
         let (peer, address) = (pair.member.hit(), pair.member.address);
-        pair.server.host.connect(pair.now, peer, address, Carriage::HipUdp, None).unwrap();
+        pair.server.host.connect(pair.now, peer, address, Socket::HipUdp, None).unwrap();
         pair.pass(Duration::from_secs(10), |_, _| true);
         assert!(pair.is_established());
         assert!(pair.sent(pair.member.hit(), PacketType::UPDATE).is_empty());
@@ -126,7 +126,7 @@ fn i2s_that_cross_end_in_one_association() {
         let from_member = pair.member.transmits();
         pair.deliver(pair.member.hit(), &from_member[0]);
         let (peer, address) = (pair.member.hit(), pair.member.address);
-        pair.server.host.connect(pair.now, peer, address, Carriage::HipUdp, None).unwrap();
+        pair.server.host.connect(pair.now, peer, address, Socket::HipUdp, None).unwrap();
         let from_server = pair.server.transmits();
         assert_eq!(from_server.len(), 2, "R1 and an own I1");
         // The member takes R1 first and is in I2-SENT when the server's I1 comes.

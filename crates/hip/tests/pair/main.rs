@@ -22,7 +22,7 @@ use claviger_hip::{
     wire::{Lifetime, Packet, Puzzle},
 };
 use claviger_identity::{DomainIdentifier, Hit, HitSuite, HostIdentity};
-use claviger_sansio::Carriage;
+use claviger_sansio::Socket;
 
 use support::*;
 

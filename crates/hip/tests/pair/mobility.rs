@@ -11,7 +11,7 @@ use super::*;
 /// Where the hosts are, and how they speak.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    carriage: Carriage,
+    socket: Socket,
     member: SocketAddr,
     server: SocketAddr,
     /// Where one of them goes.
@@ -20,18 +20,18 @@ struct Place {
 
 /// Both address families, both carriages.
 fn places() -> [Place; 4] {
-    let place = |carriage, [member, server, away]: [&str; 3]| {
-        let port = if carriage == Carriage::HipRaw { 0 } else { 10500 };
+    let place = |socket, [member, server, away]: [&str; 3]| {
+        let port = if socket == Socket::HipRaw { 0 } else { 10500 };
         let address = |text: &str| SocketAddr::new(text.parse().unwrap(), port);
-        Place { carriage, member: address(member), server: address(server), away: address(away) }
+        Place { socket, member: address(member), server: address(server), away: address(away) }
     };
     let (v4, v6) =
         (["192.0.2.1", "192.0.2.2", "198.51.100.7"], ["2001:db8::1", "2001:db8::2", "2001:db8:7::7"]);
     [
-        place(Carriage::HipUdp, v4),
-        place(Carriage::HipUdp, v6),
-        place(Carriage::HipRaw, v4),
-        place(Carriage::HipRaw, v6),
+        place(Socket::HipUdp, v4),
+        place(Socket::HipUdp, v6),
+        place(Socket::HipRaw, v4),
+        place(Socket::HipRaw, v6),
     ]
 }
 
@@ -43,7 +43,7 @@ impl Place {
         pair.member.address = self.member;
         pair.server.address = self.server;
         let (peer, request) = (pair.server.hit(), Some(join(&["market"])));
-        pair.member.host.connect(pair.now, peer, self.server, self.carriage, request).unwrap();
+        pair.member.host.connect(pair.now, peer, self.server, self.socket, request).unwrap();
         pair
     }
 
@@ -361,7 +361,7 @@ fn only_unicast_addresses_of_the_peer_s_family_are_announced() {
         pair.member.address = place.away;
         pair.member.host.close(now, server).unwrap();
         pair.member.transmits();
-        let again = pair.member.host.connect(now, server, place.server, Carriage::HipRaw, None);
+        let again = pair.member.host.connect(now, server, place.server, Socket::HipRaw, None);
         assert_eq!(again, Ok(()));
         let source = pair.member.transmits()[0].source.unwrap();
         assert_eq!(source.ip(), place.away.ip());

@@ -14,7 +14,7 @@ use claviger_hip::{
     },
 };
 use claviger_identity::{Hit, HitSuite, HostId, HostIdentity};
-use claviger_sansio::{Carriage, Datagram};
+use claviger_sansio::{Datagram, Socket};
 
 use super::{GDOI, HOUR, Pair, Side, group};
 
@@ -247,7 +247,7 @@ pub(crate) fn hear(
     side.host.handle_datagram(
         now,
         Datagram {
-            carriage: Carriage::HipUdp,
+            socket: Socket::HipUdp,
             source: source.into(),
             destination: side.address,
             payload: octets,

@@ -20,7 +20,7 @@ use claviger_hip::{
     wire::{Lifetime, McastChannel, Packet},
 };
 use claviger_identity::{Hit, HostIdentity};
-use claviger_sansio::{Carriage, Datagram, Time, Transmit};
+use claviger_sansio::{Datagram, Socket, Time, Transmit};
 
 pub(crate) const START: Time = Time::from_secs(1_800_000_000);
 pub(crate) const GDOI: RegType = RegType::GCKS_GDOI;
@@ -122,7 +122,7 @@ impl Pair {
     /// The member calls the server.
     pub(crate) fn connect(&mut self, request: Option<RegistrationRequest>) {
         let (peer, address) = (self.server.hit(), self.server.address);
-        self.member.host.connect(self.now, peer, address, Carriage::HipUdp, request).unwrap();
+        self.member.host.connect(self.now, peer, address, Socket::HipUdp, request).unwrap();
     }
 
     /// Delivers everything until nobody has anything to say.
@@ -175,7 +175,7 @@ impl Pair {
             return;
         }
         let datagram = Datagram {
-            carriage: transmit.carriage,
+            socket: transmit.socket,
             source: from,
             destination: to.address,
             payload: &transmit.payload,
@@ -188,7 +188,7 @@ impl Pair {
     /// Hands octets to the server as if the member had sent them.
     pub(crate) fn server_hears(&mut self, octets: &[u8]) -> Result<(), Error> {
         let datagram = Datagram {
-            carriage: Carriage::HipUdp,
+            socket: Socket::HipUdp,
             source: self.member.address,
             destination: self.server.address,
             payload: octets,
@@ -199,7 +199,7 @@ impl Pair {
     /// Hands octets to the member as if the server had sent them.
     pub(crate) fn member_hears(&mut self, octets: &[u8]) -> Result<(), Error> {
         let datagram = Datagram {
-            carriage: Carriage::HipUdp,
+            socket: Socket::HipUdp,
             source: self.server.address,
             destination: self.member.address,
             payload: octets,

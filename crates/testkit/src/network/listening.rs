@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use claviger_group::GroupId;
 use claviger_member::{Event, event::Places};
-use claviger_sansio::Carriage;
+use claviger_sansio::Socket;
 
 use super::{GDOI_PORT, HIP_PORT};
 
 /// Says on which port a host speaks.
-pub(super) fn port_of(carriage: Carriage) -> u16 {
-    match carriage {
-        Carriage::HipRaw | Carriage::HipUdp => HIP_PORT,
-        Carriage::Isakmp => GDOI_PORT,
+pub(super) fn port_of(socket: Socket) -> u16 {
+    match socket {
+        Socket::HipRaw | Socket::HipUdp => HIP_PORT,
+        Socket::Port848 => GDOI_PORT,
     }
 }
 

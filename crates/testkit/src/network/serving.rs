@@ -47,7 +47,7 @@ impl Network {
         }
         drop(released);
         for transmit in spoken {
-            let port = listening::port_of(transmit.carriage);
+            let port = listening::port_of(transmit.socket);
             self.put(Origin::Server, (SERVER, port).into(), transmit);
         }
     }

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use claviger_gdoi::{PullId, ServerEvent as GdoiEvent, iana::NotifyType};
+use claviger_gdoi::{PullId, ServerEvent as GdoiEvent};
 use claviger_group::{CookiePair, GroupId, MemberId, Role, Spi};
+use claviger_isakmp::iana::NotifyType;
 use claviger_keytree::place::Place;
 use claviger_sansio::Time;
 use tracing::debug;

@@ -19,7 +19,7 @@ use claviger_gdoi::{
 use claviger_group::{CookiePair, PushAuthentication, Spi};
 use claviger_keypath::NodeId;
 use claviger_keytree::Rekey as TreeChange;
-use claviger_sansio::{Carriage, Time, Transmit, durable::Change};
+use claviger_sansio::{Socket, Time, Transmit, durable::Change};
 use tracing::debug;
 
 use super::{
@@ -176,7 +176,7 @@ impl Sealer<'_> {
             sa.sequence += 1;
             self.pushes += 1;
             let transmit = Transmit {
-                carriage: Carriage::Isakmp,
+                socket: Socket::Port848,
                 source: source.map(|source| (source, 0).into()),
                 destination: (destination, port).into(),
                 payload,

@@ -1,4 +1,4 @@
-//! The key schedule of exchanges under a registration SA (RFC 2409 section 5.5 and appendix B).
+//! The key schedule of exchanges under a security association (RFC 2409 section 5.5 and appendix B).
 
 use claviger_crypto::{
     CryptoError, CryptoProvider, SecretBytes,
@@ -66,7 +66,11 @@ impl ExchangeKeys {
     }
 
     /// Prepares the cipher.
-    pub(crate) fn cipher(&self) -> Result<Box<dyn CipherKey>, CryptoError> {
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError`] if the provider cannot.
+    pub fn cipher(&self) -> Result<Box<dyn CipherKey>, CryptoError> {
         self.cipher.key(self.encryption_key.expose())
     }
 }

@@ -20,18 +20,20 @@ use claviger_crypto::cipher::BLOCK_LEN;
 use claviger_group::CookiePair;
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
-use crate::iana::{ExchangeType, PayloadType};
+use crate::iana::{Encryption, ExchangeType, PayloadType};
 
-/// The header of a message: version 1.0, and no flag but Encryption, which is set where the exchange type says so.
+/// The header of a message: version 1.0, and no flag but Encryption, which fits the exchange type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// The cookies: they name a registration SA, or in a GROUPKEY-PUSH the rekey SA.
+    /// The cookies: they name a security association, or in Phase 1 the one that is being made.
     pub cookies: CookiePair,
     /// What the first payload is.
     pub next_payload: PayloadType,
     /// What the message belongs to.
     pub exchange: ExchangeType,
-    /// The exchange under the cookies; zero in a GROUPKEY-PUSH.
+    /// Whether what follows is encrypted.
+    pub encrypted: bool,
+    /// The exchange under the cookies; zero in Phase 1 and in a GROUPKEY-PUSH.
     pub message_id: u32,
     /// The octets of the whole message, the header and the padding of encryption included.
     pub length: u32,
@@ -48,7 +50,7 @@ impl Header {
     pub const LEN: usize = 28;
 
     /// Where the length stands in a header.
-    pub(crate) const LENGTH_AT: usize = 24;
+    pub const LENGTH_AT: usize = 24;
 
     /// Splits a datagram into header and ciphertext, and checks that they belong together: the Length is the
     /// datagram's, and the ciphertext consists of whole blocks, one at least.
@@ -59,6 +61,7 @@ impl Header {
     pub fn split(datagram: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         let mut r = Reader::new(datagram);
         let header = Self::decode(&mut r)?;
+        header.check_encrypted(true)?;
         let ciphertext = r.take_rest();
         if usize::try_from(header.length) != Ok(datagram.len()) {
             return Err(DecodeError::Length { field: "message" });
@@ -75,25 +78,42 @@ impl Header {
     /// # Errors
     ///
     /// [`DecodeError`] names the field at fault.
-    pub(crate) fn split_plain(datagram: &[u8], exchange: ExchangeType) -> Result<(Self, &[u8]), DecodeError> {
+    pub fn split_plain(datagram: &[u8], exchange: ExchangeType) -> Result<(Self, &[u8]), DecodeError> {
         let mut r = Reader::new(datagram);
         let header = Self::decode(&mut r)?;
         if header.exchange != exchange {
             return Err(DecodeError::Value { field: "exchange type", value: header.exchange.0.into() });
         }
+        header.check_encrypted(false)?;
         if usize::try_from(header.length) != Ok(datagram.len()) {
             return Err(DecodeError::Length { field: "message" });
         }
         Ok((header, r.take_rest()))
     }
+
+    fn check_encrypted(&self, encrypted: bool) -> Result<(), DecodeError> {
+        if self.encrypted == encrypted {
+            Ok(())
+        } else {
+            Err(DecodeError::Value { field: "flags", value: self.flags().into() })
+        }
+    }
+
+    const fn flags(&self) -> u8 {
+        if self.encrypted { FLAG_ENCRYPTION } else { 0 }
+    }
 }
 
-/// Says which flags a message of this exchange has.
-const fn flags_of(exchange: ExchangeType) -> u8 {
-    if exchange.is_encrypted() { FLAG_ENCRYPTION } else { 0 }
+/// Reads the flags of a message: whether it is encrypted; `None` if its exchange does not have such messages.
+const fn encrypted(exchange: ExchangeType, flags: u8) -> Option<bool> {
+    match (exchange.encryption(), flags) {
+        (Encryption::Always | Encryption::Sometimes, FLAG_ENCRYPTION) => Some(true),
+        (Encryption::Never | Encryption::Sometimes, 0) => Some(false),
+        (Encryption::Always | Encryption::Never | Encryption::Sometimes, _) => None,
+    }
 }
 
-/// Looks at the first octets of a datagram: the exchange type and the cookies, by which port 848 is shared out.
+/// Looks at the first octets of a message: the exchange type and the cookies.
 pub fn peek(datagram: &[u8]) -> Option<(ExchangeType, CookiePair)> {
     let header = Header::decode(&mut Reader::new(datagram)).ok()?;
     Some((header.exchange, header.cookies))
@@ -109,12 +129,11 @@ impl<'a> Decode<'a> for Header {
         }
         let exchange = ExchangeType(r.u8("exchange type")?);
         let flags = r.u8("flags")?;
-        if flags != flags_of(exchange) {
-            return Err(DecodeError::Value { field: "flags", value: flags.into() });
-        }
+        let forbidden = DecodeError::Value { field: "flags", value: flags.into() };
+        let encrypted = encrypted(exchange, flags).ok_or(forbidden)?;
         let message_id = r.u32("message id")?;
         let length = r.u32("message length")?;
-        Ok(Self { cookies, next_payload, exchange, message_id, length })
+        Ok(Self { cookies, next_payload, exchange, encrypted, message_id, length })
     }
 }
 
@@ -124,7 +143,7 @@ impl Encode for Header {
         w.u8(self.next_payload.0);
         w.u8(VERSION);
         w.u8(self.exchange.0);
-        w.u8(flags_of(self.exchange));
+        w.u8(self.flags());
         w.u32(self.message_id);
         w.u32(self.length);
     }
@@ -139,6 +158,7 @@ mod tests {
             cookies: CookiePair(std::array::from_fn(|i| i as u8)),
             next_payload: PayloadType::HASH,
             exchange: ExchangeType::GROUPKEY_PULL,
+            encrypted: true,
             message_id: 0x0102_0304,
             length: 44,
         }
@@ -178,5 +198,38 @@ mod tests {
         datagram.truncate(28);
         datagram[27] = 28;
         assert_eq!(Header::split(&datagram), Err(DecodeError::Length { field: "ciphertext" }));
+    }
+
+    #[test]
+    fn encryption_is_as_the_exchange_says() {
+        let read = |exchange: ExchangeType, flags| {
+            let mut octets = sample().to_octets();
+            (octets[18], octets[19]) = (exchange.0, flags);
+            Header::from_octets(&octets).ok().map(|header| header.encrypted)
+        };
+        for (exchange, plain, encrypted) in [
+            (ExchangeType::MAIN_MODE, Some(false), Some(true)),
+            (ExchangeType::AGGRESSIVE_MODE, Some(false), Some(true)),
+            (ExchangeType::INFORMATIONAL, Some(false), Some(true)),
+            (ExchangeType::GROUPKEY_PULL, None, Some(true)),
+            (ExchangeType::GROUPKEY_PUSH, None, Some(true)),
+            (ExchangeType::DELIVERY_CONTROL, Some(false), None),
+            (ExchangeType::DELIVERY_REPORT, Some(false), None),
+        ] {
+            assert_eq!((read(exchange, 0), read(exchange, 1)), (plain, encrypted), "{exchange}");
+        }
+    }
+
+    #[test]
+    fn an_informational_is_split_as_it_was_sent() {
+        let mut datagram = sample().to_octets();
+        datagram.extend_from_slice(&[0; 16]);
+        datagram[18] = ExchangeType::INFORMATIONAL.0;
+        let flags = |value| Err(DecodeError::Value { field: "flags", value });
+        assert!(Header::split(&datagram).is_ok());
+        assert_eq!(Header::split_plain(&datagram, ExchangeType::INFORMATIONAL), flags(1));
+        datagram[19] = 0;
+        assert!(Header::split_plain(&datagram, ExchangeType::INFORMATIONAL).is_ok());
+        assert_eq!(Header::split(&datagram), flags(0));
     }
 }

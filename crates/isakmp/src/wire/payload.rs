@@ -11,6 +11,8 @@
 use claviger_crypto::cipher::BLOCK_LEN;
 use claviger_wire::{DecodeError, Encode, Reader, Writer};
 
+#[cfg(doc)]
+use crate::error::ApiMisuse;
 use crate::{error::Error, iana::PayloadType, limits::PAYLOADS_MAX, wire::length_u16};
 
 /// The octets of a generic payload header.
@@ -68,7 +70,11 @@ impl<'a> Chain<'a> {
 }
 
 /// Reads a generic header and the body that it measures.
-pub(crate) fn generic<'a>(r: &mut Reader<'a>) -> Result<(PayloadType, &'a [u8]), DecodeError> {
+///
+/// # Errors
+///
+/// [`DecodeError`] names the field at fault.
+pub fn generic<'a>(r: &mut Reader<'a>) -> Result<(PayloadType, &'a [u8]), DecodeError> {
     let next = PayloadType(r.u8("next payload")?);
     r.zeros(1, "payload RESERVED")?;
     let length = usize::from(r.u16("payload length")?)
@@ -95,12 +101,12 @@ impl ChainWriter {
     ///
     /// # Errors
     ///
-    /// [`Error::ApiMisuse`] if the payload exceeds 65,535 octets.
-    pub fn payload(
+    /// [`ApiMisuse::MessageTooLong`] if the payload exceeds 65,535 octets; those of `body`.
+    pub fn payload<E: From<Error>>(
         &mut self,
         kind: PayloadType,
-        body: impl FnOnce(&mut Writer) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        body: impl FnOnce(&mut Writer) -> Result<(), E>,
+    ) -> Result<(), E> {
         match self.first {
             None => self.first = Some(kind),
             Some(_) => self.w.patch_u8(self.next_at, kind.0),
@@ -115,7 +121,7 @@ impl ChainWriter {
     ///
     /// # Errors
     ///
-    /// [`Error::ApiMisuse`] if the payload exceeds 65,535 octets.
+    /// [`ApiMisuse::MessageTooLong`] if the payload exceeds 65,535 octets.
     pub fn value(&mut self, kind: PayloadType, value: &impl Encode) -> Result<(), Error> {
         self.payload(kind, |w| {
             value.encode(w);
@@ -123,8 +129,20 @@ impl ChainWriter {
         })
     }
 
+    /// Appends a payload whose body is `octets`.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::MessageTooLong`] if the payload exceeds 65,535 octets.
+    pub fn body(&mut self, kind: PayloadType, octets: &[u8]) -> Result<(), Error> {
+        self.payload(kind, |w| {
+            w.slice(octets);
+            Ok(())
+        })
+    }
+
     /// Announces that a payload of another chain will be appended to the octets behind the last one.
-    pub(crate) fn announce(&mut self, kind: PayloadType) {
+    pub fn announce(&mut self, kind: PayloadType) {
         self.w.patch_u8(self.next_at, kind.0);
     }
 
@@ -153,12 +171,7 @@ mod tests {
         for (kind, body) in
             [(PayloadType::HASH, &b"hash"[..]), (PayloadType::NONCE, b""), (PayloadType::ID, b"id")]
         {
-            chain
-                .payload(kind, |w| {
-                    w.slice(body);
-                    Ok(())
-                })
-                .unwrap();
+            chain.body(kind, body).unwrap();
         }
         chain
     }

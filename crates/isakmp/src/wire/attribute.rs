@@ -14,6 +14,8 @@
 
 use claviger_wire::{DecodeError, Reader, Writer};
 
+#[cfg(doc)]
+use crate::error::ApiMisuse;
 use crate::{error::Error, wire::length_u16};
 
 /// One attribute. Its class is named by the payload that holds it.
@@ -39,6 +41,10 @@ const FORMAT_BASIC: u16 = 0x8000;
 
 impl<'a> Attribute<'a> {
     /// Reads the next attribute; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Truncated`] if the octets end inside it.
     pub fn next(r: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
         if r.is_empty() {
             return Ok(None);
@@ -55,6 +61,10 @@ impl<'a> Attribute<'a> {
     }
 
     /// Reads a class that is Basic; such a class must not be encoded as variable (RFC 2407 section 4.5).
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Length`] if it is of another form.
     pub fn basic(&self, field: &'static str) -> Result<u16, DecodeError> {
         match self.value {
             Value::Basic(value) => Ok(value),
@@ -63,6 +73,10 @@ impl<'a> Attribute<'a> {
     }
 
     /// Reads a class that is Variable and whose octets have a form of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Length`] if it is of another form.
     pub fn variable(&self, field: &'static str) -> Result<&'a [u8], DecodeError> {
         match self.value {
             Value::Variable(octets) => Ok(octets),
@@ -72,6 +86,10 @@ impl<'a> Attribute<'a> {
 
     /// Reads a class that is Variable and a number of at most four octets; it may be encoded as basic if it fits
     /// (RFC 2407 section 4.5).
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Length`] if it is of another form.
     pub fn number(&self, field: &'static str) -> Result<u32, DecodeError> {
         match self.value {
             Value::Basic(value) => Ok(value.into()),
@@ -93,18 +111,34 @@ pub fn basic(w: &mut Writer, class: u16, value: u16) {
 ///
 /// # Errors
 ///
-/// [`Error::ApiMisuse`] if the value exceeds 65,535 octets.
-pub fn variable(
+/// [`ApiMisuse::MessageTooLong`] if the value exceeds 65,535 octets.
+pub fn variable(w: &mut Writer, class: u16, value: impl FnOnce(&mut Writer)) -> Result<(), Error> {
+    try_variable(w, class, |w| {
+        value(w);
+        Ok(())
+    })
+}
+
+/// Writes a TLV attribute whose value cannot always be written.
+///
+/// # Errors
+///
+/// [`ApiMisuse::MessageTooLong`] if the value exceeds 65,535 octets; those of `value`.
+pub fn try_variable<E: From<Error>>(
     w: &mut Writer,
     class: u16,
-    value: impl FnOnce(&mut Writer) -> Result<(), Error>,
-) -> Result<(), Error> {
+    value: impl FnOnce(&mut Writer) -> Result<(), E>,
+) -> Result<(), E> {
     w.u16(class);
     length_u16(w, 0, value)
 }
 
 /// Stores a value that may occur once.
-pub(crate) fn once<T>(place: &mut Option<T>, value: T, what: &'static str) -> Result<(), DecodeError> {
+///
+/// # Errors
+///
+/// [`DecodeError::Unexpected`] if there is one already.
+pub fn once<T>(place: &mut Option<T>, value: T, what: &'static str) -> Result<(), DecodeError> {
     match place.replace(value) {
         None => Ok(()),
         Some(_) => Err(DecodeError::Unexpected { what }),

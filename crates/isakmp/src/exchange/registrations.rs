@@ -11,7 +11,7 @@ use crate::error::ApiMisuse;
 
 /// Registration SAs by their cookies.
 #[derive(Default)]
-pub(crate) struct Registrations {
+pub struct Registrations {
     in_use: BTreeMap<CookiePair, Registration>,
     removals: BTreeSet<(Time, CookiePair)>,
 }
@@ -23,7 +23,7 @@ impl Registrations {
     ///
     /// [`ApiMisuse::Cookies`] if its cookies are in use or one is zero, [`ApiMisuse::UnsupportedAlgorithm`] if the
     /// provider lacks an algorithm.
-    pub(crate) fn add(&mut self, provider: &CryptoProvider, sa: &RegistrationSa) -> Result<(), ApiMisuse> {
+    pub fn add(&mut self, provider: &CryptoProvider, sa: &RegistrationSa) -> Result<(), ApiMisuse> {
         if sa.cookies.has_zero() || self.contains(&sa.cookies) {
             return Err(ApiMisuse::Cookies);
         }
@@ -32,37 +32,41 @@ impl Registrations {
         Ok(())
     }
 
-    pub(crate) fn contains(&self, cookies: &CookiePair) -> bool {
+    /// Says whether one has these cookies.
+    pub fn contains(&self, cookies: &CookiePair) -> bool {
         self.in_use.contains_key(cookies)
     }
 
-    pub(crate) fn get(&self, cookies: &CookiePair) -> Option<&Registration> {
+    /// Finds one by its cookies.
+    pub fn get(&self, cookies: &CookiePair) -> Option<&Registration> {
         self.in_use.get(cookies)
     }
 
-    pub(crate) fn get_mut(&mut self, cookies: &CookiePair) -> Option<&mut Registration> {
+    /// Finds one by its cookies, to open or to write a message under it.
+    pub fn get_mut(&mut self, cookies: &CookiePair) -> Option<&mut Registration> {
         self.in_use.get_mut(cookies)
     }
 
-    pub(crate) fn remove(&mut self, cookies: &CookiePair) {
+    /// Forgets one.
+    pub fn remove(&mut self, cookies: &CookiePair) {
         self.in_use.remove(cookies);
         self.removals.retain(|(_, removed)| removed != cookies);
     }
 
     /// Notes that one is to be removed at `time`.
-    pub(crate) fn remove_after(&mut self, cookies: &CookiePair, time: Time) {
+    pub fn remove_after(&mut self, cookies: &CookiePair, time: Time) {
         if self.contains(cookies) {
             self.removals.insert((time, *cookies));
         }
     }
 
     /// Finds one that was to be removed by now.
-    pub(crate) fn due(&self, now: Time) -> Option<CookiePair> {
+    pub fn due(&self, now: Time) -> Option<CookiePair> {
         self.removals.first().filter(|(time, _)| *time <= now).map(|(_, cookies)| *cookies)
     }
 
     /// Says when the next one is to be removed.
-    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+    pub fn poll_timeout(&self) -> Option<Time> {
         self.removals.first().map(|(time, _)| *time)
     }
 }

@@ -666,7 +666,7 @@ fn a_tek_of_the_very_instant_of_a_join_is_not_the_joiner_s() {
         network.pass(Duration::from_millis(100));
     }
     judge(&network, &group, &[]).acquit();
-    let held = network.members[joiner].member.ledger(&group).unwrap();
+    let held = network.members[joiner].ledger(&group).unwrap();
     assert_eq!(held.teks.len(), 1);
 }
 

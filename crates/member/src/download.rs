@@ -9,13 +9,13 @@ use claviger_gdoi::{
     push::{KekMaterial, RekeySa},
     wire::{KeyDownload, SaPayload, SaTek, SenderIds},
 };
-use claviger_group::Tek;
+use claviger_group::{GroupId, Tek};
 use claviger_sansio::Time;
 
 use crate::{
-    Ledger,
     event::{Missing, Places, PolicyFault},
     tree_keys::TreeKeys,
+    witness::Witness,
 };
 
 /// The payloads of a PULL, authentic and not yet understood.
@@ -60,12 +60,12 @@ impl Pulled<'_> {
 }
 
 impl Download {
-    /// Enters every key into a ledger.
-    pub(crate) fn enter(&self, ledger: &mut Ledger) {
+    /// Shows every key to a witness.
+    pub(crate) fn show(&self, group: &GroupId, witness: &mut Witness) {
         if let Some(rekey) = &self.rekey {
-            ledger.enter_rekey(&rekey.sa, rekey.tree.as_ref());
+            witness.rekey_sa(group, &rekey.sa, rekey.tree.as_ref());
         }
-        self.teks.iter().for_each(|tek| ledger.enter_tek(tek));
+        self.teks.iter().for_each(|tek| witness.tek(group, tek));
     }
 }
 

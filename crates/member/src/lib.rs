@@ -12,13 +12,12 @@
 //! | `registration` | what it asks of its key server by HIP, and what it is told |
 //! | `pull`, `push` | GROUPKEY-PULL and GROUPKEY-PUSH: fetching keys, being told of them, missing them |
 //! | `rekey` | what a GROUPKEY-PUSH changes |
-//! | `tree_keys` | the keys of the key tree, of either KEK management |
+//! | [`tree_keys`] | the keys of the key tree, of either KEK management |
 //! | `incoming` | a rekey that comes in many messages |
 //! | `collecting` | the messages of a rekey that are repaired on request |
 //! | `repull` | when to fetch the keys again |
 //! | `acceptance` | which policy of a key server the member follows |
-//! | [`ledger`] | every key that a member ever held, for proofs |
-//! | [`trial`] | every key against every datagram: what a ledger opens of a recording |
+//! | [`witness`] | whom it tells of each key, for proofs |
 //! | [`event`], [`error`] | what it tells its program |
 //! | [`counter`] | what it counts |
 
@@ -28,10 +27,10 @@ pub mod config;
 pub mod counter;
 pub mod error;
 pub mod event;
-pub mod ledger;
 pub mod member;
 pub mod subscription;
-pub mod trial;
+pub mod tree_keys;
+pub mod witness;
 
 mod acceptance;
 mod collecting;
@@ -42,11 +41,11 @@ mod push;
 mod registration;
 mod rekey;
 mod repull;
-mod tree_keys;
 
 pub use config::{MemberConfig, PlaneKind};
 pub use counter::{Counter, Counters};
 pub use error::Error;
 pub use event::Event;
-pub use ledger::Ledger;
 pub use member::Member;
+pub use tree_keys::TreeKeys;
+pub use witness::KeyWitness;

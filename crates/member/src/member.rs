@@ -15,7 +15,7 @@ use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 use tracing::{debug, trace};
 
 use crate::{
-    Counter, Counters, Error, Ledger, MemberConfig, PlaneKind, event::Event, subscription::Subscription,
+    Counter, Counters, Error, KeyWitness, MemberConfig, PlaneKind, event::Event, subscription::Subscription, witness::Witness,
 };
 
 /// A member of one key server's groups.
@@ -32,9 +32,7 @@ pub struct Member {
     extensions: Extensions,
     pub(crate) registration_lifetime: Duration,
     pub(crate) subscriptions: BTreeMap<GroupId, Subscription>,
-    keep_keys: bool,
-    /// The ledgers of groups that were left.
-    pub(crate) ledgers: BTreeMap<GroupId, Ledger>,
+    pub(crate) witness: Witness,
     /// The registration SA in force.
     pub(crate) cookies: Option<CookiePair>,
     pub(crate) registration: Registration,
@@ -88,8 +86,7 @@ impl Member {
             extensions: config.extensions,
             registration_lifetime: config.registration_lifetime,
             subscriptions: BTreeMap::new(),
-            keep_keys: config.keep_keys,
-            ledgers: BTreeMap::new(),
+            witness: Witness::default(),
             cookies: None,
             registration: Registration::None,
             failed_attempts: 0,
@@ -103,14 +100,17 @@ impl Member {
         })
     }
 
+    /// Has a witness be told of each key from now on. A member without one keeps nothing after its end.
+    pub fn witnessed(mut self, witness: Box<dyn KeyWitness>) -> Self {
+        self.witness = Witness(Some(witness));
+        self
+    }
+
     /// Asks for a group in a role.
     pub fn join(&mut self, now: Time, group: GroupId, role: Role) {
         debug!(%group, %role, "a group is joined");
-        let earlier = self.subscriptions.remove(&group).and_then(|subscription| subscription.ledger);
-        let earlier = earlier.or_else(|| self.ledgers.remove(&group));
-        let ledger = self.keep_keys.then(|| earlier.unwrap_or_default());
         self.leaving.remove(&group);
-        self.subscriptions.insert(group.clone(), Subscription::new(group, role, self.extensions, ledger));
+        self.subscriptions.insert(group.clone(), Subscription::new(group, role, self.extensions));
         self.ask(now);
         self.settle(now);
     }
@@ -123,7 +123,6 @@ impl Member {
         if let Some(subscription) = self.subscriptions.remove(group) {
             debug!(%group, "a group is left; its keys are deleted");
             self.leaving.insert(group.clone(), subscription.role);
-            self.keep_ledger(group.clone(), subscription);
             self.tell_left(now);
         }
         self.settle(now);
@@ -132,9 +131,7 @@ impl Member {
     /// Leaves every group by CLOSE. The keys are deleted at once.
     pub fn leave(&mut self, now: Time) {
         debug!(groups = self.subscriptions.len(), "every group is left; the keys are deleted");
-        while let Some((group, subscription)) = self.subscriptions.pop_first() {
-            self.keep_ledger(group, subscription);
-        }
+        self.subscriptions.clear();
         self.renew_at = None;
         self.ask_again_at = None;
         self.leaving.clear();
@@ -259,12 +256,6 @@ impl Member {
     /// Attends to what the data planes met since the last call.
     pub fn attend(&mut self, now: Time) {
         self.settle(now);
-    }
-
-    /// Shows every key of a group that was ever held, if the configuration asks for a ledger.
-    pub fn ledger(&self, group: &GroupId) -> Option<&Ledger> {
-        let held = self.subscriptions.get(group).and_then(|subscription| subscription.ledger.as_ref());
-        held.or_else(|| self.ledgers.get(group))
     }
 
     /// Says whether the association with the key server lives.

@@ -13,6 +13,7 @@ use crate::{
     event::{Event, Places, PullReason, Refusal, Source},
     member::Registration,
     repull::Sign,
+    witness::Means,
 };
 
 /// The PULLs that may fail in a row before the association is taken for lost and made anew.
@@ -101,13 +102,14 @@ impl Member {
                 subscription.pulling = None;
                 let before = subscription.places();
                 subscription.repull.succeeded(now, sa.teks.last().map(|tek| tek.spi));
-                let (provider, random) = (self.provider, &mut self.random);
+                let (random, witness) = (&mut *self.random, &mut self.witness);
+                let mut means = Means { provider: self.provider, random, witness };
                 let _group = subscription.span().entered();
-                match subscription.pulled(now, provider, random, &Pulled { sa: &sa, sequence, kd: &kd }) {
+                match subscription.pulled(now, &mut means, &Pulled { sa: &sa, sequence, kd: &kd }) {
                     Ok(teks) => self.keyed(now, group, before, &teks),
                     Err(PulledError::Overtaken) => {
                         debug!("a GROUPKEY-PUSH has overtaken the PULL");
-                        subscription.repull.note(now, Sign::Gap, random);
+                        subscription.repull.note(now, Sign::Gap, means.random);
                     }
                     Err(PulledError::Fault(fault)) => {
                         debug!(?fault, "what was pulled is of no use");

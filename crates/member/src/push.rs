@@ -14,6 +14,7 @@ use crate::{
     rekey::{Collected, Standing},
     repull::{REKEY_SPREAD, REKEY_SPREAD_MAX, Sign},
     subscription::Subscription,
+    witness::Means,
 };
 
 impl Member {
@@ -33,7 +34,9 @@ impl Member {
         match standing {
             Standing::InForce => {}
             Standing::Late => {
-                return subscription.follow_late(now, &mut self.random, datagram.payload);
+                let (random, witness) = (&mut *self.random, &mut self.witness);
+                let mut means = Means { provider: self.provider, random, witness };
+                return subscription.follow_late(now, &mut means, datagram.payload);
             }
             Standing::Announced if subscription.keep_early(datagram.payload) => {
                 debug!(rekey_sa = %cookies, "a message waits for the KEK that is being collected");
@@ -47,7 +50,9 @@ impl Member {
                 return Ok(());
             }
         }
-        let brought = subscription.follow(now, self.provider, &mut self.random, datagram.payload)?;
+        let (random, witness) = (&mut *self.random, &mut self.witness);
+        let mut means = Means { provider: self.provider, random, witness };
+        let brought = subscription.follow(now, &mut means, datagram.payload)?;
         if !brought.is_something() {
             return Ok(());
         }

@@ -9,18 +9,19 @@ use claviger_gdoi::{
     push::{RekeySa, VerifiedRekey},
     wire::{Delete, KeyDownload, LkhDownload, SaKek, lkh_32::Update},
 };
-use claviger_group::{CookiePair, GroupId, Spi};
+use claviger_group::{CookiePair, GroupId, Spi, Tek};
 use claviger_sansio::Time;
 use tracing::debug;
 
 use crate::{
-    Error, Ledger,
+    Error,
     collecting::{Place, is_delivered},
     download::{Delays, Rekey, tek_of},
     incoming::Incoming,
     repull::Sign,
     subscription::{Keys, Subscription},
     tree_keys::TreeKeys,
+    witness::Means,
 };
 
 /// What a message brought.
@@ -61,8 +62,7 @@ impl Subscription {
     pub(crate) fn follow(
         &mut self,
         now: Time,
-        provider: &'static CryptoProvider,
-        random: &mut dyn Random,
+        means: &mut Means<'_>,
         datagram: &[u8],
     ) -> Result<Brought, Error> {
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
@@ -70,7 +70,7 @@ impl Subscription {
         let message = rekey.sa.open(datagram).inspect_err(|error| {
             // The key server asks for what this member may not follow; only a PULL can say more.
             if matches!(error, GdoiError::PeerIncompatible(_)) {
-                self.repull.note(now, Sign::Gap, random);
+                self.repull.note(now, Sign::Gap, means.random);
             }
         })?;
         rekey.sa.commit(&message);
@@ -80,11 +80,11 @@ impl Subscription {
             keys.collecting.take(now, message.spi(), place, rekey.tree.as_ref(), datagram);
         }
         if message.gap() > 0 {
-            self.repull.note(now, Sign::Gap, random);
+            self.repull.note(now, Sign::Gap, means.random);
         }
-        self.take_in(now, provider, random, &message).inspect_err(|_| {
+        self.take_in(now, means, &message).inspect_err(|_| {
             // The message is genuine and will not come again.
-            self.repull.note(now, Sign::Gap, random);
+            self.repull.note(now, Sign::Gap, means.random);
         })
     }
 
@@ -92,8 +92,7 @@ impl Subscription {
     fn take_in(
         &mut self,
         now: Time,
-        provider: &'static CryptoProvider,
-        random: &mut dyn Random,
+        means: &mut Means<'_>,
         message: &VerifiedRekey,
     ) -> Result<Brought, Error> {
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
@@ -105,32 +104,32 @@ impl Subscription {
             debug!("the key server has deleted the rekey SA; a PULL is expected");
             keys.last_rekey = now;
             keys.collecting.reached();
-            self.repull.note(now, Sign::Deleted, random);
+            self.repull.note(now, Sign::Deleted, means.random);
             return Ok(brought);
         }
-        match keys.follow_kek(now, provider, message)? {
+        match keys.follow_kek(now, means.provider, message)? {
             KekStep::Absent => {}
             // What is missing will be asked for.
             KekStep::NotForUs | KekStep::More if is_delivered => {}
             KekStep::NotForUs => {
                 debug!("none of the new keys is under a key that is held");
-                self.repull.note(now, Sign::NotForUs, random);
+                self.repull.note(now, Sign::NotForUs, means.random);
             }
             KekStep::More => {
                 debug!("more messages lead to the new KEK");
-                self.repull.more_to_come(now, random);
+                self.repull.more_to_come(now, means.random);
             }
             KekStep::TakenUp(spi) => {
                 brought.kek = Some(spi);
-                if let (Some(ledger), Some(rekey)) = (&mut self.ledger, &keys.rekey) {
-                    ledger.enter_rekey(&rekey.sa, rekey.tree.as_ref());
+                if let Some(rekey) = &keys.rekey {
+                    means.witness.rekey_sa(&self.group, &rekey.sa, rekey.tree.as_ref());
                 }
-                self.repull.rekeyed(now, spi, random);
+                self.repull.rekeyed(now, spi, means.random);
             }
         }
         let under = message.spi();
         if in_turn {
-            keys.follow_teks(now, message, self.ledger.as_mut(), &mut brought)?;
+            keys.follow_teks(now, message, &mut |tek| means.witness.tek(&self.group, tek), &mut brought)?;
         }
         if brought.is_something() {
             keys.last_rekey = now;
@@ -139,7 +138,7 @@ impl Subscription {
             self.repull.installed(spi, under);
         }
         if let Some(expires) = self.expires() {
-            self.repull.lifetime(now, expires, random);
+            self.repull.lifetime(now, expires, means.random);
         }
         Ok(brought)
     }
@@ -191,13 +190,13 @@ impl Subscription {
     pub(crate) fn follow_late(
         &mut self,
         now: Time,
-        random: &mut dyn Random,
+        means: &mut Means<'_>,
         datagram: &[u8],
     ) -> Result<(), Error> {
         let Some(keys) = &mut self.keys else { return Ok(()) };
         let (Some(incoming), Some(rekey)) = (&mut keys.incoming, &mut keys.rekey) else { return Ok(()) };
         let Some(message) = incoming.open_late(now, datagram)? else { return Ok(()) };
-        self.repull.still_coming(now, random);
+        self.repull.still_coming(now, means.random);
         let leads_here = incoming.leads_to(rekey.sa.spi());
         let Some((_, update)) =
             update_of(&message).filter(|(policy, _)| leads_here && policy.spi == rekey.sa.spi())
@@ -208,9 +207,7 @@ impl Subscription {
             && let Some(TreeKeys::Lkh32(path)) = &mut rekey.tree
         {
             path.commit(staged);
-            if let Some(ledger) = &mut self.ledger {
-                ledger.enter_path(path);
-            }
+            means.witness.tree_path(&self.group, path);
         }
         Ok(())
     }
@@ -349,7 +346,7 @@ impl Keys {
         &mut self,
         now: Time,
         message: &VerifiedRekey,
-        mut ledger: Option<&mut Ledger>,
+        witness: &mut dyn FnMut(&Tek),
         brought: &mut Brought,
     ) -> Result<(), Error> {
         let (Some(sa), Some(kd)) = (message.sa(), message.kd()) else { return Ok(()) };
@@ -360,9 +357,7 @@ impl Keys {
                 debug!(spi = %tek.spi, "a TEK for another channel is left out");
                 continue;
             }
-            if let Some(ledger) = &mut ledger {
-                ledger.enter_tek(&tek);
-            }
+            witness(&tek);
             let (spi, activate_at) = (tek.spi, now + delays.activation);
             self.plane.install(now, tek, activate_at, &self.sender_ids)?;
             brought.tek = Some(spi);

@@ -10,13 +10,14 @@ use claviger_sansio::{Counts, Time};
 use tracing::{Level, Span, debug, debug_span, enabled};
 
 use crate::{
-    Error, Ledger,
+    Error,
     collecting::Collecting,
     download::{Delays, Download, Pulled, PulledError, Rekey},
     event::{Places, PolicyFault},
     incoming::Incoming,
     repull::{REKEY_SPREAD, Repull, Sign},
     tree_keys::TreeKeys,
+    witness::Means,
 };
 
 /// How many superseded rekey SAs are remembered, so that late copies of their messages are no sign of missed keys,
@@ -46,8 +47,6 @@ pub struct Subscription {
     pub(crate) repull: Repull,
     pub(crate) keys: Option<Keys>,
     pub(crate) pulls: u64,
-    /// Every key, if the configuration asks for it.
-    pub(crate) ledger: Option<Ledger>,
 }
 
 /// What a PULL brought and PUSHes renew.
@@ -70,9 +69,8 @@ pub(crate) struct Keys {
 }
 
 impl Subscription {
-    pub(crate) fn new(group: GroupId, role: Role, extensions: Extensions, ledger: Option<Ledger>) -> Self {
+    pub(crate) fn new(group: GroupId, role: Role, extensions: Extensions) -> Self {
         Self {
-            ledger,
             group,
             role,
             extensions,
@@ -179,12 +177,11 @@ impl Subscription {
     pub(crate) fn pulled(
         &mut self,
         now: Time,
-        provider: &'static CryptoProvider,
-        random: &mut dyn Random,
+        means: &mut Means<'_>,
         pulled: &Pulled<'_>,
     ) -> Result<Vec<Spi>, PulledError> {
         let earlier = self.keys.as_ref().map(|keys| keys.places);
-        let mut download = pulled.read(now, provider, self.extensions, earlier)?;
+        let mut download = pulled.read(now, means.provider, self.extensions, earlier)?;
         if let (Some(keys), Some(rekey)) = (&self.keys, &download.rekey)
             && keys.has_overtaken(rekey)
         {
@@ -192,17 +189,15 @@ impl Subscription {
         }
         if self.keys.is_none() && now.since(self.pull_began) > PROMPT {
             // Its last message may have been lost and repeated, and the group rekeyed meanwhile, unheard.
-            self.repull.note(now, Sign::Gap, random);
+            self.repull.note(now, Sign::Gap, means.random);
         }
         if !self.role.sends() {
             // The role was taken while they were on their way.
             download.sender_ids.clear();
         }
-        if let Some(ledger) = &mut self.ledger {
-            download.enter(ledger);
-        }
+        download.show(&self.group, means.witness);
         let role = self.role;
-        let keys = self.keys.get_or_insert_with(|| Keys::new(now, provider, random, role, &download));
+        let keys = self.keys.get_or_insert_with(|| Keys::new(now, means.provider, means.random, role, &download));
         Ok(keys.adopt(now, self.pull_began, download)?)
     }
 

@@ -29,11 +29,12 @@ fn market() -> GroupId {
 /// Three members of a binary tree, which has grown under them.
 fn group_at_rest(management: KekManagement) -> Network {
     let mut network = Network::new(62);
+    network.keeps_keys = false;
     let mut binary = policy(1);
     (binary.tree.degree, binary.rekey.management) = (2, management);
     network.add_group(&market(), binary);
     for _ in 0..3 {
-        let member = network.add_member_with(new_identity(), |config| config.keep_keys = false);
+        let member = network.add_member_as(new_identity());
         network.join(member, &market(), Role::Both);
         network.until(Duration::from_secs(30), |network| network.is_keyed(member, &market()));
     }

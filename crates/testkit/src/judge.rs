@@ -13,7 +13,7 @@ use claviger_crypto::provider;
 use claviger_gcks::Event as ServerEvent;
 use claviger_group::GroupId;
 use claviger_identity::Hit;
-use claviger_member::{Ledger, trial};
+use claviger_proof::{Ledger, ledger::LedgerRekey, trial};
 use claviger_sansio::Time;
 
 use crate::network::{Network, Origin, Sent, last_block};
@@ -60,8 +60,8 @@ fn ledgers(network: &Network, group: &GroupId) -> BTreeMap<Hit, Ledger> {
     let mut ledgers: BTreeMap<Hit, Ledger> = BTreeMap::new();
     for node in &network.members {
         let ledger = ledgers.entry(node.hit()).or_default();
-        if let Some(held) = node.member.ledger(group) {
-            merge(ledger, held);
+        if let Some(held) = node.ledger(group) {
+            merge(ledger, &held);
         }
     }
     ledgers
@@ -70,9 +70,8 @@ fn ledgers(network: &Network, group: &GroupId) -> BTreeMap<Hit, Ledger> {
 fn merge(ledger: &mut Ledger, other: &Ledger) {
     other.teks.iter().for_each(|tek| ledger.enter_tek(tek));
     for rekey in &other.rekeys {
-        let known = |held: &claviger_member::ledger::LedgerRekey| {
-            held.kek.spi == rekey.kek.spi && held.lkh == rekey.lkh
-        };
+        let known =
+            |held: &LedgerRekey| held.kek.spi == rekey.kek.spi && held.lkh == rekey.lkh;
         if !ledger.rekeys.iter().any(known) {
             ledger.rekeys.push(rekey.clone());
         }

@@ -26,6 +26,7 @@ use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event as MemberEvent, MemberConfig, PlaneKind, event::Places, member::Member};
+use claviger_proof::{Ledger, Ledgers};
 use claviger_sansio::{
     Carriage, Datagram, NotSent, RetransmitPolicy, Time, Transmit,
     durable::{Change, RecordKey, Table},
@@ -117,6 +118,7 @@ pub struct Node {
     pub received: Vec<(Time, Vec<u8>)>,
     /// Whether the network reaches it.
     pub connected: bool,
+    ledgers: Ledgers,
     places: BTreeMap<GroupId, Places>,
     /// When its timer is due, as it said last.
     due: Option<Time>,
@@ -126,6 +128,11 @@ impl Node {
     /// Returns its HIT.
     pub fn hit(&self) -> Hit {
         self.identity.hit()
+    }
+
+    /// Returns every key of a group that came to it until now, unless [`Network::keeps_keys`] was off.
+    pub fn ledger(&self, group: &GroupId) -> Option<Ledger> {
+        self.ledgers.of(group)
     }
 
     /// Counts the events that `wanted` likes.
@@ -185,6 +192,8 @@ pub struct Network {
     pub refuses: Option<Refuses>,
     /// How long the key server's disk takes for a commit. The others go on meanwhile.
     pub disk: Duration,
+    /// Whether hosts that are added have a ledger of their keys.
+    pub keeps_keys: bool,
     /// Whether the key server runs; while it does not, what is sent to it is lost.
     pub running: bool,
     /// How far the key server's clock is ahead of the members'.
@@ -274,6 +283,7 @@ impl Network {
             passes: None,
             refuses: None,
             disk: Duration::ZERO,
+            keeps_keys: true,
             running: true,
             server_ahead: Duration::ZERO,
             signature,
@@ -306,7 +316,7 @@ impl Network {
         self.settle();
     }
 
-    /// Connects one more host, which has asked for nothing yet; returns its place. It keeps a ledger of its keys.
+    /// Connects one more host, which has asked for nothing yet; returns its place.
     pub fn add_member(&mut self) -> usize {
         let identity = identity(self.signature, &mut self.identities);
         self.add_member_as(identity)
@@ -337,11 +347,14 @@ impl Network {
             plane: PlaneKind::Udp,
             registration_lifetime: Duration::from_secs(86_400),
             retransmit: RetransmitPolicy::default(),
-            keep_keys: true,
         };
         configure(&mut config);
-        let member = Member::new(config, random::fork(&mut self.random), self.now)
+        let mut member = Member::new(config, random::fork(&mut self.random), self.now)
             .expect("the configuration is usable");
+        let ledgers = Ledgers::default();
+        if self.keeps_keys {
+            member = member.witnessed(ledgers.witness());
+        }
         self.members.push(Node {
             member,
             identity,
@@ -349,6 +362,7 @@ impl Network {
             events: Vec::new(),
             received: Vec::new(),
             connected: true,
+            ledgers,
             places: BTreeMap::new(),
             due: None,
         });

@@ -26,7 +26,7 @@ use claviger_gdoi::Extensions;
 use claviger_group::{GroupId, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
-use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
+use claviger_member::{Event, KeyWitness, Member, MemberConfig, PlaneKind, event::Places};
 use claviger_net::{
     Clock, Interface, InterfaceError, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket,
 };
@@ -77,8 +77,6 @@ pub(crate) struct MemberOptions {
     pub(crate) extensions: Extensions,
     /// A TUN device for the group's packets; otherwise ESP in UDP.
     pub(crate) tun: Option<TunSettings>,
-    /// Whether every key is kept after its end: for those who prove what keys can open.
-    pub(crate) keep_keys: bool,
 }
 
 /// The TUN device of a member.
@@ -160,6 +158,11 @@ impl MemberDaemon {
         })
     }
 
+    /// Has a witness be told of each key that comes.
+    pub(crate) fn witnessed(self, witness: Box<dyn KeyWitness>) -> Self {
+        Self { core: self.core.witnessed(witness), ..self }
+    }
+
     /// Runs until the member has left, was put out, or is told to stop by a signal.
     pub(crate) async fn run(&mut self, calls: &mut mpsc::Receiver<Call>) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
@@ -189,11 +192,6 @@ impl MemberDaemon {
         if let Err(failure) = self.run(&mut queue).await {
             tracing::warn!("{}", failure.message);
         }
-    }
-
-    /// Shows every key that was ever held, if the options ask for a ledger.
-    pub(crate) fn ledger(&self) -> Option<&claviger_member::Ledger> {
-        self.core.ledger(&self.options.group)
     }
 
     /// Says how many of the group's datagrams the kernel dropped because the receive buffer was full.
@@ -480,7 +478,6 @@ fn config(options: &MemberOptions) -> Result<MemberConfig, Failure> {
         plane: if options.tun.is_some() { PlaneKind::Ip } else { PlaneKind::Udp },
         registration_lifetime: Duration::from_secs(86_400),
         retransmit: RetransmitPolicy::default(),
-        keep_keys: options.keep_keys,
     })
 }
 

@@ -12,6 +12,7 @@ use claviger_member::{
     event::{Places, Source},
 };
 use claviger_net::{Clock, Interface, MulticastSocket, UdpOptions, UdpSocket, udp::MAX_DATAGRAM};
+use claviger_proof::Ledgers;
 use claviger_sansio::{Carriage, Datagram, RetransmitPolicy, Time, Transmit};
 use tokio::sync::{mpsc, watch};
 
@@ -93,6 +94,7 @@ impl Host {
 struct Machine {
     number: HostNumber,
     core: Member,
+    ledgers: Ledgers,
     clock: Clock,
     loopback: Interface,
     hip: UdpSocket,
@@ -130,16 +132,19 @@ impl Machine {
             plane: PlaneKind::Udp,
             registration_lifetime: Duration::from_secs(3600),
             retransmit: RetransmitPolicy::default(),
-            keep_keys: true,
         };
         let loopback = Interface::by_name("lo", "").unwrap();
         let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into(), &UdpOptions::new("")).unwrap();
         let sender = bind();
         sender.set_multicast_interface(&loopback).unwrap();
-        let core = Member::new(config, Box::new(SystemRandom::new().unwrap()), clock.now()).unwrap();
+        let ledgers = Ledgers::default();
+        let core = Member::new(config, Box::new(SystemRandom::new().unwrap()), clock.now())
+            .unwrap()
+            .witnessed(ledgers.witness());
         Self {
             number,
             core,
+            ledgers,
             clock,
             loopback,
             hip: bind(),
@@ -338,7 +343,7 @@ impl Machine {
     /// Tells the keys that are new in the ledger.
     fn tell_keys(&mut self) {
         let (host, life) = (self.number, self.life);
-        let Some(ledger) = self.core.ledger(&Stage::group()) else { return };
+        let Some(ledger) = self.ledgers.of(&Stage::group()) else { return };
         let teks = ledger.teks[self.told.0..].iter().map(|tek| {
             let key = tek.keys.encryption.expose().to_vec();
             Line::Tek { host, life, spi: tek.spi.as_u32(), key }

@@ -71,7 +71,7 @@ fn a_member_joins_and_hears_a_sender() {
     network.pass(3 * SECOND);
     assert!(laggards(&network, &group).is_empty());
     assert_eq!(heard(&mut network, &group, sender, b"hello"), [receiver]);
-    assert!(matches!(network.send(receiver, &group, b"no"), Err(claviger_member::Error::Esp(_))));
+    assert!(matches!(network.send(receiver, &group, b"no"), Err(claviger_dataplane::Error::Esp(_))));
     assert_eq!(network.server.group(network.now, &group).unwrap().members, 2);
     judge(&network, &group, &[]).acquit();
 }

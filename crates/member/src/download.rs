@@ -3,17 +3,17 @@
 use std::{net::SocketAddr, time::Duration};
 
 use claviger_crypto::CryptoProvider;
-use claviger_esp::SenderId;
 use claviger_gdoi::{
     Extensions,
     push::{KekMaterial, RekeySa},
     wire::{KeyDownload, SaPayload, SaTek, SenderIds},
 };
-use claviger_group::{GroupId, Tek};
+use claviger_group::{GroupId, SenderId, Tek};
 use claviger_sansio::Time;
 
 use crate::{
     event::{Missing, Places, PolicyFault},
+    held::Delays,
     tree_keys::TreeKeys,
     witness::Witness,
 };
@@ -120,12 +120,6 @@ impl Rekey {
             .with_extensions(extensions);
         Ok(Some(Self { sa, tree, since: now, expires }))
     }
-}
-
-/// The delays of rollover in force.
-pub(crate) struct Delays {
-    pub(crate) activation: Duration,
-    pub(crate) deactivation: Duration,
 }
 
 impl From<&SaPayload> for Delays {

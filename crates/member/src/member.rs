@@ -15,7 +15,8 @@ use claviger_sansio::{Carriage, Datagram, Time, Transmit};
 use tracing::{debug, trace};
 
 use crate::{
-    Counter, Counters, Error, KeyWitness, MemberConfig, PlaneKind, event::Event, subscription::Subscription, witness::Witness,
+    Counter, Counters, Error, KeyWitness, MemberConfig, PlaneKind, event::Event, subscription::Subscription,
+    witness::Witness,
 };
 
 /// A member of one key server's groups.
@@ -46,6 +47,8 @@ pub struct Member {
     /// When what ended at the key server is asked for again.
     pub(crate) ask_again_at: Option<Time>,
     pub(crate) events: VecDeque<Event>,
+    /// Groups that the member holds no keys of any more, and whose data planes are still to hear of it.
+    pub(crate) closed_planes: VecDeque<GroupId>,
     outbox: VecDeque<Transmit>,
     counters: Counters,
 }
@@ -95,6 +98,7 @@ impl Member {
             renew_at: None,
             ask_again_at: None,
             events: VecDeque::new(),
+            closed_planes: VecDeque::new(),
             outbox: VecDeque::new(),
             counters: Counters::default(),
         })
@@ -110,6 +114,7 @@ impl Member {
     pub fn join(&mut self, now: Time, group: GroupId, role: Role) {
         debug!(%group, %role, "a group is joined");
         self.leaving.remove(&group);
+        self.forget(&group);
         self.subscriptions.insert(group.clone(), Subscription::new(group, role, self.extensions));
         self.ask(now);
         self.settle(now);
@@ -120,7 +125,7 @@ impl Member {
         if self.subscriptions.len() == 1 && self.subscriptions.contains_key(group) {
             return self.leave(now);
         }
-        if let Some(subscription) = self.subscriptions.remove(group) {
+        if let Some(subscription) = self.forget(group) {
             debug!(%group, "a group is left; its keys are deleted");
             self.leaving.insert(group.clone(), subscription.role);
             self.tell_left(now);
@@ -131,7 +136,9 @@ impl Member {
     /// Leaves every group by CLOSE. The keys are deleted at once.
     pub fn leave(&mut self, now: Time) {
         debug!(groups = self.subscriptions.len(), "every group is left; the keys are deleted");
-        self.subscriptions.clear();
+        for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
+            self.forget(&group);
+        }
         self.renew_at = None;
         self.ask_again_at = None;
         self.leaving.clear();
@@ -242,20 +249,9 @@ impl Member {
         self.subscriptions.get(group)
     }
 
-    /// Gives access to a group's data plane. Signs that it meets take effect at the next
-    /// [`Member::handle_timeout`], or at once by [`Member::attend`].
-    pub fn subscription_mut(&mut self, group: &GroupId) -> Option<&mut Subscription> {
-        self.subscriptions.get_mut(group)
-    }
-
     /// Goes through all groups.
     pub fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
         self.subscriptions.values()
-    }
-
-    /// Attends to what the data planes met since the last call.
-    pub fn attend(&mut self, now: Time) {
-        self.settle(now);
     }
 
     /// Says whether the association with the key server lives.
@@ -283,7 +279,7 @@ impl Member {
                 break;
             }
         }
-        self.handle_plane_events(now);
+        self.note_ended_lifetimes(now);
         self.attend_deliveries(now);
         self.pull_due(now);
         while let Some(transmit) = self.hip.poll_transmit() {

@@ -137,8 +137,8 @@ impl Member {
         let newest = teks.last().copied();
         let tek = newest.map(tracing::field::display);
         debug!(%kek, sequence, tek, teks = teks.len(), "the keys of a PULL are in force");
-        let activates =
-            subscription.data_sas().iter().find(|sa| Some(sa.spi) == newest).map(|sa| sa.activate_at);
+        let held = subscription.keys.as_ref().map(|keys| &keys.held);
+        let activates = held.zip(newest).and_then(|(held, spi)| held.activates(spi));
         if before != Some(places) {
             self.events.push_back(Event::Listen { group: group.clone(), places });
         }

@@ -234,12 +234,12 @@ impl Member {
     /// Gives a group up; its keys go with it.
     pub(crate) fn refused(&mut self, group: GroupId, refusal: Refusal) {
         debug!(%group, ?refusal, "the group is given up");
-        self.subscriptions.remove(&group);
+        self.forget(&group);
         self.events.push_back(Event::Refused { group, refusal });
     }
 
     fn evicted(&mut self, group: GroupId) {
-        if self.subscriptions.remove(&group).is_some() {
+        if self.forget(&group).is_some() {
             debug!(%group, "this host was put out; its keys are deleted");
             self.events.push_back(Event::Evicted { group });
         }

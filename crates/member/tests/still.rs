@@ -103,7 +103,7 @@ fn rekey_for_ever(management: KekManagement, kinds: &[RekeyWhat]) {
         assert_eq!(complaints(&network, &before), Vec::<String>::new(), "rekey {number}");
         assert_eq!(tree_keys(&network), needed, "rekey {number}");
         for node in &network.members {
-            let teks = node.member.subscription(&market()).unwrap().data_sas().len();
+            let teks = node.plane.status(&market()).len();
             assert!(teks <= TEKS_HELD_MAX, "{teks} TEKs are held after rekey {number}");
         }
         if number.is_multiple_of(WIRE_KEPT) {

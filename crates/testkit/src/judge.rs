@@ -70,8 +70,7 @@ fn ledgers(network: &Network, group: &GroupId) -> BTreeMap<Hit, Ledger> {
 fn merge(ledger: &mut Ledger, other: &Ledger) {
     other.teks.iter().for_each(|tek| ledger.enter_tek(tek));
     for rekey in &other.rekeys {
-        let known =
-            |held: &LedgerRekey| held.kek.spi == rekey.kek.spi && held.lkh == rekey.lkh;
+        let known = |held: &LedgerRekey| held.kek.spi == rekey.kek.spi && held.lkh == rekey.lkh;
         if !ledger.rekeys.iter().any(known) {
             ledger.rekeys.push(rekey.clone());
         }

@@ -21,12 +21,13 @@ use std::{
 use claviger_crypto::{
     Random, SecretBytes, SeededRandom, SystemRandom, provider, random, sign::KeyAlgorithm,
 };
+use claviger_dataplane::DataPlane;
 use claviger_gcks::{Event as ServerEvent, Gcks, GcksConfig, Record};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event as MemberEvent, MemberConfig, PlaneKind, event::Places, member::Member};
-use claviger_proof::{Ledger, Ledgers};
+use claviger_proof::Ledgers;
 use claviger_sansio::{
     Carriage, Datagram, NotSent, RetransmitPolicy, Time, Transmit,
     durable::{Change, RecordKey, Table},
@@ -34,7 +35,10 @@ use claviger_sansio::{
 use claviger_store::{MemoryStore, Store as _};
 
 mod listening;
+mod node;
 mod serving;
+
+pub use node::{Node, OtherPlane};
 
 /// When every network begins.
 pub const START: Time = Time::from_secs(1_800_000_000);
@@ -102,48 +106,6 @@ pub struct Sent {
     pub destination: SocketAddr,
     /// What it holds.
     pub octets: Vec<u8>,
-}
-
-/// A member on the network.
-pub struct Node {
-    /// The machine.
-    pub member: Member,
-    /// Who it is.
-    pub identity: Arc<HostIdentity>,
-    /// Where it is.
-    pub address: Ipv4Addr,
-    /// What it told, and when.
-    pub events: Vec<(Time, MemberEvent)>,
-    /// The payloads of group data that it opened, and when.
-    pub received: Vec<(Time, Vec<u8>)>,
-    /// Whether the network reaches it.
-    pub connected: bool,
-    ledgers: Ledgers,
-    places: BTreeMap<GroupId, Places>,
-    /// When its timer is due, as it said last.
-    due: Option<Time>,
-}
-
-impl Node {
-    /// Returns its HIT.
-    pub fn hit(&self) -> Hit {
-        self.identity.hit()
-    }
-
-    /// Returns every key of a group that came to it until now, unless [`Network::keeps_keys`] was off.
-    pub fn ledger(&self, group: &GroupId) -> Option<Ledger> {
-        self.ledgers.of(group)
-    }
-
-    /// Counts the events that `wanted` likes.
-    pub fn count(&self, wanted: impl Fn(&MemberEvent) -> bool) -> usize {
-        self.events.iter().filter(|(_, event)| wanted(event)).count()
-    }
-
-    /// Returns the last event that `wanted` makes something of.
-    pub fn last<T>(&self, wanted: impl Fn(&MemberEvent) -> Option<T>) -> Option<T> {
-        self.events.iter().rev().find_map(|(_, event)| wanted(event))
-    }
 }
 
 struct Flight {
@@ -357,6 +319,8 @@ impl Network {
         }
         self.members.push(Node {
             member,
+            plane: DataPlane::userspace(provider(), Box::new(SeededRandom::new(u64::from(number)))),
+            other_plane: None,
             identity,
             address,
             events: Vec::new(),
@@ -408,9 +372,10 @@ impl Network {
     /// Says whether a member holds the KEK and the TEK in force.
     pub fn is_current(&self, place: usize, group: &GroupId) -> bool {
         let Some((kek, tek)) = self.server.newest_keys(group) else { return false };
-        let Some(subscription) = self.members[place].member.subscription(group) else { return false };
+        let Node { member, plane, .. } = &self.members[place];
+        let Some(subscription) = member.subscription(group) else { return false };
         subscription.epoch().map(|(spi, _)| spi) == Some(kek)
-            && subscription.data_sas().iter().any(|sa| sa.spi == tek)
+            && plane.status(group).iter().any(|sa| sa.spi == tek)
     }
 
     /// Has a member send a payload to a group, if it can.
@@ -423,18 +388,14 @@ impl Network {
         place: usize,
         group: &GroupId,
         payload: &[u8],
-    ) -> Result<(), claviger_member::Error> {
+    ) -> Result<(), claviger_dataplane::Error> {
         let now = self.now;
         let node = &mut self.members[place];
-        let (octets, places) = {
-            let missing = || claviger_member::Error::NotKeyed(group.clone());
-            let subscription = node.member.subscription_mut(group).ok_or_else(missing)?;
-            let places = subscription.places().ok_or_else(missing)?;
-            (subscription.seal(now, UDP, &[payload])?, places)
-        };
+        let places = node.member.subscription(group).and_then(|subscription| subscription.places());
+        let places = places.ok_or_else(|| claviger_dataplane::Error::NotKeyed(group.clone()))?;
+        let octets = node.plane.seal(now, group, UDP, &[payload])?;
         let destination = SocketAddr::new(places.channel.group(), places.encapsulation_port);
         let source = SocketAddr::from((node.address, 40_000));
-        node.member.attend(now);
         self.fly(Origin::Member(place), source, Kind::Esp, destination, octets);
         self.settle_member(place);
         Ok(())
@@ -553,6 +514,7 @@ impl Network {
                     break;
                 }
                 node.member.handle_timeout(now);
+                node.plane.handle_timeout(now);
                 self.settle_member(place);
             }
         }
@@ -568,6 +530,7 @@ impl Network {
 
     fn settle_member(&mut self, place: usize) {
         let node = &mut self.members[place];
+        node.carry_keys(self.now);
         let mut transmits = Vec::new();
         while let Some(transmit) = node.member.poll_transmit() {
             transmits.push(transmit);
@@ -576,7 +539,7 @@ impl Network {
             listening::follow(&mut node.places, &event);
             node.events.push((self.now, event));
         }
-        node.due = node.member.poll_timeout();
+        node.due = node.member.poll_timeout().into_iter().chain(node.plane.poll_timeout()).min();
         let address = node.address;
         for transmit in transmits {
             let port = listening::port_of(transmit.carriage);
@@ -676,8 +639,10 @@ impl Network {
         let groups = self.server.groups(now);
         let hosts: Vec<_> = groups.iter().map(|group| self.server.hosts(now, &group.id)).collect();
         let held = |node: &Node| {
-            let held =
-                node.member.subscriptions().map(|s| (s.group().clone(), s.epoch(), s.data_sas(), s.pulls()));
+            let held = node
+                .member
+                .subscriptions()
+                .map(|s| (s.group().clone(), s.epoch(), node.plane.status(s.group()), s.pulls()));
             format!("{:?}", held.collect::<Vec<_>>())
         };
         let members: Vec<String> = self.members.iter().map(held).collect();
@@ -728,15 +693,14 @@ impl Network {
                 let groups: Vec<GroupId> =
                     node.places.iter().filter(|(_, places)| here(places)).map(|(id, _)| id.clone()).collect();
                 for group in groups {
-                    let Some(subscription) = node.member.subscription_mut(&group) else { continue };
+                    let Some(subscription) = node.member.subscription(&group) else { continue };
                     if !subscription.role().receives() {
                         continue;
                     }
-                    if let Ok(opened) = subscription.open(now, source.ip(), payload) {
+                    if let Ok(opened) = node.plane.open(now, &group, source.ip(), payload) {
                         node.received.push((now, opened.payload));
                     }
                 }
-                node.member.attend(now);
             }
         }
         self.settle_member(place);

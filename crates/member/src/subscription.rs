@@ -4,32 +4,22 @@ use std::time::Duration;
 
 use claviger_crypto::Random;
 use claviger_gdoi::{Extensions, PullId};
-use claviger_group::{CookiePair, GroupId, Role, SenderId, Spi};
+use claviger_group::{CookiePair, GroupId, Role};
 use claviger_sansio::Time;
 use tracing::{Span, debug, debug_span};
 
 use crate::{
-    download::{Download, Pulled, PulledError},
-    event::{Places, PolicyFault},
-    follower::Follower,
+    event::Places,
+    follow::{Follower, tree_keys::TreeKeys},
     held::HeldKeys,
-    repull::{Repull, Sign},
-    tree_keys::TreeKeys,
-    witness::Means,
+    repull::Repull,
 };
-
-/// How long the answer to a first PULL may take without a suspicion that the group was rekeyed behind it.
-const PROMPT: Duration = Duration::from_secs(1);
-
-/// How many of the IV's first bits tell senders apart at a member that has no sender id. The counter behind a
-/// shorter id leaves its first octet zero for 2^48 packets, so the widest id tells senders of all widths apart.
-const SENDER_BITS_OF_A_RECEIVER: u8 = 16;
 
 /// A group that this member asked for.
 pub struct Subscription {
     pub(crate) group: GroupId,
     pub(crate) role: Role,
-    extensions: Extensions,
+    pub(crate) extensions: Extensions,
     /// Until when the key server granted it.
     pub(crate) granted_until: Option<Time>,
     pub(crate) pulling: Option<PullId>,
@@ -119,34 +109,6 @@ impl Subscription {
         self.pulls
     }
 
-    /// Takes in what a PULL downloaded. Nothing changes unless all of it is sound.
-    pub(crate) fn pulled(
-        &mut self,
-        now: Time,
-        means: &mut Means<'_>,
-        pulled: &Pulled<'_>,
-    ) -> Result<Vec<Spi>, PulledError> {
-        let earlier = self.keys.as_ref().map(|keys| keys.held.places);
-        let mut download = pulled.read(now, means.provider, self.extensions, earlier)?;
-        if let (Some(keys), Some(rekey)) = (&self.keys, &download.rekey)
-            && keys.follower.has_overtaken(&keys.held, rekey)
-        {
-            return Err(PulledError::Overtaken);
-        }
-        if self.keys.is_none() && now.since(self.pull_began) > PROMPT {
-            // Its last message may have been lost and repeated, and the group rekeyed meanwhile, unheard.
-            self.repull.note(now, Sign::Gap, means.random);
-        }
-        if !self.role.sends() {
-            // The role was taken while they were on their way.
-            download.sender_ids.clear();
-        }
-        download.show(&self.group, means.witness);
-        let role = self.role;
-        let keys = self.keys.get_or_insert_with(|| Keys::new(now, role, &download));
-        Ok(keys.adopt(now, self.pull_began, download)?)
-    }
-
     /// Goes on in a lesser role. Whoever is no sender any more has no sender ids either.
     pub(crate) fn narrow(&mut self, role: Role) {
         debug!(group = %self.group, %role, "the role is narrowed");
@@ -175,26 +137,5 @@ impl Subscription {
         let keys = self.keys.as_ref()?;
         let rekey_sa = keys.follower.rekey.as_ref().map(|rekey| rekey.expires);
         [rekey_sa, keys.held.expires()].into_iter().flatten().min()
-    }
-}
-
-impl Keys {
-    /// Makes room for the keys of a first download.
-    fn new(now: Time, role: Role, download: &Download) -> Self {
-        let bits = download.sender_ids.first().map_or(SENDER_BITS_OF_A_RECEIVER, SenderId::bits);
-        Self { held: HeldKeys::new(now, role, bits, download.places), follower: Follower::new(now) }
-    }
-
-    /// Puts a download in force; its PULL began at `pull_began`. Returns the SPIs of its TEKs.
-    fn adopt(&mut self, now: Time, pull_began: Time, download: Download) -> Result<Vec<Spi>, PolicyFault> {
-        let Download { rekey, teks, sender_ids, places, delays } = download;
-        self.held.places = places;
-        self.held.last_rekey = now;
-        if let Some(rekey) = rekey {
-            self.held.take_up_rekey_sa(rekey.sa.spi());
-            self.follower.take_up(rekey);
-        }
-        self.held.take_sender_ids(sender_ids);
-        self.held.install_listed(now, pull_began, delays, teks).map_err(PolicyFault::DataSa)
     }
 }

@@ -2,14 +2,15 @@
 
 use claviger_gdoi::{MemberEvent as GdoiEvent, PullFailure, PullId, iana::NotifyType};
 use claviger_group::{CookiePair, GroupId, Spi};
-use claviger_hip::iana::carries_256_bit_keys;
 use claviger_sansio::Time;
 use tracing::debug;
 
+use super::{
+    acceptance,
+    download::{Pulled, PulledError},
+};
 use crate::{
     Member,
-    acceptance::{self, Strength},
-    download::{Pulled, PulledError},
     event::{Event, Places, PullReason, Refusal, Source},
     member::Registration,
     repull::Sign,
@@ -179,12 +180,5 @@ impl Member {
                 self.doubt_association(now, failures);
             }
         }
-    }
-
-    fn strength(&self) -> Strength {
-        let association = self.hip.association(&self.server);
-        let algorithms = association.and_then(|info| Some((info.cipher?, info.dh_group?)));
-        let bits_256 = algorithms.is_some_and(|(cipher, group)| carries_256_bit_keys(cipher, group));
-        Strength { bits_256 }
     }
 }

@@ -1,12 +1,35 @@
-//! Follows a group's keys as GDOI brings them: its state between two messages.
+//! Follows a group's keys as GDOI brings them, by PULL and by PUSH.
+//!
+//! | module | what |
+//! |---|---|
+//! | `pull`, `push` | GROUPKEY-PULL and GROUPKEY-PUSH: fetching keys, being told of them, missing them |
+//! | `acceptance` | which policy of a key server the member follows |
+//! | `download` | what a PULL brings: read and found sound, and then put in force |
+//! | `rekey` | what a GROUPKEY-PUSH changes |
+//! | [`tree_keys`] | the keys of the key tree, of either KEK management |
+//! | `incoming` | a rekey that comes in many messages |
+//! | `collecting` | the messages of a rekey that are repaired on request |
+
+pub mod tree_keys;
+
+mod acceptance;
+mod collecting;
+mod download;
+mod incoming;
+mod pull;
+mod push;
+mod rekey;
 
 use claviger_crypto::Random;
 use claviger_sansio::Time;
 use tracing::debug;
 
-use crate::{
-    collecting::Collecting, download::Rekey, held::HeldKeys, incoming::Incoming, repull::REKEY_SPREAD,
-};
+pub(crate) use acceptance::Strength;
+
+use crate::{held::HeldKeys, repull::REKEY_SPREAD};
+use collecting::Collecting;
+use download::Rekey;
+use incoming::Incoming;
 
 /// What GDOI has brought beside the keys that are held, and what it is bringing.
 pub(crate) struct Follower {

@@ -7,10 +7,10 @@ use claviger_group::CookiePair;
 use claviger_sansio::{Carriage, Datagram, Time};
 use tracing::debug;
 
+use super::rekey::{Collected, Standing};
 use crate::{
     Error, Member,
     event::{Event, Places, Source},
-    rekey::{Collected, Standing},
     repull::{REKEY_SPREAD, REKEY_SPREAD_MAX, Sign},
     subscription::Subscription,
     witness::Means,

@@ -13,17 +13,19 @@ use claviger_group::{CookiePair, GroupId, Spi, Tek};
 use claviger_sansio::Time;
 use tracing::debug;
 
-use crate::{
-    Error,
+use super::{
+    Follower,
     collecting::{Place, is_delivered},
     download::{Rekey, tek_of},
-    event::Source,
-    follower::Follower,
-    held::{Delays, HeldKeys, Sends},
     incoming::Incoming,
+    tree_keys::TreeKeys,
+};
+use crate::{
+    Error,
+    event::Source,
+    held::{Delays, HeldKeys, Sends},
     repull::Sign,
     subscription::{Keys, Subscription},
-    tree_keys::TreeKeys,
     witness::Means,
 };
 

@@ -284,3 +284,157 @@ impl HeldKeys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use claviger_crypto::SeededRandom;
+    use claviger_group::{Channel, Encapsulation, EspTransform, tek::TekKeys};
+
+    use super::*;
+
+    const NOW: Time = Time::from_secs(1_000);
+    const AT_ONCE: Sends = Sends::From { at: NOW, older_until: NOW };
+
+    fn channel() -> Channel {
+        Channel::new([239, 192, 0, 1].into(), None).unwrap()
+    }
+
+    fn held() -> HeldKeys {
+        let places = Places {
+            channel: channel(),
+            encapsulation: Encapsulation::UdpTransport,
+            encapsulation_port: 4500,
+            application_port: 0,
+            push: None,
+            place: None,
+            push_source: None,
+        };
+        let mut held = HeldKeys::new(NOW, Role::Both, 16, places);
+        held.take_sender_ids(vec![SenderId::new(16, 7).unwrap()]);
+        assert!(matches!(held.poll_command(), Some(PlaneCommand::Open { .. })));
+        held
+    }
+
+    fn tek(number: u32) -> Tek {
+        let transform = EspTransform::Aes128Gcm16;
+        Tek {
+            spi: Spi::new(300 + number).unwrap(),
+            transform,
+            keys: TekKeys::generate(transform, &mut SeededRandom::new(number.into())),
+            channel: channel(),
+            encapsulation: Encapsulation::UdpTransport,
+            encapsulation_port: 4500,
+            application_port: 0,
+            lifetime: Duration::from_secs(100),
+        }
+    }
+
+    fn install(held: &mut HeldKeys, tek: Tek) -> Result<(), SaFault> {
+        held.install(NOW, tek, AT_ONCE, Source::Push)
+    }
+
+    fn commands(held: &mut HeldKeys) -> Vec<PlaneCommand> {
+        std::iter::from_fn(|| held.poll_command()).collect()
+    }
+
+    /// Asserts that an SA is not held, and that the data plane does not hear of it.
+    fn refuses(held: &mut HeldKeys, tek: Tek, fault: SaFault) {
+        commands(held);
+        assert_eq!(install(held, tek), Err(fault));
+        assert_eq!(commands(held), []);
+    }
+
+    #[test]
+    fn refuses_a_key_under_a_second_spi_while_the_first_is_held() {
+        let mut held = held();
+        install(&mut held, tek(1)).unwrap();
+        let again = Tek { keys: tek(1).keys, ..tek(2) };
+        refuses(&mut held, again.clone(), SaFault::KeyReused(tek(1).spi));
+        held.deactivate(NOW, tek(1).spi, NOW);
+        install(&mut held, again).unwrap();
+    }
+
+    #[test]
+    fn refuses_other_keys_under_an_spi_that_is_held() {
+        let mut held = held();
+        install(&mut held, tek(1)).unwrap();
+        refuses(&mut held, Tek { spi: tek(1).spi, ..tek(2) }, SaFault::SpiInUse(tek(1).spi));
+    }
+
+    #[test]
+    fn refuses_sender_ids_of_another_length() {
+        let mut held = held();
+        held.take_sender_ids(vec![SenderId::new(8, 7).unwrap()]);
+        refuses(&mut held, tek(1), SaFault::SenderIdBits);
+    }
+
+    #[test]
+    fn holds_so_many_sas_and_no_more() {
+        let mut held = held();
+        for number in 0..SAS_MAX as u32 {
+            install(&mut held, tek(number)).unwrap();
+        }
+        refuses(&mut held, tek(1_000), SaFault::TooManySas);
+        install(&mut held, tek(1)).unwrap();
+    }
+
+    #[test]
+    fn an_sa_that_is_given_again_keeps_its_earlier_times() {
+        let (mut held, spi) = (held(), tek(1).spi);
+        let (sooner, later) = (NOW + Duration::from_secs(1), NOW + Duration::from_secs(5));
+        for at in [sooner, later] {
+            held.install(NOW, tek(1), Sends::From { at, older_until: at }, Source::Pull).unwrap();
+            held.deactivate(NOW, spi, at + Duration::from_secs(10));
+        }
+        assert_eq!(held.activates(spi), Some(sooner));
+        assert_eq!(held.poll_timeout(), Some(sooner + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn the_end_of_a_lifetime_is_noted_once_and_a_deactivation_is_not() {
+        let mut held = held();
+        install(&mut held, tek(1)).unwrap();
+        install(&mut held, tek(2)).unwrap();
+        held.deactivate(NOW, tek(1).spi, NOW + Duration::from_secs(10));
+        held.advance(NOW + Duration::from_secs(99));
+        assert!(!held.take_lifetime_ended());
+        assert_eq!(held.poll_timeout(), Some(NOW + Duration::from_secs(100)));
+        held.advance(NOW + Duration::from_secs(100));
+        assert!(held.take_lifetime_ended() && !held.take_lifetime_ended());
+        assert_eq!((held.poll_timeout(), held.came_by(tek(2).spi)), (None, None));
+    }
+
+    #[test]
+    fn what_is_deleted_at_once_is_held_no_more() {
+        let mut held = held();
+        install(&mut held, tek(1)).unwrap();
+        commands(&mut held);
+        held.delete_all();
+        assert_eq!(commands(&mut held), [PlaneCommand::DeleteAll]);
+        assert_eq!(held.expires(), None);
+        held.deactivate(NOW, tek(1).spi, NOW);
+        assert_eq!(commands(&mut held), [], "there is nothing to end");
+    }
+
+    #[test]
+    fn of_three_sas_that_a_pull_lists_the_newest_alone_waits_and_an_overtaken_one_never_sends() {
+        let mut held = held();
+        let delays = Delays { activation: Duration::from_secs(3), deactivation: Duration::from_secs(8) };
+        install(&mut held, tek(9)).unwrap();
+        install(&mut held, tek(2)).unwrap();
+        let pull_began = NOW - Duration::from_secs(1);
+        let listed = held.install_listed(NOW, pull_began, delays, vec![tek(1), tek(2), tek(3)]).unwrap();
+        assert_eq!(listed, [1, 2, 3].map(|number| tek(number).spi));
+        assert_eq!(
+            [1, 2, 3].map(|number| held.activates(tek(number).spi)),
+            [None, Some(NOW), Some(NOW + delays.activation)]
+        );
+        let (at, older_until) = (NOW + delays.activation, pull_began + delays.activation);
+        let told = commands(&mut held);
+        assert!(told.contains(&PlaneCommand::Activate { spi: tek(3).spi, at, older_until }));
+        for number in [9, 1, 2] {
+            let (spi, at) = (tek(number).spi, NOW + delays.deactivation);
+            assert!(told.contains(&PlaneCommand::Deactivate { spi, at }), "{number}");
+        }
+    }
+}

@@ -26,7 +26,7 @@ use claviger_gcks::{Event as ServerEvent, Gcks, GcksConfig, Record};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
-use claviger_member::{Event as MemberEvent, MemberConfig, PlaneKind, event::Places, member::Member};
+use claviger_member::{MemberConfig, PlaneKind, event::Places, member::Member};
 use claviger_proof::Ledgers;
 use claviger_sansio::{
     Carriage, Datagram, NotSent, RetransmitPolicy, Time, Transmit,

@@ -256,7 +256,6 @@ impl Server {
             plane: PlaneKind::Any,
             registration_lifetime: Duration::from_secs(86_400),
             retransmit: RetransmitPolicy::default(),
-            keep_keys: false,
         };
         let random = Box::new(SeededRandom::new(u64::from(number) + 2));
         let mut member = Member::new(config, random, self.now).expect("a sound configuration");

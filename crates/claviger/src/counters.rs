@@ -70,8 +70,13 @@ mod tests {
 
     fn of_a_member() -> Vec<Figure> {
         let core = claviger_member::Counters::default();
+        let plane = Counts::<claviger_esp::Counter>::default();
         let data = Counts::<DataCounter>::default();
-        core.figures().chain(data.figures()).chain(CarrierCounts::default().figures()).collect()
+        core.figures()
+            .chain(plane.figures())
+            .chain(data.figures())
+            .chain(CarrierCounts::default().figures())
+            .collect()
     }
 
     /// Every counter that a daemon can show, once.

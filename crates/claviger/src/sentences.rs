@@ -45,7 +45,8 @@ fn incompatibility(incompatible: &PeerIncompatible) -> String {
 
 fn policy_fault(fault: &PolicyFault) -> String {
     match fault {
-        PolicyFault::Esp(error) => error.to_string(),
+        PolicyFault::DataPlane => "the data plane does not take its keys".into(),
+        PolicyFault::DataSa(fault) => fault.to_string(),
         PolicyFault::Gdoi(error) => error.to_string(),
         PolicyFault::KekWeaker => "the KEK is weaker than the traffic keys".into(),
         PolicyFault::Missing(missing) => format!("it comes without {}", missing_words(*missing)),

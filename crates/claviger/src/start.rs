@@ -143,7 +143,6 @@ fn member_options(
         dh_groups: registration.dh_groups.clone().unwrap_or_default(),
         extensions: if registration.standard_only { Extensions::NONE } else { Extensions::ALL },
         tun,
-        keep_keys: false,
     }
 }
 

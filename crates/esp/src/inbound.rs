@@ -7,10 +7,10 @@ use claviger_group::{Spi, Tek};
 use claviger_sansio::ReplayWindow;
 
 use crate::{
-    Error, SenderId, SenderKey,
+    Error, SenderKey,
     layout::HEADER_LEN,
     protection::Protection,
-    sender::SenderIdBits,
+    sender::{self, SenderIdBits},
     trailer::{self, NEXT_HEADER_NONE},
 };
 
@@ -130,7 +130,7 @@ impl InboundSa {
         match self.told_apart_by {
             ToldApartBy::IvBits(bits) => {
                 let iv = esp[HEADER_LEN..HEADER_LEN + 8].try_into().expect("the packet's form was checked");
-                SenderKey::Id(SenderId::of_iv(bits, iv))
+                SenderKey::Id(sender::of_iv(bits, iv))
             }
             ToldApartBy::SourceAddress => SenderKey::Address(source),
         }

@@ -8,7 +8,7 @@ use std::{
 use claviger_crypto::{CryptoProvider, Random, cipher::BLOCK_LEN, random};
 use claviger_group::{Spi, Tek};
 
-use crate::{Error, SenderId, layout::HEADER_LEN, protection::Protection};
+use crate::{Error, SenderId, layout::HEADER_LEN, protection::Protection, sender};
 
 /// The last sequence number; there are no extended ones here.
 const SEQUENCE_MAX: u32 = u32::MAX;
@@ -120,7 +120,7 @@ impl OutboundSa {
         self.sent = sequence;
         match &self.numbering {
             Numbering::BySenderId { active, .. } => {
-                self.protection.seal(header, &active.iv(counter), next_header, payload)
+                self.protection.seal(header, &sender::iv(*active, counter), next_header, payload)
             }
             Numbering::Random => {
                 let iv = random::array::<BLOCK_LEN>(random);

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::IpAddr};
 
+pub use claviger_group::SenderId;
+
 use crate::Error;
 
 /// The numbers of bits that a sender id may have.
@@ -10,51 +12,18 @@ use crate::Error;
 //# To facilitate interoperability, a conforming implementation MUST support SID lengths of 8, 12, and 16 bits.
 const SENDER_ID_BITS: [u8; 3] = [8, 12, 16];
 
-/// The sender id (SID) that a key server gives to one sender for its exclusive use: the leftmost bits of every
-/// initialization vector that it forms (RFC 6054 section 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SenderId {
-    bits: u8,
-    value: u32,
+/// Forms an initialization vector of 8 octets: the id, then the sender-specific counter (SSIV).
+///
+/// `counter` is below 2^48, which every length of id leaves room for.
+pub(crate) fn iv(id: SenderId, counter: u32) -> [u8; 8] {
+    (u64::from(id.value()) << (64 - id.bits()) | u64::from(counter)).to_be_bytes()
 }
 
-impl SenderId {
-    /// Takes a value of 8, 12 or 16 bits; `None` if the value has more, or `bits` is another number.
-    pub const fn new(bits: u8, value: u32) -> Option<Self> {
-        match bits {
-            8 | 12 | 16 if value < 1 << bits => Some(Self { bits, value }),
-            _ => None,
-        }
-    }
-
-    /// Says how many bits the id takes in an initialization vector.
-    pub const fn bits(&self) -> u8 {
-        self.bits
-    }
-
-    /// Shows the number.
-    pub const fn value(&self) -> u32 {
-        self.value
-    }
-
-    /// Forms an initialization vector of 8 octets: the id, then the sender-specific counter (SSIV).
-    ///
-    /// `counter` is below 2^48, which every length of id leaves room for.
-    pub(crate) fn iv(&self, counter: u32) -> [u8; 8] {
-        (u64::from(self.value) << (64 - self.bits) | u64::from(counter)).to_be_bytes()
-    }
-
-    /// Reads the id back from an initialization vector.
-    pub(crate) fn of_iv(bits: SenderIdBits, iv: [u8; 8]) -> Self {
-        let value = u64::from_be_bytes(iv) >> (64 - bits.0);
-        Self { bits: bits.0, value: u32::try_from(value).expect("a sender id has at most 16 bits") }
-    }
-}
-
-impl fmt::Display for SenderId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.value, self.bits)
-    }
+/// Reads the id back from an initialization vector.
+pub(crate) fn of_iv(bits: SenderIdBits, iv: [u8; 8]) -> SenderId {
+    let value = u64::from_be_bytes(iv) >> (64 - bits.0);
+    let value = u32::try_from(value).expect("a sender id has at most 16 bits");
+    SenderId::new(bits.0, value).expect("what is left of the shift fits the bits")
 }
 
 /// A number of bits that a sender id may have.
@@ -91,13 +60,13 @@ mod tests {
 
     #[test]
     fn takes_the_leftmost_bits_of_the_iv() {
-        let iv = |bits, value| SenderId::new(bits, value).unwrap().iv(0x0102_0304);
+        let iv = |bits, value| iv(SenderId::new(bits, value).unwrap(), 0x0102_0304);
         assert_eq!(iv(8, 0xab), [0xab, 0, 0, 0, 1, 2, 3, 4]);
         assert_eq!(iv(12, 0xabc), [0xab, 0xc0, 0, 0, 1, 2, 3, 4]);
         assert_eq!(iv(16, 0xabcd), [0xab, 0xcd, 0, 0, 1, 2, 3, 4]);
         for (bits, value) in [(8, 0xff), (12, 0), (12, 0xfff), (16, 0x8001)] {
             let id = SenderId::new(bits, value).unwrap();
-            assert_eq!(SenderId::of_iv(SenderIdBits::new(bits).unwrap(), id.iv(u32::MAX)), id);
+            assert_eq!(of_iv(SenderIdBits::new(bits).unwrap(), super::iv(id, u32::MAX)), id);
         }
     }
 

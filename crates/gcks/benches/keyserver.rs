@@ -105,7 +105,6 @@ impl World {
             plane: PlaneKind::Any,
             registration_lifetime: Duration::from_secs(86_400),
             retransmit: RetransmitPolicy::default(),
-            keep_keys: false,
         };
         let random = Box::new(SeededRandom::new(u64::from(self.made) + 1));
         let member = Member::new(config, random, self.now).expect("a sound configuration");

@@ -125,7 +125,7 @@ fn a_member_cannot_speak_for_the_key_server() {
     network.add_group(&group, policy(1));
     let places: Vec<usize> = (0..3).map(|_| network.joined(&group, Role::Both)).collect();
     network.pass(2 * SECOND);
-    let rekey = network.members[0].member.ledger(&group).unwrap().rekeys.last().cloned().unwrap();
+    let rekey = network.members[0].ledger(&group).unwrap().rekeys.last().cloned().unwrap();
     let view = network.server.group(network.now, &group).unwrap();
     let kek = view.kek.unwrap();
     assert_eq!(rekey.kek.spi, kek.spi);

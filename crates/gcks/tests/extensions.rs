@@ -121,7 +121,9 @@ fn a_rekey_of_many_messages_survives_loss() {
 fn hand(network: &mut Network, place: usize, octets: &[u8]) -> Result<(), claviger_member::Error> {
     let any = ([239, 192, 0, 1], 848).into();
     let datagram = Datagram { socket: Socket::Port848, source: any, destination: any, payload: octets };
-    network.members[place].member.handle_datagram(network.now, datagram)
+    let handled = network.members[place].member.handle_datagram(network.now, datagram);
+    network.settle();
+    handled
 }
 
 #[test]
@@ -137,7 +139,7 @@ fn a_delayed_tek_does_not_come_back() {
     let held_back: Vec<Vec<u8>> = network.pushes()[sent..].iter().map(|push| push.octets.clone()).collect();
     let [first, second] = &held_back[..] else { panic!("two messages: {}", held_back.len()) };
     let teks = |network: &Network| -> Vec<String> {
-        let held = network.members[0].member.subscription(&group).unwrap().data_sas();
+        let held = network.members[0].plane.status(&group);
         held.iter().map(|sa| sa.spi.to_string()).collect()
     };
     let before = teks(&network);

@@ -15,7 +15,7 @@ use std::{
 use claviger_crypto::sign::KeyAlgorithm;
 use claviger_gcks::{Event, RekeyWhat};
 use claviger_group::{GroupId, GroupPlace, KekManagement, PushAuthentication, Role};
-use claviger_member::Ledger;
+use claviger_proof::Ledger;
 use claviger_sansio::durable::Change;
 use claviger_testkit::{
     judge::{judge, laggards},
@@ -375,7 +375,7 @@ fn the_judge_finds_a_later_key_in_the_hands_of_the_evicted() {
     for extended in [false, true] {
         let history = scripted(false, extended);
         let (stayer, evicted) = (&history.network.members[0], &history.network.members[1]);
-        let held = stayer.member.ledger(&history.group).unwrap();
+        let held = stayer.ledger(&history.group).unwrap();
         let finds = |betrayed: Ledger| {
             let verdict = judge(&history.network, &history.group, &[(evicted.id(), betrayed)]);
             assert!(

@@ -137,9 +137,10 @@ fn current(network: &Network, group: &GroupId, places: &[usize]) -> usize {
     let view = network.server.group(network.now, group).unwrap();
     let newest = view.teks.last().map(|tek| tek.spi);
     let is_current = |place: &&usize| {
-        network.members[**place].member.subscription(group).is_some_and(|held| {
+        let node = &network.members[**place];
+        node.member.subscription(group).is_some_and(|held| {
             held.epoch().map(|(spi, _)| spi) == view.kek.map(|kek| kek.spi)
-                && held.data_sas().iter().any(|sa| Some(sa.spi) == newest)
+                && node.plane.status(group).iter().any(|sa| Some(sa.spi) == newest)
         })
     };
     places.iter().filter(is_current).count()

@@ -71,7 +71,7 @@ fn a_member_joins_and_hears_a_sender() {
     network.pass(3 * SECOND);
     assert!(laggards(&network, &group).is_empty());
     assert_eq!(heard(&mut network, &group, sender, b"hello"), [receiver]);
-    assert!(matches!(network.send(receiver, &group, b"no"), Err(claviger_member::Error::Esp(_))));
+    assert!(matches!(network.send(receiver, &group, b"no"), Err(claviger_dataplane::Error::Esp(_))));
     assert_eq!(network.server.group(network.now, &group).unwrap().members, 2);
     judge(&network, &group, &[]).acquit();
 }
@@ -667,7 +667,7 @@ fn a_tek_of_the_very_instant_of_a_join_is_not_the_joiner_s() {
         network.pass(Duration::from_millis(100));
     }
     judge(&network, &group, &[]).acquit();
-    let held = network.members[joiner].member.ledger(&group).unwrap();
+    let held = network.members[joiner].ledger(&group).unwrap();
     assert_eq!(held.teks.len(), 1);
 }
 

@@ -12,6 +12,8 @@
 //! | [`role`] | receiver, sender |
 //! | [`transform`] | which ESP algorithms protect the data |
 //! | [`tek`] | one data security association |
+//! | [`sender_id`] | how senders that share one are told apart |
+//! | [`plane`] | what a member asks of its data plane, and hears from it |
 //! | [`place`] | where members are |
 //! | [`policy`] | everything that is decided about a group |
 //! | [`rekey`] | how the keys of the tree travel |
@@ -23,10 +25,12 @@ pub mod channel;
 pub mod id;
 pub mod member_id;
 pub mod place;
+pub mod plane;
 pub mod policy;
 pub mod registration;
 pub mod rekey;
 pub mod role;
+pub mod sender_id;
 pub mod tek;
 pub mod transform;
 
@@ -34,9 +38,11 @@ pub use channel::Channel;
 pub use id::GroupId;
 pub use member_id::MemberId;
 pub use place::{GroupPlace, Prefix};
+pub use plane::{DataSa, PlaneCommand, PlaneEvent};
 pub use policy::GroupPolicy;
 pub use registration::{CookiePair, RegistrationSa};
 pub use rekey::{KekManagement, PushAuthentication};
 pub use role::Role;
+pub use sender_id::SenderId;
 pub use tek::{Encapsulation, Spi, Tek};
 pub use transform::EspTransform;

@@ -30,8 +30,6 @@ pub struct MemberConfig {
     pub registration_lifetime: Duration,
     /// How patient PULLs are.
     pub retransmit: RetransmitPolicy,
-    /// Whether every key is kept after its end, which a member never does: for those who prove what keys can open.
-    pub keep_keys: bool,
 }
 
 /// The data planes that a member can have. A group is for one of them; a mixture is refused as policy.

@@ -5,7 +5,7 @@ use claviger_sansio::{
     counters,
 };
 
-use crate::{Error, Event};
+use crate::{Error, Event, error::SaFault};
 
 counters! {
     /// What has happened to a member, and why it dropped messages itself.
@@ -28,12 +28,21 @@ counters! {
         Rekeys => "rekeys": Done, Rekeys;
         /// Roles that the key server took from this host.
         RolesLost => "roles_lost": Done, Registrations;
+        /// A message brought a data SA with the key of another one: counter modes would repeat their nonces (RFC 6407
+        /// section 3.5).
+        KeyReused => "key_reused": Drop, Messages;
         /// A message for a group that this member did not ask for, or holds no keys of.
         NotKeyed => "not_keyed": Drop, Messages;
         /// A rekey message under a rekey SA that was announced, and whose keys have not all come.
         RekeySaIncomplete => "rekey_sa_incomplete": Drop, Messages;
         /// A rekey message under cookies that no group of this member has.
         RekeySaUnknown => "rekey_sa_unknown": Drop, Messages;
+        /// A message brought a data SA for sender ids of another length than this member has.
+        SenderIdBits => "sender_id_bits": Drop, Messages;
+        /// A message brought a data SA with the SPI of another one and other keys.
+        SpiInUse => "spi_in_use": Drop, Messages;
+        /// A message brought a data SA beyond as many as a member holds.
+        TooManySas => "too_many_sas": Drop, Messages;
     }
 }
 
@@ -55,13 +64,22 @@ impl Counter {
     }
 }
 
+impl From<&SaFault> for Counter {
+    fn from(fault: &SaFault) -> Self {
+        match fault {
+            SaFault::KeyReused(_) => Self::KeyReused,
+            SaFault::SenderIdBits => Self::SenderIdBits,
+            SaFault::SpiInUse(_) => Self::SpiInUse,
+            SaFault::TooManySas => Self::TooManySas,
+        }
+    }
+}
+
 /// What a member counts, by the machine inside it that counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Which repairs and controls of deliveries were of no use.
     pub delivery: Counts<claviger_delivery::Counter>,
-    /// Which keys the data planes refused; what they protect and open, each counts itself.
-    pub esp: Counts<claviger_esp::Counter>,
     /// What GDOI dropped.
     pub gdoi: Counts<claviger_gdoi::Counter>,
     /// What HIP dropped.
@@ -76,7 +94,7 @@ impl Counters {
     pub(crate) fn count_drop(&mut self, error: &Error) {
         match error {
             Error::Delivery(error) => self.delivery.count(error.into()),
-            Error::Esp(error) => self.esp.count(error.into()),
+            Error::DataSa(fault) => self.member.count(fault.into()),
             Error::Gdoi(error) => self.gdoi.count(error.into()),
             Error::Hip(error) => self.hip.count(error.into()),
             Error::NotKeyed(_) => self.member.count(Counter::NotKeyed),
@@ -88,8 +106,8 @@ impl Counters {
 
     /// Shows every counter with its count.
     pub fn figures(&self) -> impl Iterator<Item = Figure> {
-        let Self { delivery, esp, gdoi, hip, isakmp, member } = self;
+        let Self { delivery, gdoi, hip, isakmp, member } = self;
         let protocols = gdoi.figures().chain(hip.figures()).chain(isakmp.figures());
-        delivery.figures().chain(esp.figures()).chain(protocols).chain(member.figures())
+        delivery.figures().chain(protocols).chain(member.figures())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use claviger_group::GroupId;
+use claviger_group::{GroupId, Spi};
 use claviger_isakmp::Unread;
 use claviger_sansio::Counted;
 
@@ -13,8 +13,8 @@ use crate::Counter;
 pub enum Error {
     /// A repair or announcement of a rekey was of no use.
     Delivery(claviger_delivery::Error),
-    /// The data plane dropped or cannot make a packet.
-    Esp(claviger_esp::Error),
+    /// A data SA cannot be held beside the others.
+    DataSa(SaFault),
     /// The GDOI endpoint dropped it.
     Gdoi(claviger_gdoi::Error),
     /// The HIP endpoint dropped it.
@@ -34,7 +34,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Delivery(error) => error.reason(),
-            Self::Esp(error) => error.reason(),
+            Self::DataSa(fault) => Counter::from(fault).name(),
             Self::Gdoi(error) => error.reason(),
             Self::Hip(error) => error.reason(),
             Self::NotKeyed(_) => Counter::NotKeyed.name(),
@@ -49,7 +49,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Delivery(error) => error.fmt(f),
-            Self::Esp(error) => error.fmt(f),
+            Self::DataSa(fault) => fault.fmt(f),
             Self::Gdoi(error) => error.fmt(f),
             Self::Hip(error) => error.fmt(f),
             Self::NotKeyed(group) => write!(f, "no keys of group {group}"),
@@ -70,9 +70,9 @@ impl From<claviger_delivery::Error> for Error {
     }
 }
 
-impl From<claviger_esp::Error> for Error {
-    fn from(error: claviger_esp::Error) -> Self {
-        Self::Esp(error)
+impl From<SaFault> for Error {
+    fn from(fault: SaFault) -> Self {
+        Self::DataSa(fault)
     }
 }
 
@@ -85,5 +85,29 @@ impl From<claviger_gdoi::Error> for Error {
 impl From<claviger_hip::Error> for Error {
     fn from(error: claviger_hip::Error) -> Self {
         Self::Hip(error)
+    }
+}
+
+/// Why a data SA is not taken up. Nothing of it is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaFault {
+    /// Another SA has the same key: counter modes would repeat their nonces (RFC 6407 section 3.5).
+    KeyReused(Spi),
+    /// A sender id has another number of bits than those before it.
+    SenderIdBits,
+    /// Another SA has the same SPI and other keys.
+    SpiInUse(Spi),
+    /// The member already holds as many SAs as it may.
+    TooManySas,
+}
+
+impl fmt::Display for SaFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyReused(spi) => write!(f, "the key is in use under SPI {spi}"),
+            Self::SenderIdBits => f.write_str("sender id has the wrong number of bits"),
+            Self::SpiInUse(spi) => write!(f, "SPI {spi} is in use with other keys"),
+            Self::TooManySas => f.write_str("no room for another security association"),
+        }
     }
 }

@@ -7,6 +7,8 @@ use claviger_group::{Channel, CookiePair, Encapsulation, GroupId, Role, Spi};
 use claviger_hip::{ApiMisuse, FailReason, iana::ChannelStatus};
 use claviger_sansio::Time;
 
+use crate::error::SaFault;
+
 /// A change that the program acts on or the user sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -190,8 +192,10 @@ impl From<ChannelStatus> for Refusal {
 /// Why a member does not follow a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyFault {
-    /// The data plane refuses a key.
-    Esp(claviger_esp::Error),
+    /// The data plane does not take a data SA.
+    DataPlane,
+    /// A data SA cannot be held beside the others.
+    DataSa(SaFault),
     /// GDOI refuses a key.
     Gdoi(claviger_gdoi::Error),
     /// The KEK is weaker than the traffic keys.

@@ -1,24 +1,21 @@
 //! Runs the member of multicast groups as one machine without sockets, files or clock.
 //!
-//! The machine registers to a key server by HIP, fetches each group's keys by GROUPKEY-PULL, follows the
-//! GROUPKEY-PUSHes, and protects data with the keys in force. What it cannot do itself, it asks of its program by
-//! [`Event`]s: open sockets, join multicast groups, tell the user.
+//! The machine registers to a key server by HIP, fetches each group's keys by GROUPKEY-PULL, and follows the
+//! GROUPKEY-PUSHes. It protects no data: what becomes of the keys it says by
+//! [`PlaneCommand`](claviger_group::PlaneCommand)s, and its program carries them to a data plane. What else it cannot do
+//! itself, it asks by [`Event`]s: open sockets, join multicast groups, tell the user.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`config`] | what the machine is told at its start |
 //! | [`member`] | the machine: input, output, commands |
-//! | [`subscription`] | one group: its keys and data plane |
-//! | `registration` | what it asks of its key server by HIP, and what it is told |
-//! | `pull`, `push` | GROUPKEY-PULL and GROUPKEY-PUSH: fetching keys, being told of them, missing them |
-//! | `rekey` | what a GROUPKEY-PUSH changes |
-//! | `tree_keys` | the keys of the key tree, of either KEK management |
-//! | `incoming` | a rekey that comes in many messages |
-//! | `collecting` | the messages of a rekey that are repaired on request |
+//! | [`subscription`] | one group: how it stands, its keys, and who follows them |
+//! | `admission` | how it is admitted to groups, by HIP |
+//! | [`follow`] | how its keys travel: GDOI |
+//! | `held` | the keys of a group, whichever protocol brought them |
+//! | `plane` | what the data plane is asked for, and what is heard from it |
 //! | `repull` | when to fetch the keys again |
-//! | `acceptance` | which policy of a key server the member follows |
-//! | [`ledger`] | every key that a member ever held, for proofs |
-//! | [`trial`] | every key against every datagram: what a ledger opens of a recording |
+//! | [`witness`] | whom it tells of each key, for proofs |
 //! | [`event`], [`error`] | what it tells its program |
 //! | [`counter`] | what it counts |
 
@@ -28,25 +25,20 @@ pub mod config;
 pub mod counter;
 pub mod error;
 pub mod event;
-pub mod ledger;
+pub mod follow;
 pub mod member;
 pub mod subscription;
-pub mod trial;
+pub mod witness;
 
-mod acceptance;
-mod collecting;
-mod download;
-mod incoming;
-mod pull;
-mod push;
-mod registration;
-mod rekey;
+mod admission;
+mod held;
+mod plane;
 mod repull;
-mod tree_keys;
 
 pub use config::{MemberConfig, PlaneKind};
 pub use counter::{Counter, Counters};
 pub use error::Error;
 pub use event::Event;
-pub use ledger::Ledger;
+pub use follow::tree_keys::TreeKeys;
 pub use member::Member;
+pub use witness::KeyWitness;

@@ -16,7 +16,8 @@ use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use tracing::{debug, trace};
 
 use crate::{
-    Counter, Counters, Error, Ledger, MemberConfig, PlaneKind, event::Event, subscription::Subscription,
+    Counter, Counters, Error, KeyWitness, MemberConfig, PlaneKind, event::Event, subscription::Subscription,
+    witness::Witness,
 };
 
 /// A member of one key server's groups.
@@ -33,9 +34,7 @@ pub struct Member {
     extensions: Extensions,
     pub(crate) registration_lifetime: Duration,
     pub(crate) subscriptions: BTreeMap<GroupId, Subscription>,
-    keep_keys: bool,
-    /// The ledgers of groups that were left.
-    pub(crate) ledgers: BTreeMap<GroupId, Ledger>,
+    pub(crate) witness: Witness,
     /// The registration SA in force.
     pub(crate) cookies: Option<CookiePair>,
     pub(crate) registration: Registration,
@@ -49,6 +48,8 @@ pub struct Member {
     /// When what ended at the key server is asked for again.
     pub(crate) ask_again_at: Option<Time>,
     pub(crate) events: VecDeque<Event>,
+    /// Groups that the member holds no keys of any more, and whose data planes are still to hear of it.
+    pub(crate) closed_planes: VecDeque<GroupId>,
     outbox: VecDeque<Transmit>,
     counters: Counters,
 }
@@ -89,8 +90,7 @@ impl Member {
             extensions: config.extensions,
             registration_lifetime: config.registration_lifetime,
             subscriptions: BTreeMap::new(),
-            keep_keys: config.keep_keys,
-            ledgers: BTreeMap::new(),
+            witness: Witness::default(),
             cookies: None,
             registration: Registration::None,
             failed_attempts: 0,
@@ -99,19 +99,24 @@ impl Member {
             renew_at: None,
             ask_again_at: None,
             events: VecDeque::new(),
+            closed_planes: VecDeque::new(),
             outbox: VecDeque::new(),
             counters: Counters::default(),
         })
     }
 
+    /// Has a witness be told of each key from now on. A member without one keeps nothing after its end.
+    pub fn witnessed(mut self, witness: Box<dyn KeyWitness>) -> Self {
+        self.witness = Witness(Some(witness));
+        self
+    }
+
     /// Asks for a group in a role.
     pub fn join(&mut self, now: Time, group: GroupId, role: Role) {
         debug!(%group, %role, "a group is joined");
-        let earlier = self.subscriptions.remove(&group).and_then(|subscription| subscription.ledger);
-        let earlier = earlier.or_else(|| self.ledgers.remove(&group));
-        let ledger = self.keep_keys.then(|| earlier.unwrap_or_default());
         self.leaving.remove(&group);
-        self.subscriptions.insert(group.clone(), Subscription::new(group, role, self.extensions, ledger));
+        self.forget(&group);
+        self.subscriptions.insert(group.clone(), Subscription::new(group, role, self.extensions));
         self.ask(now);
         self.settle(now);
     }
@@ -121,10 +126,9 @@ impl Member {
         if self.subscriptions.len() == 1 && self.subscriptions.contains_key(group) {
             return self.leave(now);
         }
-        if let Some(subscription) = self.subscriptions.remove(group) {
+        if let Some(subscription) = self.forget(group) {
             debug!(%group, "a group is left; its keys are deleted");
             self.leaving.insert(group.clone(), subscription.role);
-            self.keep_ledger(group.clone(), subscription);
             self.tell_left(now);
         }
         self.settle(now);
@@ -133,8 +137,8 @@ impl Member {
     /// Leaves every group by CLOSE. The keys are deleted at once.
     pub fn leave(&mut self, now: Time) {
         debug!(groups = self.subscriptions.len(), "every group is left; the keys are deleted");
-        while let Some((group, subscription)) = self.subscriptions.pop_first() {
-            self.keep_ledger(group, subscription);
+        for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
+            self.forget(&group);
         }
         self.renew_at = None;
         self.ask_again_at = None;
@@ -257,26 +261,9 @@ impl Member {
         self.subscriptions.get(group)
     }
 
-    /// Gives access to a group's data plane. Signs that it meets take effect at the next
-    /// [`Member::handle_timeout`], or at once by [`Member::attend`].
-    pub fn subscription_mut(&mut self, group: &GroupId) -> Option<&mut Subscription> {
-        self.subscriptions.get_mut(group)
-    }
-
     /// Goes through all groups.
     pub fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
         self.subscriptions.values()
-    }
-
-    /// Attends to what the data planes met since the last call.
-    pub fn attend(&mut self, now: Time) {
-        self.settle(now);
-    }
-
-    /// Shows every key of a group that was ever held, if the configuration asks for a ledger.
-    pub fn ledger(&self, group: &GroupId) -> Option<&Ledger> {
-        let held = self.subscriptions.get(group).and_then(|subscription| subscription.ledger.as_ref());
-        held.or_else(|| self.ledgers.get(group))
     }
 
     /// Says whether the association with the key server lives.
@@ -304,7 +291,7 @@ impl Member {
                 break;
             }
         }
-        self.handle_plane_events(now);
+        self.note_ended_lifetimes(now);
         self.attend_deliveries(now);
         self.pull_due(now);
         while let Some(transmit) = self.hip.poll_transmit() {

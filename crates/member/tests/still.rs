@@ -29,11 +29,12 @@ fn market() -> GroupId {
 /// Three members of a binary tree, which has grown under them.
 fn group_at_rest(management: KekManagement) -> Network {
     let mut network = Network::new(62);
+    network.keeps_keys = false;
     let mut binary = policy(1);
     (binary.tree.degree, binary.rekey.management) = (2, management);
     network.add_group(&market(), binary);
     for _ in 0..3 {
-        let member = network.add_member_with(new_identity(), |config| config.keep_keys = false);
+        let member = network.add_member_as(new_identity());
         network.join(member, &market(), Role::Both);
         network.until(Duration::from_secs(30), |network| network.is_keyed(member, &market()));
     }
@@ -102,7 +103,7 @@ fn rekey_for_ever(management: KekManagement, kinds: &[RekeyWhat]) {
         assert_eq!(complaints(&network, &before), Vec::<String>::new(), "rekey {number}");
         assert_eq!(tree_keys(&network), needed, "rekey {number}");
         for node in &network.members {
-            let teks = node.member.subscription(&market()).unwrap().data_sas().len();
+            let teks = node.plane.status(&market()).len();
             assert!(teks <= TEKS_HELD_MAX, "{teks} TEKs are held after rekey {number}");
         }
         if number.is_multiple_of(WIRE_KEPT) {

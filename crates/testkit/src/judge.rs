@@ -12,7 +12,7 @@ use std::{
 use claviger_crypto::provider;
 use claviger_gcks::Event as ServerEvent;
 use claviger_group::{GroupId, MemberId};
-use claviger_member::{Ledger, trial};
+use claviger_proof::{Ledger, ledger::LedgerRekey, trial};
 use claviger_sansio::Time;
 
 use crate::network::{Network, Origin, Sent, last_block};
@@ -59,8 +59,8 @@ fn ledgers(network: &Network, group: &GroupId) -> BTreeMap<MemberId, Ledger> {
     let mut ledgers: BTreeMap<MemberId, Ledger> = BTreeMap::new();
     for node in &network.members {
         let ledger = ledgers.entry(node.id()).or_default();
-        if let Some(held) = node.member.ledger(group) {
-            merge(ledger, held);
+        if let Some(held) = node.ledger(group) {
+            merge(ledger, &held);
         }
     }
     ledgers
@@ -69,9 +69,7 @@ fn ledgers(network: &Network, group: &GroupId) -> BTreeMap<MemberId, Ledger> {
 fn merge(ledger: &mut Ledger, other: &Ledger) {
     other.teks.iter().for_each(|tek| ledger.enter_tek(tek));
     for rekey in &other.rekeys {
-        let known = |held: &claviger_member::ledger::LedgerRekey| {
-            held.kek.spi == rekey.kek.spi && held.lkh == rekey.lkh
-        };
+        let known = |held: &LedgerRekey| held.kek.spi == rekey.kek.spi && held.lkh == rekey.lkh;
         if !ledger.rekeys.iter().any(known) {
             ledger.rekeys.push(rekey.clone());
         }

@@ -21,11 +21,13 @@ use std::{
 use claviger_crypto::{
     Random, SecretBytes, SeededRandom, SystemRandom, provider, random, sign::KeyAlgorithm,
 };
+use claviger_dataplane::DataPlane;
 use claviger_gcks::{Event as ServerEvent, Gcks, GcksConfig, Record};
-use claviger_group::{Channel, GroupId, GroupPolicy, MemberId, Role};
+use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
-use claviger_member::{Event as MemberEvent, MemberConfig, PlaneKind, event::Places, member::Member};
+use claviger_member::{MemberConfig, PlaneKind, event::Places, member::Member};
+use claviger_proof::Ledgers;
 use claviger_sansio::{
     Datagram, NotSent, RetransmitPolicy, Socket, Time, Transmit,
     durable::{Change, RecordKey, Table},
@@ -33,7 +35,10 @@ use claviger_sansio::{
 use claviger_store::{MemoryStore, Store as _};
 
 mod listening;
+mod node;
 mod serving;
+
+pub use node::{Node, OtherPlane};
 
 /// When every network begins.
 pub const START: Time = Time::from_secs(1_800_000_000);
@@ -103,47 +108,6 @@ pub struct Sent {
     pub octets: Vec<u8>,
 }
 
-/// A member on the network.
-pub struct Node {
-    /// The machine.
-    pub member: Member,
-    /// Who it is.
-    pub identity: Arc<HostIdentity>,
-    /// Where it is.
-    pub address: Ipv4Addr,
-    /// What it told, and when.
-    pub events: Vec<(Time, MemberEvent)>,
-    /// The payloads of group data that it opened, and when.
-    pub received: Vec<(Time, Vec<u8>)>,
-    /// Whether the network reaches it.
-    pub connected: bool,
-    places: BTreeMap<GroupId, Places>,
-    /// When its timer is due, as it said last.
-    due: Option<Time>,
-}
-
-impl Node {
-    /// Returns its HIT.
-    pub fn hit(&self) -> Hit {
-        self.identity.hit()
-    }
-
-    /// Returns the identity that it registers by.
-    pub fn id(&self) -> MemberId {
-        self.identity.hit().into()
-    }
-
-    /// Counts the events that `wanted` likes.
-    pub fn count(&self, wanted: impl Fn(&MemberEvent) -> bool) -> usize {
-        self.events.iter().filter(|(_, event)| wanted(event)).count()
-    }
-
-    /// Returns the last event that `wanted` makes something of.
-    pub fn last<T>(&self, wanted: impl Fn(&MemberEvent) -> Option<T>) -> Option<T> {
-        self.events.iter().rev().find_map(|(_, event)| wanted(event))
-    }
-}
-
 struct Flight {
     to: Target,
     source: SocketAddr,
@@ -190,6 +154,8 @@ pub struct Network {
     pub refuses: Option<Refuses>,
     /// How long the key server's disk takes for a commit. The others go on meanwhile.
     pub disk: Duration,
+    /// Whether hosts that are added have a ledger of their keys.
+    pub keeps_keys: bool,
     /// Whether the key server runs; while it does not, what is sent to it is lost.
     pub running: bool,
     /// How far the key server's clock is ahead of the members'.
@@ -279,6 +245,7 @@ impl Network {
             passes: None,
             refuses: None,
             disk: Duration::ZERO,
+            keeps_keys: true,
             running: true,
             server_ahead: Duration::ZERO,
             signature,
@@ -311,7 +278,7 @@ impl Network {
         self.settle();
     }
 
-    /// Connects one more host, which has asked for nothing yet; returns its place. It keeps a ledger of its keys.
+    /// Connects one more host, which has asked for nothing yet; returns its place.
     pub fn add_member(&mut self) -> usize {
         let identity = identity(self.signature, &mut self.identities);
         self.add_member_as(identity)
@@ -342,18 +309,24 @@ impl Network {
             plane: PlaneKind::Udp,
             registration_lifetime: Duration::from_secs(86_400),
             retransmit: RetransmitPolicy::default(),
-            keep_keys: true,
         };
         configure(&mut config);
-        let member = Member::new(config, random::fork(&mut self.random), self.now)
+        let mut member = Member::new(config, random::fork(&mut self.random), self.now)
             .expect("the configuration is usable");
+        let ledgers = Ledgers::default();
+        if self.keeps_keys {
+            member = member.witnessed(ledgers.witness());
+        }
         self.members.push(Node {
             member,
+            plane: DataPlane::userspace(provider(), Box::new(SeededRandom::new(u64::from(number)))),
+            other_plane: None,
             identity,
             address,
             events: Vec::new(),
             received: Vec::new(),
             connected: true,
+            ledgers,
             places: BTreeMap::new(),
             due: None,
         });
@@ -399,9 +372,9 @@ impl Network {
     /// Says whether a member holds the KEK and the TEK in force.
     pub fn is_current(&self, place: usize, group: &GroupId) -> bool {
         let Some((kek, tek)) = self.server.newest_keys(group) else { return false };
-        let Some(subscription) = self.members[place].member.subscription(group) else { return false };
-        subscription.epoch().map(|(spi, _)| spi) == kek
-            && subscription.data_sas().iter().any(|sa| sa.spi == tek)
+        let Node { member, plane, .. } = &self.members[place];
+        let Some(subscription) = member.subscription(group) else { return false };
+        subscription.epoch().map(|(spi, _)| spi) == kek && plane.status(group).iter().any(|sa| sa.spi == tek)
     }
 
     /// Has a member send a payload to a group, if it can.
@@ -414,18 +387,14 @@ impl Network {
         place: usize,
         group: &GroupId,
         payload: &[u8],
-    ) -> Result<(), claviger_member::Error> {
+    ) -> Result<(), claviger_dataplane::Error> {
         let now = self.now;
         let node = &mut self.members[place];
-        let (octets, places) = {
-            let missing = || claviger_member::Error::NotKeyed(group.clone());
-            let subscription = node.member.subscription_mut(group).ok_or_else(missing)?;
-            let places = subscription.places().ok_or_else(missing)?;
-            (subscription.seal(now, UDP, &[payload])?, places)
-        };
+        let places = node.member.subscription(group).and_then(|subscription| subscription.places());
+        let places = places.ok_or_else(|| claviger_dataplane::Error::NotKeyed(group.clone()))?;
+        let octets = node.plane.seal(now, group, UDP, &[payload])?;
         let destination = SocketAddr::new(places.channel.group(), places.encapsulation_port);
         let source = SocketAddr::from((node.address, 40_000));
-        node.member.attend(now);
         self.fly(Origin::Member(place), source, Kind::Esp, destination, octets);
         self.settle_member(place);
         Ok(())
@@ -544,6 +513,7 @@ impl Network {
                     break;
                 }
                 node.member.handle_timeout(now);
+                node.plane.handle_timeout(now);
                 self.settle_member(place);
             }
         }
@@ -559,6 +529,7 @@ impl Network {
 
     fn settle_member(&mut self, place: usize) {
         let node = &mut self.members[place];
+        node.carry_keys(self.now);
         let mut transmits = Vec::new();
         while let Some(transmit) = node.member.poll_transmit() {
             transmits.push(transmit);
@@ -567,7 +538,7 @@ impl Network {
             listening::follow(&mut node.places, &event);
             node.events.push((self.now, event));
         }
-        node.due = node.member.poll_timeout();
+        node.due = node.member.poll_timeout().into_iter().chain(node.plane.poll_timeout()).min();
         let address = node.address;
         for transmit in transmits {
             let port = listening::port_of(transmit.socket);
@@ -667,8 +638,10 @@ impl Network {
         let groups = self.server.groups(now);
         let hosts: Vec<_> = groups.iter().map(|group| self.server.hosts(now, &group.id)).collect();
         let held = |node: &Node| {
-            let held =
-                node.member.subscriptions().map(|s| (s.group().clone(), s.epoch(), s.data_sas(), s.pulls()));
+            let held = node
+                .member
+                .subscriptions()
+                .map(|s| (s.group().clone(), s.epoch(), node.plane.status(s.group()), s.pulls()));
             format!("{:?}", held.collect::<Vec<_>>())
         };
         let members: Vec<String> = self.members.iter().map(held).collect();
@@ -714,15 +687,14 @@ impl Network {
                 let groups: Vec<GroupId> =
                     node.places.iter().filter(|(_, places)| here(places)).map(|(id, _)| id.clone()).collect();
                 for group in groups {
-                    let Some(subscription) = node.member.subscription_mut(&group) else { continue };
+                    let Some(subscription) = node.member.subscription(&group) else { continue };
                     if !subscription.role().receives() {
                         continue;
                     }
-                    if let Ok(opened) = subscription.open(now, source.ip(), payload) {
+                    if let Ok(opened) = node.plane.open(now, &group, source.ip(), payload) {
                         node.received.push((now, opened.payload));
                     }
                 }
-                node.member.attend(now);
             }
         }
         self.settle_member(place);

@@ -31,7 +31,6 @@ fn config() -> MemberConfig {
         plane: PlaneKind::Any,
         registration_lifetime: Duration::from_secs(600),
         retransmit: RetransmitPolicy::default(),
-        keep_keys: false,
     }
 }
 

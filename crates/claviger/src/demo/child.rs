@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc};
 use clap::Args;
 use claviger_api::{Call, ControlSocket, ReceiveStream, Record};
 use claviger_net::{Clock, Interface, MulticastSocket, UdpOptions, UdpSocket};
+use claviger_proof::Ledgers;
 use claviger_sansio::Time;
 use tokio::sync::mpsc;
 
@@ -93,7 +94,8 @@ pub(crate) fn join(globals: &Globals, args: &MemberArgs) -> Outcome {
     start::block_on(async {
         let control = ControlSocket::bind(&socket)?;
         let (calls, mut queue) = claviger_api::call::channel();
-        let mut daemon = MemberDaemon::start(crate::member::MemberOptions { keep_keys: true, ..options })?;
+        let ledgers = Ledgers::default();
+        let mut daemon = MemberDaemon::start(options)?.witnessed(ledgers.witness());
         let api = tokio::spawn(claviger_api::serve(control, calls.clone()));
 
         let (stream, mut arriving, _) = ReceiveStream::new(args.join.group.clone());
@@ -121,9 +123,7 @@ pub(crate) fn join(globals: &Globals, args: &MemberArgs) -> Outcome {
             }
         }
         recorder.drops(daemon.kernel_drops())?;
-        if let Some(held) = daemon.ledger() {
-            ledger::write(&args.ledger, held)?;
-        }
+        ledger::write(&args.ledger, &ledgers.of(&args.join.group).unwrap_or_default())?;
         api.abort();
         outcome
     })

@@ -14,7 +14,7 @@ use claviger_gdoi::{
 use claviger_group::{
     Channel, CookiePair, Encapsulation, EspTransform, PushAuthentication, Spi, Tek, tek::TekKeys,
 };
-use claviger_member::{Ledger, ledger::LedgerRekey};
+use claviger_proof::{Ledger, ledger::LedgerRekey};
 use claviger_wire::{Decode, DecodeError, Reader, Writer};
 
 use crate::exit::{Exit, Failure, Outcome};

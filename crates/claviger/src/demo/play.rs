@@ -20,8 +20,8 @@ use claviger_api::{Client, GroupAdd, GroupPolicyOptions, MemberAllow, SendSummar
 use claviger_crypto::{Random, SystemRandom, random};
 use claviger_group::{Channel, GroupId, Role};
 use claviger_identity::Hit;
-use claviger_member::Ledger;
 use claviger_net::{Clock, Pacer};
+use claviger_proof::Ledger;
 use claviger_sansio::Time;
 
 use super::{

@@ -1,10 +1,10 @@
-//! Every key against every datagram, as [`claviger_member::trial`] does it, over the demonstration's recordings.
+//! Every key against every datagram, as [`claviger_proof::trial`] does it, over the demonstration's recordings.
 
 use claviger_crypto::provider;
 use claviger_gdoi::push::VerifiedRekey;
-use claviger_member::{Ledger, trial};
+use claviger_proof::{Ledger, trial};
 
-pub(super) use claviger_member::trial::spi_of;
+pub(super) use claviger_proof::trial::spi_of;
 
 use super::recording::Entry;
 

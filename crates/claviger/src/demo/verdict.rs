@@ -6,7 +6,7 @@ use std::{
 };
 
 use claviger_group::Spi;
-use claviger_member::Ledger;
+use claviger_proof::Ledger;
 use claviger_sansio::Time;
 use serde::Serialize;
 

@@ -11,7 +11,8 @@ impl MemberDaemon {
             Call::Status(reply) => {
                 let (places, now) = (self.places.as_ref(), self.clock.now());
                 let outside = (&self.carrier_counts, &self.data_counts);
-                let mut status = self.view.status(&self.core, &self.options, places, outside, now);
+                let mut status =
+                    self.view.status((&self.core, &self.data_plane), &self.options, places, outside, now);
                 status.role = self.role;
                 reply.send(Ok(StatusView::Member(Box::new(status))));
             }

@@ -2,8 +2,8 @@
 
 use std::{fmt, io};
 
+use claviger_dataplane::Error;
 use claviger_esp::packet::PacketError;
-use claviger_member::Error;
 
 use super::counter::Counter;
 
@@ -12,8 +12,8 @@ use super::counter::Counter;
 pub(super) enum Dropped {
     /// What came on the group's port stands behind the non-ESP marker.
     BehindMarker,
-    /// ESP did not protect it, or what it protected is not genuine.
-    Esp(Error),
+    /// The data plane did not protect it, or what it protected is not genuine.
+    Unprotected(Error),
     /// There are no keys or no sockets of the group yet, or no more.
     NotKeyed,
     /// A packet outside or inside ESP is malformed.
@@ -37,16 +37,9 @@ impl Dropped {
     pub(super) fn counter(&self) -> Option<Counter> {
         match self {
             Self::BehindMarker => Some(Counter::NonEspMarker),
-            Self::Esp(error) => match error {
+            Self::Unprotected(error) => match error {
                 Error::Esp(_) => None,
-                // A subscription, which data goes through, knows no other fault than that there are no keys yet.
-                Error::Delivery(_)
-                | Error::Gdoi(_)
-                | Error::Hip(_)
-                | Error::NotKeyed(_)
-                | Error::RekeySaIncomplete
-                | Error::RekeySaUnknown
-                | Error::Unread(_) => Some(Counter::NotKeyed),
+                Error::NotKeyed(_) => Some(Counter::NotKeyed),
             },
             Self::NotKeyed => Some(Counter::NotKeyed),
             Self::NotDelivered(_) => Some(Counter::DeliveryFailed),
@@ -77,7 +70,7 @@ impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BehindMarker => f.write_str("no ESP: it stands behind the non-ESP marker"),
-            Self::Esp(error) => error.fmt(f),
+            Self::Unprotected(error) => error.fmt(f),
             Self::NotKeyed => f.write_str("no keys"),
             Self::Packet(error) => error.fmt(f),
             Self::OtherProtocol(protocol) => write!(f, "protocol {protocol} inside is not UDP"),
@@ -92,7 +85,7 @@ impl fmt::Display for Dropped {
 
 impl From<Error> for Dropped {
     fn from(error: Error) -> Self {
-        Self::Esp(error)
+        Self::Unprotected(error)
     }
 }
 
@@ -113,7 +106,7 @@ mod tests {
         let esp = Dropped::from(Error::from(claviger_esp::Error::Replayed));
         assert_eq!(esp.counter(), None);
         let group = "market".parse().unwrap();
-        let not_keyed = Dropped::Esp(Error::NotKeyed(group));
+        let not_keyed = Dropped::Unprotected(Error::NotKeyed(group));
         assert_eq!(not_keyed.counter(), Some(Counter::NotKeyed));
         assert_eq!(Dropped::from(PacketError::Checksum).counter(), Some(Counter::PacketChecksum));
         assert_eq!(Counter::NotKeyed.name(), "not_keyed");

@@ -3,13 +3,12 @@
 use std::{io, net::IpAddr, sync::Arc};
 
 use claviger_esp::packet::{IpHeader, IpPacket, Mode, mode};
-use claviger_member::{event::Places, subscription::Subscription};
+use claviger_member::event::Places;
 use claviger_net::{
     BindError, Interface, MulticastSocket, Protocol, RawOptions, RawSocket, TunDevice, TunOptions,
 };
-use claviger_sansio::Time;
 
-use super::{TunSettings, dropped::Dropped};
+use super::{GroupKeys, TunSettings, dropped::Dropped};
 use crate::{
     exit::Failure,
     route::{is_link_local, unspecified},
@@ -95,8 +94,7 @@ impl IpPlane {
     /// Protects a packet if it is for the group, and sends it from the address that it was sent from.
     pub(super) async fn seal(
         &self,
-        now: Time,
-        subscription: &mut Subscription,
+        mut keys: GroupKeys<'_>,
         places: &Places,
         octets: &[u8],
     ) -> Result<(), Dropped> {
@@ -105,7 +103,7 @@ impl IpPlane {
             return Err(Dropped::OtherDestination);
         }
         let (next_header, inside) = Mode::from(places.encapsulation).inside(octets, &packet)?;
-        let esp = subscription.seal(now, next_header, &[inside])?;
+        let esp = keys.seal(next_header, &[inside])?;
         let destination = (packet.header.destination, 0).into();
         self.socket.send(&esp, destination, Some(packet.header.source)).await.map_err(Dropped::NotSent)
     }
@@ -114,15 +112,14 @@ impl IpPlane {
     /// are none of their business.
     pub(super) async fn take(
         &self,
-        now: Time,
-        subscription: &mut Subscription,
+        mut keys: GroupKeys<'_>,
         places: &Places,
         source: IpAddr,
         destination: IpAddr,
         esp: &[u8],
     ) -> Result<(), Dropped> {
-        let opened = subscription.open(now, source, esp)?;
-        if subscription.is_own(&opened.sender) {
+        let opened = keys.open(source, esp)?;
+        if keys.is_own(&opened.sender) {
             return Ok(());
         }
         let outer = IpHeader::new(source, destination);

@@ -22,11 +22,13 @@ use std::{
 
 use claviger_api::Call;
 use claviger_crypto::{SystemRandom, provider};
+use claviger_dataplane::{DataPlane, Error};
+use claviger_esp::{Opened, SenderKey, Stage};
 use claviger_gdoi::Extensions;
 use claviger_group::{GroupId, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
-use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
+use claviger_member::{Event, KeyWitness, Member, MemberConfig, PlaneKind, event::Places};
 use claviger_net::{
     Clock, Interface, InterfaceError, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket,
 };
@@ -77,8 +79,6 @@ pub(crate) struct MemberOptions {
     pub(crate) extensions: Extensions,
     /// A TUN device for the group's packets; otherwise ESP in UDP.
     pub(crate) tun: Option<TunSettings>,
-    /// Whether every key is kept after its end: for those who prove what keys can open.
-    pub(crate) keep_keys: bool,
 }
 
 /// The TUN device of a member.
@@ -91,6 +91,8 @@ pub(crate) struct TunSettings {
 /// The loop's state.
 pub(crate) struct MemberDaemon {
     core: Member,
+    /// What protects the group's packets.
+    data_plane: DataPlane,
     clock: Clock,
     options: MemberOptions,
     /// What the member may do: what was asked for, or what the key server has left of it.
@@ -120,6 +122,27 @@ enum Plane {
     Ip(IpPlane),
 }
 
+/// The keys of a group, as a packet meets them.
+struct GroupKeys<'a> {
+    now: Time,
+    group: &'a GroupId,
+    plane: &'a mut DataPlane,
+}
+
+impl GroupKeys<'_> {
+    fn seal(&mut self, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        self.plane.seal(self.now, self.group, next_header, payload)
+    }
+
+    fn open(&mut self, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
+        self.plane.open(self.now, self.group, source, esp)
+    }
+
+    fn is_own(&self, sender: &SenderKey) -> bool {
+        self.plane.is_own(self.group, sender)
+    }
+}
+
 impl MemberDaemon {
     /// Opens the control sockets and asks for the group.
     pub(crate) fn start(options: MemberOptions) -> Result<Self, Failure> {
@@ -143,6 +166,7 @@ impl MemberDaemon {
             carrier_counts,
             data_counts: Counts::default(),
             core,
+            data_plane: DataPlane::userspace(provider(), Box::new(SystemRandom::new()?)),
             clock,
             carrier,
             packets,
@@ -160,6 +184,11 @@ impl MemberDaemon {
         })
     }
 
+    /// Has a witness be told of each key that comes.
+    pub(crate) fn witnessed(self, witness: Box<dyn KeyWitness>) -> Self {
+        Self { core: self.core.witnessed(witness), ..self }
+    }
+
     /// Runs until the member has left, was put out, or is told to stop by a signal.
     pub(crate) async fn run(&mut self, calls: &mut mpsc::Receiver<Call>) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
@@ -168,7 +197,8 @@ impl MemberDaemon {
                 return Ok(());
             }
             let look_at = Some(self.whereabouts.poll_timeout());
-            let timeout = [self.core.poll_timeout(), self.closing, look_at].into_iter().flatten().min();
+            let machines = [self.core.poll_timeout(), self.data_plane.poll_timeout()];
+            let timeout = machines.into_iter().chain([self.closing, look_at]).flatten().min();
             tokio::select! {
                 () = stop.wait() => self.leave(),
                 Some(packet) = self.packets.recv() => self.take_packets(packet).await,
@@ -178,6 +208,7 @@ impl MemberDaemon {
                 () = sleep_until(&self.clock, timeout) => {}
             }
             self.core.handle_timeout(self.clock.now());
+            self.data_plane.handle_timeout(self.clock.now());
             self.look_around();
         }
     }
@@ -191,11 +222,6 @@ impl MemberDaemon {
         }
     }
 
-    /// Shows every key that was ever held, if the options ask for a ledger.
-    pub(crate) fn ledger(&self) -> Option<&claviger_member::Ledger> {
-        self.core.ledger(&self.options.group)
-    }
-
     /// Says how many of the group's datagrams the kernel dropped because the receive buffer was full.
     pub(crate) fn kernel_drops(&self) -> u32 {
         self.view.kernel_drop_count()
@@ -203,9 +229,7 @@ impl MemberDaemon {
 
     /// Says whether there is an association to send under; payloads wait until there is one.
     fn may_send(&self) -> bool {
-        let subscription = self.core.subscription(&self.options.group);
-        subscription
-            .is_some_and(|s| s.data_sas().iter().any(|sa| sa.stage == claviger_esp::plane::Stage::Current))
+        self.data_plane.status(&self.options.group).iter().any(|sa| sa.stage == Stage::Current)
     }
 
     /// Leaves by CLOSE.
@@ -219,6 +243,7 @@ impl MemberDaemon {
 
     /// Sends what is to be sent and acts on events. Says whether the member is at its end.
     async fn settle(&mut self) -> Result<bool, Failure> {
+        self.carry_keys();
         while let Some(transmit) = self.core.poll_transmit() {
             if self.carrier.send(&transmit).await.is_err() {
                 self.whereabouts.hurry(self.clock.now());
@@ -235,6 +260,18 @@ impl MemberDaemon {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Carries what the member says of its keys to the data plane, and what that has met back.
+    fn carry_keys(&mut self) {
+        let now = self.clock.now();
+        loop {
+            while let Some((group, command)) = self.core.poll_plane() {
+                self.data_plane.apply(now, &group, command);
+            }
+            let Some((group, event)) = self.data_plane.poll_event() else { return };
+            self.core.handle_plane_event(now, &group, event);
+        }
     }
 
     fn act(&mut self, event: Event) -> Result<bool, Failure> {
@@ -380,6 +417,8 @@ impl MemberDaemon {
                 Some(datagram) => {
                     // Why one is dropped the machines have logged and counted.
                     let _ = self.core.handle_datagram(self.clock.now(), datagram);
+                    // What comes behind it may be under its keys.
+                    self.carry_keys();
                 }
                 None => self.take_esp(&packet).await,
             }
@@ -393,26 +432,22 @@ impl MemberDaemon {
         if let Err(dropped) = self.open_esp(now, packet).await {
             self.note_drop(&dropped);
         }
-        self.core.attend(now);
+        self.carry_keys();
     }
 
     async fn open_esp(&mut self, now: Time, packet: &Packet) -> Result<(), Dropped> {
-        let subscription = self.core.subscription_mut(&self.options.group);
-        let (Some(places), Some(subscription)) = (self.places, subscription) else {
-            return Err(Dropped::NotKeyed);
-        };
+        let places = self.places.ok_or(Dropped::NotKeyed)?;
+        let keys = GroupKeys { now, group: &self.options.group, plane: &mut self.data_plane };
         let (source, destination) = (packet.source.ip(), packet.destination.ip());
         match &self.plane {
             Some(Plane::Udp(plane)) => {
-                let taken = plane.take(now, subscription, &places, source, destination, &packet.octets)?;
+                let taken = plane.take(keys, &places, source, destination, &packet.octets)?;
                 if let Some(delivery) = taken {
                     self.receivers.deliver(&delivery, &mut self.data_counts);
                 }
                 Ok(())
             }
-            Some(Plane::Ip(plane)) => {
-                plane.take(now, subscription, &places, source, destination, &packet.octets).await
-            }
+            Some(Plane::Ip(plane)) => plane.take(keys, &places, source, destination, &packet.octets).await,
             None => Err(Dropped::NotKeyed),
         }
     }
@@ -433,11 +468,9 @@ impl MemberDaemon {
 
     async fn send_tun_packet(&mut self, packet: Vec<u8>) {
         let (Some(Plane::Ip(plane)), Some(places)) = (&self.plane, self.places) else { return };
-        let sealed = match self.core.subscription_mut(&self.options.group) {
-            Some(subscription) => plane.seal(self.clock.now(), subscription, &places, &packet).await,
-            None => Err(Dropped::NotKeyed),
-        };
-        if let Err(dropped) = sealed {
+        let now = self.clock.now();
+        let keys = GroupKeys { now, group: &self.options.group, plane: &mut self.data_plane };
+        if let Err(dropped) = plane.seal(keys, &places, &packet).await {
             self.note_drop(&dropped);
         }
     }
@@ -447,10 +480,9 @@ impl MemberDaemon {
         let (Some(Plane::Udp(plane)), Some(places)) = (&self.plane, self.places) else {
             return self.streams.failed(&piece);
         };
-        let Some(subscription) = self.core.subscription_mut(&self.options.group) else {
-            return self.streams.failed(&piece);
-        };
-        match plane.send(self.clock.now(), subscription, &places, piece.port, &piece.payload).await {
+        let now = self.clock.now();
+        let keys = GroupKeys { now, group: &self.options.group, plane: &mut self.data_plane };
+        match plane.send(keys, &places, piece.port, &piece.payload).await {
             Ok(()) => self.streams.sent(&piece),
             Err(dropped) => {
                 self.note_drop(&dropped);
@@ -480,7 +512,6 @@ fn config(options: &MemberOptions) -> Result<MemberConfig, Failure> {
         plane: if options.tun.is_some() { PlaneKind::Ip } else { PlaneKind::Udp },
         registration_lifetime: Duration::from_secs(86_400),
         retransmit: RetransmitPolicy::default(),
-        keep_keys: options.keep_keys,
     })
 }
 

@@ -16,11 +16,10 @@ use claviger_esp::packet::{
     mode,
     udp::{self, UdpDatagram},
 };
-use claviger_member::{event::Places, subscription::Subscription};
+use claviger_member::event::Places;
 use claviger_net::{BindError, Interface, MulticastSocket, UdpOptions, UdpSocket};
-use claviger_sansio::Time;
 
-use super::{dropped::Dropped, gaps::Origin, streams::Delivery};
+use super::{GroupKeys, dropped::Dropped, gaps::Origin, streams::Delivery};
 use crate::{cli::send::APPLICATION_PORT_DEFAULT, exit::Failure, route::is_link_local};
 
 /// The next header of UDP.
@@ -71,8 +70,7 @@ impl UdpPlane {
     /// Protects and sends a payload.
     pub(super) async fn send(
         &self,
-        now: Time,
-        subscription: &mut Subscription,
+        mut keys: GroupKeys<'_>,
         places: &Places,
         port: Option<u16>,
         payload: &[u8],
@@ -84,11 +82,11 @@ impl UdpPlane {
         let source = SocketAddr::new(self.source, self.socket.local_address().port());
         let header = udp::header(source, SocketAddr::new(group, port), payload)?;
         let esp = match Mode::from(places.encapsulation) {
-            Mode::Transport => subscription.seal(now, UDP, &[&header, payload])?,
+            Mode::Transport => keys.seal(UDP, &[&header, payload])?,
             Mode::Tunnel => {
                 let inner = IpHeader::new(self.source, group).write(UDP, &[&header[..], payload].concat())?;
                 let next_header = if group.is_ipv4() { IPV4 } else { IPV6 };
-                subscription.seal(now, next_header, &[&inner])?
+                keys.seal(next_header, &[&inner])?
             }
         };
         let destination = SocketAddr::new(group, places.encapsulation_port);
@@ -98,8 +96,7 @@ impl UdpPlane {
     /// Opens a datagram of the group. It brings nothing if it is this member's own, or a NAT-keepalive.
     pub(super) fn take(
         &self,
-        now: Time,
-        subscription: &mut Subscription,
+        mut keys: GroupKeys<'_>,
         places: &Places,
         source: IpAddr,
         destination: IpAddr,
@@ -111,8 +108,8 @@ impl UdpPlane {
             Framed::NonEsp => return Err(Dropped::BehindMarker),
             Framed::Runt => return Err(Dropped::Runt),
         };
-        let opened = subscription.open(now, source, esp)?;
-        if subscription.is_own(&opened.sender) {
+        let opened = keys.open(source, esp)?;
+        if keys.is_own(&opened.sender) {
             return Ok(None);
         }
         let outer = IpHeader::new(source, destination);

@@ -6,6 +6,7 @@ use claviger_api::{
     MemberStatus,
     status::{EpochView, GroupKeys, MembershipState, SaState, SaView},
 };
+use claviger_dataplane::DataPlane;
 use claviger_esp::plane::Stage;
 use claviger_member::{Event, Member, event::Places, subscription::Subscription};
 use claviger_sansio::{Counts, Time};
@@ -54,7 +55,7 @@ impl Observed {
 
     pub(super) fn status(
         &self,
-        core: &Member,
+        (core, plane): (&Member, &DataPlane),
         options: &MemberOptions,
         places: Option<&Places>,
         outside: (&CarrierCounts, &Counts<Counter>),
@@ -63,9 +64,10 @@ impl Observed {
         let subscription = core.subscription(&options.group);
         let mut lost = outside.1.clone();
         lost.add(Counter::ReceiveBufferFull, self.kernel_drops);
-        let plane = subscription.and_then(Subscription::counts).into_iter().flat_map(Counts::figures);
+        let protected = plane.counts(&options.group).cloned().unwrap_or_default();
         let outside = outside.0.figures().chain(lost.figures());
-        let (drops, counters) = counters::views(core.counters().figures().chain(plane).chain(outside));
+        let (drops, counters) =
+            counters::views(core.counters().figures().chain(protected.figures()).chain(outside));
         let again = subscription.and_then(Subscription::pulls_again_at);
         MemberStatus {
             hit: options.identity.hit(),
@@ -76,7 +78,7 @@ impl Observed {
             group: options.group.clone(),
             role: options.role,
             state: self.state,
-            keys: subscription.map(|s| keys(s, now)).unwrap_or_default(),
+            keys: subscription.map(|s| keys(s, plane, now)).unwrap_or_default(),
             tree_keys: subscription.map_or(0, Subscription::tree_keys),
             last_rekey_at_us: subscription.and_then(Subscription::last_rekey),
             reregisters_at_us: again,
@@ -89,7 +91,7 @@ impl Observed {
     }
 }
 
-fn keys(subscription: &Subscription, now: Time) -> GroupKeys {
+fn keys(subscription: &Subscription, plane: &DataPlane, now: Time) -> GroupKeys {
     let lifetime = subscription.kek_lifetime(now);
     let epoch = subscription.epoch().zip(lifetime).map(|((spi, sequence), (age, remaining))| EpochView {
         kek_spi: spi.0,
@@ -97,7 +99,7 @@ fn keys(subscription: &Subscription, now: Time) -> GroupKeys {
         age_s: age.as_secs(),
         lifetime_s: (age + remaining).as_secs(),
     });
-    let sas = subscription.data_sas().into_iter().map(|sa| SaView {
+    let sas = plane.status(subscription.group()).into_iter().map(|sa| SaView {
         spi: sa.spi.to_string(),
         transform: sa.transform,
         state: match sa.stage {

@@ -230,7 +230,7 @@ impl<S: Store> Server<S> {
 fn refused(error: CommandError) -> ApiError {
     tracing::info!(reason = %error, "the command is refused");
     let code = match &error {
-        CommandError::GroupExists(_) => ErrorCode::AlreadyExists,
+        CommandError::CookiesInUse | CommandError::GroupExists(_) => ErrorCode::AlreadyExists,
         CommandError::GroupUnknown(_) => ErrorCode::GroupUnknown,
         CommandError::HostUnknown(_) => ErrorCode::MemberUnknown,
         // It names the option to change.

@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
+use claviger_dataplane::DataPlane;
 use claviger_esp::packet::udp;
 use claviger_group::Role;
 use claviger_hip::HostConfig;
@@ -12,6 +13,7 @@ use claviger_member::{
     event::{Places, Source},
 };
 use claviger_net::{Clock, Interface, MulticastSocket, UdpOptions, UdpSocket, udp::MAX_DATAGRAM};
+use claviger_proof::Ledgers;
 use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time, Transmit};
 use tokio::sync::{mpsc, watch};
 
@@ -93,6 +95,8 @@ impl Host {
 struct Machine {
     number: HostNumber,
     core: Member,
+    plane: DataPlane,
+    ledgers: Ledgers,
     clock: Clock,
     loopback: Interface,
     hip: UdpSocket,
@@ -130,16 +134,20 @@ impl Machine {
             plane: PlaneKind::Udp,
             registration_lifetime: Duration::from_secs(3600),
             retransmit: RetransmitPolicy::default(),
-            keep_keys: true,
         };
         let loopback = Interface::by_name("lo", "").unwrap();
         let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into(), &UdpOptions::new("")).unwrap();
         let sender = bind();
         sender.set_multicast_interface(&loopback).unwrap();
-        let core = Member::new(config, Box::new(SystemRandom::new().unwrap()), clock.now()).unwrap();
+        let ledgers = Ledgers::default();
+        let core = Member::new(config, Box::new(SystemRandom::new().unwrap()), clock.now())
+            .unwrap()
+            .witnessed(ledgers.witness());
         Self {
             number,
             core,
+            plane: DataPlane::userspace(provider(), Box::new(SystemRandom::new().unwrap())),
+            ledgers,
             clock,
             loopback,
             hip: bind(),
@@ -161,7 +169,8 @@ impl Machine {
         loop {
             self.settle().await;
             let now = self.clock.now();
-            let wake = self.core.poll_timeout().unwrap_or(now + DATA_INTERVAL).min(self.send_at.max(now));
+            let timers = [self.core.poll_timeout(), self.plane.poll_timeout()].into_iter().flatten().min();
+            let wake = timers.unwrap_or(now + DATA_INTERVAL).min(self.send_at.max(now));
             let [a, b, c, d] = &mut buffers;
             let (push, data) = match &self.places {
                 Some((_, push, data)) => (Some(push), Some(data)),
@@ -189,6 +198,8 @@ impl Machine {
             }
             let now = self.clock.now();
             self.core.handle_timeout(now);
+            self.plane.handle_timeout(now);
+            self.carry_keys();
             if self.send_at <= now {
                 self.send_at = now + DATA_INTERVAL;
                 self.send_data(now).await;
@@ -211,11 +222,9 @@ impl Machine {
                 self.core.leave(now);
             }
             (Errand::Doubt, Phase::In) => {
-                if let Some(subscription) = self.core.subscription_mut(&Stage::group()) {
-                    let unknown = [&[0xdd; 4][..], &[0; 40]].concat();
-                    let _ = subscription.open(now, Ipv4Addr::LOCALHOST.into(), &unknown);
-                }
-                self.core.attend(now);
+                let unknown = [&[0xdd; 4][..], &[0; 40]].concat();
+                let _ = self.plane.open(now, &Stage::group(), Ipv4Addr::LOCALHOST.into(), &unknown);
+                self.carry_keys();
             }
             _ => {}
         }
@@ -231,6 +240,7 @@ impl Machine {
         // What a dying server sends, and what others send meanwhile, need not be sound here and now.
         let _ =
             self.core.handle_datagram(self.clock.now(), Datagram { socket, source, destination, payload });
+        self.carry_keys();
     }
 
     /// Opens data as a receiver does: what it cannot open makes it pull.
@@ -239,10 +249,8 @@ impl Machine {
         if port == self.sender.local_address().port() {
             return;
         }
-        if let Some(subscription) = self.core.subscription_mut(&Stage::group()) {
-            let _ = subscription.open(now, Ipv4Addr::LOCALHOST.into(), esp);
-        }
-        self.core.attend(now);
+        let _ = self.plane.open(now, &Stage::group(), Ipv4Addr::LOCALHOST.into(), esp);
+        self.carry_keys();
     }
 
     async fn send_data(&mut self, now: Time) {
@@ -251,15 +259,27 @@ impl Machine {
         let destination = std::net::SocketAddr::new(places.channel.group(), 9);
         let header = udp::header(source, destination, b"alive").unwrap();
         let port = places.encapsulation_port;
-        let Some(subscription) = self.core.subscription_mut(&Stage::group()) else { return };
-        if let Ok(esp) = subscription.seal(now, UDP, &[&header, b"alive"]) {
+        if let Ok(esp) = self.plane.seal(now, &Stage::group(), UDP, &[&header, b"alive"]) {
             let _ = self.sender.send(&esp, (destination.ip(), port).into(), None).await;
         }
-        self.core.attend(now);
+        self.carry_keys();
+    }
+
+    /// Carries what the member says of its keys to its data plane, and what that has met back.
+    fn carry_keys(&mut self) {
+        let now = self.clock.now();
+        loop {
+            while let Some((group, command)) = self.core.poll_plane() {
+                self.plane.apply(now, &group, command);
+            }
+            let Some((group, event)) = self.plane.poll_event() else { return };
+            self.core.handle_plane_event(now, &group, event);
+        }
     }
 
     /// Sends, tells and shows what came of the last step.
     async fn settle(&mut self) {
+        self.carry_keys();
         while let Some(transmit) = self.core.poll_transmit() {
             self.transmit(&transmit).await;
         }
@@ -271,8 +291,7 @@ impl Machine {
             phase: self.phase,
             life: self.life,
             kek: subscription.and_then(|s| s.epoch()).map(|(spi, _)| spi.0),
-            teks: subscription
-                .map_or(Vec::new(), |s| s.data_sas().iter().map(|sa| sa.spi.as_u32()).collect()),
+            teks: self.plane.status(&Stage::group()).iter().map(|sa| sa.spi.as_u32()).collect(),
         };
         self.shown.send_if_modified(|shown| {
             let changed = *shown != holding;
@@ -307,8 +326,7 @@ impl Machine {
             Event::Rekeyed { by, .. } => {
                 self.tell_keys();
                 if by == Source::Pull {
-                    let sas =
-                        self.core.subscription(&Stage::group()).map(|s| s.data_sas()).unwrap_or_default();
+                    let sas = self.plane.status(&Stage::group());
                     let ids = sas.iter().filter_map(|sa| Some((sa.spi.as_u32(), sa.sender_id?.value())));
                     self.tell(Line::Pulled { host, life, sender_ids: ids.collect() });
                     if self.phase == Phase::Joining {
@@ -338,7 +356,7 @@ impl Machine {
     /// Tells the keys that are new in the ledger.
     fn tell_keys(&mut self) {
         let (host, life) = (self.number, self.life);
-        let Some(ledger) = self.core.ledger(&Stage::group()) else { return };
+        let Some(ledger) = self.ledgers.of(&Stage::group()) else { return };
         let teks = ledger.teks[self.told.0..].iter().map(|tek| {
             let key = tek.keys.encryption.expose().to_vec();
             Line::Tek { host, life, spi: tek.spi.as_u32(), key }

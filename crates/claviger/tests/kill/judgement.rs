@@ -7,7 +7,7 @@ use std::{
 
 use claviger_crypto::provider;
 use claviger_gdoi::{push, push::RekeySa};
-use claviger_member::{Ledger, ledger::LedgerRekey, trial};
+use claviger_proof::{Ledger, ledger::LedgerRekey, trial};
 use serde::{Deserialize, Serialize};
 
 use crate::testimony::{self, HostNumber, Life, Line, RekeyKeys};

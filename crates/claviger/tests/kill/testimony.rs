@@ -7,7 +7,7 @@ use claviger_gdoi::{
     wire::LkhDownloadArray,
 };
 use claviger_group::{Channel, CookiePair, Encapsulation, EspTransform, Spi, Tek, tek::TekKeys};
-use claviger_member::ledger::LedgerRekey;
+use claviger_proof::ledger::LedgerRekey;
 use claviger_wire::{Decode, Writer};
 use serde::{Deserialize, Serialize};
 

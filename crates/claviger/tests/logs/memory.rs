@@ -94,8 +94,8 @@ fn add_held(network: &Network, groups: &[&GroupId], secrets: &mut Secrets) {
     }
     for (node, group) in network.members.iter().flat_map(|node| groups.iter().map(move |group| (node, group)))
     {
-        if let Some(ledger) = node.member.ledger(group) {
-            secrets.add_ledger(ledger);
+        if let Some(ledger) = node.ledger(group) {
+            secrets.add_ledger(&ledger);
             ledger.rekeys.iter().for_each(|rekey| secrets.except(&rekey.kek.spi.0));
         }
     }
@@ -213,7 +213,7 @@ fn no_log_of_any_machine_has_a_secret_in_it() {
     assert_eq!(secrets.found_in(text.as_bytes()), Vec::<String>::new());
 
     // The same search finds a key that somebody logs, by the same way.
-    let key = network.members[0].member.ledger(&groups[0]).unwrap().teks[0].keys.encryption.clone();
+    let key = network.members[0].ledger(&groups[0]).unwrap().teks[0].keys.encryption.clone();
     let planted = Log::default();
     planted.of(|| tracing::trace!(key = ?key.expose(), "planted"));
     assert_eq!(secrets.found_in(&planted.octets()), ["TEK encryption key, list"]);

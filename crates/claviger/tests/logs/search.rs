@@ -9,7 +9,7 @@ use claviger_hip::{
     registration::Side,
 };
 use claviger_identity::{Hit, HitSuite};
-use claviger_member::Ledger;
+use claviger_proof::Ledger;
 
 /// How many octets in a row betray a secret: the shortest key here has as many.
 const RUN: usize = 16;

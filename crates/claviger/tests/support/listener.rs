@@ -20,6 +20,7 @@ use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event, Member, MemberConfig, PlaneKind};
 use claviger_net::Clock;
+use claviger_proof::Ledgers;
 use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time};
 use claviger_testkit::lab::Host;
 
@@ -68,11 +69,12 @@ impl Listener {
             plane: PlaneKind::Any,
             registration_lifetime: Duration::from_secs(3600),
             retransmit: RetransmitPolicy::default(),
-            keep_keys: true,
         };
         let clock = Clock::starting_at(Time::EPOCH);
         let random = Box::new(SystemRandom::new().expect("the system has randomness"));
-        let mut core = Member::new(config, random, clock.now()).expect("the configuration is sound");
+        let ledgers = Ledgers::default();
+        let core = Member::new(config, random, clock.now()).expect("the configuration is sound");
+        let mut core = core.witnessed(ledgers.witness());
         core.join(clock.now(), group.clone(), Role::Receiver);
         let mut sockets = vec![(Socket::HipUdp, hip), (Socket::Port848, gdoi)];
         for (_, socket) in &sockets {
@@ -104,7 +106,7 @@ impl Listener {
                     }
                     thread::sleep(ROUND);
                 }
-                core.ledger(&group).map(|ledger| ledger.teks.clone()).unwrap_or_default()
+                ledgers.of(&group).map(|ledger| ledger.teks).unwrap_or_default()
             }
         });
         let place = wanted.recv_timeout(PATIENCE).expect("the server names the group's places");

@@ -36,6 +36,9 @@ pub const RETIRED_MAX: usize = 256;
 /// How many events wait to be polled at most; the oldest makes room. Only a caller that never polls loses any.
 pub const EVENTS_MAX: usize = 1024;
 
+/// When an association sends that only receives.
+const NEVER: Time = Time::from_micros(u64::MAX);
+
 /// The data plane of one group at one member.
 pub struct Plane {
     provider: CryptoProvider,
@@ -111,6 +114,25 @@ impl Plane {
         self.give_sender_ids(spi, sender_ids)?;
         self.handle_timeout(now);
         Ok(())
+    }
+
+    /// Installs a TEK that receives at once, and sends once [`Plane::activate`] says when.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Plane::install`].
+    pub fn install_inbound(&mut self, now: Time, tek: Tek, sender_ids: &[SenderId]) -> Result<(), Error> {
+        self.install(now, tek, NEVER, sender_ids)
+    }
+
+    /// Has an association send from `at` on. Of two such times the earlier counts, and of several associations the oldest
+    /// goes first.
+    pub fn activate(&mut self, now: Time, spi: Spi, at: Time) {
+        if let Some(sa) = self.sas.get_mut(&spi) {
+            debug!(%spi, %at, "an SA is to send from then on");
+            sa.activate_at = sa.activate_at.min(at);
+        }
+        self.handle_timeout(now);
     }
 
     /// Replaces the sender ids of every association by those of a new registration.
@@ -234,7 +256,7 @@ impl Plane {
             .collect();
         due.sort_unstable();
         for (order, spi) in due {
-            self.activate(order, spi);
+            self.make_current(order, spi);
         }
 
         let over: Vec<Spi> =
@@ -304,7 +326,7 @@ impl Plane {
     }
 
     /// Makes an association the current one unless a newer one was.
-    fn activate(&mut self, order: u64, spi: Spi) {
+    fn make_current(&mut self, order: u64, spi: Spi) {
         self.sas.get_mut(&spi).expect("the association was found by its SPI").active = true;
         if self.superseded.is_none_or(|superseded| order > superseded) {
             self.superseded = Some(order);

@@ -11,7 +11,7 @@ use claviger_keypath::KeyPath;
 
 /// The keys from a member's leaf to the root, which is the group KEK.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TreeKeys {
+pub enum TreeKeys {
     /// As RFC 6407 names and sends them.
     Lkh(KeyArray),
     /// Of a tree with 32-bit node ids.

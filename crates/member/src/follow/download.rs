@@ -3,20 +3,29 @@
 use std::{net::SocketAddr, time::Duration};
 
 use claviger_crypto::CryptoProvider;
-use claviger_esp::SenderId;
 use claviger_gdoi::{
     Extensions,
     push::{KekMaterial, RekeySa},
     wire::{KeyDownload, SaPayload, SaTek, SenderIds},
 };
-use claviger_group::Tek;
+use claviger_group::{GroupId, Role, SenderId, Spi, Tek};
 use claviger_sansio::Time;
 
+use super::{Follower, tree_keys::TreeKeys};
 use crate::{
-    Ledger,
     event::{Missing, Places, PolicyFault},
-    tree_keys::TreeKeys,
+    held::{Delays, HeldKeys},
+    repull::Sign,
+    subscription::{Keys, Subscription},
+    witness::{Means, Witness},
 };
+
+/// How long the answer to a first PULL may take without a suspicion that the group was rekeyed behind it.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// How many of the IV's first bits tell senders apart at a member that has no sender id. The counter behind a
+/// shorter id leaves its first octet zero for 2^48 packets, so the widest id tells senders of all widths apart.
+const SENDER_BITS_OF_A_RECEIVER: u8 = 16;
 
 /// The payloads of a PULL, authentic and not yet understood.
 pub(crate) struct Pulled<'a> {
@@ -60,12 +69,12 @@ impl Pulled<'_> {
 }
 
 impl Download {
-    /// Enters every key into a ledger.
-    pub(crate) fn enter(&self, ledger: &mut Ledger) {
+    /// Shows every key to a witness.
+    pub(crate) fn show(&self, group: &GroupId, witness: &mut Witness) {
         if let Some(rekey) = &self.rekey {
-            ledger.enter_rekey(&rekey.sa, rekey.tree.as_ref());
+            witness.rekey_sa(group, &rekey.sa, rekey.tree.as_ref());
         }
-        self.teks.iter().for_each(|tek| ledger.enter_tek(tek));
+        self.teks.iter().for_each(|tek| witness.tek(group, tek));
     }
 }
 
@@ -122,12 +131,6 @@ impl Rekey {
     }
 }
 
-/// The delays of rollover in force.
-pub(crate) struct Delays {
-    pub(crate) activation: Duration,
-    pub(crate) deactivation: Duration,
-}
-
 impl From<&SaPayload> for Delays {
     fn from(sa: &SaPayload) -> Self {
         let gap = sa.gap.as_ref();
@@ -136,6 +139,57 @@ impl From<&SaPayload> for Delays {
             activation: seconds(gap.and_then(|gap| gap.activation_delay)),
             deactivation: seconds(gap.and_then(|gap| gap.deactivation_delay)),
         }
+    }
+}
+
+impl Subscription {
+    /// Takes in what a PULL downloaded. Nothing changes unless all of it is sound.
+    pub(crate) fn pulled(
+        &mut self,
+        now: Time,
+        means: &mut Means<'_>,
+        pulled: &Pulled<'_>,
+    ) -> Result<Vec<Spi>, PulledError> {
+        let earlier = self.keys.as_ref().map(|keys| keys.held.places);
+        let mut download = pulled.read(now, means.provider, self.extensions, earlier)?;
+        if let (Some(keys), Some(rekey)) = (&self.keys, &download.rekey)
+            && keys.follower.has_overtaken(&keys.held, rekey)
+        {
+            return Err(PulledError::Overtaken);
+        }
+        if self.keys.is_none() && now.since(self.pull_began) > PROMPT {
+            // Its last message may have been lost and repeated, and the group rekeyed meanwhile, unheard.
+            self.repull.note(now, Sign::Gap, means.random);
+        }
+        if !self.role.sends() {
+            // The role was taken while they were on their way.
+            download.sender_ids.clear();
+        }
+        download.show(&self.group, means.witness);
+        let role = self.role;
+        let keys = self.keys.get_or_insert_with(|| Keys::new(now, role, &download));
+        Ok(keys.adopt(now, self.pull_began, download)?)
+    }
+}
+
+impl Keys {
+    /// Makes room for the keys of a first download.
+    fn new(now: Time, role: Role, download: &Download) -> Self {
+        let bits = download.sender_ids.first().map_or(SENDER_BITS_OF_A_RECEIVER, SenderId::bits);
+        Self { held: HeldKeys::new(now, role, bits, download.places), follower: Follower::new(now) }
+    }
+
+    /// Puts a download in force; its PULL began at `pull_began`. Returns the SPIs of its TEKs.
+    fn adopt(&mut self, now: Time, pull_began: Time, download: Download) -> Result<Vec<Spi>, PolicyFault> {
+        let Download { rekey, teks, sender_ids, places, delays } = download;
+        self.held.places = places;
+        self.held.last_rekey = now;
+        if let Some(rekey) = rekey {
+            self.held.take_up_rekey_sa(rekey.sa.spi());
+            self.follower.take_up(rekey);
+        }
+        self.held.take_sender_ids(sender_ids);
+        self.held.install_listed(now, pull_began, delays, teks).map_err(PolicyFault::DataSa)
     }
 }
 

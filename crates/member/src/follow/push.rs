@@ -2,18 +2,18 @@
 
 use std::net::SocketAddr;
 
-use claviger_esp::plane::{Event as PlaneEvent, Stage};
 use claviger_group::CookiePair;
 use claviger_isakmp::{Route, route};
 use claviger_sansio::{Datagram, Socket, Time};
-use tracing::{debug, debug_span};
+use tracing::debug;
 
+use super::rekey::{Collected, Standing};
 use crate::{
     Error, Member,
     event::{Event, Places, Source},
-    rekey::{Collected, Standing},
     repull::{REKEY_SPREAD, REKEY_SPREAD_MAX, Sign},
     subscription::Subscription,
+    witness::Means,
 };
 
 impl Member {
@@ -33,7 +33,9 @@ impl Member {
         match standing {
             Standing::InForce => {}
             Standing::Late => {
-                return subscription.follow_late(now, &mut self.random, datagram.payload);
+                let (random, witness) = (&mut *self.random, &mut self.witness);
+                let mut means = Means { provider: self.provider, random, witness };
+                return subscription.follow_late(now, &mut means, datagram.payload);
             }
             Standing::Announced if subscription.keep_early(datagram.payload) => {
                 debug!(rekey_sa = %cookies, "a message waits for the KEK that is being collected");
@@ -47,7 +49,9 @@ impl Member {
                 return Ok(());
             }
         }
-        let brought = subscription.follow(now, self.provider, &mut self.random, datagram.payload)?;
+        let (random, witness) = (&mut *self.random, &mut self.witness);
+        let mut means = Means { provider: self.provider, random, witness };
+        let brought = subscription.follow(now, &mut means, datagram.payload)?;
         if !brought.is_something() {
             return Ok(());
         }
@@ -105,18 +109,18 @@ impl Member {
         }
         for subscription in self.subscriptions.values_mut() {
             let Some(keys) = &mut subscription.keys else { continue };
-            while let Some(report) = keys.collecting.poll_report() {
+            while let Some(report) = keys.follower.collecting.poll_report() {
                 debug!(group = %subscription.group, length = report.len(), "what is missed of a rekey is reported");
                 // Without a registration there is nobody to tell; a PULL follows it.
                 if let Some(cookies) = self.cookies {
                     let _ = self.gdoi.report(&cookies, self.gdoi_address, &report);
                 }
             }
-            if keys.collecting.poll_failure() {
+            if keys.follower.collecting.poll_failure() {
                 debug!(group = %subscription.group, "no batch can help any more");
                 subscription.repull.note(now, Sign::NotForUs, &mut self.random);
             }
-            subscription.repull.hold(keys.collecting.is_working());
+            subscription.repull.hold(keys.follower.collecting.is_working());
         }
     }
 
@@ -132,10 +136,10 @@ impl Member {
         for subscription in self.subscriptions.values_mut() {
             // A newcomer hears messages that told the others of it, under the KEK before its first.
             if let Some(keys) = &mut subscription.keys
-                && now < keys.new_until
+                && now < keys.follower.new_until
             {
                 debug!(group = %subscription.group, rekey_sa = %cookies, "a newcomer hears the rekey that brought it in");
-                keys.new_until = (now + REKEY_SPREAD).min(keys.keyed_at + REKEY_SPREAD_MAX);
+                keys.follower.new_until = (now + REKEY_SPREAD).min(keys.held.keyed_at + REKEY_SPREAD_MAX);
                 continue;
             }
             let hears = |places: Places| [places.push, places.place].contains(&Some(destination));
@@ -143,29 +147,6 @@ impl Member {
                 let _group = subscription.span().entered();
                 subscription.keep_early(octets);
                 subscription.repull.note(now, Sign::UnknownRekeySa(cookies), &mut self.random);
-            }
-        }
-    }
-
-    pub(crate) fn handle_plane_events(&mut self, now: Time) {
-        for subscription in self.subscriptions.values_mut() {
-            let Some(keys) = &mut subscription.keys else { continue };
-            while let Some(event) = keys.plane.poll_event() {
-                let sign = match event {
-                    // A newcomer hears the group's old TEK until the senders change over to its first one.
-                    PlaneEvent::UnknownSpi(_)
-                        if keys.plane.status().iter().all(|sa| sa.stage == Stage::Leading) =>
-                    {
-                        continue;
-                    }
-                    PlaneEvent::UnknownSpi(spi) => Sign::UnknownSpi(spi),
-                    PlaneEvent::Exhausting(_) => Sign::SenderIdSpent,
-                    PlaneEvent::Expired(_) => Sign::Gap,
-                    // They come when they are due, and nothing is missed by them.
-                    PlaneEvent::Activated(_) | PlaneEvent::Deactivated(_) => continue,
-                };
-                let _group = debug_span!("group", group = %subscription.group).entered();
-                subscription.repull.note(now, sign, &mut self.random);
             }
         }
     }

@@ -14,7 +14,7 @@ use claviger_gdoi::{
 use claviger_group::CookiePair;
 use claviger_sansio::Time;
 
-use crate::tree_keys::TreeKeys;
+use super::tree_keys::TreeKeys;
 
 /// The most batches that are collected at once: those of one rekey. Of a longer one other batches come too late.
 const BATCHES_MAX: usize = 64;

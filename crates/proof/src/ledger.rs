@@ -1,7 +1,6 @@
 //! Every key that a member ever held.
 //!
-//! A member forgets keys at their end; it keeps a ledger only if its configuration asks for one. Whoever must show
-//! what a host could decrypt, now or later, asks: honest behaviour proves nothing about keys.
+//! Every key enters once, in the order in which it came, whatever became of it at the member.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +11,7 @@ use claviger_gdoi::{
 };
 use claviger_group::{PushAuthentication, Tek};
 use claviger_keypath::{Handle, KeyPath, NodeId, NodeKey};
-
-use crate::tree_keys::TreeKeys;
+use claviger_member::TreeKeys;
 
 /// The keys of one group, in the order in which they came.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +46,7 @@ impl Ledger {
     }
 
     /// Enters a rekey SA, once.
-    pub(crate) fn enter_rekey(&mut self, sa: &RekeySa, tree: Option<&TreeKeys>) {
+    pub fn enter_rekey(&mut self, sa: &RekeySa, tree: Option<&TreeKeys>) {
         let lkh = match tree {
             Some(TreeKeys::Lkh(array)) => Some(array.clone()),
             Some(TreeKeys::Lkh32(path)) => {
@@ -78,7 +76,7 @@ impl Ledger {
     }
 
     /// Enters the keys of a path.
-    pub(crate) fn enter_path(&mut self, path: &KeyPath) {
+    pub fn enter_path(&mut self, path: &KeyPath) {
         for (node, key) in path.nodes().zip(path.keys()) {
             self.enter_node(node, key.clone());
         }

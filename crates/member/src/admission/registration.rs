@@ -231,25 +231,16 @@ impl Member {
         }
     }
 
-    /// Forgets a group; its keys go with it, and only a ledger, if one was asked for, remains.
-    pub(crate) fn keep_ledger(&mut self, group: GroupId, subscription: Subscription) {
-        if let Some(ledger) = subscription.ledger {
-            self.ledgers.insert(group, ledger);
-        }
-    }
-
+    /// Gives a group up; its keys go with it.
     pub(crate) fn refused(&mut self, group: GroupId, refusal: Refusal) {
         debug!(%group, ?refusal, "the group is given up");
-        if let Some(subscription) = self.subscriptions.remove(&group) {
-            self.keep_ledger(group.clone(), subscription);
-        }
+        self.forget(&group);
         self.events.push_back(Event::Refused { group, refusal });
     }
 
     fn evicted(&mut self, group: GroupId) {
-        if let Some(subscription) = self.subscriptions.remove(&group) {
+        if self.forget(&group).is_some() {
             debug!(%group, "this host was put out; its keys are deleted");
-            self.keep_ledger(group.clone(), subscription);
             self.events.push_back(Event::Evicted { group });
         }
     }

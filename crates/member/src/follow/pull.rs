@@ -2,18 +2,20 @@
 
 use claviger_gdoi::{MemberEvent as GdoiEvent, PullFailure, PullId};
 use claviger_group::{CookiePair, GroupId, Spi};
-use claviger_hip::iana::carries_256_bit_keys;
 use claviger_isakmp::iana::NotifyType;
 use claviger_sansio::Time;
 use tracing::debug;
 
+use super::{
+    acceptance,
+    download::{Pulled, PulledError},
+};
 use crate::{
     Member,
-    acceptance::{self, Strength},
-    download::{Pulled, PulledError},
     event::{Event, Places, PullReason, Refusal, Source},
     member::Registration,
     repull::Sign,
+    witness::Means,
 };
 
 /// The PULLs that may fail in a row before the association is taken for lost and made anew.
@@ -102,13 +104,14 @@ impl Member {
                 subscription.pulling = None;
                 let before = subscription.places();
                 subscription.repull.succeeded(now, sa.teks.last().map(|tek| tek.spi));
-                let (provider, random) = (self.provider, &mut self.random);
+                let (random, witness) = (&mut *self.random, &mut self.witness);
+                let mut means = Means { provider: self.provider, random, witness };
                 let _group = subscription.span().entered();
-                match subscription.pulled(now, provider, random, &Pulled { sa: &sa, sequence, kd: &kd }) {
+                match subscription.pulled(now, &mut means, &Pulled { sa: &sa, sequence, kd: &kd }) {
                     Ok(teks) => self.keyed(now, group, before, &teks),
                     Err(PulledError::Overtaken) => {
                         debug!("a GROUPKEY-PUSH has overtaken the PULL");
-                        subscription.repull.note(now, Sign::Gap, random);
+                        subscription.repull.note(now, Sign::Gap, means.random);
                     }
                     Err(PulledError::Fault(fault)) => {
                         debug!(?fault, "what was pulled is of no use");
@@ -136,8 +139,8 @@ impl Member {
         let newest = teks.last().copied();
         let tek = newest.map(tracing::field::display);
         debug!(%kek, sequence, tek, teks = teks.len(), "the keys of a PULL are in force");
-        let activates =
-            subscription.data_sas().iter().find(|sa| Some(sa.spi) == newest).map(|sa| sa.activate_at);
+        let held = subscription.keys.as_ref().map(|keys| &keys.held);
+        let activates = held.zip(newest).and_then(|(held, spi)| held.activates(spi));
         if before != Some(places) {
             self.events.push_back(Event::Listen { group: group.clone(), places });
         }
@@ -178,12 +181,5 @@ impl Member {
                 self.doubt_association(now, failures);
             }
         }
-    }
-
-    fn strength(&self) -> Strength {
-        let association = self.hip.association(&self.server);
-        let algorithms = association.and_then(|info| Some((info.cipher?, info.dh_group?)));
-        let bits_256 = algorithms.is_some_and(|(cipher, group)| carries_256_bit_keys(cipher, group));
-        Strength { bits_256 }
     }
 }

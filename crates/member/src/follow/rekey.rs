@@ -9,18 +9,24 @@ use claviger_gdoi::{
     push::{RekeySa, VerifiedRekey},
     wire::{Delete, KeyDownload, LkhDownload, SaKek, lkh_32::Update},
 };
-use claviger_group::{CookiePair, GroupId, Spi};
+use claviger_group::{CookiePair, GroupId, Spi, Tek};
 use claviger_sansio::Time;
 use tracing::debug;
 
-use crate::{
-    Error, Ledger,
+use super::{
+    Follower,
     collecting::{Place, is_delivered},
-    download::{Delays, Rekey, tek_of},
+    download::{Rekey, tek_of},
     incoming::Incoming,
+    tree_keys::TreeKeys,
+};
+use crate::{
+    Error,
+    event::Source,
+    held::{Delays, HeldKeys, Sends},
     repull::Sign,
     subscription::{Keys, Subscription},
-    tree_keys::TreeKeys,
+    witness::Means,
 };
 
 /// What a message brought.
@@ -41,16 +47,16 @@ impl Brought {
 impl Subscription {
     /// Says whether a message under these cookies is for this group: in force, or superseded.
     pub(crate) fn knows_rekey_sa(&self, cookies: &CookiePair) -> Option<Standing> {
-        let keys = self.keys.as_ref()?;
-        if keys.rekey.as_ref().is_some_and(|rekey| rekey.sa.kek().spi == *cookies) {
+        let Keys { held, follower } = self.keys.as_ref()?;
+        if follower.rekey.as_ref().is_some_and(|rekey| rekey.sa.kek().spi == *cookies) {
             Some(Standing::InForce)
-        } else if let Some(incoming) = &keys.incoming
+        } else if let Some(incoming) = &follower.incoming
             && incoming.comes_under(cookies)
         {
             Some(Standing::Late)
-        } else if keys.incoming.as_ref().is_some_and(|incoming| incoming.leads_to(*cookies)) {
+        } else if follower.incoming.as_ref().is_some_and(|incoming| incoming.leads_to(*cookies)) {
             Some(Standing::Announced)
-        } else if keys.retired.contains(cookies) {
+        } else if held.is_retired(cookies) {
             Some(Standing::Superseded)
         } else {
             None
@@ -61,30 +67,30 @@ impl Subscription {
     pub(crate) fn follow(
         &mut self,
         now: Time,
-        provider: &'static CryptoProvider,
-        random: &mut dyn Random,
+        means: &mut Means<'_>,
         datagram: &[u8],
     ) -> Result<Brought, Error> {
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
-        let rekey = keys.rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
+        let Follower { rekey, collecting, .. } = &mut keys.follower;
+        let rekey = rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
         let message = rekey.sa.open(datagram).inspect_err(|error| {
             // The key server asks for what this member may not follow; only a PULL can say more.
             if matches!(error, GdoiError::PeerIncompatible(_)) {
-                self.repull.note(now, Sign::Gap, random);
+                self.repull.note(now, Sign::Gap, means.random);
             }
         })?;
         rekey.sa.commit(&message);
         let (sequence, gap, overtaken) = (message.sequence(), message.gap(), message.is_overtaken());
         debug!(rekey_sa = %message.spi(), sequence, gap, overtaken, "a GROUPKEY-PUSH is followed");
         if let Some(place) = message.batch().filter(is_delivered) {
-            keys.collecting.take(now, message.spi(), place, rekey.tree.as_ref(), datagram);
+            collecting.take(now, message.spi(), place, rekey.tree.as_ref(), datagram);
         }
         if message.gap() > 0 {
-            self.repull.note(now, Sign::Gap, random);
+            self.repull.note(now, Sign::Gap, means.random);
         }
-        self.take_in(now, provider, random, &message).inspect_err(|_| {
+        self.take_in(now, means, &message).inspect_err(|_| {
             // The message is genuine and will not come again.
-            self.repull.note(now, Sign::Gap, random);
+            self.repull.note(now, Sign::Gap, means.random);
         })
     }
 
@@ -92,54 +98,55 @@ impl Subscription {
     fn take_in(
         &mut self,
         now: Time,
-        provider: &'static CryptoProvider,
-        random: &mut dyn Random,
+        means: &mut Means<'_>,
         message: &VerifiedRekey,
     ) -> Result<Brought, Error> {
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
+        let Keys { held, follower } = keys;
         let mut brought = Brought::default();
         // What is said of data SAs in a message that came out of its turn would undo what was said since.
         let in_turn = !message.is_overtaken();
         let is_delivered = message.batch().is_some_and(|place| is_delivered(&place));
-        if in_turn && keys.delete(now, message) {
+        if in_turn && follower.delete(held, now, message) {
             debug!("the key server has deleted the rekey SA; a PULL is expected");
-            keys.last_rekey = now;
-            keys.collecting.reached();
-            self.repull.note(now, Sign::Deleted, random);
+            held.last_rekey = now;
+            follower.collecting.reached();
+            self.repull.note(now, Sign::Deleted, means.random);
             return Ok(brought);
         }
-        match keys.follow_kek(now, provider, message)? {
+        match follower.follow_kek(now, means.provider, message)? {
             KekStep::Absent => {}
             // What is missing will be asked for.
             KekStep::NotForUs | KekStep::More if is_delivered => {}
             KekStep::NotForUs => {
                 debug!("none of the new keys is under a key that is held");
-                self.repull.note(now, Sign::NotForUs, random);
+                self.repull.note(now, Sign::NotForUs, means.random);
             }
             KekStep::More => {
                 debug!("more messages lead to the new KEK");
-                self.repull.more_to_come(now, random);
+                self.repull.more_to_come(now, means.random);
             }
             KekStep::TakenUp(spi) => {
                 brought.kek = Some(spi);
-                if let (Some(ledger), Some(rekey)) = (&mut self.ledger, &keys.rekey) {
-                    ledger.enter_rekey(&rekey.sa, rekey.tree.as_ref());
+                held.take_up_rekey_sa(spi);
+                if let Some(rekey) = &follower.rekey {
+                    means.witness.rekey_sa(&self.group, &rekey.sa, rekey.tree.as_ref());
                 }
-                self.repull.rekeyed(now, spi, random);
+                self.repull.rekeyed(now, spi, means.random);
             }
         }
         let under = message.spi();
         if in_turn {
-            keys.follow_teks(now, message, self.ledger.as_mut(), &mut brought)?;
+            follow_teks(held, now, message, &mut |tek| means.witness.tek(&self.group, tek), &mut brought)?;
         }
         if brought.is_something() {
-            keys.last_rekey = now;
+            held.last_rekey = now;
         }
         if let Some(spi) = brought.tek {
             self.repull.installed(spi, under);
         }
         if let Some(expires) = self.expires() {
-            self.repull.lifetime(now, expires, random);
+            self.repull.lifetime(now, expires, means.random);
         }
         Ok(brought)
     }
@@ -162,19 +169,20 @@ impl Subscription {
         datagram: &[u8],
     ) -> Result<(), Error> {
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
-        let rekey = keys.rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
+        let Follower { rekey, collecting, .. } = &mut keys.follower;
+        let rekey = rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
         let control = rekey.sa.open_control(now, datagram)?;
-        Ok(keys.collecting.control(now, rekey.sa.spi(), control, rekey.tree.as_ref(), random)?)
+        Ok(collecting.control(now, rekey.sa.spi(), control, rekey.tree.as_ref(), random)?)
     }
 
     /// Keeps a message under a rekey SA whose KEK is being collected. Says whether it did.
     pub(crate) fn keep_early(&mut self, datagram: &[u8]) -> bool {
-        self.keys.as_mut().is_some_and(|keys| keys.collecting.keep(datagram))
+        self.keys.as_mut().is_some_and(|keys| keys.follower.collecting.keep(datagram))
     }
 
     /// Gives a message that repair has brought, or one that waited for the KEK.
     pub(crate) fn poll_collected(&mut self) -> Option<Collected> {
-        let collecting = &mut self.keys.as_mut()?.collecting;
+        let collecting = &mut self.keys.as_mut()?.follower.collecting;
         let ready = collecting.poll_ready().map(|octets| (None, octets));
         let (place, octets) = ready.or_else(|| collecting.poll_recovered())?;
         Some(Collected { group: self.group.clone(), place, octets })
@@ -183,7 +191,7 @@ impl Subscription {
     /// Takes back what did not verify.
     pub(crate) fn reject(&mut self, place: Place) {
         if let Some(keys) = &mut self.keys {
-            keys.collecting.reject(place);
+            keys.follower.collecting.reject(place);
         }
     }
 
@@ -191,13 +199,15 @@ impl Subscription {
     pub(crate) fn follow_late(
         &mut self,
         now: Time,
-        random: &mut dyn Random,
+        means: &mut Means<'_>,
         datagram: &[u8],
     ) -> Result<(), Error> {
-        let Some(keys) = &mut self.keys else { return Ok(()) };
-        let (Some(incoming), Some(rekey)) = (&mut keys.incoming, &mut keys.rekey) else { return Ok(()) };
+        let Some(Keys { follower, .. }) = &mut self.keys else { return Ok(()) };
+        let (Some(incoming), Some(rekey)) = (&mut follower.incoming, &mut follower.rekey) else {
+            return Ok(());
+        };
         let Some(message) = incoming.open_late(now, datagram)? else { return Ok(()) };
-        self.repull.still_coming(now, random);
+        self.repull.still_coming(now, means.random);
         let leads_here = incoming.leads_to(rekey.sa.spi());
         let Some((_, update)) =
             update_of(&message).filter(|(policy, _)| leads_here && policy.spi == rekey.sa.spi())
@@ -208,9 +218,7 @@ impl Subscription {
             && let Some(TreeKeys::Lkh32(path)) = &mut rekey.tree
         {
             path.commit(staged);
-            if let Some(ledger) = &mut self.ledger {
-                ledger.enter_path(path);
-            }
+            means.witness.tree_path(&self.group, path);
         }
         Ok(())
     }
@@ -244,14 +252,14 @@ enum KekStep {
     TakenUp(CookiePair),
 }
 
-impl Keys {
+impl Follower {
     /// Deletes what the message says. Returns whether the rekey SA itself is gone: a new PULL is expected then.
-    fn delete(&mut self, now: Time, message: &VerifiedRekey) -> bool {
+    fn delete(&mut self, held: &mut HeldKeys, now: Time, message: &VerifiedRekey) -> bool {
         let delay = message.sa().map(|sa| Delays::from(sa).deactivation).unwrap_or_default();
         for delete in message.deletes() {
             match delete {
-                Delete::Tek(spi) => self.plane.deactivate(now, *spi, now + delay),
-                Delete::AllTeks => self.plane.delete_all(),
+                Delete::Tek(spi) => held.deactivate(now, *spi, now + delay),
+                Delete::AllTeks => held.delete_all(),
                 Delete::AllKeks => self.rekey = None,
                 Delete::Kek(spi) => {
                     if self.rekey.as_ref().is_some_and(|rekey| rekey.sa.kek().spi == *spi) {
@@ -262,6 +270,7 @@ impl Keys {
         }
         if self.rekey.is_none() {
             self.incoming = None;
+            held.delete_rekey_sa();
         }
         self.rekey.is_none()
     }
@@ -312,7 +321,7 @@ impl Keys {
         let mut array = held.clone();
         array.commit(staged);
         let (tree, expires) = (Some(TreeKeys::Lkh(array)), now + policy.lifetime);
-        self.take_up_rekey(Rekey { sa: next, tree, since: now, expires });
+        self.take_up(Rekey { sa: next, tree, since: now, expires });
         Ok(KekStep::TakenUp(policy.spi))
     }
 
@@ -337,37 +346,35 @@ impl Keys {
         let (Some(incoming), Some(staged)) = (&mut self.incoming, staged) else { return Ok(KekStep::More) };
         let successor = incoming.successor(now, provider, rekey, staged)?;
         let incoming = self.incoming.take();
-        if let (Some(mut incoming), Some(superseded)) = (incoming, self.take_up_rekey(successor)) {
+        if let (Some(mut incoming), Some(superseded)) = (incoming, self.take_up(successor)) {
             incoming.supersede(now, superseded.sa);
             self.incoming = Some(incoming);
         }
         Ok(KekStep::TakenUp(policy.spi))
     }
+}
 
-    /// Installs new data SAs: they receive at once and send when the activation delay ends.
-    fn follow_teks(
-        &mut self,
-        now: Time,
-        message: &VerifiedRekey,
-        mut ledger: Option<&mut Ledger>,
-        brought: &mut Brought,
-    ) -> Result<(), Error> {
-        let (Some(sa), Some(kd)) = (message.sa(), message.kd()) else { return Ok(()) };
-        let delays = Delays::from(sa);
-        for policy in &sa.teks {
-            let Ok(tek) = tek_of(policy, kd) else { continue };
-            if tek.channel != self.places.channel || tek.encapsulation != self.places.encapsulation {
-                debug!(spi = %tek.spi, "a TEK for another channel is left out");
-                continue;
-            }
-            if let Some(ledger) = &mut ledger {
-                ledger.enter_tek(&tek);
-            }
-            let (spi, activate_at) = (tek.spi, now + delays.activation);
-            self.plane.install(now, tek, activate_at, &self.sender_ids)?;
-            brought.tek = Some(spi);
-            brought.activates = Some(activate_at);
+/// Holds new data SAs: they receive at once and send when the activation delay ends.
+fn follow_teks(
+    held: &mut HeldKeys,
+    now: Time,
+    message: &VerifiedRekey,
+    witness: &mut dyn FnMut(&Tek),
+    brought: &mut Brought,
+) -> Result<(), Error> {
+    let (Some(sa), Some(kd)) = (message.sa(), message.kd()) else { return Ok(()) };
+    let at = now + Delays::from(sa).activation;
+    for policy in &sa.teks {
+        let Ok(tek) = tek_of(policy, kd) else { continue };
+        if tek.channel != held.places.channel || tek.encapsulation != held.places.encapsulation {
+            debug!(spi = %tek.spi, "a TEK for another channel is left out");
+            continue;
         }
-        Ok(())
+        witness(&tek);
+        let spi = tek.spi;
+        held.install(now, tek, Sends::From { at, older_until: at }, Source::Push)?;
+        brought.tek = Some(spi);
+        brought.activates = Some(at);
     }
+    Ok(())
 }

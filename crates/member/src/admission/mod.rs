@@ -1,0 +1,21 @@
+//! How a member is admitted to groups: what it asks of its key server, and how strong what it was given is.
+//!
+//! | module | what |
+//! |---|---|
+//! | `registration` | by HIP: what is asked, and what the key server says |
+
+mod registration;
+
+use claviger_hip::iana::carries_256_bit_keys;
+
+use crate::{Member, follow::Strength};
+
+impl Member {
+    /// Says how strong the registration is that keys would travel under.
+    pub(crate) fn strength(&self) -> Strength {
+        let association = self.hip.association(&self.server);
+        let algorithms = association.and_then(|info| Some((info.cipher?, info.dh_group?)));
+        let bits_256 = algorithms.is_some_and(|(cipher, group)| carries_256_bit_keys(cipher, group));
+        Strength { bits_256 }
+    }
+}

@@ -112,7 +112,7 @@ impl Secrets {
             }
         }
         for key in ledger.nodes.values().flatten() {
-            self.add("LKH-32 key", key.key.expose());
+            self.add("LKH-32 key", key.key());
         }
     }
 

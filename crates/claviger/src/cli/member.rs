@@ -6,7 +6,7 @@ use claviger_group::{GroupId, Role};
 use claviger_identity::Hit;
 
 use crate::{
-    cli::{Globals, value::name},
+    cli::{globals::Globals, value::name},
     exit::Outcome,
     output::{self, instant, or_dash, or_not_sent},
 };

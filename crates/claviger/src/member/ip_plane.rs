@@ -9,10 +9,11 @@ use claviger_net::{
 };
 use claviger_sansio::Time;
 
-use super::{TunSettings, dropped::Dropped};
+use super::dropped::Dropped;
 use crate::{
     exit::Failure,
     route::{is_link_local, unspecified},
+    settings::member::TunSettings,
 };
 
 /// What ESP adds at most to a packet: outer header, SPI, number, IV, padding, trailer, ICV, rounded up.

@@ -14,11 +14,7 @@ mod udp_plane;
 mod view;
 mod whereabouts;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use claviger_api::Call;
 use claviger_crypto::{SystemRandom, provider};
@@ -37,9 +33,12 @@ use crate::{
     carrier::{Carrier, Inlet, Listening, Packet, bind_udp},
     counters::CarrierCounts,
     exit::{Exit, Failure},
-    hip_offers::{self, Ciphers, DhGroups},
     route::{address_towards, unspecified},
     sentences,
+    settings::{
+        hip::{self as hip_offers, Ciphers, DhGroups},
+        member::TunSettings,
+    },
     signal::{Stop, sleep_until},
 };
 use dropped::Dropped;
@@ -79,13 +78,6 @@ pub(crate) struct MemberOptions {
     pub(crate) tun: Option<TunSettings>,
     /// Whether every key is kept after its end: for those who prove what keys can open.
     pub(crate) keep_keys: bool,
-}
-
-/// The TUN device of a member.
-#[derive(Debug, Clone)]
-pub(crate) struct TunSettings {
-    pub(crate) name: Option<String>,
-    pub(crate) addresses: Vec<(IpAddr, u8)>,
 }
 
 /// The loop's state.

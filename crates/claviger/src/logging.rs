@@ -1,60 +1,16 @@
 //! Where logs go: to standard error, so that standard output holds results alone.
 
-use std::{fmt, io::IsTerminal, str::FromStr};
+use std::io::IsTerminal;
 
-use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
-
-use crate::exit::{Exit, Failure, Outcome};
-
-/// A text that filters logs, as `info` or `warn,claviger_hip=trace`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct LogFilter(String);
-
-impl LogFilter {
-    /// What commands log that end by themselves.
-    pub(crate) fn of_commands() -> Self {
-        Self("warn".to_owned())
-    }
-
-    /// What daemons log.
-    pub(crate) fn of_daemons() -> Self {
-        Self("info".to_owned())
-    }
-}
-
-impl TryFrom<String> for LogFilter {
-    type Error = String;
-
-    fn try_from(filter: String) -> Result<Self, String> {
-        match EnvFilter::try_new(&filter) {
-            Ok(_) => Ok(Self(filter)),
-            Err(error) => {
-                Err(format!("`{filter}` is no log filter such as info or warn,claviger_hip=trace: {error}"))
-            }
-        }
-    }
-}
-
-impl FromStr for LogFilter {
-    type Err = String;
-
-    fn from_str(filter: &str) -> Result<Self, String> {
-        filter.to_owned().try_into()
-    }
-}
-
-impl fmt::Display for LogFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use crate::{
+    exit::{Exit, Failure, Outcome},
+    settings::log::LogFilter,
+};
 
 /// Begins to log what `filter` lets through. To be called once.
 pub(crate) fn init(filter: &LogFilter) -> Outcome {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&filter.0))
+        .with_env_filter(filter.to_filter())
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         // A line that cannot be written, to a terminal that was closed, must not end the program: the complaint about
@@ -62,18 +18,4 @@ pub(crate) fn init(filter: &LogFilter) -> Outcome {
         .log_internal_errors(false)
         .try_init()
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot log: {error}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_filters_from_other_text() {
-        for filter in ["info", "warn,claviger_hip=trace", "off"] {
-            assert_eq!(filter.parse(), Ok(LogFilter(filter.to_owned())), "{filter}");
-        }
-        let error = "claviger=loud".parse::<LogFilter>().unwrap_err();
-        assert!(error.starts_with("`claviger=loud` is no log filter"));
-    }
 }

@@ -79,3 +79,9 @@ impl From<claviger_esp::packet::PacketError> for Failure {
         Self::new(Exit::Failed, error.to_string())
     }
 }
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::from(anyhow::Error::from(error))
+    }
+}

@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-mod daemons;
+mod support;
 
 use std::{
     fs,
@@ -14,8 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use daemons::{Host, this_version};
 use serde_json::Value;
+use support::daemons::Host;
 
 /// Refused by the key server.
 const NOT_AUTHORISED: i32 = 4;
@@ -51,16 +51,16 @@ fn take_over(version: &str) {
     let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version);
     let work = tempfile::tempdir().unwrap();
     let [server, member, evicted] =
-        ["server", "member", "evicted"].map(|name| Host::new(&this_version(), work.path().join(name)));
+        ["server", "member", "evicted"].map(|name| Host::of_this_version(work.path().join(name)));
     let stored = ["store.redb", "store.key", "store.mark", "identity.pem"].map(|name| (name, name));
     copy(&fixture, &stored, &server.directory);
     copy(&fixture, &[("member.pem", "identity.pem")], &member.directory);
     copy(&fixture, &[("evicted.pem", "identity.pem")], &evicted.directory);
     let expected = serde_json::from_slice(&fs::read(fixture.join("expected.json")).unwrap()).unwrap();
 
-    let (daemon, join) = server.serve();
+    let serving = server.serve();
     check_groups(&server, &expected);
-    let join: Vec<&str> = join.iter().map(String::as_str).chain(["--group", "market"]).collect();
+    let join = serving.join_with(&["--group", "market"]);
     let out = evicted.run(&join);
     assert_eq!(out.status.code(), Some(NOT_AUTHORISED), "{}", String::from_utf8_lossy(&out.stderr));
     let _member = member.start(&join);
@@ -68,8 +68,8 @@ fn take_over(version: &str) {
 
     // What was written since stands beside what was written before.
     server.ask(&["rekey", "--group", "large", "--key", "kek"]);
-    drop(daemon);
-    let (_daemon, _) = server.serve();
+    drop(serving);
+    let _serving = server.serve();
     check_groups(&server, &expected);
 }
 

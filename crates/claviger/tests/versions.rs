@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-mod daemons;
+mod support;
 
 use std::{
     io::Write,
@@ -12,8 +12,8 @@ use std::{
     process::Stdio,
 };
 
-use daemons::{Daemon, Host, this_version};
 use serde_json::Value;
+use support::daemons::{Daemon, Host, Serving, this_version};
 
 /// Put out by the key server.
 const NOT_AUTHORISED: i32 = 4;
@@ -25,11 +25,10 @@ fn version_before() -> PathBuf {
 }
 
 /// Makes a host that is allowed in a group, and starts its member daemon; returns its HIT too.
-fn join(server: &Host, join: &[String], member: &Host, group: &str) -> (Daemon, String) {
+fn join(server: &Host, serving: &Serving, member: &Host, group: &str) -> (Daemon, String) {
     let hit = member.ask(&["identity", "new"])["hit"].as_str().unwrap().to_owned();
     server.ask(&["member", "allow", "--group", group, &hit, "--role", "both"]);
-    let join: Vec<&str> = join.iter().map(String::as_str).chain(["--sender", "--group", group]).collect();
-    let daemon = member.start(&join);
+    let daemon = member.start(&serving.join_with(&["--sender", "--group", group]));
     member.wait_until_keyed();
     (daemon, hit)
 }
@@ -59,10 +58,10 @@ fn play(server: &Path, member: &Path, policy: &[&str]) {
     let work = tempfile::tempdir().unwrap();
     let host = |program: &Path, name: &str| Host::new(program, work.path().join(name));
     let (server, one, other) = (host(server, "server"), host(member, "one"), host(member, "other"));
-    let (_server, how) = server.serve();
+    let serving = server.serve();
     server.ask(&[&["group", "add", "versions"], policy].concat());
-    let (_one, _) = join(&server, &how, &one, "versions");
-    let (mut departing, hit) = join(&server, &how, &other, "versions");
+    let (_one, _) = join(&server, &serving, &one, "versions");
+    let (mut departing, hit) = join(&server, &serving, &other, "versions");
     pass(&one, &other, "versions");
     for key in ["tek", "kek", "tek"] {
         server.ask(&["rekey", "--group", "versions", "--key", key]);

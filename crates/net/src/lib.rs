@@ -41,11 +41,13 @@ pub mod refused;
 pub mod tun;
 pub mod udp;
 
+mod buffer;
 mod message;
 mod netlink;
 mod option;
 mod ready;
 
+pub use buffer::Buffer;
 pub use clock::Clock;
 pub use interface::{Interface, InterfaceError};
 pub use message::Received;
@@ -54,4 +56,4 @@ pub use pace::Pacer;
 pub use raw::{Protocol, RawOptions, RawSocket};
 pub use refused::BindError;
 pub use tun::{TunDevice, TunOptions};
-pub use udp::{Buffer, UdpOptions, UdpSocket};
+pub use udp::{UdpOptions, UdpSocket};

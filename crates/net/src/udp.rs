@@ -10,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{
-    BindError, Interface, Membership, Received,
+    BindError, Buffer, Interface, Membership, Received,
     message::{self, local_address, needs_scope, prepare},
     multicast::MulticastSocket,
     ready::register,
@@ -19,29 +19,6 @@ use crate::{
 /// Octets of the longest UDP payload over IPv4 (RFC 768; 65,535 less both headers), rounded up to what IPv6 can
 /// carry: a buffer of this size never truncates.
 pub const MAX_DATAGRAM: usize = 65_535;
-
-/// How large a socket's receive buffer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Buffer {
-    /// As large as the host permits, up to [`Buffer::LARGE`].
-    #[default]
-    Largest,
-    /// So many octets, or fewer if the host does not permit as many.
-    Octets(usize),
-}
-
-impl Buffer {
-    /// What is asked for by [`Buffer::Largest`], in octets: an eighth of a second at 1 Gbit/s, which bridges a
-    /// member's rekey and a busy host's scheduling.
-    pub const LARGE: usize = 16 * 1024 * 1024;
-
-    pub(crate) fn octets(self) -> usize {
-        match self {
-            Self::Largest => Self::LARGE,
-            Self::Octets(octets) => octets,
-        }
-    }
-}
 
 /// How a UDP socket is bound.
 #[derive(Debug, Clone, Copy)]

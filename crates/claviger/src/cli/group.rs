@@ -12,7 +12,7 @@ use claviger_group::{Encapsulation, EspTransform, GroupId, KekManagement, PushAu
 
 use crate::{
     cli::{
-        Globals,
+        globals::Globals,
         value::{milliseconds, name, place, seconds as parse_seconds},
     },
     exit::Outcome,

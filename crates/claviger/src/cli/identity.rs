@@ -7,12 +7,12 @@ use claviger_identity::HostIdentity;
 use serde::Serialize;
 
 use crate::{
-    cli::{Globals, value},
+    cli::{globals::Globals, value},
     exit::{Exit, Failure, Outcome},
     identity_file,
     lock::IdentityLock,
     output,
-    paths::Paths,
+    settings::paths::Paths,
 };
 
 /// Makes and shows host identities.

@@ -5,9 +5,17 @@ use claviger_group::{GroupId, Role};
 
 use std::net::IpAddr;
 
-use crate::cli::{
-    registration::RegistrationArgs,
-    value::{ServerAddress, network},
+use crate::{
+    cli::{
+        globals::Globals,
+        registration::{Membership, RegistrationArgs},
+        value::network,
+    },
+    exit::Outcome,
+    settings::{
+        member::{JoinSettings, MemberSettings, TunSettings},
+        server_address::ServerAddress,
+    },
 };
 
 /// Registers to a key server, keeps a group's keys and protects its traffic until it is stopped; SIGTERM and SIGINT
@@ -39,6 +47,25 @@ impl JoinArgs {
     /// Says what the member asks for.
     pub(crate) fn role(&self) -> Role {
         if self.sender { Role::Both } else { Role::Receiver }
+    }
+
+    /// Settles what the daemon runs by.
+    pub(crate) fn settings(&self, globals: &Globals) -> Outcome<JoinSettings> {
+        Ok(JoinSettings {
+            member: self.member_settings(globals)?,
+            socket: globals.member_socket(&self.group)?,
+            log: globals.log_of_daemon(),
+        })
+    }
+
+    /// Settles what the member in it runs by.
+    pub(crate) fn member_settings(&self, globals: &Globals) -> Outcome<MemberSettings> {
+        let tun = self
+            .tun
+            .as_ref()
+            .map(|name| TunSettings { name: Some(name.clone()), addresses: self.tun_address.clone() });
+        let asked = Membership { server: &self.server, group: &self.group, role: self.role(), tun };
+        self.registration.settings(globals, asked)
     }
 }
 

@@ -5,7 +5,7 @@ use claviger_api::{EvictedView, MemberAllow, MemberView, RefusedView, name::Name
 use claviger_group::{GroupId, MemberId, Role};
 
 use crate::{
-    cli::{Globals, value::name},
+    cli::{globals::Globals, value::name},
     exit::Outcome,
     output::{self, instant, or_dash, or_not_sent},
 };

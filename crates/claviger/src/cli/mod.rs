@@ -1,30 +1,29 @@
 //! The command line: one file for each command's arguments, and for what the command does where it is short.
+//!
+//! Arguments fill the types of `settings`, which is all that the rest of the program knows of them. [`run`] alone hands
+//! them to those parts.
 
-pub(crate) mod group;
-pub(crate) mod identity;
-pub(crate) mod member;
-pub(crate) mod rekey;
-pub(crate) mod status;
-pub(crate) mod value;
+mod demo;
+mod globals;
+mod group;
+mod identity;
+mod join;
+mod member;
+mod recv;
+mod registration;
+mod rekey;
+mod send;
+mod server;
+mod status;
+mod value;
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
-use claviger_api::Client;
+use clap::{Parser, Subcommand};
 
 use crate::{
     exit::{self, Exit, Failure, Outcome},
-    logging::{self, LogFilter},
-    paths::Paths,
-    pipe, start,
+    logging, pipe, start,
 };
-
-pub(crate) mod demo;
-pub(crate) mod join;
-pub(crate) mod recv;
-pub(crate) mod registration;
-pub(crate) mod send;
-pub(crate) mod server;
+use globals::Globals;
 
 /// Keeps the keys of IP multicast groups.
 ///
@@ -32,49 +31,18 @@ pub(crate) mod server;
 /// leaves, is evicted, or a key grows old. Members (`claviger join`) protect multicast traffic with those keys.
 #[derive(Debug, Parser)]
 #[command(name = "claviger", version, after_help = exit::help(), disable_help_subcommand = true)]
-pub(crate) struct Cli {
+struct Cli {
     /// Options of every command.
     #[command(flatten)]
-    pub(crate) globals: Globals,
+    globals: Globals,
     /// What to do.
     #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-/// Options of every command.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
-pub(crate) struct Globals {
-    /// Directory of identity, store and sockets [default: /var/lib/claviger and /run/claviger as root,
-    /// $XDG_STATE_HOME/claviger and $XDG_RUNTIME_DIR/claviger otherwise]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// Control socket of the daemon [default: server.sock or member-NAME.sock; see --state-dir]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) socket: Option<PathBuf>,
-    /// What to log on standard error, as `debug` or `warn,claviger_hip=trace` [default: info for daemons, warn
-    /// otherwise]
-    #[arg(long, global = true, value_name = "FILTER")]
-    pub(crate) log: Option<LogFilter>,
-}
-
-impl Globals {
-    /// Finds the directories.
-    pub(crate) fn paths(&self) -> Outcome<Paths> {
-        Paths::find(self.state_dir.as_deref())
-    }
-
-    /// Makes a client of the key server's daemon.
-    pub(crate) fn server(&self) -> Outcome<Client> {
-        Ok(Client::new(match &self.socket {
-            Some(socket) => socket.clone(),
-            None => self.paths()?.server_socket(),
-        }))
-    }
+    command: Command,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+enum Command {
     /// Runs the key server.
     Server(server::ServerArgs),
     /// Joins a group and keeps its keys until stopped: the member daemon.
@@ -99,22 +67,23 @@ pub(crate) enum Command {
     /// Shows the whole of it on this host: no privilege, no configuration, half a minute.
     Demo(demo::DemoArgs),
     #[command(hide = true)]
-    DemoMember(crate::demo::child::MemberArgs),
+    DemoMember(demo::MemberArgs),
     #[command(hide = true)]
-    DemoObserver(crate::demo::child::ObserverArgs),
+    DemoObserver(demo::ObserverArgs),
 }
 
 /// Does what the command line asks for.
-pub(crate) fn run(cli: Cli) -> Outcome {
-    let Cli { globals, command } = cli;
+pub(crate) fn run() -> Outcome {
+    let Cli { globals, command } = Cli::parse();
     match command {
-        Command::Server(args) => start::server(&globals, &args),
-        Command::Join(args) => start::join(&globals, &args),
-        Command::Send(args) => pipe::send::run(&globals, &args),
-        Command::Recv(args) => pipe::recv::run(&globals, &args),
-        Command::Demo(args) => crate::demo::run(&args),
-        Command::DemoMember(args) => crate::demo::child::join(&globals, &args),
-        Command::DemoObserver(args) => crate::demo::child::observe(&globals, &args),
+        Command::Server(args) if args.check => server::check(&globals, &args),
+        Command::Server(args) => start::server(&args.settings(&globals)?),
+        Command::Join(args) => start::join(&args.settings(&globals)?),
+        Command::Send(args) => pipe::send::run(&args.settings(&globals)?),
+        Command::Recv(args) => pipe::recv::run(&args.settings(&globals)?),
+        Command::Demo(args) => crate::demo::run(&args.settings()),
+        Command::DemoMember(args) => crate::demo::child::join(&args.settings(&globals)?),
+        Command::DemoObserver(args) => crate::demo::child::observe(&args.settings(&globals)),
         Command::Group(command) => call(&globals, group::run(&globals, command)),
         Command::Identity(command) => begin_log(&globals).and_then(|()| identity::run(&globals, command)),
         Command::Member(command) => call(&globals, member::run(&globals, command)),
@@ -125,7 +94,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
 
 /// Begins the log of a command that ends by itself; a daemon's begins once its configuration is read.
 fn begin_log(globals: &Globals) -> Outcome {
-    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_commands))
+    logging::init(&globals.log_of_command())
 }
 
 /// Runs a command that calls a daemon and waits for its answer.
@@ -138,7 +107,7 @@ fn call(globals: &Globals, command: impl Future<Output = Outcome>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{Args, CommandFactory};
 
     use super::*;
 

@@ -3,11 +3,12 @@
 use std::{num::NonZeroU64, time::Duration};
 
 use clap::Args;
-use claviger_group::GroupId;
+use claviger_group::{GroupId, Role};
 
-use crate::cli::{
-    registration::RegistrationArgs,
-    value::{ServerAddress, duration},
+use crate::{
+    cli::{globals::Globals, registration::RegistrationArgs, value::duration},
+    exit::Outcome,
+    settings::{server_address::ServerAddress, stream::ReceiveSettings},
 };
 
 /// Writes what a protected group receives to standard output, payload after payload, and counts on standard
@@ -33,6 +34,20 @@ pub(crate) struct RecvArgs {
     /// How the key server is reached.
     #[command(flatten)]
     pub(crate) registration: RegistrationArgs,
+}
+
+impl RecvArgs {
+    /// Settles what the command runs by.
+    pub(crate) fn settings(&self, globals: &Globals) -> Outcome<ReceiveSettings> {
+        let server = self.server.as_ref();
+        Ok(ReceiveSettings {
+            through: self.registration.through(globals, server, &self.group, Role::Receiver)?,
+            group: self.group.clone(),
+            idle: self.idle,
+            count: self.count,
+            log: globals.log_of_command(),
+        })
+    }
 }
 
 #[cfg(test)]

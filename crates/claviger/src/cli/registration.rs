@@ -1,8 +1,20 @@
 //! Options of every command that registers to a key server by itself.
 
 use clap::Args;
+use claviger_gdoi::Extensions;
+use claviger_group::{GroupId, Role};
 
-use crate::{config::GDOI_PORT, hip_offers::DhGroups};
+use crate::{
+    cli::globals::Globals,
+    exit::Outcome,
+    settings::{
+        hip::DhGroups,
+        member::{MemberSettings, TunSettings},
+        ports::GDOI_PORT,
+        server_address::ServerAddress,
+        stream::Through,
+    },
+};
 
 /// How to reach a key server, beside its address.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -23,4 +35,43 @@ pub(crate) struct RegistrationArgs {
     /// Refuse groups that need extensions of GDOI for private use: LKH-32, signatures over whole rekeys
     #[arg(long)]
     pub(crate) standard_only: bool,
+}
+
+/// What a member asks a key server for.
+pub(crate) struct Membership<'a> {
+    pub(crate) server: &'a ServerAddress,
+    pub(crate) group: &'a GroupId,
+    pub(crate) role: Role,
+    pub(crate) tun: Option<TunSettings>,
+}
+
+impl RegistrationArgs {
+    /// Settles what a member runs by.
+    pub(crate) fn settings(&self, globals: &Globals, asked: Membership<'_>) -> Outcome<MemberSettings> {
+        Ok(MemberSettings {
+            paths: globals.paths()?,
+            server: *asked.server,
+            gdoi_port: self.gdoi_port,
+            raw: self.raw,
+            group: asked.group.clone(),
+            role: asked.role,
+            interface: self.interface.clone(),
+            dh_groups: self.dh_groups.clone().unwrap_or_default(),
+            extensions: if self.standard_only { Extensions::NONE } else { Extensions::ALL },
+            tun: asked.tun,
+        })
+    }
+
+    /// Settles which member a stream goes through: one that registers to the server named, or the group's daemon.
+    pub(crate) fn through(
+        &self,
+        globals: &Globals,
+        server: Option<&ServerAddress>,
+        group: &GroupId,
+        role: Role,
+    ) -> Outcome<Through> {
+        let Some(server) = server else { return Ok(Through::Daemon(globals.member_socket(group)?)) };
+        let asked = Membership { server, group, role, tun: None };
+        Ok(Through::OwnMember(Box::new(self.settings(globals, asked)?)))
+    }
 }

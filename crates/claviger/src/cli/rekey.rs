@@ -5,7 +5,7 @@ use claviger_api::{RekeyOrder, RekeyView, name::Name, view::RekeyKey};
 use claviger_group::GroupId;
 
 use crate::{
-    cli::{Globals, group::keys_text, value::name},
+    cli::{globals::Globals, group::keys_text, value::name},
     exit::Outcome,
     output::{self, or_not_sent},
 };

@@ -1,21 +1,18 @@
 //! `claviger send`: sends standard input to a protected group.
 
+use std::num::NonZeroU64;
+
 use clap::Args;
-use claviger_group::GroupId;
+use claviger_group::{GroupId, Role};
 
-use crate::cli::{
-    registration::RegistrationArgs,
-    value::{ServerAddress, quantity},
+use crate::{
+    cli::{globals::Globals, registration::RegistrationArgs, value::quantity},
+    exit::Outcome,
+    settings::{
+        server_address::ServerAddress,
+        stream::{SIZE_DEFAULT, SIZE_MAX, SendSettings},
+    },
 };
-
-/// The UDP destination port inside, for a group whose policy names none and a command that names none either.
-pub(crate) const APPLICATION_PORT_DEFAULT: u16 = 5000;
-
-/// The payload that fits an Ethernet frame of 1500 octets over IPv6 with UDP, ESP and the inner UDP header.
-const SIZE_DEFAULT: u16 = 1400;
-
-/// The most payload that UDP over IPv4 carries inside ESP in UDP: 65,535 less headers and ICV.
-const SIZE_MAX: i64 = 65_400;
 
 /// Sends standard input to a protected group, cut into datagrams. Nothing is repeated: what the network loses is lost.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -35,11 +32,26 @@ pub(crate) struct SendArgs {
     pub(crate) port: Option<u16>,
     /// Payload of a datagram, in octets
     #[arg(long, value_name = "OCTETS", default_value_t = SIZE_DEFAULT,
-          value_parser = clap::value_parser!(u16).range(1..=SIZE_MAX))]
+          value_parser = clap::value_parser!(u16).range(1..=SIZE_MAX.into()))]
     pub(crate) size: u16,
     /// How the key server is reached.
     #[command(flatten)]
     pub(crate) registration: RegistrationArgs,
+}
+
+impl SendArgs {
+    /// Settles what the command runs by.
+    pub(crate) fn settings(&self, globals: &Globals) -> Outcome<SendSettings> {
+        let server = self.server.as_ref();
+        Ok(SendSettings {
+            through: self.registration.through(globals, server, &self.group, Role::Sender)?,
+            group: self.group.clone(),
+            rate: NonZeroU64::new(self.rate).unwrap_or(NonZeroU64::MIN),
+            port: self.port,
+            size: self.size,
+            log: globals.log_of_command(),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,17 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::Args;
 
-use crate::{cli::Globals, config::ServerSettings, exit::Outcome, output};
+use crate::{
+    cli::globals::Globals,
+    config_file::Config,
+    exit::Outcome,
+    output,
+    settings::{
+        log::LogFilter,
+        paths::Paths,
+        server::{Listen, ServerSettings},
+    },
+};
 
 /// Runs the key server. Without a configuration it makes an identity and an empty store, and says its HIT.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
@@ -33,9 +43,33 @@ pub(crate) struct ServerArgs {
     pub(crate) interface: Option<String>,
 }
 
+impl ServerArgs {
+    /// Settles what the key server runs by: options over file over environment over defaults.
+    pub(crate) fn settings(&self, globals: &Globals) -> Outcome<ServerSettings> {
+        let config = self.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+        let chosen_dir = globals.state_dir.as_deref().or(config.state_dir.as_deref());
+        let paths = Paths::find(chosen_dir)?;
+        let listen = Listen {
+            address: self.address.unwrap_or(config.listen.address),
+            hip_port: self.hip_port.unwrap_or(config.listen.hip_port),
+            gdoi_port: self.gdoi_port.unwrap_or(config.listen.gdoi_port),
+            raw: self.raw || config.listen.raw,
+            interface: self.interface.clone().or(config.listen.interface),
+        };
+        Ok(ServerSettings {
+            listen,
+            difficulty: config.puzzle.difficulty,
+            hip: config.hip,
+            log: globals.log.clone().or(config.log.filter).unwrap_or_else(LogFilter::of_daemons),
+            socket: globals.socket.clone().or(config.socket).unwrap_or_else(|| paths.server_socket()),
+            state_dir: paths.state_dir,
+        })
+    }
+}
+
 /// Does what `--check` asks for: settles all settings and shows them.
 pub(crate) fn check(globals: &Globals, args: &ServerArgs) -> Outcome {
-    let settings = ServerSettings::new(globals, args)?;
+    let settings = args.settings(globals)?;
     let what =
         args.config.as_ref().map_or("the default configuration".to_owned(), |f| f.display().to_string());
     output::print_text(&format!("{what} is valid\n{settings}"))
@@ -43,6 +77,8 @@ pub(crate) fn check(globals: &Globals, args: &ServerArgs) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use clap::Parser;
 
     use super::*;
@@ -68,5 +104,31 @@ mod tests {
         };
         assert_eq!(Server::try_parse_from(line.split(' ')).unwrap().args, expected);
         assert_eq!(Server::try_parse_from(["server"]).unwrap().args, ServerArgs::default());
+    }
+
+    #[test]
+    fn options_beat_the_file_and_the_file_beats_defaults() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("server.toml");
+        fs::write(&file, "state_dir = \"s\"\n[listen]\nhip_port = 1\ngdoi_port = 2\n[log]\nfilter=\"warn\"")
+            .unwrap();
+        let mut args = ServerArgs { config: Some(file), gdoi_port: Some(3), ..ServerArgs::default() };
+        let settings = args.settings(&Globals::default()).unwrap();
+        assert_eq!((settings.listen.hip_port, settings.listen.gdoi_port), (1, 3));
+        assert_eq!(settings.state_dir, directory.path().join("s"));
+        assert_eq!(settings.socket, directory.path().join("s/server.sock"));
+        assert_eq!(settings.log.to_string(), "warn");
+        args.config = None;
+        let globals = Globals {
+            state_dir: Some("/x".into()),
+            socket: Some("/y.sock".into()),
+            log: Some("debug".parse().unwrap()),
+        };
+        let settings = args.settings(&globals).unwrap();
+        assert_eq!(
+            settings.to_string(),
+            "listens on 0.0.0.0: HIP on UDP 10500, GDOI on UDP 3\n\
+             puzzle difficulty: 10 bits\nlog: debug\nstate: /x\ncontrol socket: /y.sock"
+        );
     }
 }

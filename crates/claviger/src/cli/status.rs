@@ -12,7 +12,7 @@ use claviger_group::GroupId;
 use serde::Serialize;
 
 use crate::{
-    cli::{Globals, group::keys_text},
+    cli::{globals::Globals, group::keys_text},
     exit::{Exit, Failure, Outcome},
     output::{self, instant, or_dash, pairs, seconds},
 };

@@ -20,7 +20,7 @@ use crate::{
     exit::{Exit, Failure, Outcome},
     identity_file,
     lock::IdentityLock,
-    paths::Paths,
+    settings::paths::Paths,
 };
 
 /// How long anything may take that takes milliseconds.

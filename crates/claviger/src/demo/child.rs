@@ -1,8 +1,7 @@
 //! The hidden commands that the demonstration's processes run.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use clap::Args;
 use claviger_api::{Call, ControlSocket, ReceiveStream, Record};
 use claviger_net::{Clock, Interface, MulticastSocket, UdpOptions, UdpSocket};
 use claviger_proof::Ledgers;
@@ -11,52 +10,26 @@ use tokio::sync::mpsc;
 
 use super::{ledger, recording::Recorder};
 use crate::{
-    cli::{Globals, join::JoinArgs},
     exit::Outcome,
-    logging::{self, LogFilter},
+    logging,
     member::MemberDaemon,
+    settings::demo::{ObserverSettings, RecordedMemberSettings},
     signal::Stop,
     start,
 };
 
-/// `claviger demo-observer`: records every datagram of a multicast address, and has no keys.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ObserverArgs {
-    /// The multicast address.
-    #[arg(long)]
-    address: IpAddr,
-    /// A UDP port; may be repeated.
-    #[arg(long)]
-    port: Vec<u16>,
-    /// The file to write.
-    #[arg(long)]
-    recording: PathBuf,
-}
-
-/// `claviger demo-member`: a member that records what it receives and keeps every key.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct MemberArgs {
-    #[command(flatten)]
-    join: JoinArgs,
-    /// The file to write payloads to.
-    #[arg(long)]
-    recording: PathBuf,
-    /// The file to write keys to at the end.
-    #[arg(long)]
-    ledger: PathBuf,
-}
-
 /// Runs the observer until it is told to stop.
-pub(crate) fn observe(globals: &Globals, args: &ObserverArgs) -> Outcome {
-    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_daemons))?;
+pub(crate) fn observe(settings: &ObserverSettings) -> Outcome {
+    logging::init(&settings.log)?;
     start::block_on(async {
         let clock = Clock::starting_at(Time::EPOCH);
         let interface = Interface::by_name("lo", "--address")?;
         let (entries, mut queue) = mpsc::channel(1024);
         let mut sockets = Vec::new();
-        for port in &args.port {
+        for port in &settings.ports {
             let options = UdpOptions::new("--port");
-            let socket = Arc::new(UdpSocket::bind_group(args.address, *port, &interface, None, &options)?);
+            let socket =
+                Arc::new(UdpSocket::bind_group(settings.address, *port, &interface, None, &options)?);
             sockets.push(socket.clone());
             let entries = entries.clone();
             tokio::spawn(async move {
@@ -69,7 +42,7 @@ pub(crate) fn observe(globals: &Globals, args: &ObserverArgs) -> Outcome {
                 }
             });
         }
-        let mut recorder = Recorder::create(&args.recording)?;
+        let mut recorder = Recorder::create(&settings.recording)?;
         let mut stop = Stop::listen()?;
         loop {
             tokio::select! {
@@ -86,11 +59,12 @@ pub(crate) fn observe(globals: &Globals, args: &ObserverArgs) -> Outcome {
 }
 
 /// Runs the member until it leaves or is put out.
-pub(crate) fn join(globals: &Globals, args: &MemberArgs) -> Outcome {
-    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_daemons))?;
-    let (_lock, options) = start::member_of(globals, "claviger demo", &args.join)?;
-    let socket = globals.paths()?.member_socket(&args.join.group);
-    let mut recorder = Recorder::create(&args.recording)?;
+pub(crate) fn join(settings: &RecordedMemberSettings) -> Outcome {
+    let member = &settings.member;
+    logging::init(&settings.log)?;
+    let (_lock, options) = start::member_of(member, "claviger demo")?;
+    let socket = member.paths.member_socket(&member.group);
+    let mut recorder = Recorder::create(&settings.recording)?;
     start::block_on(async {
         let control = ControlSocket::bind(&socket)?;
         let (calls, mut queue) = claviger_api::call::channel();
@@ -98,7 +72,7 @@ pub(crate) fn join(globals: &Globals, args: &MemberArgs) -> Outcome {
         let mut daemon = MemberDaemon::start(options)?.witnessed(ledgers.witness());
         let api = tokio::spawn(claviger_api::serve(control, calls.clone()));
 
-        let (stream, mut arriving, _) = ReceiveStream::new(args.join.group.clone());
+        let (stream, mut arriving, _) = ReceiveStream::new(member.group.clone());
         if calls.send(Call::Receive(stream)).await.is_err() {
             return Ok(());
         }
@@ -123,7 +97,7 @@ pub(crate) fn join(globals: &Globals, args: &MemberArgs) -> Outcome {
             }
         }
         recorder.drops(daemon.kernel_drops())?;
-        ledger::write(&args.ledger, &ledgers.of(&args.join.group).unwrap_or_default())?;
+        ledger::write(&settings.ledger, &ledgers.of(&settings.member.group).unwrap_or_default())?;
         api.abort();
         outcome
     })

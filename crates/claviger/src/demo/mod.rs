@@ -30,8 +30,8 @@ mod verdict;
 use std::path::{Path, PathBuf};
 
 use crate::{
-    cli::demo::DemoArgs,
     exit::{Exit, Failure, Outcome},
+    settings::demo::DemoSettings,
     start,
 };
 
@@ -39,13 +39,13 @@ use crate::{
 const STREAM_OCTETS_MAX: usize = 8 << 20;
 
 /// `claviger demo`.
-pub(crate) fn run(args: &DemoArgs) -> Outcome {
+pub(crate) fn run(settings: &DemoSettings) -> Outcome {
     let executable = std::env::current_exe()?;
-    let file = read(args.file.as_deref().unwrap_or(&executable))?;
+    let file = read(settings.file.as_deref().unwrap_or(&executable))?;
     let directory = Workspace::make()?;
     let played = start::block_on(play::play(&executable, &directory.0, &file))?;
-    let verdict = verdict::judge(&played, &file, args.betray)?;
-    report::print(&verdict, args.json)?;
+    let verdict = verdict::judge(&played, &file, settings.betray)?;
+    report::print(&verdict, settings.json)?;
     if verdict.ok() {
         Ok(())
     } else {

@@ -8,10 +8,11 @@ use claviger_net::{
     BindError, Interface, MulticastSocket, Protocol, RawOptions, RawSocket, TunDevice, TunOptions,
 };
 
-use super::{GroupKeys, TunSettings, dropped::Dropped};
+use super::{GroupKeys, dropped::Dropped};
 use crate::{
     exit::Failure,
     route::{is_link_local, unspecified},
+    settings::member::TunSettings,
 };
 
 /// What ESP adds at most to a packet: outer header, SPI, number, IV, padding, trailer, ICV, rounded up.

@@ -39,9 +39,12 @@ use crate::{
     carrier::{Carrier, Inlet, Listening, Packet, bind_udp},
     counters::CarrierCounts,
     exit::{Exit, Failure},
-    hip_offers::{self, Ciphers, DhGroups},
     route::{address_towards, unspecified},
     sentences,
+    settings::{
+        hip::{self as hip_offers, Ciphers, DhGroups},
+        member::TunSettings,
+    },
     signal::{Stop, sleep_until},
 };
 use dropped::Dropped;
@@ -79,13 +82,6 @@ pub(crate) struct MemberOptions {
     pub(crate) extensions: Extensions,
     /// A TUN device for the group's packets; otherwise ESP in UDP.
     pub(crate) tun: Option<TunSettings>,
-}
-
-/// The TUN device of a member.
-#[derive(Debug, Clone)]
-pub(crate) struct TunSettings {
-    pub(crate) name: Option<String>,
-    pub(crate) addresses: Vec<(IpAddr, u8)>,
 }
 
 /// The loop's state.

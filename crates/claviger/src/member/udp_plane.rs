@@ -20,7 +20,7 @@ use claviger_member::event::Places;
 use claviger_net::{BindError, Interface, MulticastSocket, UdpOptions, UdpSocket};
 
 use super::{GroupKeys, dropped::Dropped, gaps::Origin, streams::Delivery};
-use crate::{cli::send::APPLICATION_PORT_DEFAULT, exit::Failure, route::is_link_local};
+use crate::{exit::Failure, route::is_link_local, settings::ports::APPLICATION_PORT};
 
 /// The next header of UDP.
 const UDP: u8 = 17;
@@ -76,9 +76,8 @@ impl UdpPlane {
         payload: &[u8],
     ) -> Result<(), Dropped> {
         let group = places.channel.group();
-        let port = port
-            .or(Some(places.application_port).filter(|port| *port != 0))
-            .unwrap_or(APPLICATION_PORT_DEFAULT);
+        let port =
+            port.or(Some(places.application_port).filter(|port| *port != 0)).unwrap_or(APPLICATION_PORT);
         let source = SocketAddr::new(self.source, self.socket.local_address().port());
         let header = udp::header(source, SocketAddr::new(group, port), payload)?;
         let esp = match Mode::from(places.encapsulation) {

@@ -1,42 +1,36 @@
 //! `claviger recv`: a group to standard output.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use claviger_api::{Call, Client, ReceiveStream, Record};
-use claviger_group::Role;
 use tokio::{io::AsyncWriteExt, sync::mpsc, time::Instant};
 
 use crate::{
-    cli::{Globals, recv::RecvArgs},
     exit::{Exit, Failure, Outcome},
-    logging::{self, LogFilter},
-    start,
+    logging,
+    settings::stream::{ReceiveSettings, Through},
+    signal::Stop,
+    start::{self, OwnMember},
 };
 
 /// `claviger recv`.
-pub(crate) fn run(globals: &Globals, args: &RecvArgs) -> Outcome {
-    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_commands))?;
-    let mut output = Output::new(args);
-    let outcome = match &args.server {
-        Some(server) => start::block_on(async {
-            let (_lock, mut member, calls, mut queue) = start::member_inside(
-                globals,
-                "claviger recv",
-                server,
-                &args.group,
-                Role::Receiver,
-                &args.registration,
-            )?;
+pub(crate) fn run(settings: &ReceiveSettings) -> Outcome {
+    logging::init(&settings.log)?;
+    let mut output = Output::new(settings);
+    let outcome = match &settings.through {
+        Through::OwnMember(member) => start::block_on(async {
+            let OwnMember { lock: _lock, mut daemon, calls, mut queue } =
+                OwnMember::start(member, "claviger recv")?;
             tokio::select! {
                 // The loop ends by itself when a signal made it leave.
-                ended = member.run(&mut queue) => ended,
-                done = through_calls(args, calls, &mut output) => {
-                    member.leave_now().await;
+                ended = daemon.run(&mut queue) => ended,
+                done = through_calls(settings, calls, &mut output) => {
+                    daemon.leave_now().await;
                     done
                 }
             }
         }),
-        None => start::block_on(through_daemon(globals, args, &mut output)),
+        Through::Daemon(socket) => start::block_on(through_daemon(settings, socket, &mut output)),
     };
     eprintln!(
         "received {} octets in {} datagrams, {} missing",
@@ -45,17 +39,13 @@ pub(crate) fn run(globals: &Globals, args: &RecvArgs) -> Outcome {
     outcome
 }
 
-async fn through_daemon(globals: &Globals, args: &RecvArgs, output: &mut Output) -> Outcome {
-    let socket = match &globals.socket {
-        Some(socket) => socket.clone(),
-        None => globals.paths()?.member_socket(&args.group),
-    };
-    let mut stream = Client::new(socket).receive(&args.group).await?;
-    let mut stop = crate::signal::Stop::listen()?;
+async fn through_daemon(settings: &ReceiveSettings, socket: &Path, output: &mut Output) -> Outcome {
+    let mut stream = Client::new(socket).receive(&settings.group).await?;
+    let mut stop = Stop::listen()?;
     loop {
         let next = tokio::select! {
             () = stop.wait() => return Ok(()),
-            next = idle(args.idle, stream.next()) => next,
+            next = idle(settings.idle, stream.next()) => next,
         };
         match next {
             None => return Ok(()),
@@ -71,12 +61,16 @@ async fn through_daemon(globals: &Globals, args: &RecvArgs, output: &mut Output)
     }
 }
 
-async fn through_calls(args: &RecvArgs, calls: mpsc::Sender<Call>, output: &mut Output) -> Outcome {
+async fn through_calls(
+    settings: &ReceiveSettings,
+    calls: mpsc::Sender<Call>,
+    output: &mut Output,
+) -> Outcome {
     let stopped = || Failure::new(Exit::Failed, "the member stopped");
-    let (stream, mut arriving, answer) = ReceiveStream::new(args.group.clone());
+    let (stream, mut arriving, answer) = ReceiveStream::new(settings.group.clone());
     calls.send(Call::Receive(stream)).await.map_err(|_| stopped())?;
     answer.await.map_err(|_| stopped())??;
-    while let Some(record) = idle(args.idle, arriving.next()).await {
+    while let Some(record) = idle(settings.idle, arriving.next()).await {
         let record = record.ok_or_else(stopped)?;
         if !output.take(record).await? {
             break;
@@ -109,10 +103,10 @@ struct Output {
 }
 
 impl Output {
-    fn new(args: &RecvArgs) -> Self {
+    fn new(settings: &ReceiveSettings) -> Self {
         Self {
             stdout: tokio::io::stdout(),
-            count: args.count.map(Into::into),
+            count: settings.count.map(Into::into),
             datagrams: 0,
             octets: 0,
             missing: 0,

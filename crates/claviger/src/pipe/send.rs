@@ -1,44 +1,37 @@
 //! `claviger send`: standard input to a group.
 
-use std::num::NonZeroU64;
+use std::path::Path;
 
 use bytes::Bytes;
 use claviger_api::{Call, Client, Reply, SendStream, SendSummary};
-use claviger_group::Role;
 use claviger_net::{Clock, Pacer};
 use claviger_sansio::Time;
 use tokio::{io::AsyncReadExt, sync::mpsc};
 
 use crate::{
-    cli::{Globals, send::SendArgs},
     exit::{Exit, Failure, Outcome},
-    logging::{self, LogFilter},
-    start,
+    logging,
+    settings::stream::{SendSettings, Through},
+    start::{self, OwnMember},
 };
 
 /// `claviger send`.
-pub(crate) fn run(globals: &Globals, args: &SendArgs) -> Outcome {
-    logging::init(&globals.log.clone().unwrap_or_else(LogFilter::of_commands))?;
-    let summary = match &args.server {
-        Some(server) => start::block_on(async {
-            let (_lock, mut member, calls, mut queue) = start::member_inside(
-                globals,
-                "claviger send",
-                server,
-                &args.group,
-                Role::Sender,
-                &args.registration,
-            )?;
-            let work = through_calls(args, calls);
+pub(crate) fn run(settings: &SendSettings) -> Outcome {
+    logging::init(&settings.log)?;
+    let summary = match &settings.through {
+        Through::OwnMember(member) => start::block_on(async {
+            let OwnMember { lock: _lock, mut daemon, calls, mut queue } =
+                OwnMember::start(member, "claviger send")?;
+            let work = through_calls(settings, calls);
             tokio::select! {
-                ended = member.run(&mut queue) => Err(ended.err().unwrap_or_else(interrupted)),
+                ended = daemon.run(&mut queue) => Err(ended.err().unwrap_or_else(interrupted)),
                 summary = work => {
-                    member.leave_now().await;
+                    daemon.leave_now().await;
                     summary
                 }
             }
         })?,
-        None => start::block_on(through_daemon(globals, args))?,
+        Through::Daemon(socket) => start::block_on(through_daemon(settings, socket))?,
     };
     eprintln!("sent {} octets in {} datagrams", summary.octets, summary.datagrams);
     if summary.failed > 0 {
@@ -51,13 +44,9 @@ fn interrupted() -> Failure {
     Failure::new(Exit::Failed, "stopped before all was sent")
 }
 
-async fn through_daemon(globals: &Globals, args: &SendArgs) -> Outcome<SendSummary> {
-    let socket = match &globals.socket {
-        Some(socket) => socket.clone(),
-        None => globals.paths()?.member_socket(&args.group),
-    };
-    let mut stream = Client::new(socket).send(&args.group, args.port).await?;
-    let mut input = Input::new(args);
+async fn through_daemon(settings: &SendSettings, socket: &Path) -> Outcome<SendSummary> {
+    let mut stream = Client::new(socket).send(&settings.group, settings.port).await?;
+    let mut input = Input::new(settings);
     loop {
         tokio::select! {
             error = stream.ended() => return Err(error.into()),
@@ -70,13 +59,17 @@ async fn through_daemon(globals: &Globals, args: &SendArgs) -> Outcome<SendSumma
     Ok(stream.finish().await?)
 }
 
-async fn through_calls(args: &SendArgs, calls: mpsc::Sender<Call>) -> Outcome<SendSummary> {
+async fn through_calls(settings: &SendSettings, calls: mpsc::Sender<Call>) -> Outcome<SendSummary> {
     let (payloads, receiver) = mpsc::channel(claviger_api::call::STREAM_RECORDS_MAX);
     let (done, mut summary) = Reply::new();
-    let stream =
-        SendStream { group: args.group.clone(), application_port: args.port, payloads: receiver, done };
+    let stream = SendStream {
+        group: settings.group.clone(),
+        application_port: settings.port,
+        payloads: receiver,
+        done,
+    };
     calls.send(Call::Send(stream)).await.map_err(|_| interrupted())?;
-    let mut input = Input::new(args);
+    let mut input = Input::new(settings);
     loop {
         tokio::select! {
             refused = &mut summary => return Ok(refused.map_err(|_| interrupted())??),
@@ -99,13 +92,12 @@ struct Input {
 }
 
 impl Input {
-    fn new(args: &SendArgs) -> Self {
+    fn new(settings: &SendSettings) -> Self {
         let clock = Clock::starting_at(Time::EPOCH);
-        let rate = NonZeroU64::new(args.rate).unwrap_or(NonZeroU64::MIN);
         Self {
             stdin: tokio::io::stdin(),
-            size: args.size.into(),
-            pacer: Pacer::new(rate, clock.now()),
+            size: settings.size.into(),
+            pacer: Pacer::new(settings.rate, clock.now()),
             clock,
         }
     }

@@ -32,11 +32,13 @@ use tokio::sync::mpsc;
 use crate::{
     carrier::{Carrier, Packet, bind_udp},
     counters::CarrierCounts,
-    difficulty::Difficulty,
     exit::Failure,
-    hip_offers::{self, Ciphers, DhGroups},
     output::instant,
     route::{address_towards, is_link_local},
+    settings::{
+        difficulty::Difficulty,
+        hip::{self as hip_offers, Ciphers, DhGroups},
+    },
     signal::{Stop, sleep_until},
 };
 

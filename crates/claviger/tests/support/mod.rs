@@ -1,7 +1,9 @@
-//! What the namespace tests share: a key server, members and the programs behind them, at hosts of a laboratory.
+//! What the tests share that run the program: daemons on loopback, and at hosts of a laboratory a key server, members and
+//! the programs behind them.
 
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its own part of this")]
 
+pub mod daemons;
 mod listener;
 mod programs;
 

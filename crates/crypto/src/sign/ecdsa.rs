@@ -9,7 +9,10 @@ use aws_lc_rs::{
     },
 };
 
-use super::{KeyAlgorithm, PublicKey, SignatureAlgorithm, SignatureScheme, Signer, SigningKey, verify_by};
+use super::{
+    key::{KeyAlgorithm, PublicKey, SignatureAlgorithm},
+    signer::{SignatureScheme, Signer, SigningKey, verify_by},
+};
 use crate::{
     CryptoError, Random, SecretBytes,
     curve::{self, Curve, uncompressed},

@@ -2,7 +2,10 @@
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair};
 
-use super::{KeyAlgorithm, PublicKey, SignatureAlgorithm, SignatureScheme, Signer, SigningKey, verify_by};
+use super::{
+    key::{KeyAlgorithm, PublicKey, SignatureAlgorithm},
+    signer::{SignatureScheme, Signer, SigningKey, verify_by},
+};
 use crate::{CryptoError, Random, SecretBytes};
 
 /// The octets of a private key, the seed of RFC 8032 section 5.1.5.

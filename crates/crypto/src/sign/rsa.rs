@@ -10,7 +10,10 @@ use aws_lc_rs::{
     },
 };
 
-use super::{KeyAlgorithm, PublicKey, SignatureAlgorithm, SignatureScheme, Signer, SigningKey};
+use super::{
+    key::{KeyAlgorithm, PublicKey, SignatureAlgorithm},
+    signer::{SignatureScheme, Signer, SigningKey},
+};
 use crate::{CryptoError, Random, SecretBytes};
 
 /// The sizes of new RSA keys.

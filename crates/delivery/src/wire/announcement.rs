@@ -2,7 +2,7 @@
 
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
-use super::{HEADER_LEN, Header, MessageType, decode_shape, encode_shape, expect};
+use super::header::{HEADER_LEN, Header, MessageType, decode_shape, encode_shape, expect};
 use crate::{BatchId, Shape};
 
 /// The flag of the last multicast round: whoever misses something reports, whatever others have said.
@@ -79,7 +79,7 @@ impl Encode for Announcement {
 
 impl<'a> Decode<'a> for Announcement {
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let header = Header::decode(MessageType::Announcement, LAST, r)?;
+        let header = Header::decode_as(MessageType::Announcement, LAST, r)?;
         let shape = decode_shape(r)?;
         let (window_ms, receivers) = (r.u16("window")?, r.u32("receivers")?);
         let mut heard: Vec<Heard> = Vec::new();

@@ -2,7 +2,7 @@
 
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
-use super::{HEADER_LEN, Header, MessageType, decode_shape, encode_shape};
+use super::header::{HEADER_LEN, Header, MessageType, decode_shape, encode_shape};
 use crate::{BatchId, Shape, limits::LABELS_MAX};
 
 /// Octets of a directory beside what it says of datagrams.
@@ -94,7 +94,7 @@ impl Encode for Directory {
 
 impl<'a> Decode<'a> for Directory {
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let header = Header::decode(MessageType::Directory, 0, r)?;
+        let header = Header::decode_as(MessageType::Directory, 0, r)?;
         let shape = decode_shape(r)?;
         let first = r.u16("first datagram")?;
         let most = usize::from(shape.datagrams().saturating_sub(first));

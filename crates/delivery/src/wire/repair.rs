@@ -2,7 +2,7 @@
 
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
-use super::{HEADER_LEN, Header, MessageType, decode_shape, encode_shape};
+use super::header::{HEADER_LEN, Header, MessageType, decode_shape, encode_shape};
 use crate::{BatchId, Shape, limits::SYMBOL_IDS_MAX};
 
 /// Octets that a repair is longer than the symbols in it.
@@ -56,7 +56,7 @@ impl Encode for Repair {
 
 impl<'a> Decode<'a> for Repair {
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let header = Header::decode(MessageType::Repair, 0, r)?;
+        let header = Header::decode_as(MessageType::Repair, 0, r)?;
         let shape = decode_shape(r)?;
         let id = r.u32("FEC payload ID")?;
         let (block, symbol_id) = ((id >> 24) as u8, id & 0x00ff_ffff);

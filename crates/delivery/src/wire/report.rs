@@ -2,7 +2,7 @@
 
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
-use super::{Header, MessageType};
+use super::header::{Header, MessageType};
 use crate::{BatchId, limits::REPORT_ENTRIES_MAX};
 
 /// Tells the sender what a receiver misses: for repair how many repairs, for unicast which datagrams.
@@ -63,7 +63,7 @@ impl Encode for Report {
 
 impl<'a> Decode<'a> for Report {
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let header = Header::decode(MessageType::Report, 0, r)?;
+        let header = Header::decode_as(MessageType::Report, 0, r)?;
         let received = r.u32("received datagrams")?;
         let mut entries: Vec<Entry> = Vec::new();
         while !r.is_empty() {

@@ -22,19 +22,12 @@ pub mod error;
 pub mod framing;
 pub mod ip;
 pub mod mode;
+mod protocol;
 pub mod udp;
 
 pub use error::PacketError;
 pub use framing::{Framed, read as read_framing};
 pub use ip::{IpHeader, IpPacket};
 pub use mode::{Mode, unwrap, unwrap_bare, wrap};
+pub use protocol::{PROTOCOL_ESP, PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_UDP};
 pub use udp::UdpDatagram;
-
-/// The protocol number of ESP.
-pub const PROTOCOL_ESP: u8 = 50;
-/// The protocol number of UDP.
-pub const PROTOCOL_UDP: u8 = 17;
-/// The protocol number of IPv4 inside another packet.
-pub const PROTOCOL_IPV4: u8 = 4;
-/// The protocol number of IPv6 inside another packet.
-pub const PROTOCOL_IPV6: u8 = 41;

@@ -1,8 +1,9 @@
 //! Daemons of any version of the program as processes on loopback.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -14,13 +15,17 @@ use serde_json::Value;
 /// How long a daemon may take to do what it does in milliseconds on a host with nothing else to do.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How tests start a key server.
+pub const LISTEN: [&str; 9] =
+    ["server", "--address", "127.0.0.1", "--hip-port", "0", "--gdoi-port", "0", "--interface", "lo"];
+
 /// The program that is tested.
 pub fn this_version() -> PathBuf {
     env!("CARGO_BIN_EXE_claviger").into()
 }
 
 /// A daemon, killed at the end of the test.
-pub struct Daemon(Child);
+pub struct Daemon(pub Child);
 
 impl Daemon {
     /// Waits until it has ended, and returns its exit code.
@@ -49,6 +54,11 @@ impl Host {
         Self { program: program.to_owned(), directory }
     }
 
+    /// A host that runs the program that is tested.
+    pub fn of_this_version(directory: PathBuf) -> Self {
+        Self::new(&this_version(), directory)
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg("--state-dir").arg(&self.directory);
@@ -65,11 +75,16 @@ impl Host {
         self.command(arguments).output().unwrap()
     }
 
+    /// Runs a command that succeeds, and returns what it prints.
+    pub fn print(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Runs a command that succeeds, and reads its JSON.
     pub fn ask(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        serde_json::from_str(&self.print(&[arguments, &["--json"]].concat())).unwrap()
     }
 
     pub fn status(&self) -> Option<Value> {
@@ -77,15 +92,20 @@ impl Host {
         serde_json::from_slice::<Vec<Value>>(&output.stdout).ok()?.into_iter().next()
     }
 
-    /// Starts a key server here; returns what members say to `join`.
-    pub fn serve(&self) -> (Daemon, Vec<String>) {
-        let listen = ["--address", "127.0.0.1", "--hip-port", "0", "--gdoi-port", "0", "--interface", "lo"];
-        let daemon = self.start(&[&["server"], &listen[..]].concat());
+    /// Starts a key server here.
+    pub fn serve(&self) -> Serving {
+        self.serve_and_log(Stdio::null())
+    }
+
+    /// Does what [`Host::serve`] does, with a place for the log.
+    pub fn serve_and_log(&self, log: Stdio) -> Serving {
+        let mut command = self.command(&LISTEN);
+        let daemon = Daemon(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let status = eventually("the key server answers", PATIENCE, || self.status());
-        let at = format!("{}@127.0.0.1:{}", status["hit"].as_str().unwrap(), port(&status, "hip-udp"));
-        let gdoi = port(&status, "gdoi");
+        let (hip, gdoi) = (port(&status, "hip-udp"), port(&status, "gdoi").to_string());
+        let at = format!("{}@127.0.0.1:{hip}", status["hit"].as_str().unwrap());
         let join = ["join", "--server", &at, "--gdoi-port", &gdoi, "--interface", "lo"];
-        (daemon, join.map(str::to_owned).to_vec())
+        Serving { daemon, hip, join: join.map(str::to_owned).to_vec() }
     }
 
     /// Waits until the member daemon here holds keys that the condition wants.
@@ -99,8 +119,24 @@ impl Host {
     }
 }
 
-fn port(status: &Value, protocol: &str) -> String {
+/// A key server that runs.
+pub struct Serving {
+    pub daemon: Daemon,
+    /// The port of HIP.
+    pub hip: u16,
+    /// What members say to reach it.
+    pub join: Vec<String>,
+}
+
+impl Serving {
+    /// What members say to reach it, with more options.
+    pub fn join_with<'a>(&'a self, options: &[&'a str]) -> Vec<&'a str> {
+        self.join.iter().map(String::as_str).chain(options.iter().copied()).collect()
+    }
+}
+
+fn port(status: &Value, protocol: &str) -> u16 {
     let listens = status["listens"].as_array().unwrap();
     let listen = listens.iter().find(|listen| listen["protocol"] == protocol).unwrap();
-    listen["address"].as_str().unwrap().rsplit(':').next().unwrap().to_owned()
+    listen["address"].as_str().unwrap().parse::<SocketAddr>().unwrap().port()
 }

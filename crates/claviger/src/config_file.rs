@@ -1,8 +1,8 @@
 //! The key server's configuration file, in TOML.
 //!
 //! Every field may be left out, and so may the file: what stands here are the reasons to change one. An option of the
-//! command line beats the file, the file beats the default. Groups and members are no part of it: they are made by
-//! command and kept in the store.
+//! command line beats the file, the file beats the default; `cli` puts them together. Groups and members are no part of
+//! it: they are made by command and kept in the store.
 //!
 //! ```toml
 //! state_dir = "state"          # beside this file
@@ -15,7 +15,6 @@
 
 use std::{
     fmt, fs,
-    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 
@@ -26,19 +25,13 @@ use toml::{
 };
 
 use crate::{
-    cli::{Globals, server::ServerArgs},
-    difficulty::Difficulty,
-    exit::{Exit, Failure, Outcome},
-    hip_offers::{Ciphers, DhGroups},
-    logging::LogFilter,
-    paths::Paths,
+    exit::{Exit, Failure},
+    settings::{
+        difficulty::Difficulty,
+        log::LogFilter,
+        server::{HipOffers, Listen},
+    },
 };
-
-/// HIP's port behind NATs and without privilege (RFC 9028 section 8).
-pub(crate) const HIP_PORT: u16 = 10_500;
-
-/// GDOI's port (RFC 6407 section 2).
-pub(crate) const GDOI_PORT: u16 = 848;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -57,50 +50,7 @@ pub(crate) struct Config {
     /// What a host pays to be heard.
     pub(crate) puzzle: Puzzle,
     /// What HIP offers.
-    pub(crate) hip: Hip,
-}
-
-/// `[hip]`: the algorithms of registrations.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(crate) struct Hip {
-    /// The Diffie-Hellman groups by number, most preferred first; the server's order decides. Default: 7, 8, 9, 4.
-    /// Name 8 or 9 first where groups have 256-bit keys.
-    pub(crate) dh_groups: DhGroups,
-    /// The ciphers, most preferred first. Default: aes-256-cbc, aes-128-cbc. `null` is never used unless it is named.
-    pub(crate) ciphers: Ciphers,
-}
-
-/// `[listen]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(crate) struct Listen {
-    /// The address of the sockets. Default: 0.0.0.0, every IPv4 address. Change it to serve IPv6 (`::`), or one
-    /// network of several.
-    pub(crate) address: IpAddr,
-    /// The UDP port of HIP. Default: 10500, which needs no privilege. 0 lets the system choose one.
-    pub(crate) hip_port: u16,
-    /// The UDP port of GDOI. Default: 848, the assigned one, which needs CAP_NET_BIND_SERVICE; without it choose one
-    /// from 1024 on, and give members the same (`--gdoi-port`). 0 lets the system choose one.
-    pub(crate) gdoi_port: u16,
-    /// Whether HIP is spoken on IP protocol 139 too, for hosts that use no UDP. Default: false, because it needs
-    /// CAP_NET_RAW.
-    pub(crate) raw: bool,
-    /// The interface that multicast rekey messages leave by. Default: the one that the routing table chooses. Change it
-    /// where the members are behind another.
-    pub(crate) interface: Option<String>,
-}
-
-impl Default for Listen {
-    fn default() -> Self {
-        Self {
-            address: Ipv4Addr::UNSPECIFIED.into(),
-            hip_port: HIP_PORT,
-            gdoi_port: GDOI_PORT,
-            raw: false,
-            interface: None,
-        }
-    }
+    pub(crate) hip: HipOffers,
 }
 
 /// `[log]`
@@ -211,66 +161,10 @@ fn field_in(table: &DeTable<'_>, offset: usize) -> Option<Vec<String>> {
     Some([vec![key.get_ref().to_string()], rest].concat())
 }
 
-/// What a key server runs by: options over file over defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServerSettings {
-    /// Where the server is reached.
-    pub(crate) listen: Listen,
-    /// The difficulty of HIP's puzzle.
-    pub(crate) difficulty: Difficulty,
-    /// What HIP offers.
-    pub(crate) hip: Hip,
-    /// What is logged.
-    pub(crate) log: LogFilter,
-    /// Where identity, store and key file are.
-    pub(crate) state_dir: PathBuf,
-    /// The control socket.
-    pub(crate) socket: PathBuf,
-}
-
-impl ServerSettings {
-    /// Settles what a key server runs by.
-    pub(crate) fn new(globals: &Globals, args: &ServerArgs) -> Outcome<Self> {
-        let config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
-        let chosen_dir = globals.state_dir.as_deref().or(config.state_dir.as_deref());
-        let paths = Paths::find(chosen_dir)?;
-        let listen = Listen {
-            address: args.address.unwrap_or(config.listen.address),
-            hip_port: args.hip_port.unwrap_or(config.listen.hip_port),
-            gdoi_port: args.gdoi_port.unwrap_or(config.listen.gdoi_port),
-            raw: args.raw || config.listen.raw,
-            interface: args.interface.clone().or(config.listen.interface),
-        };
-        Ok(Self {
-            listen,
-            difficulty: config.puzzle.difficulty,
-            hip: config.hip,
-            log: globals.log.clone().or(config.log.filter).unwrap_or_else(LogFilter::of_daemons),
-            socket: globals.socket.clone().or(config.socket).unwrap_or_else(|| paths.server_socket()),
-            state_dir: paths.state_dir,
-        })
-    }
-}
-
-impl fmt::Display for ServerSettings {
-    /// Writes what `--check` shows.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Listen { address, hip_port, gdoi_port, raw, interface } = &self.listen;
-        let protocol_139 = if *raw { " and IP protocol 139" } else { "" };
-        writeln!(f, "listens on {address}: HIP on UDP {hip_port}{protocol_139}, GDOI on UDP {gdoi_port}")?;
-        if let Some(interface) = interface {
-            writeln!(f, "multicast rekey messages leave by {interface}")?;
-        }
-        writeln!(f, "puzzle difficulty: {}", self.difficulty)?;
-        writeln!(f, "log: {}", self.log)?;
-        writeln!(f, "state: {}", self.state_dir.display())?;
-        write!(f, "control socket: {}", self.socket.display())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::hip::Ciphers;
 
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(Path::new("/etc/claviger/server.toml"), text).map_err(|error| error.to_string())
@@ -304,7 +198,7 @@ mod tests {
             listen,
             log: Log { filter: Some("debug".parse().unwrap()) },
             puzzle: Puzzle { difficulty: 26.try_into().unwrap() },
-            hip: Hip { dh_groups: "9,8".parse().unwrap(), ciphers: Ciphers::default() },
+            hip: HipOffers { dh_groups: "9,8".parse().unwrap(), ciphers: Ciphers::default() },
         };
         assert_eq!(config, Ok(expected));
     }
@@ -364,31 +258,5 @@ mod tests {
         let failure = Failure::from(error);
         assert_eq!(failure.exit, Exit::Configuration);
         assert!(failure.message.starts_with("/nonexistent/server.toml: No such file"), "{}", failure.message);
-    }
-
-    #[test]
-    fn options_beat_the_file_and_the_file_beats_defaults() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("server.toml");
-        fs::write(&file, "state_dir = \"s\"\n[listen]\nhip_port = 1\ngdoi_port = 2\n[log]\nfilter=\"warn\"")
-            .unwrap();
-        let mut args = ServerArgs { config: Some(file), gdoi_port: Some(3), ..ServerArgs::default() };
-        let settings = ServerSettings::new(&Globals::default(), &args).unwrap();
-        assert_eq!((settings.listen.hip_port, settings.listen.gdoi_port), (1, 3));
-        assert_eq!(settings.state_dir, directory.path().join("s"));
-        assert_eq!(settings.socket, directory.path().join("s/server.sock"));
-        assert_eq!(settings.log.to_string(), "warn");
-        args.config = None;
-        let globals = Globals {
-            state_dir: Some("/x".into()),
-            socket: Some("/y.sock".into()),
-            log: Some("debug".parse().unwrap()),
-        };
-        let settings = ServerSettings::new(&globals, &args).unwrap();
-        assert_eq!(
-            settings.to_string(),
-            "listens on 0.0.0.0: HIP on UDP 10500, GDOI on UDP 3\n\
-             puzzle difficulty: 10 bits\nlog: debug\nstate: /x\ncontrol socket: /y.sock"
-        );
     }
 }

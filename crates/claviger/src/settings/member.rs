@@ -1,0 +1,53 @@
+//! What a member runs by.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use claviger_gdoi::Extensions;
+use claviger_group::{GroupId, Role};
+
+use super::{hip::DhGroups, log::LogFilter, paths::Paths, server_address::ServerAddress};
+
+/// What a member runs by, in a daemon or inside `send` and `recv`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MemberSettings {
+    /// Where its identity is.
+    pub(crate) paths: Paths,
+    /// The key server, with the UDP port of HIP.
+    pub(crate) server: ServerAddress,
+    /// The UDP port of GDOI at the key server.
+    pub(crate) gdoi_port: u16,
+    /// Whether HIP goes as IP protocol 139 instead of UDP.
+    pub(crate) raw: bool,
+    /// The group.
+    pub(crate) group: GroupId,
+    /// What the member asks for.
+    pub(crate) role: Role,
+    /// The interface of multicast; otherwise the route's.
+    pub(crate) interface: Option<String>,
+    /// HIP's Diffie-Hellman groups.
+    pub(crate) dh_groups: DhGroups,
+    /// The private extensions of GDOI that are accepted.
+    pub(crate) extensions: Extensions,
+    /// A TUN device for the group's packets; otherwise ESP in UDP.
+    pub(crate) tun: Option<TunSettings>,
+}
+
+/// The TUN device of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TunSettings {
+    /// Its name; otherwise the system's choice.
+    pub(crate) name: Option<String>,
+    /// Its addresses, each with the length of its prefix.
+    pub(crate) addresses: Vec<(IpAddr, u8)>,
+}
+
+/// What a member daemon runs by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JoinSettings {
+    /// The member.
+    pub(crate) member: MemberSettings,
+    /// The control socket.
+    pub(crate) socket: PathBuf,
+    /// What is logged.
+    pub(crate) log: LogFilter,
+}

@@ -1,0 +1,25 @@
+//! What daemons and commands run by: plain, validated values with their defaults.
+//!
+//! Nothing here knows the command line or the configuration file. `cli` and `config_file` fill these types, and whatever
+//! does something takes them.
+//!
+//! | module | what |
+//! |---|---|
+//! | `server` | the key server |
+//! | `member` | a member: a daemon, or one inside `send` and `recv` |
+//! | `stream` | `send` and `recv` |
+//! | `demo` | the demonstration and its processes |
+//! | [`difficulty`], [`hip`] | the puzzle of HIP, and the algorithms that HIP offers |
+//! | `log` | what is logged |
+//! | `paths`, `ports`, `server_address` | where state and sockets are, and where a key server is reached |
+
+pub(crate) mod demo;
+pub mod difficulty;
+pub mod hip;
+pub(crate) mod log;
+pub(crate) mod member;
+pub(crate) mod paths;
+pub(crate) mod ports;
+pub(crate) mod server;
+pub(crate) mod server_address;
+pub(crate) mod stream;

@@ -132,11 +132,11 @@ fn whoever_leaves_or_is_put_out_has_every_sa_deleted_at_once_and_is_told_of_none
         let (mut network, place, recorder) = recorded(Role::Both);
         network.pass(20 * SECOND);
         recorder.take();
-        let (now, hit) = (network.now, network.members[place].hit());
+        let (now, host) = (network.now, network.members[place].id());
         if leaves {
             network.members[place].member.leave(now);
         } else {
-            network.server.evict(now, &market(), hit).unwrap();
+            network.server.evict(now, &market(), &host).unwrap();
         }
         network.settle();
         network.pass(20 * SECOND);
@@ -168,8 +168,8 @@ fn a_role_that_is_taken_narrows_the_plane_and_no_sender_id_comes_behind_it() {
     let (mut network, place, recorder) = recorded(Role::Both);
     network.pass(20 * SECOND);
     recorder.take();
-    let hit = network.members[place].hit();
-    network.server.allow(network.now, &market(), hit, Role::Receiver).unwrap();
+    let host = network.members[place].id();
+    network.server.allow(network.now, &market(), &host, Role::Receiver).unwrap();
     network.settle();
     network.pass(20 * SECOND);
     let commands = recorder.take();

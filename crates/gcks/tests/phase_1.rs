@@ -3,23 +3,28 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use claviger_crypto::{
-    SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider,
-};
+use claviger_crypto::{SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider};
 use claviger_gcks::{
-    Event, Eviction,
+    Event, Eviction, Gcks, GcksConfig, RekeyWhat,
     event::{Departure, RefusalReason},
 };
 use claviger_gdoi::{
     KeyDownload, Member as Puller, MemberConfig, MemberEvent as PullEvent, PullFailure, SaPayload,
-    push::{KekMaterial, RekeySa},
+    lkh::KeyArray, push::RekeySa,
 };
-use claviger_group::{Channel, CookiePair, GroupId, GroupPolicy, MemberId, RegistrationSa, Role};
+use claviger_group::{
+    CookiePair, EspTransform, GroupId, GroupPolicy, MemberId, RegistrationSa, Role,
+    policy::{DataPolicy, RekeyPolicy},
+};
+use claviger_hip::HostConfig;
 use claviger_isakmp::iana::NotifyType;
-use claviger_sansio::{Datagram, Socket};
-use claviger_testkit::network::{Network, SECOND, SERVER};
+use claviger_sansio::{Datagram, Socket, Time, Transmit};
+use claviger_store::Store;
+use claviger_testkit::network::{Kind, Network, Origin, SERVER, Sent, policy};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 const GDOI_PORT: u16 = 848;
 
@@ -43,7 +48,8 @@ struct Keys {
 
 impl Host {
     fn new(network: &mut Network, id: MemberId, number: u8, cipher: CipherAlgorithm) -> Self {
-        let mut puller = Puller::new(MemberConfig::new(provider()), Box::new(SeededRandom::new(number.into())));
+        let mut puller =
+            Puller::new(MemberConfig::new(provider()), Box::new(SeededRandom::new(number.into())));
         let sa = |peer| RegistrationSa {
             peer,
             cookies: CookiePair([number; 16]),
@@ -69,15 +75,9 @@ impl Host {
                 let (source, destination) = (self.address, transmit.destination);
                 let payload = &transmit.payload[..];
                 let datagram = Datagram { socket: Socket::Port848, source, destination, payload };
-                let _ = network.server.handle_datagram(network.now, datagram);
+                network.server.handle_datagram(network.now, datagram).unwrap();
             }
-            network.settle();
-            for transmit in network.sent_to(self.address) {
-                let (source, destination) = ((SERVER, GDOI_PORT).into(), self.address);
-                let payload = &transmit.payload[..];
-                let datagram = Datagram { socket: Socket::Port848, source, destination, payload };
-                let _ = self.puller.handle_datagram(network.now, datagram);
-            }
+            self.hear(network);
             while let Some(event) = self.puller.poll_event() {
                 match event {
                     PullEvent::Offered { pull, .. } => self.puller.accept(network.now, pull).unwrap(),
@@ -86,8 +86,171 @@ impl Host {
                 }
             }
             network.pass(SECOND / 10);
-            self.puller.handle_timeout(network.now);
         }
-        panic!("the PULL came to no end");
+        panic!("the PULL has no end");
     }
+
+    /// Takes what the server has for this host; what it has for others goes its way.
+    fn hear(&mut self, network: &mut Network) {
+        let Some(staged) = network.server.stage(network.now) else { return };
+        let durable = staged.commit(|changes| network.store.commit(changes)).unwrap();
+        let mut released = network.server.release(durable);
+        let mut transmits = Vec::new();
+        while let Some(dispatch) = released.poll_transmit() {
+            transmits.push(dispatch.send(network.now));
+        }
+        while let Some(event) = released.poll_event() {
+            network.told.push((network.now, event));
+        }
+        drop(released);
+        for Transmit { socket, destination, payload, .. } in transmits {
+            let source = (SERVER, GDOI_PORT).into();
+            if destination == self.address {
+                let datagram = Datagram { socket, source, destination, payload: &payload };
+                self.puller.handle_datagram(network.now, datagram).unwrap();
+            } else {
+                network.fly(Origin::Server, source, Kind::Control(socket), destination, payload);
+            }
+        }
+    }
+}
+
+impl Keys {
+    /// Makes what opens the group's rekey messages.
+    fn rekey_sa(&self) -> RekeySa {
+        let policy = self.sa.kek.as_ref().unwrap();
+        let lkh = self.kd.lkh.as_ref().unwrap();
+        let array = KeyArray::new(lkh.download.as_ref().unwrap(), policy.cipher).unwrap();
+        let signer = self.kd.signing_key().unwrap().clone();
+        RekeySa::new(provider(), array.kek(policy.spi), signer, policy.signature, 0).unwrap()
+    }
+}
+
+/// The rekey messages that the group has sent since `from`.
+fn pushes(network: &Network, from: Time) -> Vec<Vec<u8>> {
+    let of_group = |sent: &&Sent| {
+        sent.at >= from && sent.origin == Origin::Server && sent.destination.ip().is_multicast()
+    };
+    network.wire.iter().filter(of_group).map(|sent| sent.octets.clone()).collect()
+}
+
+fn key_id(octets: &[u8]) -> MemberId {
+    MemberId::key_id(octets).unwrap()
+}
+
+fn network() -> Network {
+    let mut network = Network::new(1);
+    network.add_group(&market(), policy(1));
+    network
+}
+
+#[test]
+fn a_host_without_grants_joins_by_its_pull_and_is_evicted_like_any_other() {
+    let mut network = network();
+    let by_hip = network.joined(&market(), Role::Both);
+    let id = key_id(b"gate 7");
+    network.server.allow(network.now, &market(), &id, Role::Receiver).unwrap();
+    let mut host = Host::new(&mut network, id.clone(), 7, CipherAlgorithm::Aes128Cbc);
+    let keys = host.pull(&mut network).unwrap();
+    network.pass(SECOND);
+    assert!(!keys.kd.teks.is_empty());
+    let joined = Event::Joined { host: id.clone(), group: market() };
+    assert!(network.told.iter().any(|(_, event)| *event == joined));
+    let view = network.server.hosts(network.now, &market()).unwrap();
+    let shown = view.iter().find(|host| host.host == id).unwrap();
+    assert_eq!((shown.allowed, shown.granted, shown.address), (Some(Role::Receiver), None, None));
+    assert!(shown.member_since.is_some());
+    // It follows what the group is told.
+    let began = network.now;
+    network.server.rekey(network.now, &market(), RekeyWhat::Tek).unwrap();
+    network.settle();
+    network.pass(SECOND);
+    let mut follower = keys.rekey_sa();
+    let opened =
+        |sa: &mut RekeySa, from| pushes(&network, from).iter().filter(|push| sa.open(push).is_ok()).count();
+    assert!(opened(&mut follower, began) > 0);
+
+    let evicted = network.now;
+    assert_eq!(network.server.evict(network.now, &market(), &id), Ok(Eviction::Leaving));
+    network.settle();
+    network.pass(20 * SECOND);
+    let departed = network.told.iter().find_map(|(_, event)| match event {
+        Event::Departed { host, departure, .. } => Some((host.clone(), *departure)),
+        _ => None,
+    });
+    assert_eq!(departed, Some((id, Departure::Evicted)));
+    // The messages of the rekey stand under the KEK that it has; what follows does not, and it gets no key any more.
+    let refused = PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION);
+    assert_eq!(host.pull(&mut network).err(), Some(refused));
+    assert!(network.is_current(by_hip, &market()), "the others go on");
+    assert!(pushes(&network, evicted).len() > 1);
+}
+
+#[test]
+fn the_list_is_asked_when_the_pull_comes_and_nobody_else_learns_of_the_group() {
+    let mut network = network();
+    let mut host = Host::new(&mut network, key_id(b"stranger"), 8, CipherAlgorithm::Aes128Cbc);
+    let refused = PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION);
+    assert_eq!(host.pull(&mut network).err(), Some(refused));
+    network.server.allow(network.now, &market(), &host.id, Role::Both).unwrap();
+    assert!(host.pull(&mut network).is_ok());
+}
+
+#[test]
+fn a_phase_1_with_128_bit_keys_carries_no_256_bit_group_and_the_administrator_is_told() {
+    let mut network = Network::new(1);
+    // Its own HIP offers too little for such a group.
+    let config = GcksConfig {
+        hip: HostConfig::new(network.server_identity().clone(), provider()),
+        provider: provider(),
+        gdoi_port: GDOI_PORT,
+        push_source_v4: Some(SERVER),
+        push_source_v6: None,
+    };
+    network.server = Gcks::new(config, Box::new(SeededRandom::new(2)), network.now).unwrap();
+    let strong = GroupPolicy {
+        data: DataPolicy { transform: EspTransform::Aes256Gcm16, ..policy(1).data },
+        ..policy(1)
+    };
+    let strong = GroupPolicy {
+        rekey: RekeyPolicy { kek_cipher: CipherAlgorithm::Aes256Cbc, ..strong.rekey },
+        ..strong
+    };
+    network.add_group(&market(), strong);
+    for (number, cipher, is_admitted) in
+        [(9, CipherAlgorithm::Aes128Cbc, false), (10, CipherAlgorithm::Aes256Cbc, true)]
+    {
+        let id = key_id(&[number]);
+        network.server.allow(network.now, &market(), &id, Role::Both).unwrap();
+        let mut host = Host::new(&mut network, id.clone(), number, cipher);
+        assert_eq!(host.pull(&mut network).is_ok(), is_admitted);
+        let reasons =
+            network.server.refused().filter(|refusal| refusal.host == id).map(|refusal| refusal.reason);
+        let expected = if is_admitted { vec![] } else { vec![RefusalReason::WeakAssociation] };
+        assert_eq!(reasons.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn the_end_of_a_phase_1_is_no_departure_and_neither_is_a_restart() {
+    let mut network = network();
+    let id = key_id(b"gate 7");
+    network.server.allow(network.now, &market(), &id, Role::Receiver).unwrap();
+    let mut host = Host::new(&mut network, id.clone(), 7, CipherAlgorithm::Aes128Cbc);
+    host.pull(&mut network).unwrap();
+    let is_member = |network: &Network| {
+        let hosts = network.server.hosts(network.now, &market()).unwrap();
+        hosts.iter().any(|host| host.host == id && host.member_since.is_some())
+    };
+    network.server.remove_phase_1(&id);
+    network.settle();
+    network.pass(60 * SECOND);
+    assert!(is_member(&network));
+    network.restart();
+    network.pass(60 * SECOND);
+    assert!(is_member(&network));
+    // It does Phase 1 anew, and is given the keys in force.
+    let mut again = Host::new(&mut network, id.clone(), 17, CipherAlgorithm::Aes128Cbc);
+    assert!(again.pull(&mut network).is_ok());
+    assert_eq!(network.server.group(network.now, &market()).unwrap().members, 1);
 }

@@ -6,7 +6,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`route`] | for which machine a datagram is, before any is asked |
+//! | [`mod@route`] | for which machine a datagram is, before any is asked |
 //! | [`iana`] | code points |
 //! | [`wire`] | the header, the chain of payloads, attributes, and the payloads that every DOI has |
 //! | [`rules`] | which payload, how often |

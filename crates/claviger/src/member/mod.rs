@@ -162,7 +162,7 @@ impl MemberDaemon {
             carrier_counts,
             data_counts: Counts::default(),
             core,
-            data_plane: DataPlane::userspace(provider(), Box::new(SystemRandom::new()?)),
+            data_plane: DataPlane::userspace(provider()),
             clock,
             carrier,
             packets,

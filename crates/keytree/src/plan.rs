@@ -125,10 +125,10 @@ impl Plan {
         spare: Rekey,
     ) -> Result<Self, TreeError> {
         let departed = sorted(leaves)?;
-        // Where joiners may sit depends on who goes. Without joiners, leaves without member are noticed on the way, but for
-        // those that no node of the tree is above.
-        let leaves_tree = departed.last().is_some_and(|last| *last >= tree.extent);
-        if joins != 0 || leaves_tree {
+        // Where joiners may sit depends on who goes. Without joiners, leaves without member are noticed on the way, but not
+        // those behind all that have one: they may have no name as nodes.
+        let is_outside = departed.last().is_some_and(|last| *last >= tree.extent);
+        if joins != 0 || is_outside {
             check_members(tree, &departed)?;
         }
         let remaining = tree.len().saturating_sub(departed.len());

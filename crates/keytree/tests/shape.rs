@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use claviger_crypto::{Random, SeededRandom};
 use claviger_keytree::{
-    Degree, Handle, Joining, KeyLength, KeyTree, Leaf, NodeId, NodeKey, Rekey, TreeConfig, TreeError,
-    UnderKey,
+    CAPACITY_MAX, Degree, Handle, Joining, KeyLength, KeyTree, Leaf, NodeId, NodeKey, Rekey, TreeConfig,
+    TreeError, UnderKey,
 };
 use claviger_keywrap::Engine;
 
@@ -53,6 +53,24 @@ fn wraps(rekey: &Rekey) -> Vec<(String, String)> {
 
 fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
     pairs.map(|(target, under)| (target.to_owned(), under.to_owned())).to_vec()
+}
+
+#[test]
+fn no_tree_has_more_leaves_than_have_names() {
+    let random = &mut SeededRandom::new(1);
+    let config = TreeConfig { capacity: u32::MAX, ..tree(2, 0).config() };
+    let mut tree = KeyTree::new(config, random);
+    assert_eq!(tree.capacity(), CAPACITY_MAX);
+    for index in [CAPACITY_MAX, u32::MAX] {
+        let leaf = Leaf::new(index);
+        assert_eq!(tree.batch_at(&[leaf], &[], random), Err(TreeError::Outside(leaf)));
+        assert_eq!(tree.batch(0, &[leaf], random), Err(TreeError::UnknownLeaf(leaf)));
+        assert!(!tree.contains(leaf) && tree.path(leaf).is_none());
+    }
+    let last = Leaf::new(CAPACITY_MAX - 1);
+    tree.batch_at(&[last], &[], random).unwrap();
+    let path = tree.path(last).unwrap();
+    assert_eq!((path.len(), path[27].0), (28, tree.root().0));
 }
 
 #[test]

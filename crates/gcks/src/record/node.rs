@@ -33,3 +33,19 @@ pub(crate) fn decode(octets: &[u8]) -> Result<NodeKey, DecodeError> {
         NodeKey::new(handle, key).ok_or(DecodeError::Length { field: "node key" })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_only_nodes_that_a_tree_can_have() {
+        let group: GroupId = "north".parse().unwrap();
+        let node = NodeId::new(3, 5).unwrap();
+        let item = key(&group, node).item;
+        assert_eq!((item.as_slice(), node_of(&item)), (&[3, 0, 0, 0, 5][..], Ok(node)));
+        for item in [&[32, 0, 0, 0, 5][..], &[3, 8, 0, 0, 0], &[3, 0, 0, 0], &[3, 0, 0, 0, 5, 0]] {
+            assert!(node_of(item).is_err(), "{item:?}");
+        }
+    }
+}

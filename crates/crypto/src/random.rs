@@ -5,6 +5,8 @@
 //! drawn in bulk is the key stream of AES-256 in Galois/Counter Mode, ten times as fast, under keys from ChaCha20
 //! that serve once.
 
+use std::fmt;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rand_chacha::{
     ChaCha20Rng,
@@ -12,7 +14,7 @@ use rand_chacha::{
 };
 use zeroize::Zeroizing;
 
-use crate::CryptoError;
+use crate::{CryptoError, secret::ct_eq};
 
 /// A source of unpredictable octets. Machines own theirs; tests give them a [`SeededRandom`].
 pub trait Random: Send {
@@ -35,8 +37,38 @@ pub fn array<const N: usize>(random: &mut dyn Random) -> [u8; N] {
 
 /// Makes a generator of its own for a part of a machine, under a 256-bit seed drawn from `parent`.
 pub fn fork(parent: &mut dyn Random) -> Box<dyn Random> {
-    let seed = Zeroizing::new(array::<32>(parent));
-    Box::new(SeededRandom(ChaCha20Rng::from_seed(*seed)))
+    Seed::draw(parent).generator()
+}
+
+/// What a generator of a part of a machine is made from, where that part is made elsewhere. It is as secret as what the
+/// generator makes, and prints nothing of itself.
+#[derive(Clone)]
+pub struct Seed(Zeroizing<[u8; 32]>);
+
+impl Seed {
+    /// Draws 256 bits from `parent`.
+    pub fn draw(parent: &mut dyn Random) -> Self {
+        Self(Zeroizing::new(array(parent)))
+    }
+
+    /// Makes the generator.
+    pub fn generator(&self) -> Box<dyn Random> {
+        Box::new(SeededRandom(ChaCha20Rng::from_seed(*self.0)))
+    }
+}
+
+impl PartialEq for Seed {
+    fn eq(&self, other: &Self) -> bool {
+        ct_eq(&*self.0, &*other.0)
+    }
+}
+
+impl Eq for Seed {}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(..)")
+    }
 }
 
 /// Requests of this many octets and more are drawn in bulk: fewer take longer to prepare than to draw.

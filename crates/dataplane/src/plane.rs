@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use claviger_crypto::{CryptoProvider, Random};
+use claviger_crypto::CryptoProvider;
 use claviger_esp::{Counter, Opened, SaStatus, SenderKey};
 use claviger_group::{GroupId, PlaneCommand, PlaneEvent};
 use claviger_sansio::{Counts, Time};
@@ -16,9 +16,9 @@ pub enum DataPlane {
 }
 
 impl DataPlane {
-    /// Makes one that does ESP in this process and holds no key. `random` makes the initialization vectors of AES-CBC.
-    pub fn userspace(provider: &CryptoProvider, random: Box<dyn Random>) -> Self {
-        Self::Userspace(Userspace::new(provider, random))
+    /// Makes one that does ESP in this process and holds no key.
+    pub fn userspace(provider: &CryptoProvider) -> Self {
+        Self::Userspace(Userspace::new(provider))
     }
 
     /// Does what the member says of a group. What comes of it that the member has to know is an event.

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use claviger_crypto::{CryptoProvider, Random, random::fork};
+use claviger_crypto::CryptoProvider;
 use claviger_esp::{Counter, Event, Opened, Plane, PlaneConfig, SaStatus, SenderKey};
 use claviger_group::{DataSa, GroupId, PlaneCommand, PlaneEvent, Role, SenderId, Spi, Tek};
 use claviger_sansio::{Counts, Time};
@@ -16,7 +16,6 @@ use crate::Error;
 /// An [`esp::Plane`](claviger_esp::Plane) for each group.
 pub struct Userspace {
     provider: CryptoProvider,
-    random: Box<dyn Random>,
     groups: BTreeMap<GroupId, Group>,
 }
 
@@ -29,18 +28,18 @@ struct Group {
 }
 
 impl Userspace {
-    /// Makes one that holds no key. `random` makes the initialization vectors of AES-CBC.
-    pub fn new(provider: &CryptoProvider, random: Box<dyn Random>) -> Self {
-        Self { provider: *provider, random, groups: BTreeMap::new() }
+    /// Makes one that holds no key.
+    pub fn new(provider: &CryptoProvider) -> Self {
+        Self { provider: *provider, groups: BTreeMap::new() }
     }
 
     /// Does what the member says of a group.
     pub fn apply(&mut self, now: Time, id: &GroupId, command: PlaneCommand) {
         let _group = span(id).entered();
         match command {
-            PlaneCommand::Open { role, sender_id_bits } => {
+            PlaneCommand::Open { role, sender_id_bits, seed } => {
                 let config = PlaneConfig::new(role, sender_id_bits);
-                let plane = Plane::new(&self.provider, config, fork(&mut *self.random));
+                let plane = Plane::new(&self.provider, config, seed.generator());
                 let group = Group { plane, sender_ids: Vec::new(), refused: VecDeque::new() };
                 self.groups.insert(id.clone(), group);
             }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use claviger_crypto::{SeededRandom, provider};
+use claviger_crypto::{SeededRandom, provider, random::Seed};
 use claviger_dataplane::{DataPlane, Error};
 use claviger_esp::Stage;
 use claviger_group::{
@@ -43,9 +43,14 @@ fn spi(number: u32) -> Spi {
     Spi::new(300 + number).unwrap()
 }
 
+fn open(role: Role) -> PlaneCommand {
+    let seed = Seed::draw(&mut SeededRandom::new(1));
+    PlaneCommand::Open { role, sender_id_bits: 16, seed }
+}
+
 fn plane(role: Role, commands: Vec<PlaneCommand>) -> DataPlane {
-    let mut plane = DataPlane::userspace(provider(), Box::new(SeededRandom::new(1)));
-    plane.apply(NOW, &market(), PlaneCommand::Open { role, sender_id_bits: 16 });
+    let mut plane = DataPlane::userspace(provider());
+    plane.apply(NOW, &market(), open(role));
     commands.into_iter().for_each(|command| plane.apply(NOW, &market(), command));
     plane
 }
@@ -157,7 +162,7 @@ fn groups_do_not_meet() {
     let mut plane = plane(Role::Sender, vec![PlaneCommand::Install(sa(1, &[7])), activate(1, 0, 0)]);
     let other: GroupId = "other".parse().unwrap();
     assert_eq!(plane.seal(NOW, &other, 17, &[b"x"]), Err(Error::NotKeyed(other.clone())));
-    plane.apply(NOW, &other, PlaneCommand::Open { role: Role::Sender, sender_id_bits: 16 });
+    plane.apply(NOW, &other, open(Role::Sender));
     plane.apply(NOW, &other, PlaneCommand::DeleteAll);
     plane.apply(NOW, &other, PlaneCommand::Close);
     assert_eq!(sends(&mut plane, NOW), Ok(spi(1)));

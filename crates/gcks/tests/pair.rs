@@ -295,17 +295,16 @@ fn a_batch_ends_with_its_time_or_when_it_is_full_or_with_an_eviction() {
 //   <==   GROUPKEY-PUSH { SA KEK, KD(LKH update) }, then { SA TEK, KD } again under it, each twelve hours
 #[test]
 fn timers_replace_the_keys_well_before_they_end() {
-    let mut network = network(11);
-    let group = market();
+    let (mut network, group) = (network(11), market());
     let members: Vec<usize> = (0..6).map(|_| network.joined(&group, Role::Both)).collect();
     network.pass(3 * SECOND);
-    let before = network.server.group(network.now, &group).unwrap();
+    let kek = |network: &Network| network.server.group(network.now, &group).unwrap().kek.unwrap();
+    let before = kek(&network);
     for _ in 0..25 {
         network.pass(1805 * SECOND);
         assert!(laggards(&network, &group).is_empty());
     }
-    let after = network.server.group(network.now, &group).unwrap();
-    let (before, after) = (before.kek.unwrap(), after.kek.unwrap());
+    let after = kek(&network);
     assert_ne!(before.spi, after.spi);
     assert!((1..=3).contains(&after.sequence), "{}", after.sequence);
     for place in members {

@@ -4,6 +4,7 @@
 //! until it is deactivated (RFC 5374 section 4.2.1). Commands say at what time each of these is to happen; the data plane
 //! keeps the times. It may be ESP in this process, the kernel's, or a program that wants keys and nothing else.
 
+use claviger_crypto::random::Seed;
 use claviger_sansio::Time;
 
 use crate::{Role, SenderId, Spi, Tek};
@@ -19,6 +20,9 @@ pub enum PlaneCommand {
         role: Role,
         /// How many bits of an initialization vector tell senders apart: 8, 12 or 16.
         sender_id_bits: u8,
+        /// What the plane's random octets come from, those of AES-CBC's initialization vectors for instance: one seed
+        /// of the member replays its data too.
+        seed: Seed,
     },
     /// Receives under an SA from now on, and does not send yet.
     Install(DataSa),

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use claviger_crypto::random::Seed;
 use claviger_group::{CookiePair, DataSa, PlaneCommand, Role, SenderId, Spi, Tek};
 use claviger_sansio::Time;
 use tracing::debug;
@@ -78,7 +79,7 @@ impl HeldSa {
 
 impl HeldKeys {
     /// Begins with a group whose first keys come.
-    pub(crate) fn new(now: Time, role: Role, sender_id_bits: u8, places: Places) -> Self {
+    pub(crate) fn new(now: Time, role: Role, sender_id_bits: u8, places: Places, seed: Seed) -> Self {
         Self {
             sender_id_bits,
             sender_ids: Vec::new(),
@@ -89,7 +90,7 @@ impl HeldKeys {
             last_rekey: now,
             keyed_at: now,
             lifetime_ended: false,
-            commands: VecDeque::from([PlaneCommand::Open { role, sender_id_bits }]),
+            commands: VecDeque::from([PlaneCommand::Open { role, sender_id_bits, seed }]),
         }
     }
 
@@ -309,7 +310,7 @@ mod tests {
             place: None,
             push_source: None,
         };
-        let mut held = HeldKeys::new(NOW, Role::Both, 16, places);
+        let mut held = HeldKeys::new(NOW, Role::Both, 16, places, Seed::draw(&mut SeededRandom::new(1)));
         held.take_sender_ids(vec![SenderId::new(16, 7).unwrap()]);
         assert!(matches!(held.poll_command(), Some(PlaneCommand::Open { .. })));
         held

@@ -319,7 +319,7 @@ impl Network {
         }
         self.members.push(Node {
             member,
-            plane: DataPlane::userspace(provider(), Box::new(SeededRandom::new(u64::from(number)))),
+            plane: DataPlane::userspace(provider()),
             other_plane: None,
             identity,
             address,

@@ -8,7 +8,7 @@ use claviger_net::{
     BindError, Interface, MulticastSocket, Protocol, RawOptions, RawSocket, TunDevice, TunOptions,
 };
 
-use super::{GroupKeys, dropped::Dropped};
+use super::{dropped::Dropped, group_keys::GroupKeys};
 use crate::{
     exit::Failure,
     route::{is_link_local, unspecified},

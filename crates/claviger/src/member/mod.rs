@@ -8,22 +8,19 @@ mod control;
 pub(crate) mod counter;
 mod dropped;
 mod gaps;
+mod group_keys;
 mod ip_plane;
 mod streams;
 mod udp_plane;
 mod view;
 mod whereabouts;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use claviger_api::Call;
 use claviger_crypto::{SystemRandom, provider};
-use claviger_dataplane::{DataPlane, Error};
-use claviger_esp::{Opened, SenderKey, Stage};
+use claviger_dataplane::DataPlane;
+use claviger_esp::Stage;
 use claviger_gdoi::Extensions;
 use claviger_group::{GroupId, Role};
 use claviger_hip::HostConfig;
@@ -48,6 +45,7 @@ use crate::{
     signal::{Stop, sleep_until},
 };
 use dropped::Dropped;
+use group_keys::GroupKeys;
 use ip_plane::IpPlane;
 use streams::Receivers;
 use udp_plane::UdpPlane;
@@ -118,27 +116,6 @@ enum Plane {
     Ip(IpPlane),
 }
 
-/// The keys of a group, as a packet meets them.
-struct GroupKeys<'a> {
-    now: Time,
-    group: &'a GroupId,
-    plane: &'a mut DataPlane,
-}
-
-impl GroupKeys<'_> {
-    fn seal(&mut self, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
-        self.plane.seal(self.now, self.group, next_header, payload)
-    }
-
-    fn open(&mut self, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
-        self.plane.open(self.now, self.group, source, esp)
-    }
-
-    fn is_own(&self, sender: &SenderKey) -> bool {
-        self.plane.is_own(self.group, sender)
-    }
-}
-
 impl MemberDaemon {
     /// Opens the control sockets and asks for the group.
     pub(crate) fn start(options: MemberOptions) -> Result<Self, Failure> {
@@ -162,7 +139,7 @@ impl MemberDaemon {
             carrier_counts,
             data_counts: Counts::default(),
             core,
-            data_plane: DataPlane::userspace(provider(), Box::new(SystemRandom::new()?)),
+            data_plane: DataPlane::userspace(provider()),
             clock,
             carrier,
             packets,

@@ -19,7 +19,7 @@ use claviger_esp::packet::{
 use claviger_member::event::Places;
 use claviger_net::{BindError, Interface, MulticastSocket, UdpOptions, UdpSocket};
 
-use super::{GroupKeys, dropped::Dropped, gaps::Origin, streams::Delivery};
+use super::{dropped::Dropped, gaps::Origin, group_keys::GroupKeys, streams::Delivery};
 use crate::{exit::Failure, route::is_link_local, settings::ports::APPLICATION_PORT};
 
 /// The next header of UDP.

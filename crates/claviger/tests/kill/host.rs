@@ -146,7 +146,7 @@ impl Machine {
         Self {
             number,
             core,
-            plane: DataPlane::userspace(provider(), Box::new(SystemRandom::new().unwrap())),
+            plane: DataPlane::userspace(provider()),
             ledgers,
             clock,
             loopback,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use claviger_crypto::CryptoProvider;
+use claviger_crypto::{CryptoProvider, Random, random::Seed};
 use claviger_gdoi::{
     Extensions,
     wire::{KeyDownload, SaPayload, SaTek, SenderIds},
@@ -128,16 +128,19 @@ impl Subscription {
         }
         download.show(&self.group, means.witness);
         let role = self.role;
-        let keys = self.keys.get_or_insert_with(|| Keys::new(now, role, &download));
+        let keys = self.keys.get_or_insert_with(|| Keys::new(now, role, &download, means.random));
         Ok(keys.adopt(now, self.pull_began, download)?)
     }
 }
 
 impl Keys {
     /// Makes room for the keys of a first download.
-    fn new(now: Time, role: Role, download: &Download) -> Self {
+    fn new(now: Time, role: Role, download: &Download, random: &mut dyn Random) -> Self {
         let bits = download.sender_ids.first().map_or(SENDER_BITS_OF_A_RECEIVER, SenderId::bits);
-        Self { held: HeldKeys::new(now, role, bits, download.places), follower: Follower::new(now) }
+        Self {
+            held: HeldKeys::new(now, role, bits, download.places, Seed::draw(random)),
+            follower: Follower::new(now),
+        }
     }
 
     /// Puts a download in force; its PULL began at `pull_began`. Returns the SPIs of its TEKs.

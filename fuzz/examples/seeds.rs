@@ -14,9 +14,8 @@ use claviger_crypto::{
 use claviger_fuzz::{group, hip, isakmp, script::piece};
 use claviger_gcks::{Gcks, GcksConfig};
 use claviger_gdoi::{
-    Gap, KeyDownload, SaPayload,
+    Exchange, Gap, KeyDownload, SaPayload,
     iana::kek::MANAGEMENT_LKH_32,
-    rules::Exchange,
     wire::{
         Delete, Deletes, Identification, Lkh32, Notification, SubjectPublicKeyInfo,
         batch_signature::BatchSignature,

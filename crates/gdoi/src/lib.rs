@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`iana`] | code points |
 //! | [`wire`] | one file for each payload |
-//! | [`rules`] | which payload, how often, in which message; and whether keys fit their policy |
+//! | [`rules`] | which payload, how often, in which message |
+//! | [`policy`] | whether a policy asks for nothing that is not accepted, and whether keys fit it |
 //! | [`exchange`] | the states that a GROUPKEY-PULL goes through, on either side |
 //! | [`member`] | sans-IO endpoint, member side |
 //! | [`server`] | sans-IO endpoint, key server side |
@@ -55,6 +56,7 @@ pub mod lkh;
 pub mod lkh_32;
 mod log;
 pub mod member;
+pub mod policy;
 pub mod push;
 pub mod rules;
 pub mod server;
@@ -70,4 +72,4 @@ pub use exchange::PullId;
 pub use extensions::{Extension, Extensions};
 pub use member::Member;
 pub use server::Server;
-pub use wire::{Delete, Dialect, Gap, KeyDownload, SaKek, SaPayload, SaTek};
+pub use wire::{Delete, Dialect, Exchange, Gap, KeyDownload, SaKek, SaPayload, SaTek};

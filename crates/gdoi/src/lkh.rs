@@ -26,8 +26,8 @@ use crate::{
     error::{ApiMisuse, Error, PeerMisbehaved},
     iana::kek,
     limits::LKH_KEYS_MAX,
+    policy::check_lkh_key,
     push::KekMaterial,
-    rules::check_lkh_key,
     wire::{LkhDownloadArray, LkhKey, LkhUpdateArray},
 };
 

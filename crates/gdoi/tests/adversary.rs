@@ -12,12 +12,11 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gdoi::{
-    Delete, Error, Gap, KeyDownload, Member, MemberConfig, MemberEvent, NotifyType, PullFailure, SaPayload,
-    SaTek, ServerEvent,
+    Delete, Error, Exchange, Gap, KeyDownload, Member, MemberConfig, MemberEvent, NotifyType, PullFailure,
+    SaPayload, SaTek, ServerEvent,
     error::{AuthError, Limit, PeerMisbehaved},
     limits::EXCHANGE_LIFETIME,
     push::{self, KekMaterial, Push, RekeySa},
-    rules::Exchange,
     wire::{Deletes, KekDownload, LkhUpdateArray, Notification, SenderIds},
 };
 use claviger_group::{CookiePair, Spi};

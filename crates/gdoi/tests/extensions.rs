@@ -6,13 +6,13 @@ mod support;
 
 use claviger_crypto::{cipher::CipherAlgorithm, provider, sign::SigningKey};
 use claviger_gdoi::{
-    ApiMisuse, Error, Extensions, KeyDownload, MemberEvent, NotifyType, PullFailure, SaPayload, SaTek,
-    ServerEvent,
+    ApiMisuse, Error, Exchange, Extensions, KeyDownload, MemberEvent, NotifyType, PullFailure, SaPayload,
+    SaTek, ServerEvent,
     error::{PeerIncompatible, PeerMisbehaved},
     iana::kek::MANAGEMENT_LKH_32,
     lkh_32::kek_material,
+    policy,
     push::{self, KekMaterial, Push, RekeySa},
-    rules::{self, Exchange},
     wire::{Lkh32, SaKek, lkh_32::Update},
 };
 use claviger_group::{CookiePair, PushAuthentication};
@@ -315,7 +315,7 @@ fn a_push_that_leads_to_a_refused_extension_is_refused() {
 fn keys_are_of_the_kind_that_is_announced() {
     let signer = signing_key();
     let tree = tree();
-    let fits = |exchange, sa: &SaPayload, kd: &KeyDownload| rules::check_keys(exchange, sa, kd);
+    let fits = |exchange, sa: &SaPayload, kd: &KeyDownload| policy::check_keys(exchange, sa, kd);
     let standard = |kek: SaKek| SaPayload { kek: Some(SaKek { management: None, ..kek }), ..sa() };
     let good = kd_32(&tree, 3, &signer);
     assert_eq!(fits(Exchange::Pull, &sa_32(), &good), Ok(()));

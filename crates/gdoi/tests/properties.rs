@@ -10,8 +10,7 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, PublicKey},
 };
 use claviger_gdoi::{
-    Delete, Dialect, Error, Gap, KeyDownload, SaKek, SaPayload, SaTek,
-    rules::Exchange,
+    Delete, Dialect, Error, Exchange, Gap, KeyDownload, SaKek, SaPayload, SaTek,
     wire::{
         AddressPreservation, Deletes, Identification, KekDownload, Lkh32, LkhDownload, LkhDownloadArray,
         LkhKey, LkhUpdateArray, Nonce, Notification, SaDirection, SenderIds, SequenceNumber,

@@ -10,10 +10,10 @@ use claviger_crypto::{
     SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider, sign::SigningKey,
 };
 use claviger_gdoi::{
-    Error, KeyDownload, MemberEvent, NotifyType, PullFailure, SaPayload, SaTek, Server, ServerEvent,
+    Error, Exchange, KeyDownload, MemberEvent, NotifyType, PullFailure, SaPayload, SaTek, Server,
+    ServerEvent,
     error::Limit,
     limits::{EXCHANGE_LIFETIME, OFFERS_MAX},
-    rules::Exchange,
     wire::SenderIds,
 };
 use claviger_isakmp::{

@@ -11,9 +11,9 @@ use claviger_crypto::{
     SecretBytes, cipher::CipherAlgorithm, hash::HashAlgorithm, provider, sign::KeyAlgorithm,
 };
 use claviger_gdoi::{
-    Delete, Dialect, Error, KeyDownload, SaPayload,
+    Delete, Dialect, Error, Exchange, KeyDownload, SaPayload, policy,
     push::{self, KekMaterial, RekeySa},
-    rules::{self, Exchange},
+    rules,
     wire::{
         AddressPreservation, Deletes, Identification, Nonce, SaDirection, SequenceNumber,
         SubjectPublicKeyInfo,
@@ -177,7 +177,7 @@ fn the_pull_reads_as_its_server_meant_it() {
     assert_eq!(kd.teks[0].1.integrity.len(), 32);
     assert!(kd.teks[0].1.encryption.is_empty(), "it sends no TEK_ALGORITHM_KEY");
     assert!(matches!(
-        rules::check_keys(rules::Exchange::Pull, &sa, &kd),
+        policy::check_keys(Exchange::Pull, &sa, &kd),
         Err(Error::PeerMisbehaved(claviger_gdoi::error::PeerMisbehaved::KeyLength))
     ));
 }

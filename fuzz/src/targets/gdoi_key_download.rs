@@ -2,9 +2,9 @@
 
 use claviger_crypto::{cipher::CipherAlgorithm, provider};
 use claviger_gdoi::{
-    KeyDownload,
+    Exchange, KeyDownload,
     lkh::{self, KeyArray},
-    rules::{self, Exchange},
+    policy,
 };
 use claviger_wire::{Decode, Writer};
 
@@ -23,7 +23,7 @@ pub(super) fn feed(input: &[u8]) {
     let Ok(kd) = KeyDownload::from_octets(input) else { return };
     claim::survives(&kd, encode, |octets| KeyDownload::from_octets(octets));
     for exchange in [Exchange::Pull, Exchange::Push] {
-        let _ = rules::check_keys(exchange, &group::sa(), &kd);
+        let _ = policy::check_keys(exchange, &group::sa(), &kd);
     }
     let Some(tree) = &kd.lkh else { return };
     if let Some(download) = &tree.download {

@@ -1,6 +1,6 @@
 //! An SA payload with all that stands inside it.
 
-use claviger_gdoi::{Dialect, Extensions, SaPayload, rules::Exchange};
+use claviger_gdoi::{Dialect, Exchange, Extensions, SaPayload, policy};
 use claviger_wire::Writer;
 
 use crate::{claim, group};
@@ -19,7 +19,7 @@ pub(super) fn feed(input: &[u8]) {
         claim::survives(&sa, |sa| encode(exchange, sa), decode);
         let _ = sa.supported();
         if let Some(kek) = &sa.kek {
-            let _ = Extensions::NONE.check(kek);
+            let _ = policy::check_extensions(Extensions::NONE, kek);
         }
         for tek in &sa.teks {
             let _ = tek.to_tek(&group::tek().keys);

@@ -27,8 +27,9 @@ use crate::{
     error::{Error, Limit, PeerMisbehaved},
     extensions::Extensions,
     limits::OFFERS_MAX,
-    rules::{self, PULL_2, PULL_4},
-    wire::{Dialect, Gap, Identification, KeyDownload, Nonce, SaPayload, SequenceNumber},
+    policy,
+    rules::{PULL_2, PULL_4},
+    wire::{Dialect, Exchange, Gap, Identification, KeyDownload, Nonce, SaPayload, SequenceNumber},
 };
 
 /// What an exchange begins with, and what it goes on from whenever the key server offers anew.
@@ -122,9 +123,9 @@ impl Offer {
         message.check(PULL_2)?;
         let nonce_r = Nonce::from_octets(message.required(PayloadType::NONCE)?)?.0;
         let body = message.required(PayloadType::SA)?;
-        let sa = SaPayload::from_octets_in(body, rules::Exchange::Pull, Dialect::RFC)?;
-        if let Some(policy) = &sa.kek {
-            extensions.check(policy)?;
+        let sa = SaPayload::from_octets_in(body, Exchange::Pull, Dialect::RFC)?;
+        if let Some(kek) = &sa.kek {
+            policy::check_extensions(extensions, kek)?;
         }
         sa.supported()?;
         Ok(Self { nonce_r, sa })
@@ -216,7 +217,7 @@ impl ExpectDownload {
             _ => {}
         }
         let kd = KeyDownload::from_octets(message.required(PayloadType::KEY_DOWNLOAD)?)?;
-        rules::check_keys(rules::Exchange::Pull, &self.offer.sa, &kd)?;
+        policy::check_keys(Exchange::Pull, &self.offer.sa, &kd)?;
         Ok(Download { sequence, kd })
     }
 

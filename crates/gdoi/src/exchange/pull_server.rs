@@ -20,8 +20,9 @@ use claviger_wire::Decode;
 
 use crate::{
     error::{ApiMisuse, Error},
-    rules::{self, PULL_1, PULL_3},
-    wire::{Gap, Identification, KeyDownload, Nonce, SaPayload, SequenceNumber},
+    policy,
+    rules::{PULL_1, PULL_3},
+    wire::{Exchange, Gap, Identification, KeyDownload, Nonce, SaPayload, SequenceNumber},
 };
 
 /// Message 1 is authentic; the caller's offer is awaited.
@@ -104,7 +105,7 @@ impl ExpectOffer {
     ) -> Result<ExpectAcknowledgement, Error> {
         let mut payloads = ChainWriter::new();
         payloads.body(PayloadType::NONCE, nonce_r.expose())?;
-        payloads.payload(PayloadType::SA, |w| sa.encode(rules::Exchange::Pull, w))?;
+        payloads.payload(PayloadType::SA, |w| sa.encode(Exchange::Pull, w))?;
         let message_2 = seal(keys, context(self.message_id, self.iv, &[&self.nonce_i]), &payloads)?;
         Ok(ExpectAcknowledgement {
             message_id: self.message_id,
@@ -158,7 +159,7 @@ impl ExpectDownload {
         sequence: Option<u32>,
         kd: &KeyDownload,
     ) -> Result<Answered, Error> {
-        let fits = rules::check_keys(rules::Exchange::Pull, &self.sa, kd).is_ok();
+        let fits = policy::check_keys(Exchange::Pull, &self.sa, kd).is_ok();
         if !fits || sequence.is_some() != self.sa.kek.is_some() {
             return Err(ApiMisuse::DownloadMismatch.into());
         }

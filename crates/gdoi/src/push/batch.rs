@@ -9,6 +9,7 @@ use claviger_crypto::{
 use claviger_group::CookiePair;
 use claviger_wire::{Decode, DecodeError, Writer};
 
+use super::signature;
 use crate::{
     error::{ApiMisuse, Error},
     wire::batch_signature::BatchSignature,
@@ -50,7 +51,7 @@ pub(super) struct Statement {
 
 impl Statement {
     pub(super) fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, ApiMisuse> {
-        super::sign(signer, &self.to_octets())
+        signature::sign(signer, &self.to_octets())
     }
 
     fn to_octets(self) -> Vec<u8> {
@@ -95,7 +96,7 @@ pub(super) fn verify(
     let verified =
         VerifiedBatch { statement: Statement { spi, first, count, root }, signature: signature.to_vec() };
     if !known.contains(&verified) {
-        super::verify(key, &verified.statement.to_octets(), signature).map_err(Error::Auth)?;
+        signature::verify(key, &verified.statement.to_octets(), signature).map_err(Error::Auth)?;
     }
     Ok((BatchPlace { first, index, count }, verified))
 }

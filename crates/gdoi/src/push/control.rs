@@ -27,6 +27,7 @@ use claviger_isakmp::{
 use claviger_sansio::Time;
 use claviger_wire::{Decode, DecodeError, Encode, Writer};
 
+use super::signature;
 use crate::{
     error::{ApiMisuse, Error, Limit},
     limits::CONTROL_SIGNATURES_REMEMBERED_MAX,
@@ -67,7 +68,7 @@ pub fn seal_controls(
 ) -> Result<Vec<Vec<u8>>, Error> {
     let count = u16::try_from(controls.len()).ok().filter(|count| *count > 0);
     let count = count.ok_or(ApiMisuse::NotOneBatch)?;
-    let signature_len = super::seal::signature_len(signer.public());
+    let signature_len = signature::signature_len(signer.public());
     let unsigned = controls
         .iter()
         .enumerate()
@@ -81,7 +82,7 @@ pub fn seal_controls(
         .iter()
         .map(|(header, payloads)| Node::leaf(&[CONTROL_PREFIX, &header.to_octets(), payloads.octets()]));
     let tree = HashTree::new(leaves)?;
-    let signature = super::sign(signer, &statement(spi, count, tree.root()))?;
+    let signature = signature::sign(signer, &statement(spi, count, tree.root()))?;
     (0..count)
         .zip(unsigned)
         .map(|(index, (header, mut payloads))| {
@@ -107,7 +108,7 @@ pub fn control_room(
     signing_key: &PublicKey,
     sharing: usize,
 ) -> Result<Option<usize>, ApiMisuse> {
-    let signature_len = super::seal::signature_len(signing_key);
+    let signature_len = signature::signature_len(signing_key);
     // No branch is longer than that of the first control.
     let sig_len = BatchSignature::encoded_len(0, sharing, signature_len).ok_or(ApiMisuse::NotOneBatch)?;
     // Generic headers of DELIVERY and SIG.
@@ -187,7 +188,7 @@ impl Controls {
             if !self.failures.has_room(now) {
                 return Err(Limit::Controls.into());
             }
-            super::verify(key, &statement, signature).map_err(|error| {
+            signature::verify(key, &statement, signature).map_err(|error| {
                 self.failures.count(now);
                 Error::Auth(error)
             })?;

@@ -22,18 +22,18 @@ use claviger_wire::{Decode, DecodeError, rules::Element};
 use tracing::trace;
 
 use super::{
-    KekMaterial, SIGNED_PREFIX,
     batch::{self, BatchPlace, VerifiedBatch},
     control::Controls,
-    prepare,
+    message::{KekMaterial, SIGNED_PREFIX},
+    signature,
     window::Window,
 };
 use crate::{
     error::{ApiMisuse, Error, PeerMisbehaved},
     extensions::Extensions,
     limits::BATCHES_REMEMBERED_MAX,
-    rules,
-    wire::{Delete, Deletes, Dialect, KeyDownload, SaPayload, SequenceNumber},
+    policy, rules,
+    wire::{Delete, Deletes, Dialect, Exchange, KeyDownload, SaPayload, SequenceNumber},
 };
 
 /// A member's rekey SA: what opens its messages and says who may have signed them.
@@ -135,7 +135,7 @@ impl RekeySa {
         if signing_key.algorithm() != signature {
             return Err(PeerMisbehaved::SigningKeyKind.into());
         }
-        let cipher = prepare(provider, &kek)?;
+        let cipher = kek.prepare(provider)?;
         let signing_key =
             Verifier::new(provider, signing_key).map_err(|_| ApiMisuse::UnsupportedAlgorithm)?;
         Ok(Self {
@@ -324,7 +324,7 @@ impl RekeySa {
         let signed = [SIGNED_PREFIX, &datagram[..Header::LENGTH_AT], &unpadded, &plaintext[..*start]];
         match self.form {
             PushAuthentication::Message => {
-                super::verify(&self.signing_key, &signed.concat(), sig).map_err(Error::Auth)?;
+                signature::verify(&self.signing_key, &signed.concat(), sig).map_err(Error::Auth)?;
                 Ok(None)
             }
             PushAuthentication::Batch => {
@@ -347,7 +347,7 @@ impl RekeySa {
             deletes.extend(Deletes::from_octets(payload.body)?.0);
         }
         let sa = body_of(&chain.payloads, PayloadType::SA)
-            .map(|body| SaPayload::from_octets_in(body, rules::Exchange::Push, self.dialect))
+            .map(|body| SaPayload::from_octets_in(body, Exchange::Push, self.dialect))
             .transpose()?;
         let kd =
             body_of(&chain.payloads, PayloadType::KEY_DOWNLOAD).map(KeyDownload::from_octets).transpose()?;
@@ -370,14 +370,14 @@ impl RekeySa {
     }
 
     fn check_assertions(&self, sa: &SaPayload, kd: &KeyDownload) -> Result<(), Error> {
-        if let Some(policy) = &sa.kek {
-            self.extensions.check(policy)?;
+        if let Some(kek) = &sa.kek {
+            policy::check_extensions(self.extensions, kek)?;
         }
         if self.dialect.keys_do_not_fit_policy {
             return Ok(());
         }
         sa.supported()?;
-        rules::check_keys(rules::Exchange::Push, sa, kd)
+        policy::check_keys(Exchange::Push, sa, kd)
     }
 }
 

@@ -18,12 +18,16 @@ use claviger_isakmp::{
 use claviger_wire::{Encode, Writer};
 use tracing::trace;
 
-use super::{Push, SIGNED_PREFIX, batch::Statement, prepare, sign};
+use super::{
+    batch::Statement,
+    message::{Push, SIGNED_PREFIX},
+    signature::{sign, signature_len},
+};
 use crate::{
     error::{ApiMisuse, Error},
     limits::DELETES_MAX,
-    rules,
-    wire::{Delete, Deletes, SaPayload, SequenceNumber, batch_signature::BatchSignature},
+    policy,
+    wire::{Delete, Deletes, Exchange, SaPayload, SequenceNumber, batch_signature::BatchSignature},
 };
 
 /// A message that lacks only its signature.
@@ -89,7 +93,7 @@ impl Unsigned {
 pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
     let unsigned = Unsigned::new(push, signature_len(signer.public()))?;
     let signature = sign(signer, &unsigned.signed(&[]))?;
-    let message = unsigned.seal(&*prepare(provider, push.kek)?, &push.kek.iv, |w| w.slice(&signature))?;
+    let message = unsigned.seal(&*push.kek.prepare(provider)?, &push.kek.iv, |w| w.slice(&signature))?;
     trace!(rekey_sa = %push.kek.spi, sequence = push.sequence, length = message.len(), "GROUPKEY-PUSH is sealed");
     Ok(message)
 }
@@ -130,7 +134,7 @@ pub fn seal_batch(
     let signature = statement.sign(signer)?;
 
     trace!(rekey_sa = %first.kek.spi, first = first.sequence, count, "a batch of GROUPKEY-PUSHes is signed");
-    let cipher = prepare(provider, first.kek)?;
+    let cipher = first.kek.prepare(provider)?;
     (0..count)
         .zip(unsigned)
         .map(|(index, message)| {
@@ -155,7 +159,7 @@ pub fn room(
     count: usize,
 ) -> Result<Option<usize>, Error> {
     let mut policy = Writer::new();
-    sa.encode(rules::Exchange::Push, &mut policy)?;
+    sa.encode(Exchange::Push, &mut policy)?;
     let sig_len = match form {
         PushAuthentication::Message => Some(signature_len(signing_key)),
         // No branch is longer than that of the first message.
@@ -187,21 +191,12 @@ fn write_payloads(push: &Push<'_>) -> Result<ChainWriter, Error> {
         payloads.payload(PayloadType::DELETE, |w| Deletes(deletes.to_vec()).encode(w))?;
     }
     match (push.sa, push.kd) {
-        (Some(sa), Some(kd)) if rules::check_keys(rules::Exchange::Push, sa, kd).is_ok() => {
-            payloads.payload(PayloadType::SA, |w| sa.encode(rules::Exchange::Push, w))?;
+        (Some(sa), Some(kd)) if policy::check_keys(Exchange::Push, sa, kd).is_ok() => {
+            payloads.payload(PayloadType::SA, |w| sa.encode(Exchange::Push, w))?;
             payloads.payload(PayloadType::KEY_DOWNLOAD, |w| kd.encode(w))?;
         }
         (None, None) => {}
         _ => return Err(ApiMisuse::DownloadMismatch.into()),
     }
     Ok(payloads)
-}
-
-/// Says how long the signatures of a key are; all kinds here have one length.
-pub(super) fn signature_len(key: &PublicKey) -> usize {
-    match key {
-        PublicKey::EcdsaP256(point) | PublicKey::EcdsaP384(point) => point.len(),
-        PublicKey::Ed25519(_) => 64,
-        PublicKey::Rsa { modulus, .. } => modulus.len(),
-    }
 }

@@ -17,6 +17,8 @@
 //! | [`delete`] | D |
 //! | [`notification`] | N |
 //!
+//! Two things decide how some of them are read: in which [`exchange`] they stand, and which [`dialect`] is tolerated.
+//!
 //! The header, the chain of payloads and attributes are ISAKMP's ([`claviger_isakmp::wire`]), and so is the form of ID, N
 //! and D; what GDOI means by them is here. HASH and SIG are octets and need no struct. Decoders of payloads that assert something return
 //! [`Error::PeerIncompatible`](crate::error::Error::PeerIncompatible) for what they do not know, as RFC 6407 demands an abort.
@@ -26,6 +28,8 @@ use {crate::error::Error, claviger_wire::Writer};
 
 pub mod batch_signature;
 pub mod delete;
+pub mod dialect;
+pub mod exchange;
 pub mod group_associated_policy;
 pub mod identification;
 pub mod key_download;
@@ -40,6 +44,8 @@ pub mod security_association;
 pub mod sequence_number;
 
 pub use delete::{Delete, Deletes};
+pub use dialect::Dialect;
+pub use exchange::Exchange;
 pub use group_associated_policy::Gap;
 pub use identification::Identification;
 pub use key_download::{KekDownload, KeyDownload, LkhDownload, SenderIds};
@@ -52,26 +58,6 @@ pub use sa_kek::SaKek;
 pub use sa_tek::{AddressPreservation, SaDirection, SaTek};
 pub use security_association::SaPayload;
 pub use sequence_number::SequenceNumber;
-
-/// Which departures from RFC 6407 a reader tolerates. The default tolerates none.
-///
-/// Peculiarities of implementations that were met in captures are listed here by name, so that nothing is
-/// tolerated silently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Dialect {
-    /// The addresses of an SA TEK stand with their last octet first.
-    pub tek_addresses_reversed: bool,
-    /// A Key Length of zero stands beside AES-CBC, for its default of 128 bits (RFC 3602 section 2.3).
-    pub key_length_zero: bool,
-    /// Key packets may name SPIs that the SA payload of the message does not assert, and lack keys that it needs.
-    pub keys_do_not_fit_policy: bool,
-}
-
-impl Dialect {
-    /// What RFC 6407 says.
-    pub const RFC: Self =
-        Self { tek_addresses_reversed: false, key_length_zero: false, keys_do_not_fit_policy: false };
-}
 
 /// Writes a part and returns its octets.
 #[cfg(test)]

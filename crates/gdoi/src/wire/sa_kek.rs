@@ -36,7 +36,7 @@ use claviger_wire::{DecodeError, Reader, Writer};
 use crate::{
     error::{Error, PeerIncompatible},
     iana::kek,
-    rules::Exchange,
+    wire::Exchange,
 };
 
 /// The policy of a rekey SA: where its messages go, and how they are protected.

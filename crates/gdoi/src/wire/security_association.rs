@@ -25,8 +25,8 @@ use crate::{
     error::{ApiMisuse, Error, PeerIncompatible},
     iana::DOI_GDOI,
     limits::SA_TEKS_MAX,
-    rules::{Exchange, SA_ATTRIBUTES},
-    wire::{Dialect, group_associated_policy::Gap, sa_kek::SaKek, sa_tek::SaTek},
+    rules::SA_ATTRIBUTES,
+    wire::{Dialect, Exchange, group_associated_policy::Gap, sa_kek::SaKek, sa_tek::SaTek},
 };
 
 /// What a key server asserts about a group: at least one of a rekey SA and a data security SA.

@@ -3,12 +3,16 @@
 //! | module | what |
 //! |---|---|
 //! | `registration` | by HIP: what is asked, and what the key server says |
+//! | `strength` | how strong a registration is, whichever kind it is of |
 
 mod registration;
+mod strength;
 
 use claviger_hip::iana::carries_256_bit_keys;
 
-use crate::{Member, follow::Strength};
+use crate::Member;
+
+pub(crate) use strength::Strength;
 
 impl Member {
     /// Says how strong the registration is that keys would travel under.

@@ -171,17 +171,8 @@ impl Member {
         self.registration = Registration::Associated;
         self.failed_attempts = 0;
         let sa = self.hip.registration_sa(&self.server, RegType::GCKS_GDOI);
-        if let Some(sa) = sa
-            && self.cookies != Some(sa.cookies)
-        {
-            // Exchanges under the earlier keys end with them.
-            self.subscriptions.values_mut().for_each(|subscription| subscription.pulling = None);
-            if let Some(earlier) = self.cookies.replace(sa.cookies) {
-                self.gdoi.remove_registration(&earlier);
-            }
-            if self.gdoi.add_registration(now, sa).is_err() {
-                self.cookies = None;
-            }
+        if let Some(sa) = sa {
+            self.pull_under(now, sa);
         }
         let renewed = answer.channels.is_empty().then_some(answer.granted).flatten();
         if let Some(lifetime) = renewed {
@@ -276,9 +267,7 @@ impl Member {
             self.registration = Registration::None;
         }
         self.renew_at = None;
-        if let Some(cookies) = self.cookies.take() {
-            self.gdoi.remove_registration(&cookies);
-        }
+        self.pull_no_more();
         if by_server && !self.subscriptions.is_empty() {
             for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
                 self.ended(now, group);

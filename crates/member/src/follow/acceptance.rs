@@ -7,19 +7,13 @@ use claviger_crypto::cipher::CipherAlgorithm;
 use claviger_gdoi::wire::SaPayload;
 
 use crate::{
+    admission::Strength,
     config::PlaneKind,
     event::{PolicyFault, Refusal},
 };
 
 /// The most data SAs of one group: two epochs of a rollover, and room for a server that keeps more.
 const TEKS_MAX: usize = 16;
-
-/// What is known of the registration that the keys would travel under.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Strength {
-    /// Whether its cipher and DH group are fit for 256-bit keys (binding section 4).
-    pub(crate) bits_256: bool,
-}
 
 /// Says why the member does not follow a policy, if it does not.
 pub(crate) fn check(sa: &SaPayload, plane: PlaneKind, strength: Strength) -> Result<(), Refusal> {

@@ -5,13 +5,12 @@ use std::{net::SocketAddr, time::Duration};
 use claviger_crypto::{CryptoProvider, Random, random::Seed};
 use claviger_gdoi::{
     Extensions,
-    push::{KekMaterial, RekeySa},
     wire::{KeyDownload, SaPayload, SaTek, SenderIds},
 };
 use claviger_group::{GroupId, Role, SenderId, Spi, Tek};
 use claviger_sansio::Time;
 
-use super::{Follower, tree_keys::TreeKeys};
+use super::{Follower, rekey_sa::Rekey};
 use crate::{
     event::{Missing, Places, PolicyFault},
     held::{Delays, HeldKeys},
@@ -78,14 +77,6 @@ impl Download {
     }
 }
 
-/// The rekey SA in force with the keys that open its successor.
-pub(crate) struct Rekey {
-    pub(crate) sa: RekeySa,
-    pub(crate) tree: Option<TreeKeys>,
-    pub(crate) since: Time,
-    pub(crate) expires: Time,
-}
-
 /// Why a download is not taken up.
 #[derive(Debug)]
 pub(crate) enum PulledError {
@@ -98,36 +89,6 @@ pub(crate) enum PulledError {
 impl From<PolicyFault> for PulledError {
     fn from(fault: PolicyFault) -> Self {
         Self::Fault(fault)
-    }
-}
-
-impl Rekey {
-    fn downloaded(
-        now: Time,
-        provider: &'static CryptoProvider,
-        extensions: Extensions,
-        sa: &SaPayload,
-        sequence: Option<u32>,
-        kd: &KeyDownload,
-    ) -> Result<Option<Self>, PolicyFault> {
-        let Some(policy) = &sa.kek else { return Ok(None) };
-        let sequence = sequence.ok_or(PolicyFault::Missing(Missing::SequenceNumber))?;
-        let expires = now + policy.lifetime;
-        let downloaded = TreeKeys::downloaded(policy, kd).map_err(PolicyFault::Gdoi)?;
-        let (tree, material) = match (downloaded, &kd.kek) {
-            (Some((tree, kek)), _) => (Some(tree), kek),
-            (None, Some(kek)) if kek.spi == policy.spi => {
-                let (iv, key) = (kek.iv, kek.key.clone());
-                (None, KekMaterial { spi: policy.spi, cipher: policy.cipher, iv, key })
-            }
-            _ => return Err(PolicyFault::Missing(Missing::Kek)),
-        };
-        let signing_key = kd.signing_key().cloned().ok_or(PolicyFault::Missing(Missing::SigningKey))?;
-        let sa = RekeySa::new(provider, material, signing_key, policy.signature, sequence)
-            .map_err(PolicyFault::Gdoi)?
-            .with_form(policy.form)
-            .with_extensions(extensions);
-        Ok(Some(Self { sa, tree, since: now, expires }))
     }
 }
 

@@ -16,7 +16,7 @@ use claviger_group::CookiePair;
 use claviger_keypath::{Gathering, KeyPath, StagedPath};
 use claviger_sansio::Time;
 
-use super::{download::Rekey, tree_keys::TreeKeys};
+use super::{rekey_sa::Rekey, tree_keys::TreeKeys};
 
 /// How long after the last message of a rekey another one may come. Then its keys are forgotten, as every key is at its
 /// end, and whoever was put out can make nobody verify messages under them.

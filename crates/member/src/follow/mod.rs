@@ -6,6 +6,7 @@
 //! | `acceptance` | which policy of a key server the member follows |
 //! | `download` | what a PULL brings: read and found sound, and then put in force |
 //! | `rekey` | what a GROUPKEY-PUSH changes |
+//! | `rekey_sa` | the rekey SA in force |
 //! | [`tree_keys`] | the keys of the key tree, of either KEK management |
 //! | `incoming` | a rekey that comes in many messages |
 //! | `collecting` | the messages of a rekey that are repaired on request |
@@ -19,17 +20,16 @@ mod incoming;
 mod pull;
 mod push;
 mod rekey;
+mod rekey_sa;
 
 use claviger_crypto::Random;
 use claviger_sansio::Time;
 use tracing::debug;
 
-pub(crate) use acceptance::Strength;
-
 use crate::{held::HeldKeys, repull::REKEY_SPREAD};
 use collecting::Collecting;
-use download::Rekey;
 use incoming::Incoming;
+use rekey_sa::Rekey;
 
 /// What GDOI has brought beside the keys that are held, and what it is bringing.
 pub(crate) struct Follower {

@@ -1,7 +1,7 @@
 //! GROUPKEY-PULL: fetching keys, and what becomes of them.
 
 use claviger_gdoi::{MemberEvent as GdoiEvent, PullFailure, PullId};
-use claviger_group::{CookiePair, GroupId, Spi};
+use claviger_group::{CookiePair, GroupId, RegistrationSa, Spi};
 use claviger_isakmp::iana::NotifyType;
 use claviger_sansio::Time;
 use tracing::debug;
@@ -26,6 +26,28 @@ impl Member {
     pub fn pull_now(&mut self, now: Time, group: &GroupId) {
         self.pull(now, group);
         self.settle(now);
+    }
+
+    /// Pulls under a registration SA from now on.
+    pub(crate) fn pull_under(&mut self, now: Time, sa: RegistrationSa) {
+        if self.cookies == Some(sa.cookies) {
+            return;
+        }
+        // Exchanges under the earlier keys end with them.
+        self.subscriptions.values_mut().for_each(|subscription| subscription.pulling = None);
+        if let Some(earlier) = self.cookies.replace(sa.cookies) {
+            self.gdoi.remove_registration(&earlier);
+        }
+        if self.gdoi.add_registration(now, sa).is_err() {
+            self.cookies = None;
+        }
+    }
+
+    /// Forgets the registration SA: it has ended.
+    pub(crate) fn pull_no_more(&mut self) {
+        if let Some(cookies) = self.cookies.take() {
+            self.gdoi.remove_registration(&cookies);
+        }
     }
 
     /// Begins a PULL unless one is under way.

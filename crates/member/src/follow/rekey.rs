@@ -16,8 +16,9 @@ use tracing::debug;
 use super::{
     Follower,
     collecting::{Place, is_delivered},
-    download::{Rekey, tek_of},
+    download::tek_of,
     incoming::Incoming,
+    rekey_sa::Rekey,
     tree_keys::TreeKeys,
 };
 use crate::{

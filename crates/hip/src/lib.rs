@@ -5,12 +5,13 @@
 //! | [`iana`] | code points |
 //! | [`wire`] | packets and parameters; [`wire::Packet::parse`] is where received octets enter |
 //! | [`rules`] | which parameter may stand in which packet, and how often |
-//! | [`keys`] | KEYMAT, and the keys of a registration that hang on it |
+//! | [`keys`] | KEYMAT, and what services derive from the same key |
 //! | [`puzzle`] | solving and verifying puzzles |
 //! | [`host`] | the endpoint: every association of one identity, in both roles |
 //! | [`config`], [`event`], [`error`] | how a host behaves, what it tells, what goes wrong |
 //! | [`counter`] | what it counts |
 //! | [`registration`] | what is asked for and granted |
+//! | [`item`] | what a service puts into its registrations |
 //! | [`association`] | what can be seen of an association |
 //!
 //! Behind [`Host`] stand one file for each exchange (`exchange/`), the precomputed R1s and stateless puzzles
@@ -25,6 +26,7 @@ pub mod error;
 pub mod event;
 pub mod host;
 pub mod iana;
+pub mod item;
 pub mod keys;
 pub mod puzzle;
 pub mod registration;
@@ -37,10 +39,11 @@ mod rate;
 mod responder;
 mod snapshot;
 
-pub use association::{AssociationInfo, AssociationState, EspAgreement};
+pub use association::{AssociationInfo, AssociationState, EspAgreement, Registration};
 pub use config::{HostConfig, TransportFormats};
 pub use counter::Counter;
 pub use error::{ApiMisuse, AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved};
 pub use event::{Event, Security, Ticket};
 pub use host::Host;
-pub use registration::{RegistrationAnswer, RegistrationRequest, Withdrawal};
+pub use item::{Item, NoItem};
+pub use registration::{RegistrationAnswer, RegistrationRequest, Side};

@@ -27,6 +27,7 @@ use crate::{
         update::{Outgoing, Received, Task},
     },
     iana::TrafficType,
+    item::Item,
     path::Path,
     wire::{Authentic, EchoResponseSigned, EspInfo, Locator, LocatorSet, LocatorValue},
 };
@@ -65,7 +66,11 @@ pub(crate) struct Announcement {
 }
 
 impl Verification {
-    pub(crate) fn new(shared: &mut Shared, candidate: Candidate, announcement: Option<Received>) -> Self {
+    pub(crate) fn new<I: Item>(
+        shared: &mut Shared<I>,
+        candidate: Candidate,
+        announcement: Option<Received>,
+    ) -> Self {
         let nonce = random::array(&mut *shared.random);
         Self { nonce, candidate, announcement }
     }
@@ -88,9 +93,9 @@ impl Verification {
     }
 }
 
-impl Association {
+impl<I: Item> Association<I> {
     /// Tells the peer that this host is at another address. What is outstanding goes on from there at once.
-    pub(crate) fn readdress(&mut self, shared: &mut Shared, now: Time, to: IpAddr) -> Result<(), Error> {
+    pub(crate) fn readdress(&mut self, shared: &mut Shared<I>, now: Time, to: IpAddr) -> Result<(), Error> {
         if to.is_ipv4() != self.path.remote.is_ipv4() {
             return Err(ApiMisuse::LocalAddress.into());
         }
@@ -205,7 +210,7 @@ impl Association {
     /// if it still is to be acknowledged.
     pub(crate) fn take_up_locators(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         announcement: &Announcement,
         received: Received,
@@ -221,7 +226,7 @@ impl Association {
     /// Verifies a new address after an answer that goes out first.
     pub(crate) fn verify_later(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         announcement: &Announcement,
     ) -> Result<(), Error> {
@@ -253,7 +258,7 @@ impl Association {
     /// Sends a nonce to a new address, with the acknowledgement of what announced it.
     fn verify(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         candidate: Candidate,
         announcement: Received,
@@ -279,7 +284,7 @@ impl Association {
     /// else on the path may have been faster. It gets a nonce of its own.
     pub(crate) fn repeat_verification(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         back: &Path,
         packet: &Authentic<'_>,
@@ -304,7 +309,7 @@ impl Association {
     }
 
     /// Follows the peer to an address that is verified now.
-    pub(crate) fn follow(&mut self, shared: &mut Shared, candidate: Candidate) {
+    pub(crate) fn follow(&mut self, shared: &mut Shared<I>, candidate: Candidate) {
         let (from, to) = (self.path.remote, candidate.path.remote);
         self.path = candidate.path;
         self.locator_until = candidate.until;
@@ -316,7 +321,7 @@ impl Association {
     }
 }
 
-impl Shared {
+impl<I: Item> Shared<I> {
     /// Sends to an address that is not verified, unless enough was sent there within this second.
     pub(crate) fn probe(&mut self, now: Time, path: &Path, octets: &[u8]) {
         if self.probes.allow(now, path.remote.ip()) {

@@ -23,19 +23,19 @@ pub(crate) mod update;
 use claviger_crypto::Random;
 use claviger_identity::Hit;
 
-use crate::{config::HostConfig, event::Ticket, path::Outbox, rate::RateLimit};
+use crate::{config::HostConfig, event::Ticket, item::Item, path::Outbox, rate::RateLimit};
 
 /// What every exchange of a host uses.
-pub(crate) struct Shared {
+pub(crate) struct Shared<I> {
     pub(crate) config: HostConfig,
     pub(crate) random: Box<dyn Random>,
-    pub(crate) out: Outbox,
+    pub(crate) out: Outbox<I>,
     pub(crate) notifies: RateLimit,
     pub(crate) probes: RateLimit,
     pub(crate) tickets: u64,
 }
 
-impl Shared {
+impl<I: Item> Shared<I> {
     /// Names one more request to the program.
     pub(crate) fn ticket(&mut self, peer: Hit) -> Ticket {
         self.tickets += 1;

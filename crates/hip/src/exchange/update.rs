@@ -2,7 +2,7 @@
 //! [`super::mobility`].
 //!
 //! ```text
-//! UPDATE { SEQ, ENCRYPTED{ MCAST_CHANNEL... }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }      -->
+//! UPDATE { SEQ, ENCRYPTED{ items }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }      -->
 //!        <--    UPDATE { SEQ, ACK, ENCRYPTED{...}, REG_RESPONSE, REG_FAILED, HIP_MAC, HIP_SIGNATURE }
 //! UPDATE { ACK, HIP_MAC, HIP_SIGNATURE }                                                  -->
 //! ```
@@ -21,13 +21,10 @@ use crate::{
     event::{Event, Ticket},
     exchange::{Shared, mobility::Verification},
     iana::{PacketType, RegType},
+    item::Item,
     path::Path,
-    registration::{
-        AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Side, Withdrawal,
-    },
-    wire::{
-        Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, McastChannel, PacketBuilder, RegResponse, Seq,
-    },
+    registration::{AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Side},
+    wire::{Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, PacketBuilder, RegResponse, Seq},
 };
 
 /// Own UPDATEs that wait behind the outstanding one. A program that queues more does not wait for its events.
@@ -35,22 +32,22 @@ const QUEUE_MAX: usize = 64;
 
 /// What an own UPDATE is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Task {
+pub(crate) enum Task<I> {
     /// Announces services to a Responder, which saw no R1.
     Announce,
     /// Answers the peer's request of this Update ID.
-    Answer { to: u32, answers: Vec<RegistrationAnswer> },
+    Answer { to: u32, answers: Vec<RegistrationAnswer<I>> },
     /// Announces this host's address.
     Locate { address: IpAddr },
     /// Asks the peer for a registration.
-    Request(RegistrationRequest),
-    /// Withdraws groups, or a whole type.
-    Revoke { reg_type: RegType, channels: Vec<McastChannel> },
+    Request(RegistrationRequest<I>),
+    /// Withdraws items, or a whole type.
+    Revoke { reg_type: RegType, items: Vec<I> },
     /// Makes sure that the peer is reached where it says.
     Verify(Verification),
 }
 
-impl Task {
+impl<I: Item> Task<I> {
     /// Names what the UPDATE is for in the log.
     pub(super) const fn name(&self) -> &'static str {
         match self {
@@ -68,12 +65,7 @@ impl Task {
     fn must_be_acknowledged(&self) -> bool {
         match self {
             Self::Locate { .. } | Self::Request(_) => true,
-            // A peer whose registration merely ended finds out when it renews, or uses it.
-            Self::Revoke { channels, .. } => {
-                let ended =
-                    |channel: &McastChannel| Withdrawal::from_status(channel.status) == Withdrawal::Ended;
-                channels.is_empty() || !channels.iter().all(ended)
-            }
+            Self::Revoke { items, .. } => items.is_empty() || items.iter().any(I::must_be_acknowledged),
             // The peer asks again if it wants the answer, and an address that was never verified is forgotten.
             Self::Announce | Self::Answer { .. } | Self::Verify(_) => false,
         }
@@ -82,9 +74,9 @@ impl Task {
 
 /// An own UPDATE that waits for its ACK.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct Outgoing<I> {
     pub(crate) id: u32,
-    pub(crate) task: Task,
+    pub(crate) task: Task<I>,
     pub(crate) octets: Vec<u8>,
     pub(crate) path: Path,
     pub(crate) retransmit: Retransmit,
@@ -109,24 +101,37 @@ pub(crate) struct Received {
 
 /// A request of the peer that is not answered yet.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Asked<I> {
     pub(super) received: Received,
     pub(super) path: Path,
-    pub(super) deciding: Deciding,
+    pub(super) deciding: Deciding<I>,
 }
 
 /// The UPDATEs of an association.
-#[derive(Debug, Default)]
-pub(crate) struct Updates {
+#[derive(Debug)]
+pub(crate) struct Updates<I> {
     pub(crate) next_id: u32,
     pub(crate) expected_id: u32,
-    pub(crate) outgoing: Option<Outgoing>,
-    pub(crate) queue: VecDeque<Task>,
+    pub(crate) outgoing: Option<Outgoing<I>>,
+    pub(crate) queue: VecDeque<Task<I>>,
     pub(crate) processed: Option<Processed>,
-    pub(crate) asked: Option<Asked>,
+    pub(crate) asked: Option<Asked<I>>,
 }
 
-impl Updates {
+impl<I> Default for Updates<I> {
+    fn default() -> Self {
+        Self {
+            next_id: 0,
+            expected_id: 0,
+            outgoing: None,
+            queue: VecDeque::new(),
+            processed: None,
+            asked: None,
+        }
+    }
+}
+
+impl<I: Item> Updates<I> {
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let outgoing = self.outgoing.as_ref()?;
         let over = match &outgoing.task {
@@ -175,19 +180,19 @@ impl Updates {
     }
 }
 
-impl Association {
+impl<I: Item> Association<I> {
     /// Asks the peer for a registration (RFC 8003 section 4.3).
     pub(crate) fn request(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
-        request: RegistrationRequest,
+        request: RegistrationRequest<I>,
     ) -> Result<(), Error> {
         request.check()?;
         if self.updates.has_request() || self.deferred.is_some() {
             return Err(ApiMisuse::RequestOutstanding.into());
         }
-        if request.reg_type.is_gcks() && !self.security.allows_keys() {
+        if !I::is_protected(request.reg_type, &self.security) {
             return Err(ApiMisuse::TooWeak.into());
         }
         if self.services.as_ref().is_some_and(|services| !services.types.contains(&request.reg_type)) {
@@ -197,27 +202,22 @@ impl Association {
         self.enqueue(shared, now, Task::Request(request))
     }
 
-    /// Withdraws groups, or the whole type if none is named.
-    pub(crate) fn withdraw(
+    /// Withdraws items, or the whole type if none is named.
+    pub(crate) fn cancel(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         reg_type: RegType,
-        why: Withdrawal,
-        mut channels: Vec<McastChannel>,
+        items: Vec<I>,
     ) -> Result<(), Error> {
-        for channel in &mut channels {
-            if channel.reg_type != reg_type {
-                return Err(ApiMisuse::Channels.into());
-            }
-            channel.lifetime = Lifetime::CANCEL;
-            channel.status = why.status();
+        let withdraws = |item: &I| item.reg_type() == reg_type && item.lifetime().is_cancel();
+        if !items.iter().all(withdraws) || I::check_all(&items).is_err() {
+            return Err(ApiMisuse::Items.into());
         }
-        McastChannel::check_all(&channels).map_err(|_| ApiMisuse::Channels)?;
-        let task = Task::Revoke { reg_type, channels };
+        let task = Task::Revoke { reg_type, items };
         self.build(shared, 0, &task)?;
-        if let Task::Revoke { channels, .. } = &task
-            && channels.is_empty()
+        if let Task::Revoke { items, .. } = &task
+            && items.is_empty()
         {
             self.grants.remove(&(Side::Registrar, reg_type));
         }
@@ -227,9 +227,9 @@ impl Association {
     /// Takes the program's decision about the peer's request.
     pub(crate) fn answer_update(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
-        answer: RegistrationAnswer,
+        answer: RegistrationAnswer<I>,
     ) -> Result<(), Error> {
         let asked = self.updates.asked.as_mut().ok_or(ApiMisuse::UnknownTicket)?;
         asked.deciding.answer(answer)?;
@@ -237,7 +237,7 @@ impl Association {
     }
 
     /// Puts an own UPDATE behind the others, or sends it.
-    pub(crate) fn enqueue(&mut self, shared: &mut Shared, now: Time, task: Task) -> Result<(), Error> {
+    pub(crate) fn enqueue(&mut self, shared: &mut Shared<I>, now: Time, task: Task<I>) -> Result<(), Error> {
         if self.updates.queue.len() >= QUEUE_MAX {
             return Err(LimitError::UpdateQueue.into());
         }
@@ -248,8 +248,8 @@ impl Association {
     }
 
     /// Sends the outstanding UPDATE again, or gives it up; returns whether the association is lost by that.
-    pub(crate) fn handle_update_timeout(&mut self, shared: &mut Shared, now: Time) -> bool {
-        let is_over = |outgoing: &mut Outgoing| matches!(&outgoing.task, Task::Verify(verification) if verification.is_over(now));
+    pub(crate) fn handle_update_timeout(&mut self, shared: &mut Shared<I>, now: Time) -> bool {
+        let is_over = |outgoing: &mut Outgoing<I>| matches!(&outgoing.task, Task::Verify(verification) if verification.is_over(now));
         if self.updates.outgoing.take_if(is_over).is_some() {
             debug!("the address expired before it was verified");
             // What waits was built once before it was queued; a failure leaves it waiting.
@@ -297,7 +297,12 @@ impl Association {
     }
 
     /// Ends the outstanding UPDATE, which the peer has acknowledged.
-    pub(super) fn complete(&mut self, shared: &mut Shared, now: Time, answer: Option<RegistrationAnswer>) {
+    pub(super) fn complete(
+        &mut self,
+        shared: &mut Shared<I>,
+        now: Time,
+        answer: Option<RegistrationAnswer<I>>,
+    ) {
         let Some(outgoing) = self.updates.outgoing.take() else {
             return;
         };
@@ -316,7 +321,7 @@ impl Association {
     }
 
     /// Lets the program decide, and queues the answer when all is decided.
-    pub(super) fn decide(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
+    pub(super) fn decide(&mut self, shared: &mut Shared<I>, now: Time) -> Result<(), Error> {
         let Some(asked) = &mut self.updates.asked else {
             return Ok(());
         };
@@ -334,7 +339,7 @@ impl Association {
     /// Acknowledges an UPDATE and remembers how.
     pub(super) fn acknowledge(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         back: &Path,
         received: &Received,
     ) -> Result<(), Error> {
@@ -351,7 +356,7 @@ impl Association {
     }
 
     /// Sends the next own UPDATE if none is outstanding.
-    pub(crate) fn send_next(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
+    pub(crate) fn send_next(&mut self, shared: &mut Shared<I>, now: Time) -> Result<(), Error> {
         if self.updates.outgoing.is_some() || !self.is_live() {
             return Ok(());
         }
@@ -388,7 +393,7 @@ impl Association {
     }
 
     /// Builds an own UPDATE.
-    pub(crate) fn build(&self, shared: &mut Shared, id: u32, task: &Task) -> Result<Vec<u8>, Error> {
+    pub(crate) fn build(&self, shared: &mut Shared<I>, id: u32, task: &Task<I>) -> Result<Vec<u8>, Error> {
         let mut builder = PacketBuilder::new(PacketType::UPDATE, shared.config.identity.hit(), self.peer);
         if matches!(task, Task::Locate { .. } | Task::Verify(_))
             && let Some(esp_info) = self.unchanged_esp()
@@ -416,8 +421,8 @@ impl Association {
             }
             Task::Answer { to, answers } => {
                 builder.add(&Ack(vec![*to]));
-                let AnswerParameters { channels, responses, failed } = AnswerParameters::of(answers);
-                if let Some(encrypted) = self.encrypt(shared, &channels)? {
+                let AnswerParameters { items, responses, failed } = AnswerParameters::of(answers);
+                if let Some(encrypted) = self.encrypt(shared, &items)? {
                     builder.add(&encrypted);
                 }
                 for response in &responses {
@@ -432,13 +437,13 @@ impl Association {
                 }
             }
             Task::Request(request) => {
-                if let Some(encrypted) = self.encrypt(shared, &request.channels)? {
+                if let Some(encrypted) = self.encrypt(shared, &request.items)? {
                     builder.add(&encrypted);
                 }
                 builder.add(&request.parameter());
             }
-            Task::Revoke { reg_type, channels } => {
-                if let Some(encrypted) = self.encrypt(shared, channels)? {
+            Task::Revoke { reg_type, items } => {
+                if let Some(encrypted) = self.encrypt(shared, items)? {
                     builder.add(&encrypted);
                 }
                 builder.add(&RegResponse { lifetime: Lifetime::CANCEL, types: vec![*reg_type] });

@@ -6,7 +6,7 @@
 
 mod registration;
 
-use claviger_hip::iana::carries_256_bit_keys;
+use claviger_hip_groups::keys::carries_256_bit_keys;
 
 use crate::{Member, follow::Strength};
 

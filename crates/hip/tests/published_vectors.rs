@@ -27,7 +27,9 @@ use claviger_hip::{
     rules,
     wire::{DiffieHellman, Encrypted, HipCipher, Packet, Parameters, Puzzle, Solution},
 };
-use claviger_hip_groups::{McastChannel, RegistrationRequest, iana::GCKS_GDOI, keys::registration_keys};
+use claviger_hip_groups::{
+    GroupHost, McastChannel, RegistrationRequest, iana::GCKS_GDOI, keys::registration_keys,
+};
 use claviger_identity::{Hit, HitSuite, HostId, HostIdentity, pem};
 use claviger_testkit::vector::{VectorWriter, Vectors, recording};
 use support::{GDOI, HOUR, Pair, config, group, identity, join};

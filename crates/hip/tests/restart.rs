@@ -241,7 +241,7 @@ fn an_association_that_is_moved_back_lasts_as_long_as_before() {
     let before = pair.server.host.association(&member).unwrap();
     let snapshot = pair.server.host.snapshot(&member).unwrap();
     assert_eq!(claviger_hip_groups::Host::snapshot_owner(snapshot.expose()), Ok(pair.server.hit()));
-    let ends = |host: &mut claviger_hip::Host, from: Time| {
+    let ends = |host: &mut claviger_hip_groups::Host, from: Time| {
         let mut minutes = 0;
         while host.association(&member).is_some_and(|association| !association.granted.is_empty()) {
             minutes += 1;

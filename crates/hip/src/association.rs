@@ -3,24 +3,20 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use claviger_identity::{Hit, HostId};
-use claviger_sansio::{Socket, Time};
+use claviger_sansio::{Retransmit, Socket, Time};
 use tracing::debug;
 
 use crate::{
     error::{AuthError, Error},
-    event::{Event, Security},
-    exchange::{
-        Shared,
-        close::{Closed, Closing},
-        respond,
-        update::Updates,
-    },
+    event::Event,
+    exchange::{Shared, task::Updates},
     iana::{CipherId, DhGroup, EspSuite, RegType},
     item::Item,
     keys::Keymat,
     path::Path,
     registration::{RegistrationAnswer, RegistrationRequest, Side},
     rules,
+    security::Security,
     wire::{Authentic, Cert, Encrypted, Maced, Packet, PacketBuilder, ParameterBlock, Parameters, RegInfo},
 };
 
@@ -103,6 +99,25 @@ pub(crate) enum Phase {
     Established,
     Closing(Closing),
     Closed(Closed),
+}
+
+/// A CLOSE that waits for its CLOSE_ACK.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub(crate) octets: Vec<u8>,
+    pub(crate) echo: Vec<u8>,
+    pub(crate) retransmit: Retransmit,
+}
+
+/// An association that the peer closed; it can repeat its CLOSE_ACK.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) until: Time,
+    /// What the CLOSE asked to be echoed, and the CLOSE_ACK.
+    pub(crate) echo: Vec<u8>,
+    pub(crate) ack: Vec<u8>,
+    /// The echo of an own CLOSE that crossed the peer's.
+    pub(crate) own_echo: Option<Vec<u8>>,
 }
 
 /// What a base exchange agrees on, with which every association begins.
@@ -322,7 +337,7 @@ impl<I: Item> Association<I> {
     }
 
     fn deferred_until(&self, shared: &Shared<I>) -> Time {
-        self.established_at + respond::patience(shared.config.retransmit)
+        self.established_at + shared.patience()
     }
 
     pub(crate) fn tell_changed(&self, shared: &mut Shared<I>) {

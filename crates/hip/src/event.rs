@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use claviger_identity::{Hit, HitSuite, HostId};
+use claviger_identity::{Hit, HostId};
 
 use crate::{
     error::FailReason,
-    iana::{CipherId, DhGroup, NotifyType, RegType},
+    iana::{NotifyType, RegType},
     registration::{RegistrationAnswer, RegistrationRequest},
+    security::Security,
 };
 
 /// Something that happened to an association.
@@ -111,17 +112,4 @@ pub enum Event<I> {
 pub struct Ticket {
     pub(crate) peer: Hit,
     pub(crate) number: u64,
-}
-
-/// What protects an association.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Security {
-    /// The cipher of ENCRYPTED parameters, and of the exchanges under a registration.
-    pub cipher: CipherId,
-    /// The Diffie-Hellman group.
-    pub dh_group: DhGroup,
-    /// The HIT suite of the HIP Responder, whose hash is behind every MAC and key.
-    pub hit_suite: HitSuite,
-    /// The HIT suite of the peer.
-    pub peer_hit_suite: HitSuite,
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{
-    event::Security,
     iana::{ParameterType, RegFailure, RegType},
+    security::Security,
     wire::{Lifetime, Parameter},
 };
 

@@ -12,7 +12,7 @@
 //! | [`counter`] | what it counts |
 //! | [`registration`] | what is asked for and granted |
 //! | [`item`] | what a service puts into its registrations |
-//! | [`association`] | what can be seen of an association |
+//! | [`association`], [`security`] | what can be seen of an association, and what protects it |
 //!
 //! Behind [`Host`] stand one file for each exchange (`exchange/`), the precomputed R1s and stateless puzzles
 //! (`responder.rs`), and the form in which an association survives a restart (`snapshot.rs`).
@@ -31,6 +31,7 @@ pub mod keys;
 pub mod puzzle;
 pub mod registration;
 pub mod rules;
+pub mod security;
 pub mod wire;
 
 mod exchange;
@@ -43,7 +44,8 @@ pub use association::{AssociationInfo, AssociationState, EspAgreement, Registrat
 pub use config::{HostConfig, TransportFormats};
 pub use counter::Counter;
 pub use error::{ApiMisuse, AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved};
-pub use event::{Event, Security, Ticket};
+pub use event::{Event, Ticket};
 pub use host::Host;
 pub use item::{Item, NoItem};
 pub use registration::{RegistrationAnswer, RegistrationRequest, Side};
+pub use security::Security;

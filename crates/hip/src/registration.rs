@@ -1,18 +1,12 @@
 //! What is asked for and granted in a registration (RFC 8003).
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use claviger_identity::{Hit, HostId};
 use claviger_wire::DecodeError;
 
 use crate::{
     config::HostConfig,
     error::{ApiMisuse, Error, PeerMisbehaved},
-    event::{Event, Security, Ticket},
-    exchange::Shared,
     iana::{RegFailure, RegType},
     item::Item,
     wire::{Authentic, Lifetime, RegFailed, RegRequest, RegResponse, packet::PACKET_LEN_MAX},
@@ -79,7 +73,7 @@ impl<I: Item> RegistrationRequest<I> {
     }
 
     /// Refuses the request as a whole.
-    fn refuse(&self, failure: RegFailure) -> RegistrationAnswer<I> {
+    pub(crate) fn refuse(&self, failure: RegFailure) -> RegistrationAnswer<I> {
         RegistrationAnswer {
             reg_type: self.reg_type,
             granted: None,
@@ -102,7 +96,8 @@ impl<I: Item> RegistrationAnswer<I> {
         items.chain(self.granted).max().unwrap_or_default()
     }
 
-    fn fits(&self, request: &RegistrationRequest<I>) -> bool {
+    /// Says whether it answers a request.
+    pub(crate) fn fits(&self, request: &RegistrationRequest<I>) -> bool {
         let every_item = if request.items.is_empty() {
             self.items.iter().all(|item| item.reg_type() == request.reg_type)
         } else {
@@ -113,87 +108,6 @@ impl<I: Item> RegistrationAnswer<I> {
             && self.failure.is_none_or(|failure| !failure.is_private())
             && I::check_all(&self.items).is_ok()
             && every_item
-    }
-}
-
-/// Requests of one packet that are decided one after the other.
-#[derive(Debug)]
-pub(crate) struct Deciding<I> {
-    requests: VecDeque<RegistrationRequest<I>>,
-    answers: Vec<RegistrationAnswer<I>>,
-    ticket: Option<Ticket>,
-}
-
-/// Who asks, and over what.
-pub(crate) struct Asker<'a> {
-    pub(crate) peer: Hit,
-    pub(crate) host_id: &'a HostId,
-    pub(crate) security: Security,
-    pub(crate) fresh: bool,
-}
-
-impl<I: Item> Deciding<I> {
-    pub(crate) fn new(requests: Vec<RegistrationRequest<I>>) -> Self {
-        Self { requests: requests.into(), answers: Vec::new(), ticket: None }
-    }
-
-    /// Refuses what needs no decision and asks the program about the rest, one request at a time. Returns whether all
-    /// is decided.
-    pub(crate) fn advance(&mut self, shared: &mut Shared<I>, asker: &Asker<'_>) -> bool {
-        while let Some(request) = self.requests.front_mut() {
-            if self.ticket.is_some() {
-                return false;
-            }
-            let offered = shared.config.services.contains(&request.reg_type);
-            let strong = I::is_protected(request.reg_type, &asker.security);
-            if offered && strong {
-                let (min, max) =
-                    (shared.config.registration_lifetime_min, shared.config.registration_lifetime_max);
-                if !request.lifetime.is_zero() {
-                    request.lifetime = request.lifetime.clamp(min, max);
-                }
-                let ticket = shared.ticket(asker.peer);
-                self.ticket = Some(ticket);
-                shared.out.tell(Event::RegistrationRequested {
-                    ticket,
-                    peer: asker.peer,
-                    host_id: Box::new(asker.host_id.clone()),
-                    request: request.clone(),
-                    security: asker.security,
-                    fresh: asker.fresh,
-                });
-                return false;
-            }
-            self.answers.push(request.refuse(RegFailure::TYPE_UNAVAILABLE));
-            self.requests.pop_front();
-        }
-        true
-    }
-
-    /// Says whether the program holds this ticket.
-    pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
-        self.ticket == Some(ticket)
-    }
-
-    /// Takes the program's answer to the outstanding request.
-    pub(crate) fn answer(&mut self, mut answer: RegistrationAnswer<I>) -> Result<(), ApiMisuse> {
-        let request = self.requests.front().ok_or(ApiMisuse::UnknownTicket)?;
-        // Who refuses the service as a whole need not repeat the items.
-        if let (Some(failure), true) = (answer.failure, answer.items.is_empty()) {
-            answer.items = request.refuse(failure).items;
-        }
-        if !answer.fits(request) {
-            return Err(ApiMisuse::AnswerMismatch);
-        }
-        self.requests.pop_front();
-        self.ticket = None;
-        self.answers.push(answer);
-        Ok(())
-    }
-
-    /// Gives the answers away when all is decided.
-    pub(crate) fn take_answers(&mut self) -> Vec<RegistrationAnswer<I>> {
-        std::mem::take(&mut self.answers)
     }
 }
 

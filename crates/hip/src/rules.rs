@@ -231,9 +231,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::Security,
         iana::{DhGroup, NotifyType, RegFailure, RegType},
         item::NoItem,
+        security::Security,
         wire::{
             DhGroupList, HipMac, HipSignature, Lifetime, Notification, PacketBuilder, Parameter,
             ParameterBlock, RegRequest, Seq,

@@ -15,19 +15,15 @@ use claviger_sansio::{Retransmit, Socket, Time};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{
-    association::{Agreed, Association, EspAgreement, Phase},
+    association::{Agreed, Association, Closed, EspAgreement, Phase},
     config::HostConfig,
-    event::Security,
-    exchange::{
-        close::Closed,
-        mobility::{Candidate, Verification},
-        update::{Outgoing, Processed, Task, Updates},
-    },
+    exchange::task::{Candidate, Outgoing, Processed, Task, Updates, Verification},
     iana::{CipherId, DhGroup, EspSuite, RegType},
     item::Item,
     keys::{Hosts, Keymat, Prk},
     path::Path,
     registration::{self, RegistrationRequest, Side},
+    security::Security,
     wire::{Lifetime, RegInfo},
 };
 

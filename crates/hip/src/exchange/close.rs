@@ -10,7 +10,7 @@ use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
 use tracing::debug;
 
 use crate::{
-    association::{Association, Phase},
+    association::{Association, Closed, Closing, Phase},
     error::{Error, PeerMisbehaved},
     event::Event,
     exchange::Shared,
@@ -22,25 +22,6 @@ use crate::{
 
 /// The octets by which CLOSE_ACK is known to answer its CLOSE.
 const ECHO_LEN: usize = 16;
-
-/// A CLOSE that waits for its CLOSE_ACK.
-#[derive(Debug)]
-pub(crate) struct Closing {
-    pub(crate) octets: Vec<u8>,
-    pub(crate) echo: Vec<u8>,
-    pub(crate) retransmit: Retransmit,
-}
-
-/// An association that the peer closed; it can repeat its CLOSE_ACK.
-#[derive(Debug)]
-pub(crate) struct Closed {
-    pub(crate) until: Time,
-    /// What the CLOSE asked to be echoed, and the CLOSE_ACK.
-    pub(crate) echo: Vec<u8>,
-    pub(crate) ack: Vec<u8>,
-    /// The echo of an own CLOSE that crossed the peer's.
-    pub(crate) own_echo: Option<Vec<u8>>,
-}
 
 impl<I: Item> Association<I> {
     /// Sends CLOSE. From now on nothing but the end is spoken of.

@@ -15,7 +15,7 @@ use crate::{
         initiate::{Established, Progress},
         notify,
         respond::{self, Acceptance},
-        update::Task,
+        task::Task,
     },
     host::Host,
     iana::PacketType,

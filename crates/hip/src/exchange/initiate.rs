@@ -18,11 +18,9 @@ use tracing::debug;
 use crate::{
     association::{self, Agreed, Association, EspAgreement, Phase},
     error::{AuthError, Error, FailReason, LimitError, PeerMisbehaved},
-    event::Security,
     exchange::{
         Shared,
         offer::{GenuineR1, Offer, Weighed},
-        respond,
     },
     iana::{PacketType, ParameterType},
     item::Item,
@@ -30,6 +28,7 @@ use crate::{
     path::Path,
     puzzle::Solver,
     registration::{self, RegistrationAnswer, RegistrationRequest, Side},
+    security::Security,
     wire::{
         Authentic, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
         EchoResponseUnsigned, EspInfo, EspTransform, HipCipher, Packet, PacketBuilder, ParameterBlock,
@@ -244,7 +243,7 @@ impl<I: Item> Initiation<I> {
             Step::ExpectR2(expect) => match expect.retransmit.handle_timeout(now) {
                 Expiry::Pending => {}
                 // However often it started over, the exchange ends.
-                _ if now >= self.started + respond::patience(shared.config.retransmit) * 2 => {
+                _ if now >= self.started + shared.patience() * 2 => {
                     return Ok(self.failed(now));
                 }
                 Expiry::Resend => {

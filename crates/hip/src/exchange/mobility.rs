@@ -14,7 +14,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use claviger_crypto::{random, secret::ct_eq};
 use claviger_sansio::{Retransmit, Time};
 use tracing::debug;
 
@@ -24,38 +23,16 @@ use crate::{
     event::Event,
     exchange::{
         Shared,
-        update::{Outgoing, Received, Task},
+        task::{Candidate, Outgoing, Received, Task, Verification},
     },
     iana::TrafficType,
     item::Item,
     path::Path,
-    wire::{Authentic, EchoResponseSigned, EspInfo, Locator, LocatorSet, LocatorValue},
+    wire::{Authentic, EspInfo, Locator, LocatorSet, LocatorValue},
 };
-
-/// The octets by which the answer to a verification is known: nobody guesses them.
-pub(crate) const NONCE_LEN: usize = 16;
 
 /// Packets to all unverified addresses within a second: a train of a thousand members arrives within some.
 pub(crate) const PROBES_PER_SECOND_MAX: u32 = 1_000;
-
-/// An address of the peer whose reachability is being verified (RFC 8046 section 5.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Verification {
-    pub(crate) nonce: [u8; NONCE_LEN],
-    pub(crate) candidate: Candidate,
-    /// The announcement that the UPDATE acknowledges.
-    pub(crate) announcement: Option<Received>,
-}
-
-/// An address that the peer may have moved to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) path: Path,
-    /// Whether the peer itself named the address; it cannot know that of its NAT.
-    pub(crate) is_listed: bool,
-    /// When the locator's lifetime ends.
-    pub(crate) until: Option<Time>,
-}
 
 /// What a LOCATOR_SET comes to.
 pub(crate) struct Announcement {
@@ -63,34 +40,6 @@ pub(crate) struct Announcement {
     candidate: Option<Candidate>,
     /// Locators of unknown types.
     pub(crate) unsupported: Vec<Locator>,
-}
-
-impl Verification {
-    pub(crate) fn new<I: Item>(
-        shared: &mut Shared<I>,
-        candidate: Candidate,
-        announcement: Option<Received>,
-    ) -> Self {
-        let nonce = random::array(&mut *shared.random);
-        Self { nonce, candidate, announcement }
-    }
-
-    /// Checks the answer: the nonce, from where it was sent to.
-    pub(crate) fn check(&self, back: &Path, packet: &Authentic<'_>) -> Result<(), Error> {
-        let echoed = packet.find::<EchoResponseSigned>()?;
-        if !echoed.is_some_and(|EchoResponseSigned(echoed)| ct_eq(&echoed, &self.nonce)) {
-            return Err(PeerMisbehaved::EchoForeign.into());
-        }
-        if back.remote != self.candidate.path.remote {
-            return Err(PeerMisbehaved::EchoElsewhere.into());
-        }
-        Ok(())
-    }
-
-    /// Says whether the locator's lifetime is over.
-    pub(crate) fn is_over(&self, now: Time) -> bool {
-        self.candidate.until.is_some_and(|until| until <= now)
-    }
 }
 
 impl<I: Item> Association<I> {

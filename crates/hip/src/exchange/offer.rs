@@ -6,10 +6,10 @@ use claviger_wire::DecodeError;
 use crate::{
     config::{HostConfig, TransportFormats},
     error::{AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved},
-    event::Security,
     iana::{EspSuite, ParameterType},
     item::Item,
     registration::RegistrationRequest,
+    security::Security,
     wire::{
         DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EspTransform, HipCipher,
         HitSuiteList, Packet, Presigned, Puzzle, R1Counter, RegInfo, TransportFormatList,

@@ -18,14 +18,15 @@ use crate::{
     event::Event,
     exchange::{
         Shared,
+        deciding::Deciding,
         mobility::Announcement,
         notify,
-        update::{Asked, Outgoing, Received, Task},
+        task::{Asked, Outgoing, Received, Task},
     },
     iana::{NotifyType, RegType},
     item::Item,
     path::Path,
-    registration::{self, Deciding, RegistrationAnswer, RegistrationRequest, Side},
+    registration::{self, RegistrationAnswer, RegistrationRequest, Side},
     wire::{
         Ack, Authentic, EchoRequestSigned, LocatorSet, Notification, Packet, RegFailed, RegInfo, RegRequest,
         RegResponse, Seq,

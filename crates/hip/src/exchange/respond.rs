@@ -5,7 +5,7 @@
 //! with that, and not before.
 
 use claviger_identity::{HitSuite, HostId};
-use claviger_sansio::{RetransmitPolicy, Time};
+use claviger_sansio::Time;
 use claviger_wire::DecodeError;
 use tracing::debug;
 
@@ -13,15 +13,19 @@ use crate::{
     association::{self, Agreed, Association, EspAgreement, Phase},
     config::TransportFormats,
     error::{AuthError, Error, PeerIncompatible, PeerMisbehaved},
-    event::{Security, Ticket},
-    exchange::Shared,
+    event::Ticket,
+    exchange::{
+        Shared,
+        deciding::{Asker, Deciding},
+    },
     iana::{PacketType, ParameterType},
     item::Item,
     keys::{Hosts, Keymat, Prk},
     path::Path,
-    registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Side},
+    registration::{self, AnswerParameters, RegistrationAnswer, RegistrationRequest, Side},
     responder::{Responder, SolvedPuzzle},
     rules,
+    security::Security,
     wire::{
         Authentic, Cert, DiffieHellman, EspInfo, EspTransform, HipCipher, Maced, Packet, PacketBuilder,
         Parameters, TransportFormatList,
@@ -82,7 +86,7 @@ impl<I: Item> Acceptance<I> {
             agreed: Agreed { peer, host_id, initiator: false, path, security, keymat, nonces, esp },
             puzzle,
             deciding: Deciding::new(requests),
-            until: now + patience(shared.config.retransmit),
+            until: now + shared.patience(),
             own_request: None,
         })
     }
@@ -111,7 +115,7 @@ impl<I: Item> Acceptance<I> {
         now: Time,
     ) -> Result<(Association<I>, SolvedPuzzle, Vec<u8>), Error> {
         let answers = self.deciding.take_answers();
-        let phase = Phase::R2Sent { until: now + patience(shared.config.retransmit) };
+        let phase = Phase::R2Sent { until: now + shared.patience() };
         let mut association = Association::new(self.agreed, now, phase);
         let identity = shared.config.identity.clone();
         let mut builder = PacketBuilder::new(PacketType::R2, identity.hit(), association.peer);
@@ -192,15 +196,4 @@ fn transport<I: Item>(shared: &mut Shared<I>, packet: &Authentic<'_>) -> Result<
         outbound_spi: info.new_spi,
         keymat_index: info.keymat_index,
     }))
-}
-
-/// Says how long an Initiator sends I2 again (RFC 7401 section 4.4.1, Exchange Complete).
-pub(crate) fn patience(policy: RetransmitPolicy) -> std::time::Duration {
-    let mut wait = policy.initial;
-    let mut sum = wait;
-    for _ in 1..policy.attempts {
-        wait = (wait * 2).min(policy.maximum);
-        sum = sum.saturating_add(wait);
-    }
-    sum
 }

@@ -10,175 +10,27 @@
 //! A host has one UPDATE of its own outstanding; others wait behind it. It processes the peer's in ascending order
 //! and keeps what it answered to the last, so that a repeated one changes nothing.
 
-use std::{collections::VecDeque, net::IpAddr};
-
 use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
 use tracing::debug;
 
 use crate::{
     association::Association,
     error::{ApiMisuse, Error, LimitError},
-    event::{Event, Ticket},
-    exchange::{Shared, mobility::Verification},
+    event::Event,
+    exchange::{
+        Shared,
+        deciding::Asker,
+        task::{Outgoing, Received, Task, Verification},
+    },
     iana::{PacketType, RegType},
     item::Item,
     path::Path,
-    registration::{AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Side},
+    registration::{AnswerParameters, RegistrationAnswer, RegistrationRequest, Side},
     wire::{Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, PacketBuilder, RegResponse, Seq},
 };
 
 /// Own UPDATEs that wait behind the outstanding one. A program that queues more does not wait for its events.
 const QUEUE_MAX: usize = 64;
-
-/// What an own UPDATE is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Task<I> {
-    /// Announces services to a Responder, which saw no R1.
-    Announce,
-    /// Answers the peer's request of this Update ID.
-    Answer { to: u32, answers: Vec<RegistrationAnswer<I>> },
-    /// Announces this host's address.
-    Locate { address: IpAddr },
-    /// Asks the peer for a registration.
-    Request(RegistrationRequest<I>),
-    /// Withdraws items, or a whole type.
-    Revoke { reg_type: RegType, items: Vec<I> },
-    /// Makes sure that the peer is reached where it says.
-    Verify(Verification),
-}
-
-impl<I: Item> Task<I> {
-    /// Names what the UPDATE is for in the log.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Announce => "announce services",
-            Self::Answer { .. } => "answer",
-            Self::Locate { .. } => "announce address",
-            Self::Request(_) => "request",
-            Self::Revoke { .. } => "withdraw",
-            Self::Verify(_) => "verify address",
-        }
-    }
-
-    /// Says whether the association is lost if the peer never acknowledges. RFC 7401 section 5.3.5: a sender may choose not to
-    /// care.
-    fn must_be_acknowledged(&self) -> bool {
-        match self {
-            Self::Locate { .. } | Self::Request(_) => true,
-            Self::Revoke { items, .. } => items.is_empty() || items.iter().any(I::must_be_acknowledged),
-            // The peer asks again if it wants the answer, and an address that was never verified is forgotten.
-            Self::Announce | Self::Answer { .. } | Self::Verify(_) => false,
-        }
-    }
-}
-
-/// An own UPDATE that waits for its ACK.
-#[derive(Debug)]
-pub(crate) struct Outgoing<I> {
-    pub(crate) id: u32,
-    pub(crate) task: Task<I>,
-    pub(crate) octets: Vec<u8>,
-    pub(crate) path: Path,
-    pub(crate) retransmit: Retransmit,
-}
-
-/// The peer's UPDATE that was processed last, and what was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Processed {
-    pub(crate) id: u32,
-    pub(crate) digest: [u8; 32],
-    pub(crate) answer: Vec<u8>,
-}
-
-/// The peer's UPDATE as it is to be acknowledged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Received {
-    pub(crate) id: u32,
-    pub(crate) digest: [u8; 32],
-    /// What is to be echoed.
-    pub(crate) echo: Option<EchoRequestSigned>,
-}
-
-/// A request of the peer that is not answered yet.
-#[derive(Debug)]
-pub(crate) struct Asked<I> {
-    pub(super) received: Received,
-    pub(super) path: Path,
-    pub(super) deciding: Deciding<I>,
-}
-
-/// The UPDATEs of an association.
-#[derive(Debug)]
-pub(crate) struct Updates<I> {
-    pub(crate) next_id: u32,
-    pub(crate) expected_id: u32,
-    pub(crate) outgoing: Option<Outgoing<I>>,
-    pub(crate) queue: VecDeque<Task<I>>,
-    pub(crate) processed: Option<Processed>,
-    pub(crate) asked: Option<Asked<I>>,
-}
-
-impl<I> Default for Updates<I> {
-    fn default() -> Self {
-        Self {
-            next_id: 0,
-            expected_id: 0,
-            outgoing: None,
-            queue: VecDeque::new(),
-            processed: None,
-            asked: None,
-        }
-    }
-}
-
-impl<I: Item> Updates<I> {
-    pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let outgoing = self.outgoing.as_ref()?;
-        let over = match &outgoing.task {
-            Task::Verify(verification) => verification.candidate.until,
-            Task::Announce
-            | Task::Answer { .. }
-            | Task::Locate { .. }
-            | Task::Request(_)
-            | Task::Revoke { .. } => None,
-        };
-        over.into_iter().chain([outgoing.retransmit.poll_timeout()]).min()
-    }
-
-    /// Has what waits or is repeated leave from another address.
-    pub(crate) fn leave_from(&mut self, address: IpAddr) {
-        let outgoing = self.outgoing.iter_mut().map(|outgoing| &mut outgoing.path);
-        let asked = self.asked.iter_mut().map(|asked| &mut asked.path);
-        outgoing.chain(asked).for_each(|path| path.leave_from(address));
-    }
-
-    /// Remembers what was answered to the peer's UPDATE. One that is answered late changes nothing of those after it.
-    fn remember(&mut self, received: &Received, answer: &[u8]) {
-        let Received { id, digest, .. } = *received;
-        if id.wrapping_sub(self.expected_id) < 1 << 31 {
-            self.expected_id = id.wrapping_add(1);
-            self.processed = Some(Processed { id, digest, answer: answer.to_vec() });
-        }
-    }
-
-    /// Drops everything that waits.
-    pub(crate) fn forget(&mut self) {
-        self.outgoing = None;
-        self.queue.clear();
-        self.asked = None;
-    }
-
-    /// Whether a registration that this host asked for is unanswered.
-    pub(crate) fn has_request(&self) -> bool {
-        let outgoing = self.outgoing.iter().map(|outgoing| &outgoing.task);
-        outgoing.chain(&self.queue).any(|task| matches!(task, Task::Request(_)))
-    }
-
-    /// Whether the program holds this ticket.
-    pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.deciding.awaits(ticket))
-    }
-}
 
 impl<I: Item> Association<I> {
     /// Asks the peer for a registration (RFC 8003 section 4.3).

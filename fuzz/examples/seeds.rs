@@ -23,11 +23,15 @@ use claviger_gdoi::{
 };
 use claviger_group::{CookiePair, GroupPolicy, PushAuthentication, Role};
 use claviger_hip::{
-    iana::{CertType, ChannelStatus, EspSuite, LocatorType, ParameterType, RegFailure},
+    iana::{CertType, EspSuite, LocatorType, ParameterType, RegFailure},
     wire::{
-        Ack, Cert, EspInfo, EspTransform, Lifetime, Locator, LocatorSet, LocatorValue, McastChannel, Packet,
-        R1Counter, RegFailed, RegInfo, RegRequest, RegResponse, Seq, TransportFormatList,
+        Ack, Cert, EspInfo, EspTransform, Lifetime, Locator, LocatorSet, LocatorValue, Packet, R1Counter,
+        RegFailed, RegInfo, RegRequest, RegResponse, Seq, TransportFormatList,
     },
+};
+use claviger_hip_groups::{
+    McastChannel,
+    iana::{ChannelStatus, MCAST_CHANNEL},
 };
 use claviger_identity::HostIdentity;
 use claviger_isakmp::{
@@ -70,7 +74,7 @@ const CHECKED: &[ParameterType] = &[
     ParameterType::HIP_SIGNATURE,
     ParameterType::ECHO_REQUEST_UNSIGNED,
     ParameterType::ECHO_RESPONSE_UNSIGNED,
-    ParameterType::MCAST_CHANNEL,
+    MCAST_CHANNEL,
     ParameterType::LOCATOR_SET,
 ];
 
@@ -152,7 +156,7 @@ fn hip_parameters() {
             ParameterType::REG_FAILED,
             RegFailed { failure: RegFailure::ADDITIONAL_CREDENTIALS, types }.to_octets(),
         ),
-        (ParameterType::MCAST_CHANNEL, channel().to_octets()),
+        (MCAST_CHANNEL, channel().to_octets()),
         (ParameterType::CERT, cert.to_octets()),
         (ParameterType::LOCATOR_SET, locators().to_octets()),
         (ParameterType::R1_COUNTER, R1Counter::new(7).to_octets()),
@@ -172,7 +176,7 @@ fn made_up(parameters: &[Written]) -> Vec<u8> {
 
 /// ENCRYPTED around the channel.
 fn encrypted() -> Written {
-    (ParameterType::ENCRYPTED, hip::block(&[(ParameterType::MCAST_CHANNEL, channel().to_octets())]))
+    (ParameterType::ENCRYPTED, hip::block(&[(MCAST_CHANNEL, channel().to_octets())]))
 }
 
 fn request() -> Written {

@@ -8,7 +8,7 @@ use claviger_crypto::{
 };
 use claviger_group::RegistrationSa;
 use claviger_hip::{
-    Host, HostConfig,
+    HostConfig,
     iana::{CipherId, DhGroup, PacketType, ParameterType, RegType},
     keys::{Hosts, Keymat, Prk},
     registration::Side,
@@ -17,6 +17,11 @@ use claviger_hip::{
         HitSuiteList, Lifetime, Packet, PacketBuilder, Puzzle, R1Counter, RegInfo, Solution,
         TransportFormatList, packet::PACKET_LEN_MAX,
     },
+};
+use claviger_hip_groups::{
+    Host,
+    iana::{GCKS_GDOI, MCAST_CHANNEL},
+    keys::registration_keys,
 };
 use claviger_identity::{DomainIdentifier, Hit, HostIdentity};
 use claviger_sansio::{Datagram, Socket};
@@ -49,11 +54,11 @@ pub const TYPES: &[ParameterType] = &[
     ParameterType::ECHO_RESPONSE_SIGNED,
     ParameterType::TRANSPORT_FORMAT_LIST,
     ParameterType::ESP_TRANSFORM,
-    ParameterType::MCAST_CHANNEL,
+    MCAST_CHANNEL,
 ];
 
 /// The service that the hosts speak of.
-pub const SERVICE: RegType = RegType::GCKS_GDOI;
+pub const SERVICE: RegType = GCKS_GDOI;
 
 /// The host under test.
 pub static HOST: LazyLock<Arc<HostIdentity>> = LazyLock::new(|| identity(1));
@@ -116,7 +121,7 @@ pub fn gdoi_datagram(payload: &[u8]) -> Datagram<'_> {
 /// If the association has no cipher.
 pub fn registration(keymat: &Keymat, peer_is_member: bool) -> RegistrationSa {
     let side = if peer_is_member { Side::Requester } else { Side::Registrar };
-    keymat.registration_keys(SERVICE, side).expect("the association has a cipher")
+    registration_keys(keymat, SERVICE, side).expect("the association has a cipher")
 }
 
 /// The parameters of a packet before MAC and signature.

@@ -114,7 +114,7 @@ pub(crate) fn need(need: &MemberNeed) -> String {
 
 #[cfg(test)]
 mod tests {
-    use claviger_hip::iana::ChannelStatus;
+    use claviger_hip_groups::iana::ChannelStatus;
 
     use super::*;
 

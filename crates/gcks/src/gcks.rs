@@ -33,7 +33,7 @@ use crate::{
 pub struct Gcks {
     pub(crate) provider: &'static CryptoProvider,
     pub(crate) random: Box<dyn Random>,
-    pub(crate) hip: hip::Host,
+    pub(crate) hip: claviger_hip_groups::Host,
     pub(crate) gdoi: Gdoi,
     pub(crate) groups: Groups,
     pub(crate) roster: Roster,
@@ -71,7 +71,7 @@ impl Gcks {
         Ok(Self {
             provider: config.provider,
             gdoi: Gdoi::new(&config, fork(&mut random)),
-            hip: hip::Host::new(config.hip, fork(&mut random), now)?,
+            hip: claviger_hip_groups::Host::new(config.hip, fork(&mut random), now)?,
             random,
             groups: Groups::default(),
             roster: Roster::default(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use claviger_crypto::{Random, SecretBytes};
 use claviger_group::{GroupId, MemberId};
+use claviger_hip_groups::GroupHost;
 use claviger_keytree::{
     KeyTree, NodeId, NodeKey,
     place::{Binding, Places},
@@ -77,7 +78,7 @@ impl Gcks {
             noted.map(|(_, value)| decode(record::OWNER, record::member::decode_owner(value))).transpose()?;
         let associations = table(records, record::ASSOCIATION);
         let owners = associations
-            .map(|(_, value)| decode(record::ASSOCIATION, claviger_hip::Host::snapshot_owner(value)));
+            .map(|(_, value)| decode(record::ASSOCIATION, claviger_hip_groups::Host::snapshot_owner(value)));
         for owner in noted.map(Ok).into_iter().chain(owners) {
             let stored = owner?;
             if stored != own {

@@ -16,9 +16,13 @@ use claviger_gdoi::{
 };
 use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip::{
-    Event as HipEvent, Host, HostConfig, RegistrationRequest,
-    iana::{ChannelStatus, PacketType, ParameterType, RegType},
-    wire::{Lifetime, McastChannel, Packet},
+    HostConfig,
+    iana::{PacketType, ParameterType},
+    wire::{Lifetime, Packet},
+};
+use claviger_hip_groups::{
+    Event as HipEvent, GroupHost, Host, McastChannel, RegistrationRequest,
+    iana::{ChannelStatus, GCKS_GDOI},
 };
 use claviger_identity::{Hit, HostIdentity};
 use claviger_isakmp::{
@@ -386,7 +390,7 @@ impl Bare {
         at: Option<claviger_group::Channel>,
     ) {
         let channel = |name: &&str| McastChannel {
-            reg_type: RegType::GCKS_GDOI,
+            reg_type: GCKS_GDOI,
             role,
             group: group_id(name),
             channel: at,
@@ -394,7 +398,7 @@ impl Bare {
             status: ChannelStatus::GRANTED,
         };
         let channels = names.iter().map(channel).collect();
-        let request = RegistrationRequest { reg_type: RegType::GCKS_GDOI, lifetime: HOUR, channels };
+        let request = RegistrationRequest { reg_type: GCKS_GDOI, lifetime: HOUR, items: channels };
         let server = network.server_hit();
         if self.host.request(network.now, server, request.clone()).is_err() {
             let address = (SERVER, HIP_PORT).into();
@@ -410,7 +414,7 @@ impl Bare {
     }
 
     fn sa(&self, network: &Network) -> Option<claviger_group::RegistrationSa> {
-        self.host.registration_sa(&network.server_hit(), RegType::GCKS_GDOI)
+        self.host.registration_sa(&network.server_hit(), GCKS_GDOI)
     }
 
     /// Pulls a group's keys; returns how many sender ids came with them.
@@ -481,7 +485,7 @@ impl Bare {
         loop {
             while let Some(event) = self.host.poll_event() {
                 if let HipEvent::Registered { answer, .. } = event {
-                    self.statuses.extend(answer.channels.iter().map(|channel| channel.status));
+                    self.statuses.extend(answer.items.iter().map(|channel| channel.status));
                 }
             }
             while let Some(event) = self.puller.poll_event() {

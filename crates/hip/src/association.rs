@@ -2,29 +2,22 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use claviger_group::RegistrationSa;
 use claviger_identity::{Hit, HostId};
-use claviger_sansio::{Socket, Time};
+use claviger_sansio::{Retransmit, Socket, Time};
 use tracing::debug;
 
 use crate::{
     error::{AuthError, Error},
-    event::{Event, Security},
-    exchange::{
-        Shared,
-        close::{Closed, Closing},
-        respond,
-        update::Updates,
-    },
+    event::Event,
+    exchange::{Shared, task::Updates},
     iana::{CipherId, DhGroup, EspSuite, RegType},
+    item::Item,
     keys::Keymat,
     path::Path,
     registration::{RegistrationAnswer, RegistrationRequest, Side},
     rules,
-    wire::{
-        Authentic, Cert, Encrypted, Maced, McastChannel, Packet, PacketBuilder, ParameterBlock, Parameters,
-        RegInfo,
-    },
+    security::Security,
+    wire::{Authentic, Cert, Encrypted, Maced, Packet, PacketBuilder, ParameterBlock, Parameters, RegInfo},
 };
 
 /// The states of RFC 7401 section 4.4.2 that a peer can be seen in.
@@ -85,6 +78,17 @@ pub struct EspAgreement {
     pub keymat_index: u16,
 }
 
+/// A registration that is granted on a live association: what a service derives its keys from.
+#[derive(Debug, Clone, Copy)]
+pub struct Registration<'a> {
+    /// Which side of it this host is.
+    pub side: Side,
+    /// What protects the association.
+    pub security: &'a Security,
+    /// The keys of the association.
+    pub keymat: &'a Keymat,
+}
+
 /// How far the association is in its life.
 #[derive(Debug)]
 pub(crate) enum Phase {
@@ -95,6 +99,25 @@ pub(crate) enum Phase {
     Established,
     Closing(Closing),
     Closed(Closed),
+}
+
+/// A CLOSE that waits for its CLOSE_ACK.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub(crate) octets: Vec<u8>,
+    pub(crate) echo: Vec<u8>,
+    pub(crate) retransmit: Retransmit,
+}
+
+/// An association that the peer closed; it can repeat its CLOSE_ACK.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) until: Time,
+    /// What the CLOSE asked to be echoed, and the CLOSE_ACK.
+    pub(crate) echo: Vec<u8>,
+    pub(crate) ack: Vec<u8>,
+    /// The echo of an own CLOSE that crossed the peer's.
+    pub(crate) own_echo: Option<Vec<u8>>,
 }
 
 /// What a base exchange agrees on, with which every association begins.
@@ -110,7 +133,7 @@ pub(crate) struct Agreed {
     pub(crate) esp: Option<EspAgreement>,
 }
 
-pub(crate) struct Association {
+pub(crate) struct Association<I> {
     pub(crate) peer: Hit,
     pub(crate) host_id: HostId,
     pub(crate) initiator: bool,
@@ -128,14 +151,14 @@ pub(crate) struct Association {
     /// The services that the peer has announced.
     pub(crate) services: Option<RegInfo>,
     /// An own request that waits for that announcement: both sides called, and this one became Responder.
-    pub(crate) deferred: Option<RegistrationRequest>,
-    pub(crate) updates: Updates,
+    pub(crate) deferred: Option<RegistrationRequest<I>>,
+    pub(crate) updates: Updates<I>,
     /// When the lifetime of the peer's address ends, if it does, and whether it has ended.
     pub(crate) locator_until: Option<Time>,
     pub(crate) is_deprecated: bool,
 }
 
-impl Association {
+impl<I: Item> Association<I> {
     /// Begins the life of an association: nothing is granted and nothing announced.
     pub(crate) fn new(agreed: Agreed, now: Time, phase: Phase) -> Self {
         let Agreed { peer, host_id, initiator, path, security, keymat, nonces, esp } = agreed;
@@ -196,19 +219,18 @@ impl Association {
         }
     }
 
-    /// Derives the keys of a registration that is granted.
-    pub(crate) fn registration_sa(&self, reg_type: RegType) -> Option<RegistrationSa> {
-        if !self.is_live() || !self.security.allows_keys() {
+    /// Shows a registration that is granted.
+    pub(crate) fn registration(&self, reg_type: RegType) -> Option<Registration<'_>> {
+        if !self.is_live() {
             return None;
         }
         let granted = |side: &Side| self.grants.contains_key(&(*side, reg_type));
         let side = [Side::Registrar, Side::Requester].into_iter().find(granted)?;
-        let sa = self.keymat.registration_keys(reg_type, side).ok()?;
-        (!sa.cookies.has_zero()).then_some(sa)
+        Some(Registration { side, security: &self.security, keymat: &self.keymat })
     }
 
     /// Notes what an answer grants or ends.
-    pub(crate) fn apply(&mut self, now: Time, side: Side, answer: &RegistrationAnswer) {
+    pub(crate) fn apply(&mut self, now: Time, side: Side, answer: &RegistrationAnswer<I>) {
         let (granted, failure) = (answer.granted, answer.failure);
         debug!(?side, reg_type = %answer.reg_type, ?granted, ?failure, "a registration is answered");
         let key = (side, answer.reg_type);
@@ -237,7 +259,7 @@ impl Association {
     /// Verifies MAC and signature of a packet.
     pub(crate) fn authenticate<'p>(
         &self,
-        shared: &Shared,
+        shared: &Shared<I>,
         packet: &'p Packet<'p>,
     ) -> Result<Authentic<'p>, Error> {
         self.verify_signature(shared, self.verify_mac(packet)?)
@@ -253,7 +275,7 @@ impl Association {
     /// Verifies the signature of a packet whose MAC was verified.
     pub(crate) fn verify_signature<'p>(
         &self,
-        shared: &Shared,
+        shared: &Shared<I>,
         packet: Maced<'p>,
     ) -> Result<Authentic<'p>, Error> {
         packet
@@ -261,24 +283,20 @@ impl Association {
             .map_err(|_| AuthError::Signature.into())
     }
 
-    /// Encrypts channels, if there are any.
-    pub(crate) fn encrypt(
-        &self,
-        shared: &mut Shared,
-        channels: &[McastChannel],
-    ) -> Result<Option<Encrypted>, Error> {
-        if channels.is_empty() {
+    /// Encrypts what services have to say, if anything.
+    pub(crate) fn encrypt(&self, shared: &mut Shared<I>, items: &[I]) -> Result<Option<Encrypted>, Error> {
+        if items.is_empty() {
             return Ok(None);
         }
         let mut block = ParameterBlock::new();
-        for channel in channels {
-            block.add(channel);
+        for item in items {
+            block.add(item);
         }
         seal(shared, &self.keymat, &block).map(Some)
     }
 
     /// Adds MAC and signature, and ends the packet.
-    pub(crate) fn finish(&self, shared: &Shared, builder: &mut PacketBuilder) -> Result<Vec<u8>, Error> {
+    pub(crate) fn finish(&self, shared: &Shared<I>, builder: &mut PacketBuilder) -> Result<Vec<u8>, Error> {
         builder.mac(self.keymat.prf(), &self.keymat.outgoing().integrity).sign(&shared.config.identity)?;
         Ok(builder.finish()?)
     }
@@ -292,7 +310,7 @@ impl Association {
     }
 
     /// Says when the association itself has something to do.
-    pub(crate) fn poll_timeout(&self, shared: &Shared) -> Option<Time> {
+    pub(crate) fn poll_timeout(&self, shared: &Shared<I>) -> Option<Time> {
         let expiry = self.grants.values().min().copied();
         let unused = expiry.is_none().then(|| self.used_at + shared.config.unused_lifetime);
         let deferred = self.deferred.as_ref().map(|_| self.deferred_until(shared));
@@ -307,7 +325,7 @@ impl Association {
     }
 
     /// Gives up a deferred request when no services were announced while the peer could have repeated itself.
-    pub(crate) fn forgo_deferred(&mut self, shared: &mut Shared, now: Time) {
+    pub(crate) fn forgo_deferred(&mut self, shared: &mut Shared<I>, now: Time) {
         if now < self.deferred_until(shared) {
             return;
         }
@@ -318,17 +336,21 @@ impl Association {
         }
     }
 
-    fn deferred_until(&self, shared: &Shared) -> Time {
-        self.established_at + respond::patience(shared.config.retransmit)
+    fn deferred_until(&self, shared: &Shared<I>) -> Time {
+        self.established_at + shared.patience()
     }
 
-    pub(crate) fn tell_changed(&self, shared: &mut Shared) {
+    pub(crate) fn tell_changed(&self, shared: &mut Shared<I>) {
         shared.out.tell(Event::Changed { peer: self.peer });
     }
 }
 
 /// Opens what a packet under the association's MAC encrypts, if it does. The cipher itself protects no integrity.
-pub(crate) fn open(shared: &Shared, keymat: &Keymat, packet: &Maced<'_>) -> Result<Option<Vec<u8>>, Error> {
+pub(crate) fn open<I: Item>(
+    shared: &Shared<I>,
+    keymat: &Keymat,
+    packet: &Maced<'_>,
+) -> Result<Option<Vec<u8>>, Error> {
     let Some(encrypted) = packet.find::<Encrypted>()? else {
         return Ok(None);
     };
@@ -337,23 +359,27 @@ pub(crate) fn open(shared: &Shared, keymat: &Keymat, packet: &Maced<'_>) -> Resu
     opened.map(Some).map_err(|_| AuthError::Decryption.into())
 }
 
-/// Reads the channels that an R2 or UPDATE encrypts; there may be none.
-pub(crate) fn channels(
-    shared: &Shared,
+/// Reads what services say inside ENCRYPTED of an R2 or UPDATE; it may be nothing.
+pub(crate) fn items<I: Item>(
+    shared: &Shared<I>,
     keymat: &Keymat,
     packet: &Authentic<'_>,
-) -> Result<Vec<McastChannel>, Error> {
+) -> Result<Vec<I>, Error> {
     let Some(opened) = open(shared, keymat, packet)? else {
         return Ok(Vec::new());
     };
     let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
-    rules::check_encrypted(packet, &inner)?;
+    rules::check_encrypted::<I>(packet, &inner)?;
     inner.all::<Cert>()?;
     Ok(inner.all()?)
 }
 
 /// Encrypts parameters for the peer.
-pub(crate) fn seal(shared: &mut Shared, keymat: &Keymat, block: &ParameterBlock) -> Result<Encrypted, Error> {
+pub(crate) fn seal<I: Item>(
+    shared: &mut Shared<I>,
+    keymat: &Keymat,
+    block: &ParameterBlock,
+) -> Result<Encrypted, Error> {
     let (provider, key) = (shared.config.provider, &keymat.outgoing().encryption);
     Ok(Encrypted::seal(provider, keymat.cipher(), key, block.octets()?, &mut *shared.random)?)
 }

@@ -46,7 +46,7 @@ reasons! {
         /// A registration is answered that was not asked for, or with types or groups that were not.
         AnswerUnasked => "answer_unasked", "answers a registration that was not asked for";
         /// An MCAST_CHANNEL names a type that its REG_REQUEST or answer does not.
-        ChannelTypeForeign => "channel_type_foreign", "names a group of a registration type that is not requested";
+        ItemTypeForeign => "channel_type_foreign", "names a group of a registration type that is not requested";
         /// The checksum is wrong, or not zero on UDP (RFC 7401 section 5.1.1, RFC 5770 section 5.1).
         Checksum => "checksum", "checksum does not fit";
         /// I2 chooses a cipher that R1 did not offer, or more than one (RFC 7401 section 6.9 step 9).
@@ -175,7 +175,7 @@ reasons! {
         /// HIP travels on IP protocol 139 or in UDP, and no other way.
         Socket => "carriage", "hip does not travel that way";
         /// The groups contradict each other, or are of another registration type.
-        Channels => "channels", "groups of the request contradict each other";
+        Items => "channels", "groups of the request contradict each other";
         /// The configuration holds a value that this host cannot work with.
         Config => "config", "configuration is unusable";
         /// A base exchange with the peer is running.

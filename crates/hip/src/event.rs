@@ -2,18 +2,18 @@
 
 use std::net::SocketAddr;
 
-use claviger_identity::{Hit, HitSuite, HostId};
+use claviger_identity::{Hit, HostId};
 
 use crate::{
     error::FailReason,
-    iana::{CipherId, DhGroup, NotifyType, RegType},
+    iana::{NotifyType, RegType},
     registration::{RegistrationAnswer, RegistrationRequest},
-    wire::McastChannel,
+    security::Security,
 };
 
 /// Something that happened to an association.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum Event<I> {
     /// An association exists: each side has proven its identity to the other.
     Established {
         /// The other side.
@@ -30,11 +30,11 @@ pub enum Event {
         /// Its public key.
         host_id: Box<HostId>,
         /// What it asks for.
-        request: RegistrationRequest,
+        request: RegistrationRequest<I>,
         /// What protects the association.
         security: Security,
         /// Whether the request comes with a base exchange: what is granted then replaces what was granted before,
-        /// and groups not named again are left.
+        /// and items not named again are left.
         fresh: bool,
     },
     /// A registration that this host asked for is answered.
@@ -42,19 +42,16 @@ pub enum Event {
         /// The registrar.
         peer: Hit,
         /// What it granted and refused.
-        answer: RegistrationAnswer,
+        answer: RegistrationAnswer<I>,
     },
-    /// The registrar withdrew groups, or the whole type if no group is named. [`Withdrawal::from_status`] says what the
-    /// status of a group means.
-    ///
-    /// [`Withdrawal::from_status`]: crate::Withdrawal::from_status
+    /// The registrar withdrew items, or the whole service if none is named.
     Revoked {
         /// The registrar.
         peer: Hit,
         /// The registration type.
         reg_type: RegType,
-        /// The groups, each with its status.
-        channels: Vec<McastChannel>,
+        /// What is withdrawn, and why.
+        items: Vec<I>,
     },
     /// The peer has confirmed a revocation.
     RevokeAcknowledged {
@@ -115,53 +112,4 @@ pub enum Event {
 pub struct Ticket {
     pub(crate) peer: Hit,
     pub(crate) number: u64,
-}
-
-/// What protects an association.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Security {
-    /// The cipher of ENCRYPTED parameters, and of the exchanges under a registration.
-    pub cipher: CipherId,
-    /// The Diffie-Hellman group.
-    pub dh_group: DhGroup,
-    /// The HIT suite of the HIP Responder, whose hash is behind every MAC and key.
-    pub hit_suite: HitSuite,
-    /// The HIT suite of the peer.
-    pub peer_hit_suite: HitSuite,
-}
-
-impl Security {
-    /// Says whether group keys may hang on the association: no NULL encryption, no SHA-1 suite, none of the groups
-    /// 1, 2, 3, 5 and 10.
-    pub fn allows_keys(&self) -> bool {
-        self.cipher.algorithm().is_some()
-            && self.hit_suite != HitSuite::EcdsaLowSha1
-            && self.peer_hit_suite != HitSuite::EcdsaLowSha1
-            && !matches!(self.dh_group.0, 1 | 2 | 3 | 5 | 10)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_keys_hang_on_weak_associations() {
-        let strong = Security {
-            cipher: CipherId::AES_128_CBC,
-            dh_group: DhGroup::NIST_P256,
-            hit_suite: HitSuite::EcdsaSha384,
-            peer_hit_suite: HitSuite::RsaDsaSha256,
-        };
-        assert!(strong.allows_keys());
-        for weak in [
-            Security { cipher: CipherId::NULL_ENCRYPT, ..strong },
-            Security { dh_group: DhGroup::MODP_1536, ..strong },
-            Security { dh_group: DhGroup::SECP160R1, ..strong },
-            Security { hit_suite: HitSuite::EcdsaLowSha1, ..strong },
-            Security { peer_hit_suite: HitSuite::EcdsaLowSha1, ..strong },
-        ] {
-            assert!(!weak.allows_keys(), "{weak:?}");
-        }
-    }
 }

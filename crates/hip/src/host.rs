@@ -7,25 +7,25 @@ use std::{
 };
 
 use claviger_crypto::{Random, SecretBytes};
-use claviger_group::RegistrationSa;
 use claviger_identity::Hit;
 use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use claviger_wire::{DecodeError, Reader};
 use tracing::{Span, debug, debug_span, trace};
 
 use crate::{
-    association::{Association, AssociationInfo, AssociationState},
+    association::{Association, AssociationInfo, AssociationState, Registration},
     config::HostConfig,
     error::{ApiMisuse, Error, PeerMisbehaved},
     event::{Event, Ticket},
     exchange::{Shared, initiate::Initiation, mobility, notify, respond::Acceptance},
     iana::{PacketType, RegType},
+    item::{Item, NoItem},
     path::{Outbox, Path},
     rate::RateLimit,
-    registration::{RegistrationAnswer, RegistrationRequest, Withdrawal},
+    registration::{RegistrationAnswer, RegistrationRequest},
     responder::Responder,
     rules, snapshot,
-    wire::{McastChannel, Packet},
+    wire::Packet,
 };
 
 /// A HIP host without sockets and clock: it is fed with datagrams and time, and drained of both kinds of output.
@@ -33,7 +33,7 @@ use crate::{
 /// ```
 /// use std::sync::Arc;
 /// use claviger_crypto::{SeededRandom, provider, sign::KeyAlgorithm};
-/// use claviger_hip::{Host, HostConfig};
+/// use claviger_hip::{Host, HostConfig, NoItem};
 /// use claviger_identity::HostIdentity;
 /// use claviger_sansio::{Socket, Time};
 ///
@@ -43,7 +43,7 @@ use crate::{
 /// };
 /// let host = |seed| {
 ///     let config = HostConfig::new(identity(seed), provider());
-///     Host::new(config, Box::new(SeededRandom::new(seed)), Time::EPOCH)
+///     Host::<NoItem>::new(config, Box::new(SeededRandom::new(seed)), Time::EPOCH)
 /// };
 /// let (mut caller, called) = (host(1)?, host(2)?);
 /// let address = "192.0.2.1:10500".parse().unwrap();
@@ -51,33 +51,38 @@ use crate::{
 /// assert_eq!(caller.poll_transmit().unwrap().destination, address, "I1 is on its way");
 /// # Ok::<(), claviger_hip::Error>(())
 /// ```
-pub struct Host {
-    pub(crate) shared: Shared,
+pub struct Host<I: Item = NoItem> {
+    pub(crate) shared: Shared<I>,
     pub(crate) responder: Responder,
-    pub(crate) peers: BTreeMap<Hit, Peer>,
+    pub(crate) peers: BTreeMap<Hit, Peer<I>>,
     timers: BTreeSet<(Time, Hit)>,
 }
 
 /// What a host has to do with one other. Each part is allocated by itself: a server has very many peers, of which few
 /// are in an exchange.
-#[derive(Default)]
-pub(crate) struct Peer {
+pub(crate) struct Peer<I> {
     /// The association that exists.
-    pub(crate) association: Option<Box<Association>>,
+    pub(crate) association: Option<Box<Association<I>>>,
     /// A base exchange that this host began; it replaces the association when it succeeds.
-    pub(crate) initiation: Option<Box<Initiation>>,
+    pub(crate) initiation: Option<Box<Initiation<I>>>,
     /// A base exchange that the peer began and that waits for the registrar; it replaces the association too.
-    pub(crate) acceptance: Option<Box<Acceptance>>,
+    pub(crate) acceptance: Option<Box<Acceptance<I>>>,
     /// When the peer's timer stands in the host's list.
     timer: Option<Time>,
 }
 
-impl Peer {
+impl<I> Default for Peer<I> {
+    fn default() -> Self {
+        Self { association: None, initiation: None, acceptance: None, timer: None }
+    }
+}
+
+impl<I: Item> Peer<I> {
     fn is_empty(&self) -> bool {
         self.association.is_none() && self.initiation.is_none() && self.acceptance.is_none()
     }
 
-    fn poll_timeout(&self, shared: &Shared) -> Option<Time> {
+    fn poll_timeout(&self, shared: &Shared<I>) -> Option<Time> {
         let association = self.association.as_ref().and_then(|association| association.poll_timeout(shared));
         let initiation = self.initiation.as_ref().map(|initiation| initiation.poll_timeout());
         let acceptance = self.acceptance.as_ref().map(|acceptance| acceptance.until);
@@ -106,7 +111,7 @@ impl Peer {
     }
 }
 
-impl Host {
+impl<I: Item> Host<I> {
     /// Makes a host and its first R1s.
     ///
     /// # Errors
@@ -134,7 +139,7 @@ impl Host {
         peer: Hit,
         address: SocketAddr,
         socket: Socket,
-        request: Option<RegistrationRequest>,
+        request: Option<RegistrationRequest<I>>,
     ) -> Result<(), ApiMisuse> {
         let _peer = peer_span(peer).entered();
         if !peer.is_orchid() || peer == self.hit() {
@@ -168,7 +173,12 @@ impl Host {
     /// # Errors
     ///
     /// [`ApiMisuse`] if there is no live association, a request is outstanding, or this one makes no sense.
-    pub fn request(&mut self, now: Time, peer: Hit, request: RegistrationRequest) -> Result<(), ApiMisuse> {
+    pub fn request(
+        &mut self,
+        now: Time,
+        peer: Hit,
+        request: RegistrationRequest<I>,
+    ) -> Result<(), ApiMisuse> {
         self.with_live(peer, |association, shared| association.request(shared, now, request))
     }
 
@@ -178,7 +188,12 @@ impl Host {
     ///
     /// [`ApiMisuse::UnknownTicket`] if the request is not outstanding any more, [`ApiMisuse::AnswerMismatch`] if the
     /// answer is not to it.
-    pub fn answer(&mut self, now: Time, ticket: Ticket, answer: RegistrationAnswer) -> Result<(), ApiMisuse> {
+    pub fn answer(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        answer: RegistrationAnswer<I>,
+    ) -> Result<(), ApiMisuse> {
         let _peer = peer_span(ticket.peer).entered();
         let Some(peer) = self.peers.get_mut(&ticket.peer) else {
             return Err(ApiMisuse::UnknownTicket);
@@ -198,39 +213,20 @@ impl Host {
         result.map_err(misuse)
     }
 
-    /// Withdraws groups from a peer that is not authorised any more, or the whole service if none is named, and tells
-    /// it until it acknowledges.
+    /// Withdraws items from a peer, each with lifetime zero, or the whole service if none is named, and tells the peer
+    /// until it acknowledges. If it never does the association is lost, unless no item must be acknowledged.
     ///
     /// # Errors
     ///
-    /// Those of [`Host::withdraw`].
-    pub fn revoke(
+    /// [`ApiMisuse`] if there is no live association or the items make no sense.
+    pub fn cancel(
         &mut self,
         now: Time,
         peer: Hit,
         reg_type: RegType,
-        channels: Vec<McastChannel>,
+        items: Vec<I>,
     ) -> Result<(), ApiMisuse> {
-        self.withdraw(now, peer, reg_type, Withdrawal::Revoked, channels)
-    }
-
-    /// Withdraws groups from a peer for a reason, or the whole service if none is named, and tells it until it
-    /// acknowledges. If it never does the association is lost, unless the registration had merely ended.
-    ///
-    /// Each channel is sent with lifetime zero and the status of the reason, whatever it holds.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiMisuse`] if there is no live association or the channels make no sense.
-    pub fn withdraw(
-        &mut self,
-        now: Time,
-        peer: Hit,
-        reg_type: RegType,
-        why: Withdrawal,
-        channels: Vec<McastChannel>,
-    ) -> Result<(), ApiMisuse> {
-        self.with_live(peer, |association, shared| association.withdraw(shared, now, reg_type, why, channels))
+        self.with_live(peer, |association, shared| association.cancel(shared, now, reg_type, items))
     }
 
     /// Ends an association by CLOSE, and a base exchange that is running at once.
@@ -334,7 +330,7 @@ impl Host {
         if packet.receiver() != own && !(open && packet.receiver().is_null()) {
             return Err(PeerMisbehaved::NotForUs.into());
         }
-        rules::check(packet)?;
+        rules::check::<I>(packet)?;
         let back = Path::back(d);
         let result = self.dispatch(now, &back, packet);
         self.settle(packet.sender());
@@ -359,7 +355,7 @@ impl Host {
     }
 
     /// Returns the next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<Event<I>> {
         self.shared.out.poll_event()
     }
 
@@ -375,9 +371,9 @@ impl Host {
         self.shared.config.identity.hit()
     }
 
-    /// Derives the keys of a registration that is granted on a live association, in either direction.
-    pub fn registration_sa(&self, peer: &Hit, reg_type: RegType) -> Option<RegistrationSa> {
-        self.peers.get(peer)?.association.as_ref()?.registration_sa(reg_type)
+    /// Shows a registration that is granted on a live association, in either direction.
+    pub fn registration(&self, peer: &Hit, reg_type: RegType) -> Option<Registration<'_>> {
+        self.peers.get(peer)?.association.as_ref()?.registration(reg_type)
     }
 
     /// Shows how things stand with a peer.
@@ -435,7 +431,7 @@ impl Host {
     fn with_live(
         &mut self,
         peer: Hit,
-        command: impl FnOnce(&mut Association, &mut Shared) -> Result<(), Error>,
+        command: impl FnOnce(&mut Association<I>, &mut Shared<I>) -> Result<(), Error>,
     ) -> Result<(), ApiMisuse> {
         let _peer = peer_span(peer).entered();
         let association = self.peers.get_mut(&peer).and_then(|peer| peer.association.as_mut());

@@ -112,8 +112,6 @@ code_points!(ParameterType {
     TRANSPORT_FORMAT_LIST = 2049,
     /// Supported or chosen ESP suites (RFC 7402 section 5.1.2).
     ESP_TRANSFORM = 4095,
-    /// A multicast group asked for or granted: private use, inside ENCRYPTED only.
-    MCAST_CHANNEL = 38418,
     /// A MAC.
     HIP_MAC = 61505,
     /// A MAC that covers the Responder's HOST_ID too.
@@ -269,12 +267,6 @@ code_points!(CipherId {
     AES_256_CBC = 4,
 });
 
-/// Says whether an association with this cipher and group is strong enough for group keys of 256 bits: AES-256-CBC
-/// and a group of matching strength, 8 or 9.
-pub const fn carries_256_bit_keys(cipher: CipherId, group: DhGroup) -> bool {
-    cipher.0 == CipherId::AES_256_CBC.0 && matches!(group.0, 8 | 9)
-}
-
 impl CipherId {
     /// Returns the cipher behind the number; NULL and unknown numbers have none.
     pub const fn algorithm(self) -> Option<CipherAlgorithm> {
@@ -304,87 +296,37 @@ code_points!(RegType {
     RENDEZVOUS = 1,
     /// Relay of HIP through UDP (RFC 5770).
     RELAY_UDP_HIP = 2,
-    /// A key server that keys by GDOI.
-    GCKS_GDOI = 201,
-    /// A key server that keys by GSAKMP.
-    GCKS_GSAKMP = 202,
-    /// A key server that keys by MIKEY.
-    GCKS_MIKEY = 203,
 });
-
-impl RegType {
-    /// Says whether the service is a key server, so that keys hang on its registration.
-    pub const fn is_gcks(self) -> bool {
-        matches!(self, Self::GCKS_GDOI | Self::GCKS_GSAKMP | Self::GCKS_MIKEY)
-    }
-}
 
 /// A registration failure type (RFC 8003 section 4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegFailure(pub u8);
 
-/// The Status of an MCAST_CHANNEL: 1 to 9 are [`RegFailure`] plus one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChannelStatus(pub u8);
+code_points!(RegFailure {
+    /// Further credentials are needed.
+    ADDITIONAL_CREDENTIALS = 0,
+    /// The service is not offered.
+    TYPE_UNAVAILABLE = 1,
+    /// The registrar has no room.
+    INSUFFICIENT_RESOURCES = 2,
+    /// The certificate could not be validated.
+    INVALID_CERTIFICATE = 3,
+    /// The certificate is corrupt.
+    BAD_CERTIFICATE = 4,
+    /// The certificate is of a type that the registrar does not support.
+    UNSUPPORTED_CERTIFICATE = 5,
+    /// The certificate is no longer valid.
+    CERTIFICATE_EXPIRED = 6,
+    /// The certificate is refused for another reason.
+    CERTIFICATE_OTHER = 7,
+    /// The certificate's issuer is unknown.
+    UNKNOWN_CA = 8,
+});
 
-/// Declares why a registration fails, with its number as [`RegFailure`] and as [`ChannelStatus`]; and the statuses that
-/// are not such failures.
-macro_rules! failures {
-    (
-        both { $($(#[$meta:meta])* $name:ident = $failure:literal | $status:literal,)* }
-        status { $($(#[$own_meta:meta])* $own:ident = $value:literal,)* }
-    ) => {
-        code_points!(RegFailure { $($(#[$meta])* $name = $failure,)* });
-        code_points!(ChannelStatus {
-            $($(#[$meta])* $name = $status,)*
-            $($(#[$own_meta])* $own = $value,)*
-        });
-
-        #[cfg(test)]
-        const FAILURES: &[(RegFailure, ChannelStatus)] = &[$((RegFailure::$name, ChannelStatus::$name),)*];
-    };
-}
-
-failures! {
-    both {
-        /// Further credentials are needed.
-        ADDITIONAL_CREDENTIALS = 0 | 1,
-        /// The service is not offered.
-        TYPE_UNAVAILABLE = 1 | 2,
-        /// The registrar has no room.
-        INSUFFICIENT_RESOURCES = 2 | 3,
-        /// The certificate could not be validated.
-        INVALID_CERTIFICATE = 3 | 4,
-        /// The certificate is corrupt.
-        BAD_CERTIFICATE = 4 | 5,
-        /// The certificate is of a type that the registrar does not support.
-        UNSUPPORTED_CERTIFICATE = 5 | 6,
-        /// The certificate is no longer valid.
-        CERTIFICATE_EXPIRED = 6 | 7,
-        /// The certificate is refused for another reason.
-        CERTIFICATE_OTHER = 7 | 8,
-        /// The certificate's issuer is unknown.
-        UNKNOWN_CA = 8 | 9,
-    }
-    status {
-        /// Granted, with the role that the parameter says; zero in requests.
-        GRANTED = 0,
-        /// The group is unknown.
-        GROUP_UNKNOWN = 201,
-        /// The peer is not authorised for the group.
-        NOT_AUTHORISED = 202,
-        /// The peer is not authorised for the role.
-        ROLE_NOT_AUTHORISED = 203,
-        /// The group holds all the members that it may.
-        GROUP_FULL = 204,
-        /// Another key server serves the group.
-        SERVED_ELSEWHERE = 205,
-    }
-}
-
-impl From<RegFailure> for ChannelStatus {
-    fn from(failure: RegFailure) -> Self {
-        Self(failure.0.saturating_add(1))
+impl RegFailure {
+    /// Says whether the value is for private use (RFC 8003 section 7).
+    pub const fn is_private(self) -> bool {
+        self.0 > 200
     }
 }
 
@@ -437,7 +379,7 @@ mod tests {
     #[test]
     fn odd_parameter_types_are_critical() {
         assert!(ParameterType::PUZZLE.is_critical());
-        assert!(!ParameterType::MCAST_CHANNEL.is_critical());
+        assert!(!ParameterType::REG_INFO.is_critical());
         assert!(!ParameterType(4097).is_known());
     }
 
@@ -445,16 +387,6 @@ mod tests {
     fn known_values_show_their_name_and_others_their_number() {
         assert_eq!(PacketType::CLOSE_ACK.to_string(), "CLOSE_ACK");
         assert_eq!(PacketType(99).to_string(), "99");
-        assert_eq!(ChannelStatus::from(RegFailure::INVALID_CERTIFICATE), ChannelStatus::INVALID_CERTIFICATE);
-    }
-
-    #[test]
-    fn the_status_of_a_failure_is_its_number_plus_one() {
-        assert_eq!(FAILURES.len(), 9);
-        for (failure, status) in FAILURES {
-            assert_eq!(ChannelStatus::from(*failure), *status);
-            assert_eq!(failure.name(), status.name());
-        }
     }
 
     #[test]

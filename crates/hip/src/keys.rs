@@ -1,25 +1,19 @@
-//! KEYMAT (RFC 7401 section 6.5), and the keys of a registration that hang on it.
+//! KEYMAT (RFC 7401 section 6.5), and what services derive from the same key.
 //!
 //! ```text
 //! PRK     = HKDF-Extract(#I | #J, Kij)
 //! KEYMAT  = HKDF-Expand(PRK, smaller HIT | greater HIT)
 //!         = HIP-gl encryption | HIP-gl integrity | HIP-lg encryption | HIP-lg integrity | keys of ESP ...
-//! group   = HKDF-Expand(PRK, "HIP-GKM 1" | Reg Type | member's HIT | key server's HIT)
-//!         = SKEYID_d | SKEYID_a | SKEYID_e | CKY-I | CKY-R | P1-IV
+//! service = HKDF-Expand(PRK, label of the service ...)
 //! ```
 
 use claviger_crypto::{
     CryptoError, CryptoProvider, SecretBytes, hash::HashAlgorithm, hkdf, kx::SharedSecret, prf::Prf,
     secret_type,
 };
-use claviger_group::{CookiePair, MemberId, RegistrationSa};
 use claviger_identity::Hit;
-use claviger_wire::Reader;
 
-use crate::{
-    iana::{CipherId, RegType},
-    registration::Side,
-};
+use crate::iana::CipherId;
 
 secret_type! {
     /// The pseudo-random key of HKDF, from which everything of an association is expanded.
@@ -35,11 +29,6 @@ secret_type! {
     /// The key of one direction's HIP_MAC.
     pub struct IntegrityKey;
 }
-
-/// The label that sets group keying apart from KEYMAT, whose info begins with a HIT.
-const GROUP_KEY_LABEL: &[u8] = b"HIP-GKM 1";
-/// The octets of CKY-I, CKY-R and P1-IV.
-const COOKIES_AND_IV_LEN: usize = 8 + 8 + 16;
 
 impl Prk {
     /// HKDF-Extract with salt #I | #J.
@@ -139,6 +128,11 @@ impl Keymat {
         Ok(Self { prf, cipher, prk, hosts, outgoing, incoming, drawn: 2 * direction_len })
     }
 
+    /// Returns the two hosts.
+    pub fn hosts(&self) -> Hosts {
+        self.hosts
+    }
+
     /// Returns the hash of the association: the Responder's RHASH.
     pub fn rhash(&self) -> HashAlgorithm {
         self.prf.algorithm()
@@ -186,51 +180,20 @@ impl Keymat {
         Ok(SecretBytes::copy_of(&stream.expose()[index..]))
     }
 
-    /// Derives the keys of one registration type on this association, of which this host is the given side:
-    /// HKDF-Expand(PRK, label | Reg Type | member's HIT | key server's HIT). The member is who asked.
-    ///
-    /// Whether a cookie is all zero is for the caller to ask ([`CookiePair::has_zero`]), and to answer by a new base
-    /// exchange.
+    /// Derives octets for a service that hosts register to: HKDF-Expand(PRK, info), where the info begins with a label of
+    /// the service. KEYMAT's own begins with a HIT, and neither uses up anything of the other.
     ///
     /// # Errors
     ///
-    /// [`CryptoError::Unsupported`] under NULL encryption and under SHA-1, where nothing is granted.
-    pub fn registration_keys(&self, reg_type: RegType, side: Side) -> Result<RegistrationSa, CryptoError> {
-        let cipher = self.cipher.algorithm().ok_or(CryptoError::Unsupported)?;
-        if self.rhash() == HashAlgorithm::Sha1 {
-            return Err(CryptoError::Unsupported);
-        }
-        let Hosts { local, peer } = self.hosts;
-        let (member, gcks) = match side {
-            Side::Registrar => (peer, local),
-            Side::Requester => (local, peer),
-        };
-        let hash_len = self.prf.output_len();
-        let info: [&[u8]; 4] = [GROUP_KEY_LABEL, &[reg_type.0], member.octets(), gcks.octets()];
-        let stream = hkdf::expand(self.prf, self.prk.expose(), &info, 3 * hash_len + COOKIES_AND_IV_LEN)?;
-
-        let mut r = Reader::new(stream.expose());
-        let mut key =
-            |name| r.slice(hash_len, name).map(SecretBytes::copy_of).map_err(|_| CryptoError::Length);
-        let (skeyid_d, skeyid_a, skeyid_e) = (key("SKEYID_d")?, key("SKEYID_a")?, key("SKEYID_e")?);
-        let cookies = CookiePair(r.array("cookies").map_err(|_| CryptoError::Length)?);
-        let phase1_iv = r.array("P1-IV").map_err(|_| CryptoError::Length)?;
-        Ok(RegistrationSa {
-            peer: MemberId::Hit(peer),
-            cookies,
-            skeyid_d,
-            skeyid_a,
-            skeyid_e,
-            phase1_iv,
-            hash: self.rhash(),
-            cipher,
-        })
+    /// [`CryptoError::Length`] beyond the 255 outputs that HKDF has.
+    pub fn expand(&self, info: &[&[u8]], length: usize) -> Result<SecretBytes, CryptoError> {
+        hkdf::expand(self.prf, self.prk.expose(), info, length)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::{cipher::CipherAlgorithm, provider};
+    use claviger_crypto::provider;
 
     use super::*;
 
@@ -276,76 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn null_encryption_has_no_key_and_registers_nothing() {
+    fn null_encryption_has_no_key() {
         let keymat = keymat(HashAlgorithm::Sha256, CipherId::NULL_ENCRYPT, LESSER, GREATER);
         assert!(keymat.outgoing().encryption.expose().is_empty());
         assert_eq!(keymat.index(), 64);
-        let keys = keymat.registration_keys(RegType::GCKS_GDOI, Side::Requester);
-        assert_eq!(keys.err(), Some(CryptoError::Unsupported));
-    }
-
-    #[test]
-    fn member_and_key_server_derive_the_same_registration() {
-        for rhash in HASHES {
-            let member = keymat(rhash, CipherId::AES_128_CBC, LESSER, GREATER)
-                .registration_keys(RegType::GCKS_GDOI, Side::Requester)
-                .unwrap();
-            let server = keymat(rhash, CipherId::AES_128_CBC, GREATER, LESSER)
-                .registration_keys(RegType::GCKS_GDOI, Side::Registrar)
-                .unwrap();
-            assert_eq!(member.skeyid_a, server.skeyid_a);
-            assert_eq!(member.skeyid_d, server.skeyid_d);
-            assert_eq!(member.skeyid_e, server.skeyid_e);
-            assert_eq!((member.cookies, member.phase1_iv), (server.cookies, server.phase1_iv));
-            assert_eq!(member.peer, MemberId::Hit(GREATER));
-            assert_eq!(server.peer, MemberId::Hit(LESSER));
-        }
-    }
-
-    #[test]
-    fn registrations_differ_by_type_and_by_who_is_the_member() {
-        let derive = |reg_type, member, gcks| {
-            keymat(HashAlgorithm::Sha256, CipherId::AES_128_CBC, member, gcks)
-                .registration_keys(reg_type, Side::Requester)
-                .unwrap()
-        };
-        let one = derive(RegType::GCKS_GDOI, LESSER, GREATER);
-        for other in
-            [derive(RegType::GCKS_GSAKMP, LESSER, GREATER), derive(RegType::GCKS_GDOI, GREATER, LESSER)]
-        {
-            assert_ne!(one.skeyid_a, other.skeyid_a);
-            assert_ne!(one.cookies, other.cookies);
-        }
-    }
-
-    /// The layout of the derived octets, against HKDF written out.
-    #[test]
-    fn registration_keys_lie_in_the_stated_order() {
-        let rhash = HashAlgorithm::Sha256;
-        let prf = provider().prf(rhash).unwrap();
-        let mut info = b"HIP-GKM 1".to_vec();
-        info.push(201);
-        info.extend_from_slice(&[[1; 16], [2; 16]].concat());
-        let mut stream = Vec::new();
-        let mut block = Vec::new();
-        for counter in 1..=4 {
-            block = prf.prf(prk(rhash).expose(), &[&block, &info, &[counter]]).to_vec();
-            stream.extend_from_slice(&block);
-        }
-        let keymat = keymat(rhash, CipherId::AES_256_CBC, GREATER, LESSER);
-        let keys = keymat.registration_keys(RegType::GCKS_GDOI, Side::Registrar).unwrap();
-        assert_eq!(keys.skeyid_d.expose(), &stream[..32]);
-        assert_eq!(keys.skeyid_a.expose(), &stream[32..64]);
-        assert_eq!(keys.skeyid_e.expose(), &stream[64..96]);
-        assert_eq!(keys.cookies.0, stream[96..112]);
-        assert_eq!(keys.phase1_iv, stream[112..128]);
-        assert_eq!((keys.hash, keys.cipher), (rhash, CipherAlgorithm::Aes256Cbc));
-    }
-
-    #[test]
-    fn nothing_is_registered_under_sha_1() {
-        let keymat = keymat(HashAlgorithm::Sha1, CipherId::AES_128_CBC, LESSER, GREATER);
-        let keys = keymat.registration_keys(RegType::GCKS_GDOI, Side::Requester);
-        assert_eq!(keys.err(), Some(CryptoError::Unsupported));
     }
 }

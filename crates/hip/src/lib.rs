@@ -5,13 +5,14 @@
 //! | [`iana`] | code points |
 //! | [`wire`] | packets and parameters; [`wire::Packet::parse`] is where received octets enter |
 //! | [`rules`] | which parameter may stand in which packet, and how often |
-//! | [`keys`] | KEYMAT, and the keys of a registration that hang on it |
+//! | [`keys`] | KEYMAT, and what services derive from the same key |
 //! | [`puzzle`] | solving and verifying puzzles |
 //! | [`host`] | the endpoint: every association of one identity, in both roles |
 //! | [`config`], [`event`], [`error`] | how a host behaves, what it tells, what goes wrong |
 //! | [`counter`] | what it counts |
 //! | [`registration`] | what is asked for and granted |
-//! | [`association`] | what can be seen of an association |
+//! | [`item`] | what a service puts into its registrations |
+//! | [`association`], [`security`] | what can be seen of an association, and what protects it |
 //!
 //! Behind [`Host`] stand one file for each exchange (`exchange/`), the precomputed R1s and stateless puzzles
 //! (`responder.rs`), and the form in which an association survives a restart (`snapshot.rs`).
@@ -25,10 +26,12 @@ pub mod error;
 pub mod event;
 pub mod host;
 pub mod iana;
+pub mod item;
 pub mod keys;
 pub mod puzzle;
 pub mod registration;
 pub mod rules;
+pub mod security;
 pub mod wire;
 
 mod exchange;
@@ -37,10 +40,12 @@ mod rate;
 mod responder;
 mod snapshot;
 
-pub use association::{AssociationInfo, AssociationState, EspAgreement};
+pub use association::{AssociationInfo, AssociationState, EspAgreement, Registration};
 pub use config::{HostConfig, TransportFormats};
 pub use counter::Counter;
 pub use error::{ApiMisuse, AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved};
-pub use event::{Event, Security, Ticket};
+pub use event::{Event, Ticket};
 pub use host::Host;
-pub use registration::{RegistrationAnswer, RegistrationRequest, Withdrawal};
+pub use item::{Item, NoItem};
+pub use registration::{RegistrationAnswer, RegistrationRequest, Side};
+pub use security::Security;

@@ -8,7 +8,7 @@ use std::{
 use claviger_sansio::{Datagram, Socket, Transmit};
 use tracing::trace;
 
-use crate::{event::Event, iana::PacketType, wire::checksum};
+use crate::{event::Event, iana::PacketType, item::Item, wire::checksum};
 
 /// The two ends of a conversation, and how it travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +59,19 @@ impl Path {
 }
 
 /// What a host has to say, to peers and to its program, in order.
-#[derive(Debug, Default)]
-pub(crate) struct Outbox {
+#[derive(Debug)]
+pub(crate) struct Outbox<I> {
     transmits: VecDeque<Transmit>,
-    events: VecDeque<Event>,
+    events: VecDeque<Event<I>>,
 }
 
-impl Outbox {
+impl<I> Default for Outbox<I> {
+    fn default() -> Self {
+        Self { transmits: VecDeque::new(), events: VecDeque::new() }
+    }
+}
+
+impl<I: Item> Outbox<I> {
     pub(crate) fn send(&mut self, path: &Path, payload: &[u8]) {
         let Path { socket, remote: destination, .. } = path;
         // The octet behind Next Header and Header Length; its first bit is zero (RFC 7401 section 5.1).
@@ -74,7 +80,7 @@ impl Outbox {
         self.transmits.push_back(path.transmit(payload.to_vec()));
     }
 
-    pub(crate) fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, event: Event<I>) {
         self.events.push_back(event);
     }
 
@@ -82,7 +88,7 @@ impl Outbox {
         self.transmits.pop_front()
     }
 
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self) -> Option<Event<I>> {
         self.events.pop_front()
     }
 }

@@ -1,7 +1,7 @@
 //! Which parameter may stand in which packet, and how often (RFC 7401 section 5.3, RFC 7402, 8002, 8003, 8046).
 //!
 //! A critical parameter that stands where the table has no row makes the packet malformed; a non-critical one is
-//! ignored there (RFC 7401 section 5.2.1), but for MCAST_CHANNEL, which must never be seen outside ENCRYPTED.
+//! ignored there (RFC 7401 section 5.2.1), but for the [`Item`]s of services, which must never be seen outside ENCRYPTED.
 
 use claviger_wire::{
     DecodeError,
@@ -10,7 +10,8 @@ use claviger_wire::{
 
 use crate::{
     iana::{PacketType, ParameterType},
-    wire::{Packet, Parameters, mcast_channel::CHANNELS_MAX},
+    item::Item,
+    wire::{Packet, Parameters},
 };
 
 /// The most certificates in a packet.
@@ -141,9 +142,9 @@ pub const CLOSE_ACK: &[Rule<P>] = &[
     up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED),
 ];
 
-/// ENCRYPTED in I2 with the Initiator's HOST_ID inside; in every packet, nothing but these three.
-pub const ENCRYPTED: &[Rule<P>] =
-    &[optional(P::HOST_ID), up_to(CERTS_MAX, P::CERT), up_to(CHANNELS_MAX, P::MCAST_CHANNEL)];
+/// ENCRYPTED in I2 with the Initiator's HOST_ID inside; in every packet, nothing but these two and, behind them, the
+/// [`Item`]s of services.
+pub const ENCRYPTED: &[Rule<P>] = &[optional(P::HOST_ID), up_to(CERTS_MAX, P::CERT)];
 
 /// Returns the rules of a packet type; none for unknown ones.
 pub fn of(packet_type: PacketType) -> &'static [Rule<P>] {
@@ -165,11 +166,12 @@ pub fn of(packet_type: PacketType) -> &'static [Rule<P>] {
 /// # Errors
 ///
 /// [`DecodeError::Missing`], [`DecodeError::Unexpected`] or [`DecodeError::TooMany`], each naming the parameter.
-pub fn check(packet: &Packet<'_>) -> Result<(), DecodeError> {
+pub fn check<I: Item>(packet: &Packet<'_>) -> Result<(), DecodeError> {
     let parameters = packet.parameters();
-    check_elements(of(packet.packet_type()), types(parameters), |stray| {
-        !stray.is_critical() && stray != P::MCAST_CHANNEL
-    })?;
+    if I::COUNT_MAX > 0 && parameters.raw(I::TYPE).is_some() {
+        return Err(DecodeError::Unexpected { what: I::NAME });
+    }
+    check_elements(of(packet.packet_type()), types(parameters), |stray| !stray.is_critical())?;
     let has = |parameter| parameters.raw(parameter).is_some();
     match packet.packet_type() {
         PacketType::I2 if !has(P::HOST_ID) && !has(P::ENCRYPTED) => {
@@ -189,14 +191,18 @@ pub fn check(packet: &Packet<'_>) -> Result<(), DecodeError> {
     }
 }
 
-/// Checks which parameters stand inside ENCRYPTED: only HOST_ID, CERT and MCAST_CHANNEL, and HOST_ID in I2 only,
+/// Checks which parameters stand inside ENCRYPTED: only HOST_ID, CERT and the items of services, and HOST_ID in I2 only,
 /// where it must be unless the packet shows it openly.
 ///
 /// # Errors
 ///
 /// As [`check`].
-pub fn check_encrypted(packet: &Packet<'_>, inner: &Parameters<'_>) -> Result<(), DecodeError> {
-    check_elements(ENCRYPTED, types(inner), nothing)?;
+pub fn check_encrypted<I: Item>(packet: &Packet<'_>, inner: &Parameters<'_>) -> Result<(), DecodeError> {
+    let is_item = |parameter: P| I::COUNT_MAX > 0 && parameter == I::TYPE;
+    check_elements(ENCRYPTED, types(inner).filter(|parameter| !is_item(*parameter)), nothing)?;
+    if types(inner).filter(|parameter| is_item(*parameter)).count() > I::COUNT_MAX {
+        return Err(DecodeError::TooMany { what: I::NAME, limit: I::COUNT_MAX });
+    }
     let inside = inner.raw(P::HOST_ID).is_some();
     let outside = packet.parameters().raw(P::HOST_ID).is_some();
     let wanted = packet.packet_type() == PacketType::I2 && !outside;
@@ -220,14 +226,16 @@ impl Element for ParameterType {
 #[cfg(test)]
 mod tests {
     use claviger_crypto::sign::PublicKey;
-    use claviger_group::Role;
     use claviger_identity::{DomainIdentifier, HiAlgorithm, Hit, HostId};
+    use claviger_wire::{Decode, Encode, Reader, Writer};
 
     use super::*;
     use crate::{
-        iana::{ChannelStatus, DhGroup, NotifyType, RegType},
+        iana::{DhGroup, NotifyType, RegFailure, RegType},
+        item::NoItem,
+        security::Security,
         wire::{
-            DhGroupList, HipMac, HipSignature, Lifetime, McastChannel, Notification, PacketBuilder,
+            DhGroupList, HipMac, HipSignature, Lifetime, Notification, PacketBuilder, Parameter,
             ParameterBlock, RegRequest, Seq,
         },
     };
@@ -235,7 +243,7 @@ mod tests {
     fn judge(packet_type: PacketType, fill: impl FnOnce(&mut PacketBuilder)) -> Result<(), DecodeError> {
         let mut builder = PacketBuilder::new(packet_type, Hit::NULL, Hit::NULL);
         fill(&mut builder);
-        check(&Packet::parse(&builder.finish().unwrap()).unwrap())
+        check::<Word>(&Packet::parse(&builder.finish().unwrap()).unwrap())
     }
 
     fn groups() -> DhGroupList {
@@ -246,15 +254,65 @@ mod tests {
         HipSignature { algorithm: HiAlgorithm::EDDSA, signature: vec![] }
     }
 
-    fn channel() -> McastChannel {
-        McastChannel {
-            reg_type: RegType::GCKS_GDOI,
-            role: Role::Receiver,
-            group: "#1".parse().unwrap(),
-            channel: None,
-            lifetime: Lifetime(100),
-            status: ChannelStatus::GRANTED,
+    /// What some service says.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct Word(Vec<u8>);
+
+    impl Parameter for Word {
+        const TYPE: ParameterType = ParameterType(32768);
+    }
+
+    impl Encode for Word {
+        fn encode(&self, w: &mut Writer) {
+            w.slice(&self.0);
         }
+    }
+
+    impl<'a> Decode<'a> for Word {
+        fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+            Ok(Self(r.take_rest().to_vec()))
+        }
+    }
+
+    impl Item for Word {
+        const NAME: &'static str = "WORD";
+        const COUNT_MAX: usize = 2;
+
+        fn reg_type(&self) -> RegType {
+            RegType(255)
+        }
+
+        fn lifetime(&self) -> Lifetime {
+            Lifetime::CANCEL
+        }
+
+        fn is_granted(&self) -> bool {
+            true
+        }
+
+        fn is_same(&self, other: &Self) -> bool {
+            self == other
+        }
+
+        fn refused(&self, _: RegFailure) -> Self {
+            self.clone()
+        }
+
+        fn must_be_acknowledged(&self) -> bool {
+            false
+        }
+
+        fn check_all(_: &[Self]) -> Result<(), DecodeError> {
+            Ok(())
+        }
+
+        fn is_protected(_: RegType, _: &Security) -> bool {
+            true
+        }
+    }
+
+    fn word() -> Word {
+        Word(b"word".to_vec())
     }
 
     #[test]
@@ -290,9 +348,9 @@ mod tests {
         });
         assert_eq!(other, Ok(()));
         let open = judge(PacketType::I1, |builder| {
-            builder.add(&groups()).add(&channel());
+            builder.add(&groups()).add(&word());
         });
-        assert_eq!(open, Err(DecodeError::Unexpected { what: "MCAST_CHANNEL" }));
+        assert_eq!(open, Err(DecodeError::Unexpected { what: "WORD" }));
     }
 
     #[test]
@@ -323,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn encrypted_holds_host_id_certificates_and_channels_only() {
+    fn encrypted_holds_host_id_certificates_and_items_only() {
         let host_id = HostId::new(&PublicKey::Ed25519([7; 32]), DomainIdentifier::None).unwrap();
         let judge = |packet_type, outside: bool, fill: &dyn Fn(&mut ParameterBlock)| {
             let mut block = ParameterBlock::new();
@@ -334,22 +392,32 @@ mod tests {
             }
             let packet = builder.finish().unwrap();
             let inner = Parameters::parse(block.octets().unwrap()).unwrap();
-            check_encrypted(&Packet::parse(&packet).unwrap(), &inner)
+            check_encrypted::<Word>(&Packet::parse(&packet).unwrap(), &inner)
         };
         let with_host_id = |block: &mut ParameterBlock| {
-            block.add(&host_id).add(&channel());
+            block.add(&host_id).add(&word());
         };
-        let channel_only = |block: &mut ParameterBlock| {
-            block.add(&channel());
+        let word_only = |block: &mut ParameterBlock| {
+            block.add(&word());
         };
         let with_seq = |block: &mut ParameterBlock| {
             block.add(&Seq(1)).add(&host_id);
         };
         assert_eq!(judge(PacketType::I2, false, &with_host_id), Ok(()));
-        assert_eq!(judge(PacketType::I2, true, &channel_only), Ok(()));
-        assert_eq!(judge(PacketType::R2, false, &channel_only), Ok(()));
+        assert_eq!(judge(PacketType::I2, true, &word_only), Ok(()));
+        assert_eq!(judge(PacketType::R2, false, &word_only), Ok(()));
+        let words = |count| {
+            move |block: &mut ParameterBlock| {
+                for _ in 0..count {
+                    block.add(&word());
+                }
+            }
+        };
+        assert_eq!(judge(PacketType::R2, false, &words(2)), Ok(()));
+        let too_many = DecodeError::TooMany { what: "WORD", limit: 2 };
+        assert_eq!(judge(PacketType::R2, false, &words(3)), Err(too_many));
         for (packet_type, outside, fill, what) in [
-            (PacketType::I2, false, &channel_only as &dyn Fn(&mut ParameterBlock), "HOST_ID"),
+            (PacketType::I2, false, &word_only as &dyn Fn(&mut ParameterBlock), "HOST_ID"),
             (PacketType::I2, true, &with_host_id, "HOST_ID"),
             (PacketType::R2, false, &with_host_id, "HOST_ID"),
             (PacketType::I2, false, &with_seq, "SEQ"),
@@ -360,5 +428,20 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    /// To a host whose services have no items each is a parameter like others that it does not know.
+    #[test]
+    fn a_host_without_items_takes_none() {
+        let mut block = ParameterBlock::new();
+        block.add(&word());
+        let inner = Parameters::parse(block.octets().unwrap()).unwrap();
+        let octets = PacketBuilder::new(PacketType::R2, Hit::NULL, Hit::NULL).finish().unwrap();
+        let packet = Packet::parse(&octets).unwrap();
+        let unexpected = Err(DecodeError::Unexpected { what: "parameter" });
+        assert_eq!(check_encrypted::<NoItem>(&packet, &inner), unexpected);
+        let mut builder = PacketBuilder::new(PacketType::I1, Hit::NULL, Hit::NULL);
+        let octets = builder.add(&groups()).add(&word()).finish().unwrap();
+        assert_eq!(check::<NoItem>(&Packet::parse(&octets).unwrap()), Ok(()));
     }
 }

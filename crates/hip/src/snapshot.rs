@@ -15,19 +15,16 @@ use claviger_sansio::{Retransmit, Socket, Time};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::{
-    association::{Agreed, Association, EspAgreement, Phase},
+    association::{Agreed, Association, Closed, EspAgreement, Phase},
     config::HostConfig,
-    event::Security,
-    exchange::{
-        close::Closed,
-        mobility::{Candidate, Verification},
-        update::{Outgoing, Processed, Task, Updates},
-    },
+    exchange::task::{Candidate, Outgoing, Processed, Task, Updates, Verification},
     iana::{CipherId, DhGroup, EspSuite, RegType},
+    item::Item,
     keys::{Hosts, Keymat, Prk},
     path::Path,
     registration::{self, RegistrationRequest, Side},
-    wire::{Lifetime, McastChannel, RegInfo, mcast_channel::CHANNELS_MAX},
+    security::Security,
+    wire::{Lifetime, RegInfo},
 };
 
 /// The version of the format. The first one, which is still read, ends before the peer's locator.
@@ -37,7 +34,7 @@ const VERSION: u8 = 2;
 const TASKS_MAX: u8 = 68;
 
 /// Writes an association; `None` if it is ending and there is nothing to go on with.
-pub(crate) fn write(config: &HostConfig, association: &Association) -> Option<SecretBytes> {
+pub(crate) fn write<I: Item>(config: &HostConfig, association: &Association<I>) -> Option<SecretBytes> {
     if matches!(association.phase, Phase::Closing(_)) {
         return None;
     }
@@ -93,7 +90,11 @@ pub(crate) fn write(config: &HostConfig, association: &Association) -> Option<Se
 }
 
 /// Reads an association of this host's identity. What was outstanding is sent again, from `now` on.
-pub(crate) fn read(config: &HostConfig, now: Time, octets: &[u8]) -> Result<Association, DecodeError> {
+pub(crate) fn read<I: Item>(
+    config: &HostConfig,
+    now: Time,
+    octets: &[u8],
+) -> Result<Association<I>, DecodeError> {
     let mut r = Reader::new(octets);
     let version = octets.first().copied().unwrap_or_default();
     let own = read_owner(&mut r)?;
@@ -192,7 +193,7 @@ pub(crate) fn read_owner(r: &mut Reader<'_>) -> Result<Hit, DecodeError> {
 
 /// Moves back every instant that a snapshot holds. What is being repeated is not among them: it begins anew with the
 /// host.
-pub(crate) fn move_back(association: &mut Association, by: Duration) {
+pub(crate) fn move_back<I: Item>(association: &mut Association<I>, by: Duration) {
     let earlier = |time: &mut Time| *time = *time - by;
     earlier(&mut association.established_at);
     earlier(&mut association.used_at);
@@ -212,7 +213,7 @@ pub(crate) fn move_back(association: &mut Association, by: Duration) {
 }
 
 /// Writes the UPDATEs. A request of the peer that is undecided is not among them: it will be repeated and asked anew.
-fn write_updates(w: &mut Writer, updates: &Updates) {
+fn write_updates<I: Item>(w: &mut Writer, updates: &Updates<I>) {
     w.u32(updates.next_id);
     w.u32(updates.expected_id);
     write_option(w, updates.processed.as_ref(), |w, processed| {
@@ -231,7 +232,11 @@ fn write_updates(w: &mut Writer, updates: &Updates) {
     lasting().for_each(|task| write_task(w, task));
 }
 
-fn read_updates(config: &HostConfig, now: Time, r: &mut Reader<'_>) -> Result<Updates, DecodeError> {
+fn read_updates<I: Item>(
+    config: &HostConfig,
+    now: Time,
+    r: &mut Reader<'_>,
+) -> Result<Updates<I>, DecodeError> {
     let mut updates = Updates {
         next_id: r.u32("next update id")?,
         expected_id: r.u32("expected update id")?,
@@ -261,7 +266,7 @@ fn read_updates(config: &HostConfig, now: Time, r: &mut Reader<'_>) -> Result<Up
     Ok(updates)
 }
 
-fn write_task(w: &mut Writer, task: &Task) {
+fn write_task<I: Item>(w: &mut Writer, task: &Task<I>) {
     match task {
         Task::Announce => w.u8(0),
         Task::Answer { to, .. } => {
@@ -272,12 +277,12 @@ fn write_task(w: &mut Writer, task: &Task) {
             w.u8(2);
             w.u8(request.reg_type.0);
             w.u8(registration::lifetime(request.lifetime).0);
-            write_channels(w, &request.channels);
+            write_items(w, &request.items);
         }
-        Task::Revoke { reg_type, channels } => {
+        Task::Revoke { reg_type, items } => {
             w.u8(3);
             w.u8(reg_type.0);
-            write_channels(w, channels);
+            write_items(w, items);
         }
         Task::Locate { address } => {
             w.u8(4);
@@ -293,16 +298,16 @@ fn write_task(w: &mut Writer, task: &Task) {
     }
 }
 
-fn read_task(r: &mut Reader<'_>) -> Result<Task, DecodeError> {
+fn read_task<I: Item>(r: &mut Reader<'_>) -> Result<Task<I>, DecodeError> {
     Ok(match r.u8("task")? {
         0 => Task::Announce,
         1 => Task::Answer { to: r.u32("update id")?, answers: Vec::new() },
         2 => Task::Request(RegistrationRequest {
             reg_type: RegType(r.u8("reg type")?),
             lifetime: Lifetime(r.u8("lifetime")?).duration(),
-            channels: read_channels(r)?,
+            items: read_items(r)?,
         }),
-        3 => Task::Revoke { reg_type: RegType(r.u8("reg type")?), channels: read_channels(r)? },
+        3 => Task::Revoke { reg_type: RegType(r.u8("reg type")?), items: read_items(r)? },
         4 => Task::Locate { address: read_address(r)?.ip() },
         5 => Task::Verify(Verification {
             nonce: r.array("nonce")?,
@@ -317,19 +322,19 @@ fn read_task(r: &mut Reader<'_>) -> Result<Task, DecodeError> {
     })
 }
 
-fn write_channels(w: &mut Writer, channels: &[McastChannel]) {
-    w.u8(channels.len() as u8);
-    for channel in channels {
-        w.nested_u16(|w| channel.encode(w));
+fn write_items<I: Item>(w: &mut Writer, items: &[I]) {
+    w.u8(items.len() as u8);
+    for item in items {
+        w.nested_u16(|w| item.encode(w));
     }
 }
 
-fn read_channels(r: &mut Reader<'_>) -> Result<Vec<McastChannel>, DecodeError> {
-    let count = r.u8("channels")?;
-    if usize::from(count) > CHANNELS_MAX {
-        return Err(DecodeError::TooMany { what: "channels", limit: CHANNELS_MAX });
+fn read_items<I: Item>(r: &mut Reader<'_>) -> Result<Vec<I>, DecodeError> {
+    let count = r.u8("items")?;
+    if usize::from(count) > I::COUNT_MAX {
+        return Err(DecodeError::TooMany { what: "items", limit: I::COUNT_MAX });
     }
-    (0..count).map(|_| McastChannel::from_octets(nested(r, "channel")?)).collect()
+    (0..count).map(|_| I::from_octets(nested(r, "item")?)).collect()
 }
 
 fn write_path(w: &mut Writer, path: &Path) {

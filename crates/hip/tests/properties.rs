@@ -8,18 +8,19 @@ use claviger_crypto::{provider, sign::PublicKey};
 use claviger_group::{Channel, GroupId, Role, id::IdType};
 use claviger_hip::{
     iana::{
-        CertType, ChannelStatus, CipherId, DhGroup, EspSuite, LocatorType, NotifyType, PacketType,
-        ParameterType, RegFailure, RegType, TrafficType,
+        CertType, CipherId, DhGroup, EspSuite, LocatorType, NotifyType, PacketType, ParameterType,
+        RegFailure, RegType, TrafficType,
     },
     rules,
     wire::{
         Ack, Cert, Controls, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned,
         EchoResponseSigned, EchoResponseUnsigned, Encrypted, EspInfo, EspTransform, HipCipher, HipMac,
         HipMac2, HipSignature, HipSignature2, HitSuiteList, Lifetime, Locator, LocatorSet, LocatorValue,
-        McastChannel, Notification, Packet, PacketBuilder, Parameter, Parameters, Puzzle, R1Counter,
-        RegFailed, RegInfo, RegRequest, RegResponse, Seq, Solution, TransportFormatList,
+        Notification, Packet, PacketBuilder, Parameter, Parameters, Puzzle, R1Counter, RegFailed, RegInfo,
+        RegRequest, RegResponse, Seq, Solution, TransportFormatList,
     },
 };
+use claviger_hip_groups::{McastChannel, iana::ChannelStatus};
 use claviger_identity::{DomainIdentifier, HiAlgorithm, Hit, HostId};
 use claviger_wire::Decode;
 use proptest::{collection::vec, prelude::*};
@@ -228,8 +229,8 @@ proptest! {
         octets[1] = (octets.len() / 8 - 1) as u8;
         match Packet::parse(&octets) {
             Ok(packet) => {
-                let _ = rules::check(&packet);
-                let _ = rules::check_encrypted(&packet, packet.parameters());
+                let _ = rules::check::<McastChannel>(&packet);
+                let _ = rules::check_encrypted::<McastChannel>(&packet, packet.parameters());
                 packet.parameters().iter().for_each(|raw| interpret(raw.contents()));
             }
             Err(error) => prop_assert!(PacketType(packet_type).name().is_none(), "{}", error),
@@ -262,7 +263,7 @@ const ANY_TYPE: [ParameterType; 28] = [
     ParameterType::ECHO_RESPONSE_SIGNED,
     ParameterType::TRANSPORT_FORMAT_LIST,
     ParameterType::ESP_TRANSFORM,
-    ParameterType::MCAST_CHANNEL,
+    McastChannel::TYPE,
     ParameterType::HIP_MAC,
     ParameterType::HIP_SIGNATURE,
     ParameterType::ECHO_RESPONSE_UNSIGNED,

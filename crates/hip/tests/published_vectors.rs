@@ -20,13 +20,15 @@ use claviger_crypto::{
 };
 use claviger_group::RegistrationSa;
 use claviger_hip::{
-    RegistrationRequest,
-    iana::{CipherId, PacketType, ParameterType, RegType},
+    iana::{CipherId, PacketType, ParameterType},
     keys::{DirectionKeys, Hosts, Keymat, Prk},
     puzzle,
     registration::Side,
     rules,
-    wire::{DiffieHellman, Encrypted, HipCipher, McastChannel, Packet, Parameters, Puzzle, Solution},
+    wire::{DiffieHellman, Encrypted, HipCipher, Packet, Parameters, Puzzle, Solution},
+};
+use claviger_hip_groups::{
+    GroupHost, McastChannel, RegistrationRequest, iana::GCKS_GDOI, keys::registration_keys,
 };
 use claviger_identity::{Hit, HitSuite, HostId, HostIdentity, pem};
 use claviger_testkit::vector::{VectorWriter, Vectors, recording};
@@ -140,7 +142,7 @@ fn every_later_packet_is_proven_by_mac_and_signature() {
     for (section, name, packet_type, by_member) in PACKETS.into_iter().skip(4) {
         let packet = Packet::parse(vectors.octets(section, name)).unwrap();
         assert_eq!(packet.packet_type(), packet_type, "{section}: {name}");
-        rules::check(&packet).unwrap();
+        rules::check::<McastChannel>(&packet).unwrap();
         let (keys, who) =
             if by_member { (keymat.outgoing(), "member") } else { (keymat.incoming(), "key server") };
         packet.verify_mac(prf, &keys.integrity).unwrap();
@@ -182,7 +184,7 @@ fn derived(
 ) -> RegistrationSa {
     let hosts = Hosts { local: member, peer: server };
     let keymat = Keymat::derive(provider(), rhash, cipher_id(cipher), prk.clone(), hosts).unwrap();
-    keymat.registration_keys(RegType::GCKS_GDOI, Side::Requester).unwrap()
+    registration_keys(&keymat, GCKS_GDOI, Side::Requester).unwrap()
 }
 
 fn cipher_id(cipher: CipherAlgorithm) -> CipherId {
@@ -269,7 +271,7 @@ fn record() {
 
     let mut pair = Pair::new(member_config, server_config);
     pair.establish(Some(join(&["market"])));
-    let more = RegistrationRequest { reg_type: GDOI, lifetime: HOUR, channels: vec![group("#1234", HOUR)] };
+    let more = RegistrationRequest { reg_type: GDOI, lifetime: HOUR, items: vec![group("#1234", HOUR)] };
     pair.member.host.request(pair.now, server.hit(), more).unwrap();
     pair.run();
     pair.server.host.revoke(pair.now, member.hit(), GDOI, vec![group("#1234", HOUR)]).unwrap();

@@ -6,7 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use claviger_hip::{HostConfig, RegistrationRequest};
+use claviger_hip::HostConfig;
+use claviger_hip_groups::RegistrationRequest;
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
@@ -16,7 +17,7 @@ use support::*;
 fn restart(side: &mut Side, config: &HostConfig, peer: &Hit, now: Time, seed: u64) {
     let snapshot = side.host.snapshot(peer);
     let random = Box::new(claviger_crypto::SeededRandom::new(seed));
-    side.host = claviger_hip::Host::new(config.clone(), random, now).expect("configuration is usable");
+    side.host = claviger_hip_groups::Host::new(config.clone(), random, now).expect("configuration is usable");
     if let Some(snapshot) = snapshot {
         assert_eq!(side.host.restore(now, snapshot.expose()), Ok(*peer));
     }
@@ -203,7 +204,7 @@ fn every_change_of_what_is_stored_is_told() {
             pair.member.host.readdress(pair.now, pair.server.hit(), from.ip(), to).unwrap();
         }),
         ("leave", |pair| {
-            let leave = RegistrationRequest { reg_type: GDOI, lifetime: Duration::ZERO, channels: vec![] };
+            let leave = RegistrationRequest { reg_type: GDOI, lifetime: Duration::ZERO, items: vec![] };
             pair.member.host.request(pair.now, pair.server.hit(), leave).unwrap();
         }),
         ("close", |pair| pair.member.host.close(pair.now, pair.server.hit()).unwrap()),
@@ -239,8 +240,8 @@ fn an_association_that_is_moved_back_lasts_as_long_as_before() {
     let member = pair.member.hit();
     let before = pair.server.host.association(&member).unwrap();
     let snapshot = pair.server.host.snapshot(&member).unwrap();
-    assert_eq!(claviger_hip::Host::snapshot_owner(snapshot.expose()), Ok(pair.server.hit()));
-    let ends = |host: &mut claviger_hip::Host, from: Time| {
+    assert_eq!(claviger_hip_groups::Host::snapshot_owner(snapshot.expose()), Ok(pair.server.hit()));
+    let ends = |host: &mut claviger_hip_groups::Host, from: Time| {
         let mut minutes = 0;
         while host.association(&member).is_some_and(|association| !association.granted.is_empty()) {
             minutes += 1;
@@ -253,7 +254,7 @@ fn an_association_that_is_moved_back_lasts_as_long_as_before() {
 
     let now = pair.now - AHEAD;
     let random = Box::new(claviger_crypto::SeededRandom::new(9));
-    let mut host = claviger_hip::Host::new(config, random, now).unwrap();
+    let mut host = claviger_hip_groups::Host::new(config, random, now).unwrap();
     host.restore(now, snapshot.expose()).unwrap();
     host.move_back(AHEAD);
     let after = host.association(&member).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use claviger_crypto::provider;
 use claviger_hip::{
+    NoItem,
     iana::{PacketType, ParameterType},
     puzzle, rules,
     wire::{
@@ -135,7 +136,7 @@ fn every_packet_obeys_the_rules_and_its_checksum() {
     for (vector, packets) in captures() {
         for ip in packets {
             let packet = Packet::parse(&ip.payload).unwrap();
-            assert_eq!(rules::check(&packet), Ok(()), "{} {}", vector.file, packet.packet_type());
+            assert_eq!(rules::check::<NoItem>(&packet), Ok(()), "{} {}", vector.file, packet.packet_type());
             assert!(packet.verify_checksum(ip.source, ip.destination));
             assert!(!packet.has_zero_checksum());
         }

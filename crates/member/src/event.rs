@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use claviger_gdoi::error::PeerIncompatible;
 use claviger_group::{Channel, CookiePair, Encapsulation, GroupId, Role, Spi};
-use claviger_hip::{ApiMisuse, FailReason, iana::ChannelStatus};
+use claviger_hip::{ApiMisuse, FailReason};
+use claviger_hip_groups::iana::ChannelStatus;
 use claviger_sansio::Time;
 
 use crate::error::SaFault;

@@ -9,7 +9,7 @@ use std::{
 use claviger_crypto::{CryptoProvider, Random, random::fork};
 use claviger_gdoi::Extensions;
 use claviger_group::{CookiePair, GroupId, Role};
-use claviger_hip::Host;
+use claviger_hip_groups::Host;
 use claviger_identity::Hit;
 use claviger_isakmp::{Route, Unread, iana::ExchangeType, route};
 use claviger_sansio::{Datagram, Socket, Time, Transmit};

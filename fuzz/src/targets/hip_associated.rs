@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use claviger_crypto::SecretBytes;
-use claviger_hip::{Event, RegistrationAnswer, iana::PacketType, keys::Keymat};
+use claviger_hip::{iana::PacketType, keys::Keymat};
+use claviger_hip_groups::{Event, RegistrationAnswer};
 
 use crate::{
     group::NOW,
@@ -56,9 +57,9 @@ pub(super) fn feed(input: &[u8]) {
         while let Some(event) = host.poll_event() {
             assert!(is_protected, "nothing comes of what nothing protects: {event:?}");
             if let Event::RegistrationRequested { ticket, request, .. } = event {
-                let (reg_type, channels) = (request.reg_type, request.channels);
+                let (reg_type, items) = (request.reg_type, request.items);
                 let answer =
-                    RegistrationAnswer { reg_type, granted: Some(request.lifetime), failure: None, channels };
+                    RegistrationAnswer { reg_type, granted: Some(request.lifetime), failure: None, items };
                 let _ = host.answer(NOW, ticket, answer);
             }
         }

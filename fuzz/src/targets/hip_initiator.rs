@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use claviger_group::Role;
-use claviger_hip::{
-    RegistrationRequest,
-    iana::ChannelStatus,
-    wire::{Lifetime, McastChannel},
-};
+use claviger_hip::wire::Lifetime;
+use claviger_hip_groups::{McastChannel, RegistrationRequest, iana::ChannelStatus};
 use claviger_sansio::Socket;
 
 use crate::{
@@ -32,7 +29,7 @@ pub(super) fn feed(input: &[u8]) {
     let request = RegistrationRequest {
         reg_type: hip::SERVICE,
         lifetime: Duration::from_secs(600),
-        channels: vec![channel],
+        items: vec![channel],
     };
     let address = ([192, 0, 2, 2], 10500).into();
     host.connect(NOW, hip::peer_hit(), address, Socket::HipUdp, Some(request))

@@ -6,6 +6,7 @@ use claviger_hip::{
     rules,
     wire::{Packet, checksum},
 };
+use claviger_hip_groups::McastChannel;
 
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 const DESTINATION: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
@@ -13,7 +14,7 @@ const DESTINATION: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
 /// Feeds one input.
 pub(super) fn feed(input: &[u8]) {
     let Ok(packet) = Packet::parse(input) else { return };
-    let _ = rules::check(&packet);
+    let _ = rules::check::<McastChannel>(&packet);
 
     // The packet is the whole of its parts: nothing is skipped, nothing read twice.
     let parts: usize = packet.parameters().iter().map(|raw| raw.octets().len()).sum();

@@ -8,10 +8,11 @@ use claviger_hip::{
     wire::{
         Ack, Cert, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
         EchoResponseUnsigned, Encrypted, EspInfo, EspTransform, HipCipher, HipMac, HipMac2, HipSignature,
-        HipSignature2, HitSuiteList, LocatorSet, McastChannel, Notification, Parameters, Puzzle, R1Counter,
+        HipSignature2, HitSuiteList, LocatorSet, Notification, Parameters, Puzzle, R1Counter,
         RegFailed, RegInfo, RegRequest, RegResponse, Seq, Solution, TransportFormatList,
     },
 };
+use claviger_hip_groups::McastChannel;
 use claviger_identity::{Hit, HostId};
 
 use crate::claim;

@@ -1,6 +1,7 @@
 //! A host that is called: anything at all, then an I2 of made-up parameters under genuine MAC and signature.
 
-use claviger_hip::{Event, RegistrationAnswer, iana::PacketType};
+use claviger_hip::iana::PacketType;
+use claviger_hip_groups::{Event, RegistrationAnswer};
 
 use crate::{
     group::NOW,
@@ -28,9 +29,9 @@ pub(super) fn feed(input: &[u8]) {
         while let Some(event) = host.poll_event() {
             assert!(is_protected, "nothing comes of what nothing protects: {event:?}");
             if let Event::RegistrationRequested { ticket, request, .. } = event {
-                let (reg_type, channels) = (request.reg_type, request.channels);
+                let (reg_type, items) = (request.reg_type, request.items);
                 let answer =
-                    RegistrationAnswer { reg_type, granted: Some(request.lifetime), failure: None, channels };
+                    RegistrationAnswer { reg_type, granted: Some(request.lifetime), failure: None, items };
                 let _ = host.answer(NOW, ticket, answer);
             }
         }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use claviger_crypto::{cipher::CipherAlgorithm, provider};
 use claviger_hip::{
-    iana::{CipherId, RegType},
+    iana::CipherId,
     keys::{Hosts, Keymat, Prk},
     registration::Side,
 };
+use claviger_hip_groups::{iana::GCKS_GDOI, keys::registration_keys};
 use claviger_identity::{Hit, HitSuite};
 use claviger_proof::Ledger;
 
@@ -89,7 +90,7 @@ impl Secrets {
                     self.add("HIP encryption key", keys.encryption.expose());
                     self.add("HIP integrity key", keys.integrity.expose());
                 }
-                let sa = keymat.registration_keys(RegType::GCKS_GDOI, Side::Registrar).unwrap();
+                let sa = registration_keys(&keymat, GCKS_GDOI, Side::Registrar).unwrap();
                 for skeyid in [&sa.skeyid_d, &sa.skeyid_a, &sa.skeyid_e] {
                     self.add("SKEYID", skeyid.expose());
                 }

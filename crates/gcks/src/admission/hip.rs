@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use claviger_group::{GroupId, MemberId, Role};
 use claviger_hip::{
-    AssociationInfo, Event as HipEvent, HostConfig, RegistrationAnswer, RegistrationRequest, Security,
-    Ticket, Withdrawal,
-    iana::{ChannelStatus, RegFailure, RegType, carries_256_bit_keys},
-    wire::{Lifetime, McastChannel},
+    AssociationInfo, HostConfig, Security, Ticket,
+    iana::{RegFailure, RegType},
+    wire::Lifetime,
+};
+use claviger_hip_groups::{
+    Event as HipEvent, GroupHost, McastChannel, RegistrationAnswer, RegistrationRequest, Withdrawal,
+    iana::{ChannelStatus, GCKS_GDOI},
+    keys::carries_256_bit_keys,
 };
 use claviger_identity::Hit;
 use claviger_sansio::Time;
@@ -25,7 +29,7 @@ use crate::{
 
 /// The services of this key server (binding section 2).
 pub(crate) fn services() -> Vec<RegType> {
-    vec![RegType::GCKS_GDOI]
+    vec![GCKS_GDOI]
 }
 
 /// Says whether hosts can associate strongly enough for 256-bit groups (binding section 4).
@@ -70,7 +74,7 @@ impl Gcks {
         why: Withdrawal,
     ) {
         let channel = McastChannel {
-            reg_type: RegType::GCKS_GDOI,
+            reg_type: GCKS_GDOI,
             role,
             group: group.clone(),
             channel: None,
@@ -79,7 +83,7 @@ impl Gcks {
         };
         let Some(hit) = hit_of(host) else { return };
         // Without an association there is nobody to tell.
-        let _ = self.hip.withdraw(now, *hit, RegType::GCKS_GDOI, why, vec![channel]);
+        let _ = self.hip.withdraw(now, *hit, GCKS_GDOI, why, vec![channel]);
     }
 
     /// Answers a registration, group by group.
@@ -93,14 +97,14 @@ impl Gcks {
         fresh: bool,
     ) {
         let host = MemberId::Hit(hit);
-        let answer = if request.reg_type == RegType::GCKS_GDOI {
+        let answer = if request.reg_type == GCKS_GDOI {
             self.decide(now, &host, request, security, fresh)
         } else {
             let failure = Some(RegFailure::TYPE_UNAVAILABLE);
-            RegistrationAnswer { reg_type: request.reg_type, granted: None, failure, channels: Vec::new() }
+            RegistrationAnswer { reg_type: request.reg_type, granted: None, failure, items: Vec::new() }
         };
         let granted = answer.granted.is_some();
-        debug!(peer = %host, fresh, channels = answer.channels.len(), granted, "a registration is decided");
+        debug!(peer = %host, fresh, channels = answer.items.len(), granted, "a registration is decided");
         // The peer may have closed meanwhile; its grants end with the association.
         if self.hip.answer(now, ticket, answer).is_ok() && granted {
             self.take_up_keys(now, hit);
@@ -117,21 +121,18 @@ impl Gcks {
         fresh: bool,
     ) -> RegistrationAnswer {
         let mut lifetime = request.lifetime;
-        let channels: Vec<McastChannel> = request
-            .channels
-            .iter()
-            .map(|channel| self.decide_channel(now, host, channel, security))
-            .collect();
+        let channels: Vec<McastChannel> =
+            request.items.iter().map(|channel| self.decide_channel(now, host, channel, security)).collect();
         if fresh {
-            let named = |group: &GroupId| request.channels.iter().any(|channel| channel.group == *group);
+            let named = |group: &GroupId| request.items.iter().any(|channel| channel.group == *group);
             for group in self.roster.grants.groups_of(host).into_iter().filter(|group| !named(group)) {
                 self.leave(now, host, &group, Departure::NotNamedAgain);
             }
-        } else if request.channels.is_empty() && request.lifetime.is_zero() {
+        } else if request.items.is_empty() && request.lifetime.is_zero() {
             for group in self.roster.grants.groups_of(host) {
                 self.leave(now, host, &group, Departure::Left);
             }
-        } else if request.channels.is_empty() {
+        } else if request.items.is_empty() {
             lifetime = self.renew_all(now, host, request.lifetime);
         }
         answer(request, lifetime, channels)
@@ -214,7 +215,7 @@ impl Gcks {
     /// Makes the keys of a registration known to GDOI, in place of the host's earlier ones. Where they are not, because the
     /// cookies are in use, the host makes a new base exchange (binding section 4).
     pub(crate) fn take_up_keys(&mut self, now: Time, hit: Hit) {
-        if let Some(sa) = self.hip.registration_sa(&hit, RegType::GCKS_GDOI) {
+        if let Some(sa) = self.hip.registration_sa(&hit, GCKS_GDOI) {
             self.take_up(now, Registration::Hip(sa.cookies), sa);
         }
     }
@@ -250,7 +251,7 @@ fn answer(
         _ => RegFailure::ADDITIONAL_CREDENTIALS,
     };
     let failure = Some(failure).filter(|_| granted.is_none());
-    RegistrationAnswer { reg_type: request.reg_type, granted, failure, channels }
+    RegistrationAnswer { reg_type: request.reg_type, granted, failure, items: channels }
 }
 
 /// Tells a refusal so that a host that is not on the list learns nothing of the group (binding section 2).

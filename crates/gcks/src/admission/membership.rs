@@ -1,7 +1,7 @@
 //! What becomes of a member whose standing changes: it leaves, is narrowed, stays.
 
 use claviger_group::{GroupId, MemberId, RegistrationSa, Role};
-use claviger_hip::Withdrawal;
+use claviger_hip_groups::Withdrawal;
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 

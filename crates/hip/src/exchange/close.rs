@@ -10,11 +10,12 @@ use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
 use tracing::debug;
 
 use crate::{
-    association::{Association, Phase},
+    association::{Association, Closed, Closing, Phase},
     error::{Error, PeerMisbehaved},
     event::Event,
     exchange::Shared,
     iana::PacketType,
+    item::Item,
     path::Path,
     wire::{EchoRequestSigned, EchoResponseSigned, Packet, PacketBuilder},
 };
@@ -22,28 +23,9 @@ use crate::{
 /// The octets by which CLOSE_ACK is known to answer its CLOSE.
 const ECHO_LEN: usize = 16;
 
-/// A CLOSE that waits for its CLOSE_ACK.
-#[derive(Debug)]
-pub(crate) struct Closing {
-    pub(crate) octets: Vec<u8>,
-    pub(crate) echo: Vec<u8>,
-    pub(crate) retransmit: Retransmit,
-}
-
-/// An association that the peer closed; it can repeat its CLOSE_ACK.
-#[derive(Debug)]
-pub(crate) struct Closed {
-    pub(crate) until: Time,
-    /// What the CLOSE asked to be echoed, and the CLOSE_ACK.
-    pub(crate) echo: Vec<u8>,
-    pub(crate) ack: Vec<u8>,
-    /// The echo of an own CLOSE that crossed the peer's.
-    pub(crate) own_echo: Option<Vec<u8>>,
-}
-
-impl Association {
+impl<I: Item> Association<I> {
     /// Sends CLOSE. From now on nothing but the end is spoken of.
-    pub(crate) fn close(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
+    pub(crate) fn close(&mut self, shared: &mut Shared<I>, now: Time) -> Result<(), Error> {
         let echo = random::array::<ECHO_LEN>(&mut *shared.random).to_vec();
         let mut builder = PacketBuilder::new(PacketType::CLOSE, shared.config.identity.hit(), self.peer);
         builder.add(&EchoRequestSigned(echo.clone()));
@@ -60,7 +42,7 @@ impl Association {
     /// Answers CLOSE (RFC 7401 section 6.14), in whatever phase the association is.
     pub(crate) fn handle_close(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         back: &Path,
         packet: &Packet<'_>,
@@ -95,7 +77,7 @@ impl Association {
     }
 
     /// Verifies CLOSE_ACK (RFC 7401 section 6.15); after success the association is to be discarded.
-    pub(crate) fn handle_close_ack(&self, shared: &mut Shared, packet: &Packet<'_>) -> Result<(), Error> {
+    pub(crate) fn handle_close_ack(&self, shared: &mut Shared<I>, packet: &Packet<'_>) -> Result<(), Error> {
         let (own_echo, was_closed) = match &self.phase {
             Phase::Closing(closing) => (Some(&closing.echo), false),
             Phase::Closed(closed) => (closed.own_echo.as_ref(), true),
@@ -116,7 +98,7 @@ impl Association {
     }
 
     /// Sends CLOSE again, or gives up; returns whether the association is to be discarded.
-    pub(crate) fn handle_close_timeout(&mut self, shared: &mut Shared, now: Time) -> bool {
+    pub(crate) fn handle_close_timeout(&mut self, shared: &mut Shared<I>, now: Time) -> bool {
         match &mut self.phase {
             Phase::Closing(closing) => match closing.retransmit.handle_timeout(now) {
                 Expiry::Pending => false,

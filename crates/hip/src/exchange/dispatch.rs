@@ -15,16 +15,17 @@ use crate::{
         initiate::{Established, Progress},
         notify,
         respond::{self, Acceptance},
-        update::Task,
+        task::Task,
     },
     host::Host,
     iana::PacketType,
+    item::Item,
     path::Path,
     responder::{Recognised, SolvedPuzzle},
     wire::{DhGroupList, Packet},
 };
 
-impl Host {
+impl<I: Item> Host<I> {
     pub(crate) fn dispatch(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
         let _exchange = debug_span!("exchange", exchange = exchange_of(packet.packet_type())).entered();
         match packet.packet_type() {

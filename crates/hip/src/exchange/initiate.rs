@@ -6,7 +6,7 @@
 //!                    REG_INFO, TRANSPORT_FORMAT_LIST, HIP_SIGNATURE_2 }
 //! I2 { R1_COUNTER, SOLUTION, DIFFIE_HELLMAN, HIP_CIPHER, ENCRYPTED{ HOST_ID, MCAST_CHANNEL... }, REG_REQUEST,
 //!      TRANSPORT_FORMAT_LIST, HIP_MAC, HIP_SIGNATURE }                                    -->
-//!        <--    R2 { ENCRYPTED{ MCAST_CHANNEL... }, REG_RESPONSE, REG_FAILED, HIP_MAC_2, HIP_SIGNATURE }
+//!        <--    R2 { ENCRYPTED{ items }, REG_RESPONSE, REG_FAILED, HIP_MAC_2, HIP_SIGNATURE }
 //! ```
 
 use claviger_crypto::CryptoError;
@@ -18,17 +18,17 @@ use tracing::debug;
 use crate::{
     association::{self, Agreed, Association, EspAgreement, Phase},
     error::{AuthError, Error, FailReason, LimitError, PeerMisbehaved},
-    event::Security,
     exchange::{
         Shared,
         offer::{GenuineR1, Offer, Weighed},
-        respond,
     },
     iana::{PacketType, ParameterType},
+    item::Item,
     keys::{Hosts, Keymat, Prk},
     path::Path,
     puzzle::Solver,
     registration::{self, RegistrationAnswer, RegistrationRequest, Side},
+    security::Security,
     wire::{
         Authentic, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
         EchoResponseUnsigned, EspInfo, EspTransform, HipCipher, Packet, PacketBuilder, ParameterBlock,
@@ -51,10 +51,10 @@ const I2_ALONE: u32 = 2;
 const I2_BEFORE_SAME_GENERATION: u32 = 5;
 
 /// A base exchange that this host began.
-pub(crate) struct Initiation {
+pub(crate) struct Initiation<I> {
     pub(crate) peer: Hit,
     pub(crate) path: Path,
-    pub(crate) request: Option<RegistrationRequest>,
+    pub(crate) request: Option<RegistrationRequest<I>>,
     i1: Vec<u8>,
     started: Time,
     step: Step,
@@ -86,17 +86,17 @@ struct ExpectR2 {
 }
 
 /// What an authentic R2 says; [`ExpectR2::read_r2`] makes it.
-struct Confirmation {
-    answer: Option<RegistrationAnswer>,
+struct Confirmation<I> {
+    answer: Option<RegistrationAnswer<I>>,
     outbound_spi: Option<u32>,
     services: Option<RegInfo>,
 }
 
 /// What a base exchange ends with.
-pub(crate) struct Established {
-    pub(crate) association: Association,
+pub(crate) struct Established<I> {
+    pub(crate) association: Association<I>,
     /// What the registrar said, if it was asked.
-    pub(crate) answer: Option<RegistrationAnswer>,
+    pub(crate) answer: Option<RegistrationAnswer<I>>,
 }
 
 /// What came of a timeout.
@@ -107,14 +107,14 @@ pub(crate) enum Progress {
     Failed(FailReason),
 }
 
-impl Initiation {
+impl<I: Item> Initiation<I> {
     /// Sends I1.
     pub(crate) fn start(
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         peer: Hit,
         path: Path,
-        request: Option<RegistrationRequest>,
+        request: Option<RegistrationRequest<I>>,
     ) -> Result<Self, Error> {
         let mut builder = PacketBuilder::new(PacketType::I1, shared.config.identity.hit(), peer);
         let i1 = builder.add(&DhGroupList(shared.config.dh_groups.clone())).finish()?;
@@ -158,7 +158,7 @@ impl Initiation {
     /// Processes R1 (RFC 7401 section 6.8). Only an R1 under the signature of the HIT that was called has any effect.
     pub(crate) fn handle_r1(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         packet: &Packet<'_>,
     ) -> Result<Progress, Error> {
@@ -194,10 +194,10 @@ impl Initiation {
     /// exchange, which goes on.
     pub(crate) fn handle_r2(
         self: Box<Self>,
-        shared: &Shared,
+        shared: &Shared<I>,
         now: Time,
         packet: &Packet<'_>,
-    ) -> Result<Established, (Box<Self>, Error)> {
+    ) -> Result<Established<I>, (Box<Self>, Error)> {
         let this = *self;
         match this.step {
             Step::ExpectR2(expect) => match expect.read_r2(shared, this.request.as_ref(), packet) {
@@ -211,7 +211,7 @@ impl Initiation {
     }
 
     /// Sends again, searches on, or gives up.
-    pub(crate) fn handle_timeout(&mut self, shared: &mut Shared, now: Time) -> Result<Progress, Error> {
+    pub(crate) fn handle_timeout(&mut self, shared: &mut Shared<I>, now: Time) -> Result<Progress, Error> {
         match &mut self.step {
             Step::ExpectR1(retransmit) => match retransmit.handle_timeout(now) {
                 Expiry::Pending => {}
@@ -243,7 +243,7 @@ impl Initiation {
             Step::ExpectR2(expect) => match expect.retransmit.handle_timeout(now) {
                 Expiry::Pending => {}
                 // However often it started over, the exchange ends.
-                _ if now >= self.started + respond::patience(shared.config.retransmit) * 2 => {
+                _ if now >= self.started + shared.patience() * 2 => {
                     return Ok(self.failed(now));
                 }
                 Expiry::Resend => {
@@ -289,7 +289,7 @@ impl Initiation {
     }
 
     /// Computes the keys and sends I2 (RFC 7401 section 5.3.3).
-    fn send_i2(&mut self, shared: &mut Shared, now: Time, solution: &Solution) -> Result<(), Error> {
+    fn send_i2(&mut self, shared: &mut Shared<I>, now: Time, solution: &Solution) -> Result<(), Error> {
         let Step::Solving(solving) = &self.step else {
             return Ok(());
         };
@@ -328,21 +328,21 @@ impl Initiation {
 
 impl ExpectR2 {
     /// Verifies R2 and reads what it says; nothing changes by it.
-    fn read_r2(
+    fn read_r2<I: Item>(
         &self,
-        shared: &Shared,
-        request: Option<&RegistrationRequest>,
+        shared: &Shared<I>,
+        request: Option<&RegistrationRequest<I>>,
         packet: &Packet<'_>,
-    ) -> Result<Confirmation, Error> {
+    ) -> Result<Confirmation<I>, Error> {
         let r2 = self.authenticate(shared, packet)?;
-        let channels = association::channels(shared, &self.agreed.keymat, &r2)?;
+        let items = association::items(shared, &self.agreed.keymat, &r2)?;
         let services = r2.find::<RegInfo>()?;
         let answer = match request {
             Some(request) => Some(
-                registration::read_answer(&r2, channels, request)?
+                registration::read_answer(&r2, items, request)?
                     .unwrap_or_else(|| RegistrationAnswer::nothing(request.reg_type)),
             ),
-            None if channels.is_empty() => None,
+            None if items.is_empty() => None,
             None => return Err(PeerMisbehaved::AnswerUnasked.into()),
         };
         let esp_info = r2.find::<EspInfo>()?;
@@ -360,7 +360,11 @@ impl ExpectR2 {
     }
 
     /// Verifies the MAC, which covers the HOST_ID of R1 too, and the signature of an R2.
-    fn authenticate<'p>(&self, shared: &Shared, packet: &'p Packet<'p>) -> Result<Authentic<'p>, Error> {
+    fn authenticate<'p, I: Item>(
+        &self,
+        shared: &Shared<I>,
+        packet: &'p Packet<'p>,
+    ) -> Result<Authentic<'p>, Error> {
         let Agreed { keymat, host_id, .. } = &self.agreed;
         let integrity = &keymat.incoming().integrity;
         let packet = packet
@@ -370,7 +374,7 @@ impl ExpectR2 {
     }
 
     /// Makes the association that R2 confirms.
-    fn establish(self, now: Time, confirmation: Confirmation) -> Established {
+    fn establish<I: Item>(self, now: Time, confirmation: Confirmation<I>) -> Established<I> {
         let Confirmation { answer, outbound_spi, services } = confirmation;
         let mut association = Association::new(self.agreed, now, Phase::Established);
         if let (Some(esp), Some(spi)) = (&mut association.esp, outbound_spi) {
@@ -386,8 +390,8 @@ impl ExpectR2 {
 
 /// Makes a Diffie-Hellman key pair of the offered group, and derives the keys of the association (RFC 7401 section
 /// 6.5).
-fn derive(
-    shared: &mut Shared,
+fn derive<I: Item>(
+    shared: &mut Shared<I>,
     peer: Hit,
     offer: &Offer,
     solution: &Solution,
@@ -405,19 +409,19 @@ fn derive(
 }
 
 /// Builds I2 (RFC 7401 section 5.3.3).
-fn build_i2(
-    shared: &mut Shared,
+fn build_i2<I: Item>(
+    shared: &mut Shared<I>,
     offer: &Offer,
     solution: &Solution,
     diffie_hellman: &DiffieHellman,
     agreed: &Agreed,
-    request: Option<&RegistrationRequest>,
+    request: Option<&RegistrationRequest<I>>,
 ) -> Result<Vec<u8>, Error> {
     let identity = shared.config.identity.clone();
     let mut block = ParameterBlock::new();
     block.add(identity.host_id());
-    for channel in request.iter().flat_map(|request| &request.channels) {
-        block.add(channel);
+    for item in request.iter().flat_map(|request| &request.items) {
+        block.add(item);
     }
     let encrypted = association::seal(shared, &agreed.keymat, &block)?;
 

@@ -14,7 +14,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use claviger_crypto::{random, secret::ct_eq};
 use claviger_sansio::{Retransmit, Time};
 use tracing::debug;
 
@@ -24,37 +23,16 @@ use crate::{
     event::Event,
     exchange::{
         Shared,
-        update::{Outgoing, Received, Task},
+        task::{Candidate, Outgoing, Received, Task, Verification},
     },
     iana::TrafficType,
+    item::Item,
     path::Path,
-    wire::{Authentic, EchoResponseSigned, EspInfo, Locator, LocatorSet, LocatorValue},
+    wire::{Authentic, EspInfo, Locator, LocatorSet, LocatorValue},
 };
-
-/// The octets by which the answer to a verification is known: nobody guesses them.
-pub(crate) const NONCE_LEN: usize = 16;
 
 /// Packets to all unverified addresses within a second: a train of a thousand members arrives within some.
 pub(crate) const PROBES_PER_SECOND_MAX: u32 = 1_000;
-
-/// An address of the peer whose reachability is being verified (RFC 8046 section 5.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Verification {
-    pub(crate) nonce: [u8; NONCE_LEN],
-    pub(crate) candidate: Candidate,
-    /// The announcement that the UPDATE acknowledges.
-    pub(crate) announcement: Option<Received>,
-}
-
-/// An address that the peer may have moved to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) path: Path,
-    /// Whether the peer itself named the address; it cannot know that of its NAT.
-    pub(crate) is_listed: bool,
-    /// When the locator's lifetime ends.
-    pub(crate) until: Option<Time>,
-}
 
 /// What a LOCATOR_SET comes to.
 pub(crate) struct Announcement {
@@ -64,33 +42,9 @@ pub(crate) struct Announcement {
     pub(crate) unsupported: Vec<Locator>,
 }
 
-impl Verification {
-    pub(crate) fn new(shared: &mut Shared, candidate: Candidate, announcement: Option<Received>) -> Self {
-        let nonce = random::array(&mut *shared.random);
-        Self { nonce, candidate, announcement }
-    }
-
-    /// Checks the answer: the nonce, from where it was sent to.
-    pub(crate) fn check(&self, back: &Path, packet: &Authentic<'_>) -> Result<(), Error> {
-        let echoed = packet.find::<EchoResponseSigned>()?;
-        if !echoed.is_some_and(|EchoResponseSigned(echoed)| ct_eq(&echoed, &self.nonce)) {
-            return Err(PeerMisbehaved::EchoForeign.into());
-        }
-        if back.remote != self.candidate.path.remote {
-            return Err(PeerMisbehaved::EchoElsewhere.into());
-        }
-        Ok(())
-    }
-
-    /// Says whether the locator's lifetime is over.
-    pub(crate) fn is_over(&self, now: Time) -> bool {
-        self.candidate.until.is_some_and(|until| until <= now)
-    }
-}
-
-impl Association {
+impl<I: Item> Association<I> {
     /// Tells the peer that this host is at another address. What is outstanding goes on from there at once.
-    pub(crate) fn readdress(&mut self, shared: &mut Shared, now: Time, to: IpAddr) -> Result<(), Error> {
+    pub(crate) fn readdress(&mut self, shared: &mut Shared<I>, now: Time, to: IpAddr) -> Result<(), Error> {
         if to.is_ipv4() != self.path.remote.is_ipv4() {
             return Err(ApiMisuse::LocalAddress.into());
         }
@@ -205,7 +159,7 @@ impl Association {
     /// if it still is to be acknowledged.
     pub(crate) fn take_up_locators(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         announcement: &Announcement,
         received: Received,
@@ -221,7 +175,7 @@ impl Association {
     /// Verifies a new address after an answer that goes out first.
     pub(crate) fn verify_later(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         announcement: &Announcement,
     ) -> Result<(), Error> {
@@ -253,7 +207,7 @@ impl Association {
     /// Sends a nonce to a new address, with the acknowledgement of what announced it.
     fn verify(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         candidate: Candidate,
         announcement: Received,
@@ -279,7 +233,7 @@ impl Association {
     /// else on the path may have been faster. It gets a nonce of its own.
     pub(crate) fn repeat_verification(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         back: &Path,
         packet: &Authentic<'_>,
@@ -304,7 +258,7 @@ impl Association {
     }
 
     /// Follows the peer to an address that is verified now.
-    pub(crate) fn follow(&mut self, shared: &mut Shared, candidate: Candidate) {
+    pub(crate) fn follow(&mut self, shared: &mut Shared<I>, candidate: Candidate) {
         let (from, to) = (self.path.remote, candidate.path.remote);
         self.path = candidate.path;
         self.locator_until = candidate.until;
@@ -316,7 +270,7 @@ impl Association {
     }
 }
 
-impl Shared {
+impl<I: Item> Shared<I> {
     /// Sends to an address that is not verified, unless enough was sent there within this second.
     pub(crate) fn probe(&mut self, now: Time, path: &Path, octets: &[u8]) {
         if self.probes.allow(now, path.remote.ip()) {

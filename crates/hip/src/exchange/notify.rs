@@ -9,6 +9,7 @@ use crate::{
     event::Event,
     exchange::Shared,
     iana::{NotifyType, PacketType},
+    item::Item,
     path::Path,
     wire::{Notification, Packet, PacketBuilder},
 };
@@ -31,7 +32,7 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
             PeerMisbehaved::DhGroupNotOffered => Some(NotifyType::INVALID_DH_CHOSEN),
             PeerMisbehaved::EspSuiteNotOffered => Some(NotifyType::INVALID_ESP_TRANSFORM_CHOSEN),
             PeerMisbehaved::HitMismatch => Some(NotifyType::INVALID_HIT),
-            PeerMisbehaved::ChannelTypeForeign
+            PeerMisbehaved::ItemTypeForeign
             | PeerMisbehaved::AnswerUnasked
             | PeerMisbehaved::LocatorIllegal
             | PeerMisbehaved::RequestInAnswer
@@ -87,14 +88,26 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
 }
 
 /// Reports an error to who sent a packet, unless it was told enough within this second.
-pub(crate) fn send(shared: &mut Shared, now: Time, back: &Path, packet: &Packet<'_>, error: &Error) {
+pub(crate) fn send<I: Item>(
+    shared: &mut Shared<I>,
+    now: Time,
+    back: &Path,
+    packet: &Packet<'_>,
+    error: &Error,
+) {
     if let Some(notify_type) = notify_type(error) {
         report(shared, now, back, packet.sender(), &Notification::new(notify_type));
     }
 }
 
 /// Reports something to a peer, unless it was told enough within this second.
-pub(crate) fn report(shared: &mut Shared, now: Time, back: &Path, peer: Hit, notification: &Notification) {
+pub(crate) fn report<I: Item>(
+    shared: &mut Shared<I>,
+    now: Time,
+    back: &Path,
+    peer: Hit,
+    notification: &Notification,
+) {
     if !shared.notifies.allow(now, back.remote.ip()) {
         debug!(notify_type = %notification.notify_type, "enough NOTIFYs were sent within this second");
         return;
@@ -111,7 +124,11 @@ pub(crate) fn report(shared: &mut Shared, now: Time, back: &Path, peer: Hit, not
 }
 
 /// Verifies a received NOTIFY with the key of its sender, and shows the program what it says.
-pub(crate) fn handle(shared: &mut Shared, host_id: &HostId, packet: &Packet<'_>) -> Result<(), Error> {
+pub(crate) fn handle<I: Item>(
+    shared: &mut Shared<I>,
+    host_id: &HostId,
+    packet: &Packet<'_>,
+) -> Result<(), Error> {
     if let Some(claimed) = packet.find::<HostId>()?
         && claimed.hit(shared.config.provider)? != packet.sender()
     {

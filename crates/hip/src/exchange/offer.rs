@@ -6,9 +6,10 @@ use claviger_wire::DecodeError;
 use crate::{
     config::{HostConfig, TransportFormats},
     error::{AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved},
-    event::Security,
     iana::{EspSuite, ParameterType},
+    item::Item,
     registration::RegistrationRequest,
+    security::Security,
     wire::{
         DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EspTransform, HipCipher,
         HitSuiteList, Packet, Presigned, Puzzle, R1Counter, RegInfo, TransportFormatList,
@@ -81,9 +82,9 @@ impl<'p> GenuineR1<'p> {
 
 impl Offer {
     /// Chooses from an R1, in the order of RFC 7401 section 6.8, steps 6 to 15.
-    pub(super) fn weigh(
+    pub(super) fn weigh<I: Item>(
         config: &HostConfig,
-        request: Option<&RegistrationRequest>,
+        request: Option<&RegistrationRequest<I>>,
         r1: GenuineR1<'_>,
         peer: Hit,
     ) -> Result<Self, Weighed> {
@@ -141,17 +142,18 @@ fn agree(config: &HostConfig, r1: &Presigned<'_>, peer: Hit) -> Result<(Security
 }
 
 /// Refuses a Responder that does not offer the service that is wanted, or not with the strength that it needs.
-fn check_service(
+fn check_service<I: Item>(
     config: &HostConfig,
-    request: &RegistrationRequest,
+    request: &RegistrationRequest<I>,
     services: Option<&RegInfo>,
     security: Security,
 ) -> Result<(), PeerIncompatible> {
     if !services.is_some_and(|services| services.types.contains(&request.reg_type)) {
         return Err(PeerIncompatible::Service);
     }
-    let own_is_weak = config.own_suite() == HitSuite::EcdsaLowSha1;
-    if request.reg_type.is_gcks() && (!security.allows_keys() || own_is_weak) {
+    // As the registrar will see it.
+    let security = Security { peer_hit_suite: config.own_suite(), ..security };
+    if !I::is_protected(request.reg_type, &security) {
         return Err(PeerIncompatible::TooWeak);
     }
     Ok(())

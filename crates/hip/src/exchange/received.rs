@@ -1,7 +1,7 @@
 //! UPDATE as it is received (RFC 7401 section 6.12): opened, interpreted, and only then applied.
 //!
 //! ```text
-//! Packet -- open_update --> AuthenticUpdate -- interpret --> Effects -- apply --> the association
+//! Packet -- open_update --> AuthenticUpdate -- interpret --> Effects<I> -- apply --> the association
 //! ```
 //!
 //! Nothing changes before all of an UPDATE is verified and understood: only the last step changes anything.
@@ -18,16 +18,18 @@ use crate::{
     event::Event,
     exchange::{
         Shared,
+        deciding::Deciding,
         mobility::Announcement,
         notify,
-        update::{Asked, Outgoing, Received, Task},
+        task::{Asked, Outgoing, Received, Task},
     },
     iana::{NotifyType, RegType},
+    item::Item,
     path::Path,
-    registration::{self, Deciding, RegistrationAnswer, RegistrationRequest, Side},
+    registration::{self, RegistrationAnswer, RegistrationRequest, Side},
     wire::{
-        Ack, Authentic, EchoRequestSigned, LocatorSet, McastChannel, Notification, Packet, RegFailed,
-        RegInfo, RegRequest, RegResponse, Seq,
+        Ack, Authentic, EchoRequestSigned, LocatorSet, Notification, Packet, RegFailed, RegInfo, RegRequest,
+        RegResponse, Seq,
     },
 };
 
@@ -53,29 +55,29 @@ struct AuthenticUpdate<'p> {
 }
 
 /// What an UPDATE changes. Only [`Association::interpret`] makes it.
-struct Effects {
+struct Effects<I> {
     /// Whether it acknowledges the outstanding UPDATE.
     acknowledges: bool,
     /// What it says to the request in that UPDATE.
-    answer: Option<RegistrationAnswer>,
+    answer: Option<RegistrationAnswer<I>>,
     services: Option<RegInfo>,
     announcement: Option<Announcement>,
-    content: Content,
+    content: Content<I>,
     /// What is to be acknowledged, if the UPDATE has a SEQ.
     received: Option<Received>,
 }
 
 /// What an UPDATE asks for beyond its ACK.
-enum Content {
+enum Content<I> {
     /// It wants a registration.
-    Requests(Vec<RegistrationRequest>),
+    Requests(Vec<RegistrationRequest<I>>),
     /// It withdraws registrations.
-    Revocations(Vec<(RegType, Vec<McastChannel>)>),
+    Revocations(Vec<(RegType, Vec<I>)>),
     /// Nothing that this host acts on.
     Nothing,
 }
 
-impl Content {
+impl<I: Item> Content<I> {
     /// Names it in the log.
     const fn name(&self) -> &'static str {
         match self {
@@ -86,11 +88,11 @@ impl Content {
     }
 }
 
-impl Association {
+impl<I: Item> Association<I> {
     /// Processes a received UPDATE (RFC 7401 section 6.12).
     pub(crate) fn handle_update(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         back: &Path,
         packet: &Packet<'_>,
@@ -113,7 +115,7 @@ impl Association {
     }
 
     /// Verifies an UPDATE. The signature of one that is repeated octet for octet was verified before.
-    fn open_update<'p>(&self, shared: &Shared, packet: &'p Packet<'p>) -> Result<Opened<'p>, Error> {
+    fn open_update<'p>(&self, shared: &Shared<I>, packet: &'p Packet<'p>) -> Result<Opened<'p>, Error> {
         // RFC 7401 section 6.12.1 step 2: the MAC is verified for retransmissions too.
         let packet = self.verify_mac(packet)?;
         let seq = packet.find::<Seq>()?.map(|Seq(id)| id);
@@ -155,7 +157,7 @@ impl Association {
     /// Answers a repeated UPDATE as it was answered; one that is undecided waits.
     fn repeat(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         back: &Path,
         packet: &Authentic<'_>,
@@ -179,11 +181,11 @@ impl Association {
     /// Reads what an UPDATE says; nothing changes by it.
     fn interpret(
         &self,
-        shared: &Shared,
+        shared: &Shared<I>,
         now: Time,
         back: &Path,
         update: AuthenticUpdate<'_>,
-    ) -> Result<Effects, Error> {
+    ) -> Result<Effects<I>, Error> {
         let AuthenticUpdate { packet, seq, acks, digest } = update;
         //= rfc8046#section-4.3
         //# If the UPDATE includes the HOST_ID parameter, the receiving
@@ -192,7 +194,7 @@ impl Association {
         if packet.find::<HostId>()?.is_some_and(|host_id| host_id != self.host_id) {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
-        let channels = association::channels(shared, &self.keymat, &packet)?;
+        let items = association::items(shared, &self.keymat, &packet)?;
         let echo = packet.find::<EchoRequestSigned>()?;
         let announcement = self.read_locators(now, back, &packet)?;
         let services = packet.find::<RegInfo>()?;
@@ -202,7 +204,7 @@ impl Association {
             return Err(PeerMisbehaved::AckUnasked.into());
         }
         let answer = match own.map(|own| &own.task) {
-            Some(Task::Request(request)) => registration::read_answer(&packet, channels.clone(), request)?,
+            Some(Task::Request(request)) => registration::read_answer(&packet, items.clone(), request)?,
             Some(Task::Verify(verification)) => {
                 verification.check(back, &packet)?;
                 None
@@ -211,7 +213,7 @@ impl Association {
                 None
             }
         };
-        let content = self.content(shared, &packet, channels, answer.is_some())?;
+        let content = self.content(shared, &packet, items, answer.is_some())?;
         if matches!(content, Content::Requests(_)) && (seq.is_none() || self.updates.asked.is_some()) {
             return Err(PeerMisbehaved::RequestOutstanding.into());
         }
@@ -222,11 +224,11 @@ impl Association {
     /// Sorts what an UPDATE wants beyond its ACK.
     fn content(
         &self,
-        shared: &Shared,
+        shared: &Shared<I>,
         packet: &Authentic<'_>,
-        channels: Vec<McastChannel>,
+        items: Vec<I>,
         answered: bool,
-    ) -> Result<Content, Error> {
+    ) -> Result<Content<I>, Error> {
         let asks = !packet.all::<RegRequest>()?.is_empty();
         let responses = packet.all::<RegResponse>()?;
         let answers = !responses.is_empty() || !packet.all::<RegFailed>()?.is_empty();
@@ -234,23 +236,22 @@ impl Association {
             (true, true) => Err(PeerMisbehaved::RequestInAnswer.into()),
             (true, false) if answered => Err(PeerMisbehaved::RequestInAnswer.into()),
             (true, false) => {
-                Ok(Content::Requests(registration::read_requests(&shared.config, packet, channels)?))
+                Ok(Content::Requests(registration::read_requests(&shared.config, packet, items)?))
             }
             _ if answered => Ok(Content::Nothing),
-            (false, true) => self.revocations(&responses, channels),
-            (false, false) if channels.is_empty() => Ok(Content::Nothing),
-            (false, false) => Err(PeerMisbehaved::ChannelTypeForeign.into()),
+            (false, true) => self.revocations(&responses, items),
+            (false, false) if items.is_empty() => Ok(Content::Nothing),
+            (false, false) => Err(PeerMisbehaved::ItemTypeForeign.into()),
         }
     }
 
-    /// Reads what a registrar withdraws: REG_RESPONSE, and for each group lifetime zero.
-    fn revocations(&self, responses: &[RegResponse], channels: Vec<McastChannel>) -> Result<Content, Error> {
+    /// Reads what a registrar withdraws: REG_RESPONSE, and for each item lifetime zero.
+    fn revocations(&self, responses: &[RegResponse], items: Vec<I>) -> Result<Content<I>, Error> {
         let mut revocations = Vec::new();
         for response in responses {
             for &reg_type in &response.types {
-                let own: Vec<_> =
-                    channels.iter().filter(|channel| channel.reg_type == reg_type).cloned().collect();
-                let withdraws = own.iter().all(|channel| channel.lifetime.is_cancel())
+                let own: Vec<_> = items.iter().filter(|item| item.reg_type() == reg_type).cloned().collect();
+                let withdraws = own.iter().all(|item| item.lifetime().is_cancel())
                     && (!own.is_empty() || response.lifetime.is_cancel());
                 if !withdraws {
                     return Err(PeerMisbehaved::AnswerUnasked.into());
@@ -258,23 +259,22 @@ impl Association {
                 revocations.push((reg_type, own));
             }
         }
-        let named = |channel: &McastChannel| {
-            revocations.iter().any(|(reg_type, _): &(RegType, _)| *reg_type == channel.reg_type)
-        };
-        if revocations.is_empty() || !channels.iter().all(named) {
+        let named =
+            |item: &I| revocations.iter().any(|(reg_type, _): &(RegType, _)| *reg_type == item.reg_type());
+        if revocations.is_empty() || !items.iter().all(named) {
             return Err(PeerMisbehaved::AnswerUnasked.into());
         }
-        McastChannel::check_all(&channels)?;
+        I::check_all(&items)?;
         Ok(Content::Revocations(revocations))
     }
 
     /// Lets an UPDATE take effect, and answers it.
     fn apply_update(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         back: &Path,
-        effects: Effects,
+        effects: Effects<I>,
     ) -> Result<(), Error> {
         let Effects { acknowledges, answer, services, announcement, content, received } = effects;
         let update_id = received.as_ref().map(|received| received.id);
@@ -318,7 +318,7 @@ impl Association {
     }
 
     /// Notes what the peer offers, and asks for what waited for that.
-    fn take_services(&mut self, shared: &mut Shared, now: Time, services: RegInfo) {
+    fn take_services(&mut self, shared: &mut Shared<I>, now: Time, services: RegInfo) {
         self.services = Some(services);
         if let Some(request) = self.deferred.take() {
             let reg_type = request.reg_type;
@@ -330,7 +330,13 @@ impl Association {
     }
 
     /// Names to the peer the locators whose type is unknown (RFC 8046 section 5.3). Whatever else was announced counts.
-    fn report_unsupported(&self, shared: &mut Shared, now: Time, back: &Path, announcement: &Announcement) {
+    fn report_unsupported(
+        &self,
+        shared: &mut Shared<I>,
+        now: Time,
+        back: &Path,
+        announcement: &Announcement,
+    ) {
         if announcement.unsupported.is_empty() {
             return;
         }
@@ -342,10 +348,10 @@ impl Association {
     /// Has the program decide about requests. A new address is verified behind the answer.
     fn take_requests(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         back: &Path,
-        requests: Vec<RegistrationRequest>,
+        requests: Vec<RegistrationRequest<I>>,
         received: Received,
         announcement: Option<&Announcement>,
     ) -> Result<(), Error> {
@@ -366,21 +372,21 @@ impl Association {
     }
 
     /// Ends what the registrar withdraws.
-    fn take_revocations(&mut self, shared: &mut Shared, revocations: Vec<(RegType, Vec<McastChannel>)>) {
-        for (reg_type, channels) in revocations {
+    fn take_revocations(&mut self, shared: &mut Shared<I>, revocations: Vec<(RegType, Vec<I>)>) {
+        for (reg_type, items) in revocations {
             // What gave way to a verification comes again under another Update ID.
             if !self.grants.contains_key(&(Side::Requester, reg_type)) {
                 continue;
             }
-            if channels.is_empty() {
+            if items.is_empty() {
                 self.grants.remove(&(Side::Requester, reg_type));
             }
-            shared.out.tell(Event::Revoked { peer: self.peer, reg_type, channels });
+            shared.out.tell(Event::Revoked { peer: self.peer, reg_type, items });
         }
     }
 }
 
-fn digest(shared: &Shared, packet: &Packet<'_>) -> Result<[u8; 32], Error> {
+fn digest<I: Item>(shared: &Shared<I>, packet: &Packet<'_>) -> Result<[u8; 32], Error> {
     let hash = shared.config.provider.hash(HashAlgorithm::Sha256)?;
     let mut digest = [0; 32];
     digest.copy_from_slice(&hash.digest(&[packet.octets()]));

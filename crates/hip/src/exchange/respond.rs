@@ -5,7 +5,7 @@
 //! with that, and not before.
 
 use claviger_identity::{HitSuite, HostId};
-use claviger_sansio::{RetransmitPolicy, Time};
+use claviger_sansio::Time;
 use claviger_wire::DecodeError;
 use tracing::debug;
 
@@ -13,36 +13,41 @@ use crate::{
     association::{self, Agreed, Association, EspAgreement, Phase},
     config::TransportFormats,
     error::{AuthError, Error, PeerIncompatible, PeerMisbehaved},
-    event::{Security, Ticket},
-    exchange::Shared,
+    event::Ticket,
+    exchange::{
+        Shared,
+        deciding::{Asker, Deciding},
+    },
     iana::{PacketType, ParameterType},
+    item::Item,
     keys::{Hosts, Keymat, Prk},
     path::Path,
-    registration::{self, AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Side},
+    registration::{self, AnswerParameters, RegistrationAnswer, RegistrationRequest, Side},
     responder::{Responder, SolvedPuzzle},
     rules,
+    security::Security,
     wire::{
-        Authentic, Cert, DiffieHellman, EspInfo, EspTransform, HipCipher, Maced, McastChannel, Packet,
-        PacketBuilder, Parameters, TransportFormatList,
+        Authentic, Cert, DiffieHellman, EspInfo, EspTransform, HipCipher, Maced, Packet, PacketBuilder,
+        Parameters, TransportFormatList,
     },
 };
 
 /// An I2 that has passed every check, and waits for the registrar's decision.
-pub(crate) struct Acceptance {
+pub(crate) struct Acceptance<I> {
     pub(crate) puzzle: SolvedPuzzle,
     agreed: Agreed,
-    deciding: Deciding,
+    deciding: Deciding<I>,
     /// When the Initiator has stopped repeating the I2.
     pub(crate) until: Time,
     /// An own request that the peer has not seen, because both called at once and it was this host's I1 that lost.
-    pub(crate) own_request: Option<RegistrationRequest>,
+    pub(crate) own_request: Option<RegistrationRequest<I>>,
 }
 
-impl Acceptance {
+impl<I: Item> Acceptance<I> {
     /// Verifies an I2 whose puzzle is solved (RFC 7401 section 6.9, steps 9 to 15; the MAC before what it covers is
     /// read).
     pub(crate) fn verify(
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         responder: &Responder,
         now: Time,
         path: Path,
@@ -67,27 +72,27 @@ impl Acceptance {
         let packet =
             packet.verify_mac(keymat.prf(), &keymat.incoming().integrity).map_err(|_| AuthError::Mac)?;
 
-        let (host_id, channels) = identify(shared, &keymat, &packet)?;
+        let (host_id, items) = identify(shared, &keymat, &packet)?;
         if host_id.hit(provider)? != peer {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
         let packet = packet.verify_signature(provider, &host_id).map_err(|_| AuthError::Signature)?;
 
         let esp = transport(shared, &packet)?;
-        let requests = registration::read_requests(&shared.config, &packet, channels)?;
+        let requests = registration::read_requests(&shared.config, &packet, items)?;
         debug!(%cipher, dh_group = %group, requests = requests.len(), "I2 is accepted");
         let nonces = (puzzle.i.clone(), puzzle.j.clone());
         Ok(Self {
             agreed: Agreed { peer, host_id, initiator: false, path, security, keymat, nonces, esp },
             puzzle,
             deciding: Deciding::new(requests),
-            until: now + patience(shared.config.retransmit),
+            until: now + shared.patience(),
             own_request: None,
         })
     }
 
     /// Lets the program decide; returns whether all is decided.
-    pub(crate) fn decide(&mut self, shared: &mut Shared) -> bool {
+    pub(crate) fn decide(&mut self, shared: &mut Shared<I>) -> bool {
         let Agreed { peer, host_id, security, .. } = &self.agreed;
         let asker = Asker { peer: *peer, host_id, security: *security, fresh: true };
         self.deciding.advance(shared, &asker)
@@ -99,26 +104,26 @@ impl Acceptance {
     }
 
     /// Takes the program's answer to the outstanding request.
-    pub(crate) fn answer(&mut self, answer: RegistrationAnswer) -> Result<(), Error> {
+    pub(crate) fn answer(&mut self, answer: RegistrationAnswer<I>) -> Result<(), Error> {
         Ok(self.deciding.answer(answer)?)
     }
 
     /// Builds R2 (RFC 7401 section 5.3.4) and gives the association away.
     pub(crate) fn complete(
         mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
-    ) -> Result<(Association, SolvedPuzzle, Vec<u8>), Error> {
+    ) -> Result<(Association<I>, SolvedPuzzle, Vec<u8>), Error> {
         let answers = self.deciding.take_answers();
-        let phase = Phase::R2Sent { until: now + patience(shared.config.retransmit) };
+        let phase = Phase::R2Sent { until: now + shared.patience() };
         let mut association = Association::new(self.agreed, now, phase);
         let identity = shared.config.identity.clone();
         let mut builder = PacketBuilder::new(PacketType::R2, identity.hit(), association.peer);
         if let Some(esp) = &association.esp {
             builder.add(&EspInfo { keymat_index: esp.keymat_index, old_spi: 0, new_spi: esp.inbound_spi });
         }
-        let AnswerParameters { channels, responses, failed } = AnswerParameters::of(&answers);
-        if let Some(encrypted) = association.encrypt(shared, &channels)? {
+        let AnswerParameters { items, responses, failed } = AnswerParameters::of(&answers);
+        if let Some(encrypted) = association.encrypt(shared, &items)? {
             builder.add(&encrypted);
         }
         for response in &responses {
@@ -139,23 +144,23 @@ impl Acceptance {
 }
 
 /// Returns the suite of an Initiator's HIT, if it is accepted (RFC 7401 section 6.9 step 3).
-pub(crate) fn accepted_suite(shared: &Shared, packet: &Packet<'_>) -> Result<HitSuite, Error> {
+pub(crate) fn accepted_suite<I: Item>(shared: &Shared<I>, packet: &Packet<'_>) -> Result<HitSuite, Error> {
     HitSuite::of_hit(packet.sender())
         .filter(|suite| shared.config.hit_suites.contains(suite))
         .ok_or_else(|| PeerIncompatible::HitSuite.into())
 }
 
-/// Finds the Initiator's HOST_ID, inside ENCRYPTED or open, and the channels beside it.
-fn identify(
-    shared: &Shared,
+/// Finds the Initiator's HOST_ID, inside ENCRYPTED or open, and the items beside it.
+fn identify<I: Item>(
+    shared: &Shared<I>,
     keymat: &Keymat,
     packet: &Maced<'_>,
-) -> Result<(HostId, Vec<McastChannel>), Error> {
+) -> Result<(HostId, Vec<I>), Error> {
     let Some(opened) = association::open(shared, keymat, packet)? else {
         return Ok((packet.one()?, Vec::new()));
     };
     let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
-    rules::check_encrypted(packet, &inner)?;
+    rules::check_encrypted::<I>(packet, &inner)?;
     inner.all::<Cert>()?;
     let host_id = match packet.find()? {
         Some(host_id) => host_id,
@@ -165,7 +170,7 @@ fn identify(
 }
 
 /// Agrees on the transport (RFC 7401 section 6.9 step 13, RFC 7402 section 6.5). A peer that only registers names none.
-fn transport(shared: &mut Shared, packet: &Authentic<'_>) -> Result<Option<EspAgreement>, Error> {
+fn transport<I: Item>(shared: &mut Shared<I>, packet: &Authentic<'_>) -> Result<Option<EspAgreement>, Error> {
     let TransportFormatList(formats) = packet.one()?;
     if formats.is_empty() {
         return Ok(None);
@@ -191,15 +196,4 @@ fn transport(shared: &mut Shared, packet: &Authentic<'_>) -> Result<Option<EspAg
         outbound_spi: info.new_spi,
         keymat_index: info.keymat_index,
     }))
-}
-
-/// Says how long an Initiator sends I2 again (RFC 7401 section 4.4.1, Exchange Complete).
-pub(crate) fn patience(policy: RetransmitPolicy) -> std::time::Duration {
-    let mut wait = policy.initial;
-    let mut sum = wait;
-    for _ in 1..policy.attempts {
-        wait = (wait * 2).min(policy.maximum);
-        sum = sum.saturating_add(wait);
-    }
-    sum
 }

@@ -2,7 +2,7 @@
 //! [`super::mobility`].
 //!
 //! ```text
-//! UPDATE { SEQ, ENCRYPTED{ MCAST_CHANNEL... }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }      -->
+//! UPDATE { SEQ, ENCRYPTED{ items }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }      -->
 //!        <--    UPDATE { SEQ, ACK, ENCRYPTED{...}, REG_RESPONSE, REG_FAILED, HIP_MAC, HIP_SIGNATURE }
 //! UPDATE { ACK, HIP_MAC, HIP_SIGNATURE }                                                  -->
 //! ```
@@ -10,184 +10,41 @@
 //! A host has one UPDATE of its own outstanding; others wait behind it. It processes the peer's in ascending order
 //! and keeps what it answered to the last, so that a repeated one changes nothing.
 
-use std::{collections::VecDeque, net::IpAddr};
-
 use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
 use tracing::debug;
 
 use crate::{
     association::Association,
     error::{ApiMisuse, Error, LimitError},
-    event::{Event, Ticket},
-    exchange::{Shared, mobility::Verification},
+    event::Event,
+    exchange::{
+        Shared,
+        deciding::Asker,
+        task::{Outgoing, Received, Task, Verification},
+    },
     iana::{PacketType, RegType},
+    item::Item,
     path::Path,
-    registration::{
-        AnswerParameters, Asker, Deciding, RegistrationAnswer, RegistrationRequest, Side, Withdrawal,
-    },
-    wire::{
-        Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, McastChannel, PacketBuilder, RegResponse, Seq,
-    },
+    registration::{AnswerParameters, RegistrationAnswer, RegistrationRequest, Side},
+    wire::{Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, PacketBuilder, RegResponse, Seq},
 };
 
 /// Own UPDATEs that wait behind the outstanding one. A program that queues more does not wait for its events.
 const QUEUE_MAX: usize = 64;
 
-/// What an own UPDATE is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Task {
-    /// Announces services to a Responder, which saw no R1.
-    Announce,
-    /// Answers the peer's request of this Update ID.
-    Answer { to: u32, answers: Vec<RegistrationAnswer> },
-    /// Announces this host's address.
-    Locate { address: IpAddr },
-    /// Asks the peer for a registration.
-    Request(RegistrationRequest),
-    /// Withdraws groups, or a whole type.
-    Revoke { reg_type: RegType, channels: Vec<McastChannel> },
-    /// Makes sure that the peer is reached where it says.
-    Verify(Verification),
-}
-
-impl Task {
-    /// Names what the UPDATE is for in the log.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Announce => "announce services",
-            Self::Answer { .. } => "answer",
-            Self::Locate { .. } => "announce address",
-            Self::Request(_) => "request",
-            Self::Revoke { .. } => "withdraw",
-            Self::Verify(_) => "verify address",
-        }
-    }
-
-    /// Says whether the association is lost if the peer never acknowledges. RFC 7401 section 5.3.5: a sender may choose not to
-    /// care.
-    fn must_be_acknowledged(&self) -> bool {
-        match self {
-            Self::Locate { .. } | Self::Request(_) => true,
-            // A peer whose registration merely ended finds out when it renews, or uses it.
-            Self::Revoke { channels, .. } => {
-                let ended =
-                    |channel: &McastChannel| Withdrawal::from_status(channel.status) == Withdrawal::Ended;
-                channels.is_empty() || !channels.iter().all(ended)
-            }
-            // The peer asks again if it wants the answer, and an address that was never verified is forgotten.
-            Self::Announce | Self::Answer { .. } | Self::Verify(_) => false,
-        }
-    }
-}
-
-/// An own UPDATE that waits for its ACK.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) id: u32,
-    pub(crate) task: Task,
-    pub(crate) octets: Vec<u8>,
-    pub(crate) path: Path,
-    pub(crate) retransmit: Retransmit,
-}
-
-/// The peer's UPDATE that was processed last, and what was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Processed {
-    pub(crate) id: u32,
-    pub(crate) digest: [u8; 32],
-    pub(crate) answer: Vec<u8>,
-}
-
-/// The peer's UPDATE as it is to be acknowledged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Received {
-    pub(crate) id: u32,
-    pub(crate) digest: [u8; 32],
-    /// What is to be echoed.
-    pub(crate) echo: Option<EchoRequestSigned>,
-}
-
-/// A request of the peer that is not answered yet.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    pub(super) received: Received,
-    pub(super) path: Path,
-    pub(super) deciding: Deciding,
-}
-
-/// The UPDATEs of an association.
-#[derive(Debug, Default)]
-pub(crate) struct Updates {
-    pub(crate) next_id: u32,
-    pub(crate) expected_id: u32,
-    pub(crate) outgoing: Option<Outgoing>,
-    pub(crate) queue: VecDeque<Task>,
-    pub(crate) processed: Option<Processed>,
-    pub(crate) asked: Option<Asked>,
-}
-
-impl Updates {
-    pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let outgoing = self.outgoing.as_ref()?;
-        let over = match &outgoing.task {
-            Task::Verify(verification) => verification.candidate.until,
-            Task::Announce
-            | Task::Answer { .. }
-            | Task::Locate { .. }
-            | Task::Request(_)
-            | Task::Revoke { .. } => None,
-        };
-        over.into_iter().chain([outgoing.retransmit.poll_timeout()]).min()
-    }
-
-    /// Has what waits or is repeated leave from another address.
-    pub(crate) fn leave_from(&mut self, address: IpAddr) {
-        let outgoing = self.outgoing.iter_mut().map(|outgoing| &mut outgoing.path);
-        let asked = self.asked.iter_mut().map(|asked| &mut asked.path);
-        outgoing.chain(asked).for_each(|path| path.leave_from(address));
-    }
-
-    /// Remembers what was answered to the peer's UPDATE. One that is answered late changes nothing of those after it.
-    fn remember(&mut self, received: &Received, answer: &[u8]) {
-        let Received { id, digest, .. } = *received;
-        if id.wrapping_sub(self.expected_id) < 1 << 31 {
-            self.expected_id = id.wrapping_add(1);
-            self.processed = Some(Processed { id, digest, answer: answer.to_vec() });
-        }
-    }
-
-    /// Drops everything that waits.
-    pub(crate) fn forget(&mut self) {
-        self.outgoing = None;
-        self.queue.clear();
-        self.asked = None;
-    }
-
-    /// Whether a registration that this host asked for is unanswered.
-    pub(crate) fn has_request(&self) -> bool {
-        let outgoing = self.outgoing.iter().map(|outgoing| &outgoing.task);
-        outgoing.chain(&self.queue).any(|task| matches!(task, Task::Request(_)))
-    }
-
-    /// Whether the program holds this ticket.
-    pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.deciding.awaits(ticket))
-    }
-}
-
-impl Association {
+impl<I: Item> Association<I> {
     /// Asks the peer for a registration (RFC 8003 section 4.3).
     pub(crate) fn request(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
-        request: RegistrationRequest,
+        request: RegistrationRequest<I>,
     ) -> Result<(), Error> {
         request.check()?;
         if self.updates.has_request() || self.deferred.is_some() {
             return Err(ApiMisuse::RequestOutstanding.into());
         }
-        if request.reg_type.is_gcks() && !self.security.allows_keys() {
+        if !I::is_protected(request.reg_type, &self.security) {
             return Err(ApiMisuse::TooWeak.into());
         }
         if self.services.as_ref().is_some_and(|services| !services.types.contains(&request.reg_type)) {
@@ -197,27 +54,22 @@ impl Association {
         self.enqueue(shared, now, Task::Request(request))
     }
 
-    /// Withdraws groups, or the whole type if none is named.
-    pub(crate) fn withdraw(
+    /// Withdraws items, or the whole type if none is named.
+    pub(crate) fn cancel(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
         reg_type: RegType,
-        why: Withdrawal,
-        mut channels: Vec<McastChannel>,
+        items: Vec<I>,
     ) -> Result<(), Error> {
-        for channel in &mut channels {
-            if channel.reg_type != reg_type {
-                return Err(ApiMisuse::Channels.into());
-            }
-            channel.lifetime = Lifetime::CANCEL;
-            channel.status = why.status();
+        let withdraws = |item: &I| item.reg_type() == reg_type && item.lifetime().is_cancel();
+        if !items.iter().all(withdraws) || I::check_all(&items).is_err() {
+            return Err(ApiMisuse::Items.into());
         }
-        McastChannel::check_all(&channels).map_err(|_| ApiMisuse::Channels)?;
-        let task = Task::Revoke { reg_type, channels };
+        let task = Task::Revoke { reg_type, items };
         self.build(shared, 0, &task)?;
-        if let Task::Revoke { channels, .. } = &task
-            && channels.is_empty()
+        if let Task::Revoke { items, .. } = &task
+            && items.is_empty()
         {
             self.grants.remove(&(Side::Registrar, reg_type));
         }
@@ -227,9 +79,9 @@ impl Association {
     /// Takes the program's decision about the peer's request.
     pub(crate) fn answer_update(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         now: Time,
-        answer: RegistrationAnswer,
+        answer: RegistrationAnswer<I>,
     ) -> Result<(), Error> {
         let asked = self.updates.asked.as_mut().ok_or(ApiMisuse::UnknownTicket)?;
         asked.deciding.answer(answer)?;
@@ -237,7 +89,7 @@ impl Association {
     }
 
     /// Puts an own UPDATE behind the others, or sends it.
-    pub(crate) fn enqueue(&mut self, shared: &mut Shared, now: Time, task: Task) -> Result<(), Error> {
+    pub(crate) fn enqueue(&mut self, shared: &mut Shared<I>, now: Time, task: Task<I>) -> Result<(), Error> {
         if self.updates.queue.len() >= QUEUE_MAX {
             return Err(LimitError::UpdateQueue.into());
         }
@@ -248,8 +100,8 @@ impl Association {
     }
 
     /// Sends the outstanding UPDATE again, or gives it up; returns whether the association is lost by that.
-    pub(crate) fn handle_update_timeout(&mut self, shared: &mut Shared, now: Time) -> bool {
-        let is_over = |outgoing: &mut Outgoing| matches!(&outgoing.task, Task::Verify(verification) if verification.is_over(now));
+    pub(crate) fn handle_update_timeout(&mut self, shared: &mut Shared<I>, now: Time) -> bool {
+        let is_over = |outgoing: &mut Outgoing<I>| matches!(&outgoing.task, Task::Verify(verification) if verification.is_over(now));
         if self.updates.outgoing.take_if(is_over).is_some() {
             debug!("the address expired before it was verified");
             // What waits was built once before it was queued; a failure leaves it waiting.
@@ -297,7 +149,12 @@ impl Association {
     }
 
     /// Ends the outstanding UPDATE, which the peer has acknowledged.
-    pub(super) fn complete(&mut self, shared: &mut Shared, now: Time, answer: Option<RegistrationAnswer>) {
+    pub(super) fn complete(
+        &mut self,
+        shared: &mut Shared<I>,
+        now: Time,
+        answer: Option<RegistrationAnswer<I>>,
+    ) {
         let Some(outgoing) = self.updates.outgoing.take() else {
             return;
         };
@@ -316,7 +173,7 @@ impl Association {
     }
 
     /// Lets the program decide, and queues the answer when all is decided.
-    pub(super) fn decide(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
+    pub(super) fn decide(&mut self, shared: &mut Shared<I>, now: Time) -> Result<(), Error> {
         let Some(asked) = &mut self.updates.asked else {
             return Ok(());
         };
@@ -334,7 +191,7 @@ impl Association {
     /// Acknowledges an UPDATE and remembers how.
     pub(super) fn acknowledge(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut Shared<I>,
         back: &Path,
         received: &Received,
     ) -> Result<(), Error> {
@@ -351,7 +208,7 @@ impl Association {
     }
 
     /// Sends the next own UPDATE if none is outstanding.
-    pub(crate) fn send_next(&mut self, shared: &mut Shared, now: Time) -> Result<(), Error> {
+    pub(crate) fn send_next(&mut self, shared: &mut Shared<I>, now: Time) -> Result<(), Error> {
         if self.updates.outgoing.is_some() || !self.is_live() {
             return Ok(());
         }
@@ -388,7 +245,7 @@ impl Association {
     }
 
     /// Builds an own UPDATE.
-    pub(crate) fn build(&self, shared: &mut Shared, id: u32, task: &Task) -> Result<Vec<u8>, Error> {
+    pub(crate) fn build(&self, shared: &mut Shared<I>, id: u32, task: &Task<I>) -> Result<Vec<u8>, Error> {
         let mut builder = PacketBuilder::new(PacketType::UPDATE, shared.config.identity.hit(), self.peer);
         if matches!(task, Task::Locate { .. } | Task::Verify(_))
             && let Some(esp_info) = self.unchanged_esp()
@@ -416,8 +273,8 @@ impl Association {
             }
             Task::Answer { to, answers } => {
                 builder.add(&Ack(vec![*to]));
-                let AnswerParameters { channels, responses, failed } = AnswerParameters::of(answers);
-                if let Some(encrypted) = self.encrypt(shared, &channels)? {
+                let AnswerParameters { items, responses, failed } = AnswerParameters::of(answers);
+                if let Some(encrypted) = self.encrypt(shared, &items)? {
                     builder.add(&encrypted);
                 }
                 for response in &responses {
@@ -432,13 +289,13 @@ impl Association {
                 }
             }
             Task::Request(request) => {
-                if let Some(encrypted) = self.encrypt(shared, &request.channels)? {
+                if let Some(encrypted) = self.encrypt(shared, &request.items)? {
                     builder.add(&encrypted);
                 }
                 builder.add(&request.parameter());
             }
-            Task::Revoke { reg_type, channels } => {
-                if let Some(encrypted) = self.encrypt(shared, channels)? {
+            Task::Revoke { reg_type, items } => {
+                if let Some(encrypted) = self.encrypt(shared, items)? {
                     builder.add(&encrypted);
                 }
                 builder.add(&RegResponse { lifetime: Lifetime::CANCEL, types: vec![*reg_type] });

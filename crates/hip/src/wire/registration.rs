@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn read_what_they_write() {
-        let types = vec![RegType::GCKS_GDOI, RegType(1)];
+        let types = vec![RegType(201), RegType(1)];
         let info = RegInfo { lifetime_min: Lifetime(90), lifetime_max: Lifetime(200), types: types.clone() };
         survives(&info);
         survives(&RegRequest { lifetime: Lifetime(150), types: types.clone() });

@@ -93,10 +93,7 @@ fn groups_in_the_open_or_too_many_or_contradictory_are_refused() {
         refused(|i2| i2.channels = vec![group("one", HOUR), group("one", HOUR)]),
         Error::Decode(DecodeError::Unexpected { what: "MCAST_CHANNEL" })
     );
-    assert_eq!(
-        refused(|i2| i2.channels[0].reg_type = RegType::GCKS_MIKEY),
-        PeerMisbehaved::ChannelTypeForeign.into()
-    );
+    assert_eq!(refused(|i2| i2.channels[0].reg_type = GCKS_MIKEY), PeerMisbehaved::ItemTypeForeign.into());
     assert_eq!(
         refused(|i2| i2.requests = vec![reg_request(GDOI), reg_request(GDOI)]),
         Error::Decode(DecodeError::Unexpected { what: "repeated Reg Type" })
@@ -138,14 +135,14 @@ fn a_server_grants_nothing_on_a_weak_association() {
 #[test]
 fn several_services_in_one_request_are_answered_together() {
     let mut config = server_config();
-    config.services = vec![GDOI, RegType::GCKS_MIKEY];
+    config.services = vec![GDOI, GCKS_MIKEY];
     let mut pair = Pair::new(member_config(), config);
     let mut i2 = I2::prepare(&mut pair, attacker());
-    i2.requests[0].types = vec![GDOI, RegType::GCKS_GSAKMP, RegType::GCKS_MIKEY];
+    i2.requests[0].types = vec![GDOI, GCKS_GSAKMP, GCKS_MIKEY];
     let session = i2.establish(&mut pair);
     let r2 = Packet::parse(&session.r2).unwrap();
-    assert_eq!(r2.one::<RegResponse>().unwrap().types, [GDOI, RegType::GCKS_MIKEY]);
-    assert_eq!(r2.one::<RegFailed>().unwrap().types, [RegType::GCKS_GSAKMP]);
+    assert_eq!(r2.one::<RegResponse>().unwrap().types, [GDOI, GCKS_MIKEY]);
+    assert_eq!(r2.one::<RegFailed>().unwrap().types, [GCKS_GSAKMP]);
     let events = pair.server.take_events();
     assert_eq!(names(&events), ["requested", "requested", "established", "changed"]);
 }
@@ -353,10 +350,10 @@ fn a_registrar_cannot_grant_or_withdraw_what_was_not_asked_of_it() {
             builder.add(&session.encrypt(&[group("two", HOUR)])).add(&granted());
         },
         &|builder| {
-            builder.add(&RegResponse { types: vec![RegType::GCKS_MIKEY], ..granted() });
+            builder.add(&RegResponse { types: vec![GCKS_MIKEY], ..granted() });
         },
         &|builder| {
-            builder.add(&RegFailed { failure: RegFailure(0), types: vec![RegType::GCKS_MIKEY] });
+            builder.add(&RegFailed { failure: RegFailure(0), types: vec![GCKS_MIKEY] });
         },
         &|builder| {
             builder.add(&granted()).add(&RegFailed { failure: RegFailure(0), types: vec![GDOI] });

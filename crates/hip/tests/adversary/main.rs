@@ -12,14 +12,18 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use claviger_crypto::{provider, sign::KeyAlgorithm};
 use claviger_hip::{
-    AssociationState, AuthError, Error, Event, FailReason, HostConfig, LimitError, PeerIncompatible,
-    PeerMisbehaved, TransportFormats,
+    AssociationState, AuthError, Error, FailReason, HostConfig, LimitError, PeerIncompatible, PeerMisbehaved,
+    TransportFormats,
     iana::{CipherId, DhGroup, EspSuite, NotifyType, PacketType, ParameterType, RegFailure, RegType},
     puzzle,
     wire::{
         Ack, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned, Lifetime, Notification, Packet,
         PacketBuilder, ParameterBlock, RegFailed, RegInfo, RegRequest, RegResponse, Seq,
     },
+};
+use claviger_hip_groups::{
+    Event,
+    iana::{GCKS_GSAKMP, GCKS_MIKEY},
 };
 use claviger_identity::{Hit, HostIdentity};
 use claviger_sansio::Socket;
@@ -312,7 +316,7 @@ type Attack = fn() -> Error;
 const ATTACKS: &[(PeerMisbehaved, Attack)] = &[
     (PeerMisbehaved::AckUnasked, ack_of_nothing),
     (PeerMisbehaved::AnswerUnasked, answer_to_nothing),
-    (PeerMisbehaved::ChannelTypeForeign, channel_without_request),
+    (PeerMisbehaved::ItemTypeForeign, channel_without_request),
     (PeerMisbehaved::Checksum, checksum_on_udp),
     (PeerMisbehaved::CipherNotOffered, null_cipher_chosen),
     (PeerMisbehaved::CloseAckForeign, close_ack_of_another_close),

@@ -68,7 +68,7 @@ fn a_restarted_server_takes_no_i2_of_its_earlier_life() {
     let i2 = pair.sent(pair.member.hit(), PacketType::I2).remove(0);
     pair.now = pair.now + Duration::from_millis(5);
     let random = Box::new(claviger_crypto::SeededRandom::new(2));
-    pair.server.host = claviger_hip::Host::new(config, random, pair.now).unwrap();
+    pair.server.host = claviger_hip_groups::Host::new(config, random, pair.now).unwrap();
     assert_eq!(pair.server_hears(&i2), Err(PeerMisbehaved::PuzzleStale.into()));
     // The member finds out by itself, and registers.
     pair.pass(Duration::from_secs(5), |_, _| true);

@@ -97,14 +97,14 @@ fn the_api_refuses_what_makes_no_sense() {
         assert_eq!(host.connect(now, hit, address, Socket::HipUdp, None), Err(ApiMisuse::PeerHit));
     }
     let mut foreign = join(&["market"]);
-    foreign.channels[0].reg_type = RegType::GCKS_MIKEY;
+    foreign.items[0].reg_type = GCKS_MIKEY;
     let mut answered = join(&["market"]);
-    answered.channels[0].status = ChannelStatus::GROUP_FULL;
+    answered.items[0].status = ChannelStatus::GROUP_FULL;
     let many: Vec<String> = (0..33).map(|number| number.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     for request in [foreign, answered, join(&["market", "market"]), join(&many)] {
         let result = host.connect(now, peer, address, Socket::HipUdp, Some(request));
-        assert_eq!(result, Err(ApiMisuse::Channels));
+        assert_eq!(result, Err(ApiMisuse::Items));
     }
     assert_eq!(host.request(now, peer, join(&["market"])), Err(ApiMisuse::NoAssociation));
     assert_eq!(host.revoke(now, peer, GDOI, vec![]), Err(ApiMisuse::NoAssociation));
@@ -115,9 +115,8 @@ fn the_api_refuses_what_makes_no_sense() {
     let long: Vec<String> = (0..32).map(|number| format!("{number:0>80}")).collect();
     let long: Vec<&str> = long.iter().map(String::as_str).collect();
     assert_eq!(pair.member.host.request(now, peer, join(&long)), Err(ApiMisuse::TooLarge));
-    let foreign =
-        vec![claviger_hip::wire::McastChannel { reg_type: RegType::GCKS_MIKEY, ..group("a", HOUR) }];
-    assert_eq!(pair.member.host.revoke(now, peer, GDOI, foreign), Err(ApiMisuse::Channels));
+    let foreign = vec![McastChannel { reg_type: GCKS_MIKEY, ..group("a", HOUR) }];
+    assert_eq!(pair.member.host.revoke(now, peer, GDOI, foreign), Err(ApiMisuse::Items));
 }
 
 #[test]
@@ -126,7 +125,7 @@ fn unusable_configurations_are_refused() {
         let mut config = server_config();
         change(&mut config);
         let random = Box::new(claviger_crypto::SeededRandom::new(1));
-        claviger_hip::Host::new(config, random, START).err() == Some(ApiMisuse::Config.into())
+        claviger_hip_groups::Host::new(config, random, START).err() == Some(ApiMisuse::Config.into())
     };
     assert!(!refused(&|_| {}));
     assert!(refused(&|config| config.dh_groups.clear()));
@@ -182,7 +181,7 @@ fn a_registrar_that_called_announces_its_services() {
     assert!(pair.is_established());
     // The member has seen no R1 of the server's: it learns by UPDATE { SEQ, REG_INFO } whom it may ask for what.
     assert_eq!(pair.sent(pair.server.hit(), PacketType::UPDATE).len(), 1);
-    let foreign = RegistrationRequest { reg_type: RegType::RENDEZVOUS, lifetime: HOUR, channels: vec![] };
+    let foreign = RegistrationRequest { reg_type: RegType::RENDEZVOUS, lifetime: HOUR, items: vec![] };
     let server = pair.server.hit();
     assert_eq!(pair.member.host.request(pair.now, server, foreign), Err(ApiMisuse::UnknownService));
     pair.member.host.request(pair.now, server, join(&["market"])).unwrap();
@@ -200,11 +199,11 @@ fn answers_that_do_not_fit_are_refused() {
     let Event::RegistrationRequested { ticket, request, .. } = &events[0] else { panic!("{events:?}") };
     let good = grant(request);
     let bad: [fn(&mut RegistrationAnswer); 6] = [
-        |answer| answer.reg_type = RegType::GCKS_MIKEY,
+        |answer| answer.reg_type = GCKS_MIKEY,
         |answer| answer.granted = None,
         |answer| answer.failure = Some(RegFailure::TYPE_UNAVAILABLE),
-        |answer| answer.channels[0].group = "three".parse().unwrap(),
-        |answer| drop(answer.channels.pop()),
+        |answer| answer.items[0].group = "three".parse().unwrap(),
+        |answer| drop(answer.items.pop()),
         |answer| {
             answer.granted = None;
             answer.failure = Some(RegFailure(202));

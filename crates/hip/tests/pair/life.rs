@@ -235,7 +235,7 @@ fn an_unused_association_is_closed_but_one_with_a_registration_is_not() {
     assert!(state_at_server(&pair).is_none_or(|state| state == AssociationState::Closed));
 
     let mut pair = Pair::default_pair();
-    pair.establish(Some(RegistrationRequest { reg_type: GDOI, lifetime: 12 * HOUR, channels: vec![] }));
+    pair.establish(Some(RegistrationRequest { reg_type: GDOI, lifetime: 12 * HOUR, items: vec![] }));
     pair.pass(Duration::from_secs(3600), |_, _| true);
     assert!(pair.keys_agree());
 }
@@ -279,7 +279,8 @@ fn the_generation_counter_grows_over_restarts() {
     let before = counter(&mut pair);
     pair.now = pair.now + Duration::from_millis(1);
     let now = pair.now;
-    let host = claviger_hip::Host::new(config, Box::new(claviger_crypto::SeededRandom::new(3)), now).unwrap();
+    let host =
+        claviger_hip_groups::Host::new(config, Box::new(claviger_crypto::SeededRandom::new(3)), now).unwrap();
     pair.server.host = host;
     pair.member.host.close(now, pair.server.hit()).unwrap();
     pair.pass(Duration::from_secs(60), |_, _| false);

@@ -16,10 +16,15 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, RsaSize, SigningKey},
 };
 use claviger_hip::{
-    ApiMisuse, AssociationState, Event, FailReason, HostConfig, LimitError, PeerIncompatible, PeerMisbehaved,
-    RegistrationAnswer, RegistrationRequest, TransportFormats, Withdrawal,
-    iana::{ChannelStatus, CipherId, DhGroup, EspSuite, PacketType, RegFailure, RegType},
+    ApiMisuse, AssociationState, FailReason, HostConfig, LimitError, PeerIncompatible, PeerMisbehaved,
+    TransportFormats,
+    iana::{CipherId, DhGroup, EspSuite, PacketType, RegFailure, RegType},
     wire::{Lifetime, Packet, Puzzle},
+};
+use claviger_hip_groups::{
+    Event, McastChannel, RegistrationAnswer, RegistrationRequest, Withdrawal,
+    iana::{ChannelStatus, GCKS_GSAKMP, GCKS_MIKEY},
+    keys::allows_keys,
 };
 use claviger_identity::{DomainIdentifier, Hit, HitSuite, HostIdentity};
 use claviger_sansio::Socket;
@@ -50,11 +55,11 @@ fn a_base_exchange_registers_a_member() {
     assert_eq!(names(&member), ["established", "registered", "changed"]);
     assert_eq!(names(&server), ["requested", "established", "changed"]);
     let Event::Registered { answer, .. } = &member[1] else { panic!("{member:?}") };
-    assert_eq!(answer.channels[0].status, ChannelStatus::GRANTED);
+    assert_eq!(answer.items[0].status, ChannelStatus::GRANTED);
     assert_eq!(answer.granted, Some(Lifetime::at_most(HOUR).duration()));
     let Event::RegistrationRequested { request, security, host_id, fresh, .. } = &server[0] else { panic!() };
-    assert_eq!(request.channels, join(&["market"]).channels);
-    assert!(security.allows_keys() && *fresh);
+    assert_eq!(request.items, join(&["market"]).items);
+    assert!(allows_keys(security) && *fresh);
     assert_eq!(host_id.hit(provider()), Ok(pair.member.hit()));
     assert!(pair.keys_agree());
     assert_eq!(pair.log.len(), 4);

@@ -10,7 +10,7 @@ fn a_refused_member_has_an_association_but_no_keys() {
     let events = pair.member.take_events();
     let Event::Registered { answer, .. } = &events[1] else { panic!("{events:?}") };
     assert_eq!((answer.granted, answer.failure), (None, Some(RegFailure::ADDITIONAL_CREDENTIALS)));
-    assert_eq!(answer.channels[0].status, ChannelStatus::NOT_AUTHORISED);
+    assert_eq!(answer.items[0].status, ChannelStatus::NOT_AUTHORISED);
     assert!(pair.member.host.registration_sa(&pair.server.hit(), GDOI).is_none());
     assert!(pair.server.host.registration_sa(&pair.member.hit(), GDOI).is_none());
 }
@@ -31,7 +31,7 @@ fn r2_waits_for_the_registrar() {
     let Event::RegistrationRequested { ticket, request, .. } = &events[0] else { panic!() };
 
     let mut wrong = grant(request);
-    wrong.channels.clear();
+    wrong.items.clear();
     assert_eq!(pair.server.host.answer(pair.now, *ticket, wrong), Err(ApiMisuse::AnswerMismatch));
     pair.server.host.answer(pair.now, *ticket, grant(request)).unwrap();
     assert_eq!(pair.server.host.answer(pair.now, *ticket, grant(request)), Err(ApiMisuse::UnknownTicket));
@@ -61,10 +61,10 @@ fn types_that_are_not_offered_are_refused_without_asking_the_program() {
     let mut pair = Pair::new(member_config(), server);
     pair.establish(None);
     // The server withdraws nothing and announces nothing, but the member's view is forged by its own API.
-    let gsakmp = RegistrationRequest { reg_type: RegType::GCKS_GSAKMP, lifetime: HOUR, channels: vec![] };
+    let gsakmp = RegistrationRequest { reg_type: GCKS_GSAKMP, lifetime: HOUR, items: vec![] };
     let peer = pair.server.hit();
     assert_eq!(pair.member.host.request(pair.now, peer, gsakmp), Err(ApiMisuse::UnknownService));
-    let rendezvous = RegistrationRequest { reg_type: RegType::RENDEZVOUS, lifetime: HOUR, channels: vec![] };
+    let rendezvous = RegistrationRequest { reg_type: RegType::RENDEZVOUS, lifetime: HOUR, items: vec![] };
     pair.member.host.request(pair.now, peer, rendezvous).unwrap();
     pair.run();
     assert!(names(&pair.member.take_events()).contains(&"registered"));
@@ -81,9 +81,9 @@ fn update_registers_more_renews_and_leaves() {
     let leave_one = RegistrationRequest {
         reg_type: GDOI,
         lifetime: Duration::ZERO,
-        channels: vec![group("one", Duration::ZERO)],
+        items: vec![group("one", Duration::ZERO)],
     };
-    let renew_all = RegistrationRequest { reg_type: GDOI, lifetime: HOUR, channels: vec![] };
+    let renew_all = RegistrationRequest { reg_type: GDOI, lifetime: HOUR, items: vec![] };
     for request in [join(&["two", "three"]), renew_all, leave_one.clone()] {
         // UPDATE { SEQ, ENCRYPTED, REG_REQUEST } -->  <-- UPDATE { SEQ, ACK, REG_RESPONSE }  UPDATE { ACK } -->
         pair.log.clear();
@@ -99,7 +99,7 @@ fn update_registers_more_renews_and_leaves() {
             panic!("{events:?}")
         };
         assert!(!fresh);
-        assert_eq!(seen.channels, request.channels);
+        assert_eq!(seen.items, request.items);
         // Leaving one group must not read as leaving all.
         assert!(!seen.lifetime.is_zero());
         let events = pair.member.take_events();
@@ -107,12 +107,12 @@ fn update_registers_more_renews_and_leaves() {
         assert!(pair.keys_agree());
     }
 
-    let leave_all = RegistrationRequest { reg_type: GDOI, lifetime: Duration::ZERO, channels: vec![] };
+    let leave_all = RegistrationRequest { reg_type: GDOI, lifetime: Duration::ZERO, items: vec![] };
     pair.member.host.request(pair.now, peer, leave_all).unwrap();
     pair.run();
     let events = pair.server.take_events();
     let Event::RegistrationRequested { request, .. } = &events[0] else { panic!("{events:?}") };
-    assert!(request.lifetime.is_zero() && request.channels.is_empty());
+    assert!(request.lifetime.is_zero() && request.items.is_empty());
     assert!(pair.member.host.registration_sa(&peer, GDOI).is_none(), "nothing is granted any more");
     assert!(pair.server.host.registration_sa(&pair.member.hit(), GDOI).is_none());
     assert!(pair.is_established(), "the association stays");
@@ -120,7 +120,7 @@ fn update_registers_more_renews_and_leaves() {
 
 #[test]
 fn a_renewal_keeps_the_keys_and_a_lifetime_that_runs_out_ends_them() {
-    let short = RegistrationRequest { reg_type: GDOI, lifetime: Duration::from_secs(40), channels: vec![] };
+    let short = RegistrationRequest { reg_type: GDOI, lifetime: Duration::from_secs(40), items: vec![] };
     let mut pair = Pair::default_pair();
     pair.establish(Some(short.clone()));
     let cookies = pair.member.host.registration_sa(&pair.server.hit(), GDOI).unwrap().cookies;
@@ -162,7 +162,7 @@ fn eviction_is_told_until_it_is_acknowledged() {
         sender == member || lost > 2
     });
     let events = pair.member.take_events();
-    let Some(Event::Revoked { channels, reg_type, .. }) =
+    let Some(Event::Revoked { items: channels, reg_type, .. }) =
         events.iter().find(|e| matches!(e, Event::Revoked { .. }))
     else {
         panic!("{events:?}")
@@ -191,7 +191,7 @@ fn a_withdrawal_says_why() {
         pair.server.host.withdraw(pair.now, member, GDOI, why, vec![group(name, HOUR)]).unwrap();
         pair.pass(Duration::from_secs(1), |_, _| true);
         let events = pair.member.take_events();
-        let Some(Event::Revoked { channels, .. }) =
+        let Some(Event::Revoked { items: channels, .. }) =
             events.iter().find(|event| matches!(event, Event::Revoked { .. }))
         else {
             panic!("{events:?}")

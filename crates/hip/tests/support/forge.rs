@@ -8,11 +8,11 @@ use claviger_hip::{
     keys::{Hosts, Keymat, Prk},
     puzzle,
     wire::{
-        DhGroupList, DiffieHellman, Encrypted, EspInfo, EspTransform, HipCipher, HitSuiteList, McastChannel,
-        Packet, PacketBuilder, ParameterBlock, Puzzle, R1Counter, RegInfo, RegRequest, Solution,
-        TransportFormatList,
+        DhGroupList, DiffieHellman, Encrypted, EspInfo, EspTransform, HipCipher, HitSuiteList, Packet,
+        PacketBuilder, ParameterBlock, Puzzle, R1Counter, RegInfo, RegRequest, Solution, TransportFormatList,
     },
 };
+use claviger_hip_groups::McastChannel;
 use claviger_identity::{Hit, HitSuite, HostId, HostIdentity};
 use claviger_sansio::{Datagram, Socket};
 

@@ -15,15 +15,20 @@ use std::{
 use claviger_crypto::{SeededRandom, SystemRandom, provider, sign::KeyAlgorithm};
 use claviger_group::{GroupId, Role};
 use claviger_hip::{
-    Error, Event, Host, HostConfig, RegistrationAnswer, RegistrationRequest,
-    iana::{ChannelStatus, PacketType, ParameterType, RegFailure, RegType},
-    wire::{Lifetime, McastChannel, Packet},
+    Error, HostConfig,
+    iana::{PacketType, ParameterType, RegFailure, RegType},
+    wire::{Lifetime, Packet},
+};
+pub(crate) use claviger_hip_groups::GroupHost;
+use claviger_hip_groups::{
+    Event, Host, McastChannel, RegistrationAnswer, RegistrationRequest,
+    iana::{ChannelStatus, GCKS_GDOI},
 };
 use claviger_identity::{Hit, HostIdentity};
 use claviger_sansio::{Datagram, Socket, Time, Transmit};
 
 pub(crate) const START: Time = Time::from_secs(1_800_000_000);
-pub(crate) const GDOI: RegType = RegType::GCKS_GDOI;
+pub(crate) const GDOI: RegType = GCKS_GDOI;
 
 /// One host, its address, and what it told.
 pub(crate) struct Side {
@@ -275,8 +280,8 @@ pub(crate) fn group(name: &str, lifetime: Duration) -> McastChannel {
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) fn join(names: &[&str]) -> RegistrationRequest {
-    let channels = names.iter().map(|name| group(name, HOUR)).collect();
-    RegistrationRequest { reg_type: GDOI, lifetime: HOUR, channels }
+    let items = names.iter().map(|name| group(name, HOUR)).collect();
+    RegistrationRequest { reg_type: GDOI, lifetime: HOUR, items }
 }
 
 /// Grants everything as asked.
@@ -285,7 +290,7 @@ pub(crate) fn grant(request: &RegistrationRequest) -> RegistrationAnswer {
         reg_type: request.reg_type,
         granted: Some(request.lifetime),
         failure: None,
-        channels: request.channels.clone(),
+        items: request.items.clone(),
     }
 }
 
@@ -298,7 +303,7 @@ pub(crate) fn refuse(request: &RegistrationRequest) -> RegistrationAnswer {
         reg_type: request.reg_type,
         granted: None,
         failure: Some(RegFailure::ADDITIONAL_CREDENTIALS),
-        channels: request.channels.iter().map(refused).collect(),
+        items: request.items.iter().map(refused).collect(),
     }
 }
 

@@ -8,7 +8,7 @@
 mod registration;
 mod strength;
 
-use claviger_hip::iana::carries_256_bit_keys;
+use claviger_hip_groups::keys::carries_256_bit_keys;
 
 use crate::Member;
 

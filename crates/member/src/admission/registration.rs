@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use claviger_group::{GroupId, Role};
-use claviger_hip::{
-    Event as HipEvent, RegistrationAnswer, RegistrationRequest, Withdrawal,
-    iana::{ChannelStatus, RegType},
-    wire::{Lifetime, McastChannel},
+use claviger_hip::wire::Lifetime;
+use claviger_hip_groups::{
+    Event as HipEvent, GroupHost, McastChannel, RegistrationAnswer, RegistrationRequest, Withdrawal,
+    iana::{ChannelStatus, GCKS_GDOI},
 };
 use claviger_sansio::Time;
 use tracing::debug;
@@ -52,7 +52,7 @@ impl Member {
             return;
         }
         let channels = self.leaving.iter().map(|(group, role)| McastChannel {
-            reg_type: RegType::GCKS_GDOI,
+            reg_type: GCKS_GDOI,
             role: *role,
             group: group.clone(),
             channel: None,
@@ -60,9 +60,9 @@ impl Member {
             status: ChannelStatus::GRANTED,
         });
         let request = RegistrationRequest {
-            reg_type: RegType::GCKS_GDOI,
+            reg_type: GCKS_GDOI,
             lifetime: self.registration_lifetime,
-            channels: channels.collect(),
+            items: channels.collect(),
         };
         if self.hip.request(now, self.server, request).is_ok() {
             debug!(groups = self.leaving.len(), "the key server is told of groups that were left");
@@ -75,7 +75,7 @@ impl Member {
         let request = self.request(now);
         let lives =
             self.registration == Registration::Associated && self.hip.association(&self.server).is_some();
-        debug!(groups = request.channels.len(), anew = !lives, "the key server is asked for groups");
+        debug!(groups = request.items.len(), anew = !lives, "the key server is asked for groups");
         let (asked, registration) = if lives {
             (self.hip.request(now, self.server, request), Registration::Asking)
         } else {
@@ -94,7 +94,7 @@ impl Member {
         let live = self.registration == Registration::Associated;
         let granted = |s: &Subscription| live && s.granted_until.is_some_and(|until| until > now);
         let channels = self.subscriptions.values().filter(|s| !granted(s)).map(|subscription| McastChannel {
-            reg_type: RegType::GCKS_GDOI,
+            reg_type: GCKS_GDOI,
             role: subscription.role,
             group: subscription.group.clone(),
             channel: None,
@@ -102,18 +102,18 @@ impl Member {
             status: ChannelStatus::GRANTED,
         });
         RegistrationRequest {
-            reg_type: RegType::GCKS_GDOI,
+            reg_type: GCKS_GDOI,
             lifetime: self.registration_lifetime,
-            channels: channels.collect(),
+            items: channels.collect(),
         }
     }
 
     /// Renews every registration.
     pub(crate) fn renew(&mut self, now: Time) {
         let request = RegistrationRequest {
-            reg_type: RegType::GCKS_GDOI,
+            reg_type: GCKS_GDOI,
             lifetime: self.registration_lifetime,
-            channels: Vec::new(),
+            items: Vec::new(),
         };
         debug!(groups = self.subscriptions.len(), "the registrations are renewed");
         if self.hip.request(now, self.server, request).is_err() {
@@ -126,9 +126,9 @@ impl Member {
         match event {
             HipEvent::Established { .. } => self.registration = Registration::Associated,
             HipEvent::Registered { answer, .. } => self.registered(now, &answer),
-            HipEvent::Revoked { channels, .. } if channels.is_empty() => self.evicted_from_all(),
-            HipEvent::Revoked { channels, .. } => {
-                for McastChannel { group, role, status, .. } in channels {
+            HipEvent::Revoked { items, .. } if items.is_empty() => self.evicted_from_all(),
+            HipEvent::Revoked { items, .. } => {
+                for McastChannel { group, role, status, .. } in items {
                     match Withdrawal::from_status(status) {
                         Withdrawal::Ended => self.ended(now, group),
                         Withdrawal::Narrowed => self.narrowed(group, role),
@@ -170,20 +170,20 @@ impl Member {
     fn registered(&mut self, now: Time, answer: &RegistrationAnswer) {
         self.registration = Registration::Associated;
         self.failed_attempts = 0;
-        let sa = self.hip.registration_sa(&self.server, RegType::GCKS_GDOI);
+        let sa = self.hip.registration_sa(&self.server, GCKS_GDOI);
         if let Some(sa) = sa {
             self.pull_under(now, sa);
         }
-        let renewed = answer.channels.is_empty().then_some(answer.granted).flatten();
+        let renewed = answer.items.is_empty().then_some(answer.granted).flatten();
         if let Some(lifetime) = renewed {
             for subscription in self.subscriptions.values_mut().filter(|s| s.granted_until.is_some()) {
                 subscription.granted_until = Some(now + lifetime);
             }
         }
-        for channel in &answer.channels {
+        for channel in &answer.items {
             self.channel_answered(now, channel);
         }
-        let refused = answer.channels.is_empty() && answer.granted.is_none();
+        let refused = answer.items.is_empty() && answer.granted.is_none();
         let granted_before = self.subscriptions.values().any(|s| s.granted_until.is_some());
         if refused && granted_before {
             debug!("the renewal came too late; each group is asked for by name");

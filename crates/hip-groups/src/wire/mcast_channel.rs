@@ -9,11 +9,13 @@ use claviger_group::{
     Channel, GroupId, Role,
     id::{GROUP_ID_LEN_MAX, IdType},
 };
+use claviger_hip::{
+    iana::{ParameterType, RegType},
+    wire::{Lifetime, Parameter},
+};
 use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
-use crate::iana::{ChannelStatus, ParameterType, RegType};
-
-use super::{Lifetime, Parameter};
+use crate::iana::{ChannelStatus, MCAST_CHANNEL};
 
 /// The most in a packet: 32 of the shortest fill a quarter of one.
 pub const CHANNELS_MAX: usize = 32;
@@ -78,7 +80,7 @@ impl McastChannel {
 }
 
 impl Parameter for McastChannel {
-    const TYPE: ParameterType = ParameterType::MCAST_CHANNEL;
+    const TYPE: ParameterType = MCAST_CHANNEL;
 }
 
 impl Encode for McastChannel {
@@ -163,7 +165,16 @@ fn read_address(r: &mut Reader<'_>, family: u8, field: &'static str) -> Result<I
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::test::survives;
+    use crate::iana::{GCKS_GDOI, GCKS_MIKEY};
+
+    /// Checks that a channel survives its octets, and that no prefix of them is another of the same value.
+    fn survives(channel: &McastChannel) {
+        let octets = channel.to_octets();
+        assert_eq!(McastChannel::from_octets(&octets).as_ref(), Ok(channel));
+        for length in 0..octets.len() {
+            assert_ne!(McastChannel::from_octets(&octets[..length]).as_ref(), Ok(channel), "cut at {length}");
+        }
+    }
 
     fn channel(group: &str, source: Option<&str>) -> Option<Channel> {
         let source = source.map(|source| source.parse().unwrap());
@@ -172,7 +183,7 @@ mod tests {
 
     fn sample(channel: Option<Channel>) -> McastChannel {
         McastChannel {
-            reg_type: RegType::GCKS_GDOI,
+            reg_type: GCKS_GDOI,
             role: Role::Both,
             group: "#1234".parse().unwrap(),
             channel,
@@ -243,7 +254,7 @@ mod tests {
         assert_eq!(McastChannel::check_all(&[one.clone(), role]), unexpected);
         let lifetime = McastChannel { lifetime: Lifetime(1), ..other.clone() };
         assert_eq!(McastChannel::check_all(&[one.clone(), lifetime]), unexpected);
-        let elsewhere = McastChannel { reg_type: RegType::GCKS_MIKEY, ..one.clone() };
+        let elsewhere = McastChannel { reg_type: GCKS_MIKEY, ..one.clone() };
         assert_eq!(McastChannel::check_all(&[one.clone(), elsewhere]), Ok(()));
         let many: Vec<McastChannel> = (0..33)
             .map(|number| McastChannel { group: format!("#{number}").parse().unwrap(), ..one.clone() })

@@ -187,7 +187,7 @@ impl Member {
             Route::DeliveryControl(rekey_sa) => {
                 let exchange = ExchangeType::DELIVERY_CONTROL;
                 log_in(exchange, rekey_sa, &datagram);
-                let result = self.handle_control(now, rekey_sa, datagram);
+                let result = self.handle_control(now, rekey_sa, datagram.payload);
                 result.inspect_err(|error| log_dropped(exchange, rekey_sa, &datagram, error))
             }
             Route::GroupkeyPull(_)

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use claviger_group::CookiePair;
 use claviger_isakmp::{Route, route};
-use claviger_sansio::{Datagram, Socket, Time};
+use claviger_sansio::{Datagram, Time};
 use tracing::debug;
 
 use super::rekey::{Collected, Standing};
@@ -17,27 +17,34 @@ use crate::{
 };
 
 impl Member {
+    /// Takes a rekey message that came from the network.
     pub(crate) fn handle_push(
         &mut self,
         now: Time,
         cookies: CookiePair,
         datagram: Datagram<'_>,
     ) -> Result<(), Error> {
+        let result = self.follow_push(now, cookies, datagram.payload);
+        if matches!(result, Err(Error::RekeySaUnknown)) {
+            self.note_unknown_rekey_sa(now, datagram.destination, cookies, datagram.payload);
+        }
+        result
+    }
+
+    /// Follows a rekey message, wherever it came from.
+    fn follow_push(&mut self, now: Time, cookies: CookiePair, octets: &[u8]) -> Result<(), Error> {
         let standing =
             self.subscriptions.values_mut().find_map(|s| s.knows_rekey_sa(&cookies).map(|known| (s, known)));
-        let Some((subscription, standing)) = standing else {
-            self.note_unknown_rekey_sa(now, datagram.destination, cookies, datagram.payload);
-            return Err(Error::RekeySaUnknown);
-        };
+        let Some((subscription, standing)) = standing else { return Err(Error::RekeySaUnknown) };
         let _group = subscription.span().entered();
         match standing {
             Standing::InForce => {}
             Standing::Late => {
                 let (random, witness) = (&mut *self.random, &mut self.witness);
                 let mut means = Means { provider: self.provider, random, witness };
-                return subscription.follow_late(now, &mut means, datagram.payload);
+                return subscription.follow_late(now, &mut means, octets);
             }
-            Standing::Announced if subscription.keep_early(datagram.payload) => {
+            Standing::Announced if subscription.keep_early(octets) => {
                 debug!(rekey_sa = %cookies, "a message waits for the KEK that is being collected");
                 return Ok(());
             }
@@ -51,7 +58,7 @@ impl Member {
         }
         let (random, witness) = (&mut *self.random, &mut self.witness);
         let mut means = Means { provider: self.provider, random, witness };
-        let brought = subscription.follow(now, &mut means, datagram.payload)?;
+        let brought = subscription.follow(now, &mut means, octets)?;
         if !brought.is_something() {
             return Ok(());
         }
@@ -77,13 +84,13 @@ impl Member {
         &mut self,
         now: Time,
         cookies: CookiePair,
-        datagram: Datagram<'_>,
+        octets: &[u8],
     ) -> Result<(), Error> {
         let standing = self.subscriptions.values_mut().find_map(|s| Some((s.knows_rekey_sa(&cookies)?, s)));
         match standing {
             Some((Standing::InForce, subscription)) => {
                 let _group = subscription.span().entered();
-                subscription.collect(now, &mut self.random, datagram.payload)
+                subscription.collect(now, &mut self.random, octets)
             }
             // What it would bring is here.
             Some(_) => Ok(()),
@@ -97,9 +104,7 @@ impl Member {
         while let Some(collected) = self.subscriptions.values_mut().find_map(Subscription::poll_collected) {
             let Collected { group, place, octets } = collected;
             let Route::GroupkeyPush(cookies) = route(&octets) else { continue };
-            let (socket, source) = (Socket::Port848, self.gdoi_address);
-            let datagram = Datagram { socket, source, destination: source, payload: &octets };
-            let result = self.handle_push(now, cookies, datagram);
+            let result = self.follow_push(now, cookies, &octets);
             if let (Some(place), Err(error)) = (place, result)
                 && !matches!(error, Error::Gdoi(claviger_gdoi::Error::Replayed))
                 && let Some(subscription) = self.subscriptions.get_mut(&group)

@@ -13,7 +13,7 @@ use claviger_sansio::Time;
 
 use crate::{
     Gcks, Record, RestoreError,
-    admission::roster::List,
+    admission::list::List,
     group::Group,
     record,
     restore::{decode, table},
@@ -78,11 +78,11 @@ impl Gcks {
         }
         for (host, group, mut grant) in self.roster.grants.all() {
             grant.expires = grant.expires - by;
-            self.store_grant(&host, group, grant);
+            self.admission().store_grant(&host, group, grant);
         }
         self.hip.move_back(by);
         let peers: Vec<_> = self.hip.associations().map(|association| association.peer).collect();
-        peers.into_iter().for_each(|peer| self.touch(peer));
+        self.touched.extend(peers);
     }
 }
 

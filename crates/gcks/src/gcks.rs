@@ -1,9 +1,13 @@
 //! The machine: input, output, commands.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
+};
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
-use claviger_group::{GroupId, GroupPolicy, MemberId, Role};
+use claviger_gdoi::ServerEvent as GdoiEvent;
+use claviger_group::{GroupId, GroupPolicy, MemberId, RegistrationSa, Role};
 use claviger_hip as hip;
 use claviger_identity::Hit;
 use claviger_isakmp::{self as isakmp, Unread};
@@ -11,19 +15,23 @@ use claviger_sansio::{Datagram, Socket, Time, durable::Change};
 use tracing::{debug, debug_span};
 
 use crate::{
-    admission::{self, Roster},
+    admission::{self, Admission, departure::Eviction, roster::Roster},
     config::GcksConfig,
     counter::{Counter, Counters},
     distribution::{
-        Distribution, Rekey, SealedRekey,
-        delivery::{Deliveries, Route},
-        gdoi::Gdoi,
-        push_queue::{Outbox, PushQueue, REMOVED_RETRY_MAX, Ready, UnderWay},
+        Rekey, Route, SealedRekey,
+        delivery::Deliveries,
+        gdoi::{
+            Gdoi,
+            pull::{Answering, PullRefusal, SenderIdsSpent},
+        },
+        push_queue::{Milestone, Outbox, PushQueue, REMOVED_RETRY_MAX, Ready, UnderWay},
     },
     error::{CommandError, Error},
     event::{Departure, Event, RekeyCause, RekeyId, Rekeyed},
     group::{
         self, Group, NewError,
+        distribution::Distribution,
         epoch::{Epoch, KeyChange},
     },
     groups::Groups,
@@ -70,7 +78,13 @@ impl Gcks {
         let offers_256_bits = admission::hip::offers_256_bits(&config.hip);
         Ok(Self {
             provider: config.provider,
-            gdoi: Gdoi::new(&config, fork(&mut random)),
+            gdoi: Gdoi::new(
+                config.provider,
+                fork(&mut random),
+                config.gdoi_port,
+                config.push_source_v4,
+                config.push_source_v6,
+            ),
             hip: claviger_hip_groups::Host::new(config.hip, fork(&mut random), now)?,
             random,
             groups: Groups::default(),
@@ -125,7 +139,7 @@ impl Gcks {
         self.send_last_words(now, &group, last_words.unwrap_or_default());
         self.changes.extend(group.removal());
         for host in self.roster.grants.hosts_of(id) {
-            self.withdraw_grant(now, &host, id);
+            self.admission().withdraw_grant(now, &host, id);
         }
         self.roster.remove_group(id);
         self.settle(now);
@@ -159,9 +173,40 @@ impl Gcks {
             return Err(CommandError::GroupUnknown(id.clone()));
         }
         self.changes.extend(self.roster.allow(id, host, role));
-        self.narrow_grant(now, host, id, role);
+        if self.admission().narrow_grant(now, host, id, role) {
+            // The group was found a moment ago.
+            let _ = self.rekey_because(now, id, RekeyWhat::Tek, RekeyCause::NarrowedRole);
+        }
         self.settle(now);
         Ok(())
+    }
+
+    /// Takes a host off a group's list and puts it out of the group.
+    ///
+    /// A host that was evicted before is answered by what is remembered of that, for an answer may be lost.
+    pub fn evict(&mut self, now: Time, id: &GroupId, host: &MemberId) -> Result<Eviction, CommandError> {
+        self.admission().evict(now, id, host)?;
+        self.settle(now);
+        self.eviction(id, host).ok_or(CommandError::HostUnknown(host.clone()))
+    }
+
+    /// Says how far the eviction of a host has come; none if it was not evicted, or allowed again since.
+    pub fn eviction(&self, id: &GroupId, host: &MemberId) -> Option<Eviction> {
+        self.roster.eviction(id, host)
+    }
+
+    /// Takes a registration SA that Phase 1 has made, in place of the peer's earlier one.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::CookiesInUse`] if another registration has its cookies.
+    pub fn add_phase_1(&mut self, now: Time, sa: RegistrationSa) -> Result<(), CommandError> {
+        if self.admission().add_phase_1(now, sa) { Ok(()) } else { Err(CommandError::CookiesInUse) }
+    }
+
+    /// Forgets the registration SA of a peer, whose Phase 1 has ended. A member it stays.
+    pub fn remove_phase_1(&mut self, peer: &MemberId) {
+        self.admission().remove_phase_1(peer);
     }
 
     /// Replaces keys now.
@@ -223,7 +268,7 @@ impl Gcks {
     pub fn handle_timeout(&mut self, now: Time) {
         self.hip.handle_timeout(now);
         self.gdoi.server.handle_timeout(now);
-        self.expire_grants(now);
+        self.admission().expire_grants(now);
         self.rekey_timed(now);
         self.settle(now);
     }
@@ -248,7 +293,7 @@ impl Gcks {
         loop {
             let mut moved = false;
             while let Some(event) = self.hip.poll_event() {
-                self.handle_hip_event(now, event);
+                self.admission().handle_hip_event(now, event);
                 moved = true;
             }
             while let Some(event) = self.gdoi.server.poll_event() {
@@ -287,17 +332,91 @@ impl Gcks {
         }
     }
 
+    /// Lets admission work on the state of the key server.
+    pub(crate) fn admission(&mut self) -> Admission<'_> {
+        Admission {
+            hip: &mut self.hip,
+            roster: &mut self.roster,
+            groups: &mut self.groups,
+            departures: &mut self.departures,
+            touched: &mut self.touched,
+            keyed: &mut self.gdoi,
+            changes: &mut self.changes,
+            events: &mut self.events,
+            counters: &mut self.counters.gcks,
+        }
+    }
+
+    fn answering(&mut self) -> Answering<'_> {
+        Answering {
+            gdoi: &mut self.gdoi,
+            groups: &mut self.groups,
+            changes: &mut self.changes,
+            counters: &mut self.counters.gcks,
+        }
+    }
+
+    fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
+        match event {
+            GdoiEvent::PullRequested { pull, peer, group, peer_address, .. } => {
+                self.gdoi.pulls.expire(now);
+                let address = peer_address.ip();
+                if self.roster.authorised(now, &peer, &group).is_none()
+                    || !self.admission().admits_pull(now, &peer, &group, address)
+                {
+                    return self.answering().refuse_pull(now, pull, PullRefusal::NotAuthorised);
+                }
+                let asked = (peer.clone(), group.clone());
+                // Not `answering`: whether the host may move is asked while it works.
+                let (limiter, counters) = (&mut self.roster.limiter, &mut self.counters.gcks);
+                let (gdoi, groups, changes) = (&mut self.gdoi, &mut self.groups, &mut self.changes);
+                let may_move = || limiter.admit(now, &peer, &group);
+                Answering { gdoi, groups, changes, counters }.offer(now, pull, asked, address, may_move);
+            }
+            GdoiEvent::PullConfirmed { pull, peer, sender_ids, proven_address, .. } => {
+                let associated = self.associated_address(&peer);
+                self.gdoi.pulls.note_address(&peer, proven_address, associated);
+                let offered = self.gdoi.pulls.offered(pull).map(|(host, id)| (host.clone(), id.clone()));
+                let role = offered.as_ref().and_then(|(host, id)| self.roster.authorised(now, host, id));
+                let answered = self.answering().confirm(now, pull, role, sender_ids, proven_address);
+                if let (Err(spent), Some((_, id))) = (answered, offered) {
+                    self.renew_sender_ids(now, &id, &spent);
+                }
+            }
+            GdoiEvent::PullDeclined { pull, peer, group, notify } => {
+                debug!(%peer, %group, notify_type = notify.0, "the host declines the policy");
+                // It cannot follow the policy, and says so before message 3: nothing was made for it.
+                self.gdoi.pulls.decline(pull);
+                self.counters.gcks.count(Counter::PullsDeclined);
+            }
+            GdoiEvent::Reported { peer, report, peer_address, own_address } => {
+                let route = Route { peer: peer_address, own: own_address };
+                self.handle_report(now, &peer, route, &report);
+            }
+        }
+    }
+
+    /// Has a group start over whose sender ids are spent. The member that asked for some must pull again.
+    fn renew_sender_ids(&mut self, now: Time, id: &GroupId, spent: &SenderIdsSpent) {
+        self.change_keys(now, id, KeyChange::Everything(RekeyCause::SenderIdsSpent));
+        self.answering().refuse_pull(now, spent.0, PullRefusal::KeysReplaced);
+    }
+
+    /// Returns where a host has been shown to be: only there is it sent what it did not ask for with a round trip.
+    fn address(&self, host: &MemberId) -> Option<IpAddr> {
+        self.gdoi.pulls.address(host).unwrap_or_else(|| self.associated_address(host))
+    }
+
+    fn associated_address(&self, host: &MemberId) -> Option<IpAddr> {
+        self.address_of(host).map(|address| address.ip())
+    }
+
     fn count_drop(&mut self, error: &Error) {
         match error {
             Error::Gdoi(error) => self.counters.gdoi.count(error.into()),
             Error::Hip(error) => self.counters.hip.count(error.into()),
             Error::Unread(unread) => self.counters.isakmp.count((*unread).into()),
         }
-    }
-
-    /// Has a host's association stored again at the end of the step.
-    pub(crate) fn touch(&mut self, hit: Hit) {
-        self.touched.insert(hit);
     }
 
     /// Gives a group a new tree if the epochs of its tree are nearly spent.
@@ -358,7 +477,7 @@ impl Gcks {
 
     /// Lets a change of keys take effect beyond the group.
     fn apply(&mut self, now: Time, id: &GroupId, epoch: Epoch, rekey: Rekey, mut report: Rekeyed) -> Rekeyed {
-        let departed = self.note_departures(now, id, &epoch);
+        let departed = self.admission().note_departures(now, id, &epoch.departed);
         report.cause.extend(departed.iter().map(|(_, why, _)| RekeyCause::from(*why)));
         let name = self.push_queue.name_rekey();
         if rekey.messages.is_empty() {
@@ -375,10 +494,12 @@ impl Gcks {
             let event =
                 if join.moves { Event::Relocated { host, group } } else { Event::Joined { host, group } };
             self.events.push_back(event);
-            self.download_to_joiner(now, id, join);
+            if let Err(spent) = self.answering().download_to_joiner(now, id, join) {
+                self.renew_sender_ids(now, id, &spent);
+            }
         }
         for join in &epoch.refused {
-            self.refuse_joiner(now, join);
+            self.answering().refuse_joiner(now, join);
         }
         for (counter, count) in [
             (Counter::Rekeys, 1),
@@ -393,6 +514,36 @@ impl Gcks {
         }
         self.events.push_back(Event::Rekeyed(report.clone()));
         report
+    }
+
+    /// Takes what the queue of rekey messages tells.
+    pub(crate) fn take_milestones(&mut self) {
+        while let Some(milestone) = self.push_queue.poll_milestone() {
+            match milestone {
+                Milestone::Stopped { group, destination, reason } => {
+                    self.events.push_back(Event::PushesStopped { group, destination, reason });
+                }
+                Milestone::Resumed { group, since } => {
+                    self.events.push_back(Event::PushesResumed { group, since });
+                }
+                Milestone::Sent { rekey, group, at } => {
+                    self.events.push_back(Event::RekeySent { group, rekey, at });
+                }
+                Milestone::Through { rekey, what, at } => self.rekey_is_through(at, rekey, what),
+                Milestone::Dropped { group, messages, again } => {
+                    self.counters.gcks.add(Counter::PushesDropped, messages as u64);
+                    if !again {
+                        self.events.push_back(Event::PushesDropped { group, messages });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes that all copies of a rekey's messages have left, the last at `at`.
+    pub(crate) fn rekey_is_through(&mut self, at: Time, rekey: RekeyId, what: UnderWay) {
+        let UnderWay { group, departed, needs_pull, .. } = what;
+        self.admission().rekey_is_through(at, rekey, &group, departed, needs_pull);
     }
 
     /// Plans the messages of a rekey, and follows them until they have left.

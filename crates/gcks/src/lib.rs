@@ -23,6 +23,7 @@
 //! | `group` | what one group holds: members, key tree, keys; and how they change |
 //! | `distribution` | how keys travel: GDOI, and what goes to whole groups |
 //! | [`staged`] | a step: its changes, and what it says when they are durable |
+//! | `dispatch` | a datagram on its way out, and what became of it |
 //! | `record` | the octets of everything that is stored |
 //! | [`restore`] | how the machine goes on after a restart |
 //! | `clock` | what it makes of a clock that was ahead before that |
@@ -43,6 +44,7 @@ pub mod view;
 
 mod admission;
 mod clock;
+mod dispatch;
 mod distribution;
 mod group;
 mod groups;
@@ -51,7 +53,7 @@ mod record;
 pub use admission::departure::Eviction;
 pub use config::GcksConfig;
 pub use counter::{Counter, Counters};
-pub use distribution::dispatch::Dispatch;
+pub use dispatch::Dispatch;
 pub use error::{CommandError, Error, RestoreError};
 pub use event::Event;
 pub use gcks::{Gcks, RekeyWhat};

@@ -17,7 +17,7 @@ use claviger_wire::DecodeError;
 
 use crate::{
     Gcks, GcksConfig, RestoreError,
-    admission::{hip::services, roster::List},
+    admission::{hip::services, list::List},
     distribution::{SealedRekey, push_queue::UnderWay},
     event::Departure,
     group::{self, Group},
@@ -55,7 +55,7 @@ impl Gcks {
             for service in services() {
                 if let Some(sa) = gcks.hip.registration_sa(&hit, service) {
                     debug_assert_eq!(sa.peer, MemberId::Hit(hit));
-                    gcks.take_up_keys(now, hit);
+                    gcks.admission().take_up_keys(now, hit);
                 }
             }
         }
@@ -206,7 +206,7 @@ impl Gcks {
             })
             .collect();
         for (id, host, why) in departed {
-            self.depart(now, &id, &host, why);
+            self.admission().depart(now, &id, &host, why);
         }
     }
 

@@ -20,10 +20,8 @@ use tracing::{debug, trace};
 
 use crate::{
     Gcks,
-    distribution::{
-        dispatch::Dispatch,
-        push_queue::{Flight, Outbox, Ready},
-    },
+    dispatch::Dispatch,
+    distribution::push_queue::{Flight, Outbox, Ready},
     event::Event,
     record,
 };

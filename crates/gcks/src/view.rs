@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use claviger_group::{CookiePair, GroupId, GroupPolicy, MemberId, Prefix, Role, Spi};
 use claviger_sansio::{NotSent, Time};
 
-use crate::{Counters, Gcks, distribution::push_queue::Unsent, event::Refusal};
+use crate::{Counters, Gcks, admission::hip::association, distribution::push_queue::Unsent, event::Refusal};
 
 /// One group.
 #[derive(Debug, Clone)]
@@ -161,7 +161,7 @@ impl Gcks {
                 granted: grant.map(|grant| (grant.role, grant.expires.since(now))),
                 member_since: member.map(|member| member.since),
                 last_pull: member.map(|member| member.last_pull),
-                address: self.association(&host).map(|association| association.address),
+                address: association(&self.hip, &host).map(|association| association.address),
                 place: group.place_of(&host).and_then(|place| group.listed(place)).map(|place| place.prefix),
                 sender_ids: member.map(|member| member.sender_ids.clone()).unwrap_or_default(),
                 host,
@@ -174,7 +174,7 @@ impl Gcks {
     /// a move since (RFC 8046 section 5.4). `None` without an association, and when the lifetime that the host gave the
     /// address is over. On IP protocol 139 the port is zero.
     pub fn address_of(&self, host: &MemberId) -> Option<SocketAddr> {
-        let association = self.association(host)?;
+        let association = association(&self.hip, host)?;
         let is_verified = association.established_at.is_some() && !association.is_deprecated;
         is_verified.then_some(association.address)
     }

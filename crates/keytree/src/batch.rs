@@ -1,14 +1,16 @@
 //! Joins, departures and refreshes: the changes of a tree.
 
 use claviger_crypto::Random;
+use claviger_keypath::{Handle, KeyLength, NodeId};
 use claviger_keywrap::Engine;
 
 use crate::{
-    Handle, KeyLength, KeyTree, Leaf, NodeId, Rekey, TreeError,
+    KeyTree, Leaf, Rekey, TreeError,
     deliver::Delivery,
+    mark::{Fate, Mark},
     node::node_at,
     nodes::Siblings,
-    plan::{Fate, Mark, Plan},
+    plan::Plan,
 };
 
 /// Families whose rows are asked for before they are visited: enough to keep the memory busy meanwhile, and few enough
@@ -263,9 +265,10 @@ impl KeyTree {
 #[cfg(test)]
 mod tests {
     use claviger_crypto::SeededRandom;
+    use claviger_keypath::Degree;
 
     use super::*;
-    use crate::{Degree, Joining, TreeConfig};
+    use crate::{Joining, TreeConfig};
 
     #[test]
     fn recycled_memory_stays_a_fraction_of_the_tree() {

@@ -1,6 +1,6 @@
 //! What a tree is made to be.
 
-use crate::{Degree, KeyLength};
+use claviger_keypath::{Degree, KeyLength};
 
 /// The settings of a tree. They stay as they are while it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,18 +1,14 @@
 //! Who receives a new key under which other: the wraps of a rekey, written as they are found.
 
+use claviger_keypath::Handle;
+
 use crate::{
-    Degree, Handle, Rekey, Wrap,
+    Rekey, Wrap,
     bits::{count, places},
+    mark::{Fate, Mark},
     nodes::{FamilyMut, HANDLE_LEN, Rows},
-    plan::{Fate, Mark},
-    rekey::ITSELF,
+    rekey::{CHILDREN_MAX, ITSELF},
 };
-
-/// The most children of a node.
-const CHILDREN_MAX: usize = Degree::MAX.k() as usize;
-
-/// Room that is kept behind what a rekey has, for what is written before it is known whether it is wanted.
-pub(crate) const ROOM_BEHIND: usize = CHILDREN_MAX;
 
 /// The wraps and keys of a rekey, to be written in order. Keys have `L` octets.
 pub(crate) struct Delivery<'a, const L: usize> {

@@ -2,7 +2,9 @@
 
 use std::{error, fmt};
 
-use crate::{Leaf, NodeId};
+use claviger_keypath::NodeId;
+
+use crate::Leaf;
 
 /// A change that the tree refuses. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! The few figures that are stored beside the nodes.
 
-use crate::{CAPACITY_MAX, Degree, Inconsistency, Joining, KeyLength, TreeConfig, TreeError};
+use claviger_keypath::{Degree, KeyLength};
+
+use crate::{CAPACITY_MAX, Inconsistency, Joining, TreeConfig, TreeError};
 
 /// What a tree is besides its nodes: the store keeps it, and writes it anew with each [`Rekey`](crate::Rekey).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

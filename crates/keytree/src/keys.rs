@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use claviger_keypath::KeyLength;
 use zeroize::{Zeroize, Zeroizing};
-
-use crate::{KeyLength, rekey::roomy};
 
 /// Room for many keys of one length, erased when dropped.
 #[derive(Clone)]
@@ -60,6 +59,12 @@ impl Keys {
         debug_assert_eq!(L, self.key_len, "keys have one length");
         self.octets.as_chunks_mut().0
     }
+}
+
+/// Returns how much room to make for `length` where there was some for less: a little more than asked for, so that
+/// changes that are each a little larger than the one before do not each make it anew.
+pub(crate) fn roomy(length: usize, before: usize) -> usize {
+    if before == 0 { length } else { length + length / 8 }
 }
 
 impl fmt::Debug for Keys {

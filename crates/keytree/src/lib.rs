@@ -69,6 +69,7 @@ mod batch;
 mod bits;
 mod deliver;
 mod keys;
+mod mark;
 mod nodes;
 mod plan;
 mod restore;

@@ -4,7 +4,7 @@
 //! gets a fixed range, laid out for the largest group that 65,536 identifiers can number, so that an identifier
 //! never changes while the tree grows.
 
-use crate::{Degree, NodeId};
+use claviger_keypath::{Degree, NodeId};
 
 /// The identifiers that 16 bits can tell apart.
 const IDS: u64 = 1 << 16;

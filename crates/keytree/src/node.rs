@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::NodeId;
+use claviger_keypath::NodeId;
 
 /// The most members of a tree: the leaves that have names. At any degree, all nodes above them have names too.
 pub const CAPACITY_MAX: u32 = NodeId::INDEX_MAX + 1;
@@ -42,8 +42,9 @@ pub(crate) const fn node_at(level: u8, index: u32) -> NodeId {
 
 #[cfg(test)]
 mod tests {
+    use claviger_keypath::Degree;
+
     use super::*;
-    use crate::Degree;
 
     #[test]
     fn the_largest_tree_of_every_degree_has_names_for_its_nodes() {

@@ -5,10 +5,13 @@
 //! [`Rekey::starts`] serves encodings that send whole paths, such as RFC 6407's LKH_UPDATE_ARRAY, which
 //! culminates in the group's key: (k - 1)d messages of several keys each.
 
+use claviger_keypath::{Degree, Handle, KeyLength, KeyRef, NodeId};
 use claviger_keywrap::Job;
 
 use crate::{
-    Degree, Handle, KeyLength, KeyRef, Leaf, NodeId, TreeConfig, deliver::ROOM_BEHIND, keys::Keys, plan::Mark,
+    Leaf, TreeConfig,
+    keys::{Keys, roomy},
+    mark::Mark,
 };
 
 /// One change of the tree: what to store, and what to send. It holds all keys that sending needs, and so does not
@@ -44,6 +47,12 @@ pub struct Rekey {
     /// Memory in which the change was planned. It is no part of what a rekey says.
     pub(crate) marks: Vec<Mark>,
 }
+
+/// The most children of a node.
+pub(crate) const CHILDREN_MAX: usize = Degree::MAX.k() as usize;
+
+/// Room that is kept behind what a rekey has, for what is written before it is known whether it is wanted.
+const ROOM_BEHIND: usize = CHILDREN_MAX;
 
 /// What stands for the target in place of a child.
 pub(crate) const ITSELF: u8 = u8::MAX;
@@ -221,12 +230,6 @@ fn grow<T: Copy>(vector: &mut Vec<T>, length: usize, blank: T) {
     } else if length > vector.len() {
         vector.resize(length, blank);
     }
-}
-
-/// Returns how much room to make for `length` where there was some for less: a little more than asked for, so that
-/// changes that are each a little larger than the one before do not each make it anew.
-pub(crate) fn roomy(length: usize, before: usize) -> usize {
-    if before == 0 { length } else { length + length / 8 }
 }
 
 /// One encryption: a new key under a key that its receivers have. [`Rekey::target`] and [`Rekey::under`] say which.

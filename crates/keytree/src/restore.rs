@@ -1,6 +1,8 @@
 //! A tree from what was stored of it.
 
-use crate::{Handle, Header, Inconsistency, Joining, KeyTree, NodeId, NodeKey, TreeError, node::node_at};
+use claviger_keypath::{Handle, NodeId, NodeKey};
+
+use crate::{Header, Inconsistency, Joining, KeyTree, TreeError, node::node_at};
 
 impl KeyTree {
     /// Makes the tree anew whose [`KeyTree::header`] and [`KeyTree::nodes`] were stored. The nodes may come in

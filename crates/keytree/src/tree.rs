@@ -3,11 +3,9 @@
 use std::fmt;
 
 use claviger_crypto::{Random, SecretBytes};
+use claviger_keypath::{Degree, Handle, KeyLength, KeyRef, NodeId};
 
-use crate::{
-    CAPACITY_MAX, Degree, Handle, Header, KeyLength, KeyRef, Leaf, NodeId, Rekey, TreeConfig, node::node_at,
-    nodes::Nodes,
-};
+use crate::{CAPACITY_MAX, Header, Leaf, Rekey, TreeConfig, node::node_at, nodes::Nodes};
 
 /// A group's key tree, as its key server keeps it.
 ///

@@ -6,37 +6,18 @@
 use std::time::Duration;
 
 use claviger_group::{GroupId, MemberId};
-use claviger_sansio::{Time, durable::Change};
+use claviger_sansio::Time;
 use tracing::debug;
 
-use super::roster::List;
+use super::{Admission, departed::Departed, roster::Roster};
 use crate::{
-    Counter, Gcks,
-    distribution::push_queue::{Milestone, UnderWay},
     error::CommandError,
     event::{Departure, Event, RekeyId},
-    group::{Group, epoch::Epoch},
-    record,
 };
-
-/// How many evictions a group remembers. A command is repeated within minutes, and hardly after thousands of others.
-const EVICTIONS_MAX: usize = 4_096;
 
 /// How much later than at a rekey that they can follow members change over at one that they must pull for: the longest
 /// wait before a PULL (binding section 7.3).
 const PULL_DELAY_MAX: Duration = Duration::from_secs(2);
-
-/// How a host came to be out of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Departed {
-    pub(crate) why: Departure,
-    /// Whether it held keys.
-    pub(crate) was_member: bool,
-    /// When that was decided.
-    pub(crate) at: Time,
-    /// From when on it reads nothing that is sent; none while messages of the rekey are to leave.
-    pub(crate) unreadable_from: Option<Time>,
-}
 
 /// How far an eviction has come. Either way the host is out: it gets no key any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +33,9 @@ pub enum Eviction {
     },
 }
 
-impl Gcks {
+impl Admission<'_> {
     /// Takes a host off a group's list and puts it out of the group.
-    ///
-    /// A host that was evicted before is answered by what is remembered of that, for an answer may be lost.
-    pub fn evict(&mut self, now: Time, id: &GroupId, host: &MemberId) -> Result<Eviction, CommandError> {
+    pub(crate) fn evict(&mut self, now: Time, id: &GroupId, host: &MemberId) -> Result<(), CommandError> {
         let unknown = || CommandError::GroupUnknown(id.clone());
         let granted = self.roster.grants.find(host, id).is_some();
         let list = self.roster.list_mut(id).ok_or_else(unknown)?;
@@ -79,18 +58,7 @@ impl Gcks {
         }
         drop(group);
         self.withdraw_grant(now, host, id);
-        self.settle(now);
-        self.eviction(id, host).ok_or(CommandError::HostUnknown(host.clone()))
-    }
-
-    /// Says how far the eviction of a host has come; none if it was not evicted, or allowed again since.
-    pub fn eviction(&self, id: &GroupId, host: &MemberId) -> Option<Eviction> {
-        let list = self.roster.list(id).filter(|list| !list.access.contains_key(host))?;
-        let departed = list.departed.get(host).filter(|departed| departed.why == Departure::Evicted)?;
-        Some(match departed.unreadable_from {
-            Some(from) => Eviction::Unreadable { from, was_member: departed.was_member },
-            None => Eviction::Leaving,
-        })
+        Ok(())
     }
 
     /// Notes those who depart by a rekey. Returns them for what follows its messages.
@@ -98,9 +66,9 @@ impl Gcks {
         &mut self,
         now: Time,
         id: &GroupId,
-        epoch: &Epoch,
+        departed: &[MemberId],
     ) -> Vec<(MemberId, Departure, Time)> {
-        let reasons = epoch.departed.iter().map(|host| {
+        let reasons = departed.iter().map(|host| {
             let why = self.departures.remove(&(id.clone(), host.clone())).unwrap_or(Departure::Left);
             (host.clone(), why, now)
         });
@@ -114,50 +82,33 @@ impl Gcks {
         departed
     }
 
-    /// Takes what the queue of rekey messages tells.
-    pub(crate) fn take_milestones(&mut self) {
-        while let Some(milestone) = self.push_queue.poll_milestone() {
-            match milestone {
-                Milestone::Stopped { group, destination, reason } => {
-                    self.events.push_back(Event::PushesStopped { group, destination, reason });
-                }
-                Milestone::Resumed { group, since } => {
-                    self.events.push_back(Event::PushesResumed { group, since });
-                }
-                Milestone::Sent { rekey, group, at } => {
-                    self.events.push_back(Event::RekeySent { group, rekey, at });
-                }
-                Milestone::Through { rekey, what, at } => self.rekey_is_through(at, rekey, what),
-                Milestone::Dropped { group, messages, again } => {
-                    self.counters.gcks.add(Counter::PushesDropped, messages as u64);
-                    if !again {
-                        self.events.push_back(Event::PushesDropped { group, messages });
-                    }
-                }
-            }
-        }
-    }
-
-    /// Notes that all copies of a rekey's messages have left, the last at `at`.
-    pub(crate) fn rekey_is_through(&mut self, at: Time, rekey: RekeyId, what: UnderWay) {
-        let Some(mut group) = self.groups.get_mut(&what.group) else { return };
+    /// Notes that all copies of a rekey's messages have left, the last at `at`: nothing is readable any more to those who
+    /// departed by it. `needs_pull` says that nobody can follow it without a PULL.
+    pub(crate) fn rekey_is_through(
+        &mut self,
+        at: Time,
+        rekey: RekeyId,
+        id: &GroupId,
+        departed: Vec<(MemberId, Departure, Time)>,
+        needs_pull: bool,
+    ) {
+        let Some(mut group) = self.groups.get_mut(id) else { return };
         if group.tek_under_way == Some(rekey) {
             group.tek_under_way = None;
         }
-        let lag = if what.needs_pull { PULL_DELAY_MAX } else { Duration::ZERO };
+        let lag = if needs_pull { PULL_DELAY_MAX } else { Duration::ZERO };
         let unreadable_from = at + lag + group.policy.times.activation_delay;
-        debug!(group = %what.group, departed = what.departed.len(), %unreadable_from, "all copies of a rekey have left");
+        debug!(group = %id, departed = departed.len(), %unreadable_from, "all copies of a rekey have left");
         drop(group);
-        if let Some(list) = self.roster.list_mut(&what.group) {
+        if let Some(list) = self.roster.list_mut(id) {
             list.unreadable_from = list.unreadable_from.max(unreadable_from);
-            for (host, ..) in &what.departed {
-                self.changes.extend(list.departed_for_good(&what.group, host, unreadable_from));
+            for (host, ..) in &departed {
+                self.changes.extend(list.departed_for_good(id, host, unreadable_from));
             }
         }
-        let group = what.group;
-        self.events.extend(what.departed.into_iter().map(|(host, departure, at)| Event::Departed {
+        self.events.extend(departed.into_iter().map(|(host, departure, at)| Event::Departed {
             host,
-            group: group.clone(),
+            group: id.clone(),
             departure,
             at,
             deaf_at: unreadable_from,
@@ -165,68 +116,14 @@ impl Gcks {
     }
 }
 
-impl List {
-    /// Lists those whose rekeys are on their way: they are no `members` any more.
-    pub(crate) fn departing(&self, group: &Group) -> Vec<(MemberId, Departure, Time)> {
-        let is_under_way = |(host, d): &(&MemberId, &Departed)| {
-            d.unreadable_from.is_none() && !group.members.contains_key(host)
-        };
-        let departed = self.departed.iter().filter(is_under_way);
-        departed.map(|(host, departed)| (host.clone(), departed.why, departed.at)).collect()
-    }
-
-    /// Notes that a host was evicted, member or not. Returns what is to be stored.
-    fn note_eviction(&mut self, now: Time, id: &GroupId, host: &MemberId, member: bool) -> Vec<Change> {
-        let earlier = self.departed.get(host).filter(|earlier| earlier.unreadable_from.is_none());
-        let noted = match earlier {
-            // It has gone by itself, and the rekey for it is on its way.
-            Some(earlier) if !member => Departed { why: Departure::Evicted, ..*earlier },
-            _ => Departed {
-                why: Departure::Evicted,
-                was_member: member,
-                at: now,
-                // It may have been a member until shortly before.
-                unreadable_from: (!member).then_some(self.unreadable_from.max(now)),
-            },
-        };
-        self.departed.insert(host.clone(), noted);
-        let mut changes = vec![self.departure_record(id, host)];
-        if self.departed.len() > EVICTIONS_MAX {
-            let through = self.departed.iter().filter(|(_, departed)| departed.unreadable_from.is_some());
-            let oldest = through.min_by_key(|(_, departed)| departed.at).map(|(host, _)| host.clone());
-            changes.extend(oldest.map(|oldest| self.forget_departure(id, &oldest)));
-        }
-        changes
-    }
-
-    /// Notes from when on nothing is readable to a host that departed; only an eviction of one that was not allowed again
-    /// is remembered then.
-    fn departed_for_good(&mut self, id: &GroupId, host: &MemberId, unreadable_from: Time) -> Option<Change> {
-        let departed = self.departed.get_mut(host).filter(|departed| departed.unreadable_from.is_none())?;
-        if departed.why != Departure::Evicted || self.access.contains_key(host) {
-            return Some(self.forget_departure(id, host));
-        }
-        departed.unreadable_from = Some(unreadable_from);
-        Some(self.departure_record(id, host))
-    }
-
-    /// Forgets that a host was evicted: it is allowed again. While the rekey is on its way it is still a departure.
-    pub(super) fn forget_eviction(&mut self, id: &GroupId, host: &MemberId) -> Option<Change> {
-        let departed = self.departed.get(host)?;
-        departed.unreadable_from.is_some().then(|| self.forget_departure(id, host))
-    }
-
-    fn forget_departure(&mut self, id: &GroupId, host: &MemberId) -> Change {
-        self.departed.remove(host);
-        self.departure_record(id, host)
-    }
-
-    /// Writes or removes how a host departed, as it is now.
-    pub(crate) fn departure_record(&self, id: &GroupId, host: &MemberId) -> Change {
-        let key = record::host_key(id, host);
-        match self.departed.get(host) {
-            Some(departed) => Change::put(record::DEPARTURE, key, record::departure::encode(departed)),
-            None => Change::remove(record::DEPARTURE, key),
-        }
+impl Roster {
+    /// Says how far the eviction of a host has come; none if it was not evicted, or allowed again since.
+    pub(crate) fn eviction(&self, id: &GroupId, host: &MemberId) -> Option<Eviction> {
+        let list = self.list(id).filter(|list| !list.access.contains_key(host))?;
+        let departed = list.departed.get(host).filter(|departed| departed.why == Departure::Evicted)?;
+        Some(match departed.unreadable_from {
+            Some(from) => Eviction::Unreadable { from, was_member: departed.was_member },
+            None => Eviction::Leaving,
+        })
     }
 }

@@ -18,13 +18,14 @@ use claviger_sansio::Time;
 use tracing::{debug, debug_span};
 
 use super::{
-    Registration,
+    Admission,
     grants::Grant,
-    roster::{Asked, Strength},
+    registration::{Registration, Strength},
+    roster::Asked,
 };
 use crate::{
-    Counter, Event, Gcks,
-    event::{Departure, Refusal, RefusalReason},
+    Counter,
+    event::{Departure, Event, Refusal, RefusalReason},
 };
 
 /// The services of this key server (binding section 2).
@@ -37,7 +38,7 @@ pub(crate) fn offers_256_bits(hip: &HostConfig) -> bool {
     hip.ciphers.iter().any(|cipher| hip.dh_groups.iter().any(|group| carries_256_bit_keys(*cipher, *group)))
 }
 
-impl Gcks {
+impl Admission<'_> {
     pub(crate) fn handle_hip_event(&mut self, now: Time, event: HipEvent) {
         match event {
             HipEvent::RegistrationRequested { ticket, peer, request, security, fresh, .. } => {
@@ -45,9 +46,9 @@ impl Gcks {
             }
             HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
             HipEvent::Moved { peer, from, to } => {
-                self.counters.gcks.count(Counter::Moves);
+                self.counters.count(Counter::Moves);
                 // It is newer than what the last PULL has shown.
-                self.forget_address(&MemberId::Hit(peer));
+                self.keyed.forget_address(&MemberId::Hit(peer));
                 self.events.push_back(Event::Moved { hit: peer, from, to });
             }
             HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
@@ -174,7 +175,7 @@ impl Gcks {
             }
             Err(reason) => {
                 debug!(peer = %host, role = %channel.role, reason = reason.as_str(), "the host is refused");
-                let address = self.association(host).map(|association| association.address.ip());
+                let address = association(self.hip, host).map(|association| association.address.ip());
                 let group = channel.group.clone();
                 self.refuse(Refusal {
                     host: host.clone(),
@@ -207,17 +208,17 @@ impl Gcks {
         shortest
     }
 
-    /// Shows the HIP association of a host, if it has one.
-    pub(crate) fn association(&self, host: &MemberId) -> Option<AssociationInfo> {
-        self.hip.association(hit_of(host)?)
-    }
-
-    /// Makes the keys of a registration known to GDOI, in place of the host's earlier ones. Where they are not, because the
+    /// Makes the keys of a registration known, in place of the host's earlier ones. Where they are not, because the
     /// cookies are in use, the host makes a new base exchange (binding section 4).
     pub(crate) fn take_up_keys(&mut self, now: Time, hit: Hit) {
         if let Some(sa) = self.hip.registration_sa(&hit, GCKS_GDOI) {
             self.take_up(now, Registration::Hip(sa.cookies), sa);
         }
+    }
+
+    /// Has a host's association stored again at the end of the step.
+    pub(crate) fn touch(&mut self, hit: Hit) {
+        self.touched.insert(hit);
     }
 
     fn forget_association(&mut self, now: Time, hit: Hit) {
@@ -227,11 +228,16 @@ impl Gcks {
             self.leave(now, host, &group, Departure::Left);
         }
         if let Some(registration) = self.roster.unregister(host) {
-            self.gdoi.server.remove_registration(&registration.cookies());
+            self.keyed.remove_registration(&registration.cookies());
         }
-        self.forget_address(host);
+        self.keyed.forget_address(host);
         self.touch(hit);
     }
+}
+
+/// Shows the HIP association of a host, if it has one.
+pub(crate) fn association(hip: &claviger_hip_groups::Host, host: &MemberId) -> Option<AssociationInfo> {
+    hip.association(hit_of(host)?)
 }
 
 /// Sums up: the service is granted if any group is, or if no group was named (binding section 2).

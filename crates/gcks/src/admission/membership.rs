@@ -5,14 +5,13 @@ use claviger_hip_groups::Withdrawal;
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 
-use super::{Registration, grants::Grant};
+use super::{Admission, grants::Grant, registration::Registration};
 use crate::{
-    Event, Gcks, RekeyWhat,
-    event::{Departure, Refusal, RekeyCause},
+    event::{Departure, Event, Refusal},
     record,
 };
 
-impl Gcks {
+impl Admission<'_> {
     /// Ends the grants whose lifetime ran out: it counts as leaving (binding section 6). A host that is there, and took
     /// itself for registered, is told so and asks again: clocks can be wrong.
     pub(crate) fn expire_grants(&mut self, now: Time) {
@@ -25,24 +24,29 @@ impl Gcks {
     }
 
     /// Narrows a grant that exceeds the list, and tells the host so. One that loses the sender role loses its sender ids,
-    /// and the TEK under which they were its own. A host that gains a role registers again for it.
-    pub(crate) fn narrow_grant(&mut self, now: Time, host: &MemberId, group: &GroupId, allowed: Role) {
+    /// and the TEK under which they were its own: says whether that is to be replaced. A host that gains a role registers
+    /// again for it.
+    pub(crate) fn narrow_grant(
+        &mut self,
+        now: Time,
+        host: &MemberId,
+        group: &GroupId,
+        allowed: Role,
+    ) -> bool {
         let Some(grant) = self.roster.grants.find(host, group).copied().filter(|g| !allowed.covers(g.role))
         else {
-            return;
+            return false;
         };
         let Some(role) = grant.role.intersection(allowed) else {
             self.withdraw_grant(now, host, group);
-            return self.depart(now, group, host, Departure::Evicted);
+            self.depart(now, group, host, Departure::Evicted);
+            return false;
         };
         debug!(peer = %host, %group, %role, "a grant is narrowed");
         self.store_grant(host, group.clone(), Grant { role, ..grant });
         self.tell_withdrawn(now, host, group, role, Withdrawal::Narrowed);
         self.events.push_back(Event::Narrowed { host: host.clone(), group: group.clone(), role });
-        if self.narrow_member(host, group, role) {
-            // The group was found a moment ago.
-            let _ = self.rekey_because(now, group, RekeyWhat::Tek, RekeyCause::NarrowedRole);
-        }
+        self.narrow_member(host, group, role)
     }
 
     /// Takes from a member, and from a host whose keys wait, what its grant does not hold any more. Says whether it was
@@ -77,7 +81,7 @@ impl Gcks {
 
     /// Notes and tells that a host was refused.
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
-        self.counters.gcks.count(refusal.reason.into());
+        self.counters.count(refusal.reason.into());
         self.roster.refuse(refusal.clone());
         self.events.push_back(Event::Refused(refusal));
     }
@@ -123,10 +127,10 @@ impl Gcks {
         let host = sa.peer.clone();
         match self.roster.registered(host.clone(), by) {
             Some(earlier) if earlier.cookies() == sa.cookies => return true,
-            Some(earlier) => self.gdoi.server.remove_registration(&earlier.cookies()),
+            Some(earlier) => self.keyed.remove_registration(&earlier.cookies()),
             None => {}
         }
-        let is_known = self.gdoi.server.add_registration(now, sa).is_ok();
+        let is_known = self.keyed.add_registration(now, sa);
         if !is_known {
             debug!(peer = %host, "the cookies of the registration SA are in use");
             self.roster.unregister(&host);

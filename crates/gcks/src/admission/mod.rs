@@ -2,49 +2,56 @@
 //!
 //! One [`Roster`] knows for all groups and all registrations who is on which list, what was granted, who was refused and
 //! who departed. How a host registers is an adapter's business: it proves who the peer is and yields a registration SA.
+//! [`Admission`] carries out what is decided. It knows the key server by what it borrows of it, and the protocols under a
+//! registration by [`UnderRegistration`] alone.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`roster`] | lists, grants, refusals, limits: one look-up for each question |
+//! | [`list`] | what is known of the hosts of one group |
 //! | [`grants`] | what hosts were granted, and when that ends |
 //! | [`limiter`] | how often a host may join |
 //! | [`membership`] | what becomes of a member whose standing changes |
-//! | [`departure`] | who goes or is put out, and from when on nothing is readable to it |
+//! | [`departure`], [`departed`] | who goes or is put out, and from when on nothing is readable to it |
+//! | [`registration`] | what a registration is to those who ask, and to the protocols that run under it |
 //! | [`phase_1`] | registrations without grants of their own: the roster is asked when their PULL comes |
 //! | [`hip`] | registrations by HIP |
 
+pub(crate) mod departed;
 pub(crate) mod departure;
 pub(crate) mod grants;
 pub(crate) mod hip;
 pub(crate) mod limiter;
+pub(crate) mod list;
 pub(crate) mod membership;
 pub(crate) mod phase_1;
+pub(crate) mod registration;
 pub(crate) mod roster;
 
-use claviger_group::CookiePair;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub(crate) use roster::{Roster, Strength};
+use claviger_group::{GroupId, MemberId};
+use claviger_identity::Hit;
+use claviger_sansio::{Counts, durable::Change};
 
-/// How a host has registered, with the name of the registration SA that it has by that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Registration {
-    /// By HIP (RFC 8003). Each group is granted by name and for a time, and the end of the association is a departure.
-    Hip(CookiePair),
-    /// By Phase 1 of ISAKMP (RFC 6407 section 2). It names no group and no role: the host has what the list allows it, as
-    /// long as it is there. That the SA ends means nothing.
-    Phase1 {
-        /// The name of the registration SA.
-        cookies: CookiePair,
-        /// Which keys it can carry.
-        strength: Strength,
-    },
-}
+use self::{registration::UnderRegistration, roster::Roster};
+use crate::{
+    Counter,
+    event::{Departure, Event},
+    groups::Groups,
+};
 
-impl Registration {
-    /// Shows the cookies of the registration SA.
-    pub(crate) fn cookies(self) -> CookiePair {
-        match self {
-            Self::Hip(cookies) | Self::Phase1 { cookies, .. } => cookies,
-        }
-    }
+/// Admission at work: what it decides by, and where it writes what follows.
+pub(crate) struct Admission<'a> {
+    pub(crate) hip: &'a mut claviger_hip_groups::Host,
+    pub(crate) roster: &'a mut Roster,
+    pub(crate) groups: &'a mut Groups,
+    /// Why those depart who wait for their rekey.
+    pub(crate) departures: &'a mut BTreeMap<(GroupId, MemberId), Departure>,
+    /// Hosts whose association changed since the last step.
+    pub(crate) touched: &'a mut BTreeSet<Hit>,
+    pub(crate) keyed: &'a mut dyn UnderRegistration,
+    pub(crate) changes: &'a mut Vec<Change>,
+    pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) counters: &'a mut Counts<Counter>,
 }

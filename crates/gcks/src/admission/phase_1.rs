@@ -11,29 +11,27 @@ use claviger_sansio::Time;
 use tracing::debug;
 
 use super::{
-    Registration,
-    roster::{Asked, Strength},
+    Admission,
+    registration::{Registration, Strength},
+    roster::Asked,
 };
-use crate::{Gcks, error::CommandError, event::Refusal};
+use crate::event::Refusal;
 
-impl Gcks {
-    /// Takes a registration SA that Phase 1 has made, in place of the peer's earlier one.
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError::CookiesInUse`] if another registration has its cookies.
-    pub fn add_phase_1(&mut self, now: Time, sa: RegistrationSa) -> Result<(), CommandError> {
+impl Admission<'_> {
+    /// Takes a registration SA that Phase 1 has made, in place of the peer's earlier one. Says whether its keys are known:
+    /// another registration may have its cookies.
+    pub(crate) fn add_phase_1(&mut self, now: Time, sa: RegistrationSa) -> bool {
         let strength = if sa.cipher.key_len() >= 32 { Strength::Bits256 } else { Strength::Bits128 };
         let by = Registration::Phase1 { cookies: sa.cookies, strength };
-        if self.take_up(now, by, sa) { Ok(()) } else { Err(CommandError::CookiesInUse) }
+        self.take_up(now, by, sa)
     }
 
     /// Forgets the registration SA of a peer, whose Phase 1 has ended. A member it stays.
-    pub fn remove_phase_1(&mut self, peer: &MemberId) {
+    pub(crate) fn remove_phase_1(&mut self, peer: &MemberId) {
         match self.roster.registration(peer) {
             Some(Registration::Phase1 { cookies, .. }) => {
                 self.roster.unregister(peer);
-                self.gdoi.server.remove_registration(&cookies);
+                self.keyed.remove_registration(&cookies);
             }
             Some(Registration::Hip(_)) | None => {}
         }

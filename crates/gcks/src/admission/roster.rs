@@ -8,11 +8,15 @@ use std::{
 use claviger_group::{Channel, GroupId, MemberId, Role};
 use claviger_sansio::{Time, durable::Change};
 
-use super::{Registration, departure::Departed, grants::Grants, limiter::JoinLimiter};
+use super::{
+    grants::Grants,
+    limiter::JoinLimiter,
+    list::List,
+    registration::{Registration, Strength},
+};
 use crate::{
     event::{REFUSED_MAX, Refusal, RefusalReason},
     group::Group,
-    record,
 };
 
 /// Who may join, who may not, and who is gone.
@@ -25,17 +29,6 @@ pub(crate) struct Roster {
     registrations: BTreeMap<MemberId, Registration>,
 }
 
-/// What is known of the hosts of one group beside its members' keys.
-#[derive(Default)]
-pub(crate) struct List {
-    /// The hosts that may register, and as what.
-    pub(crate) access: BTreeMap<MemberId, Role>,
-    /// Who departed, as far as it is remembered.
-    pub(crate) departed: BTreeMap<MemberId, Departed>,
-    /// From when on nothing that is sent is readable to all those whose rekeys have left.
-    pub(crate) unreadable_from: Time,
-}
-
 /// What a host asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
@@ -43,15 +36,6 @@ pub(crate) struct Asked {
     /// Where it expects the group, if it says so.
     pub(crate) channel: Option<Channel>,
     pub(crate) strength: Strength,
-}
-
-/// Which keys a registration can carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Strength {
-    /// Keys of 128 bits.
-    Bits128,
-    /// Keys of 256 bits too.
-    Bits256,
 }
 
 impl Roster {
@@ -167,21 +151,5 @@ impl Roster {
     /// Lists those who were refused, the latest first.
     pub(crate) fn refused(&self) -> impl Iterator<Item = &Refusal> {
         self.refused.iter()
-    }
-}
-
-impl List {
-    /// Says which role the list allows a host.
-    pub(crate) fn allowed(&self, host: &MemberId) -> Option<Role> {
-        self.access.get(host).copied()
-    }
-
-    /// Writes or removes a host's place on the list, as it is now.
-    pub(crate) fn access_record(&self, id: &GroupId, host: &MemberId) -> Change {
-        let key = record::host_key(id, host);
-        match self.access.get(host) {
-            Some(role) => Change::put(record::ACCESS, key, record::member::encode_role(*role)),
-            None => Change::remove(record::ACCESS, key),
-        }
     }
 }

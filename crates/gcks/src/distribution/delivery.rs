@@ -14,18 +14,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
     time::Duration,
 };
 
 use claviger_crypto::sign::SigningKey;
 use claviger_delivery::{
     Batch, BatchId, Counter, Error, Outgoing, Proactivity, ReceiverId, Sender, SenderConfig, SenderEvent,
-    Traffic, limits::UNICAST_DATAGRAMS_MAX, seal::Seal, wire::Report,
-};
-use claviger_gdoi::{
-    limits::COPIED_BATCH_MAX,
-    push::{control_room, seal_controls},
+    Traffic, limits::UNICAST_DATAGRAMS_MAX, wire::Report,
 };
 use claviger_group::{CookiePair, GroupId, MemberId};
 use claviger_keypath::NodeId;
@@ -38,8 +33,8 @@ use tracing::{debug, trace};
 
 use crate::{
     distribution::{
-        BatchSpan, SealedRekey,
-        gdoi::update::UDP_LEN,
+        BatchSpan, Route, SealedRekey,
+        gdoi::controls::{self, Controls, is_delivered},
         push_queue::{Copy, Hold, LaneKey, Outbox, PushQueue, Ready, SPACING_MIN, Share},
     },
     event::RekeyId,
@@ -47,10 +42,6 @@ use crate::{
     groups::Groups,
     record,
 };
-
-/// How many controls share a signature. Twice as many would halve the cost of signing, which is small already, and spend
-/// 32 octets more on each, for its branch.
-const CONTROLS_SHARING: usize = 4;
 
 /// How many deliveries run at once: each holds its messages. What exceeds it goes out in plain copies.
 const DELIVERIES_MAX: usize = 64;
@@ -61,18 +52,6 @@ impl BatchSpan {
         let place = message.sequence.checked_sub(self.first).map(|place| place as usize);
         message.under == self.under && place.is_some_and(|place| place < self.count)
     }
-
-    /// Says whether they are delivered rather than copied; members conclude the same from the count.
-    fn is_delivered(&self) -> bool {
-        self.count > COPIED_BATCH_MAX.into()
-    }
-}
-
-/// Where a member that reports is answered.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Route {
-    pub(crate) peer: SocketAddr,
-    pub(crate) own: SocketAddr,
 }
 
 /// All deliveries under way, and what was learned from earlier ones.
@@ -120,21 +99,6 @@ struct Delivery {
     is_over: bool,
 }
 
-struct Controls<'a> {
-    spi: CookiePair,
-    signing_key: &'a SigningKey,
-}
-
-impl Seal for Controls<'_> {
-    fn seal(&mut self, payloads: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-        let sealed = payloads.chunks(CONTROLS_SHARING).map(|controls| {
-            seal_controls(self.spi, controls, self.signing_key)
-                .expect("the group's key signs, and controls have the room that was found for them")
-        });
-        sealed.flatten().collect()
-    }
-}
-
 impl Deliveries {
     /// Begins to deliver those batches of a rekey that are long, one behind the other from `start` on.
     pub(crate) fn begin(
@@ -153,7 +117,7 @@ impl Deliveries {
             pushes = others;
             let at = begun.first_round_ends.unwrap_or(start);
             let room = self.running.len() + fresh.len() < DELIVERIES_MAX;
-            let delivery = (room && batch.is_delivered())
+            let delivery = (room && is_delivered(batch.count))
                 .then(|| Delivery::new(at, group, *batch, &span, self.proactivity(&group.id)))
                 .flatten();
             match delivery {
@@ -275,7 +239,7 @@ impl Delivery {
         proactivity: Proactivity,
     ) -> Option<Self> {
         let envelope = Transmit { payload: Vec::new(), ..pushes.first()?.transmit.clone() };
-        let control_len_max = control_room(UDP_LEN, group.signing_key.public(), CONTROLS_SHARING).ok()??;
+        let control_len_max = controls::room(group.signing_key.public())?;
         let members = group.members.len() as u32;
         // Nobody is told anything where nothing is known of any message: all may need it.
         let is_told = pushes.iter().any(|push| !push.audience.is_empty());

@@ -8,30 +8,18 @@
 //! | [`gdoi`] | GDOI: offers and downloads of a PULL, and GROUPKEY-PUSHes |
 //! | [`push_queue`] | which rekey message is sent when, and how often |
 //! | [`delivery`] | rekeys of many messages: repaired as members report |
-//! | [`dispatch`] | a datagram on its way out, and what became of it |
 
 pub(crate) mod delivery;
-pub(crate) mod dispatch;
 pub(crate) mod gdoi;
 pub(crate) mod push_queue;
 
-use claviger_gdoi::PullId;
+use std::net::SocketAddr;
+
 use claviger_group::CookiePair;
 use claviger_sansio::{Transmit, durable::RecordKey};
 
-/// By which protocol the keys of a group travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Distribution {
-    /// GDOI (RFC 6407).
-    Gdoi,
-}
-
-/// What a host that is to join is answered under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Request {
-    /// A GROUPKEY-PULL whose message 3 was valid and whose message 4 waits for the rekey.
-    Pull(PullId),
-}
+/// The UDP payload that every IPv6 path carries, behind IPv6 and UDP headers.
+pub(crate) const UDP_LEN: usize = 1280 - 40 - 8;
 
 /// A rekey message that is to be sent, with the name of its record.
 #[derive(Clone)]
@@ -63,4 +51,11 @@ pub(crate) struct Rekey {
     pub(crate) batches: Vec<BatchSpan>,
     /// How many keys they carry, keys that stand in several of them counted each time.
     pub(crate) keys: usize,
+}
+
+/// Where a member that reports is answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Route {
+    pub(crate) peer: SocketAddr,
+    pub(crate) own: SocketAddr,
 }

@@ -13,7 +13,7 @@ use claviger_keytree::{KeyTree, Rekey};
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 
-use super::{Announced, Group, Membership, RekeySa, WaitingJoin, place::Seated};
+use super::{Announced, Group, WaitingJoin, member::Membership, place::Seated, sa::RekeySa};
 use crate::{
     event::{RekeyCause, RekeyCauses},
     record,

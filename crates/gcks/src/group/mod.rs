@@ -3,13 +3,18 @@
 //! | module | what |
 //! |---|---|
 //! | [`epoch`] | one change of keys: what is new, what it supersedes, and for whom |
-//! | [`teks`] | the TEKs that were given out, and from when until when each is used |
+//! | [`sa`], [`member`] | the SAs of a group and its members, as they are stored |
+//! | [`teks`] | from when until when each TEK is used |
 //! | [`place`] | where members are, and which keys are needed there only |
 //! | [`change`] | what of it is stored |
+//! | [`distribution`] | by which protocol its keys travel, and what a request is called there |
 
 pub(crate) mod change;
+pub(crate) mod distribution;
 pub(crate) mod epoch;
+pub(crate) mod member;
 pub(crate) mod place;
+pub(crate) mod sa;
 pub(crate) mod teks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,17 +26,16 @@ use claviger_group::{
     CookiePair, GroupId, GroupPolicy, KekManagement, MemberId, Role, Spi, policy::PolicyError,
 };
 use claviger_keytree::{
-    CAPACITY_MAX, Degree, Joining, KeyLength, KeyTree, Leaf, LkhIds, TreeConfig, capacity_16_bit,
+    CAPACITY_MAX, Degree, Joining, KeyLength, KeyTree, LkhIds, TreeConfig, capacity_16_bit,
     place::{Place, Places},
 };
 use claviger_sansio::Time;
 
-use teks::IssuedTek;
+use distribution::{Distribution, RequestId};
+use member::Membership;
+use sa::{IssuedTek, RekeySa};
 
-use crate::{
-    distribution::{Distribution, Request},
-    event::RekeyId,
-};
+use crate::{event::RekeyId, record::group::GroupRecord};
 
 /// One group as the key server keeps it.
 pub(crate) struct Group {
@@ -61,28 +65,6 @@ pub(crate) struct Group {
     pub(crate) tek_under_way: Option<RekeyId>,
 }
 
-/// A completed PULL's trace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Membership {
-    pub(crate) leaf: Leaf,
-    pub(crate) role: Role,
-    pub(crate) since: Time,
-    pub(crate) last_pull: Time,
-    /// The sender ids of its last PULL.
-    pub(crate) sender_ids: Vec<u32>,
-}
-
-/// The rekey SA; its key is the tree's root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RekeySa {
-    pub(crate) spi: CookiePair,
-    /// The last number used under this SPI.
-    pub(crate) sequence: u32,
-    pub(crate) issued: Time,
-    /// Messages sent for the group since it was made, which orders them across rekey SAs.
-    pub(crate) pushes: u64,
-}
-
 /// SPIs that a newcomer is named before it exists for the group. Nothing is stored of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Announced {
@@ -102,7 +84,7 @@ pub(crate) struct Waiting {
 #[derive(Debug, Clone)]
 pub(crate) struct WaitingJoin {
     /// What it is answered under.
-    pub(crate) request: Request,
+    pub(crate) request: RequestId,
     pub(crate) host: MemberId,
     pub(crate) role: Role,
     /// How many sender ids it asks for.
@@ -176,7 +158,7 @@ impl Group {
     /// Takes up a stored group, with members and tree.
     pub(crate) fn restore(
         id: GroupId,
-        record: crate::record::group::GroupRecord,
+        record: GroupRecord,
         tree: KeyTree,
         places: Option<Places>,
         random: &mut dyn Random,

@@ -139,7 +139,7 @@ pub(crate) mod tests {
     use claviger_sansio::Time;
 
     use super::*;
-    use crate::distribution::gdoi::tests::request;
+    use crate::group::{distribution::RequestId, member::Membership};
 
     pub(crate) const NORTH: Place = Place::new(1);
 
@@ -163,7 +163,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn join(number: u8, place: Place, moves: bool) -> WaitingJoin {
-        let request = request();
+        let request = RequestId(number.into());
         WaitingJoin { request, host: host(number), role: Role::Both, sender_ids: 0, place, moves }
     }
 
@@ -176,7 +176,7 @@ pub(crate) mod tests {
         assert_eq!(seated.joined.len(), seated.rekey.joined.len());
         for (join, leaf) in seated.joined.iter().zip(&seated.rekey.joined) {
             let now = Time::EPOCH;
-            let member = super::super::Membership {
+            let member = Membership {
                 leaf: *leaf,
                 role: join.role,
                 since: now,

@@ -6,16 +6,10 @@ use claviger_crypto::Random;
 use claviger_group::{Spi, Tek, tek::TekKeys};
 use claviger_sansio::Time;
 
-use super::Group;
-
-/// A TEK that was given out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IssuedTek {
-    pub(crate) tek: Tek,
-    pub(crate) issued: Time,
-    /// When its successor was issued.
-    pub(crate) superseded: Option<Time>,
-}
+use super::{
+    Group,
+    sa::{IssuedTek, TEKS_MAX},
+};
 
 impl Group {
     /// Shows the current TEK.
@@ -41,7 +35,7 @@ impl Group {
             lifetime: policy.times.tek_lifetime,
         };
         self.teks.push(IssuedTek { tek, issued: now, superseded: None });
-        let surplus = self.teks.len().saturating_sub(crate::record::group::TEKS_MAX);
+        let surplus = self.teks.len().saturating_sub(TEKS_MAX);
         self.teks.drain(..surplus);
     }
 
@@ -85,9 +79,4 @@ impl Group {
             Some(_) => remaining.max(copies_leave_for).min(delay),
         }
     }
-}
-
-/// Says what remains of a lifetime, at least one second: zero would mean none at all.
-pub(crate) fn remaining(lifetime: Duration, issued: Time, now: Time) -> Duration {
-    lifetime.saturating_sub(now.since(issued)).max(Duration::from_secs(1))
 }

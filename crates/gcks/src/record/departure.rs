@@ -3,7 +3,7 @@
 use claviger_wire::DecodeError;
 
 use super::member::{read_time, write_time};
-use crate::{admission::departure::Departed, event::Departure};
+use crate::{admission::departed::Departed, event::Departure};
 
 pub(crate) fn encode(departed: &Departed) -> Vec<u8> {
     super::encode(|w| {

@@ -13,9 +13,9 @@ use super::{
     member::{read_time, write_time},
     policy,
 };
-use crate::{
+use crate::group::{
     distribution::Distribution,
-    group::{RekeySa, teks::IssuedTek},
+    sa::{IssuedTek, RekeySa},
 };
 
 /// What the group table holds of a group.
@@ -39,9 +39,6 @@ pub(crate) struct GroupParts<'a> {
     pub(crate) teks: &'a [IssuedTek],
     pub(crate) sender_ids_issued: u32,
 }
-
-/// The most TEKs that live side by side: the record's count is one octet.
-pub(crate) const TEKS_MAX: usize = u8::MAX as usize;
 
 pub(crate) fn encode(group: &GroupParts<'_>) -> Vec<u8> {
     match group.distribution {

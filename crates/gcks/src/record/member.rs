@@ -8,7 +8,7 @@ use claviger_keytree::Leaf;
 use claviger_sansio::Time;
 use claviger_wire::{DecodeError, Reader, Writer};
 
-use crate::{admission::grants::Grant, group::Membership};
+use crate::{admission::grants::Grant, group::member::Membership};
 
 pub(crate) fn encode_role(role: Role) -> Vec<u8> {
     super::encode(|w| w.u8(role.bits()))

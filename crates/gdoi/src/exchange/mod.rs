@@ -21,6 +21,18 @@ pub(crate) mod report;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PullId(pub(crate) u64);
 
+impl PullId {
+    /// Takes the name back from a number that [`PullId::as_u64`] returned.
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the name as a number, for a caller that keeps it where GDOI is not known.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
 impl fmt::Display for PullId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pull {}", self.0)

@@ -1,6 +1,6 @@
 //! How a level is cut into segments of whole families.
 
-use crate::Degree;
+use claviger_keypath::Degree;
 
 /// Where each node of a level is: its segment, and its place there. Divisions are by shifts where the degree is a power
 /// of two, which takes a fraction of the time.

@@ -1,7 +1,8 @@
 //! The rows of siblings.
 
+use claviger_keypath::Handle;
+
 use super::HANDLE_LEN;
-use crate::Handle;
 
 /// Where the children of one node were found.
 #[derive(Debug, Default)]

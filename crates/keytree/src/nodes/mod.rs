@@ -21,6 +21,8 @@ mod family;
 mod memory;
 mod pool;
 
+use claviger_keypath::{Degree, Handle, KeyLength, KeyRef, NodeId};
+
 use self::{
     cut::Cut,
     directory::{Directory, Segment},
@@ -30,7 +32,6 @@ pub(crate) use self::{
     family::{FamilyMut, Rows, Siblings},
     pool::HANDLE_LEN,
 };
-use crate::{Degree, Handle, KeyLength, KeyRef, NodeId};
 
 /// The rows of a packed block, by class. One more class follows, with a row for each node of a segment.
 const PACKED_ROWS: [usize; 13] = [4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52];

@@ -1,7 +1,8 @@
 //! What is stored of a place.
 
+use claviger_keypath::NodeId;
+
 use super::{Place, PlaceError};
-use crate::NodeId;
 
 /// A place and the subtrees that are bound to it: the store keeps it beside the tree, and writes it anew when it
 /// changes.

@@ -2,8 +2,10 @@
 
 use std::{error, fmt};
 
+use claviger_keypath::NodeId;
+
 use super::Place;
-use crate::{Leaf, NodeId, TreeError};
+use crate::{Leaf, TreeError};
 
 /// A change of places or members that is refused. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Degree, NodeId, node::node_at};
+use claviger_keypath::{Degree, NodeId};
+
+use crate::node::node_at;
 
 /// The leaves of a tree, given out in aligned subtrees.
 ///

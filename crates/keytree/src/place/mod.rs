@@ -29,11 +29,13 @@
 //! |---|---|
 //! | [`binding`] | what is stored of a place |
 //! | [`error`] | why places refuse |
+//! | [`name`] | the names of places |
 //! | `ground` | where there is room for another subtree |
 //! | `seating` | joins, moves and departures at places |
 
 pub mod binding;
 pub mod error;
+pub mod name;
 
 mod ground;
 mod seating;
@@ -43,31 +45,11 @@ use std::{
     fmt,
 };
 
+use claviger_keypath::{Degree, NodeId};
+
 use self::ground::Ground;
-pub use self::{binding::Binding, error::PlaceError, seating::Placed};
-use crate::{CAPACITY_MAX, Degree, KeyTree, Leaf, NodeId, TreeConfig};
-
-/// Names a place. The number is the caller's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place(u64);
-
-impl Place {
-    /// Names the place with this number.
-    pub const fn new(value: u64) -> Self {
-        Self(value)
-    }
-
-    /// Returns the number.
-    pub const fn value(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
+pub use self::{binding::Binding, error::PlaceError, name::Place, seating::Placed};
+use crate::{CAPACITY_MAX, KeyTree, Leaf, TreeConfig};
 
 /// The places of a tree, and the subtrees that are bound to each.
 ///

@@ -6,21 +6,24 @@
 //! | [`offer`] | what a PULL announces and downloads |
 //! | [`push`] | the GROUPKEY-PUSHes that tell a change of keys |
 //! | [`update`] | the new keys of a tree, as either KEK management sends them |
+//! | [`controls`] | what a delivery says besides the messages |
 //! | [`names`] | nodes and keys of the tree as GDOI names them |
 
+pub(crate) mod controls;
 pub(crate) mod names;
 pub(crate) mod offer;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod update;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use claviger_crypto::Random;
+use claviger_crypto::{CryptoProvider, Random};
 use claviger_gdoi::Server;
+use claviger_group::{CookiePair, MemberId, RegistrationSa};
 use claviger_sansio::Time;
 
-use crate::{config::GcksConfig, group::Group};
+use crate::{admission::registration::UnderRegistration, group::Group};
 use pull::Pulls;
 
 /// The key server's GDOI.
@@ -44,13 +47,20 @@ pub(crate) struct Voice<'a> {
 }
 
 impl Gdoi {
-    pub(crate) fn new(config: &GcksConfig, random: Box<dyn Random>) -> Self {
+    /// Makes a GDOI that listens on `port`. Rekey messages come from the source of their family, if one is named.
+    pub(crate) fn new(
+        provider: &'static CryptoProvider,
+        random: Box<dyn Random>,
+        port: u16,
+        source_v4: Option<Ipv4Addr>,
+        source_v6: Option<Ipv6Addr>,
+    ) -> Self {
         Self {
-            server: Server::new(config.provider, random),
+            server: Server::new(provider, random),
             pulls: Pulls::default(),
-            port: config.gdoi_port,
-            source_v4: config.push_source_v4.map(IpAddr::V4),
-            source_v6: config.push_source_v6.map(IpAddr::V6),
+            port,
+            source_v4: source_v4.map(IpAddr::V4),
+            source_v6: source_v6.map(IpAddr::V6),
         }
     }
 
@@ -61,16 +71,25 @@ impl Gdoi {
     }
 }
 
+impl UnderRegistration for Gdoi {
+    fn add_registration(&mut self, now: Time, sa: RegistrationSa) -> bool {
+        self.server.add_registration(now, sa).is_ok()
+    }
+
+    fn remove_registration(&mut self, cookies: &CookiePair) {
+        self.server.remove_registration(cookies);
+    }
+
+    fn forget_address(&mut self, host: &MemberId) {
+        self.pulls.forget_address(host);
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
-    use claviger_crypto::{
-        SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider,
-    };
-    use claviger_gdoi::{Member, MemberConfig};
-    use claviger_group::{CookiePair, MemberId, RegistrationSa};
+    use claviger_crypto::{SeededRandom, provider};
 
     use super::*;
-    use crate::distribution::Request;
 
     /// A key server's GDOI that speaks for groups.
     pub(crate) fn gdoi() -> Gdoi {
@@ -81,25 +100,5 @@ pub(crate) mod tests {
             source_v4: None,
             source_v6: None,
         }
-    }
-
-    /// Makes the name of a PULL.
-    pub(crate) fn request() -> Request {
-        let mut member = Member::new(MemberConfig::new(provider()), Box::new(SeededRandom::new(3)));
-        let secret = || SecretBytes::copy_of(&[7; 32]);
-        let registration = RegistrationSa {
-            peer: MemberId::key_id(vec![9; 4]).expect("a key id has 1 to 255 octets"),
-            cookies: CookiePair([9; 16]),
-            skeyid_d: secret(),
-            skeyid_a: secret(),
-            skeyid_e: secret(),
-            phase1_iv: [9; 16],
-            hash: HashAlgorithm::Sha256,
-            cipher: CipherAlgorithm::Aes128Cbc,
-        };
-        let (now, server) = (Time::EPOCH, ([192, 0, 2, 1], 848).into());
-        member.add_registration(now, registration).expect("the cookies are free");
-        let pull = member.pull(now, &CookiePair([9; 16]), server, "small".parse().expect("a name"), None);
-        Request::Pull(pull.expect("the registration is known"))
     }
 }

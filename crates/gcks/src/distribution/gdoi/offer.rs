@@ -12,7 +12,7 @@ use claviger_keytree::{Leaf, place::Place};
 use claviger_sansio::Time;
 
 use super::Voice;
-use crate::group::teks::{IssuedTek, remaining};
+use crate::group::sa::{IssuedTek, remaining};
 
 impl Voice<'_> {
     /// Announces the SAs in force to a host that has been a member since `since`. It is given no SA that was used

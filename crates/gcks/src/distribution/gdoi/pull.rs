@@ -2,18 +2,18 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use claviger_gdoi::{PullId, ServerEvent as GdoiEvent};
+use claviger_gdoi::PullId;
 use claviger_group::{CookiePair, GroupId, MemberId, Role, Spi};
 use claviger_isakmp::iana::NotifyType;
 use claviger_keytree::place::Place;
-use claviger_sansio::Time;
+use claviger_sansio::{Counts, Time, durable::Change};
 use tracing::debug;
 
+use super::Gdoi;
 use crate::{
-    Counter, Gcks,
-    distribution::{Request, delivery::Route},
-    event::RekeyCause,
-    group::{WaitingJoin, epoch::KeyChange},
+    Counter,
+    group::{WaitingJoin, distribution::RequestId},
+    groups::Groups,
 };
 
 /// The most sender ids that one PULL may ask for: one for each encryption module of a large sender.
@@ -90,66 +90,76 @@ impl PullRefusal {
     }
 }
 
-impl Gcks {
-    pub(crate) fn handle_gdoi_event(&mut self, now: Time, event: GdoiEvent) {
-        match event {
-            GdoiEvent::PullRequested { pull, peer, group, peer_address, .. } => {
-                self.offer(now, pull, peer, group, peer_address.ip());
-            }
-            GdoiEvent::PullConfirmed { pull, peer, sender_ids, proven_address, .. } => {
-                self.note_address(&peer, proven_address);
-                self.confirm(now, pull, sender_ids, proven_address);
-            }
-            GdoiEvent::PullDeclined { pull, peer, group, notify } => {
-                debug!(%peer, %group, notify_type = notify.0, "the host declines the policy");
-                // It cannot follow the policy, and says so before message 3: nothing was made for it.
-                self.gdoi.pulls.offers.remove(&pull);
-                self.counters.gcks.count(Counter::PullsDeclined);
-            }
-            GdoiEvent::Reported { peer, report, peer_address, own_address } => {
-                let route = Route { peer: peer_address, own: own_address };
-                self.handle_report(now, &peer, route, &report);
-            }
-        }
-    }
-
-    /// Notes where a PULL has shown a host to be.
-    fn note_address(&mut self, host: &MemberId, proven: Option<IpAddr>) {
-        if proven.is_some() && proven == self.associated_address(host) {
-            self.gdoi.pulls.addresses.remove(host);
+impl Pulls {
+    /// Notes where a PULL has shown a host to be, beside where its association is.
+    pub(crate) fn note_address(
+        &mut self,
+        host: &MemberId,
+        proven: Option<IpAddr>,
+        associated: Option<IpAddr>,
+    ) {
+        if proven.is_some() && proven == associated {
+            self.addresses.remove(host);
         } else {
-            self.gdoi.pulls.addresses.insert(host.clone(), proven);
+            self.addresses.insert(host.clone(), proven);
         }
     }
 
-    /// Returns where a host has been shown to be: only there is it sent what it did not ask for with a round trip.
-    pub(crate) fn address(&self, host: &MemberId) -> Option<IpAddr> {
-        let noted = self.gdoi.pulls.addresses.get(host).copied();
-        noted.unwrap_or_else(|| self.associated_address(host))
+    /// Returns where the last PULL of a host has shown it to be, if that is not where its association is.
+    pub(crate) fn address(&self, host: &MemberId) -> Option<Option<IpAddr>> {
+        self.addresses.get(host).copied()
     }
 
-    /// Forgets where PULLs have shown a host to be: its association has ended, or shows where it is now.
+    /// Forgets where PULLs have shown a host to be.
     pub(crate) fn forget_address(&mut self, host: &MemberId) {
-        self.gdoi.pulls.addresses.remove(host);
+        self.addresses.remove(host);
     }
 
-    fn associated_address(&self, host: &MemberId) -> Option<IpAddr> {
-        self.address_of(host).map(|address| address.ip())
+    /// Forgets offers that were not answered for long.
+    pub(crate) fn expire(&mut self, now: Time) {
+        self.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
     }
 
+    /// Forgets what was announced in a PULL that has ended.
+    pub(crate) fn decline(&mut self, pull: PullId) {
+        self.offers.remove(&pull);
+    }
+
+    /// Shows who was offered the keys of which group, as far as it is remembered.
+    pub(crate) fn offered(&self, pull: PullId) -> Option<(&MemberId, &GroupId)> {
+        self.offers.get(&pull).map(|offer| (&offer.host, &offer.group))
+    }
+}
+
+/// PULLs being answered: from what, and where it is written what follows.
+pub(crate) struct Answering<'a> {
+    pub(crate) gdoi: &'a mut Gdoi,
+    pub(crate) groups: &'a mut Groups,
+    pub(crate) changes: &'a mut Vec<Change>,
+    pub(crate) counters: &'a mut Counts<Counter>,
+}
+
+/// Says that the sender ids of a group are spent: it is to start over, and this PULL to be refused behind that.
+#[must_use = "the group starts over"]
+pub(crate) struct SenderIdsSpent(pub(crate) PullId);
+
+impl Answering<'_> {
     /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes
-    /// from another place.
-    fn offer(&mut self, now: Time, pull: PullId, host: MemberId, id: GroupId, address: IpAddr) {
-        self.gdoi.pulls.offers.retain(|_, offer| offer.made + OFFER_LIFETIME > now);
-        if self.roster.authorised(now, &host, &id).is_none() || !self.admits_pull(now, &host, &id, address) {
-            return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
-        }
+    /// from another place, if it `may_move`. The host was found to be admitted.
+    pub(crate) fn offer(
+        &mut self,
+        now: Time,
+        pull: PullId,
+        (host, id): (MemberId, GroupId),
+        address: IpAddr,
+        may_move: impl FnOnce() -> bool,
+    ) {
         let group = &self.groups[&id];
         let at = group.place_at(address);
         let sits = group.place_of(&host);
         let since = group.members.get(&host).map(|member| member.since);
         // Who moves for ever stays where it sits: it gets everything there too.
-        let moves = sits.is_some_and(|sits| sits != at) && self.roster.limiter.admit(now, &host, &id);
+        let moves = sits.is_some_and(|sits| sits != at) && may_move();
         let place = if moves { at } else { sits.unwrap_or(at) };
         let joins = since.is_none();
         debug!(peer = %host, group = %id, joins, moves, "a host pulls");
@@ -166,28 +176,41 @@ impl Gcks {
         }
     }
 
-    /// Answers message 3, or has the next rekey answer it. Everything is checked again (binding section 5).
-    fn confirm(&mut self, now: Time, pull: PullId, requested: Option<u16>, proven: Option<IpAddr>) {
+    /// Answers message 3, or has the next rekey answer it. Everything is checked again (binding section 5): `authorised`
+    /// is the role in which the host may have keys now.
+    pub(crate) fn confirm(
+        &mut self,
+        now: Time,
+        pull: PullId,
+        authorised: Option<Role>,
+        requested: Option<u16>,
+        proven: Option<IpAddr>,
+    ) -> Result<(), SenderIdsSpent> {
         let Some(offer) = self.gdoi.pulls.offers.remove(&pull) else {
-            return self.refuse_pull(now, pull, PullRefusal::Unoffered);
+            self.refuse_pull(now, pull, PullRefusal::Unoffered);
+            return Ok(());
         };
-        let Some(role) = self.roster.authorised(now, &offer.host, &offer.group) else {
-            return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
+        let Some(role) = authorised else {
+            self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
+            return Ok(());
         };
         let wanted = requested.unwrap_or(0);
         if wanted > SENDER_IDS_MAX || (wanted > 0 && !role.sends()) {
-            return self.refuse_pull(now, pull, PullRefusal::SenderIdRequest);
+            self.refuse_pull(now, pull, PullRefusal::SenderIdRequest);
+            return Ok(());
         }
         if offer.joins || offer.moves {
             let group = &self.groups[&offer.group];
             let is_there = proven.is_some_and(|address| group.place_at(address) == offer.place);
             if group.places.is_some() && !is_there {
                 // Message 1 came from elsewhere: only message 3 proves that the peer is where it says.
-                return self.refuse_pull(now, pull, PullRefusal::NotThere);
+                self.refuse_pull(now, pull, PullRefusal::NotThere);
+                return Ok(());
             }
             self.confirm_join(now, pull, offer, role, wanted);
+            Ok(())
         } else {
-            self.confirm_member(now, pull, offer, role, wanted);
+            self.confirm_member(now, pull, offer, role, wanted)
         }
     }
 
@@ -201,43 +224,55 @@ impl Gcks {
             return self.refuse_pull(now, pull, PullRefusal::Full);
         }
         let Offer { host, group, moves, place, .. } = offer;
-        let request = Request::Pull(pull);
+        let request = RequestId(pull.as_u64());
         let mut group = self.groups.get_mut(&group).expect("an authorised host's group exists");
         group.waiting.joins.retain(|waiting| waiting.host != host);
         group.waiting.joins.push(WaitingJoin { request, host, role, sender_ids, place, moves });
         group.schedule_rekey(now, false);
     }
 
-    fn confirm_member(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
+    fn confirm_member(
+        &mut self,
+        now: Time,
+        pull: PullId,
+        offer: Offer,
+        role: Role,
+        sender_ids: u16,
+    ) -> Result<(), SenderIdsSpent> {
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         let stale =
             group.kek.map(|kek| kek.spi) != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
         let Some(member) = group.members.get_mut(&offer.host).filter(|_| !stale) else {
             drop(group);
-            return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
+            self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
+            return Ok(());
         };
         member.role = role;
         member.last_pull = now;
         let leaf = member.leaf;
         drop(group);
-        let Some(sender_ids) = self.sender_ids(now, &offer.group, &offer.host, role, sender_ids) else {
-            return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
-        };
+        let sender_ids = self.sender_ids(&offer.group, &offer.host, role, sender_ids);
+        let sender_ids = sender_ids.ok_or(SenderIdsSpent(pull))?;
         let group = &self.groups[&offer.group];
         let download = self.gdoi.voice(now, group).download(leaf, &offer.teks, sender_ids);
         let sequence = group.kek.map(|kek| kek.sequence);
         // A PULL that ended meanwhile needs no answer.
         let _ = self.gdoi.server.download(now, pull, sequence, &download);
+        Ok(())
     }
 
     /// Answers the message 3 of a joiner, or of a member that moved, once its leaf, KEK and TEK exist.
-    pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
-        let Request::Pull(pull) = join.request;
-        let Some(sender_ids) = self.sender_ids(now, id, &join.host, join.role, join.sender_ids) else {
-            return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
-        };
+    pub(crate) fn download_to_joiner(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        join: &WaitingJoin,
+    ) -> Result<(), SenderIdsSpent> {
+        let pull = pull_of(join.request);
+        let sender_ids = self.sender_ids(id, &join.host, join.role, join.sender_ids);
+        let sender_ids = sender_ids.ok_or(SenderIdsSpent(pull))?;
         let group = &self.groups[id];
-        let Some(member) = group.members.get(&join.host) else { return };
+        let Some(member) = group.members.get(&join.host) else { return Ok(()) };
         let tek = group.current_tek().tek.spi;
         // The first message under the new KEK may be sealed already; the joiner has what it brings.
         let download = self.gdoi.voice(now, group).download(member.leaf, &[tek], sender_ids);
@@ -246,21 +281,21 @@ impl Gcks {
             // The group started over since this host was offered its keys, or the PULL has ended.
             self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         }
+        Ok(())
     }
 
     /// Refuses a host that waits for message 4: there is no room for it.
     pub(crate) fn refuse_joiner(&mut self, now: Time, join: &WaitingJoin) {
-        let Request::Pull(pull) = join.request;
+        let pull = pull_of(join.request);
         let why = if join.moves { PullRefusal::PlaceFull } else { PullRefusal::Full };
         self.refuse_pull(now, pull, why);
     }
 
     /// Allocates sender ids to one who sends, where the group counts. The outer `None` says that they are spent:
-    /// the group has started over and the member must pull again.
+    /// the group is to start over, and the member must pull again.
     #[expect(clippy::option_option, reason = "spent ids and a member that needs none are different answers")]
     fn sender_ids(
         &mut self,
-        now: Time,
         id: &GroupId,
         host: &MemberId,
         role: Role,
@@ -279,15 +314,18 @@ impl Gcks {
             self.changes.push(group.member_record(host));
             return Some(Some(values));
         }
-        drop(group);
-        self.change_keys(now, id, KeyChange::Everything(RekeyCause::SenderIdsSpent));
         None
     }
 
     pub(crate) fn refuse_pull(&mut self, now: Time, pull: PullId, why: PullRefusal) {
         debug!(%pull, reason = why.as_str(), "the PULL is refused");
-        self.counters.gcks.count(Counter::PullRefused);
+        self.counters.count(Counter::PullRefused);
         // A PULL that ended meanwhile needs no refusal.
         let _ = self.gdoi.server.refuse(now, pull, why.notify());
     }
+}
+
+/// Says which PULL a request is.
+const fn pull_of(request: RequestId) -> PullId {
+    PullId::from_u64(request.0)
 }

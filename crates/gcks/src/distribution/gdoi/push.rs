@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     distribution::{BatchSpan, Rekey, SealedRekey},
-    group::{Group, RekeySa, epoch::Epoch},
+    group::{Group, epoch::Epoch, sa::RekeySa},
     record,
 };
 

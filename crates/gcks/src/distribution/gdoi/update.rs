@@ -13,13 +13,11 @@ use claviger_keytree::{Rekey as TreeChange, Start, place::Place};
 use claviger_keywrap::{Engine, wrapped_len};
 
 use super::Voice;
+use crate::distribution::UDP_LEN;
 
 /// The octets of LKH update arrays in one message: with header, SA payload and signature it stays within the
 /// 1,280 octets that every IPv6 path carries (RFC 8200 section 5). A single larger array goes alone.
 const UPDATE_OCTETS_MAX: usize = 896;
-
-/// The UDP payload that every IPv6 path carries, behind IPv6 and UDP headers.
-pub(crate) const UDP_LEN: usize = 1280 - 40 - 8;
 
 /// What tells the members a new KEK, and how many keys are in it.
 pub(super) struct KekUpdate {

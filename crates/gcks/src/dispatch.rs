@@ -5,8 +5,7 @@
 
 use claviger_sansio::{NotSent, Time, Transmit};
 
-use super::push_queue::Ready;
-use crate::Gcks;
+use crate::{Gcks, distribution::push_queue::Ready};
 
 /// A datagram to send. The program sends it and says by [`Dispatch::report`] what became of it.
 ///

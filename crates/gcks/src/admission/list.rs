@@ -1,0 +1,114 @@
+//! What is known of the hosts of one group: who may join, and who is gone.
+
+use std::collections::BTreeMap;
+
+use claviger_group::{GroupId, MemberId, Role};
+use claviger_sansio::{Time, durable::Change};
+
+use super::departed::Departed;
+use crate::{event::Departure, group::Group, record};
+
+/// How many evictions a group remembers. A command is repeated within minutes, and hardly after thousands of others.
+const EVICTIONS_MAX: usize = 4_096;
+
+/// What is known of the hosts of one group beside its members' keys.
+#[derive(Default)]
+pub(crate) struct List {
+    /// The hosts that may register, and as what.
+    pub(crate) access: BTreeMap<MemberId, Role>,
+    /// Who departed, as far as it is remembered.
+    pub(crate) departed: BTreeMap<MemberId, Departed>,
+    /// From when on nothing that is sent is readable to all those whose rekeys have left.
+    pub(crate) unreadable_from: Time,
+}
+
+impl List {
+    /// Says which role the list allows a host.
+    pub(crate) fn allowed(&self, host: &MemberId) -> Option<Role> {
+        self.access.get(host).copied()
+    }
+
+    /// Writes or removes a host's place on the list, as it is now.
+    pub(crate) fn access_record(&self, id: &GroupId, host: &MemberId) -> Change {
+        let key = record::host_key(id, host);
+        match self.access.get(host) {
+            Some(role) => Change::put(record::ACCESS, key, record::member::encode_role(*role)),
+            None => Change::remove(record::ACCESS, key),
+        }
+    }
+
+    /// Lists those whose rekeys are on their way: they are no `members` any more.
+    pub(crate) fn departing(&self, group: &Group) -> Vec<(MemberId, Departure, Time)> {
+        let is_under_way = |(host, d): &(&MemberId, &Departed)| {
+            d.unreadable_from.is_none() && !group.members.contains_key(host)
+        };
+        let departed = self.departed.iter().filter(is_under_way);
+        departed.map(|(host, departed)| (host.clone(), departed.why, departed.at)).collect()
+    }
+
+    /// Notes that a host was evicted, member or not. Returns what is to be stored.
+    pub(crate) fn note_eviction(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        host: &MemberId,
+        member: bool,
+    ) -> Vec<Change> {
+        let earlier = self.departed.get(host).filter(|earlier| earlier.unreadable_from.is_none());
+        let noted = match earlier {
+            // It has gone by itself, and the rekey for it is on its way.
+            Some(earlier) if !member => Departed { why: Departure::Evicted, ..*earlier },
+            _ => Departed {
+                why: Departure::Evicted,
+                was_member: member,
+                at: now,
+                // It may have been a member until shortly before.
+                unreadable_from: (!member).then_some(self.unreadable_from.max(now)),
+            },
+        };
+        self.departed.insert(host.clone(), noted);
+        let mut changes = vec![self.departure_record(id, host)];
+        if self.departed.len() > EVICTIONS_MAX {
+            let through = self.departed.iter().filter(|(_, departed)| departed.unreadable_from.is_some());
+            let oldest = through.min_by_key(|(_, departed)| departed.at).map(|(host, _)| host.clone());
+            changes.extend(oldest.map(|oldest| self.forget_departure(id, &oldest)));
+        }
+        changes
+    }
+
+    /// Notes from when on nothing is readable to a host that departed; only an eviction of one that was not allowed again
+    /// is remembered then.
+    pub(crate) fn departed_for_good(
+        &mut self,
+        id: &GroupId,
+        host: &MemberId,
+        unreadable_from: Time,
+    ) -> Option<Change> {
+        let departed = self.departed.get_mut(host).filter(|departed| departed.unreadable_from.is_none())?;
+        if departed.why != Departure::Evicted || self.access.contains_key(host) {
+            return Some(self.forget_departure(id, host));
+        }
+        departed.unreadable_from = Some(unreadable_from);
+        Some(self.departure_record(id, host))
+    }
+
+    /// Forgets that a host was evicted: it is allowed again. While the rekey is on its way it is still a departure.
+    pub(crate) fn forget_eviction(&mut self, id: &GroupId, host: &MemberId) -> Option<Change> {
+        let departed = self.departed.get(host)?;
+        departed.unreadable_from.is_some().then(|| self.forget_departure(id, host))
+    }
+
+    fn forget_departure(&mut self, id: &GroupId, host: &MemberId) -> Change {
+        self.departed.remove(host);
+        self.departure_record(id, host)
+    }
+
+    /// Writes or removes how a host departed, as it is now.
+    pub(crate) fn departure_record(&self, id: &GroupId, host: &MemberId) -> Change {
+        let key = record::host_key(id, host);
+        match self.departed.get(host) {
+            Some(departed) => Change::put(record::DEPARTURE, key, record::departure::encode(departed)),
+            None => Change::remove(record::DEPARTURE, key),
+        }
+    }
+}

@@ -215,7 +215,7 @@ impl Gcks {
     }
 
     /// Replaces keys now, for a reason.
-    pub(crate) fn rekey_because(
+    fn rekey_because(
         &mut self,
         now: Time,
         id: &GroupId,
@@ -318,7 +318,7 @@ impl Gcks {
     }
 
     /// Takes what a member misses of a rekey. What is refused is counted.
-    pub(crate) fn handle_report(&mut self, now: Time, host: &MemberId, route: Route, report: &[u8]) {
+    fn handle_report(&mut self, now: Time, host: &MemberId, route: Route, report: &[u8]) {
         // What it asks for is much more than it says. It goes only where the member has been shown to be; elsewhere it
         // gives up and pulls, which shows it.
         if self.address(host) != Some(route.peer.ip()) {
@@ -404,7 +404,7 @@ impl Gcks {
 
     /// Returns where a host has been shown to be: only there is it sent what it did not ask for with a round trip.
     fn address(&self, host: &MemberId) -> Option<IpAddr> {
-        self.gdoi.pulls.address(host).unwrap_or_else(|| self.associated_address(host))
+        self.gdoi.pulls.address(host, self.associated_address(host))
     }
 
     fn associated_address(&self, host: &MemberId) -> Option<IpAddr> {
@@ -458,7 +458,7 @@ impl Gcks {
 
     /// Replaces keys of a group and lets that take effect: told to those who remain, given to those who come, stored,
     /// reported. None if there is no such group, or nothing to replace.
-    pub(crate) fn change_keys(&mut self, now: Time, id: &GroupId, what: KeyChange) -> Option<Rekeyed> {
+    fn change_keys(&mut self, now: Time, id: &GroupId, what: KeyChange) -> Option<Rekeyed> {
         let _group = debug_span!("group", group = %id).entered();
         let mut group = self.groups.get_mut(id)?;
         let mut epoch = group.change(now, &mut *self.random, what)?;

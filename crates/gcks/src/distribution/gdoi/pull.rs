@@ -105,9 +105,9 @@ impl Pulls {
         }
     }
 
-    /// Returns where the last PULL of a host has shown it to be, if that is not where its association is.
-    pub(crate) fn address(&self, host: &MemberId) -> Option<Option<IpAddr>> {
-        self.addresses.get(host).copied()
+    /// Returns where a host has been shown to be: by its last PULL, or else where its association is.
+    pub(crate) fn address(&self, host: &MemberId, associated: Option<IpAddr>) -> Option<IpAddr> {
+        self.addresses.get(host).copied().unwrap_or(associated)
     }
 
     /// Forgets where PULLs have shown a host to be.

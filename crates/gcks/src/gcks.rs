@@ -488,18 +488,25 @@ impl Gcks {
             report.rekey = Some(name);
             self.plan_messages(now, id, name, departed, rekey, epoch.tek.is_some());
         }
+        let Some(distribution) = self.groups.get(id).map(|group| group.distribution) else { return report };
         for join in &epoch.joined {
             // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
             let (host, group) = (join.host.clone(), id.clone());
             let event =
                 if join.moves { Event::Relocated { host, group } } else { Event::Joined { host, group } };
             self.events.push_back(event);
-            if let Err(spent) = self.answering().download_to_joiner(now, id, join) {
-                self.renew_sender_ids(now, id, &spent);
+            match distribution {
+                Distribution::Gdoi => {
+                    if let Err(spent) = self.answering().download_to_joiner(now, id, join) {
+                        self.renew_sender_ids(now, id, &spent);
+                    }
+                }
             }
         }
         for join in &epoch.refused {
-            self.answering().refuse_joiner(now, join);
+            match distribution {
+                Distribution::Gdoi => self.answering().refuse_joiner(now, join),
+            }
         }
         for (counter, count) in [
             (Counter::Rekeys, 1),

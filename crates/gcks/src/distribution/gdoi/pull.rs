@@ -12,7 +12,10 @@ use tracing::debug;
 use super::Gdoi;
 use crate::{
     Counter,
-    group::{WaitingJoin, distribution::RequestId},
+    group::{
+        WaitingJoin,
+        distribution::{Distribution, RequestId},
+    },
     groups::Groups,
 };
 
@@ -155,6 +158,9 @@ impl Answering<'_> {
         may_move: impl FnOnce() -> bool,
     ) {
         let group = &self.groups[&id];
+        match group.distribution {
+            Distribution::Gdoi => {}
+        }
         let at = group.place_at(address);
         let sits = group.place_of(&host);
         let since = group.members.get(&host).map(|member| member.since);

@@ -173,7 +173,7 @@ impl Gcks {
             return Err(CommandError::GroupUnknown(id.clone()));
         }
         self.changes.extend(self.roster.allow(id, host, role));
-        if self.admission().narrow_grant(now, host, id, role) {
+        if self.admission().narrow(now, host, id, role) {
             // The group was found a moment ago.
             let _ = self.rekey_because(now, id, RekeyWhat::Tek, RekeyCause::NarrowedRole);
         }

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 use claviger_crypto::{SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider};
 use claviger_gcks::{
     Event, Eviction, Gcks, GcksConfig, RekeyWhat,
-    event::{Departure, RefusalReason},
+    event::{Departure, RefusalReason, RekeyCause},
 };
 use claviger_gdoi::{
     KeyDownload, Member as Puller, MemberConfig, MemberEvent as PullEvent, PullFailure, SaPayload,
@@ -229,6 +229,34 @@ fn a_phase_1_with_128_bit_keys_carries_no_256_bit_group_and_the_administrator_is
         let expected = if is_admitted { vec![] } else { vec![RefusalReason::WeakAssociation] };
         assert_eq!(reasons.collect::<Vec<_>>(), expected);
     }
+}
+
+#[test]
+fn a_lesser_role_takes_the_rest_from_a_member_without_grants_too() {
+    let mut network = network();
+    let id = key_id(b"gate 7");
+    network.server.allow(network.now, &market(), &id, Role::Both).unwrap();
+    let mut host = Host::new(&mut network, id.clone(), 7, CipherAlgorithm::Aes128Cbc);
+    host.pull(&mut network).unwrap();
+    network.pass(SECOND);
+    let sender_ids = |network: &Network| {
+        let hosts = network.server.hosts(network.now, &market()).unwrap();
+        hosts.iter().find(|host| host.host == id).unwrap().sender_ids.len()
+    };
+    assert!(sender_ids(&network) > 0);
+    let before = network.told.len();
+    network.server.allow(network.now, &market(), &id, Role::Receiver).unwrap();
+    network.settle();
+    network.pass(SECOND);
+    assert_eq!(sender_ids(&network), 0);
+    let told = &network.told[before..];
+    let narrowed = Event::Narrowed { host: id.clone(), group: market(), role: Role::Receiver };
+    assert!(told.iter().any(|(_, event)| *event == narrowed));
+    let replaced = |event: &Event| match event {
+        Event::Rekeyed(rekeyed) => rekeyed.tek.is_some() && rekeyed.cause.contains(RekeyCause::NarrowedRole),
+        _ => false,
+    };
+    assert!(told.iter().any(|(_, event)| replaced(event)), "its sender ids are nobody's under the new TEK");
 }
 
 #[test]

@@ -23,30 +23,36 @@ impl Admission<'_> {
         }
     }
 
-    /// Narrows a grant that exceeds the list, and tells the host so. One that loses the sender role loses its sender ids,
-    /// and the TEK under which they were its own: says whether that is to be replaced. A host that gains a role registers
-    /// again for it.
-    pub(crate) fn narrow_grant(
-        &mut self,
-        now: Time,
-        host: &MemberId,
-        group: &GroupId,
-        allowed: Role,
-    ) -> bool {
-        let Some(grant) = self.roster.grants.find(host, group).copied().filter(|g| !allowed.covers(g.role))
-        else {
+    /// Narrows what a host was granted, or is a member as, to what the list allows, and tells it so. One that loses the
+    /// sender role loses its sender ids, and the TEK under which they were its own: says whether that is to be replaced. A
+    /// host that gains a role registers again for it, or pulls where its registration grants nothing.
+    pub(crate) fn narrow(&mut self, now: Time, host: &MemberId, group: &GroupId, allowed: Role) -> bool {
+        let grant = self.roster.grants.find(host, group).copied();
+        let Some(held) = grant.map(|grant| grant.role).or_else(|| self.role_of_member(host, group)) else {
             return false;
         };
-        let Some(role) = grant.role.intersection(allowed) else {
+        if allowed.covers(held) {
+            return false;
+        }
+        let Some(role) = held.intersection(allowed) else {
             self.withdraw_grant(now, host, group);
             self.depart(now, group, host, Departure::Evicted);
             return false;
         };
-        debug!(peer = %host, %group, %role, "a grant is narrowed");
-        self.store_grant(host, group.clone(), Grant { role, ..grant });
-        self.tell_withdrawn(now, host, group, role, Withdrawal::Narrowed);
+        debug!(peer = %host, %group, %role, "what a host may do is narrowed");
+        if let Some(grant) = grant {
+            self.store_grant(host, group.clone(), Grant { role, ..grant });
+            self.tell_withdrawn(now, host, group, role, Withdrawal::Narrowed);
+        }
         self.events.push_back(Event::Narrowed { host: host.clone(), group: group.clone(), role });
         self.narrow_member(host, group, role)
+    }
+
+    /// Says as what a host is a member, unless it is about to depart.
+    fn role_of_member(&self, host: &MemberId, group: &GroupId) -> Option<Role> {
+        let group = self.groups.get(group)?;
+        let member = group.members.get(host)?;
+        (!group.waiting.departures.contains(host)).then_some(member.role)
     }
 
     /// Takes from a member, and from a host whose keys wait, what its grant does not hold any more. Says whether it was

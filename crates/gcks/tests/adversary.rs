@@ -31,7 +31,6 @@ use claviger_isakmp::{
 };
 use claviger_member::{Event, event::Refusal};
 use claviger_sansio::{Datagram, Socket, Transmit};
-use claviger_store::Store;
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{GDOI_PORT, HIP_PORT, Kind, Network, Origin, SERVER, group_id, policy},
@@ -448,35 +447,18 @@ impl Bare {
 
     /// Takes what the server has for this host; what it has for others goes its way.
     fn hear(&mut self, network: &mut Network) {
-        let Some(staged) = network.server.stage(network.now) else { return };
-        let durable = staged.commit(|changes| network.store.commit(changes)).unwrap();
-        let mut released = network.server.release(durable);
-        let mut transmits = Vec::new();
-        while let Some(dispatch) = released.poll_transmit() {
-            transmits.push(dispatch.send(network.now));
-        }
-        while let Some(event) = released.poll_event() {
-            network.told.push((network.now, event));
-        }
-        drop(released);
-        for transmit in transmits {
-            if transmit.destination == self.address {
-                let port = if transmit.socket == Socket::Port848 { GDOI_PORT } else { HIP_PORT };
-                let datagram = Datagram {
-                    socket: transmit.socket,
-                    source: (SERVER, port).into(),
-                    destination: self.address,
-                    payload: &transmit.payload,
-                };
-                let _ = match transmit.socket {
-                    Socket::Port848 => self.puller.handle_datagram(network.now, datagram).map_err(|_| ()),
-                    _ => self.host.handle_datagram(network.now, datagram).map_err(|_| ()),
-                };
-            } else {
-                let kind = Kind::Control(transmit.socket);
-                let source = (SERVER, GDOI_PORT).into();
-                network.fly(Origin::Server, source, kind, transmit.destination, transmit.payload);
-            }
+        for transmit in network.said_to(self.address) {
+            let port = if transmit.socket == Socket::Port848 { GDOI_PORT } else { HIP_PORT };
+            let datagram = Datagram {
+                socket: transmit.socket,
+                source: (SERVER, port).into(),
+                destination: self.address,
+                payload: &transmit.payload,
+            };
+            let _ = match transmit.socket {
+                Socket::Port848 => self.puller.handle_datagram(network.now, datagram).map_err(|_| ()),
+                _ => self.host.handle_datagram(network.now, datagram).map_err(|_| ()),
+            };
         }
     }
 

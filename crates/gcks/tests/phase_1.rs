@@ -3,127 +3,27 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use claviger_crypto::{SecretBytes, SeededRandom, cipher::CipherAlgorithm, hash::HashAlgorithm, provider};
+use claviger_crypto::{SeededRandom, cipher::CipherAlgorithm, provider};
 use claviger_gcks::{
     Event, Eviction, Gcks, GcksConfig, RekeyWhat,
     event::{Departure, RefusalReason, RekeyCause},
 };
-use claviger_gdoi::{
-    KeyDownload, Member as Puller, MemberConfig, MemberEvent as PullEvent, PullFailure, SaPayload,
-    lkh::KeyArray, push::RekeySa,
-};
+use claviger_gdoi::{PullFailure, push::RekeySa};
 use claviger_group::{
-    CookiePair, EspTransform, GroupId, GroupPolicy, MemberId, RegistrationSa, Role,
+    EspTransform, GroupId, GroupPolicy, MemberId, Role,
     policy::{DataPolicy, RekeyPolicy},
 };
 use claviger_hip::HostConfig;
 use claviger_isakmp::iana::NotifyType;
-use claviger_sansio::{Datagram, Socket, Time, Transmit};
-use claviger_store::Store;
-use claviger_testkit::network::{Kind, Network, Origin, SERVER, Sent, policy};
+use claviger_sansio::Time;
+use claviger_testkit::network::{GDOI_PORT, Network, Origin, Phase1Host, SERVER, Sent, policy};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-const GDOI_PORT: u16 = 848;
-
 fn market() -> GroupId {
     "market".parse().unwrap()
-}
-
-/// A host that has done Phase 1 with the key server.
-struct Host {
-    id: MemberId,
-    cookies: CookiePair,
-    address: SocketAddr,
-    puller: Puller,
-}
-
-/// What a PULL brought.
-struct Keys {
-    sa: SaPayload,
-    kd: KeyDownload,
-}
-
-impl Host {
-    fn new(network: &mut Network, id: MemberId, number: u8, cipher: CipherAlgorithm) -> Self {
-        let mut puller =
-            Puller::new(MemberConfig::new(provider()), Box::new(SeededRandom::new(number.into())));
-        let sa = |peer| RegistrationSa {
-            peer,
-            cookies: CookiePair([number; 16]),
-            skeyid_d: SecretBytes::copy_of(&[number; 32]),
-            skeyid_a: SecretBytes::copy_of(&[number; 32]),
-            skeyid_e: SecretBytes::copy_of(&[number; 32]),
-            phase1_iv: [number; 16],
-            hash: HashAlgorithm::Sha256,
-            cipher,
-        };
-        puller.add_registration(network.now, sa(network.server_hit().into())).unwrap();
-        network.server.add_phase_1(network.now, sa(id.clone())).unwrap();
-        let address = ([203, 0, 113, number], GDOI_PORT).into();
-        Self { id, cookies: CookiePair([number; 16]), address, puller }
-    }
-
-    /// Pulls a group's keys.
-    fn pull(&mut self, network: &mut Network) -> Result<Keys, PullFailure> {
-        let server = (SERVER, GDOI_PORT).into();
-        self.puller.pull(network.now, &self.cookies, server, market(), None).unwrap();
-        for _ in 0..100 {
-            while let Some(transmit) = self.puller.poll_transmit() {
-                let (source, destination) = (self.address, transmit.destination);
-                let payload = &transmit.payload[..];
-                let datagram = Datagram { socket: Socket::Port848, source, destination, payload };
-                network.server.handle_datagram(network.now, datagram).unwrap();
-            }
-            self.hear(network);
-            while let Some(event) = self.puller.poll_event() {
-                match event {
-                    PullEvent::Offered { pull, .. } => self.puller.accept(network.now, pull).unwrap(),
-                    PullEvent::Pulled { sa, kd, .. } => return Ok(Keys { sa, kd }),
-                    PullEvent::PullFailed { reason, .. } => return Err(reason),
-                }
-            }
-            network.pass(SECOND / 10);
-        }
-        panic!("the PULL has no end");
-    }
-
-    /// Takes what the server has for this host; what it has for others goes its way.
-    fn hear(&mut self, network: &mut Network) {
-        let Some(staged) = network.server.stage(network.now) else { return };
-        let durable = staged.commit(|changes| network.store.commit(changes)).unwrap();
-        let mut released = network.server.release(durable);
-        let mut transmits = Vec::new();
-        while let Some(dispatch) = released.poll_transmit() {
-            transmits.push(dispatch.send(network.now));
-        }
-        while let Some(event) = released.poll_event() {
-            network.told.push((network.now, event));
-        }
-        drop(released);
-        for Transmit { socket, destination, payload, .. } in transmits {
-            let source = (SERVER, GDOI_PORT).into();
-            if destination == self.address {
-                let datagram = Datagram { socket, source, destination, payload: &payload };
-                self.puller.handle_datagram(network.now, datagram).unwrap();
-            } else {
-                network.fly(Origin::Server, source, Kind::Control(socket), destination, payload);
-            }
-        }
-    }
-}
-
-impl Keys {
-    /// Makes what opens the group's rekey messages.
-    fn rekey_sa(&self) -> RekeySa {
-        let policy = self.sa.kek.as_ref().unwrap();
-        let lkh = self.kd.lkh.as_ref().unwrap();
-        let array = KeyArray::new(lkh.download.as_ref().unwrap(), policy.cipher).unwrap();
-        let signer = self.kd.signing_key().unwrap().clone();
-        RekeySa::new(provider(), array.kek(policy.spi), signer, policy.signature, 0).unwrap()
-    }
 }
 
 /// The rekey messages that the group has sent since `from`.
@@ -150,8 +50,8 @@ fn a_host_without_grants_joins_by_its_pull_and_is_evicted_like_any_other() {
     let by_hip = network.joined(&market(), Role::Both);
     let id = key_id(b"gate 7");
     network.server.allow(network.now, &market(), &id, Role::Receiver).unwrap();
-    let mut host = Host::new(&mut network, id.clone(), 7, CipherAlgorithm::Aes128Cbc);
-    let keys = host.pull(&mut network).unwrap();
+    let mut host = Phase1Host::new(&mut network, id.clone(), 7, CipherAlgorithm::Aes128Cbc);
+    let keys = host.pull(&mut network, &market()).unwrap();
     network.pass(SECOND);
     assert!(!keys.kd.teks.is_empty());
     let joined = Event::Joined { host: id.clone(), group: market() };
@@ -181,7 +81,7 @@ fn a_host_without_grants_joins_by_its_pull_and_is_evicted_like_any_other() {
     assert_eq!(departed, Some((id, Departure::Evicted)));
     // The messages of the rekey stand under the KEK that it has; what follows does not, and it gets no key any more.
     let refused = PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION);
-    assert_eq!(host.pull(&mut network).err(), Some(refused));
+    assert_eq!(host.pull(&mut network, &market()).err(), Some(refused));
     assert!(network.is_current(by_hip, &market()), "the others go on");
     assert!(pushes(&network, evicted).len() > 1);
 }
@@ -189,11 +89,11 @@ fn a_host_without_grants_joins_by_its_pull_and_is_evicted_like_any_other() {
 #[test]
 fn the_list_is_asked_when_the_pull_comes_and_nobody_else_learns_of_the_group() {
     let mut network = network();
-    let mut host = Host::new(&mut network, key_id(b"stranger"), 8, CipherAlgorithm::Aes128Cbc);
+    let mut host = Phase1Host::new(&mut network, key_id(b"stranger"), 8, CipherAlgorithm::Aes128Cbc);
     let refused = PullFailure::Refused(NotifyType::INVALID_ID_INFORMATION);
-    assert_eq!(host.pull(&mut network).err(), Some(refused));
+    assert_eq!(host.pull(&mut network, &market()).err(), Some(refused));
     network.server.allow(network.now, &market(), &host.id, Role::Both).unwrap();
-    assert!(host.pull(&mut network).is_ok());
+    assert!(host.pull(&mut network, &market()).is_ok());
 }
 
 #[test]
@@ -222,8 +122,8 @@ fn a_phase_1_with_128_bit_keys_carries_no_256_bit_group_and_the_administrator_is
     {
         let id = key_id(&[number]);
         network.server.allow(network.now, &market(), &id, Role::Both).unwrap();
-        let mut host = Host::new(&mut network, id.clone(), number, cipher);
-        assert_eq!(host.pull(&mut network).is_ok(), is_admitted);
+        let mut host = Phase1Host::new(&mut network, id.clone(), number, cipher);
+        assert_eq!(host.pull(&mut network, &market()).is_ok(), is_admitted);
         let reasons =
             network.server.refused().filter(|refusal| refusal.host == id).map(|refusal| refusal.reason);
         let expected = if is_admitted { vec![] } else { vec![RefusalReason::WeakAssociation] };
@@ -236,8 +136,8 @@ fn a_lesser_role_takes_the_rest_from_a_member_without_grants_too() {
     let mut network = network();
     let id = key_id(b"gate 7");
     network.server.allow(network.now, &market(), &id, Role::Both).unwrap();
-    let mut host = Host::new(&mut network, id.clone(), 7, CipherAlgorithm::Aes128Cbc);
-    host.pull(&mut network).unwrap();
+    let mut host = Phase1Host::new(&mut network, id.clone(), 7, CipherAlgorithm::Aes128Cbc);
+    host.pull(&mut network, &market()).unwrap();
     network.pass(SECOND);
     let sender_ids = |network: &Network| {
         let hosts = network.server.hosts(network.now, &market()).unwrap();
@@ -264,8 +164,8 @@ fn the_end_of_a_phase_1_is_no_departure_and_neither_is_a_restart() {
     let mut network = network();
     let id = key_id(b"gate 7");
     network.server.allow(network.now, &market(), &id, Role::Receiver).unwrap();
-    let mut host = Host::new(&mut network, id.clone(), 7, CipherAlgorithm::Aes128Cbc);
-    host.pull(&mut network).unwrap();
+    let mut host = Phase1Host::new(&mut network, id.clone(), 7, CipherAlgorithm::Aes128Cbc);
+    host.pull(&mut network, &market()).unwrap();
     let is_member = |network: &Network| {
         let hosts = network.server.hosts(network.now, &market()).unwrap();
         hosts.iter().any(|host| host.host == id && host.member_since.is_some())
@@ -278,7 +178,7 @@ fn the_end_of_a_phase_1_is_no_departure_and_neither_is_a_restart() {
     network.pass(60 * SECOND);
     assert!(is_member(&network));
     // It does Phase 1 anew, and is given the keys in force.
-    let mut again = Host::new(&mut network, id.clone(), 17, CipherAlgorithm::Aes128Cbc);
-    assert!(again.pull(&mut network).is_ok());
+    let mut again = Phase1Host::new(&mut network, id.clone(), 17, CipherAlgorithm::Aes128Cbc);
+    assert!(again.pull(&mut network, &market()).is_ok());
     assert_eq!(network.server.group(network.now, &market()).unwrap().members, 1);
 }

@@ -36,9 +36,11 @@ use claviger_store::{MemoryStore, Store as _};
 
 mod listening;
 mod node;
+mod phase_1;
 mod serving;
 
 pub use node::{Node, OtherPlane};
+pub use phase_1::{Keys as Phase1Keys, Phase1Host};
 
 /// When every network begins.
 pub const START: Time = Time::from_secs(1_800_000_000);

@@ -1,7 +1,9 @@
 //! The key server's side, as its program runs it: a store that takes its time, a system that may refuse to send.
 
+use std::net::SocketAddr;
+
 use claviger_gcks::{Event as ServerEvent, Staged};
-use claviger_sansio::durable::Receipt;
+use claviger_sansio::{Transmit, durable::Receipt};
 use claviger_store::{Store as _, StoreError};
 
 use super::{Network, Origin, SERVER, listening};
@@ -13,7 +15,21 @@ impl Network {
         }
     }
 
+    /// Lets the key server speak, and takes what it says to this address. What it says to others goes its way.
+    pub fn said_to(&mut self, address: SocketAddr) -> Vec<Transmit> {
+        let Some(staged) = self.server.stage(self.server_now()) else { return Vec::new() };
+        let (said, others) = self.committed(staged).into_iter().partition(|said| said.destination == address);
+        self.put_out(others);
+        said
+    }
+
     fn commit(&mut self, staged: Staged) {
+        let spoken = self.committed(staged);
+        self.put_out(spoken);
+    }
+
+    /// Commits a step and takes what it says, which has left the server.
+    fn committed(&mut self, staged: Staged) -> Vec<Transmit> {
         let durable = match staged.without_changes() {
             Ok(durable) => durable,
             Err(staged) => {
@@ -46,6 +62,10 @@ impl Network {
             self.told.push((self.now, event));
         }
         drop(released);
+        spoken
+    }
+
+    fn put_out(&mut self, spoken: Vec<Transmit>) {
         for transmit in spoken {
             let port = listening::port_of(transmit.socket);
             self.put(Origin::Server, (SERVER, port).into(), transmit);

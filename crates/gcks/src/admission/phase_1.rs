@@ -1,8 +1,9 @@
 //! Registrations by Phase 1 of ISAKMP (RFC 6407 section 2), made by whoever speaks it.
 //!
-//! Such a registration proves who a peer is and names no group. The roster is asked when the peer's PULL comes: it is given
-//! the role that the list allows it. Nothing renews it, so it is a member until it is put out; that its SA ends is no
-//! departure (RFC 2408 section 3.15: the SAs that were made under it live on).
+//! Such a registration proves who a peer is and names no group. The roster is asked when the peer's PULL comes, by that very
+//! identity (RFC 6407 section 3.1): it is given the role that the list allows it. Nothing renews it, so it is a member until
+//! it is put out. That its SA ends is no departure: the SA protects PULLs (RFC 6407 section 3), and what they brought has
+//! lifetimes of its own.
 
 use std::net::IpAddr;
 

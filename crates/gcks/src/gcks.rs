@@ -160,8 +160,8 @@ impl Gcks {
 
     /// Puts a host on a group's list, in place of an earlier role.
     ///
-    /// A grant that exceeds the role is narrowed to it, and the host is told: one that may not send any more loses its
-    /// sender ids, and the TEK is replaced. If nothing is left of the grant, the host is put out.
+    /// What the host was granted, or is a member as, is narrowed to the role, and the host is told: one that may not send
+    /// any more loses its sender ids, and the TEK is replaced. If nothing is left of it, the host is put out.
     pub fn allow(
         &mut self,
         now: Time,
@@ -466,17 +466,24 @@ impl Gcks {
         let rekey = tell(&self.gdoi, now, self.provider, &mut group, &epoch, &mut changes);
         // It holds the numbers of the messages.
         changes.push(group.record());
-        let report = report(now, id, &epoch, &rekey);
+        let (distribution, report) = (group.distribution, report(now, id, &epoch, &rekey));
         if let Some(tree) = epoch.tree.take() {
             group.tree.recycle(tree);
         }
         drop(group);
         self.changes.append(&mut changes);
-        Some(self.apply(now, id, epoch, rekey, report))
+        Some(self.apply(now, (id, distribution), epoch, rekey, report))
     }
 
     /// Lets a change of keys take effect beyond the group.
-    fn apply(&mut self, now: Time, id: &GroupId, epoch: Epoch, rekey: Rekey, mut report: Rekeyed) -> Rekeyed {
+    fn apply(
+        &mut self,
+        now: Time,
+        (id, distribution): (&GroupId, Distribution),
+        epoch: Epoch,
+        rekey: Rekey,
+        mut report: Rekeyed,
+    ) -> Rekeyed {
         let departed = self.admission().note_departures(now, id, &epoch.departed);
         report.cause.extend(departed.iter().map(|(_, why, _)| RekeyCause::from(*why)));
         let name = self.push_queue.name_rekey();
@@ -488,7 +495,6 @@ impl Gcks {
             report.rekey = Some(name);
             self.plan_messages(now, id, name, departed, rekey, epoch.tek.is_some());
         }
-        let Some(distribution) = self.groups.get(id).map(|group| group.distribution) else { return report };
         for join in &epoch.joined {
             // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
             let (host, group) = (join.host.clone(), id.clone());

@@ -29,6 +29,9 @@ use crate::{
     wire::{Dialect, Exchange, group_associated_policy::Gap, sa_kek::SaKek, sa_tek::SaTek},
 };
 
+/// An SA KEK, a GAP and the most SA TEKs: what comes behind them is not gathered.
+const ATTRIBUTES_MAX: usize = 2 + SA_TEKS_MAX;
+
 /// What a key server asserts about a group: at least one of a rekey SA and a data security SA.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SaPayload {
@@ -62,6 +65,11 @@ impl SaPayload {
         while kind != PayloadType::NONE {
             if SA_ATTRIBUTES.iter().all(|rule| rule.element != kind) {
                 return Err(PeerIncompatible::SaAttributePayload(kind.0).into());
+            }
+            if attributes.len() == ATTRIBUTES_MAX {
+                return Err(
+                    DecodeError::TooMany { what: "SA attribute payloads", limit: ATTRIBUTES_MAX }.into()
+                );
             }
             let start = r.position();
             let (next, body) = generic(&mut r)?;

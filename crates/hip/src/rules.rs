@@ -200,7 +200,7 @@ pub fn check<I: Item>(packet: &Packet<'_>) -> Result<(), DecodeError> {
 pub fn check_encrypted<I: Item>(packet: &Packet<'_>, inner: &Parameters<'_>) -> Result<(), DecodeError> {
     let is_item = |parameter: P| I::COUNT_MAX > 0 && parameter == I::TYPE;
     check_elements(ENCRYPTED, types(inner).filter(|parameter| !is_item(*parameter)), nothing)?;
-    if types(inner).filter(|parameter| is_item(*parameter)).count() > I::COUNT_MAX {
+    if inner.count(I::TYPE) > I::COUNT_MAX {
         return Err(DecodeError::TooMany { what: I::NAME, limit: I::COUNT_MAX });
     }
     let inside = inner.raw(P::HOST_ID).is_some();

@@ -4,7 +4,7 @@
 //! I1 { DH_GROUP_LIST }                                                                    -->
 //!        <--    R1 { R1_COUNTER, PUZZLE, DH_GROUP_LIST, DIFFIE_HELLMAN, HIP_CIPHER, HOST_ID, HIT_SUITE_LIST,
 //!                    REG_INFO, TRANSPORT_FORMAT_LIST, HIP_SIGNATURE_2 }
-//! I2 { R1_COUNTER, SOLUTION, DIFFIE_HELLMAN, HIP_CIPHER, ENCRYPTED{ HOST_ID, MCAST_CHANNEL... }, REG_REQUEST,
+//! I2 { R1_COUNTER, SOLUTION, DIFFIE_HELLMAN, HIP_CIPHER, ENCRYPTED{ HOST_ID, items }, REG_REQUEST,
 //!      TRANSPORT_FORMAT_LIST, HIP_MAC, HIP_SIGNATURE }                                    -->
 //!        <--    R2 { ENCRYPTED{ items }, REG_RESPONSE, REG_FAILED, HIP_MAC_2, HIP_SIGNATURE }
 //! ```

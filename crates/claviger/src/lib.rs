@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `cli` | the arguments of every command, which fill settings; it alone knows `start`, `pipe` and `demo` |
+//! | `cli` | the arguments of every command, which fill settings; it alone knows `pipe` and `demo` |
 //! | [`settings`], `config_file` | what everything runs by, and the file that says it |
 //! | `start`, `lock`, `identity_file` | from settings to a running daemon |
 //! | [`server`] | the key server around its core |

@@ -37,8 +37,8 @@ pub(crate) struct ServerArgs {
     /// Speak HIP on IP protocol 139 too (needs CAP_NET_RAW)
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Network interface that multicast rekey messages leave by, by name [default: the one that the routing table
-    /// chooses]
+    /// Network interface that multicast rekey messages leave by, by name [default: that of the address, if one is
+    /// named; else the one that the routing table chooses]
     #[arg(long, value_name = "NAME")]
     pub(crate) interface: Option<String>,
 }

@@ -63,8 +63,8 @@ pub(crate) struct HipOffers {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct Listen {
-    /// The address of the sockets. Default: 0.0.0.0, every IPv4 address. Change it to serve IPv6 (`::`), or one
-    /// network of several.
+    /// The address of the sockets. Default: 0.0.0.0, which as `::` does means every address, IPv4 and IPv6. Change it to
+    /// serve one network of several.
     pub(crate) address: IpAddr,
     /// The UDP port of HIP. Default: 10500, which needs no privilege. 0 lets the system choose one.
     pub(crate) hip_port: u16,
@@ -74,8 +74,8 @@ pub(crate) struct Listen {
     /// Whether HIP is spoken on IP protocol 139 too, for hosts that use no UDP. Default: false, because it needs
     /// CAP_NET_RAW.
     pub(crate) raw: bool,
-    /// The interface that multicast rekey messages leave by. Default: the one that the routing table chooses. Change it
-    /// where the members are behind another.
+    /// The interface that multicast rekey messages leave by. Default: that of `address`, if it names one; else the one
+    /// that the routing table chooses. Change it where the members are behind another.
     pub(crate) interface: Option<String>,
 }
 

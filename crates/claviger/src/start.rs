@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use claviger_api::{Call, ControlSocket};
+use claviger_identity::HostIdentity;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     identity_file,
     lock::IdentityLock,
     logging,
-    member::{MemberDaemon, MemberOptions},
+    member::MemberDaemon,
     server::{self, ServerOptions},
     settings::{
         member::{JoinSettings, MemberSettings},
@@ -58,12 +59,12 @@ pub(crate) fn server(settings: &ServerSettings) -> Outcome {
 /// `claviger join`.
 pub(crate) fn join(settings: &JoinSettings) -> Outcome {
     logging::init(&settings.log)?;
-    let (lock, options) = member_of(&settings.member, "claviger join")?;
-    eprintln!("host identity {}", options.identity.hit());
+    let (lock, identity) = identity_of(&settings.member, "claviger join")?;
+    eprintln!("host identity {}", identity.hit());
     let outcome = block_on(async {
         let control = ControlSocket::bind(&settings.socket)?;
         let (calls, mut queue) = claviger_api::call::channel();
-        let mut daemon = MemberDaemon::start(options)?;
+        let mut daemon = MemberDaemon::start(identity, settings.member.clone())?;
         let api = tokio::spawn(claviger_api::serve(control, calls));
         let outcome = daemon.run(&mut queue).await;
         // Answers that were just given must reach their callers.
@@ -89,31 +90,21 @@ pub(crate) struct OwnMember {
 impl OwnMember {
     /// Starts it. `what` names this process to others, as `claviger send`.
     pub(crate) fn start(settings: &MemberSettings, what: &str) -> Outcome<Self> {
-        let (lock, options) = member_of(settings, what)?;
+        let (lock, identity) = identity_of(settings, what)?;
         let (calls, queue) = claviger_api::call::channel();
-        Ok(Self { lock, daemon: MemberDaemon::start(options)?, calls, queue })
+        Ok(Self { lock, daemon: MemberDaemon::start(identity, settings.clone())?, calls, queue })
     }
 }
 
-/// Takes up the identity of a member and makes its options. `what` names this process to others, as `claviger join`.
-pub(crate) fn member_of(settings: &MemberSettings, what: &str) -> Outcome<(IdentityLock, MemberOptions)> {
+/// Takes up the identity of a member. `what` names this process to others, as `claviger join`.
+pub(crate) fn identity_of(
+    settings: &MemberSettings,
+    what: &str,
+) -> Outcome<(IdentityLock, Arc<HostIdentity>)> {
     settings.paths.make_state_dir()?;
     let lock = IdentityLock::acquire(&settings.paths.state_dir, what)?;
     let (identity, _) = identity_file::load_or_create(&lock)?;
-    let options = MemberOptions {
-        identity: Arc::new(identity),
-        server: settings.server.hit,
-        server_address: settings.server.address,
-        gdoi_port: settings.gdoi_port,
-        raw: settings.raw,
-        group: settings.group.clone(),
-        role: settings.role,
-        interface: settings.interface.clone(),
-        dh_groups: settings.dh_groups.clone(),
-        extensions: settings.extensions,
-        tun: settings.tun.clone(),
-    };
-    Ok((lock, options))
+    Ok((lock, Arc::new(identity)))
 }
 
 /// Listens on both address families where the address is any.

@@ -62,14 +62,14 @@ pub(crate) fn observe(settings: &ObserverSettings) -> Outcome {
 pub(crate) fn join(settings: &RecordedMemberSettings) -> Outcome {
     let member = &settings.member;
     logging::init(&settings.log)?;
-    let (_lock, options) = start::member_of(member, "claviger demo")?;
+    let (_lock, identity) = start::identity_of(member, "claviger demo")?;
     let socket = member.paths.member_socket(&member.group);
     let mut recorder = Recorder::create(&settings.recording)?;
     start::block_on(async {
         let control = ControlSocket::bind(&socket)?;
         let (calls, mut queue) = claviger_api::call::channel();
         let ledgers = Ledgers::default();
-        let mut daemon = MemberDaemon::start(options)?.witnessed(ledgers.witness());
+        let mut daemon = MemberDaemon::start(identity, member.clone())?.witnessed(ledgers.witness());
         let api = tokio::spawn(claviger_api::serve(control, calls.clone()));
 
         let (stream, mut arriving, _) = ReceiveStream::new(member.group.clone());

@@ -11,8 +11,13 @@ impl MemberDaemon {
             Call::Status(reply) => {
                 let (places, now) = (self.places.as_ref(), self.clock.now());
                 let outside = (&self.carrier_counts, &self.data_counts);
-                let mut status =
-                    self.view.status((&self.core, &self.data_plane), &self.options, places, outside, now);
+                let mut status = self.view.status(
+                    (&self.core, &self.data_plane),
+                    (self.identity.hit(), &self.settings),
+                    places,
+                    outside,
+                    now,
+                );
                 status.role = self.role;
                 reply.send(Ok(StatusView::Member(Box::new(status))));
             }
@@ -26,7 +31,7 @@ impl MemberDaemon {
             },
             Call::Leave(group, reply) => {
                 tracing::info!(command = "leave", cause = "by_hand", %group, "command");
-                if group == self.options.group {
+                if group == self.settings.group {
                     self.leave_replies.push(reply);
                     self.leave();
                 } else {
@@ -47,13 +52,13 @@ impl MemberDaemon {
 
     pub(super) fn answer_leave(&mut self, acknowledged: bool) {
         for reply in self.leave_replies.drain(..) {
-            reply.send(Ok(LeftView { group: self.options.group.clone(), acknowledged }));
+            reply.send(Ok(LeftView { group: self.settings.group.clone(), acknowledged }));
         }
     }
 
     /// Says why a stream cannot be served, if it cannot.
     fn refusal(&self, group: &GroupId, sends: bool) -> Option<ApiError> {
-        if *group != self.options.group {
+        if *group != self.settings.group {
             return Some(other_group(group));
         }
         if matches!(self.plane, Some(Plane::Ip(_))) {
@@ -66,7 +71,7 @@ impl MemberDaemon {
     /// Says why the role does not serve a stream, if it does not.
     pub(super) fn role_refusal(&self, sends: bool) -> Option<ApiError> {
         let serves = |role: Role| if sends { role.sends() } else { role.receives() };
-        let message = match (serves(self.role), serves(self.options.role), sends) {
+        let message = match (serves(self.role), serves(self.settings.role), sends) {
             (true, ..) => return None,
             (false, true, true) => {
                 "the key server has taken the sender role from this host: it only receives; once it is allowed to send again, stop and join anew"

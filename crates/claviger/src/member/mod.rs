@@ -21,7 +21,6 @@ use claviger_api::Call;
 use claviger_crypto::{SystemRandom, provider};
 use claviger_dataplane::DataPlane;
 use claviger_esp::Stage;
-use claviger_gdoi::Extensions;
 use claviger_group::{GroupId, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
@@ -39,8 +38,8 @@ use crate::{
     route::{address_towards, unspecified},
     sentences,
     settings::{
-        hip::{self as hip_offers, Ciphers, DhGroups},
-        member::TunSettings,
+        hip::{self as hip_offers, Ciphers},
+        member::{MemberSettings, TunSettings},
     },
     signal::{Stop, sleep_until},
 };
@@ -60,35 +59,14 @@ const FIRST_ATTEMPTS_MAX: u32 = 3;
 /// How long the daemon waits for CLOSE_ACK at its end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What the member is started with.
-#[derive(Clone)]
-pub(crate) struct MemberOptions {
-    pub(crate) identity: Arc<HostIdentity>,
-    pub(crate) server: Hit,
-    /// Where the server's HIP is; the port means nothing with `raw`.
-    pub(crate) server_address: SocketAddr,
-    pub(crate) gdoi_port: u16,
-    /// Whether HIP goes as IP protocol 139.
-    pub(crate) raw: bool,
-    pub(crate) group: GroupId,
-    pub(crate) role: Role,
-    /// The interface of multicast; otherwise the route's.
-    pub(crate) interface: Option<String>,
-    /// HIP's Diffie-Hellman groups.
-    pub(crate) dh_groups: DhGroups,
-    /// The private extensions of GDOI that are accepted.
-    pub(crate) extensions: Extensions,
-    /// A TUN device for the group's packets; otherwise ESP in UDP.
-    pub(crate) tun: Option<TunSettings>,
-}
-
 /// The loop's state.
 pub(crate) struct MemberDaemon {
     core: Member,
     /// What protects the group's packets.
     data_plane: DataPlane,
     clock: Clock,
-    options: MemberOptions,
+    identity: Arc<HostIdentity>,
+    settings: MemberSettings,
     /// What the member may do: what was asked for, or what the key server has left of it.
     role: Role,
     carrier: Carrier,
@@ -118,13 +96,13 @@ enum Plane {
 
 impl MemberDaemon {
     /// Opens the control sockets and asks for the group.
-    pub(crate) fn start(options: MemberOptions) -> Result<Self, Failure> {
+    pub(crate) fn start(identity: Arc<HostIdentity>, settings: MemberSettings) -> Result<Self, Failure> {
         let clock = Clock::starting_at(Time::EPOCH);
         let now = clock.now();
         let carrier_counts = CarrierCounts::default();
         let (mut carrier, packets) = Carrier::new(carrier_counts.clone());
-        let any = unspecified(options.server_address.ip());
-        if options.raw {
+        let any = unspecified(settings.server.address.ip());
+        if settings.raw {
             let raw = RawSocket::bind(Protocol::Hip, any, &RawOptions::new("--raw"))?;
             carrier.carry_raw(Socket::HipRaw, raw);
         } else {
@@ -132,8 +110,9 @@ impl MemberDaemon {
         }
         carrier.carry_udp(Socket::Port848, bind_udp(SocketAddr::new(any, 0), "--gdoi-port")?);
 
-        let mut core = Member::new(config(&options)?, Box::new(SystemRandom::new()?), now)?;
-        core.join(now, options.group.clone(), options.role);
+        let mut core =
+            Member::new(config(identity.clone(), &settings)?, Box::new(SystemRandom::new()?), now)?;
+        core.join(now, settings.group.clone(), settings.role);
         Ok(Self {
             view: view::Observed::new(now),
             carrier_counts,
@@ -146,14 +125,15 @@ impl MemberDaemon {
             plane: None,
             places: None,
             listening: Vec::new(),
-            whereabouts: Whereabouts::new(now, options.server_address.ip()),
+            whereabouts: Whereabouts::new(now, settings.server.address.ip()),
             is_displaced: false,
             receivers: Receivers::default(),
             streams: streams::Senders::new(),
             closing: None,
             leave_replies: Vec::new(),
-            role: options.role,
-            options,
+            role: settings.role,
+            identity,
+            settings,
         })
     }
 
@@ -202,7 +182,7 @@ impl MemberDaemon {
 
     /// Says whether there is an association to send under; payloads wait until there is one.
     fn may_send(&self) -> bool {
-        self.data_plane.status(&self.options.group).iter().any(|sa| sa.stage == Stage::Current)
+        self.data_plane.status(&self.settings.group).iter().any(|sa| sa.stage == Stage::Current)
     }
 
     /// Leaves by CLOSE.
@@ -263,7 +243,7 @@ impl MemberDaemon {
                 tracing::info!(%group, reason = reason.as_str(), "pulls again")
             }
             Event::Refused { group, refusal } => {
-                let hit = self.options.identity.hit();
+                let hit = self.identity.hit();
                 return Err(refused(&group, &hit, self.role, &refusal));
             }
             Event::Moved => tracing::info!("the key server knows of the move"),
@@ -285,7 +265,7 @@ impl MemberDaemon {
                 let reason = sentences::failed_attempt(&cause);
                 tracing::warn!(attempts, reason, "cannot register");
                 if attempts >= FIRST_ATTEMPTS_MAX && self.places.is_none() {
-                    let server = self.options.server_address;
+                    let server = self.settings.server.address;
                     let message = format!("the key server at {server} cannot be reached: {reason}");
                     return Err(Failure::new(Exit::Unreachable, message));
                 }
@@ -337,7 +317,7 @@ impl MemberDaemon {
     /// Opens the sockets that a group's places ask for, in place of the earlier ones. A TUN device stays: the programs
     /// behind it are bound to it.
     fn listen(&mut self, places: Places) -> Result<(), Failure> {
-        let interface = match &self.options.interface {
+        let interface = match &self.settings.interface {
             Some(name) => Interface::by_name(name, "--interface")?,
             None => self.interface_of(&places)?,
         };
@@ -357,7 +337,7 @@ impl MemberDaemon {
             }
             self.plane = Some(Plane::Udp(plane));
         } else {
-            let tun = self.options.tun.clone().unwrap_or(TunSettings { name: None, addresses: Vec::new() });
+            let tun = self.settings.tun.clone().unwrap_or(TunSettings { name: None, addresses: Vec::new() });
             if !matches!(self.plane, Some(Plane::Ip(_))) {
                 self.plane = Some(Plane::Ip(IpPlane::open(&places, &interface, &tun)?));
             }
@@ -410,7 +390,7 @@ impl MemberDaemon {
 
     async fn open_esp(&mut self, now: Time, packet: &Packet) -> Result<(), Dropped> {
         let places = self.places.ok_or(Dropped::NotKeyed)?;
-        let keys = GroupKeys { now, group: &self.options.group, plane: &mut self.data_plane };
+        let keys = GroupKeys { now, group: &self.settings.group, plane: &mut self.data_plane };
         let (source, destination) = (packet.source.ip(), packet.destination.ip());
         match &self.plane {
             Some(Plane::Udp(plane)) => {
@@ -442,7 +422,7 @@ impl MemberDaemon {
     async fn send_tun_packet(&mut self, packet: Vec<u8>) {
         let (Some(Plane::Ip(plane)), Some(places)) = (&self.plane, self.places) else { return };
         let now = self.clock.now();
-        let keys = GroupKeys { now, group: &self.options.group, plane: &mut self.data_plane };
+        let keys = GroupKeys { now, group: &self.settings.group, plane: &mut self.data_plane };
         if let Err(dropped) = plane.seal(keys, &places, &packet).await {
             self.note_drop(&dropped);
         }
@@ -454,7 +434,7 @@ impl MemberDaemon {
             return self.streams.failed(&piece);
         };
         let now = self.clock.now();
-        let keys = GroupKeys { now, group: &self.options.group, plane: &mut self.data_plane };
+        let keys = GroupKeys { now, group: &self.settings.group, plane: &mut self.data_plane };
         match plane.send(keys, &places, piece.port, &piece.payload).await {
             Ok(()) => self.streams.sent(&piece),
             Err(dropped) => {
@@ -465,24 +445,24 @@ impl MemberDaemon {
     }
 }
 
-fn config(options: &MemberOptions) -> Result<MemberConfig, Failure> {
-    let mut hip = HostConfig::new(options.identity.clone(), provider());
-    hip_offers::choose(&mut hip, &options.dh_groups, &Ciphers::default());
-    if options.raw {
-        hip.local_addresses = vec![address_towards(options.server_address.ip()).map_err(|error| {
-            let server = options.server_address.ip();
+fn config(identity: Arc<HostIdentity>, settings: &MemberSettings) -> Result<MemberConfig, Failure> {
+    let mut hip = HostConfig::new(identity, provider());
+    hip_offers::choose(&mut hip, &settings.dh_groups, &Ciphers::default());
+    if settings.raw {
+        hip.local_addresses = vec![address_towards(settings.server.address.ip()).map_err(|error| {
+            let server = settings.server.address.ip();
             Failure::new(Exit::Unreachable, format!("the key server at {server} cannot be reached: {error}"))
         })?];
     }
     Ok(MemberConfig {
         hip,
         provider: provider(),
-        server: options.server,
-        server_address: options.server_address,
-        socket: if options.raw { Socket::HipRaw } else { Socket::HipUdp },
-        gdoi_port: options.gdoi_port,
-        extensions: options.extensions,
-        plane: if options.tun.is_some() { PlaneKind::Ip } else { PlaneKind::Udp },
+        server: settings.server.hit,
+        server_address: settings.server.address,
+        socket: if settings.raw { Socket::HipRaw } else { Socket::HipUdp },
+        gdoi_port: settings.gdoi_port,
+        extensions: settings.extensions,
+        plane: if settings.tun.is_some() { PlaneKind::Ip } else { PlaneKind::Udp },
         registration_lifetime: Duration::from_secs(86_400),
         retransmit: RetransmitPolicy::default(),
     })

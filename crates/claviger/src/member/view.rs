@@ -8,11 +8,15 @@ use claviger_api::{
 };
 use claviger_dataplane::DataPlane;
 use claviger_esp::plane::Stage;
+use claviger_identity::Hit;
 use claviger_member::{Event, Member, event::Places, subscription::Subscription};
 use claviger_sansio::{Counts, Time};
 
-use super::{MemberOptions, counter::Counter};
-use crate::counters::{self, CarrierCounts};
+use super::counter::Counter;
+use crate::{
+    counters::{self, CarrierCounts},
+    settings::member::MemberSettings,
+};
 
 /// What the daemon has seen happen.
 pub(super) struct Observed {
@@ -56,27 +60,27 @@ impl Observed {
     pub(super) fn status(
         &self,
         (core, plane): (&Member, &DataPlane),
-        options: &MemberOptions,
+        (hit, settings): (Hit, &MemberSettings),
         places: Option<&Places>,
         outside: (&CarrierCounts, &Counts<Counter>),
         now: Time,
     ) -> MemberStatus {
-        let subscription = core.subscription(&options.group);
+        let subscription = core.subscription(&settings.group);
         let mut lost = outside.1.clone();
         lost.add(Counter::ReceiveBufferFull, self.kernel_drops);
-        let protected = plane.counts(&options.group).cloned().unwrap_or_default();
+        let protected = plane.counts(&settings.group).cloned().unwrap_or_default();
         let outside = outside.0.figures().chain(lost.figures());
         let (drops, counters) =
             counters::views(core.counters().figures().chain(protected.figures()).chain(outside));
         let again = subscription.and_then(Subscription::pulls_again_at);
         MemberStatus {
-            hit: options.identity.hit(),
+            hit,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at_us: self.started,
-            server_hit: options.server,
-            server_address: options.server_address,
-            group: options.group.clone(),
-            role: options.role,
+            server_hit: settings.server.hit,
+            server_address: settings.server.address,
+            group: settings.group.clone(),
+            role: settings.role,
             state: self.state,
             keys: subscription.map(|s| keys(s, plane, now)).unwrap_or_default(),
             tree_keys: subscription.map_or(0, Subscription::tree_keys),
@@ -84,7 +88,7 @@ impl Observed {
             reregisters_at_us: again,
             reregisters_in_s: again.map(|at| at.since(now).as_secs()),
             data_address: places.map(|p| SocketAddr::new(p.channel.group(), p.encapsulation_port)),
-            tun: options.tun.as_ref().map(|tun| tun.name.clone().unwrap_or_else(|| "tun".to_owned())),
+            tun: settings.tun.as_ref().map(|tun| tun.name.clone().unwrap_or_else(|| "tun".to_owned())),
             drops,
             counters,
         }

@@ -37,7 +37,7 @@ pub enum Event {
         /// The group.
         group: GroupId,
     },
-    /// A host was left less than the role that it was granted.
+    /// A host was left less than the role that it had.
     Narrowed {
         /// The host.
         host: MemberId,

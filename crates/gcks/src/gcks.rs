@@ -160,8 +160,8 @@ impl Gcks {
 
     /// Puts a host on a group's list, in place of an earlier role.
     ///
-    /// What the host was granted, or is a member as, is narrowed to the role, and the host is told: one that may not send
-    /// any more loses its sender ids, and the TEK is replaced. If nothing is left of it, the host is put out.
+    /// What the host was granted, or is a member as, is narrowed to the role; a host with a grant is told. One that may not
+    /// send any more loses its sender ids, and the TEK is replaced. If nothing is left of it, the host is put out.
     pub fn allow(
         &mut self,
         now: Time,
@@ -361,9 +361,7 @@ impl Gcks {
             GdoiEvent::PullRequested { pull, peer, group, peer_address, .. } => {
                 self.gdoi.pulls.expire(now);
                 let address = peer_address.ip();
-                if self.roster.authorised(now, &peer, &group).is_none()
-                    || !self.admission().admits_pull(now, &peer, &group, address)
-                {
+                if !self.admission().admits_pull(now, &peer, &group, address) {
                     return self.answering().refuse_pull(now, pull, PullRefusal::NotAuthorised);
                 }
                 let asked = (peer.clone(), group.clone());

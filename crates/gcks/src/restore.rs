@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use claviger_crypto::{Random, SecretBytes};
 use claviger_group::{GroupId, MemberId};
-use claviger_hip_groups::GroupHost;
 use claviger_keytree::{
     KeyTree, NodeId, NodeKey,
     place::{Binding, Places},
@@ -17,7 +16,7 @@ use claviger_wire::DecodeError;
 
 use crate::{
     Gcks, GcksConfig, RestoreError,
-    admission::{hip::services, list::List},
+    admission::list::List,
     distribution::{SealedRekey, push_queue::UnderWay},
     event::Departure,
     group::{self, Group},
@@ -52,12 +51,7 @@ impl Gcks {
         }
         for (_, value) in table(records, record::ASSOCIATION) {
             let hit = decode(record::ASSOCIATION, gcks.hip.restore(now, value))?;
-            for service in services() {
-                if let Some(sa) = gcks.hip.registration_sa(&hit, service) {
-                    debug_assert_eq!(sa.peer, MemberId::Hit(hit));
-                    gcks.admission().take_up_keys(now, hit);
-                }
-            }
+            gcks.admission().take_up_keys(now, hit);
         }
         let ahead = Self::last_change(records)?.since(now);
         if !ahead.is_zero() {

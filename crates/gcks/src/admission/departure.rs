@@ -39,24 +39,19 @@ impl Admission<'_> {
         let unknown = || CommandError::GroupUnknown(id.clone());
         let granted = self.roster.grants.find(host, id).is_some();
         let list = self.roster.list_mut(id).ok_or_else(unknown)?;
-        let mut group = self.groups.get_mut(id).ok_or_else(unknown)?;
+        let member = self.groups.get(id).ok_or_else(unknown)?.members.contains_key(host);
         let listed = list.access.remove(host).is_some();
-        let member = group.members.contains_key(host);
-        // A host that waits for its keys is turned away too.
-        group.waiting.joins.retain(|join| join.host != *host);
-        if member {
-            debug!(peer = %host, group = %id, "an eviction is carried out");
-            group.waiting.departures.insert(host.clone());
-            group.waiting.due = Some(now);
-            self.departures.insert((id.clone(), host.clone()), Departure::Evicted);
-        }
         if listed {
             self.changes.push(list.access_record(id, host));
         }
         if listed || member || granted {
             self.changes.extend(list.note_eviction(now, id, host, member));
         }
-        drop(group);
+        self.depart(now, id, host, Departure::Evicted);
+        if member && let Some(mut group) = self.groups.get_mut(id) {
+            // By hand: it does not wait for earlier messages either.
+            group.waiting.due = Some(now);
+        }
         self.withdraw_grant(now, host, id);
         Ok(())
     }

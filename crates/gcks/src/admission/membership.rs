@@ -23,9 +23,9 @@ impl Admission<'_> {
         }
     }
 
-    /// Narrows what a host was granted, or is a member as, to what the list allows, and tells it so. One that loses the
-    /// sender role loses its sender ids, and the TEK under which they were its own: says whether that is to be replaced. A
-    /// host that gains a role registers again for it, or pulls where its registration grants nothing.
+    /// Narrows what a host was granted, or is a member as, to what the list allows; a host with a grant is told. One that
+    /// loses the sender role loses its sender ids, and the TEK under which they were its own: says whether that is to be
+    /// replaced. A host that gains a role registers again for it, or pulls where its registration grants nothing.
     pub(crate) fn narrow(&mut self, now: Time, host: &MemberId, group: &GroupId, allowed: Role) -> bool {
         let grant = self.roster.grants.find(host, group).copied();
         let Some(held) = grant.map(|grant| grant.role).or_else(|| self.role_of_member(host, group)) else {
@@ -55,7 +55,7 @@ impl Admission<'_> {
         (!group.waiting.departures.contains(host)).then_some(member.role)
     }
 
-    /// Takes from a member, and from a host whose keys wait, what its grant does not hold any more. Says whether it was
+    /// Takes from a member, and from a host whose keys wait, what its role does not cover any more. Says whether it was
     /// given sender ids that it has lost by that; they are nobody's from now on.
     pub(crate) fn narrow_member(&mut self, host: &MemberId, group: &GroupId, granted: Role) -> bool {
         let Some(mut state) = self.groups.get_mut(group) else { return false };
@@ -76,13 +76,11 @@ impl Admission<'_> {
         loses_sending
     }
 
-    /// Takes a grant away and tells the host so. Says whether there was one.
-    pub(crate) fn withdraw_grant(&mut self, now: Time, host: &MemberId, group: &GroupId) -> bool {
-        let Some(grant) = self.roster.grants.remove(host, group) else { return false };
+    /// Takes a grant away and tells the host so.
+    pub(crate) fn withdraw_grant(&mut self, now: Time, host: &MemberId, group: &GroupId) {
+        let Some(grant) = self.drop_grant(host, group) else { return };
         debug!(peer = %host, %group, role = %grant.role, "a grant is withdrawn");
-        self.changes.push(Change::remove(record::GRANT, record::host_key(group, host)));
         self.tell_withdrawn(now, host, group, grant.role, Withdrawal::Revoked);
-        true
     }
 
     /// Notes and tells that a host was refused.
@@ -115,10 +113,14 @@ impl Admission<'_> {
     }
 
     pub(crate) fn leave(&mut self, now: Time, host: &MemberId, group: &GroupId, departure: Departure) {
-        if self.roster.grants.remove(host, group).is_some() {
-            self.changes.push(Change::remove(record::GRANT, record::host_key(group, host)));
-        }
+        self.drop_grant(host, group);
         self.depart(now, group, host, departure);
+    }
+
+    fn drop_grant(&mut self, host: &MemberId, group: &GroupId) -> Option<Grant> {
+        let grant = self.roster.grants.remove(host, group)?;
+        self.changes.push(Change::remove(record::GRANT, record::host_key(group, host)));
+        Some(grant)
     }
 
     pub(crate) fn store_grant(&mut self, host: &MemberId, group: GroupId, grant: Grant) {

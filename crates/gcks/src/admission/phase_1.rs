@@ -38,7 +38,8 @@ impl Admission<'_> {
         }
     }
 
-    /// Asks the roster for a host whose PULL has come and whose registration named no group. Says whether it may go on.
+    /// Says whether a host whose PULL has come may go on: it is authorised, and where its registration named no group, the
+    /// roster is asked now.
     pub(crate) fn admits_pull(
         &mut self,
         now: Time,
@@ -46,12 +47,12 @@ impl Admission<'_> {
         group: &GroupId,
         address: IpAddr,
     ) -> bool {
+        let Some(role) = self.roster.authorised(now, host, group) else { return false };
         let strength = match self.roster.registration(host) {
             Some(Registration::Phase1 { strength, .. }) => strength,
             // It was asked when the host registered.
             Some(Registration::Hip(_)) | None => return true,
         };
-        let Some(role) = self.roster.authorised(now, host, group) else { return false };
         let asked = Asked { role, channel: None, strength };
         match self.roster.ask(now, self.groups.get(group), host, asked) {
             Ok(_) => true,

@@ -2,7 +2,10 @@
 
 use claviger_wire::DecodeError;
 
-use super::member::{read_time, write_time};
+use super::{
+    field::read_coded,
+    member::{read_time, write_time},
+};
 use crate::{admission::departed::Departed, event::Departure};
 
 pub(crate) fn encode(departed: &Departed) -> Vec<u8> {
@@ -16,13 +19,7 @@ pub(crate) fn encode(departed: &Departed) -> Vec<u8> {
 
 pub(crate) fn decode(octets: &[u8]) -> Result<Departed, DecodeError> {
     super::decode(octets, |r| {
-        let why = match r.u8("departure")? {
-            0 => Departure::Left,
-            1 => Departure::Evicted,
-            2 => Departure::Expired,
-            3 => Departure::NotNamedAgain,
-            code => return Err(DecodeError::Value { field: "departure", value: code.into() }),
-        };
+        let why = read_coded(r, "departure", ALL, code)?;
         let was_member = match r.u8("was member")? {
             0 => false,
             1 => true,
@@ -33,6 +30,9 @@ pub(crate) fn decode(octets: &[u8]) -> Result<Departed, DecodeError> {
         Ok(Departed { why, was_member, at, unreadable_from })
     })
 }
+
+const ALL: [Departure; 4] =
+    [Departure::Left, Departure::Evicted, Departure::Expired, Departure::NotNamedAgain];
 
 fn code(why: Departure) -> u8 {
     match why {

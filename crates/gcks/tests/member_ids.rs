@@ -1,7 +1,7 @@
 //! Members that are no HITs live through the store and a restart.
 //!
-//! No registration but HIP's is spoken yet. So hosts join by HIP, and their records are given to others behind the key
-//! server's back; what it holds of them is then as if they had registered by another way.
+//! Hosts join by HIP, and their records are given to others behind the key server's back: so members of every kind hold
+//! grants. Those that hold none join in `phase_1.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 

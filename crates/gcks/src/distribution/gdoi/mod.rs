@@ -93,12 +93,6 @@ pub(crate) mod tests {
 
     /// A key server's GDOI that speaks for groups.
     pub(crate) fn gdoi() -> Gdoi {
-        Gdoi {
-            server: Server::new(provider(), Box::new(SeededRandom::new(4))),
-            pulls: Pulls::default(),
-            port: claviger_gdoi::iana::GDOI_PORT,
-            source_v4: None,
-            source_v6: None,
-        }
+        Gdoi::new(provider(), Box::new(SeededRandom::new(4)), claviger_gdoi::iana::GDOI_PORT, None, None)
     }
 }

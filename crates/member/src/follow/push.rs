@@ -37,13 +37,11 @@ impl Member {
             self.subscriptions.values_mut().find_map(|s| s.knows_rekey_sa(&cookies).map(|known| (s, known)));
         let Some((subscription, standing)) = standing else { return Err(Error::RekeySaUnknown) };
         let _group = subscription.span().entered();
+        let (random, witness) = (&mut *self.random, &mut self.witness);
+        let mut means = Means { provider: self.provider, random, witness };
         match standing {
             Standing::InForce => {}
-            Standing::Late => {
-                let (random, witness) = (&mut *self.random, &mut self.witness);
-                let mut means = Means { provider: self.provider, random, witness };
-                return subscription.follow_late(now, &mut means, octets);
-            }
+            Standing::Late => return subscription.follow_late(now, &mut means, octets),
             Standing::Announced if subscription.keep_early(octets) => {
                 debug!(rekey_sa = %cookies, "a message waits for the KEK that is being collected");
                 return Ok(());
@@ -52,12 +50,10 @@ impl Member {
             Standing::Announced => return Err(Error::RekeySaIncomplete),
             Standing::Superseded => {
                 debug!(rekey_sa = %cookies, "a message under a rekey SA that is superseded");
-                subscription.repull.still_coming(now, &mut self.random);
+                subscription.repull.still_coming(now, means.random);
                 return Ok(());
             }
         }
-        let (random, witness) = (&mut *self.random, &mut self.witness);
-        let mut means = Means { provider: self.provider, random, witness };
         let brought = subscription.follow(now, &mut means, octets)?;
         if !brought.is_something() {
             return Ok(());

@@ -58,7 +58,10 @@ impl Userspace {
 
     /// Gives an event for the member.
     pub fn poll_event(&mut self) -> Option<(GroupId, PlaneEvent)> {
-        self.groups.iter_mut().find_map(|(id, group)| Some((id.clone(), group.poll_event()?)))
+        self.groups.iter_mut().find_map(|(id, group)| {
+            let event = group.poll_event()?;
+            Some((id.clone(), event))
+        })
     }
 
     /// Activates and removes what is due.

@@ -117,6 +117,8 @@ fn policy_hint(error: PolicyError) -> &'static str {
         PolicyError::Degree => "change --degree",
         PolicyError::RekeyInterval => "lower --tek-rekey or --kek-rekey, or raise the lifetime",
         PolicyError::Lifetime => "change --tek-lifetime, --kek-lifetime or --registration-lifetime",
+        PolicyError::Lease => "change --lease, or raise --tek-lifetime",
+        PolicyError::ReceiverLease => "leave --receiver-leases out, or --lease off",
         PolicyError::MembersMax { .. } => "lower --members-max",
         PolicyError::PushAddress => "change --push-address",
         PolicyError::PlaceAddress | PolicyError::PlaceMembers | PolicyError::PlacePrefix => "change --place",

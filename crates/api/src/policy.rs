@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 use claviger_group::{
     Channel, Encapsulation, EspTransform, GroupPolicy, KekManagement, PushAuthentication,
-    policy::{AccessPolicy, DataPolicy, RekeyPolicy, Times, TreePolicy},
+    policy::{AccessPolicy, DataPolicy, LeasePolicy, RekeyPolicy, Times, TreePolicy},
 };
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,11 @@ pub struct GroupPolicyOptions {
     /// How long receivers keep the old TEK after a new one arrived, in seconds; four more than the activation delay
     /// otherwise.
     pub deactivation_delay_s: Option<u16>,
+    /// How long senders may go on sending after the key server last answered them, in seconds; 0 is for ever. A sixth of
+    /// the TEK's lifetime otherwise, at least 10 and at most 65,535.
+    pub lease_s: Option<u32>,
+    /// Whether receivers stop too.
+    pub receiver_leases: bool,
     /// How long joins and departures are gathered before the group is rekeyed, in milliseconds.
     pub batch_interval_ms: Option<u32>,
     /// How many joins and departures are gathered at most, within that time.
@@ -108,19 +113,22 @@ impl GroupPolicyOptions {
             kek_rekey_s,
             activation_delay_s,
             deactivation_delay_s,
+            lease_s,
+            receiver_leases,
             batch_interval_ms,
             batch_max,
             registration_lifetime_s,
             places,
         } = self;
         let channel = Channel::new(chosen_address.unwrap_or(address), *source)?;
-        let GroupPolicy { data, rekey, tree, times, access } = GroupPolicy::new(channel);
+        let GroupPolicy { data, rekey, tree, times, access, lease } = GroupPolicy::new(channel);
         let transform = transform.unwrap_or(data.transform);
         let management = kek_management.unwrap_or(rekey.management);
         let members_max = members_max.unwrap_or(access.members_max);
         // What follows from another choice follows only where that was made.
         let deactivation_delay_s = deactivation_delay_s
             .or(activation_delay_s.map(|s| s.saturating_add(DEACTIVATION_AFTER_ACTIVATION_S)));
+        let matching_lease = seconds(*tek_lifetime_s).map_or(lease, LeasePolicy::for_tek_lifetime);
         let half = |lifetime: Option<u32>| lifetime.map(|seconds| seconds / 2);
         Ok(GroupPolicy {
             data: DataPolicy {
@@ -157,6 +165,11 @@ impl GroupPolicyOptions {
                 members_max,
                 registration_lifetime: seconds(*registration_lifetime_s)
                     .unwrap_or(access.registration_lifetime),
+            },
+            lease: LeasePolicy {
+                time: seconds(*lease_s)
+                    .map_or(matching_lease.time, |time| Some(time).filter(|t| !t.is_zero())),
+                receivers: *receiver_leases,
             },
         })
     }
@@ -233,6 +246,10 @@ pub struct PolicyView {
     pub activation_delay_s: u64,
     /// How long receivers keep the old TEK.
     pub deactivation_delay_s: u64,
+    /// How long senders may go on sending after the key server last answered them; 0 is for ever.
+    pub lease_s: u64,
+    /// Whether receivers stop too.
+    pub receiver_leases: bool,
     /// How long joins and departures are gathered.
     pub batch_interval_ms: u64,
     /// How many of them at most.
@@ -246,7 +263,7 @@ pub struct PolicyView {
 impl From<&GroupPolicy> for PolicyView {
     fn from(policy: &GroupPolicy) -> Self {
         let push_address = policy.push_destination();
-        let GroupPolicy { data, rekey, tree, times, access } = policy;
+        let GroupPolicy { data, rekey, tree, times, access, lease } = policy;
         let DataPolicy {
             channel,
             encapsulation,
@@ -270,6 +287,7 @@ impl From<&GroupPolicy> for PolicyView {
         let Times { tek_lifetime, tek_rekey, kek_lifetime, kek_rekey, activation_delay, deactivation_delay } =
             times;
         let AccessPolicy { members_max, registration_lifetime } = access;
+        let LeasePolicy { time: lease, receivers: receiver_leases } = lease;
         Self {
             address: channel.group(),
             source: channel.source(),
@@ -292,6 +310,8 @@ impl From<&GroupPolicy> for PolicyView {
             kek_rekey_s: kek_rekey.as_secs(),
             activation_delay_s: activation_delay.as_secs(),
             deactivation_delay_s: deactivation_delay.as_secs(),
+            lease_s: lease.map_or(0, |time| time.as_secs()),
+            receiver_leases: *receiver_leases,
             batch_interval_ms: u64::try_from(batch_interval.as_millis()).unwrap_or(u64::MAX),
             batch_max: *batch_max,
             registration_lifetime_s: registration_lifetime.as_secs(),
@@ -321,7 +341,7 @@ pub enum MemberNeed {
 
 /// Lists what members need beyond what the default policy asks of them.
 pub fn member_needs(policy: &GroupPolicy) -> Vec<MemberNeed> {
-    let GroupPolicy { data, rekey, tree, times: _, access: _ } = policy;
+    let GroupPolicy { data, rekey, tree, times: _, access: _, lease: _ } = policy;
     let port = data.encapsulation_port;
     let is_udp = data.encapsulation.is_udp();
     let has_256_bits = data.transform.key_bits() > 128 || rekey.kek_cipher == CipherAlgorithm::Aes256Cbc;
@@ -371,6 +391,21 @@ mod tests {
         assert_eq!(policy.times.tek_rekey, Duration::from_secs(30));
         assert_eq!(policy.times.kek_rekey, Duration::from_secs(60));
         assert_eq!(policy.times.deactivation_delay, Duration::from_secs(14));
+        assert_eq!(policy.lease.time, Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_lease_follows_from_the_tek_lifetime_unless_it_is_chosen_or_off() {
+        let lease = |lease_s, tek_lifetime_s, receiver_leases| {
+            resolve(&GroupPolicyOptions { lease_s, tek_lifetime_s, receiver_leases, ..Default::default() })
+                .lease
+        };
+        let senders = |s| LeasePolicy { time: Some(Duration::from_secs(s)), receivers: false };
+        assert_eq!(lease(None, None, false), senders(600));
+        assert_eq!(lease(None, Some(7200), false), senders(1200));
+        assert_eq!(lease(Some(30), Some(7200), false), senders(30));
+        assert_eq!(lease(None, None, true), LeasePolicy { receivers: true, ..senders(600) });
+        assert_eq!(lease(Some(0), None, false), LeasePolicy::OFF);
     }
 
     #[test]
@@ -419,6 +454,8 @@ mod tests {
             kek_rekey_s: Some(400),
             activation_delay_s: Some(2),
             deactivation_delay_s: Some(3),
+            lease_s: Some(60),
+            receiver_leases: true,
             batch_interval_ms: Some(250),
             batch_max: Some(77),
             registration_lifetime_s: Some(600),

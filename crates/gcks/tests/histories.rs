@@ -14,7 +14,7 @@ use std::{
 
 use claviger_crypto::sign::KeyAlgorithm;
 use claviger_gcks::{Event, RekeyWhat};
-use claviger_group::{GroupId, GroupPlace, KekManagement, PushAuthentication, Role};
+use claviger_group::{GroupId, GroupPlace, KekManagement, PushAuthentication, Role, policy::LeasePolicy};
 use claviger_proof::Ledger;
 use claviger_sansio::durable::Change;
 use claviger_testkit::{
@@ -149,6 +149,7 @@ impl History {
             policy.times.tek_rekey = 7 * SECOND;
             policy.times.kek_lifetime = 40 * SECOND;
             policy.times.kek_rekey = 11 * SECOND;
+            policy.lease = LeasePolicy::for_tek_lifetime(policy.times.tek_lifetime);
         }
         if world.places {
             let place = |number: u8| GroupPlace {

@@ -13,7 +13,7 @@ use claviger_group::{Encapsulation, EspTransform, GroupId, KekManagement, PushAu
 use crate::{
     cli::{
         globals::Globals,
-        value::{milliseconds, name, place, seconds as parse_seconds},
+        value::{lease, milliseconds, name, place, seconds as parse_seconds},
     },
     exit::Outcome,
     output::{self, or_dash, pairs, seconds},
@@ -136,6 +136,16 @@ struct PolicyArgs {
     /// activation delay]
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds::<u16>)]
     deactivation_delay: Option<u16>,
+    /// How long senders go on without an answer of the key server, 10s at least and no longer than a traffic key's lifetime,
+    /// or off. An eviction is complete no later than this after it, whatever rekey messages were lost; the price is that
+    /// senders which have not heard from the key server for this long fall silent. Take 10s and up for a tight bound. With
+    /// off, an evicted host can read what a sender that missed the rekey goes on sending, up to the traffic key's lifetime
+    /// [default: a sixth of the traffic key's lifetime]
+    #[arg(long, value_name = "DURATION|off", value_parser = lease)]
+    lease: Option<u32>,
+    /// Receivers stop as senders do: a member cut off from the key server reads nothing either once its lease has ended
+    #[arg(long)]
+    receiver_leases: bool,
     /// How long joins and departures are gathered before the group is rekeyed; 0 rekeys at once, as an eviction always
     /// does [default: 0]
     #[arg(long, value_name = "DURATION", value_parser = milliseconds)]
@@ -177,6 +187,8 @@ impl From<PolicyArgs> for GroupPolicyOptions {
             kek_rekey_s: args.kek_rekey,
             activation_delay_s: args.activation_delay,
             deactivation_delay_s: args.deactivation_delay,
+            lease_s: args.lease,
+            receiver_leases: args.receiver_leases,
             batch_interval_ms: args.batch_interval,
             batch_max: args.batch_max,
             registration_lifetime_s: args.registration_lifetime,
@@ -276,6 +288,7 @@ fn policy_text(policy: &PolicyView) -> String {
         ("KEK lifetime", every(policy.kek_lifetime_s, policy.kek_rekey_s)),
         ("activation delay", seconds(policy.activation_delay_s)),
         ("deactivation delay", seconds(policy.deactivation_delay_s)),
+        ("lease", lease_text(policy)),
         ("batch interval", batch),
         ("registration lifetime", seconds(policy.registration_lifetime_s)),
     ]);
@@ -288,6 +301,20 @@ fn policy_text(policy: &PolicyView) -> String {
         .map(|place| [place.prefix.to_string(), place.push_address.to_string(), place.members.to_string()]);
     let header = ["PLACE", "REKEY MESSAGES", "MEMBERS EXPECTED"];
     format!("{text}\n\n{}", output::table(header, rows.collect(), "no places"))
+}
+
+fn lease_text(policy: &PolicyView) -> String {
+    let who = match (policy.lease_s, policy.receiver_leases) {
+        (0, _) => {
+            let lifetime = seconds(policy.tek_lifetime_s);
+            return format!(
+                "off; an evicted host can read what a sender that missed the rekey sends, for up to {lifetime}"
+            );
+        }
+        (_, false) => "senders",
+        (_, true) => "senders and receivers",
+    };
+    format!("{who} stop {} after the key server last answered", seconds(policy.lease_s))
 }
 
 /// Writes the keys in force, by name and number.
@@ -342,7 +369,7 @@ mod tests {
              --application-port 5000 --transform aes256-cbc-sha256 --push-address ff15::8 --push-port 1848 \
              --kek-cipher aes256-cbc --push-signature eddsa --push-authentication batch --kek-management lkh-32 --degree 3 --members-max 9 --sender-id-bits 8 \
              --tek-lifetime 2h --tek-rekey 1h --kek-lifetime 2d --kek-rekey 1d --activation-delay 2 \
-             --deactivation-delay 3s --batch-interval 250ms --batch-max 77 --registration-lifetime 10min \
+             --deactivation-delay 3s --lease 1min --receiver-leases --batch-interval 250ms --batch-max 77 --registration-lifetime 10min \
              --place 10.1.0.0/16 --place 10.2.0.0/16=239.192.1.2,500",
         )
         .unwrap();
@@ -368,6 +395,8 @@ mod tests {
             kek_rekey_s: Some(86_400),
             activation_delay_s: Some(2),
             deactivation_delay_s: Some(3),
+            lease_s: Some(60),
+            receiver_leases: true,
             batch_interval_ms: Some(250),
             batch_max: Some(77),
             registration_lifetime_s: Some(600),
@@ -380,6 +409,7 @@ mod tests {
     fn says_which_option_is_wrong_and_why() {
         for (line, option, sentence) in [
             ("add x --transform des", "--transform <NAME>", "possible values: aes128-gcm, aes256-gcm"),
+            ("add x --lease never", "--lease <DURATION|off>", "`never` is no duration"),
             ("add x --tek-lifetime long", "--tek-lifetime <DURATION>", "`long` is no duration"),
             (
                 "add x --activation-delay 500ms",
@@ -438,11 +468,28 @@ mod tests {
              KEK lifetime:           1 d, replaced every 12 h\n\
              activation delay:       1 s\n\
              deactivation delay:     5 s\n\
+             lease:                  senders stop 10 min after the key server last answered\n\
              batch interval:         0 s\n\
              registration lifetime:  1 d\n\n\
              needed: patience\n\
              A host joins with:\n  claviger join --server HIT@192.0.2.1 --group market\n\
              and is let in with:\n  claviger member allow --group market HIT"
+        );
+    }
+
+    #[test]
+    fn a_lease_says_who_stops_and_off_says_its_price() {
+        let text = |line: &str| {
+            let (_, options) = parse(line).unwrap();
+            lease_text(&PolicyView::from(&options.resolve("239.192.0.1".parse().unwrap()).unwrap()))
+        };
+        assert_eq!(
+            text("add x --lease 10s --receiver-leases"),
+            "senders and receivers stop 10 s after the key server last answered"
+        );
+        assert_eq!(
+            text("add x --lease off --tek-lifetime 2h"),
+            "off; an evicted host can read what a sender that missed the rekey sends, for up to 2 h"
         );
     }
 

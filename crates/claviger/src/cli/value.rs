@@ -26,6 +26,11 @@ pub(crate) fn seconds<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     T::try_from(duration.as_secs()).map_err(|_| format!("`{text}` is too long"))
 }
 
+/// Reads how long a lease lasts, in seconds; `off` is zero.
+pub(crate) fn lease(text: &str) -> Result<u32, String> {
+    if text == "off" { Ok(0) } else { seconds(text) }
+}
+
 /// Reads a duration of milliseconds that fits 32 bits.
 pub(crate) fn milliseconds(text: &str) -> Result<u32, String> {
     u32::try_from(duration(text)?.as_millis()).map_err(|_| format!("`{text}` is too long"))
@@ -103,6 +108,7 @@ mod tests {
         }
         assert_eq!(seconds::<u32>("1d"), Ok(86_400));
         assert_eq!(milliseconds("2s"), Ok(2000));
+        assert_eq!((lease("10min"), lease("off"), lease("0")), (Ok(600), Ok(0), Ok(0)));
     }
 
     #[test]

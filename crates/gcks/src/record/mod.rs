@@ -53,13 +53,15 @@ pub(crate) enum Version {
     Three = 3,
     /// The policy of a group stands in parts.
     Four = 4,
+    /// The policy of a group says for how long members may go without word from the key server.
+    Five = 5,
 }
 
 impl Version {
-    const ALL: [Self; 2] = [Self::Three, Self::Four];
+    const ALL: [Self; 3] = [Self::Three, Self::Four, Self::Five];
 
     /// The version that is written.
-    const CURRENT: Self = Self::Four;
+    const CURRENT: Self = Self::Five;
 }
 
 /// Writes a record.

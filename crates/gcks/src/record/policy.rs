@@ -1,9 +1,11 @@
 //! The policy of a group, part by part.
 
+use std::time::Duration;
+
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 use claviger_group::{
     GroupPlace, GroupPolicy, KekManagement, Prefix, PushAuthentication,
-    policy::{AccessPolicy, DataPolicy, RekeyPolicy, Times, TreePolicy},
+    policy::{AccessPolicy, DataPolicy, LeasePolicy, RekeyPolicy, Times, TreePolicy},
 };
 use claviger_wire::{DecodeError, Reader, Writer};
 
@@ -17,7 +19,7 @@ use super::{
 };
 
 pub(super) fn write(w: &mut Writer, policy: &GroupPolicy) {
-    let GroupPolicy { data, rekey, tree, times, access } = policy;
+    let GroupPolicy { data, rekey, tree, times, access, lease } = policy;
     write_data(w, data);
     write_rekey(w, rekey);
     let TreePolicy { degree, places } = tree;
@@ -27,17 +29,23 @@ pub(super) fn write(w: &mut Writer, policy: &GroupPolicy) {
     let AccessPolicy { members_max, registration_lifetime } = access;
     w.u32(*members_max);
     write_duration(w, *registration_lifetime);
+    write_lease(w, *lease);
 }
 
 /// Reads a policy as a record of this version has it.
 pub(super) fn read(version: Version, r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
     match version {
         Version::Three => version_3::read(r),
-        Version::Four => read_parts(r),
+        // A group keeps the policy that it was made with: there were no leases.
+        Version::Four => read_parts(r, |_| Ok(LeasePolicy::OFF)),
+        Version::Five => read_parts(r, read_lease),
     }
 }
 
-fn read_parts(r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
+fn read_parts(
+    r: &mut Reader<'_>,
+    read_lease: impl FnOnce(&mut Reader<'_>) -> Result<LeasePolicy, DecodeError>,
+) -> Result<GroupPolicy, DecodeError> {
     Ok(GroupPolicy {
         data: read_data(r)?,
         rekey: read_rekey(r)?,
@@ -47,6 +55,7 @@ fn read_parts(r: &mut Reader<'_>) -> Result<GroupPolicy, DecodeError> {
             members_max: r.u32("members max")?,
             registration_lifetime: read_duration(r, "registration lifetime")?,
         },
+        lease: read_lease(r)?,
     })
 }
 
@@ -202,6 +211,21 @@ fn read_places(r: &mut Reader<'_>) -> Result<Vec<GroupPlace>, DecodeError> {
     (0..count).map(|_| place()).collect()
 }
 
+fn write_lease(w: &mut Writer, lease: LeasePolicy) {
+    let LeasePolicy { time, receivers } = lease;
+    // A lease is 10 to 65,535 whole seconds. None is zero.
+    w.u16(time.map_or(0, |time| time.as_secs() as u16));
+    w.u8(u8::from(receivers));
+}
+
+fn read_lease(r: &mut Reader<'_>) -> Result<LeasePolicy, DecodeError> {
+    let seconds = Some(r.u16("lease")?).filter(|seconds| *seconds != 0);
+    Ok(LeasePolicy {
+        time: seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        receivers: read_coded(r, "leases of receivers", [false, true], u8::from)?,
+    })
+}
+
 const SIGNATURES: [KeyAlgorithm; 4] =
     [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa];
 
@@ -260,6 +284,7 @@ mod version_3 {
             tree: TreePolicy { degree, places },
             times,
             access: AccessPolicy { members_max, registration_lifetime },
+            lease: LeasePolicy::OFF,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
-use super::{GroupPolicy, PLACES_MAX};
+use super::{GroupPolicy, LeasePolicy, PLACES_MAX};
 use crate::{KekManagement, PushAuthentication};
 
 /// A policy that contradicts itself or a limit. Each variant names the field.
@@ -16,6 +16,8 @@ pub enum PolicyError {
     DelayOrder,
     /// `degree` is not 2 to 8.
     Degree,
+    /// `lease.time` is no whole number of seconds from 10 to 65,535, or is longer than `tek_lifetime`.
+    Lease,
     /// A rekey interval is not shorter than three quarters of its lifetime.
     RekeyInterval,
     /// A lifetime is shorter than ten seconds or does not fit 32 bits of seconds.
@@ -39,6 +41,8 @@ pub enum PolicyError {
     PlacesForm,
     /// There are more than [`PLACES_MAX`] places.
     PlacesMax,
+    /// Receivers need leases, but there are none.
+    ReceiverLease,
     /// `sender_id_bits` is not 8, 12 or 16.
     SenderIdBits,
     /// The KEK is weaker than the traffic keys that it protects.
@@ -54,6 +58,9 @@ impl fmt::Display for PolicyError {
                 f.write_str("the deactivation delay must not be shorter than the activation delay")
             }
             Self::Degree => f.write_str("the tree's degree is 2 to 8"),
+            Self::Lease => f.write_str(
+                "a lease is 10 to 65535 whole seconds, and not longer than the TEK's lifetime",
+            ),
             Self::RekeyInterval => {
                 f.write_str("a rekey interval must be at most three quarters of its lifetime")
             }
@@ -74,6 +81,7 @@ impl fmt::Display for PolicyError {
             Self::PlacePrefix => f.write_str("each place needs a prefix of its own"),
             Self::PlacesForm => f.write_str("places need KEK management lkh-32 and push authentication batch"),
             Self::PlacesMax => write!(f, "a group has at most {PLACES_MAX} places"),
+            Self::ReceiverLease => f.write_str("receivers cannot need leases where there are none"),
             Self::SenderIdBits => f.write_str("sender ids have 8, 12 or 16 bits"),
             Self::WeakKek => f.write_str("a group with 256-bit traffic keys needs a 256-bit KEK"),
         }
@@ -109,6 +117,13 @@ impl GroupPolicy {
                 self.rekey.kek_cipher.key_len() * 8 >= self.data.transform.key_bits().into(),
                 PolicyError::WeakKek,
             ),
+            (
+                self.lease
+                    .time
+                    .is_none_or(|time| LeasePolicy::may_last(time) && time <= self.times.tek_lifetime),
+                PolicyError::Lease,
+            ),
+            (self.lease.time.is_some() || !self.lease.receivers, PolicyError::ReceiverLease),
         ];
         rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, error)| Err(error))?;
         self.check_places()
@@ -165,7 +180,7 @@ mod tests {
     #[test]
     fn names_the_field_that_is_wrong() {
         type Breaking = fn(&mut GroupPolicy);
-        let broken: [(Breaking, PolicyError); 9] = [
+        let broken: [(Breaking, PolicyError); 14] = [
             (|p| p.tree.degree = 9, PolicyError::Degree),
             (|p| p.times.activation_delay = Duration::from_millis(1500), PolicyError::Delay),
             (|p| p.times.deactivation_delay = Duration::ZERO, PolicyError::DelayOrder),
@@ -175,11 +190,25 @@ mod tests {
             (|p| p.data.sender_id_bits = 10, PolicyError::SenderIdBits),
             (|p| p.rekey.address = Some("ff15::1".parse().unwrap()), PolicyError::PushAddress),
             (|p| p.data.transform = EspTransform::Aes256Gcm16, PolicyError::WeakKek),
+            (|p| p.lease.time = Some(Duration::from_secs(9)), PolicyError::Lease),
+            (|p| p.lease.time = Some(Duration::from_secs(65_536)), PolicyError::Lease),
+            (|p| p.lease.time = Some(Duration::from_millis(10_500)), PolicyError::Lease),
+            (|p| p.lease.time = Some(p.times.tek_lifetime + Duration::from_secs(1)), PolicyError::Lease),
+            (|p| p.lease = LeasePolicy { time: None, receivers: true }, PolicyError::ReceiverLease),
         ];
         for (breaking, error) in broken {
             let mut policy = policy();
             breaking(&mut policy);
             assert_eq!(policy.check(49_152), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_lease_may_last_as_long_as_a_tek_or_be_off() {
+        let mut policy = policy();
+        for time in [Some(Duration::from_secs(10)), Some(policy.times.tek_lifetime), None] {
+            policy.lease.time = time;
+            assert_eq!(policy.check(49_152), Ok(()), "{time:?}");
         }
     }
 

@@ -1,12 +1,13 @@
 //! Everything that is decided about a group.
 
 mod check;
+mod lease;
 
 use std::{net::IpAddr, time::Duration};
 
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 
-pub use self::check::PolicyError;
+pub use self::{check::PolicyError, lease::LeasePolicy};
 use crate::{
     Channel, Encapsulation, EspTransform, GroupPlace, KekManagement, PushAuthentication, place::place_at,
 };
@@ -27,6 +28,8 @@ pub struct GroupPolicy {
     pub times: Times,
     /// Who may be in it, and how long.
     pub access: AccessPolicy,
+    /// How long members may use the keys without word from the key server.
+    pub lease: LeasePolicy,
 }
 
 /// What a group protects, and how.
@@ -109,6 +112,7 @@ pub const PLACES_MAX: usize = 1024;
 impl GroupPolicy {
     /// Makes the default policy for a channel.
     pub fn new(channel: Channel) -> Self {
+        let tek_lifetime = Duration::from_secs(3600);
         Self {
             data: DataPolicy {
                 channel,
@@ -130,7 +134,7 @@ impl GroupPolicy {
             },
             tree: TreePolicy { degree: 4, places: Vec::new() },
             times: Times {
-                tek_lifetime: Duration::from_secs(3600),
+                tek_lifetime,
                 tek_rekey: Duration::from_secs(1800),
                 kek_lifetime: Duration::from_secs(86_400),
                 kek_rekey: Duration::from_secs(43_200),
@@ -138,6 +142,7 @@ impl GroupPolicy {
                 deactivation_delay: Duration::from_secs(5),
             },
             access: AccessPolicy { members_max: 10_000, registration_lifetime: Duration::from_secs(86_400) },
+            lease: LeasePolicy::for_tek_lifetime(tek_lifetime),
         }
     }
 

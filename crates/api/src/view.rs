@@ -45,7 +45,7 @@ pub struct GroupView {
     pub allowed: u32,
     /// How many hosts hold its keys.
     pub members: u32,
-    /// How many of them may send.
+    /// How many of them hold them as senders.
     pub senders: u32,
     /// The keys in force.
     pub keys: GroupKeys,
@@ -68,6 +68,16 @@ pub struct MemberAllow {
     /// What the host may do.
     #[serde(with = "crate::name")]
     pub role: Role,
+    /// Whether it may send without a lease, as members of other makers must that know none.
+    #[serde(default)]
+    pub without_lease: bool,
+}
+
+impl From<Role> for MemberAllow {
+    /// Lets a host have a role, and send under a lease where the group has them.
+    fn from(role: Role) -> Self {
+        Self { role, without_lease: false }
+    }
 }
 
 /// How far a host on a group's list has come.
@@ -97,9 +107,14 @@ pub struct MemberView {
     /// What the list lets it do; null if it is on the list no more.
     #[serde(with = "crate::name::option")]
     pub allowed: Option<Role>,
+    /// Whether the list lets it send without a lease.
+    pub without_lease: bool,
     /// What its present registration grants it; null if it has none.
     #[serde(with = "crate::name::option")]
     pub granted: Option<Role>,
+    /// What it holds the group's keys as; null if it does not.
+    #[serde(with = "crate::name::option")]
+    pub role: Option<Role>,
     /// How far it has come.
     pub state: MemberState,
     /// Where it registered from, or has proven to be since.

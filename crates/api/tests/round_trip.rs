@@ -80,7 +80,9 @@ fn member() -> MemberView {
     MemberView {
         host: host(),
         allowed: Some(Role::Both),
+        without_lease: true,
         granted: None,
+        role: Some(Role::Receiver),
         state: MemberState::Member,
         address: Some("192.0.2.9:10500".parse().unwrap()),
         place: Some("192.0.2.0/24".parse().unwrap()),
@@ -183,12 +185,12 @@ async fn answer_from_script(mut calls: mpsc::Receiver<Call>) {
             Call::GroupRemove(name, reply) if name == group() => reply.send(Ok(removed())),
             Call::GroupShow(name, reply) if name == group() => reply.send(Ok(view())),
             Call::Leave(name, reply) if name == group() => reply.send(Ok(left())),
-            Call::MemberAllow(name, who, MemberAllow { role: Role::Both }, reply)
+            Call::MemberAllow(name, who, MemberAllow { role: Role::Both, without_lease: false }, reply)
                 if (&name, &who) == (&group(), &host()) =>
             {
                 reply.send(Ok(member()));
             }
-            Call::MemberAllow(name, who, MemberAllow { role: Role::Sender }, reply)
+            Call::MemberAllow(name, who, MemberAllow { role: Role::Sender, without_lease: true }, reply)
                 if (&name, &who) == (&group(), &other_host()) =>
             {
                 reply.send(Ok(MemberView { host: who, ..member() }));
@@ -220,9 +222,9 @@ async fn every_call_arrives_and_every_answer_returns() {
     assert_eq!(client.group_add(&GroupAdd { name: group.clone(), policy }).await.unwrap(), added());
     assert_eq!(client.group_list().await.unwrap(), [view(), view()]);
     assert_eq!(client.group_show(&group).await.unwrap(), view());
-    let allow = MemberAllow { role: Role::Both };
+    let allow = MemberAllow::from(Role::Both);
     assert_eq!(client.member_allow(&group, &host(), &allow).await.unwrap(), member());
-    let allow = MemberAllow { role: Role::Sender };
+    let allow = MemberAllow { role: Role::Sender, without_lease: true };
     assert_eq!(client.member_allow(&group, &other_host(), &allow).await.unwrap().host, other_host());
     assert_eq!(client.member_list(&group).await.unwrap(), [member()]);
     assert_eq!(client.member_evict(&group, &host()).await.unwrap(), evicted());

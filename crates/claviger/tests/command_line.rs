@@ -196,6 +196,7 @@ fn server(call: Call) {
             }),
         }),
         Call::GroupList(reply) => reply.send(Ok(vec![group_view()])),
+        Call::GroupShow(group, reply) if group == group_view().name => reply.send(Ok(group_view())),
         Call::GroupShow(_, reply) => {
             reply.send(Err(
                 ApiError::new(ErrorCode::GroupUnknown, "there is no group x").hint("claviger group list")
@@ -204,7 +205,9 @@ fn server(call: Call) {
         Call::MemberAllow(_, host, request, reply) => reply.send(Ok(MemberView {
             host,
             allowed: Some(request.role),
+            without_lease: request.without_lease,
             granted: None,
+            role: None,
             state: MemberState::Allowed,
             address: None,
             place: None,
@@ -240,6 +243,8 @@ fn control_commands_show_what_the_daemon_answers() {
 
     let allowed = run(&["member", "allow", "--group", "market", HIT, "--role", "both"]);
     assert_eq!(allowed.out, format!("{HIT} may join market as {}\n", Role::Both));
+    let foreign = run(&["member", "allow", "--group", "market", HIT, "--role", "sender", "--without-lease"]);
+    assert_eq!(foreign.out, format!("{HIT} may join market as {}, without a lease\n", Role::Sender));
     let evicted = run(&["member", "evict", "--group", "market", HIT]);
     let sentence = "it reads nothing that is sent after 2023-11-14T22:13:20.000001Z\n";
     assert_eq!(evicted.out, format!("evicted {HIT} from market; {sentence}"));

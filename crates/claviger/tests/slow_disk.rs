@@ -14,7 +14,7 @@ use std::{
 use claviger::server::{ServerOptions, run_on};
 use claviger_api::{
     Client, ClientError, GroupPolicyOptions, ServerStatus, StatusView,
-    view::{GroupAdd, MemberAllow, RekeyKey, RekeyOrder},
+    view::{GroupAdd, RekeyKey, RekeyOrder},
 };
 use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
 use claviger_group::{GroupId, MemberId, Role};
@@ -169,9 +169,9 @@ impl Server {
     /// Begins to let a host in.
     fn allow(&self, group: &GroupId, host: MemberId) -> Task<Result<(), ClientError>> {
         let (client, group) = (self.client.clone(), group.clone());
-        tokio::spawn(async move {
-            client.member_allow(&group, &host, &MemberAllow { role: Role::Receiver }).await.map(|_| ())
-        })
+        tokio::spawn(
+            async move { client.member_allow(&group, &host, &Role::Receiver.into()).await.map(|_| ()) },
+        )
     }
 }
 

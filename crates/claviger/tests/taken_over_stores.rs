@@ -44,6 +44,7 @@ fn check_groups(server: &Host, expected: &Value) {
         assert_eq!(shown["policy"], expected["policy"], "{group}");
         let members = server.ask(&["member", "list", "--group", group]);
         let allowed = members.as_array().unwrap().iter();
+        assert!(allowed.clone().all(|member| member["without_lease"] == false), "{group}");
         let allowed: serde_json::Map<_, _> = allowed
             .map(|member| (member["hit"].as_str().unwrap().to_owned(), member["allowed"].clone()))
             .collect();

@@ -52,6 +52,8 @@ pub enum CommandError {
     GroupUnknown(GroupId),
     /// The group has no KEK to replace.
     GroupWithoutKek(GroupId),
+    /// A host that may not send cannot be let send without a lease.
+    NoSender,
     /// The host is neither allowed in the group nor a member of it.
     HostUnknown(MemberId),
     /// The policy is not coherent.
@@ -69,6 +71,7 @@ impl fmt::Display for CommandError {
             Self::GroupExists(group) => write!(f, "group {group} exists already"),
             Self::GroupUnknown(group) => write!(f, "there is no group {group}"),
             Self::GroupWithoutKek(group) => write!(f, "group {group} has no KEK"),
+            Self::NoSender => f.write_str("a host that may not send needs no leave to send without a lease"),
             Self::HostUnknown(host) => write!(f, "{host} is not on the group's list"),
             Self::Policy(error) => error.fmt(f),
             Self::PolicyBeyondOffer => f.write_str(

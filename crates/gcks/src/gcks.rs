@@ -7,7 +7,7 @@ use std::{
 
 use claviger_crypto::{CryptoProvider, Random, random::fork};
 use claviger_gdoi::ServerEvent as GdoiEvent;
-use claviger_group::{GroupId, GroupPolicy, MemberId, RegistrationSa, Role};
+use claviger_group::{GroupId, GroupPolicy, MemberId, RegistrationSa};
 use claviger_hip as hip;
 use claviger_identity::Hit;
 use claviger_isakmp::{self as isakmp, Unread};
@@ -15,7 +15,7 @@ use claviger_sansio::{Datagram, Socket, Time, durable::Change};
 use tracing::{debug, debug_span};
 
 use crate::{
-    admission::{self, Admission, departure::Eviction, roster::Roster},
+    admission::{self, Admission, admittance::Admittance, departure::Eviction, roster::Roster},
     config::GcksConfig,
     counter::{Counter, Counters},
     distribution::{
@@ -158,7 +158,8 @@ impl Gcks {
         self.push_queue.schedule(now, now, rekey, group.policy.rekey.authentication, pushes, true);
     }
 
-    /// Puts a host on a group's list, in place of an earlier role.
+    /// Puts a host on a group's list, in place of what it was allowed before: as what, and whether it may send without a
+    /// lease. A role alone lets it send under a lease where the group has them.
     ///
     /// What the host was granted, or is a member as, is narrowed to the role; a host with a grant is told. One that may not
     /// send any more loses its sender ids, and the TEK is replaced. If nothing is left of it, the host is put out.
@@ -167,13 +168,17 @@ impl Gcks {
         now: Time,
         id: &GroupId,
         host: &MemberId,
-        role: Role,
+        admittance: impl Into<Admittance>,
     ) -> Result<(), CommandError> {
+        let admittance = admittance.into();
         if !self.groups.contains_key(id) {
             return Err(CommandError::GroupUnknown(id.clone()));
         }
-        self.changes.extend(self.roster.allow(id, host, role));
-        if self.admission().narrow(now, host, id, role) {
+        if !admittance.is_coherent() {
+            return Err(CommandError::NoSender);
+        }
+        self.changes.extend(self.roster.allow(id, host, admittance));
+        if self.admission().narrow(now, host, id, admittance.role) {
             // The group was found a moment ago.
             let _ = self.rekey_because(now, id, RekeyWhat::Tek, RekeyCause::NarrowedRole);
         }

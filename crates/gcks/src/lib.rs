@@ -50,7 +50,7 @@ mod group;
 mod groups;
 mod record;
 
-pub use admission::departure::Eviction;
+pub use admission::{admittance::Admittance, departure::Eviction};
 pub use config::GcksConfig;
 pub use counter::{Counter, Counters};
 pub use dispatch::Dispatch;

@@ -120,8 +120,8 @@ impl Gcks {
         }
         for (key, value) in table(records, record::ACCESS) {
             let (group, host) = host_of(record::ACCESS, key)?;
-            let role = decode(record::ACCESS, record::member::decode_role(value))?;
-            self.restored_list(record::ACCESS, &group)?.access.insert(host, role);
+            let admittance = decode(record::ACCESS, record::member::decode_admittance(value))?;
+            self.restored_list(record::ACCESS, &group)?.access.insert(host, admittance);
         }
         for (key, value) in table(records, record::DEPARTURE) {
             let (group, host) = host_of(record::DEPARTURE, key)?;

@@ -18,7 +18,7 @@ pub struct GroupView {
     pub push_destination: SocketAddr,
     /// How many hosts completed a PULL.
     pub members: usize,
-    /// How many of them may send, by the grants that they hold.
+    /// How many of them are members with a role that sends.
     pub senders: usize,
     /// When the next timed rekey is due, in a group that has members.
     pub next_rekey: Option<Time>,
@@ -76,8 +76,12 @@ pub struct HostView {
     pub host: MemberId,
     /// What the list allows it; `None` if it is on no list any more.
     pub allowed: Option<Role>,
+    /// Whether the list lets it send without a lease.
+    pub without_lease: bool,
     /// Its role in the grant it holds, and how long that lasts.
     pub granted: Option<(Role, Duration)>,
+    /// As what it is a member: a grant may give it more, which it has not fetched yet.
+    pub role: Option<Role>,
     /// Since when it is a member.
     pub member_since: Option<Time>,
     /// When it last pulled.
@@ -108,7 +112,7 @@ impl Gcks {
             push_destination: (group.policy.push_destination(), group.policy.push_port_at(self.gdoi.port))
                 .into(),
             members: group.members.len(),
-            senders: group.members.keys().filter(|host| self.may_send(host, id)).count(),
+            senders: group.members.values().filter(|member| member.role.sends()).count(),
             next_rekey: group.poll_timeout(),
             allowed: self.roster.list(id).map_or(0, |list| list.access.len()),
             kek: group.kek.map(|kek| KekView {
@@ -135,10 +139,6 @@ impl Gcks {
         Some((group.kek.map(|kek| kek.spi), group.current_tek().tek.spi))
     }
 
-    fn may_send(&self, host: &MemberId, group: &GroupId) -> bool {
-        self.roster.grants.find(host, group).is_some_and(|grant| grant.role.sends())
-    }
-
     /// Shows whether rekey messages of a group do not leave.
     pub fn unsent(&self, id: &GroupId) -> Option<UnsentView> {
         let Unsent { messages, since, reason } = self.push_queue.unsent(id)?;
@@ -158,7 +158,9 @@ impl Gcks {
             let grant = self.roster.grants.find(&host, id);
             HostView {
                 allowed: list.allowed(&host),
+                without_lease: self.roster.sends_without_lease(id, &host),
                 granted: grant.map(|grant| (grant.role, grant.expires.since(now))),
+                role: member.map(|member| member.role),
                 member_since: member.map(|member| member.since),
                 last_pull: member.map(|member| member.last_pull),
                 address: association(&self.hip, &host).map(|association| association.address),

@@ -94,6 +94,9 @@ fn the_list_is_asked_when_the_pull_comes_and_nobody_else_learns_of_the_group() {
     assert_eq!(host.pull(&mut network, &market()).err(), Some(refused));
     network.server.allow(network.now, &market(), &host.id, Role::Both).unwrap();
     assert!(host.pull(&mut network, &market()).is_ok());
+    // It holds no grant.
+    network.pass(SECOND);
+    assert_eq!(network.server.group(network.now, &market()).unwrap().senders, 1);
 }
 
 #[test]

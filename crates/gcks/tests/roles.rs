@@ -11,8 +11,10 @@
 
 use std::time::Duration;
 
-use claviger_gcks::{Event as ServerEvent, RekeyWhat, event::RefusalReason};
-use claviger_group::{GroupId, Role};
+use claviger_gcks::{
+    Admittance, CommandError, Event as ServerEvent, RekeyWhat, event::RefusalReason, view::HostView,
+};
+use claviger_group::{GroupId, MemberId, Role};
 use claviger_member::Event;
 use claviger_testkit::{
     judge::judge,
@@ -43,16 +45,17 @@ fn allow(network: &mut Network, member: usize, role: Role) {
     agree(network);
 }
 
-/// The list of members and the group's own count say the same of who may send.
+/// The list of members and the group's own count say the same of who may send, and only senders have sender ids.
 fn agree(network: &Network) {
     let group = network.server.group(network.now, &market()).unwrap();
     let hosts = network.server.hosts(network.now, &market()).unwrap();
-    let senders = hosts.iter().filter(|host| host.member_since.is_some());
-    let senders = senders.filter(|host| host.granted.is_some_and(|(role, _)| role.sends()));
-    assert_eq!(group.senders, senders.count(), "{hosts:?}");
+    let sends = |host: &&HostView| host.role.is_some_and(Role::sends);
+    assert_eq!(group.senders, hosts.iter().filter(sends).count(), "{hosts:?}");
     for host in &hosts {
-        let sends = host.granted.is_some_and(|(role, _)| role.sends());
-        assert!(sends || host.sender_ids.is_empty(), "{host:?}");
+        assert_eq!(host.role.is_some(), host.member_since.is_some(), "{host:?}");
+        assert!(sends(&host) || host.sender_ids.is_empty(), "{host:?}");
+        let granted = host.granted.map(|(role, _)| role);
+        assert!(host.role.zip(granted).is_none_or(|(role, granted)| granted.covers(role)), "{host:?}");
     }
 }
 
@@ -245,4 +248,50 @@ fn an_answer_with_sender_ids_that_comes_behind_the_notice_makes_no_sender() {
     pass(&mut network, 3 * SECOND);
     assert!(network.send(demoted, &group, b"no").is_err());
     assert!(network.is_current(demoted, &group));
+}
+
+#[test]
+fn a_member_counts_as_a_sender_once_it_holds_the_keys_as_one() {
+    let (mut network, _, member) = network(9, Role::Receiver);
+    let group = market();
+    let id = network.members[member].id();
+    let view = |network: &Network| {
+        let hosts = network.server.hosts(network.now, &market()).unwrap();
+        let host = hosts.into_iter().find(|host| host.host == id).unwrap();
+        let senders = network.server.group(network.now, &market()).unwrap().senders;
+        (senders, host.granted.unwrap().0, host.role.unwrap())
+    };
+    network.server.allow(network.now, &group, &id, Role::Both).unwrap();
+    network.ask(member, &group, Role::Both);
+    network.until(10 * SECOND, |network| view(network).1 == Role::Both);
+    assert_eq!(view(&network), (0, Role::Both, Role::Receiver), "its grant has come before its keys");
+    agree(&network);
+    pass(&mut network, 10 * SECOND);
+    assert_eq!(view(&network), (1, Role::Both, Role::Both));
+}
+
+/// What the list says of who sends without a lease.
+fn without_lease(network: &Network) -> Vec<MemberId> {
+    let hosts = network.server.hosts(network.now, &market()).unwrap().into_iter();
+    hosts.filter(|host| host.without_lease).map(|host| host.host).collect()
+}
+
+#[test]
+fn who_may_send_without_a_lease_is_remembered_and_only_of_senders() {
+    let (mut network, listener, member) = network(10, Role::Both);
+    let (group, now) = (market(), network.now);
+    let [listener, id] = [listener, member].map(|place| network.members[place].id());
+    assert_eq!(without_lease(&network), [], "nobody by itself");
+    let foreign = |role| Admittance { role, without_lease: true };
+    network.server.allow(now, &group, &id, foreign(Role::Sender)).unwrap();
+    network.settle();
+    assert_eq!(without_lease(&network), std::slice::from_ref(&id));
+    let error = network.server.allow(now, &group, &listener, foreign(Role::Receiver));
+    assert_eq!(error, Err(CommandError::NoSender));
+    network.restart();
+    assert_eq!(without_lease(&network), std::slice::from_ref(&id));
+    network.server.allow(network.now, &group, &id, Role::Sender).unwrap();
+    network.settle();
+    network.restart();
+    assert_eq!(without_lease(&network), [], "allowed again without that");
 }

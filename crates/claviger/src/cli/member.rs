@@ -1,7 +1,7 @@
 //! `claviger member`: who may be in a group, and who is.
 
 use clap::{Args, Subcommand};
-use claviger_api::{EvictedView, MemberAllow, MemberView, RefusedView, name::Name};
+use claviger_api::{EvictedView, GroupView, MemberAllow, MemberView, RefusedView, name::Name};
 use claviger_group::{GroupId, MemberId, Role};
 
 use crate::{
@@ -35,6 +35,11 @@ pub(crate) struct AllowArgs {
     /// What the host may do
     #[arg(long, default_value = Role::Receiver.name(), value_parser = name::<Role>())]
     role: Role,
+    /// Let the host send without a lease: for members of other makers, which know none. If it misses the rekey of an
+    /// eviction, the evicted host can read what it sends, up to the traffic key's lifetime. Allowed again without this it
+    /// needs a lease from the next time on that it fetches keys
+    #[arg(long)]
+    without_lease: bool,
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -71,9 +76,10 @@ pub(crate) struct ListArgs {
 pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
     let server = globals.server()?;
     match command {
-        MemberCommand::Allow(AllowArgs { group, host, role, json }) => {
-            let member = server.member_allow(&group, &host, &MemberAllow { role }).await?;
-            output::print(json, &member, |_| format!("{host} may join {group} as {role}"))
+        MemberCommand::Allow(AllowArgs { group, host, role, without_lease, json }) => {
+            let member = server.member_allow(&group, &host, &MemberAllow { role, without_lease }).await?;
+            let group = server.group_show(&group).await?;
+            output::print(json, &member, |member| allowed_text(&group, member))
         }
         MemberCommand::Evict(EvictArgs { group, host, json }) => {
             let evicted = server.member_evict(&group, &host).await;
@@ -90,6 +96,17 @@ pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
     }
 }
 
+fn allowed_text(group: &GroupView, member: &MemberView) -> String {
+    let MemberView { host, allowed, without_lease, .. } = member;
+    let role = allowed.map_or_else(|| "-".to_owned(), |role| role.to_string());
+    let lease = match (without_lease, group.policy.lease_s) {
+        (false, _) => "",
+        (true, 0) => ", without a lease; the group has none anyway",
+        (true, _) => ", without a lease",
+    };
+    format!("{host} may join {} as {role}{lease}", group.name)
+}
+
 fn evicted_text(group: &GroupId, evicted: &EvictedView) -> String {
     let EvictedView { host, was_member, deaf_at_us, .. } = evicted;
     if *was_member {
@@ -104,23 +121,31 @@ fn members_text(group: &GroupId, members: &[MemberView]) -> String {
     let rows = members.iter().map(|member| {
         [
             member.host.to_string(),
-            member.allowed.map_or("-", Name::name).to_owned(),
+            listed_text(member),
             member.granted.map_or("-", Name::name).to_owned(),
+            member.role.map_or("-", Name::name).to_owned(),
             member.state.name().to_owned(),
             or_dash(member.address),
             or_dash(member.joined_at_us.map(instant)),
             or_dash(member.registered_until_us.map(instant)),
         ]
     });
-    let header = ["HOST", "ALLOWED", "GRANTED", "STATE", "ADDRESS", "JOINED", "REGISTERED UNTIL"];
+    let header = ["HOST", "ALLOWED", "GRANTED", "ROLE", "STATE", "ADDRESS", "JOINED", "REGISTERED UNTIL"];
     if members.iter().all(|member| member.place.is_none()) {
         return output::table(header, rows.collect(), &nobody);
     }
-    let rows = rows.zip(members).map(|([host, allowed, granted, state, address, joined, until], member)| {
-        [host, allowed, granted, state, address, or_dash(member.place), joined, until]
-    });
-    let header = ["HOST", "ALLOWED", "GRANTED", "STATE", "ADDRESS", "PLACE", "JOINED", "REGISTERED UNTIL"];
+    let rows =
+        rows.zip(members).map(|([host, allowed, granted, role, state, address, joined, until], member)| {
+            [host, allowed, granted, role, state, address, or_dash(member.place), joined, until]
+        });
+    let header =
+        ["HOST", "ALLOWED", "GRANTED", "ROLE", "STATE", "ADDRESS", "PLACE", "JOINED", "REGISTERED UNTIL"];
     output::table(header, rows.collect(), &nobody)
+}
+
+fn listed_text(member: &MemberView) -> String {
+    let lease = if member.without_lease { " without lease" } else { "" };
+    format!("{}{lease}", member.allowed.map_or("-", Name::name))
 }
 
 fn refused_text(refused: &[RefusedView]) -> String {
@@ -148,7 +173,7 @@ fn refused_text(refused: &[RefusedView]) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use claviger_api::view::MemberState;
+    use claviger_api::{GroupPolicyOptions, PolicyView, status::GroupKeys, view::MemberState};
     use claviger_sansio::Time;
 
     use super::*;
@@ -175,8 +200,58 @@ mod tests {
             let command = claviger_api::command::allow(&group, &host(), role);
             let line = command.strip_prefix("claviger ").unwrap();
             let MemberCommand::Allow(args) = parse(line).unwrap() else { panic!("{line}") };
-            assert_eq!(args, AllowArgs { group: group.clone(), host: host(), role, json: false });
+            let (group, host) = (group.clone(), host());
+            assert_eq!(args, AllowArgs { group, host, role, without_lease: false, json: false });
         }
+    }
+
+    fn member() -> MemberView {
+        MemberView {
+            host: host(),
+            allowed: Some(Role::Both),
+            without_lease: false,
+            granted: None,
+            role: None,
+            state: MemberState::Allowed,
+            address: None,
+            place: None,
+            joined_at_us: None,
+            pulled_at_us: None,
+            registered_until_us: None,
+        }
+    }
+
+    #[test]
+    fn who_sends_without_a_lease_is_said_and_where_that_makes_no_difference() {
+        let line = "member allow --group x 2001:22:1234::1 --role both --without-lease";
+        let MemberCommand::Allow(args) = parse(line).unwrap() else { panic!("{line}") };
+        assert!(args.without_lease);
+        let mut policy = GroupPolicyOptions::default();
+        let mut text = |lease_s, without_lease| {
+            policy.lease_s = lease_s;
+            let policy = policy.resolve("239.192.0.1".parse().unwrap()).unwrap();
+            let (policy, keys) = (PolicyView::from(&policy), GroupKeys::default());
+            let name = "x".parse().unwrap();
+            let group = GroupView { name, policy, allowed: 1, members: 0, senders: 0, keys };
+            allowed_text(&group, &MemberView { without_lease, ..member() })
+        };
+        let may = "2001:22:1234::1 may join x as receiver and sender";
+        assert_eq!(text(None, false), may);
+        assert_eq!(text(None, true), format!("{may}, without a lease"));
+        assert_eq!(text(Some(0), true), format!("{may}, without a lease; the group has none anyway"));
+    }
+
+    #[test]
+    fn a_list_says_as_what_a_host_is_a_member_and_who_needs_no_lease() {
+        let group = "x".parse().unwrap();
+        let narrow = MemberView { granted: Some(Role::Both), role: Some(Role::Receiver), ..member() };
+        let foreign = MemberView { without_lease: true, ..member() };
+        assert_eq!(
+            members_text(&group, &[narrow, foreign]),
+            "HOST             ALLOWED             GRANTED  ROLE      STATE    ADDRESS  JOINED  REGISTERED UNTIL\n\
+             2001:22:1234::1  both                both     receiver  allowed  -        -       -\n\
+             2001:22:1234::1  both without lease  -        -         allowed  -        -       -"
+        );
     }
 
     #[test]
@@ -213,23 +288,14 @@ mod tests {
 
     #[test]
     fn places_are_shown_where_there_are_some() {
-        let member = |place: Option<&str>| MemberView {
-            host: host(),
-            allowed: Some(Role::Both),
-            granted: None,
-            state: MemberState::Member,
-            address: None,
-            place: place.map(|place| place.parse().unwrap()),
-            joined_at_us: None,
-            pulled_at_us: None,
-            registered_until_us: None,
-        };
+        let member =
+            |place: Option<&str>| MemberView { place: place.map(|place| place.parse().unwrap()), ..member() };
         let group: GroupId = "x".parse().unwrap();
         assert!(!members_text(&group, &[member(None)]).contains("PLACE"));
         let text = members_text(&group, &[member(Some("10.1.0.0/16")), member(None)]);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[0][5..7], ["PLACE", "JOINED"]);
-        assert_eq!((lines[1][5], lines[2][5]), ("10.1.0.0/16", "-"));
+        assert_eq!(lines[0][6..8], ["PLACE", "JOINED"]);
+        assert_eq!((lines[1][6], lines[2][6]), ("10.1.0.0/16", "-"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use claviger_api::{Client, GroupAdd, GroupPolicyOptions, MemberAllow, SendSummary};
+use claviger_api::{Client, GroupAdd, GroupPolicyOptions, SendSummary};
 use claviger_crypto::{Random, SystemRandom, random};
 use claviger_group::{Channel, GroupId, Role};
 use claviger_identity::Hit;
@@ -119,7 +119,7 @@ pub(super) async fn play(executable: &Path, directory: &Path, file: &[u8]) -> Ou
     let late = Actor::new(&stage, "latecomer", false)?;
     for actor in [&sender, &stayer, &leaver, &evicted, &late] {
         let role = if actor.sends { Role::Both } else { Role::Receiver };
-        control.member_allow(&stage.group, &actor.hit.into(), &MemberAllow { role }).await?;
+        control.member_allow(&stage.group, &actor.hit.into(), &role.into()).await?;
     }
     let mut observer = cast::start_observer(&stage).await?;
 

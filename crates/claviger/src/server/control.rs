@@ -11,7 +11,7 @@ use claviger_api::{
     policy::member_needs,
     view::{Answer, RekeyKey},
 };
-use claviger_gcks::{CommandError, Eviction, RekeyWhat};
+use claviger_gcks::{Admittance, CommandError, Eviction, RekeyWhat};
 use claviger_group::{GroupId, MemberId};
 use claviger_store::Store;
 
@@ -169,7 +169,9 @@ impl<S: Store> Server<S> {
         host: MemberId,
         allow: MemberAllow,
     ) -> Result<MemberView, ApiError> {
-        self.core.allow(self.clock.now(), group, &host, allow.role).map_err(refused)?;
+        let MemberAllow { role, without_lease } = allow;
+        let admittance = Admittance { role, without_lease };
+        self.core.allow(self.clock.now(), group, &host, admittance).map_err(refused)?;
         let members = self.member_list(group)?;
         members
             .into_iter()
@@ -235,8 +237,14 @@ fn refused(error: CommandError) -> ApiError {
         CommandError::HostUnknown(_) => ErrorCode::MemberUnknown,
         // It names the option to change.
         CommandError::Policy(error) => return (*error).into(),
-        CommandError::GroupWithoutKek(_) | CommandError::PolicyBeyondOffer => ErrorCode::PolicyInvalid,
+        CommandError::GroupWithoutKek(_) | CommandError::NoSender | CommandError::PolicyBeyondOffer => {
+            ErrorCode::PolicyInvalid
+        }
         CommandError::Crypto(_) => ErrorCode::Internal,
     };
-    ApiError::new(code, error.to_string())
+    let refusal = ApiError::new(code, error.to_string());
+    if error == CommandError::NoSender {
+        return refusal.hint("add --role sender or --role both, or leave --without-lease out");
+    }
+    refusal
 }

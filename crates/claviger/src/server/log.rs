@@ -1,6 +1,6 @@
 //! What the log of a key server says of commands and of rekeys, each with its cause.
 
-use claviger_api::{Call, name::Name as _};
+use claviger_api::{Call, MemberAllow, name::Name as _};
 use claviger_gcks::event::{RekeyCause, Rekeyed};
 use tracing::{debug, info};
 
@@ -11,7 +11,8 @@ pub(super) fn command(call: &Call) {
         Call::GroupAdd(add, _) => info!(command = "group add", cause, group = %add.name, "command"),
         Call::GroupRemove(group, _) => info!(command = "group remove", cause, %group, "command"),
         Call::MemberAllow(group, host, allow, _) => {
-            info!(command = "member allow", cause, %group, peer = %host, role = %allow.role, "command");
+            let MemberAllow { role, without_lease } = allow;
+            info!(command = "member allow", cause, %group, peer = %host, %role, without_lease, "command");
         }
         Call::MemberEvict(group, host, _) => {
             info!(command = "member evict", cause, %group, peer = %host, "command")

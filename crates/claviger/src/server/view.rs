@@ -127,7 +127,9 @@ pub(super) fn member(host: &HostView, now: Time) -> MemberView {
     MemberView {
         host: host.host.clone(),
         allowed: host.allowed,
+        without_lease: host.without_lease,
         granted: host.granted.map(|(role, _)| role),
+        role: host.role,
         state,
         address: host.address,
         place: host.place,

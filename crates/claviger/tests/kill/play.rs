@@ -498,7 +498,7 @@ impl Playing {
     }
 }
 
-const BOTH: MemberAllow = MemberAllow { role: Role::Both };
+const BOTH: MemberAllow = MemberAllow { role: Role::Both, without_lease: false };
 
 /// Draws a number of a range.
 fn below(random: &mut SeededRandom, range: Range<u64>) -> u64 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use claviger_group::{GroupId, MemberId, Role};
 use claviger_sansio::{Time, durable::Change};
 
-use super::departed::Departed;
+use super::{admittance::Admittance, departed::Departed};
 use crate::{event::Departure, group::Group, record};
 
 /// How many evictions a group remembers. A command is repeated within minutes, and hardly after thousands of others.
@@ -15,7 +15,7 @@ const EVICTIONS_MAX: usize = 4_096;
 #[derive(Default)]
 pub(crate) struct List {
     /// The hosts that may register, and as what.
-    pub(crate) access: BTreeMap<MemberId, Role>,
+    pub(crate) access: BTreeMap<MemberId, Admittance>,
     /// Who departed, as far as it is remembered.
     pub(crate) departed: BTreeMap<MemberId, Departed>,
     /// From when on nothing that is sent is readable to all those whose rekeys have left.
@@ -25,14 +25,16 @@ pub(crate) struct List {
 impl List {
     /// Says which role the list allows a host.
     pub(crate) fn allowed(&self, host: &MemberId) -> Option<Role> {
-        self.access.get(host).copied()
+        self.access.get(host).map(|admittance| admittance.role)
     }
 
     /// Writes or removes a host's place on the list, as it is now.
     pub(crate) fn access_record(&self, id: &GroupId, host: &MemberId) -> Change {
         let key = record::host_key(id, host);
         match self.access.get(host) {
-            Some(role) => Change::put(record::ACCESS, key, record::member::encode_role(*role)),
+            Some(admittance) => {
+                Change::put(record::ACCESS, key, record::member::encode_admittance(*admittance))
+            }
             None => Change::remove(record::ACCESS, key),
         }
     }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`roster`] | lists, grants, refusals, limits: one look-up for each question |
 //! | [`list`] | what is known of the hosts of one group |
+//! | [`admittance`] | what a list lets a host do |
 //! | [`grants`] | what hosts were granted, and when that ends |
 //! | [`limiter`] | how often a host may join |
 //! | [`membership`] | what becomes of a member whose standing changes |
@@ -17,6 +18,7 @@
 //! | [`phase_1`] | registrations without grants of their own: the roster is asked when their PULL comes |
 //! | [`hip`] | registrations by HIP |
 
+pub(crate) mod admittance;
 pub(crate) mod departed;
 pub(crate) mod departure;
 pub(crate) mod grants;

@@ -9,6 +9,7 @@ use claviger_group::{Channel, GroupId, MemberId, Role};
 use claviger_sansio::{Time, durable::Change};
 
 use super::{
+    admittance::Admittance,
     grants::Grants,
     limiter::JoinLimiter,
     list::List,
@@ -59,11 +60,11 @@ impl Roster {
         self.lists.iter_mut()
     }
 
-    /// Puts a host on a list, in place of an earlier role: it was neither refused nor evicted then.
-    pub(crate) fn allow(&mut self, id: &GroupId, host: &MemberId, role: Role) -> Vec<Change> {
+    /// Puts a host on a list, in place of what it was allowed before: it was neither refused nor evicted then.
+    pub(crate) fn allow(&mut self, id: &GroupId, host: &MemberId, admittance: Admittance) -> Vec<Change> {
         self.refused.retain(|refusal| refusal.host != *host || refusal.group != *id);
         let Some(list) = self.lists.get_mut(id) else { return Vec::new() };
-        list.access.insert(host.clone(), role);
+        list.access.insert(host.clone(), admittance);
         let mut changes = vec![list.access_record(id, host)];
         changes.extend(list.forget_eviction(id, host));
         changes
@@ -78,7 +79,7 @@ impl Roster {
         asked: Asked,
     ) -> Result<Duration, RefusalReason> {
         let group = group.ok_or(RefusalReason::GroupUnknown)?;
-        let allowed = self.lists.get(&group.id).and_then(|list| list.access.get(host));
+        let allowed = self.lists.get(&group.id).and_then(|list| list.allowed(host));
         let allowed = allowed.ok_or(RefusalReason::NotAuthorised)?;
         if !allowed.covers(asked.role) {
             return Err(RefusalReason::RoleNotAuthorised);
@@ -102,7 +103,7 @@ impl Roster {
 
     /// Says in which role a host may have a group's keys at this moment.
     pub(crate) fn authorised(&self, now: Time, host: &MemberId, group: &GroupId) -> Option<Role> {
-        let allowed = *self.lists.get(group)?.access.get(host)?;
+        let allowed = self.lists.get(group)?.allowed(host)?;
         match self.registrations.get(host) {
             Some(Registration::Phase1 { .. }) => Some(allowed),
             Some(Registration::Hip(_)) | None => {
@@ -110,6 +111,12 @@ impl Roster {
                 allowed.covers(grant.role).then_some(grant.role)
             }
         }
+    }
+
+    /// Says whether a host may send in a group without a lease.
+    pub(crate) fn sends_without_lease(&self, id: &GroupId, host: &MemberId) -> bool {
+        let admittance = self.lists.get(id).and_then(|list| list.access.get(host));
+        admittance.is_some_and(|admittance| admittance.without_lease)
     }
 
     /// Says whether a member stays one after a restart: where its registration grants, by a grant, and otherwise because

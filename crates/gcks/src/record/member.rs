@@ -8,14 +8,28 @@ use claviger_keytree::Leaf;
 use claviger_sansio::Time;
 use claviger_wire::{DecodeError, Reader, Writer};
 
-use crate::{admission::grants::Grant, group::member::Membership};
+use super::{Version, field::read_coded};
+use crate::{
+    admission::{admittance::Admittance, grants::Grant},
+    group::member::Membership,
+};
 
-pub(crate) fn encode_role(role: Role) -> Vec<u8> {
-    super::encode(|w| w.u8(role.bits()))
+pub(crate) fn encode_admittance(admittance: Admittance) -> Vec<u8> {
+    let Admittance { role, without_lease } = admittance;
+    super::encode(|w| {
+        w.u8(role.bits());
+        w.u8(u8::from(without_lease));
+    })
 }
 
-pub(crate) fn decode_role(octets: &[u8]) -> Result<Role, DecodeError> {
-    super::decode(octets, read_role)
+pub(crate) fn decode_admittance(octets: &[u8]) -> Result<Admittance, DecodeError> {
+    super::decode_any(octets, |version, r| match version {
+        Version::Three | Version::Four => Ok(read_role(r)?.into()),
+        Version::Five => Ok(Admittance {
+            role: read_role(r)?,
+            without_lease: read_coded(r, "without lease", [false, true], u8::from)?,
+        }),
+    })
 }
 
 pub(crate) fn encode_grant(grant: &Grant) -> Vec<u8> {
@@ -80,4 +94,25 @@ pub(crate) fn read_time(r: &mut Reader<'_>, field: &'static str) -> Result<Time,
 fn read_role(r: &mut Reader<'_>) -> Result<Role, DecodeError> {
     let bits = r.u8("role")?;
     Role::from_bits(bits).ok_or(DecodeError::Value { field: "role", value: bits.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_without_a_lease_is_stored_and_was_nobody_before() {
+        for role in [Role::Receiver, Role::Sender, Role::Both] {
+            for without_lease in [false, true] {
+                let admittance = Admittance { role, without_lease };
+                assert_eq!(decode_admittance(&encode_admittance(admittance)), Ok(admittance));
+            }
+            for version in [3, 4] {
+                assert_eq!(decode_admittance(&[version, role.bits()]), Ok(role.into()));
+            }
+        }
+        for wrong in [&[5, 3][..], &[5, 3, 2], &[5, 3, 1, 0], &[4, 3, 1], &[5, 0, 0]] {
+            assert!(decode_admittance(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -53,7 +53,8 @@ pub(crate) enum Version {
     Three = 3,
     /// The policy of a group stands in parts.
     Four = 4,
-    /// The policy of a group says for how long members may go without word from the key server.
+    /// The policy of a group says for how long members may go without word from the key server, and its list who may send
+    /// all the same.
     Five = 5,
 }
 

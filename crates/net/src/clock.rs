@@ -1,21 +1,24 @@
 //! The one place where the time is read.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use claviger_sansio::Time;
+use nix::time::{ClockId, clock_gettime};
 
-/// Makes [`Time`]: the wall clock as it stood at the start, advanced by the monotonic clock.
+/// Makes [`Time`]: the wall clock as it stood at the start, advanced by the time since the host was booted.
 ///
 /// It never goes back while the program runs, whatever is done to the wall clock, and its times can be stored
 /// and compared after a restart. All copies of one clock agree. A program makes one at its start and hands out
 /// copies: a second one would see whatever happened to the wall clock in between.
 ///
-/// Linux's monotonic clock stands still while the host is suspended, and so does this one; a member whose host
-/// slept finds out by the group's traffic, and not by its timers.
+/// It counts while the host is suspended (`CLOCK_BOOTTIME`): keys, registrations and leases grow older all the same. A
+/// virtual machine that is restored from a snapshot cannot see by any clock of its own how long that lay;
+/// [`VmGeneration`](crate::VmGeneration) hears of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     base: Time,
-    started: Instant,
+    /// How long the host had run at the start.
+    started: Duration,
 }
 
 impl Clock {
@@ -26,31 +29,42 @@ impl Clock {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(Time::EPOCH, |since_epoch| Time::EPOCH + since_epoch);
-        Self { base: wall.max(floor), started: Instant::now() }
+        Self { base: wall.max(floor), started: since_boot() }
     }
 
     /// Says what time it is.
-    #[expect(clippy::disallowed_methods, reason = "this is where the programs read their clock")]
     pub fn now(&self) -> Time {
-        self.base + Instant::now().saturating_duration_since(self.started)
+        self.base + since_boot().saturating_sub(self.started)
     }
 
     /// Waits until the clock shows `time` or more; returns at once if it already does.
     ///
-    /// The wait may be up to a few milliseconds too long, as tokio's timers are.
+    /// The wait may be up to a few milliseconds too long, as tokio's timers are; and up to [`NAP_MAX`] where the host was
+    /// suspended meanwhile.
     pub async fn sleep_until(&self, time: Time) {
-        // A time beyond what an `Instant` can hold never comes.
-        match self.started.checked_add(time.since(self.base)) {
-            Some(instant) => tokio::time::sleep_until(instant.into()).await,
-            None => std::future::pending().await,
+        loop {
+            let left = time.since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(NAP_MAX)).await;
         }
     }
 }
 
+/// Says how long the host has run, suspended or not.
+fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has this clock since 2.6.39").into()
+}
+
+/// After this time at most a wait looks at the clock again: tokio's timers stand still while the host is suspended.
+///
+/// A timer of the kernel that counts suspensions (`timerfd`) would need five system calls for each wait, and the programs
+/// begin a new one with each datagram. An idle daemon wakes once more each second instead.
+const NAP_MAX: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 /// An instant, in microseconds since 1970-01-01T00:00:00 UTC.
 ///
-/// The programs make it from the wall clock at start-up and advance it by the monotonic clock, so that it never
+/// The programs make it from the wall clock at start-up and advance it by the time since boot, so that it never
 /// goes back while a program runs, and can be stored and understood after a restart. Machines compare and add;
 /// they never ask what time it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

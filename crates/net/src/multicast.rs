@@ -134,6 +134,16 @@ pub trait MulticastSocket: AsFd + Sized {
         option::drops(self)
     }
 
+    /// Says how many octets were handed to the kernel and have not left it: they wait for a neighbour's address, in the
+    /// queue of an interface, or in its driver. The kernel's own account of each datagram is among them, so that zero says
+    /// that all have left, and no other number how many have not.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    fn unsent(&self) -> io::Result<usize> {
+        option::unsent(self)
+    }
+
     /// Says how large the receive buffer is: the octets asked for and as many again, which the kernel keeps for its
     /// own account of them.
     ///

@@ -1,4 +1,4 @@
-//! Socket options that neither socket2 nor nix knows.
+//! Socket options and requests that neither socket2 nor nix knows.
 //!
 //! This is the only module of the workspace that speaks to the kernel without a safe library in between.
 
@@ -76,6 +76,19 @@ pub(crate) fn drops(socket: &impl AsFd) -> io::Result<u32> {
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(numbers[MEMINFO_DROPS]) }
+}
+
+/// Reads how many octets of memory the kernel keeps for what was handed to the socket and has not left (`SIOCOUTQ`).
+#[expect(unsafe_code, reason = "no library asks for SIOCOUTQ")]
+pub(crate) fn unsent(socket: &impl AsFd) -> io::Result<usize> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: for this request, which libc names TIOCOUTQ, the kernel writes one `int`, and `octets` is one; the
+    // descriptor is borrowed and therefore open.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    usize::try_from(octets).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// Sets an option to a value, which must be a plain structure of the kernel's without pointers in it.

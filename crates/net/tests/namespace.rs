@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
 use std::{
+    fs,
     io::ErrorKind,
     net::{IpAddr, SocketAddr, SocketAddrV6},
     process::Command,
@@ -493,6 +494,54 @@ fn a_tun_device_that_is_removed_is_an_error_and_no_endless_wait() {
             error = reading => println!("the reader was told: {error}"),
             () = removing => unreachable!(),
             () = tokio::time::sleep(PATIENCE) => panic!("the reader was not told"),
+        }
+    });
+}
+
+/// Waits until nothing of a socket waits in the kernel.
+async fn all_left(socket: &impl MulticastSocket) {
+    let left = async {
+        while socket.unsent().unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, left).await.expect("nothing is in its way");
+}
+
+#[test]
+fn sockets_say_that_datagrams_wait_in_the_kernel_and_when_they_have_left() {
+    in_namespace("unsent", WIRE, || async {
+        // A datagram to a host waits until that has said where it is. Nobody answers here, and nobody gives up.
+        for version in ["ipv4", "ipv6"] {
+            let patience = format!("/proc/sys/net/{version}/neigh/left/retrans_time_ms");
+            fs::write(patience, "600000").unwrap();
+        }
+        let udp = UdpOptions::new("--port");
+        for (any, network, group) in
+            [("0.0.0.0", "10.77.0.", "239.192.8.9"), ("::", "2001:db8:77::", "ff15::83")]
+        {
+            let by_udp = UdpSocket::bind(SocketAddr::new(ip(any), 0), &udp).unwrap();
+            let by_raw = RawSocket::bind(Protocol::Hip, ip(any), &options()).unwrap();
+            assert_eq!((by_udp.unsent().unwrap(), by_raw.unsent().unwrap()), (0, 0));
+            by_udp.send(&[0x5a; 700], SocketAddr::new(ip(&format!("{network}91")), 9), None).await.unwrap();
+            let one = by_udp.unsent().unwrap();
+            assert!(one >= 700, "{one}");
+            assert_eq!(by_raw.unsent().unwrap(), 0, "each socket speaks of its own");
+            by_udp.send(&[0x5a; 700], SocketAddr::new(ip(&format!("{network}91")), 9), None).await.unwrap();
+            assert!(by_udp.unsent().unwrap() > one);
+            by_raw.send(&[0x5a; 700], to(&format!("{network}92")), None).await.unwrap();
+            assert!(by_raw.unsent().unwrap() >= 700);
+            for host in ["91", "92"] {
+                run_ip(&format!(
+                    "neigh replace {network}{host} lladdr 02:00:00:00:00:09 dev left nud permanent"
+                ));
+            }
+            all_left(&by_udp).await;
+            all_left(&by_raw).await;
+            // A group has no host to wait for.
+            by_udp.set_multicast_interface(&interface("left")).unwrap();
+            by_udp.send(b"group", SocketAddr::new(ip(group), 9), None).await.unwrap();
+            all_left(&by_udp).await;
         }
     });
 }

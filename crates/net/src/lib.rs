@@ -12,6 +12,7 @@
 //! | [`tun`] | a TUN device, whose packets are the plaintext of a group |
 //! | [`refused`] | what a person reads when the host refuses a socket or a device |
 //! | [`clock`] | the one place where the time is read |
+//! | [`vm_generation`] | that this machine was restored from a snapshot |
 //! | [`pace`] | sending no faster than agreed |
 //!
 //! ```no_run
@@ -40,6 +41,7 @@ pub mod raw;
 pub mod refused;
 pub mod tun;
 pub mod udp;
+pub mod vm_generation;
 
 mod buffer;
 mod message;
@@ -57,3 +59,4 @@ pub use raw::{Protocol, RawOptions, RawSocket};
 pub use refused::BindError;
 pub use tun::{TunDevice, TunOptions};
 pub use udp::{UdpOptions, UdpSocket};
+pub use vm_generation::VmGeneration;

@@ -8,16 +8,20 @@ use std::{
     fs,
     io::ErrorKind,
     net::{IpAddr, SocketAddr, SocketAddrV6},
-    process::Command,
+    os::fd::AsRawFd,
+    process::{self, Command},
     thread,
     time::Duration,
 };
 
 use claviger_net::{
     Interface, InterfaceError, MulticastSocket, Protocol, RawOptions, RawSocket, Received, TunDevice,
-    TunOptions, UdpOptions, UdpSocket,
+    TunOptions, UdpOptions, UdpSocket, VmGeneration,
 };
-use nix::sched::{CloneFlags, unshare};
+use nix::{
+    sched::{CloneFlags, unshare},
+    sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sendto, socket},
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(200);
@@ -543,6 +547,43 @@ fn sockets_say_that_datagrams_wait_in_the_kernel_and_when_they_have_left() {
             by_udp.send(b"group", SocketAddr::new(ip(group), 9), None).await.unwrap();
             all_left(&by_udp).await;
         }
+    });
+}
+
+/// Writes a uevent to this namespace: as its owner through the kernel, which sends it on as its own (since Linux 4.18), or
+/// straight to a socket.
+fn uevent(text: &str, to: Option<u32>) -> nix::Result<()> {
+    const HEADER: u32 = 16;
+    let mut message = vec![];
+    if to.is_none() {
+        message.extend((HEADER + text.len() as u32).to_ne_bytes());
+        // A type that netlink does not keep for itself, and a request.
+        message.extend([0x10, 0, libc::NLM_F_REQUEST as u8, 0]);
+        message.extend([0; 8]);
+    }
+    message.extend(text.as_bytes());
+    let kind = SockProtocol::NetlinkKObjectUEvent;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, kind)?;
+    let to = NetlinkAddr::new(to.unwrap_or(0), 0);
+    sendto(socket.as_raw_fd(), &message, &to, MsgFlags::empty()).map(|_| ())
+}
+
+#[test]
+fn a_machine_that_was_restored_is_heard_of_from_the_kernel_alone() {
+    const RESTORED: &str = "change@/devices/platform/VMGENCTR:00\0ACTION=change\0NEW_VMGENID=1\0";
+    in_namespace("uevents", &[], || async {
+        let mut generation = VmGeneration::listen();
+        let mut is_heard = async || tokio::time::timeout(SILENCE, generation.changed()).await.is_ok();
+        assert!(!is_heard().await);
+        uevent("change@/devices/virtual/net/lo\0ACTION=change\0SUBSYSTEM=net\0", None).unwrap();
+        assert!(!is_heard().await, "another device");
+        // The first netlink socket of a namespace has the number of its process.
+        uevent(RESTORED, Some(process::id())).expect("it has this port");
+        assert!(!is_heard().await, "another program");
+        uevent(RESTORED, None).unwrap();
+        uevent(RESTORED, None).unwrap();
+        assert!(is_heard().await && is_heard().await, "each is heard of");
+        assert!(!is_heard().await, "and none twice");
     });
 }
 

@@ -317,6 +317,15 @@ fn programs_find_a_host_where_they_found_its_hit() {
     assert_eq!(view["hit"], "user:a/b%?#c@host.example");
 }
 
+#[test]
+fn a_host_needs_a_lease_unless_the_request_says_otherwise() {
+    let read = |text| serde_json::from_str::<MemberAllow>(text).ok();
+    assert_eq!(read(r#"{"role":"both"}"#), Some(Role::Both.into()));
+    let without = MemberAllow { role: Role::Sender, without_lease: true };
+    assert_eq!(read(r#"{"role":"sender","without_lease":true}"#), Some(without));
+    assert_eq!(read(r#"{"role":"sender","without_leases":true}"#), None);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_requests_are_refused_before_they_reach_the_daemon() {
     let Daemon { client, mut calls, _directory } = daemon();

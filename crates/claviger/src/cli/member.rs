@@ -1,7 +1,7 @@
 //! `claviger member`: who may be in a group, and who is.
 
 use clap::{Args, Subcommand};
-use claviger_api::{EvictedView, GroupView, MemberAllow, MemberView, RefusedView, name::Name};
+use claviger_api::{EvictedView, MemberAllow, MemberView, RefusedView, name::Name};
 use claviger_group::{GroupId, MemberId, Role};
 
 use crate::{
@@ -78,8 +78,10 @@ pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
     match command {
         MemberCommand::Allow(AllowArgs { group, host, role, without_lease, json }) => {
             let member = server.member_allow(&group, &host, &MemberAllow { role, without_lease }).await?;
-            let group = server.group_show(&group).await?;
-            output::print(json, &member, |member| allowed_text(&group, member))
+            // Only this says more where the group has no leases.
+            let shown = if without_lease { Some(server.group_show(&group).await?) } else { None };
+            let has_leases = shown.is_none_or(|shown| shown.policy.lease_s != 0);
+            output::print(json, &member, |member| allowed_text(&group, member, has_leases))
         }
         MemberCommand::Evict(EvictArgs { group, host, json }) => {
             let evicted = server.member_evict(&group, &host).await;
@@ -96,15 +98,15 @@ pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
     }
 }
 
-fn allowed_text(group: &GroupView, member: &MemberView) -> String {
+fn allowed_text(group: &GroupId, member: &MemberView, has_leases: bool) -> String {
     let MemberView { host, allowed, without_lease, .. } = member;
     let role = allowed.map_or_else(|| "-".to_owned(), |role| role.to_string());
-    let lease = match (without_lease, group.policy.lease_s) {
+    let lease = match (without_lease, has_leases) {
         (false, _) => "",
-        (true, 0) => ", without a lease; the group has none anyway",
-        (true, _) => ", without a lease",
+        (true, false) => ", without a lease; the group has none anyway",
+        (true, true) => ", without a lease",
     };
-    format!("{host} may join {} as {role}{lease}", group.name)
+    format!("{host} may join {group} as {role}{lease}")
 }
 
 fn evicted_text(group: &GroupId, evicted: &EvictedView) -> String {
@@ -173,7 +175,7 @@ fn refused_text(refused: &[RefusedView]) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use claviger_api::{GroupPolicyOptions, PolicyView, status::GroupKeys, view::MemberState};
+    use claviger_api::view::MemberState;
     use claviger_sansio::Time;
 
     use super::*;
@@ -226,19 +228,13 @@ mod tests {
         let line = "member allow --group x 2001:22:1234::1 --role both --without-lease";
         let MemberCommand::Allow(args) = parse(line).unwrap() else { panic!("{line}") };
         assert!(args.without_lease);
-        let mut policy = GroupPolicyOptions::default();
-        let mut text = |lease_s, without_lease| {
-            policy.lease_s = lease_s;
-            let policy = policy.resolve("239.192.0.1".parse().unwrap()).unwrap();
-            let (policy, keys) = (PolicyView::from(&policy), GroupKeys::default());
-            let name = "x".parse().unwrap();
-            let group = GroupView { name, policy, allowed: 1, members: 0, senders: 0, keys };
-            allowed_text(&group, &MemberView { without_lease, ..member() })
+        let text = |has_leases, without_lease| {
+            allowed_text(&"x".parse().unwrap(), &MemberView { without_lease, ..member() }, has_leases)
         };
         let may = "2001:22:1234::1 may join x as receiver and sender";
-        assert_eq!(text(None, false), may);
-        assert_eq!(text(None, true), format!("{may}, without a lease"));
-        assert_eq!(text(Some(0), true), format!("{may}, without a lease; the group has none anyway"));
+        assert_eq!(text(true, false), may);
+        assert_eq!(text(true, true), format!("{may}, without a lease"));
+        assert_eq!(text(false, true), format!("{may}, without a lease; the group has none anyway"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Clock {
 
     /// Waits until the clock shows `time` or more; returns at once if it already does.
     ///
-    /// The wait may be up to a few milliseconds too long, as tokio's timers are; and up to [`NAP_MAX`] where the host was
+    /// The wait may be up to a few milliseconds too long, as tokio's timers are; and up to a second where the host was
     /// suspended meanwhile.
     pub async fn sleep_until(&self, time: Time) {
         loop {

@@ -14,11 +14,11 @@ use claviger_crypto::{
 use claviger_fuzz::{group, hip, isakmp, script::piece};
 use claviger_gcks::{Gcks, GcksConfig};
 use claviger_gdoi::{
-    Exchange, Gap, KeyDownload, SaPayload,
+    Exchange, Gap, InForce, KeyDownload, LeaseVerdict, SaPayload,
     iana::kek::MANAGEMENT_LKH_32,
     wire::{
-        Delete, Deletes, Identification, Lkh32, Notification, SubjectPublicKeyInfo,
-        batch_signature::BatchSignature,
+        Delete, Deletes, Identification, LeaseAnswer, LeaseRequest, Lkh32, Notification,
+        SubjectPublicKeyInfo, batch_signature::BatchSignature,
     },
 };
 use claviger_group::{CookiePair, GroupPolicy, PushAuthentication, Role};
@@ -261,7 +261,13 @@ fn kd() -> Vec<u8> {
 }
 
 fn gdoi_payloads() {
-    let gap = Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: Some(2) };
+    let gap = Gap {
+        activation_delay: Some(1),
+        deactivation_delay: Some(5),
+        sender_id_request: Some(2),
+        lease_time: Some(600),
+        lease_receiving: Some(1),
+    };
     let deletes = Deletes(vec![Delete::Tek(group::tek().spi)]);
     let notification = Notification { notify: NotifyType::INVALID_ID_INFORMATION, message_id: Some(7) };
     let bodies = [
@@ -326,6 +332,7 @@ fn routes() {
         ("push", ExchangeType::GROUPKEY_PUSH, true),
         ("control", ExchangeType::DELIVERY_CONTROL, false),
         ("report", ExchangeType::DELIVERY_REPORT, false),
+        ("lease", ExchangeType::LEASE, false),
     ] {
         seed(name, &message(exchange, encrypted));
     }
@@ -361,7 +368,7 @@ fn message_2() -> Vec<u8> {
 
 /// GAP
 fn message_3() -> Vec<u8> {
-    let gap = Gap { activation_delay: None, deactivation_delay: None, sender_id_request: Some(2) };
+    let gap = Gap { sender_id_request: Some(2), ..Gap::default() };
     piece(PayloadType::GROUP_ASSOCIATED_POLICY.0, &gap.to_octets())
 }
 
@@ -541,6 +548,12 @@ fn delivery() {
     let script =
         [script, piece(1, &report(2, 0)), piece(4, &[]), piece(1, &report(2, 0)), piece(4, &[])].concat();
     seed("delivery_report", "two-rounds", &script);
+    let in_force = InForce { rekey_sa: Some(group::KEK_SPI), sequence: 7, tek: Some(group::tek().spi) };
+    let request = LeaseRequest { nonce: [9; 16], groups: vec![(group::id(), in_force); 2] };
+    let groups = vec![(group::id(), LeaseVerdict::Granted, in_force)];
+    let answer = LeaseAnswer { nonce: [9; 16], groups };
+    let script = [piece(2, &request.to_octets()), piece(2, &answer.to_octets()), piece(1, &[])];
+    seed("gdoi_lease", "request-and-answer", &script.concat());
     let payload = piece(PayloadType::DELIVERY.0, &report(1, 0));
     let script = [piece(2, &report(1, 0)), piece(1, &payload), piece(1, &[&payload[..], &payload].concat())];
     seed("gdoi_report", "three", &script.concat());

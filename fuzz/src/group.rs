@@ -152,7 +152,7 @@ pub fn sa() -> SaPayload {
             place: None,
             rekey_first: None,
         }),
-        gap: Some(Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: None }),
+        gap: Some(Gap { activation_delay: Some(1), deactivation_delay: Some(5), ..Gap::default() }),
         teks: vec![SaTek::from(&tek())],
     }
 }

@@ -11,6 +11,7 @@ use claviger_gdoi::{
 };
 use claviger_group::{CookiePair, RegistrationSa};
 use claviger_isakmp::{
+    exchange::message,
     iana::{Encryption, ExchangeType, PayloadType},
     keys::ExchangeKeys,
     wire::{
@@ -120,6 +121,16 @@ impl Exchange {
             length: (Header::LEN + plain.len()) as u32,
         };
         plain_message(&header, &plain)
+    }
+
+    /// Writes a message about leases behind a genuine HASH.
+    ///
+    /// # Panics
+    ///
+    /// If it is longer than any message.
+    pub fn seal_lease(&self, payloads: &ChainWriter) -> Vec<u8> {
+        let hash = |header: &[u8]| self.keys.lease_hash(header, payloads.octets());
+        message::plain(&self.keys, ExchangeType::LEASE, 0, payloads, hash).expect("a piece is short enough")
     }
 
     /// Says whether a message is one of this exchange.

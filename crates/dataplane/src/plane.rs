@@ -83,6 +83,13 @@ impl DataPlane {
         }
     }
 
+    /// Says whether a packet of a group would leave: there is an SA to send under, and its lease has not ended.
+    pub fn sends(&self, now: Time, group: &GroupId) -> bool {
+        match self {
+            Self::Userspace(plane) => plane.sends(now, group),
+        }
+    }
+
     /// Says whether packets of this sender are the member's own, as it hears them back from a group it receives.
     pub fn is_own(&self, group: &GroupId, sender: &SenderKey) -> bool {
         match self {

@@ -50,6 +50,7 @@ impl Userspace {
             PlaneCommand::Deactivate { spi, at } => {
                 self.change(id, |group| group.plane.deactivate(now, spi, at));
             }
+            PlaneCommand::Lease(lease) => self.change(id, |group| group.plane.lease(now, lease)),
             PlaneCommand::Narrow(role) => self.change(id, |group| group.narrow(role)),
             PlaneCommand::DeleteAll => self.change(id, |group| group.plane.delete_all()),
             PlaneCommand::Close => drop(self.groups.remove(id)),
@@ -108,6 +109,11 @@ impl Userspace {
         let _group = enabled!(Level::TRACE).then(|| span(id).entered());
         let group = self.groups.get_mut(id).ok_or_else(|| Error::NotKeyed(id.clone()))?;
         Ok(group.plane.open(now, source, esp)?)
+    }
+
+    /// Says whether a packet of a group would leave.
+    pub fn sends(&self, now: Time, id: &GroupId) -> bool {
+        self.groups.get(id).is_some_and(|group| group.plane.sends(now))
     }
 
     /// Says whether packets of this sender are the member's own, as it hears them back from a group it receives.
@@ -172,10 +178,11 @@ impl Group {
         }
         loop {
             match self.plane.poll_event()? {
+                Event::Activated(spi) => return Some(PlaneEvent::ChangedOver(spi)),
                 Event::Exhausting(spi) => return Some(PlaneEvent::SenderIdSpent(spi)),
                 Event::UnknownSpi(spi) => return Some(PlaneEvent::UnknownSpi(spi)),
                 // They come when they are due, as the member has said.
-                Event::Activated(_) | Event::Deactivated(_) | Event::Expired(_) => {}
+                Event::Deactivated(_) | Event::Expired(_) | Event::LeaseEnded => {}
             }
         }
     }

@@ -34,6 +34,8 @@ pub enum Error {
 
     /// The sequence numbers under every sender id at hand are spent (RFC 4303 section 3.3.3).
     Exhausted,
+    /// The lease of the keys has ended: neither is anything sent, nor accepted where the lease is for that too.
+    LeaseEnded,
     /// No association is active for sending.
     NotActive,
     /// The member's role does not include sending.
@@ -76,6 +78,7 @@ impl fmt::Display for Error {
             Self::Padding => f.write_str("padding is not what it must be"),
             Self::Dummy => f.write_str("dummy packet"),
             Self::Exhausted => f.write_str("sequence numbers are exhausted"),
+            Self::LeaseEnded => f.write_str("the key server has not confirmed the keys for too long"),
             Self::NotActive => f.write_str("no security association is active for sending"),
             Self::NotSender => f.write_str("this member is not a sender"),
             Self::NoSenderId => f.write_str("no sender id to send with"),

@@ -58,7 +58,8 @@ impl Gcks {
         }
         for (_, value) in table(records, record::DEPARTURE) {
             let departed = decode(record::DEPARTURE, record::departure::decode(value))?;
-            earliest = departed.unreadable_from.into_iter().chain([departed.at]).fold(earliest, Time::min);
+            let instants = departed.unreadable_from.into_iter().chain(departed.silent_from);
+            earliest = instants.chain([departed.at]).fold(earliest, Time::min);
         }
         Ok(wall.max(Time::EPOCH + last.since(earliest) + EARLIEST))
     }
@@ -93,6 +94,7 @@ impl List {
         for departed in self.departed.values_mut() {
             earlier(&mut departed.at);
             departed.unreadable_from.iter_mut().for_each(earlier);
+            departed.silent_from.iter_mut().for_each(earlier);
         }
     }
 }

@@ -12,6 +12,8 @@ counters! {
     pub enum Counter of "gcks" {
         /// Members that departed, for whatever reason.
         Departures => "departures": Done, Members;
+        /// Requests of members for leases, each for one group or several, repetitions among them.
+        LeaseRequests => "lease_requests": Done, Messages;
         /// Members that joined.
         Joins => "joins": Done, Members;
         /// Changes of address that hosts announced and proved.

@@ -66,6 +66,19 @@ pub enum Event {
         /// From this instant on it reads nothing that a conforming sender sends: when the last copy had left, and every
         /// sender that heard one had changed over.
         deaf_at: Time,
+        /// From this instant on it reads nothing that any honest member sends, whoever missed the rekey: the leases of those
+        /// have ended, or the TEKs that the host had.
+        silent_from: Option<Time>,
+    },
+    /// Nobody goes on any more under the keys that a host had which was evicted: everybody has stated so, or its lease has
+    /// ended.
+    Silent {
+        /// The host.
+        host: MemberId,
+        /// The group.
+        group: GroupId,
+        /// When that was known.
+        at: Time,
     },
     /// Rekey messages that could not leave for long are not sent any more: those of the newest rekey, which are, make
     /// members pull. It is told once of an outage.

@@ -15,7 +15,12 @@ use claviger_sansio::{Datagram, Socket, Time, durable::Change};
 use tracing::{debug, debug_span};
 
 use crate::{
-    admission::{self, Admission, admittance::Admittance, departure::Eviction, roster::Roster},
+    admission::{
+        self, Admission,
+        admittance::Admittance,
+        departure::{Eviction, SilenceView},
+        roster::Roster,
+    },
     config::GcksConfig,
     counter::{Counter, Counters},
     distribution::{
@@ -33,6 +38,7 @@ use crate::{
         self, Group, NewError,
         distribution::Distribution,
         epoch::{Epoch, KeyChange},
+        lease::LeaseNeed,
     },
     groups::Groups,
 };
@@ -200,6 +206,11 @@ impl Gcks {
         self.roster.eviction(id, host)
     }
 
+    /// Says who may go on under the keys of a host that was evicted; none if it was not, or was allowed again since.
+    pub fn silence(&self, now: Time, id: &GroupId, host: &MemberId) -> Option<SilenceView> {
+        self.roster.silence(now, self.groups.get(id)?, host)
+    }
+
     /// Takes a registration SA that Phase 1 has made, in place of the peer's earlier one.
     ///
     /// # Errors
@@ -259,6 +270,7 @@ impl Gcks {
             isakmp::Route::GroupkeyPull(_)
             | isakmp::Route::Informational(_)
             | isakmp::Route::DeliveryReport(_)
+            | isakmp::Route::Lease(_)
             // Nobody should send these to a key server; GDOI says why it does not take them.
             | isakmp::Route::GroupkeyPush(_)
             | isakmp::Route::DeliveryControl(_)
@@ -369,18 +381,22 @@ impl Gcks {
                 if !self.admission().admits_pull(now, &peer, &group, address) {
                     return self.answering().refuse_pull(now, pull, PullRefusal::NotAuthorised);
                 }
+                let lease = self.lease_need(now, &peer, &group);
                 let asked = (peer.clone(), group.clone());
                 // Not `answering`: whether the host may move is asked while it works.
                 let (limiter, counters) = (&mut self.roster.limiter, &mut self.counters.gcks);
                 let (gdoi, groups, changes) = (&mut self.gdoi, &mut self.groups, &mut self.changes);
                 let may_move = || limiter.admit(now, &peer, &group);
-                Answering { gdoi, groups, changes, counters }.offer(now, pull, asked, address, may_move);
+                Answering { gdoi, groups, changes, counters }
+                    .offer(now, pull, asked, lease, address, may_move);
             }
             GdoiEvent::PullConfirmed { pull, peer, sender_ids, proven_address, .. } => {
                 let associated = self.associated_address(&peer);
                 self.gdoi.pulls.note_address(&peer, proven_address, associated);
                 let offered = self.gdoi.pulls.offered(pull).map(|(host, id)| (host.clone(), id.clone()));
-                let role = offered.as_ref().and_then(|(host, id)| self.roster.authorised(now, host, id));
+                let role = offered.as_ref().and_then(|(host, id)| {
+                    Some((self.roster.authorised(now, host, id)?, self.lease_need(now, host, id)))
+                });
                 let answered = self.answering().confirm(now, pull, role, sender_ids, proven_address);
                 if let (Err(spent), Some((_, id))) = (answered, offered) {
                     self.renew_sender_ids(now, &id, &spent);
@@ -396,6 +412,28 @@ impl Gcks {
                 let route = Route { peer: peer_address, own: own_address };
                 self.handle_report(now, &peer, route, &report);
             }
+            GdoiEvent::LeasesRequested { ticket, peer, groups } => {
+                let mut answers = Vec::with_capacity(groups.len());
+                for (id, held) in groups {
+                    let need = self.lease_need(now, &peer, &id);
+                    let (answer, is_new) = self.answering().confirm_lease(now, (&peer, &id), need, held);
+                    if is_new {
+                        self.admission().note_silence(now, &id);
+                    }
+                    let (verdict, in_force) = answer;
+                    answers.push((id, verdict, in_force));
+                }
+                self.gdoi.answer_leases(ticket, answers);
+                self.counters.gcks.count(Counter::LeaseRequests);
+            }
+        }
+    }
+
+    /// Says whether a host needs leases of a group, in the role in which it may have its keys now.
+    fn lease_need(&self, now: Time, host: &MemberId, id: &GroupId) -> LeaseNeed {
+        match (self.groups.get(id), self.roster.authorised(now, host, id)) {
+            (Some(group), Some(role)) => group.lease_need(role, self.roster.sends_without_lease(id, host)),
+            (None, _) | (_, None) => LeaseNeed::None,
         }
     }
 

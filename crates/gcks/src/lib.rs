@@ -50,7 +50,10 @@ mod group;
 mod groups;
 mod record;
 
-pub use admission::{admittance::Admittance, departure::Eviction};
+pub use admission::{
+    admittance::Admittance,
+    departure::{Eviction, LaggardView, SilenceView},
+};
 pub use config::GcksConfig;
 pub use counter::{Counter, Counters};
 pub use dispatch::Dispatch;

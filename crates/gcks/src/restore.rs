@@ -137,6 +137,11 @@ impl Gcks {
             }
             group.members.insert(host, member);
         }
+        let ids: Vec<GroupId> = self.groups.iter().map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            let Some(mut group) = self.groups.get_mut(&id) else { continue };
+            group.assume_leases(now, |host| self.roster.sends_without_lease(&id, host));
+        }
         Ok(())
     }
 

@@ -477,6 +477,7 @@ impl Bare {
                         self.outcomes.push(Ok(kd.sender_ids.map_or(0, |ids| ids.values.len())));
                     }
                     PullEvent::PullFailed { reason, .. } => self.outcomes.push(Err(reason)),
+                    PullEvent::LeasesAnswered { .. } | PullEvent::LeasesUnanswered { .. } => {}
                 }
             }
             let hip = std::iter::from_fn(|| self.host.poll_transmit());

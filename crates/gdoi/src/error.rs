@@ -150,6 +150,8 @@ reasons! {
         KeyWithoutPolicy => "key_without_policy", "key packet names an SPI that was not asserted";
         /// A key is wrapped under one that its node had before the key that is held.
         HandleWentBack => "handle_went_back", "key is wrapped under one that precedes the one held";
+        /// A GROUPKEY-PUSH carries a LEASE_TIME (private use), which is one member's.
+        LeaseTimeInPush => "lease_time_in_push", "LEASE_TIME in a GROUPKEY-PUSH";
         /// An LKH key is of another type than the KEK.
         LkhKeyType => "lkh_key_type", "LKH key is of another type than the KEK";
         /// The keys are not of the kind that the KEK management algorithm announces.
@@ -246,6 +248,8 @@ incompatibilities! {
     KeyLength(u16) => "key length";
     /// The unit of an SA's life (RFC 2407 section 4.5).
     LifeType(u16) => "SA life type";
+    /// Leases, for private use, by the attribute that says how long one lasts: this member was told to refuse them.
+    LeaseTime(u16) => "LEASE_TIME";
     /// A version of the LKH-32 arrays, for private use.
     Lkh32Version(u8) => "LKH-32 version";
     /// An attribute of a key packet for LKH (RFC 6407 section 5.6.3).
@@ -296,6 +300,7 @@ impl PeerIncompatible {
                 | kek::SIG_BATCH_ED25519,
             ) => Some(Extension::BatchSignatures),
             Self::PlaceDestination(_) | Self::RekeyFirst(_) => Some(Extension::Places),
+            Self::LeaseTime(_) => Some(Extension::Leases),
             Self::AddressPreservation(_)
             | Self::AuthenticationAlgorithm(_)
             | Self::DeleteProtocol(_)

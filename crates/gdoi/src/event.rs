@@ -9,8 +9,8 @@ use claviger_isakmp::iana::NotifyType;
 use crate::{Member, Server};
 use crate::{
     error::{Error, PeerIncompatible},
-    exchange::PullId,
-    wire::{KeyDownload, SaPayload},
+    exchange::{LeaseId, LeaseTicket, PullId},
+    wire::{InForce, KeyDownload, LeaseVerdict, SaPayload},
 };
 
 /// What a member learns.
@@ -48,6 +48,19 @@ pub enum MemberEvent {
         group: GroupId,
         /// Why.
         reason: PullFailure,
+    },
+    /// The key server answered a request for leases, perhaps an earlier one than the last. They run from the instant at which
+    /// that was made.
+    LeasesAnswered {
+        /// The request, which is over, and so are those before it.
+        request: LeaseId,
+        /// Its groups, with what the key server has in force.
+        groups: Vec<(GroupId, LeaseVerdict, InForce)>,
+    },
+    /// The key server has not answered a request for leases, which is not repeated any more. It may still answer.
+    LeasesUnanswered {
+        /// The request.
+        request: LeaseId,
     },
 }
 
@@ -104,6 +117,15 @@ pub enum ServerEvent {
         peer_address: SocketAddr,
         /// To which of our addresses it came.
         own_address: SocketAddr,
+    },
+    /// A member asks for leases: [`Server::answer_leases`].
+    LeasesRequested {
+        /// What it is answered by.
+        ticket: LeaseTicket,
+        /// Who asks.
+        peer: MemberId,
+        /// For which groups, with what the member has in force.
+        groups: Vec<(GroupId, InForce)>,
     },
 }
 

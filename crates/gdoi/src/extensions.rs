@@ -12,6 +12,8 @@ pub struct Extensions {
     pub lkh_32: bool,
     /// Messages that go to one place only.
     pub places: bool,
+    /// Leases, without which members stop.
+    pub leases: bool,
 }
 
 /// One private extension.
@@ -23,14 +25,16 @@ pub enum Extension {
     Lkh32,
     /// Messages that go to one place only.
     Places,
+    /// Leases, without which members stop.
+    Leases,
 }
 
 impl Extensions {
     /// All that are implemented.
-    pub const ALL: Self = Self { batch_signatures: true, lkh_32: true, places: true };
+    pub const ALL: Self = Self { batch_signatures: true, lkh_32: true, places: true, leases: true };
 
     /// RFC 6407 as it stands.
-    pub const NONE: Self = Self { batch_signatures: false, lkh_32: false, places: false };
+    pub const NONE: Self = Self { batch_signatures: false, lkh_32: false, places: false, leases: false };
 }
 
 impl Default for Extensions {

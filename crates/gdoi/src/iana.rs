@@ -70,6 +70,10 @@ pub mod gap {
     pub const DEACTIVATION_TIME_DELAY: u16 = 2;
     /// SENDER_ID_REQUEST, a count.
     pub const SENDER_ID_REQUEST: u16 = 3;
+    /// Private use: how many seconds a lease lasts, in a GROUPKEY-PULL, to a member that needs one.
+    pub const LEASE_TIME: u16 = 128;
+    /// Private use: 1, where the lease is for what the member accepts too.
+    pub const LEASE_RECEIVING: u16 = 129;
 }
 
 // https://www.iana.org/assignments/gdoi-payloads/gdoi-payloads.xhtml#gdoi-payloads-7

@@ -32,6 +32,7 @@
 //!     match route(datagram) {
 //!         Route::GroupkeyPush(_rekey_sa) | Route::DeliveryControl(_rekey_sa) => "push::RekeySa",
 //!         Route::GroupkeyPull(_registration) | Route::Informational(_registration) => "Member or Server",
+//!         Route::Lease(_registration) => "Member or Server",
 //!         Route::DeliveryReport(_registration) => "Server",
 //!         Route::Phase1(_) | Route::Ikev2 | Route::Marked(_) | Route::Unknown => "nobody",
 //!     }
@@ -68,8 +69,8 @@ pub use config::MemberConfig;
 pub use counter::Counter;
 pub use error::{ApiMisuse, Error};
 pub use event::{MemberEvent, PullFailure, ServerEvent};
-pub use exchange::PullId;
+pub use exchange::{LeaseId, LeaseTicket, PullId};
 pub use extensions::{Extension, Extensions};
 pub use member::Member;
 pub use server::Server;
-pub use wire::{Delete, Dialect, Exchange, Gap, KeyDownload, SaKek, SaPayload, SaTek};
+pub use wire::{Delete, Dialect, Exchange, Gap, InForce, KeyDownload, LeaseVerdict, SaKek, SaPayload, SaTek};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use claviger_isakmp::limits::MESSAGE_LEN_MAX;
+use claviger_sansio::RetransmitPolicy;
 
 /// The most Delete payloads of a GROUPKEY-PUSH: each may name many SPIs of one protocol, and there are two.
 pub const DELETES_MAX: usize = 8;
@@ -23,6 +24,21 @@ pub const CONTROL_SIGNATURES_REMEMBERED_MAX: usize = 64;
 
 /// The longest delivery report in octets: its 28 octets of fields and 64 entries of 4, and room for what may be added.
 pub const REPORT_LEN_MAX: usize = 1024;
+
+/// The longest message about leases in octets: what every IPv6 path carries in UDP.
+pub const LEASE_LEN_MAX: usize = 1280 - 40 - 8;
+
+/// The most groups of a message about leases: as many as a registration names at once.
+pub const LEASE_GROUPS_MAX: usize = 32;
+
+/// How patient a member is with a request for leases, until it makes another: a key server that is back after an outage
+/// hears from it within 2 s.
+pub const LEASE_RETRANSMIT: RetransmitPolicy =
+    RetransmitPolicy { initial: Duration::from_millis(500), maximum: Duration::from_secs(2), attempts: 3 };
+
+/// The most requests for leases of which a member remembers that they may be answered: a key server whose disk takes seconds
+/// answers when the third is made.
+pub const LEASE_REQUESTS_MAX: usize = 4;
 
 /// The most SPIs of a Delete payload: an old set of TEKs for each SA TEK that a message can hold.
 pub const DELETE_SPIS_MAX: usize = 256;

@@ -1,15 +1,17 @@
-//! Sans-IO endpoint, member side: begins GROUPKEY-PULLs and reads the answers.
+//! Sans-IO endpoint, member side: begins GROUPKEY-PULLs, asks for leases, and reads the answers.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
 };
 
-use claviger_crypto::Random;
+use claviger_crypto::{Random, random};
 use claviger_group::{CookiePair, GroupId, RegistrationSa};
 use claviger_isakmp::{
+    Route,
     exchange::{Registrations, registration::check_not_zero},
     iana::{ExchangeType, NotifyType},
+    route,
     wire::Header,
 };
 use claviger_sansio::{Datagram, Retransmit, Socket, Time, Transmit, retransmit::Expiry};
@@ -21,12 +23,13 @@ use crate::{
     error::{ApiMisuse, Error, PeerMisbehaved},
     event::{MemberEvent, PullFailure},
     exchange::{
-        PullId, informational,
+        LeaseId, PullId, informational, lease,
         pull_member::{Download, ExpectAcceptance, ExpectDownload, ExpectOffer, Offer},
         report::report,
     },
-    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX},
+    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, LEASE_GROUPS_MAX, LEASE_REQUESTS_MAX, LEASE_RETRANSMIT},
     log,
+    wire::{InForce, LeaseAnswer, LeaseNonce, LeaseRequest},
 };
 
 /// The member's end of GROUPKEY-PULLs under any number of registration SAs.
@@ -36,8 +39,21 @@ pub struct Member {
     registrations: Registrations,
     pulls: BTreeMap<PullId, Pull>,
     next_pull: u64,
+    /// The requests for leases that may be answered; the last is repeated.
+    leases: VecDeque<PendingLease>,
+    next_lease: u64,
     transmits: VecDeque<Transmit>,
     events: VecDeque<MemberEvent>,
+}
+
+struct PendingLease {
+    id: LeaseId,
+    cookies: CookiePair,
+    nonce: LeaseNonce,
+    server: SocketAddr,
+    request: Vec<u8>,
+    /// When it is repeated; not any more once it was repeated often enough.
+    timer: Option<Retransmit>,
 }
 
 struct Pull {
@@ -75,6 +91,8 @@ impl Member {
             registrations: Registrations::default(),
             pulls: BTreeMap::new(),
             next_pull: 0,
+            leases: VecDeque::new(),
+            next_lease: 0,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -98,6 +116,10 @@ impl Member {
         for id in ids {
             self.fail(id, PullFailure::RegistrationRemoved);
         }
+        let ended = self.leases.iter().filter(|pending| pending.cookies == *cookies);
+        let awaited = ended.filter(|pending| pending.timer.is_some());
+        self.events.extend(awaited.map(|pending| MemberEvent::LeasesUnanswered { request: pending.id }));
+        self.leases.retain(|pending| pending.cookies != *cookies);
     }
 
     /// Forgets a registration SA at `time`, so that its exchanges can end.
@@ -122,6 +144,40 @@ impl Member {
         let payload = payload.map_err(|error| error.misuse_or(ApiMisuse::TooManyExchanges))?;
         self.send(None, transmit(server, &payload));
         Ok(())
+    }
+
+    /// Asks for leases of some groups, of which it says what this member has in force: 1 to 32 groups whose names fit a
+    /// datagram ([`LeaseRequest::encoded_len`]). An earlier request is not repeated any more; that it is answered late, and
+    /// those before it, is still told.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownRegistration`] if no registration has these cookies, [`ApiMisuse::MessageTooLong`] if the groups
+    /// do not fit.
+    pub fn request_leases(
+        &mut self,
+        now: Time,
+        cookies: &CookiePair,
+        server: SocketAddr,
+        groups: Vec<(GroupId, InForce)>,
+    ) -> Result<LeaseId, ApiMisuse> {
+        let registration = self.registrations.get(cookies).ok_or(ApiMisuse::UnknownRegistration)?;
+        if !(1..=LEASE_GROUPS_MAX).contains(&groups.len()) {
+            return Err(ApiMisuse::MessageTooLong);
+        }
+        let nonce = random::array(&mut *self.random);
+        let request = lease::seal(registration.keys(), &LeaseRequest { nonce, groups });
+        let request = request.map_err(|error| error.misuse_or(ApiMisuse::UnsupportedAlgorithm))?;
+        let id = LeaseId(self.next_lease);
+        self.next_lease += 1;
+        self.send(None, transmit(server, &request));
+        self.leases.iter_mut().for_each(|earlier| earlier.timer = None);
+        if self.leases.len() == LEASE_REQUESTS_MAX {
+            self.leases.pop_front();
+        }
+        let timer = Some(Retransmit::new(LEASE_RETRANSMIT, now));
+        self.leases.push_back(PendingLease { id, cookies: *cookies, nonce, server, request, timer });
+        Ok(id)
     }
 
     /// Begins a GROUPKEY-PULL. `sender_ids` is how many sender ids to request; `None` leaves it to the key server.
@@ -212,7 +268,7 @@ impl Member {
         Ok(())
     }
 
-    /// Reads a datagram of port 848 whose exchange type is GROUPKEY-PULL or Informational.
+    /// Reads a datagram of port 848 whose exchange type is GROUPKEY-PULL, Informational or lease.
     ///
     /// # Errors
     ///
@@ -223,6 +279,9 @@ impl Member {
     }
 
     fn handle_message(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
+        if let Route::Lease(cookies) = route(datagram.payload) {
+            return self.handle_lease(cookies, datagram.payload);
+        }
         let (header, ciphertext) = Header::split(datagram.payload)?;
         check_not_zero(&header)?;
         match header.exchange {
@@ -284,6 +343,22 @@ impl Member {
             }
             State::Over => return Err(Error::UnknownExchange),
         }
+        Ok(())
+    }
+
+    fn handle_lease(&mut self, cookies: CookiePair, octets: &[u8]) -> Result<(), Error> {
+        let registration = self.registrations.get(&cookies).ok_or(Error::UnknownCookies)?;
+        if self.leases.iter().all(|pending| pending.cookies != cookies) {
+            return Err(Error::UnknownExchange);
+        }
+        let LeaseAnswer { nonce, groups } = lease::open(registration.keys(), octets)?;
+        let place = self.leases.iter().position(|pending| pending.nonce == nonce);
+        let place = place.ok_or(Error::UnknownExchange)?;
+        let request = self.leases[place].id;
+        debug!(groups = groups.len(), "the key server answers a request for leases");
+        // What was asked before says less.
+        self.leases.drain(..=place);
+        self.events.push_back(MemberEvent::LeasesAnswered { request, groups });
         Ok(())
     }
 
@@ -359,6 +434,24 @@ impl Member {
         for id in failed {
             self.fail(id, PullFailure::Timeout);
         }
+        self.repeat_lease(now);
+    }
+
+    /// Repeats the last request for leases, or tells that it was not answered.
+    fn repeat_lease(&mut self, now: Time) {
+        let Some(pending) = self.leases.back_mut() else { return };
+        let Some(timer) = &mut pending.timer else { return };
+        match timer.handle_timeout(now) {
+            Expiry::Pending => {}
+            Expiry::Resend => {
+                let again = transmit(pending.server, &pending.request);
+                self.send(None, again);
+            }
+            Expiry::GiveUp => {
+                pending.timer = None;
+                self.events.push_back(MemberEvent::LeasesUnanswered { request: pending.id });
+            }
+        }
     }
 
     /// Returns the next datagram to send.
@@ -379,7 +472,8 @@ impl Member {
             }
             State::ExpectAcceptance(_) | State::Over => pull.deadline,
         });
-        pulls.chain(self.registrations.poll_timeout()).min()
+        let lease = self.leases.back().and_then(|pending| Some(pending.timer.as_ref()?.poll_timeout()));
+        pulls.chain(self.registrations.poll_timeout()).chain(lease).min()
     }
 
     /// Ends an exchange because of an authentic message, tells the key server why, and returns the error.

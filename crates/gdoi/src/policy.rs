@@ -10,13 +10,21 @@ use crate::{
     wire::{Exchange, KeyDownload, Lkh32, LkhKey, SaKek, SaPayload, lkh_32::PathArray},
 };
 
-/// Says whether a rekey SA needs no private extension but these.
+/// Says whether a policy needs no private extension but these.
 ///
 /// # Errors
 ///
 /// [`Error::PeerIncompatible`] names what is not understood or refused: KEK_MANAGEMENT_ALGORITHM, SIG_ALGORITHM,
-/// PLACE_DESTINATION or REKEY_FIRST.
-pub fn check_extensions(extensions: Extensions, policy: &SaKek) -> Result<(), Error> {
+/// PLACE_DESTINATION, REKEY_FIRST or LEASE_TIME.
+pub fn check_extensions(extensions: Extensions, sa: &SaPayload) -> Result<(), Error> {
+    match sa.gap.and_then(|gap| gap.lease_time) {
+        Some(time) if !extensions.leases => return Err(PeerIncompatible::LeaseTime(time).into()),
+        Some(_) | None => {}
+    }
+    sa.kek.as_ref().map_or(Ok(()), |policy| check_rekey_extensions(extensions, policy))
+}
+
+fn check_rekey_extensions(extensions: Extensions, policy: &SaKek) -> Result<(), Error> {
     match policy.management {
         None | Some(kek::MANAGEMENT_LKH) => {}
         Some(kek::MANAGEMENT_LKH_32) if extensions.lkh_32 => {}
@@ -49,6 +57,13 @@ pub fn check_keys(exchange: Exchange, sa: &SaPayload, kd: &KeyDownload) -> Resul
 fn check_place(exchange: Exchange, sa: &SaPayload, kd: &KeyDownload) -> Result<(), Error> {
     if sa.gap.is_some_and(|gap| gap.sender_id_request.is_some()) {
         return Err(PeerMisbehaved::SenderIdRequestByServer.into());
+    }
+    //= rfc6407#section-5.4
+    //# The former can be distributed in either a GROUPKEY-PULL or
+    //# GROUPKEY-PUSH exchange, whereas the latter MUST only be sent in a
+    //# GROUPKEY-PULL exchange.
+    if exchange == Exchange::Push && sa.gap.is_some_and(|gap| gap.lease_time.is_some()) {
+        return Err(PeerMisbehaved::LeaseTimeInPush.into());
     }
     let (lkh, lkh_32) = (kd.lkh.as_ref(), kd.lkh_32.as_ref());
     match exchange {
@@ -198,7 +213,12 @@ mod tests {
     #[test]
     fn each_broken_rule_is_named() {
         type Breaking = fn(&mut SaPayload, &mut KeyDownload);
-        let broken: [(Exchange, Breaking, PeerMisbehaved); 12] = [
+        let broken: [(Exchange, Breaking, PeerMisbehaved); 13] = [
+            (
+                Exchange::Push,
+                |sa, _| sa.gap.as_mut().unwrap().lease_time = Some(600),
+                PeerMisbehaved::LeaseTimeInPush,
+            ),
             (
                 Exchange::Pull,
                 |sa, _| sa.gap.as_mut().unwrap().sender_id_request = Some(1),

@@ -10,6 +10,7 @@
 //! | Informational | HASH, N | the registration SA |
 //! | delivery control | DELIVERY, SIG | nothing |
 //! | delivery report | HASH, DELIVERY | nothing |
+//! | lease | HASH, LEASE | nothing |
 //! | inside an SA payload | \[SA KEK\], \[GAP\], \[SA TEK...\] | |
 
 use claviger_isakmp::iana::PayloadType;
@@ -48,6 +49,9 @@ pub const DELIVERY_CONTROL: &[Rule<P>] = &[one(P::DELIVERY), one(P::SIG)];
 
 /// HDR, HASH(1), DELIVERY (private use)
 pub const DELIVERY_REPORT: &[Rule<P>] = &[one(P::HASH), one(P::DELIVERY)];
+
+/// HDR, HASH, LEASE (private use), of either side
+pub const LEASE: &[Rule<P>] = &[one(P::HASH), one(P::LEASE)];
 
 /// Inside an SA payload; besides, SA KEK or SA TEK stands there.
 //= rfc6407#section-5.2.1

@@ -1,4 +1,4 @@
-//! Sans-IO endpoint, key server side: answers GROUPKEY-PULLs.
+//! Sans-IO endpoint, key server side: answers GROUPKEY-PULLs and requests for leases.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,13 +28,13 @@ use crate::{
     error::{ApiMisuse, Error, Limit, PeerMisbehaved},
     event::ServerEvent,
     exchange::{
-        PullId, informational,
+        LeaseTicket, PullId, informational, lease,
         pull_server::{Answered, ExpectAcknowledgement, ExpectDownload, ExpectOffer, Refused, Request},
         report,
     },
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
     log,
-    wire::{KeyDownload, SaPayload},
+    wire::{InForce, KeyDownload, LeaseAnswer, LeaseRequest, LeaseVerdict, SaPayload},
 };
 
 /// The key server's end of GROUPKEY-PULLs under any number of registration SAs.
@@ -193,7 +193,7 @@ impl Server {
         Ok(())
     }
 
-    /// Reads a datagram of port 848 whose exchange type is GROUPKEY-PULL, Informational or delivery report.
+    /// Reads a datagram of port 848 whose exchange type is GROUPKEY-PULL, Informational, delivery report or lease.
     ///
     /// # Errors
     ///
@@ -204,8 +204,17 @@ impl Server {
     }
 
     fn handle_message(&mut self, now: Time, datagram: Datagram<'_>) -> Result<(), Error> {
-        if let Route::DeliveryReport(_) = route(datagram.payload) {
-            return self.handle_report(now, datagram);
+        match route(datagram.payload) {
+            Route::DeliveryReport(_) => return self.handle_report(now, datagram),
+            Route::Lease(cookies) => return self.handle_lease(cookies, datagram),
+            Route::DeliveryControl(_)
+            | Route::GroupkeyPull(_)
+            | Route::GroupkeyPush(_)
+            | Route::Ikev2
+            | Route::Informational(_)
+            | Route::Marked(_)
+            | Route::Phase1(_)
+            | Route::Unknown => {}
         }
         let (header, ciphertext) = Header::split(datagram.payload)?;
         if !self.registrations.contains(&header.cookies) {
@@ -238,6 +247,35 @@ impl Server {
             peer_address: datagram.source,
             own_address: datagram.destination,
         });
+        Ok(())
+    }
+
+    fn handle_lease(&mut self, cookies: CookiePair, datagram: Datagram<'_>) -> Result<(), Error> {
+        let registration = self.registrations.get(&cookies).ok_or(Error::UnknownCookies)?;
+        let LeaseRequest { nonce, groups } = lease::open(registration.keys(), datagram.payload)?;
+        let (peer_address, own_address) = (datagram.source, datagram.destination);
+        let ticket = LeaseTicket { cookies, nonce, peer_address, own_address };
+        let peer = registration.peer().clone();
+        self.events.push_back(ServerEvent::LeasesRequested { ticket, peer, groups });
+        Ok(())
+    }
+
+    /// Answers a request for leases, group by group, with what is in force. Nothing of it is remembered: the same request
+    /// once more is asked and answered anew.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::UnknownRegistration`] if the registration has ended, [`ApiMisuse::MessageTooLong`] if there are more
+    /// groups than were asked for.
+    pub fn answer_leases(
+        &mut self,
+        ticket: LeaseTicket,
+        groups: Vec<(GroupId, LeaseVerdict, InForce)>,
+    ) -> Result<(), ApiMisuse> {
+        let LeaseTicket { cookies, nonce, peer_address, own_address } = ticket;
+        let registration = self.registrations.get(&cookies).ok_or(ApiMisuse::UnknownRegistration)?;
+        let answer = lease::seal(registration.keys(), &LeaseAnswer { nonce, groups }).map_err(misuse)?;
+        self.send(None, transmit(peer_address, own_address, &answer));
         Ok(())
     }
 

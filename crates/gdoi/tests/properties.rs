@@ -136,11 +136,16 @@ fn sa_teks() -> impl Strategy<Value = SaTek> {
 
 fn gaps() -> impl Strategy<Value = Gap> {
     let value = || option::of(any::<u16>());
-    (value(), value(), value()).prop_map(|(activation_delay, deactivation_delay, sender_id_request)| Gap {
-        activation_delay,
-        deactivation_delay,
-        sender_id_request,
-    })
+    let lease = option::of((1..=u16::MAX, option::of(Just(1))));
+    (value(), value(), value(), lease).prop_map(
+        |(activation_delay, deactivation_delay, sender_id_request, lease)| Gap {
+            activation_delay,
+            deactivation_delay,
+            sender_id_request,
+            lease_time: lease.map(|(time, _)| time),
+            lease_receiving: lease.and_then(|(_, receiving)| receiving),
+        },
+    )
 }
 
 fn sas() -> impl Strategy<Value = SaPayload> {

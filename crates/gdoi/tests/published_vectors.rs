@@ -1,4 +1,4 @@
-//! The vectors of `docs/vectors/gdoi.txt`: a GROUPKEY-PULL and two GROUPKEY-PUSHes with every key. The registration
+//! The vectors of `docs/vectors/gdoi.txt`: a GROUPKEY-PULL, two GROUPKEY-PUSHes and a lease with every key. The registration
 //! is that of `docs/vectors/hip.txt`.
 //!
 //! `CLAVIGER_RECORD_VECTORS=1` makes them anew. All octets but the ECDSA key and signatures come from seeds.
@@ -17,8 +17,8 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gdoi::{
-    Delete, Gap, KeyDownload, Member, MemberConfig, MemberEvent, SaKek, SaPayload, SaTek, Server,
-    ServerEvent,
+    Delete, Gap, InForce, KeyDownload, LeaseVerdict, Member, MemberConfig, MemberEvent, SaKek, SaPayload,
+    SaTek, Server, ServerEvent,
     lkh::{self, KeyArray, Link},
     push::{self, KekMaterial, Push, RekeySa},
     wire::{LkhDownload, SenderIds},
@@ -43,6 +43,7 @@ const HIP_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/
 const PULL: &str = "GROUPKEY-PULL";
 const PUSH_KEK: &str = "GROUPKEY-PUSH with a new KEK";
 const PUSH_TEK: &str = "GROUPKEY-PUSH with a new TEK";
+const LEASE: &str = "lease";
 const GROUP: &str = "group";
 const NOW: Time = Time::from_secs(1_800_000_000);
 /// The name of the group, as ID_KEY_ID.
@@ -132,6 +133,28 @@ fn the_pushes_bring_the_new_kek_and_under_it_the_new_tek() {
     assert_eq!(rekey.deletes(), [Delete::Tek(Spi::new(vectors.number(GROUP, "TEK SPI")).unwrap())]);
 }
 
+#[test]
+fn a_request_for_leases_and_its_answer_are_what_is_published_and_their_hashes_verify() {
+    let vectors = vectors();
+    let messages = run_lease(&Scenario::new());
+    let sa = registration();
+    let keys = ExchangeKeys::new(provider(), &sa).unwrap();
+    let prf = provider().prf(sa.hash).unwrap();
+    let skeyid_l = prf.prf(sa.skeyid_d.expose(), &[b"lease"]);
+    assert_eq!(&skeyid_l[..], vectors.octets(LEASE, "SKEYID_l"));
+    for (name, message) in ["request", "answer"].iter().zip(&messages) {
+        assert_eq!(message, vectors.octets(LEASE, name));
+        let (header, behind) = Header::split_plain(message, ExchangeType::LEASE).unwrap();
+        assert_eq!((header.cookies, header.message_id), (sa.cookies, 0));
+        let chain = Chain::parse(header.next_payload, behind).unwrap();
+        let [hash, lease] = &chain.payloads[..] else { panic!("two payloads") };
+        let signed = [&message[..Header::LEN], &behind[4 + hash.body.len()..]];
+        assert_eq!(hash.body, &prf.prf(&skeyid_l, &signed)[..]);
+        assert_eq!(hash.body, &keys.lease_hash(signed[0], signed[1])[..]);
+        assert_eq!(&lease.body[4..20], vectors.octets(LEASE, "nonce"));
+    }
+}
+
 /// What a registration by HIP left, as the other file says.
 fn registration() -> RegistrationSa {
     let hip = Vectors::read(Path::new(HIP_FILE));
@@ -208,7 +231,8 @@ impl Scenario {
     }
 
     fn offer(&self) -> SaPayload {
-        SaPayload { kek: Some(sa_kek(self.kek_spi)), gap: Some(gap(0)), teks: vec![SaTek::from(&self.tek)] }
+        let gap = Gap { lease_time: Some(600), ..gap(0) };
+        SaPayload { kek: Some(sa_kek(self.kek_spi)), gap: Some(gap), teks: vec![SaTek::from(&self.tek)] }
     }
 
     fn download(&self, signer: &SigningKey) -> KeyDownload {
@@ -282,7 +306,7 @@ fn sa_kek(spi: CookiePair) -> SaKek {
 }
 
 fn gap(activation: u16) -> Gap {
-    Gap { activation_delay: Some(activation), deactivation_delay: Some(5), sender_id_request: None }
+    Gap { activation_delay: Some(activation), deactivation_delay: Some(5), ..Gap::default() }
 }
 
 /// Runs a PULL between the two endpoints and returns its messages.
@@ -317,6 +341,32 @@ fn run_pull(scenario: &Scenario, signer: &SigningKey) -> [Vec<u8>; 4] {
     member.handle_datagram(NOW, datagram(&message_4, server_address(), member_address())).unwrap();
     assert!(matches!(member.poll_event(), Some(MemberEvent::Pulled { sequence: Some(0), .. })));
     [message_1, message_2, message_3, message_4]
+}
+
+/// Runs a request for a lease between the two endpoints, of a member that protects under the TEK of the PULL; a newer one
+/// is in force at the key server. Returns its messages.
+fn run_lease(scenario: &Scenario) -> [Vec<u8>; 2] {
+    let random = |seed| Box::new(SeededRandom::new(seed));
+    let mut member = Member::new(MemberConfig::new(provider()), random(3));
+    let mut server = Server::new(provider(), random(4));
+    let (sa, cookies) = (registration(), registration().cookies);
+    member.add_registration(NOW, sa).unwrap();
+    server.add_registration(NOW, registration()).unwrap();
+    let group: GroupId = NAME.parse().unwrap();
+    let held = InForce { rekey_sa: Some(scenario.kek_spi), sequence: 0, tek: Some(scenario.tek.spi) };
+    let in_force =
+        InForce { rekey_sa: Some(scenario.new_kek_spi), sequence: 1, tek: Some(scenario.new_tek.spi) };
+    // HDR, HASH, LEASE -->
+    member.request_leases(NOW, &cookies, server_address(), vec![(group.clone(), held)]).unwrap();
+    let request = member.poll_transmit().unwrap().payload;
+    server.handle_datagram(NOW, datagram(&request, member_address(), server_address())).unwrap();
+    let Some(ServerEvent::LeasesRequested { ticket, .. }) = server.poll_event() else { panic!("a request") };
+    // <-- HDR, HASH, LEASE
+    server.answer_leases(ticket, vec![(group, LeaseVerdict::Granted, in_force)]).unwrap();
+    let answer = server.poll_transmit().unwrap().payload;
+    member.handle_datagram(NOW, datagram(&answer, server_address(), member_address())).unwrap();
+    assert!(matches!(member.poll_event(), Some(MemberEvent::LeasesAnswered { .. })));
+    [request, answer]
 }
 
 fn record() {
@@ -382,5 +432,13 @@ fn record() {
         let signed = [b"rekey", head, &unpadded.to_be_bytes(), &plaintext[..signature.start]].concat();
         w.octets("what is signed", &signed).octets("signature", signature.body);
     }
+
+    let sa = registration();
+    let skeyid_l = provider().prf(sa.hash).unwrap().prf(sa.skeyid_d.expose(), &[b"lease"]);
+    let [request, answer] = run_lease(&scenario);
+    let (header, behind) = Header::split_plain(&request, ExchangeType::LEASE).unwrap();
+    let chain = Chain::parse(header.next_payload, behind).unwrap();
+    w.section(LEASE).octets("SKEYID_l", &skeyid_l).octets("nonce", &chain.payloads[1].body[4..20]);
+    w.octets("request", &request).octets("answer", &answer);
     w.write(Path::new(FILE));
 }

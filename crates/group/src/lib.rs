@@ -38,7 +38,7 @@ pub use channel::Channel;
 pub use id::GroupId;
 pub use member_id::MemberId;
 pub use place::{GroupPlace, Prefix};
-pub use plane::{DataSa, PlaneCommand, PlaneEvent};
+pub use plane::{DataSa, Lease, PlaneCommand, PlaneEvent};
 pub use policy::GroupPolicy;
 pub use registration::{CookiePair, RegistrationSa};
 pub use rekey::{KekManagement, PushAuthentication};

@@ -44,6 +44,8 @@ pub enum PlaneCommand {
     },
     /// Leaves the member only what of its role is in this one.
     Narrow(Role),
+    /// Sends, and where the lease says so accepts, until its end and no longer; none, and there is no such end.
+    Lease(Option<Lease>),
     /// Removes every SA at once. Others may follow, and perhaps the same again: what was sent under them counts then.
     DeleteAll,
     /// Removes every SA at once and forgets the group: the member has left it, was put out, or gave it up.
@@ -64,9 +66,21 @@ pub struct DataSa {
     pub sender_ids: Vec<SenderId>,
 }
 
+/// Until when a group's keys may be used: the key server has to confirm before that they are still in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// From this instant on nothing is sent.
+    pub until: Time,
+    /// Whether nothing is accepted either.
+    pub receives: bool,
+}
+
 /// What a member has to know of the data plane of one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlaneEvent {
+    /// This SA sends, or would at a sender: nothing is protected under an older one any more, and nothing that was waits to
+    /// leave.
+    ChangedOver(Spi),
     /// The data plane does not take an SA.
     Refused(Spi),
     /// A sender has few numbers left, or no sender id at all, and must register again (RFC 6407 section 5.6.4.3).

@@ -71,6 +71,8 @@ code_points! {
         GROUP_ASSOCIATED_POLICY = 22;
         /// A message of the delivery of a batch of GDOI; private use.
         DELIVERY = 128;
+        /// What a member asks about its leases in GDOI, and what it is answered; private use.
+        LEASE = 129;
     }
 }
 
@@ -96,6 +98,7 @@ impl Element for PayloadType {
             Self::SEQUENCE_NUMBER => "SEQ",
             Self::GROUP_ASSOCIATED_POLICY => "GAP",
             Self::DELIVERY => "delivery",
+            Self::LEASE => "lease",
             Self(_) => "payload",
         }
     }
@@ -126,6 +129,8 @@ code_points! {
         DELIVERY_CONTROL = 240;
         /// What a member misses of a batch, from it to the key server; private use.
         DELIVERY_REPORT = 241;
+        /// What a member asks its key server about its leases, and the answer; private use.
+        LEASE = 242;
     }
 }
 
@@ -141,7 +146,8 @@ pub enum Encryption {
 }
 
 impl ExchangeType {
-    /// Says when messages of this exchange are encrypted. What serves the delivery of ciphertext is not.
+    /// Says when messages of this exchange are encrypted. What serves the delivery of ciphertext is not, and what says
+    /// nothing that PUSHes do not show.
     pub const fn encryption(self) -> Encryption {
         match self {
             Self::BASE
@@ -149,7 +155,7 @@ impl ExchangeType {
             | Self::AUTHENTICATION_ONLY
             | Self::AGGRESSIVE_MODE
             | Self::INFORMATIONAL => Encryption::Sometimes,
-            Self::DELIVERY_CONTROL | Self::DELIVERY_REPORT => Encryption::Never,
+            Self::DELIVERY_CONTROL | Self::DELIVERY_REPORT | Self::LEASE => Encryption::Never,
             Self(_) => Encryption::Always,
         }
     }
@@ -167,6 +173,7 @@ impl fmt::Display for ExchangeType {
             Self::GROUPKEY_PUSH => f.write_str("GROUPKEY-PUSH"),
             Self::DELIVERY_CONTROL => f.write_str("delivery control"),
             Self::DELIVERY_REPORT => f.write_str("delivery report"),
+            Self::LEASE => f.write_str("lease"),
             Self(other) => other.fmt(f),
         }
     }

@@ -8,10 +8,15 @@ use claviger_crypto::{
 };
 use claviger_group::{CookiePair, RegistrationSa};
 
+/// What SKEYID_l is derived with.
+const LEASE_LABEL: &[u8] = b"lease";
+
 /// What protects the exchanges under one registration SA.
 pub struct ExchangeKeys {
     cookies: CookiePair,
     skeyid_a: SecretBytes,
+    /// The key of what is said of leases, which is told from everything under SKEYID_a by that.
+    skeyid_l: SecretBytes,
     phase1_iv: [u8; BLOCK_LEN],
     prf: &'static dyn Prf,
     hash: &'static dyn Hash,
@@ -32,6 +37,7 @@ impl ExchangeKeys {
         Ok(Self {
             cookies: sa.cookies,
             skeyid_a: sa.skeyid_a.clone(),
+            skeyid_l: SecretBytes::copy_of(&prf.prf(sa.skeyid_d.expose(), &[LEASE_LABEL])),
             phase1_iv: sa.phase1_iv,
             prf,
             hash: provider.hash(sa.hash)?,
@@ -52,6 +58,12 @@ impl ExchangeKeys {
         parts.extend_from_slice(nonces);
         parts.push(behind);
         self.prf.prf(self.skeyid_a.expose(), &parts)
+    }
+
+    /// Computes the HASH payload of a lease message, private use: prf(SKEYID_l, HDR | everything behind the HASH payload),
+    /// where SKEYID_l is prf(SKEYID_d, "lease").
+    pub fn lease_hash(&self, header: &[u8], behind: &[u8]) -> Digest {
+        self.prf.prf(self.skeyid_l.expose(), &[header, behind])
     }
 
     /// Says how many octets a HASH payload carries.

@@ -24,7 +24,8 @@
 //! fn reader(datagram: &[u8]) -> &'static str {
 //!     match route(datagram) {
 //!         Route::Phase1(_) => "IKEv1",
-//!         Route::GroupkeyPull(_) | Route::Informational(_) | Route::DeliveryReport(_) => "GDOI, by registration SA",
+//!         Route::GroupkeyPull(_) | Route::Informational(_) => "GDOI, by registration SA",
+//!         Route::DeliveryReport(_) | Route::Lease(_) => "GDOI, by registration SA, not encrypted",
 //!         Route::GroupkeyPush(_) | Route::DeliveryControl(_) => "GDOI, by rekey SA",
 //!         Route::Ikev2 => "IKEv2",
 //!         Route::Marked(message) => reader(message),

@@ -26,6 +26,8 @@ pub enum Route<'a> {
     Ikev2,
     /// An encrypted Informational exchange: it belongs to a security association that exists (RFC 2409 section 5.7).
     Informational(CookiePair),
+    /// A request for leases, or its answer, under a registration SA (private use).
+    Lease(CookiePair),
     /// What stands behind the non-ESP marker of UDP port 4500 (RFC 3948 section 2.2); to be routed by itself.
     Marked(&'a [u8]),
     /// Phase 1 of IKEv1: Main Mode, Aggressive Mode, or an Informational exchange that is not encrypted, as it is before
@@ -58,6 +60,7 @@ pub fn route(datagram: &[u8]) -> Route<'_> {
         ExchangeType::GROUPKEY_PUSH => Route::GroupkeyPush(cookies),
         ExchangeType::DELIVERY_CONTROL => Route::DeliveryControl(cookies),
         ExchangeType::DELIVERY_REPORT => Route::DeliveryReport(cookies),
+        ExchangeType::LEASE => Route::Lease(cookies),
         ExchangeType(_) => Route::Unknown,
     }
 }
@@ -138,6 +141,8 @@ mod tests {
             (ExchangeType::GROUPKEY_PUSH, true, Route::GroupkeyPush(COOKIES)),
             (ExchangeType::DELIVERY_CONTROL, false, Route::DeliveryControl(COOKIES)),
             (ExchangeType::DELIVERY_REPORT, false, Route::DeliveryReport(COOKIES)),
+            (ExchangeType::LEASE, false, Route::Lease(COOKIES)),
+            (ExchangeType::LEASE, true, Route::Unknown),
             (ExchangeType::GROUPKEY_PULL, false, Route::Unknown),
             (ExchangeType::GROUPKEY_PUSH, false, Route::Unknown),
             (ExchangeType::DELIVERY_CONTROL, true, Route::Unknown),

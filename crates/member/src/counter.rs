@@ -14,6 +14,9 @@ counters! {
         Evictions => "evictions": Done, Registrations;
         /// Attempts to register that failed.
         FailedRegistrations => "failed_registrations": Done, Attempts;
+        /// Leases that ended: the key server did not confirm the keys for as long as one lasts, and nothing was sent until it
+        /// did.
+        LeasesEnded => "leases_ended": Done, Leases;
         /// Moves of this host that the key server knows of.
         Moves => "moves": Done, Moves;
         /// PULLs that were begun because something was missed, or nears its end.
@@ -52,6 +55,8 @@ impl Counter {
         match event {
             Event::Closed | Event::Listen { .. } => None,
             Event::Evicted { .. } => Some(Self::Evictions),
+            Event::LeaseEnded { .. } => Some(Self::LeasesEnded),
+            Event::LeaseResumed { .. } => None,
             Event::Moved => Some(Self::Moves),
             Event::Narrowed { .. } => Some(Self::RolesLost),
             Event::PullAgain { .. } => Some(Self::PullsAgain),

@@ -70,6 +70,17 @@ pub enum Event {
         /// The group.
         group: GroupId,
     },
+    /// The key server has not confirmed the keys for as long as their lease lasts: nothing is sent, nor accepted where the
+    /// lease is for that too, until it does.
+    LeaseEnded {
+        /// The group.
+        group: GroupId,
+    },
+    /// The key server has confirmed the keys after their lease had ended.
+    LeaseResumed {
+        /// The group.
+        group: GroupId,
+    },
     /// The key server put the member out; its keys are deleted.
     Evicted {
         /// The group.
@@ -120,12 +131,18 @@ pub enum Source {
 /// Why a member fetches its keys again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullReason {
+    /// The key server named newer keys than are held when it was asked for a lease.
+    Behind,
     /// The key server deleted the SAs and expects a new PULL.
     Deleted,
+    /// The key server gives no lease: this host is no member that may have one, or not any more.
+    LeaseRefused,
     /// A lifetime nears its end and nothing new has come.
     LifetimeEnding,
     /// GROUPKEY-PUSH numbers were skipped.
     SequenceGap,
+    /// This machine goes on from an earlier state.
+    Restored,
     /// The sender id's counter is nearly spent.
     SenderIdSpent,
     /// A GROUPKEY-PUSH came under an unknown rekey SA.
@@ -140,9 +157,12 @@ impl PullReason {
     /// Names the reason for counters and programs.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Behind => "behind",
             Self::Deleted => "deleted",
+            Self::LeaseRefused => "lease_refused",
             Self::LifetimeEnding => "lifetime_ending",
             Self::SequenceGap => "sequence_gap",
+            Self::Restored => "restored",
             Self::SenderIdSpent => "sender_id_spent",
             Self::UnknownRekeySa => "unknown_rekey_sa",
             Self::UnknownSpi => "unknown_spi",

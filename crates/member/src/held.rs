@@ -47,6 +47,8 @@ pub(crate) struct HeldKeys {
     sender_id_bits: u8,
     sender_ids: Vec<SenderId>,
     sas: BTreeMap<Spi, HeldSa>,
+    /// How many came so far.
+    came: u64,
     /// The rekey SA in force.
     rekey_sa: Option<CookiePair>,
     /// Superseded ones, the latest last.
@@ -64,6 +66,8 @@ pub(crate) struct HeldKeys {
 struct HeldSa {
     tek: Tek,
     by: Source,
+    /// How many came before it.
+    order: u64,
     /// When it begins to send, if ever.
     activate_at: Option<Time>,
     deactivate_at: Option<Time>,
@@ -84,6 +88,7 @@ impl HeldKeys {
             sender_id_bits,
             sender_ids: Vec::new(),
             sas: BTreeMap::new(),
+            came: 0,
             rekey_sa: None,
             retired: VecDeque::new(),
             places,
@@ -121,7 +126,10 @@ impl HeldKeys {
             (held.expires, held.by) = (expires, by);
         } else {
             self.check_new(&tek)?;
-            let held = HeldSa { tek: tek.clone(), by, activate_at: None, deactivate_at: None, expires };
+            let order = self.came;
+            let held =
+                HeldSa { tek: tek.clone(), by, order, activate_at: None, deactivate_at: None, expires };
+            self.came += 1;
             self.sas.insert(spi, held);
         }
         let sender_ids = self.sender_ids.clone();
@@ -240,6 +248,27 @@ impl HeldKeys {
     /// Says, once, that a data SA was held to the end of its lifetime: whatever replaces it was missed.
     pub(crate) fn take_lifetime_ended(&mut self) -> bool {
         std::mem::take(&mut self.lifetime_ended)
+    }
+
+    /// Adds a command for the data plane, behind the others.
+    pub(crate) fn command(&mut self, command: PlaneCommand) {
+        self.commands.push_back(command);
+    }
+
+    /// Says which data SA came last, of those that are held.
+    pub(crate) fn newest(&self) -> Option<Spi> {
+        self.sas.iter().max_by_key(|(_, held)| held.order).map(|(spi, _)| *spi)
+    }
+
+    /// Says whether a data SA is held.
+    pub(crate) fn holds(&self, spi: Spi) -> bool {
+        self.sas.contains_key(&spi)
+    }
+
+    /// Says whether no data SA is held that came before this one.
+    pub(crate) fn holds_nothing_older(&self, spi: Spi) -> bool {
+        let order = self.sas.get(&spi).map(|held| held.order);
+        self.sas.values().all(|held| Some(held.order) >= order)
     }
 
     /// Gives a command for the data plane.

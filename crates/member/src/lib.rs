@@ -12,6 +12,7 @@
 //! | [`subscription`] | one group: how it stands, its keys, and who follows them |
 //! | `admission` | how it is admitted to groups, by HIP |
 //! | [`follow`] | how its keys travel: GDOI |
+//! | `lease` | until when a group's keys may be used, and when more is asked for |
 //! | `held` | the keys of a group, whichever protocol brought them |
 //! | `plane` | what the data plane is asked for, and what is heard from it |
 //! | `repull` | when to fetch the keys again |
@@ -32,6 +33,7 @@ pub mod witness;
 
 mod admission;
 mod held;
+mod lease;
 mod plane;
 mod repull;
 

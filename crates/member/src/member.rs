@@ -16,8 +16,8 @@ use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use tracing::{debug, trace};
 
 use crate::{
-    Counter, Counters, Error, KeyWitness, MemberConfig, PlaneKind, event::Event, subscription::Subscription,
-    witness::Witness,
+    Counter, Counters, Error, KeyWitness, MemberConfig, PlaneKind, event::Event,
+    follow::lease::LeaseRequested, subscription::Subscription, witness::Witness,
 };
 
 /// A member of one key server's groups.
@@ -45,6 +45,8 @@ pub struct Member {
     /// Groups that were left while another request was under way.
     pub(crate) leaving: BTreeMap<GroupId, Role>,
     pub(crate) renew_at: Option<Time>,
+    /// The requests for leases that may be answered, the last at the end.
+    pub(crate) leases_requested: VecDeque<LeaseRequested>,
     /// When what ended at the key server is asked for again.
     pub(crate) ask_again_at: Option<Time>,
     pub(crate) events: VecDeque<Event>,
@@ -97,6 +99,7 @@ impl Member {
             asks_more: false,
             leaving: BTreeMap::new(),
             renew_at: None,
+            leases_requested: VecDeque::new(),
             ask_again_at: None,
             events: VecDeque::new(),
             closed_planes: VecDeque::new(),
@@ -192,6 +195,7 @@ impl Member {
             }
             Route::GroupkeyPull(_)
             | Route::Informational(_)
+            | Route::Lease(_)
             // Nobody should send these to a member; GDOI says why it does not take them.
             | Route::DeliveryReport(_)
             | Route::Unknown => self.gdoi.handle_datagram(now, datagram).map_err(Error::Gdoi),
@@ -293,7 +297,9 @@ impl Member {
         }
         self.note_ended_lifetimes(now);
         self.attend_deliveries(now);
+        self.note_ended_leases(now);
         self.pull_due(now);
+        self.ask_leases(now);
         while let Some(transmit) = self.hip.poll_transmit() {
             self.outbox.push_back(transmit);
         }

@@ -33,6 +33,11 @@ impl Member {
         let _group = span.entered();
         keys.held.advance(now);
         let sign = match event {
+            PlaneEvent::ChangedOver(spi) => {
+                debug!(%spi, "nothing is sent under an older SA any more");
+                subscription.changed_over = Some(spi);
+                None
+            }
             // A newcomer hears the group's old TEK until the senders change over to its first one.
             PlaneEvent::UnknownSpi(_) if keys.held.is_waiting(now) => None,
             PlaneEvent::UnknownSpi(spi) => Some(Sign::UnknownSpi(spi)),

@@ -43,8 +43,14 @@ const DOUBT_MAX: Duration = Duration::from_secs(60);
 /// Signs that keys were missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sign {
+    /// The key server named this TEK as the one in force, and it is not held.
+    Behind(Spi),
+    /// The key server gives no lease.
+    LeaseRefused,
     /// The member's address changed: it may be at another place now.
     Moved,
+    /// This machine goes on from an earlier state.
+    Restored,
     /// The server deleted the SAs.
     Deleted,
     /// A rekey message skipped numbers: what was missed cannot be known, and only a PULL brings it.
@@ -69,12 +75,15 @@ impl Sign {
 
     /// Says whether the messages of a rekey that is being collected may resolve the sign.
     fn can_wait(self) -> bool {
-        self.is_doubtful() || matches!(self, Self::NotForUs | Self::TekAwaited(_))
+        self.is_doubtful() || matches!(self, Self::Behind(_) | Self::NotForUs | Self::TekAwaited(_))
     }
 
     pub(crate) fn reason(self) -> PullReason {
         match self {
+            Self::Behind(_) => PullReason::Behind,
+            Self::LeaseRefused => PullReason::LeaseRefused,
             Self::Moved => PullReason::Moved,
+            Self::Restored => PullReason::Restored,
             Self::Deleted => PullReason::Deleted,
             Self::Gap | Self::NotForUs | Self::TekAwaited(_) => PullReason::SequenceGap,
             Self::SenderIdSpent => PullReason::SenderIdSpent,
@@ -149,8 +158,13 @@ impl Repull {
         let is_resolved = |sign: Sign| match sign {
             Sign::NotForUs | Sign::TekAwaited(_) => true,
             // It was a sign of what has been collected since, and the TEK is awaited anyway.
-            Sign::UnknownRekeySa(_) | Sign::UnknownSpi(_) => self.held,
-            Sign::Moved | Sign::Deleted | Sign::Gap | Sign::SenderIdSpent => false,
+            Sign::Behind(_) | Sign::UnknownRekeySa(_) | Sign::UnknownSpi(_) => self.held,
+            Sign::Deleted
+            | Sign::Gap
+            | Sign::LeaseRefused
+            | Sign::Moved
+            | Sign::Restored
+            | Sign::SenderIdSpent => false,
         };
         if self.pending.is_some_and(|(_, sign)| is_resolved(sign)) {
             self.pending = None;
@@ -164,9 +178,19 @@ impl Repull {
     /// alone is not enough: its first message may have been the one that was dropped for want of it.
     pub(crate) fn installed(&mut self, spi: Spi, under: CookiePair) {
         let resolved = match self.pending {
+            Some((_, Sign::Behind(missed))) => missed == spi,
             Some((_, Sign::UnknownSpi(unknown))) => unknown == spi.as_u32(),
             Some((_, Sign::UnknownRekeySa(cookies) | Sign::TekAwaited(cookies))) => cookies == under,
-            Some((_, Sign::Moved | Sign::Deleted | Sign::Gap | Sign::NotForUs | Sign::SenderIdSpent))
+            Some((
+                _,
+                Sign::Deleted
+                | Sign::Gap
+                | Sign::LeaseRefused
+                | Sign::Moved
+                | Sign::NotForUs
+                | Sign::Restored
+                | Sign::SenderIdSpent,
+            ))
             | None => false,
         };
         if resolved {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use claviger_crypto::Random;
 use claviger_gdoi::{Extensions, PullId};
-use claviger_group::{CookiePair, GroupId, Role};
+use claviger_group::{CookiePair, GroupId, Role, Spi};
 use claviger_sansio::Time;
 use tracing::{Span, debug, debug_span};
 
@@ -12,6 +12,7 @@ use crate::{
     event::Places,
     follow::{Follower, tree_keys::TreeKeys},
     held::HeldKeys,
+    lease::Lease,
     repull::Repull,
 };
 
@@ -27,6 +28,10 @@ pub struct Subscription {
     pub(crate) pull_began: Time,
     pub(crate) repull: Repull,
     pub(crate) keys: Option<Keys>,
+    /// Until when the keys may be used, if not without end.
+    pub(crate) lease: Option<Lease>,
+    /// The TEK under which the data plane has begun to send.
+    pub(crate) changed_over: Option<Spi>,
     pub(crate) pulls: u64,
 }
 
@@ -47,6 +52,8 @@ impl Subscription {
             pull_began: Time::EPOCH,
             repull: Repull::default(),
             keys: None,
+            lease: None,
+            changed_over: None,
             pulls: 0,
         }
     }
@@ -104,6 +111,11 @@ impl Subscription {
         self.repull.poll_timeout()
     }
 
+    /// Says until when the keys may be used, where the key server has to confirm them.
+    pub fn leased_until(&self) -> Option<Time> {
+        self.lease.as_ref().map(Lease::until)
+    }
+
     /// Says how many PULLs have succeeded.
     pub fn pulls(&self) -> u64 {
         self.pulls
@@ -115,6 +127,10 @@ impl Subscription {
         self.role = role;
         if let Some(keys) = &mut self.keys {
             keys.held.narrow(role);
+        }
+        // What it needed one for it does no more.
+        if !role.sends() && self.lease.take_if(|lease| !lease.receives()).is_some() {
+            self.show_lease();
         }
     }
 
@@ -129,7 +145,8 @@ impl Subscription {
     /// Says when [`Subscription::handle_timeout`] has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let keys = self.keys.as_ref()?;
-        [keys.held.poll_timeout(), keys.follower.poll_timeout()].into_iter().flatten().min()
+        let lease = self.lease.as_ref().map(Lease::poll_timeout);
+        [keys.held.poll_timeout(), keys.follower.poll_timeout(), lease].into_iter().flatten().min()
     }
 
     /// Says when the first of the keys in force ends.

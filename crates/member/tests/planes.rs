@@ -60,6 +60,7 @@ fn words(commands: &[(Time, PlaneCommand)]) -> Vec<&'static str> {
         PlaneCommand::Install(_) => "install",
         PlaneCommand::Activate { .. } => "activate",
         PlaneCommand::Deactivate { .. } => "deactivate",
+        PlaneCommand::Lease(_) => "lease",
         PlaneCommand::Narrow(_) => "narrow",
         PlaneCommand::DeleteAll => "delete all",
         PlaneCommand::Close => "close",
@@ -75,6 +76,7 @@ fn installed(commands: &[(Time, PlaneCommand)]) -> Vec<&DataSa> {
             PlaneCommand::Open { .. }
             | PlaneCommand::Activate { .. }
             | PlaneCommand::Deactivate { .. }
+            | PlaneCommand::Lease(_)
             | PlaneCommand::Narrow(_)
             | PlaneCommand::DeleteAll
             | PlaneCommand::Close => {}
@@ -91,13 +93,13 @@ fn newest(network: &Network) -> Spi {
 fn a_first_pull_opens_installs_and_then_activates() {
     let (network, _, recorder) = recorded(Role::Both);
     let commands = recorder.take();
-    assert_eq!(words(&commands), ["open", "install", "activate"]);
+    assert_eq!(words(&commands), ["open", "lease", "install", "activate"]);
     let (at, ref open) = commands[0];
     assert!(matches!(open, PlaneCommand::Open { role: Role::Both, sender_id_bits: 16, .. }));
     let [DataSa { tek, expires, sender_ids }] = installed(&commands)[..] else { panic!("one SA") };
     assert_eq!((tek.spi, *expires), (newest(&network), at + tek.lifetime));
     assert_eq!(sender_ids.len(), 1);
-    let PlaneCommand::Activate { spi, at: from, older_until } = commands[2].1 else { panic!("the last") };
+    let PlaneCommand::Activate { spi, at: from, older_until } = commands[3].1 else { panic!("the last") };
     assert_eq!(spi, tek.spi);
     assert!(older_until <= from && from <= at + ACTIVATION && at <= from);
 }
@@ -158,8 +160,12 @@ fn a_group_that_is_joined_again_is_closed_before_it_is_opened() {
     network.join(place, &market(), Role::Receiver);
     network.until(30 * SECOND, |network| network.is_keyed(place, &market()));
     let commands = recorder.take();
-    assert_eq!(words(&commands), ["open", "install", "activate", "close", "open", "install", "activate"]);
-    assert!(matches!(commands[4].1, PlaneCommand::Open { role: Role::Receiver, sender_id_bits: 16, .. }));
+    let first = ["open", "lease", "install", "activate"];
+    // A receiver needs no lease.
+    let then = ["close", "open", "lease", "install", "activate"];
+    assert_eq!(words(&commands), [&first[..], &then].concat());
+    assert_eq!(commands[6].1, PlaneCommand::Lease(None));
+    assert!(matches!(commands[5].1, PlaneCommand::Open { role: Role::Receiver, sender_id_bits: 16, .. }));
     assert!(installed(&commands)[1].sender_ids.is_empty());
 }
 
@@ -194,14 +200,14 @@ fn what_a_plane_meets_makes_the_member_pull_again() {
         let again = |event: &Event| matches!(event, Event::PullAgain { reason: why, .. } if *why == reason);
         assert_eq!(network.members[place].count(again), 1, "{event:?}");
         let held = recorder.take();
-        assert_eq!(words(&held), ["install", "activate"], "{event:?}: what is in force, once more");
+        assert_eq!(words(&held), ["lease", "install", "activate"], "{event:?}: what is in force, once more");
     }
 }
 
 #[test]
 fn an_unknown_spi_before_a_newcomer_sends_is_the_old_tek_and_no_sign() {
     let (mut network, place, recorder) = recorded(Role::Both);
-    let PlaneCommand::Activate { at, .. } = recorder.take()[2].1 else { panic!("the last") };
+    let PlaneCommand::Activate { at, .. } = recorder.take()[3].1 else { panic!("the last") };
     assert!(at > network.now);
     let now = network.now;
     let event = PlaneEvent::UnknownSpi(0xdddd_dddd);

@@ -92,6 +92,8 @@ units! {
     Deliveries => "deliveries";
     /// Exchanges of several messages.
     Exchanges => "exchanges";
+    /// Leases of a group's keys.
+    Leases => "leases";
     /// Members of a group.
     Members => "members";
     /// Messages of a protocol, copies not counted.

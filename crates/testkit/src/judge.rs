@@ -1,8 +1,8 @@
 //! Whether a history kept what a key server promises, judged by the wire and by every key that members ever held.
 //!
-//! Nothing here asks what honest machines did with their keys, nor what the key server says of itself but two things:
-//! when a host became a member, and from when on it is to be deaf. That instant holds for senders that heard one copy of
-//! each message: one that heard none of three goes on under the old TEK until it notices, which is bounded too.
+//! Nothing here asks what honest machines did with their keys, nor what the key server says of itself but three things:
+//! when a host became a member, from when on it is to be deaf to senders that heard one copy of each message, and from
+//! when on to all: one that heard none of three goes on under the old TEK until it notices, or until its lease ends.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,8 +39,27 @@ impl Verdict {
     }
 }
 
+/// From when on a host that departed is to be deaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deafness {
+    /// Once those who hear the rekey have changed over: a network that delivers within the activation delay at all.
+    Heard,
+    /// Once the leases of all others have ended: any network.
+    Leases,
+}
+
 /// Judges one group of a network. `betrayed` are keys added to the ledger of a host, to show that judges can complain.
 pub fn judge(network: &Network, group: &GroupId, betrayed: &[(MemberId, Ledger)]) -> Verdict {
+    judge_by(network, group, betrayed, Deafness::Heard)
+}
+
+/// Judges one group of a network, and departures by the last that can be said of them.
+pub fn judge_by(
+    network: &Network,
+    group: &GroupId,
+    betrayed: &[(MemberId, Ledger)],
+    deafness: Deafness,
+) -> Verdict {
     let mut verdict = Verdict::default();
     let mut ledgers = ledgers(network, group);
     for (host, extra) in betrayed {
@@ -48,7 +67,7 @@ pub fn judge(network: &Network, group: &GroupId, betrayed: &[(MemberId, Ledger)]
     }
     let pushes: Vec<&[u8]> = network.pushes().iter().map(|push| &push.octets[..]).collect();
     ledgers.values_mut().for_each(|ledger| trial::close(ledger, provider(), &pushes));
-    judge_secrecy(network, group, &ledgers, &mut verdict);
+    judge_secrecy(network, group, &ledgers, deafness, &mut verdict);
     judge_numbers(&ledgers, &pushes, &mut verdict);
     judge_senders(network, group, &mut verdict);
     verdict
@@ -87,13 +106,28 @@ struct Stay {
     /// When it joined.
     from: Time,
     /// When its departure was rekeyed, and from when on it had to be deaf.
-    until: Option<(Time, Time)>,
+    until: Option<End>,
+}
+
+/// The end of a stay.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    departed: Time,
+    /// From when on it had to be deaf to those who heard the rekey.
+    deaf: Time,
+    /// From when on it had to be deaf to everybody.
+    silent: Time,
 }
 
 impl Stay {
+    /// Says whether the host is a member at an instant.
+    fn is_member(&self, at: Time) -> bool {
+        self.from <= at && self.until.is_none_or(|end| at < end.departed)
+    }
+
     /// Says whether the host may read what is sent at an instant.
     fn includes(&self, at: Time) -> bool {
-        self.from <= at && self.until.is_none_or(|(_, deaf)| at < deaf)
+        self.from <= at && self.until.is_none_or(|end| at < end.deaf)
     }
 }
 
@@ -104,13 +138,17 @@ fn stays(network: &Network, group: &GroupId) -> BTreeMap<MemberId, Vec<Stay>> {
             ServerEvent::Joined { host, group: joined } if joined == group => {
                 stays.entry(host.clone()).or_default().push(Stay { from: *at, until: None });
             }
-            ServerEvent::Departed { host, group: left, at: departed, deaf_at, .. } if left == group => {
+            ServerEvent::Departed { host, group: left, at: departed, deaf_at, silent_from, .. }
+                if left == group =>
+            {
                 // It may have come back before the messages had left.
                 let before =
                     stays.entry(host.clone()).or_default().iter_mut().rfind(|stay| stay.from <= *departed);
                 if let Some(stay) = before {
                     // A copy of the last message takes its time to the senders.
-                    stay.until = Some((*departed, *deaf_at + network.conditions.latency_max + MARGIN));
+                    let deaf = *deaf_at + network.conditions.latency_max + MARGIN;
+                    let silent = silent_from.expect("it was noted") + MARGIN;
+                    stay.until = Some(End { departed: *departed, deaf, silent });
                 }
             }
             ServerEvent::Joined { .. } | ServerEvent::Departed { .. } => {}
@@ -120,7 +158,8 @@ fn stays(network: &Network, group: &GroupId) -> BTreeMap<MemberId, Vec<Stay>> {
             | ServerEvent::Narrowed { .. }
             | ServerEvent::Relocated { .. }
             | ServerEvent::Moved { .. }
-            | ServerEvent::Rekeyed(_) => {}
+            | ServerEvent::Rekeyed(_)
+            | ServerEvent::Silent { .. } => {}
             ServerEvent::PushesDropped { .. }
             | ServerEvent::PushesResumed { .. }
             | ServerEvent::PushesStopped { .. }
@@ -133,26 +172,40 @@ fn stays(network: &Network, group: &GroupId) -> BTreeMap<MemberId, Vec<Stay>> {
 /// What a timer may be late by.
 const MARGIN: Duration = Duration::from_millis(1);
 
-/// How long a sender may go on under the old TEK if it missed a message: until it notices and has pulled.
-const LAG_MAX: Duration = Duration::from_secs(35);
-
 /// Says whether a sender had heard no copy at all of one of the messages of late, on a network that loses some: for
-/// such a one no key server can speak. Where nothing was lost there is no such excuse.
-fn missed(network: &Network, origin: Origin, departed: Time, until: Time) -> bool {
+/// such a one no key server can speak. Where nothing was lost there is no such excuse, and none once its lease has ended.
+fn missed(network: &Network, origin: Origin, end: End) -> bool {
     let Origin::Member(place) = origin else { return false };
     if network.lost == 0 {
         return false;
     }
-    let of_rekey = |push: &&Sent| push.at + LAG_MAX >= departed && push.at <= until;
+    // It may have missed an earlier message, and with it the key that these are under.
+    let of_late = end.silent.since(end.departed);
+    let of_rekey = |push: &&Sent| push.at + of_late >= end.departed && push.at <= end.deaf;
     let pushes = network.pushes();
     let mut unheard = pushes.iter().filter(|push| of_rekey(push));
     unheard.any(|push| !network.heard.contains(&(place, last_block(&push.octets).to_vec())))
 }
 
+/// Says whether a sender had moved of late: until its PULL from the new address has brought it keys it may hear nothing, for
+/// what is for its place goes to the one that it is told, and not where it was.
+fn moved(network: &Network, origin: Origin, at: Time) -> bool {
+    let Origin::Member(place) = origin else { return false };
+    let of_late = |told: Time| told <= at && at.since(told) < MOVE_MAX;
+    network.members[place]
+        .events
+        .iter()
+        .any(|(told, event)| matches!(event, claviger_member::Event::Moved) && of_late(*told))
+}
+
+/// How long a host that moves may hear nothing: the longest delay before its PULL, and repetitions of that.
+const MOVE_MAX: Duration = Duration::from_secs(5);
+
 fn judge_secrecy(
     network: &Network,
     group: &GroupId,
     ledgers: &BTreeMap<MemberId, Ledger>,
+    deafness: Deafness,
     verdict: &mut Verdict,
 ) {
     let sent = network.data(group);
@@ -171,15 +224,16 @@ fn judge_secrecy(
                 let sender = network.members[place].id();
                 // What a host that has not been told yet says itself is no secret from it; and what one says that is no
                 // member any more and has not heard of it is no secret of the group.
-                if sender == *host || !stays_of(&sender).iter().any(|stay| stay.includes(sent.at)) {
+                if sender == *host || !stays_of(&sender).iter().any(|stay| stay.is_member(sent.at)) {
                     continue;
                 }
             }
             let unlucky = |stay: &Stay| {
-                stay.until.is_some_and(|(departed, deaf)| {
-                    sent.at >= deaf
-                        && sent.at < deaf + LAG_MAX
-                        && missed(network, sent.origin, departed, deaf)
+                stay.until.is_some_and(|end| {
+                    let excused = deafness == Deafness::Leases
+                        || missed(network, sent.origin, end)
+                        || moved(network, sent.origin, sent.at);
+                    (end.deaf..end.silent).contains(&sent.at) && excused
                 })
             };
             if !stays.iter().any(|stay| stay.includes(sent.at)) && !stays.iter().any(unlucky) {

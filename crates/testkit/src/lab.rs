@@ -15,7 +15,7 @@ use std::{
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
-    process::Command,
+    process::{ChildStdin, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -247,6 +247,16 @@ impl Host {
     /// If it cannot be started.
     pub fn start(&self, command: &mut Command) -> Running {
         self.journal.start(&self.name, &self.namespace, command, &[])
+    }
+
+    /// Starts a program at this host, and returns the end of the pipe that its standard input is.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    pub fn start_piped(&self, command: &mut Command) -> (Running, ChildStdin) {
+        let (running, stdin) = self.journal.spawn(&self.name, &self.namespace, command.stdin(Stdio::piped()));
+        (running, stdin.expect("standard input is a pipe"))
     }
 
     /// Runs a program at this host to its end.

@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -110,6 +110,22 @@ impl Journal {
         command: &mut Command,
         input: &[u8],
     ) -> Running {
+        command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
+        let (running, stdin) = self.spawn(place, namespace, command);
+        if let Some(mut stdin) = stdin {
+            // A program that ends without reading all says why by itself.
+            let _ = stdin.write_all(input);
+        }
+        running
+    }
+
+    /// Starts a program in a namespace, and returns the end of the pipe that its standard input is, if it is one.
+    pub(crate) fn spawn(
+        &self,
+        place: &str,
+        namespace: &Namespace,
+        command: &mut Command,
+    ) -> (Running, Option<ChildStdin>) {
         let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         let line = format!("{place}: {}", words.join(" "));
@@ -119,13 +135,9 @@ impl Journal {
         let create = |path| File::create(path).expect("the test's own directory is writable");
         command.stdout(create(&output)).stderr(create(&errors));
         command.env("PATH", search_path());
-        command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
         let spawned = namespace.enter(|| command.spawn());
         let mut child = spawned.unwrap_or_else(|error| panic!("{line}: cannot start: {error}"));
-        if let Some(mut stdin) = child.stdin.take() {
-            // A program that ends without reading all says why by itself.
-            let _ = stdin.write_all(input);
-        }
+        let stdin = child.stdin.take();
         let ended = Arc::default();
         let entry = Entry {
             line: line.clone(),
@@ -134,7 +146,7 @@ impl Journal {
             ended: Arc::clone(&ended),
         };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        Running { line, child, output, errors, ended }
+        (Running { line, child, output, errors, ended }, stdin)
     }
 }
 

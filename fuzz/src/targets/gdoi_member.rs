@@ -42,6 +42,9 @@ pub(super) fn feed(input: &[u8]) {
                     }
                 }
                 MemberEvent::PullFailed { .. } => {}
+                MemberEvent::LeasesAnswered { .. } | MemberEvent::LeasesUnanswered { .. } => {
+                    panic!("no lease was asked for")
+                }
             }
         }
         while let Some(transmit) = member.poll_transmit() {

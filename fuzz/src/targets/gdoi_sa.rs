@@ -18,9 +18,7 @@ pub(super) fn feed(input: &[u8]) {
         let Ok(sa) = decode(input) else { continue };
         claim::survives(&sa, |sa| encode(exchange, sa), decode);
         let _ = sa.supported();
-        if let Some(kek) = &sa.kek {
-            let _ = policy::check_extensions(Extensions::NONE, kek);
-        }
+        let _ = policy::check_extensions(Extensions::NONE, &sa);
         for tek in &sa.teks {
             let _ = tek.to_tek(&group::tek().keys);
         }

@@ -39,7 +39,9 @@ pub(super) fn feed(input: &[u8]) {
                     assert_eq!(group, group::id(), "nothing else was offered");
                     server.download(NOW, pull, Some(0), &group::kd()).expect("message 3 awaits an answer");
                 }
-                ServerEvent::PullDeclined { .. } | ServerEvent::Reported { .. } => {}
+                ServerEvent::LeasesRequested { .. }
+                | ServerEvent::PullDeclined { .. }
+                | ServerEvent::Reported { .. } => {}
             }
         }
         assert!(asked <= 1, "one message, one event");

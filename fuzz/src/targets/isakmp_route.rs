@@ -14,6 +14,7 @@ pub(super) fn feed(input: &[u8]) {
         | Route::GroupkeyPull(cookies)
         | Route::GroupkeyPush(cookies)
         | Route::Informational(cookies)
+        | Route::Lease(cookies)
         | Route::Phase1(cookies) => {
             let header = Header::decode(&mut Reader::new(input)).expect("what has cookies has a header");
             assert_eq!(header.cookies, cookies);

@@ -27,6 +27,7 @@ targets! {
     gdoi_batch,
     gdoi_control,
     gdoi_key_download,
+    gdoi_lease,
     gdoi_lkh_32,
     gdoi_member,
     gdoi_message,

@@ -13,6 +13,8 @@ pub enum Event {
     Exhausting(Spi),
     /// An association was removed because its lifetime ended.
     Expired(Spi),
+    /// The lease has ended, and nothing is sent until there is another.
+    LeaseEnded,
     /// A packet named an association that was never installed: a rekey was perhaps missed.
     UnknownSpi(u32),
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random};
-use claviger_group::{Role, Spi, Tek};
+use claviger_group::{Lease, Role, Spi, Tek};
 use claviger_sansio::{Counts, Time};
 use tracing::{Level, debug, enabled, trace};
 
@@ -52,7 +52,11 @@ pub struct Plane {
     /// The order of the next association.
     order: u64,
     retired: VecDeque<(Spi, Ledger)>,
-    /// When the next timer of any association is due.
+    /// Until when packets pass, if not without end.
+    lease: Option<Lease>,
+    /// Whether the end of the lease was told.
+    lease_told: bool,
+    /// When the next timer of any association is due, or the lease ends.
     deadline: Option<Time>,
     unknown_spi_silent_until: Time,
     events: VecDeque<Event>,
@@ -71,6 +75,8 @@ impl Plane {
             superseded: None,
             order: 0,
             retired: VecDeque::new(),
+            lease: None,
+            lease_told: false,
             deadline: None,
             unknown_spi_silent_until: Time::EPOCH,
             events: VecDeque::new(),
@@ -158,6 +164,19 @@ impl Plane {
         }
     }
 
+    /// Has packets leave, and where the lease is for that too come in, until it ends; without one there is no such end. It
+    /// takes the place of an earlier one, whether it ends sooner or later.
+    pub fn lease(&mut self, now: Time, lease: Option<Lease>) {
+        self.lease = lease;
+        self.lease_told = false;
+        self.handle_timeout(now);
+    }
+
+    /// Says whether a packet would leave.
+    pub fn sends(&self, now: Time) -> bool {
+        self.config.role.sends() && self.current.is_some() && !self.lease_ended(now)
+    }
+
     /// Goes on behind `sent` packets under an association's active sender id, if fewer were sent.
     ///
     /// It is for a member that restarts and gets a TEK again that it sent under before, without counter mode: no
@@ -196,7 +215,7 @@ impl Plane {
         while let Some((spi, sa)) = self.sas.pop_first() {
             self.retire(spi, sa);
         }
-        self.deadline = None;
+        self.deadline = self.lease.filter(|_| !self.lease_told).map(|lease| lease.until);
     }
 
     /// Protects a payload of protocol `next_header` under the newest active association.
@@ -216,7 +235,7 @@ impl Plane {
     /// Those of [`Self::seal`].
     pub fn seal_parts(&mut self, now: Time, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
         self.advance(now);
-        let sealed = self.seal_under_current(next_header, payload);
+        let sealed = self.seal_under_current(now, next_header, payload);
         self.counts.count(match &sealed {
             Ok(_) => Counter::Sealed,
             Err(error) => error.into(),
@@ -266,7 +285,11 @@ impl Plane {
             self.tell(if sa.expires <= now { Event::Expired(spi) } else { Event::Deactivated(spi) });
             self.retire(spi, sa);
         }
-        self.deadline = self.sas.values().map(Sa::deadline).min();
+        if self.lease_ended(now) && !std::mem::replace(&mut self.lease_told, true) {
+            self.tell(Event::LeaseEnded);
+        }
+        let lease = self.lease.filter(|_| !self.lease_told).map(|lease| lease.until);
+        self.deadline = self.sas.values().map(Sa::deadline).chain(lease).min();
     }
 
     /// Says when [`Self::handle_timeout`] has something to do.
@@ -291,9 +314,22 @@ impl Plane {
         &self.counts
     }
 
-    fn seal_under_current(&mut self, next_header: u8, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
+    /// Says whether there was a lease, and its end has come.
+    fn lease_ended(&self, now: Time) -> bool {
+        self.lease.is_some_and(|lease| lease.until <= now)
+    }
+
+    fn seal_under_current(
+        &mut self,
+        now: Time,
+        next_header: u8,
+        payload: &[&[u8]],
+    ) -> Result<Vec<u8>, Error> {
         if !self.config.role.sends() {
             return Err(Error::NotSender);
+        }
+        if self.lease_ended(now) {
+            return Err(Error::LeaseEnded);
         }
         let spi = self.current.ok_or(Error::NotActive)?;
         let sa = self.sas.get_mut(&spi).expect("the current association is installed");
@@ -312,7 +348,9 @@ impl Plane {
             return Err(Error::UnknownSpi(number));
         };
         if let Some(sa) = self.sas.get_mut(&spi) {
-            return sa.inbound.open(source, esp);
+            // Of what is not accepted nothing is remembered: it may come again once there is a lease.
+            let is_over = self.lease.is_some_and(|lease| lease.receives && lease.until <= now);
+            return if is_over { Err(Error::LeaseEnded) } else { sa.inbound.open(source, esp) };
         }
         if self.retired.iter().any(|(retired, _)| *retired == spi) {
             return Err(Error::RetiredSpi(spi));
@@ -404,6 +442,7 @@ impl Plane {
             Event::Exhausting(spi) => {
                 debug!(%spi, "a sender's numbers are nearly spent, or it has no sender id")
             }
+            Event::LeaseEnded => debug!("the lease has ended: nothing is sent until there is another"),
             Event::Expired(spi) => debug!(%spi, "the lifetime of an SA has ended"),
             Event::UnknownSpi(spi) => {
                 debug!(spi = format_args!("{spi:08x}"), "data comes under an unknown SPI")

@@ -12,6 +12,8 @@ pub(crate) struct Departed {
     pub(crate) was_member: bool,
     /// When that was decided.
     pub(crate) at: Time,
-    /// From when on it reads nothing that is sent; none while messages of the rekey are to leave.
+    /// From when on it reads nothing that is sent by those who heard the rekey; none while messages of it are to leave.
     pub(crate) unreadable_from: Option<Time>,
+    /// From when on nothing at all that is sent is readable to it, whoever missed the rekey; none where that was not noted.
+    pub(crate) silent_from: Option<Time>,
 }

@@ -13,6 +13,10 @@ use super::{Admission, departed::Departed, roster::Roster};
 use crate::{
     error::CommandError,
     event::{Departure, Event, RekeyId},
+    group::{
+        Group,
+        lease::{Laggard, Silence},
+    },
 };
 
 /// How much later than at a rekey that they can follow members change over at one that they must pull for: the longest
@@ -24,13 +28,41 @@ const PULL_DELAY_MAX: Duration = Duration::from_secs(2);
 pub enum Eviction {
     /// Copies of the rekey's messages are still to leave. [`Event::Departed`] follows when they have.
     Leaving,
-    /// Nothing that is sent from an instant on is readable to the host.
+    /// Nothing is readable to the host that those send from an instant on who heard the rekey.
     Unreadable {
         /// The instant.
         from: Time,
         /// Whether the host held keys; if not, nothing had to be rekeyed.
         was_member: bool,
     },
+}
+
+/// Who goes on under the keys of a host that was put out: nobody any more, or those who may have missed the rekey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SilenceView {
+    /// From this instant on nothing at all is sent that is readable to the host, by any honest member; none where the store of
+    /// an earlier version did not note it.
+    pub from: Option<Time>,
+    /// How many members have stated that they have changed over, of how many that need leases or do without; none where the
+    /// group has no leases, or it is forgotten.
+    pub members: Option<(usize, usize)>,
+    /// Those that have not, and may still go on.
+    pub laggards: Vec<LaggardView>,
+    /// When the last stated it.
+    pub stated_at: Option<Time>,
+    /// From this instant on nothing that the host sends itself is accepted by any honest member.
+    pub unheard_from: Option<Time>,
+}
+
+/// A member that has not stated that it has changed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaggardView {
+    /// Who.
+    pub host: MemberId,
+    /// When its last lease under the older keys has ended; or, without leases, the last older TEK.
+    pub until: Time,
+    /// Whether it does without leases.
+    pub without_lease: bool,
 }
 
 impl Admission<'_> {
@@ -68,13 +100,38 @@ impl Admission<'_> {
             (host.clone(), why, now)
         });
         let departed: Vec<_> = reasons.collect();
-        let Some(list) = self.roster.list_mut(id) else { return departed };
+        let (Some(mut group), Some(list)) = (self.groups.get_mut(id), self.roster.list_mut(id)) else {
+            return departed;
+        };
+        let silent_from = group.silent_from(now);
+        list.silent_from = list.silent_from.max(silent_from);
         for (host, why, at) in &departed {
-            let noted = Departed { why: *why, was_member: true, at: *at, unreadable_from: None };
+            let (at, silent_from) = (*at, Some(silent_from));
+            let noted = Departed { why: *why, was_member: true, at, unreadable_from: None, silent_from };
             list.departed.insert(host.clone(), noted);
             self.changes.push(list.departure_record(id, host));
+            if *why == Departure::Evicted {
+                group.await_silence(now, host);
+            }
         }
+        drop(group);
+        self.note_silence(now, id);
         departed
+    }
+
+    /// Notes for whom nobody goes on any more under the keys that they had.
+    pub(crate) fn note_silence(&mut self, now: Time, id: &GroupId) {
+        let (Some(mut group), Some(list)) = (self.groups.get_mut(id), self.roster.list_mut(id)) else {
+            return;
+        };
+        for host in group.take_silent(now) {
+            let Some(departed) = list.departed.get_mut(&host) else { continue };
+            // Senders may have stated it before the last lease has ended.
+            departed.silent_from = Some(departed.silent_from.map_or(now, |from| from.min(now)));
+            debug!(peer = %host, group = %id, "nobody goes on under the keys of a host that was put out");
+            self.changes.push(list.departure_record(id, &host));
+            self.events.push_back(Event::Silent { host, group: id.clone(), at: now });
+        }
     }
 
     /// Notes that all copies of a rekey's messages have left, the last at `at`: nothing is readable any more to those who
@@ -95,30 +152,55 @@ impl Admission<'_> {
         let unreadable_from = at + lag + group.policy.times.activation_delay;
         debug!(group = %id, departed = departed.len(), %unreadable_from, "all copies of a rekey have left");
         drop(group);
-        if let Some(list) = self.roster.list_mut(id) {
-            list.unreadable_from = list.unreadable_from.max(unreadable_from);
-            for (host, ..) in &departed {
-                self.changes.extend(list.departed_for_good(id, host, unreadable_from));
-            }
+        let Some(list) = self.roster.list_mut(id) else { return };
+        list.unreadable_from = list.unreadable_from.max(unreadable_from);
+        for (host, departure, at) in departed {
+            let silent_from = list.departed.get(&host).and_then(|departed| departed.silent_from);
+            self.changes.extend(list.departed_for_good(id, &host, unreadable_from));
+            let (group, deaf_at) = (id.clone(), unreadable_from);
+            self.events.push_back(Event::Departed { host, group, departure, at, deaf_at, silent_from });
         }
-        self.events.extend(departed.into_iter().map(|(host, departure, at)| Event::Departed {
-            host,
-            group: id.clone(),
-            departure,
-            at,
-            deaf_at: unreadable_from,
-        }));
     }
 }
 
 impl Roster {
     /// Says how far the eviction of a host has come; none if it was not evicted, or allowed again since.
     pub(crate) fn eviction(&self, id: &GroupId, host: &MemberId) -> Option<Eviction> {
-        let list = self.list(id).filter(|list| !list.access.contains_key(host))?;
-        let departed = list.departed.get(host).filter(|departed| departed.why == Departure::Evicted)?;
+        let departed = self.evicted(id, host)?;
         Some(match departed.unreadable_from {
             Some(from) => Eviction::Unreadable { from, was_member: departed.was_member },
             None => Eviction::Leaving,
         })
+    }
+
+    fn evicted(&self, id: &GroupId, host: &MemberId) -> Option<&Departed> {
+        let list = self.list(id).filter(|list| !list.access.contains_key(host))?;
+        list.departed.get(host).filter(|departed| departed.why == Departure::Evicted)
+    }
+
+    /// Says who goes on under the keys of a host that was evicted, as far as it is known; none if it was not evicted, or
+    /// allowed again since.
+    pub(crate) fn silence(&self, now: Time, group: &Group, host: &MemberId) -> Option<SilenceView> {
+        let departed = self.evicted(&group.id, host)?;
+        let lease = group.policy.lease;
+        let from = departed.silent_from;
+        // A receiver that missed the rekey accepts what is under a TEK until that ends.
+        let teks_end = departed.at + group.policy.times.tek_lifetime;
+        let unheard_from = if lease.time.is_some() && lease.receivers { from } else { Some(teks_end) };
+        let unheard_from = if departed.was_member { unheard_from } else { from };
+        let silence = group.silence_for(now, host);
+        let members = silence.as_ref().map(|silence| (silence.stated, silence.counted));
+        let Silence { laggards, stated_at, .. } = silence.unwrap_or_default();
+        let laggards: Vec<LaggardView> = laggards.into_iter().map(LaggardView::from).collect();
+        // Who has stated it counts no more.
+        let from = laggards.iter().map(|laggard| laggard.until).max().or(from);
+        Some(SilenceView { from, members, laggards, stated_at, unheard_from })
+    }
+}
+
+impl From<Laggard> for LaggardView {
+    fn from(laggard: Laggard) -> Self {
+        let Laggard { host, until, is_exempt } = laggard;
+        Self { host, until, without_lease: is_exempt }
     }
 }

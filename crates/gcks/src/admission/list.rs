@@ -20,6 +20,8 @@ pub(crate) struct List {
     pub(crate) departed: BTreeMap<MemberId, Departed>,
     /// From when on nothing that is sent is readable to all those whose rekeys have left.
     pub(crate) unreadable_from: Time,
+    /// From when on that holds whoever missed a rekey.
+    pub(crate) silent_from: Time,
 }
 
 impl List {
@@ -66,6 +68,7 @@ impl List {
                 at: now,
                 // It may have been a member until shortly before.
                 unreadable_from: (!member).then_some(self.unreadable_from.max(now)),
+                silent_from: (!member).then_some(self.silent_from.max(now)),
             },
         };
         self.departed.insert(host.clone(), noted);

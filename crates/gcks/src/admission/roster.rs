@@ -41,7 +41,7 @@ pub(crate) struct Asked {
 
 impl Roster {
     pub(crate) fn add_group(&mut self, now: Time, id: GroupId) {
-        self.lists.insert(id, List { unreadable_from: now, ..List::default() });
+        self.lists.insert(id, List { unreadable_from: now, silent_from: now, ..List::default() });
     }
 
     pub(crate) fn remove_group(&mut self, id: &GroupId) {

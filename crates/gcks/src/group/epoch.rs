@@ -104,6 +104,7 @@ impl Group {
             waiting.departures.into_iter().filter(|host| self.members.contains_key(host)).collect();
         let leaves: Vec<_> =
             departed.iter().filter_map(|host| self.members.remove(host)).map(|m| m.leaf).collect();
+        departed.iter().for_each(|host| self.leases.remove(host));
         // A host that is no member has no leaf to move from.
         waiting.joins.retain(|join| !join.moves || self.members.contains_key(&join.host));
         if departed.is_empty() && waiting.joins.is_empty() {
@@ -216,9 +217,12 @@ mod tests {
     use super::*;
     use crate::{
         distribution::gdoi::tests::gdoi,
-        group::place::{
-            ELSEWHERE,
-            tests::{host, join},
+        group::{
+            lease::LeaseNeed,
+            place::{
+                ELSEWHERE,
+                tests::{host, join},
+            },
         },
     };
 
@@ -265,7 +269,7 @@ mod tests {
             let rekey = gdoi.rekey(now, provider(), &mut group, &epoch, &mut Vec::new());
             assert!(rekey.messages.is_empty());
             let member = &group.members[&host(members[0])];
-            let sa = gdoi.voice(now, &group).offer_current(member.since, ELSEWHERE);
+            let sa = gdoi.voice(now, &group).offer_current(member.since, ELSEWHERE, LeaseNeed::None);
             assert!(sa.kek.is_none() && !sa.teks.is_empty());
             let spis: Vec<_> = sa.teks.iter().map(|tek| tek.spi).collect();
             let kd = gdoi.voice(now, &group).download(member.leaf, &spis, None);

@@ -5,6 +5,7 @@
 //! | [`epoch`] | one change of keys: what is new, what it supersedes, and for whom |
 //! | [`sa`], [`member`] | the SAs of a group and its members, as they are stored |
 //! | [`teks`] | from when until when each TEK is used |
+//! | [`lease`] | until when each member may go on under older keys |
 //! | [`place`] | where members are, and which keys are needed there only |
 //! | [`change`] | what of it is stored |
 //! | [`distribution`] | by which protocol its keys travel, and what a request is called there |
@@ -12,6 +13,7 @@
 pub(crate) mod change;
 pub(crate) mod distribution;
 pub(crate) mod epoch;
+pub(crate) mod lease;
 pub(crate) mod member;
 pub(crate) mod place;
 pub(crate) mod sa;
@@ -32,6 +34,7 @@ use claviger_keytree::{
 use claviger_sansio::Time;
 
 use distribution::{Distribution, RequestId};
+use lease::{LeaseNeed, Leases};
 use member::Membership;
 use sa::{IssuedTek, RekeySa};
 
@@ -54,6 +57,9 @@ pub(crate) struct Group {
     pub(crate) distribution: Distribution,
     /// Oldest first; the last is the current one.
     pub(crate) teks: Vec<IssuedTek>,
+    /// How many were issued since the start: their numbers.
+    pub(crate) teks_issued: u64,
+    pub(crate) leases: Leases,
     /// Sender ids given out under the current data SAs (RFC 6407 section 3.5).
     pub(crate) sender_ids_issued: u32,
     /// What the next change of membership will be announced as.
@@ -93,6 +99,8 @@ pub(crate) struct WaitingJoin {
     pub(crate) place: Place,
     /// Whether it is a member already that has come from another place.
     pub(crate) moves: bool,
+    /// Whether it was told that it needs a lease.
+    pub(crate) lease: LeaseNeed,
 }
 
 impl Announced {
@@ -144,6 +152,8 @@ impl Group {
             kek: Some(RekeySa { spi: first.kek, sequence: 0, issued: now, pushes: 0 }),
             distribution: Distribution::Gdoi,
             teks: Vec::new(),
+            teks_issued: 0,
+            leases: Leases::default(),
             sender_ids_issued: 0,
             next: Announced::draw(random),
             waiting: Waiting::default(),
@@ -174,7 +184,9 @@ impl Group {
             places,
             kek: record.kek,
             distribution: record.distribution,
+            teks_issued: record.teks.len() as u64,
             teks: record.teks,
+            leases: Leases::default(),
             sender_ids_issued: record.sender_ids_issued,
             next: Announced::draw(random),
             waiting: Waiting::default(),

@@ -139,7 +139,7 @@ pub(crate) mod tests {
     use claviger_sansio::Time;
 
     use super::*;
-    use crate::group::{distribution::RequestId, member::Membership};
+    use crate::group::{distribution::RequestId, lease::LeaseNeed, member::Membership};
 
     pub(crate) const NORTH: Place = Place::new(1);
 
@@ -164,7 +164,8 @@ pub(crate) mod tests {
 
     pub(crate) fn join(number: u8, place: Place, moves: bool) -> WaitingJoin {
         let request = RequestId(number.into());
-        WaitingJoin { request, host: host(number), role: Role::Both, sender_ids: 0, place, moves }
+        let (role, lease) = (Role::Both, LeaseNeed::None);
+        WaitingJoin { request, host: host(number), role, sender_ids: 0, place, moves, lease }
     }
 
     pub(crate) fn host(number: u8) -> MemberId {

@@ -24,6 +24,8 @@ pub(crate) struct RekeySa {
 pub(crate) struct IssuedTek {
     pub(crate) tek: Tek,
     pub(crate) issued: Time,
+    /// How many were issued before it since the start; it is not stored.
+    pub(crate) number: u64,
     /// When its successor was issued.
     pub(crate) superseded: Option<Time>,
 }

@@ -34,7 +34,9 @@ impl Group {
             application_port: policy.data.application_port,
             lifetime: policy.times.tek_lifetime,
         };
-        self.teks.push(IssuedTek { tek, issued: now, superseded: None });
+        let number = self.teks_issued;
+        self.teks_issued += 1;
+        self.teks.push(IssuedTek { tek, issued: now, number, superseded: None });
         let surplus = self.teks.len().saturating_sub(TEKS_MAX);
         self.teks.drain(..surplus);
     }

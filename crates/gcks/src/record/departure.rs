@@ -3,6 +3,7 @@
 use claviger_wire::DecodeError;
 
 use super::{
+    Version,
     field::read_coded,
     member::{read_time, write_time},
 };
@@ -14,11 +15,12 @@ pub(crate) fn encode(departed: &Departed) -> Vec<u8> {
         w.u8(u8::from(departed.was_member));
         write_time(w, departed.at);
         write_time(w, departed.unreadable_from.unwrap_or_default());
+        write_time(w, departed.silent_from.unwrap_or_default());
     })
 }
 
 pub(crate) fn decode(octets: &[u8]) -> Result<Departed, DecodeError> {
-    super::decode(octets, |r| {
+    super::decode_any(octets, |version, r| {
         let why = read_coded(r, "departure", ALL, code)?;
         let was_member = match r.u8("was member")? {
             0 => false,
@@ -26,8 +28,16 @@ pub(crate) fn decode(octets: &[u8]) -> Result<Departed, DecodeError> {
             value => return Err(DecodeError::Value { field: "was member", value: value.into() }),
         };
         let at = read_time(r, "departed")?;
-        let unreadable_from = Some(read_time(r, "unreadable from")?).filter(|at| *at != Default::default());
-        Ok(Departed { why, was_member, at, unreadable_from })
+        let mut instant = |field| {
+            let at = read_time(r, field)?;
+            Ok::<_, DecodeError>(Some(at).filter(|at| *at != Default::default()))
+        };
+        let unreadable_from = instant("unreadable from")?;
+        let silent_from = match version {
+            Version::Three | Version::Four => None,
+            Version::Five => instant("silent from")?,
+        };
+        Ok(Departed { why, was_member, at, unreadable_from, silent_from })
     })
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn decode(provider: &CryptoProvider, octets: &[u8]) -> Result<GroupRe
         let kek = read_kek(r)?;
         let sender_ids_issued = r.u32("sender ids issued")?;
         let count = r.u8("TEK count")?;
-        let teks = (0..count).map(|_| read_tek(r)).collect::<Result<_, _>>()?;
+        let teks = (0..count.into()).map(|number| read_tek(r, number)).collect::<Result<_, _>>()?;
         // The record does not say it.
         let distribution = Distribution::Gdoi;
         Ok(GroupRecord { policy, signing_key, tree, kek, distribution, teks, sender_ids_issued })
@@ -112,7 +112,7 @@ fn write_tek(w: &mut Writer, issued: &IssuedTek) {
     write_time(w, issued.superseded.unwrap_or_default());
 }
 
-fn read_tek(r: &mut Reader<'_>) -> Result<IssuedTek, DecodeError> {
+fn read_tek(r: &mut Reader<'_>, number: u64) -> Result<IssuedTek, DecodeError> {
     let spi = r.u32("TEK SPI")?;
     let spi = Spi::new(spi).ok_or(DecodeError::Value { field: "TEK SPI", value: spi.into() })?;
     let transform = read_transform(r)?;
@@ -135,5 +135,5 @@ fn read_tek(r: &mut Reader<'_>) -> Result<IssuedTek, DecodeError> {
     };
     let issued = read_time(r, "TEK issued")?;
     let superseded = Some(read_time(r, "TEK superseded")?).filter(|time| *time != Default::default());
-    Ok(IssuedTek { tek, issued, superseded })
+    Ok(IssuedTek { tek, issued, number, superseded })
 }

@@ -124,9 +124,7 @@ impl Offer {
         let nonce_r = Nonce::from_octets(message.required(PayloadType::NONCE)?)?.0;
         let body = message.required(PayloadType::SA)?;
         let sa = SaPayload::from_octets_in(body, Exchange::Pull, Dialect::RFC)?;
-        if let Some(kek) = &sa.kek {
-            policy::check_extensions(extensions, kek)?;
-        }
+        policy::check_extensions(extensions, &sa)?;
         sa.supported()?;
         Ok(Self { nonce_r, sa })
     }

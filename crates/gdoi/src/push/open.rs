@@ -370,9 +370,7 @@ impl RekeySa {
     }
 
     fn check_assertions(&self, sa: &SaPayload, kd: &KeyDownload) -> Result<(), Error> {
-        if let Some(kek) = &sa.kek {
-            policy::check_extensions(self.extensions, kek)?;
-        }
+        policy::check_extensions(self.extensions, sa)?;
         if self.dialect.keys_do_not_fit_policy {
             return Ok(());
         }

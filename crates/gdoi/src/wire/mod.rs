@@ -9,6 +9,7 @@
 //! | [`group_associated_policy`] | GAP: delays, and the request for sender ids |
 //! | [`sa_tek`] | SAT: the policy of one data security SA |
 //! | [`sequence_number`] | SEQ |
+//! | [`lease`] | LEASE: what is asked and answered about leases |
 //! | [`key_download`] | KD: the keys |
 //! | [`lkh`] | the arrays of LKH keys inside a KD |
 //! | [`lkh_32`] | the same for trees with 32-bit node ids |
@@ -33,6 +34,7 @@ pub mod exchange;
 pub mod group_associated_policy;
 pub mod identification;
 pub mod key_download;
+pub mod lease;
 pub mod lkh;
 pub mod lkh_32;
 pub mod nonce;
@@ -49,6 +51,7 @@ pub use exchange::Exchange;
 pub use group_associated_policy::Gap;
 pub use identification::Identification;
 pub use key_download::{KekDownload, KeyDownload, LkhDownload, SenderIds};
+pub use lease::{InForce, LeaseAnswer, LeaseNonce, LeaseRequest, LeaseVerdict};
 pub use lkh::{LkhDownloadArray, LkhKey, LkhUpdateArray};
 pub use lkh_32::Lkh32;
 pub use nonce::Nonce;

@@ -106,7 +106,7 @@ pub(crate) fn sa_kek(spi: CookiePair) -> SaKek {
 pub(crate) fn sa() -> SaPayload {
     SaPayload {
         kek: Some(sa_kek(KEK_SPI)),
-        gap: Some(Gap { activation_delay: Some(1), deactivation_delay: Some(5), sender_id_request: None }),
+        gap: Some(Gap { activation_delay: Some(1), deactivation_delay: Some(5), ..Gap::default() }),
         teks: vec![SaTek::from(&tek(0x1000))],
     }
 }

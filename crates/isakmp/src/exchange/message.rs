@@ -1,6 +1,6 @@
 //! Sealing and authenticating one message under a security association (RFC 2409 section 5.7, RFC 6407 section 3.2).
 
-use claviger_crypto::{SecretBytes, cipher::BLOCK_LEN};
+use claviger_crypto::{SecretBytes, cipher::BLOCK_LEN, hash::Digest};
 use claviger_wire::{
     DecodeError, Encode, Writer,
     rules::{Element, Rule},
@@ -43,7 +43,8 @@ pub struct Authentic<'a> {
 ///
 /// [`ApiMisuse::MessageTooLong`] if it exceeds 65,507 octets; [`Error::Crypto`].
 pub fn seal(keys: &ExchangeKeys, context: Context<'_>, payloads: &ChainWriter) -> Result<Vec<u8>, Error> {
-    let hash = hash_payload(keys, context.message_id, context.nonces, payloads)?;
+    let hash = keys.hash(context.message_id, context.nonces, payloads.octets());
+    let hash = hash_payload(&hash, payloads)?;
     let length = Header::LEN + (hash.len() + payloads.octets().len()).next_multiple_of(BLOCK_LEN);
     if length > MESSAGE_LEN_MAX {
         return Err(ApiMisuse::MessageTooLong.into());
@@ -77,8 +78,22 @@ pub fn seal_plain(
     message_id: u32,
     payloads: &ChainWriter,
 ) -> Result<Vec<u8>, Error> {
-    let hash = hash_payload(keys, message_id, &[], payloads)?;
-    let length = Header::LEN + hash.len() + payloads.octets().len();
+    plain(keys, exchange, message_id, payloads, |_| keys.hash(message_id, &[], payloads.octets()))
+}
+
+/// Does what [`seal_plain`] does with a HASH of the caller's own, which is made of the header.
+///
+/// # Errors
+///
+/// [`ApiMisuse::MessageTooLong`] if it exceeds 65,507 octets.
+pub fn plain(
+    keys: &ExchangeKeys,
+    exchange: ExchangeType,
+    message_id: u32,
+    payloads: &ChainWriter,
+    hash: impl FnOnce(&[u8]) -> Digest,
+) -> Result<Vec<u8>, Error> {
+    let length = Header::LEN + GENERIC_LEN + keys.hash_len() + payloads.octets().len();
     if length > MESSAGE_LEN_MAX {
         return Err(ApiMisuse::MessageTooLong.into());
     }
@@ -92,20 +107,16 @@ pub fn seal_plain(
     };
     let mut w = Writer::new();
     header.encode(&mut w);
+    let hash = hash_payload(&hash(w.octets()), payloads)?;
     w.slice(&hash);
     w.slice(payloads.octets());
     Ok(w.into_octets())
 }
 
 /// Writes the HASH payload that precedes `payloads`.
-fn hash_payload(
-    keys: &ExchangeKeys,
-    message_id: u32,
-    nonces: &[&[u8]],
-    payloads: &ChainWriter,
-) -> Result<Vec<u8>, Error> {
+fn hash_payload(hash: &Digest, payloads: &ChainWriter) -> Result<Vec<u8>, Error> {
     let mut chain = ChainWriter::new();
-    chain.body(PayloadType::HASH, &keys.hash(message_id, nonces, payloads.octets()))?;
+    chain.body(PayloadType::HASH, hash)?;
     chain.announce(payloads.first());
     Ok(chain.into_octets())
 }

@@ -89,6 +89,12 @@ impl Member {
         }
     }
 
+    /// Takes the association for lost, and makes a new one.
+    pub(crate) fn register_anew(&mut self, now: Time) {
+        self.registration = Registration::None;
+        self.register(now);
+    }
+
     /// Lists the groups to ask for: over a live association those that are not granted yet, otherwise all.
     fn request(&self, now: Time) -> RegistrationRequest {
         let live = self.registration == Registration::Associated;

@@ -14,6 +14,7 @@ use super::{Follower, rekey_sa::Rekey};
 use crate::{
     event::{Missing, Places, PolicyFault},
     held::{Delays, HeldKeys},
+    lease::Terms,
     repull::Sign,
     subscription::{Keys, Subscription},
     witness::{Means, Witness},
@@ -103,6 +104,15 @@ impl From<&SaPayload> for Delays {
     }
 }
 
+impl Terms {
+    /// Reads what a policy says of leases, if this member needs one.
+    fn of(sa: &SaPayload) -> Option<Self> {
+        let gap = sa.gap?;
+        let time = Duration::from_secs(gap.lease_time?.into());
+        Some(Self { time, receives: gap.lease_receiving.is_some() })
+    }
+}
+
 impl Subscription {
     /// Takes in what a PULL downloaded. Nothing changes unless all of it is sound.
     pub(crate) fn pulled(
@@ -128,7 +138,10 @@ impl Subscription {
         }
         download.show(&self.group, means.witness);
         let role = self.role;
-        let keys = self.keys.get_or_insert_with(|| Keys::new(now, role, &download, means.random));
+        self.keys.get_or_insert_with(|| Keys::new(now, role, &download, means.random));
+        // Before the data plane may send.
+        self.take_lease(Terms::of(pulled.sa), self.pull_began, means.random);
+        let keys = self.keys.as_mut().expect("there is room for them");
         Ok(keys.adopt(now, self.pull_began, download)?)
     }
 }

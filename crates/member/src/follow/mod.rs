@@ -9,8 +9,10 @@
 //! | `rekey_sa` | the rekey SA in force |
 //! | [`tree_keys`] | the keys of the key tree, of either KEK management |
 //! | `incoming` | a rekey that comes in many messages |
+//! | `lease` | how the keys are confirmed |
 //! | `collecting` | the messages of a rekey that are repaired on request |
 
+pub(crate) mod lease;
 pub mod tree_keys;
 
 mod acceptance;

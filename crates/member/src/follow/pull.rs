@@ -13,7 +13,6 @@ use super::{
 use crate::{
     Member,
     event::{Event, Places, PullReason, Refusal, Source},
-    member::Registration,
     repull::Sign,
     witness::Means,
 };
@@ -77,10 +76,9 @@ impl Member {
 
     /// Takes an association for lost, and makes a new one, after some failures in a row.
     fn doubt_association(&mut self, now: Time, failures: u32) {
-        if failures.is_multiple_of(PULL_FAILURES_MAX) && self.registration == Registration::Associated {
+        if failures.is_multiple_of(PULL_FAILURES_MAX) && self.is_associated() {
             debug!(failures, "the association is taken for lost");
-            self.registration = Registration::None;
-            self.register(now);
+            self.register_anew(now);
         }
     }
 
@@ -142,6 +140,8 @@ impl Member {
                 }
             }
             GdoiEvent::PullFailed { pull, group, reason } => self.pull_failed(now, pull, group, reason),
+            GdoiEvent::LeasesAnswered { request, groups } => self.leases_answered(now, request, groups),
+            GdoiEvent::LeasesUnanswered { request } => self.lease_request_failed(now, request),
         }
     }
 

@@ -26,6 +26,7 @@ pub(super) fn follow(listening: &mut BTreeMap<GroupId, Places>, event: &Event) {
             listening.remove(group);
         }
         Event::Closed => listening.clear(),
+        Event::LeaseEnded { .. } | Event::LeaseResumed { .. } => {}
         Event::Registered { .. }
         | Event::Rekeyed { .. }
         | Event::PullAgain { .. }

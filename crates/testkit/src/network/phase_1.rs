@@ -74,6 +74,8 @@ impl Phase1Host {
                     }
                     PullEvent::Pulled { sa, kd, .. } => return Ok(Keys { sa, kd }),
                     PullEvent::PullFailed { reason, .. } => return Err(reason),
+                    // It asks for none.
+                    PullEvent::LeasesAnswered { .. } | PullEvent::LeasesUnanswered { .. } => {}
                 }
             }
             network.pass(Duration::from_millis(100));

@@ -54,10 +54,11 @@ impl Network {
             }
         }
         while let Some(mut event) = released.poll_event() {
-            if let ServerEvent::Departed { at, deaf_at, .. } = &mut event {
+            if let ServerEvent::Departed { at, deaf_at, silent_from, .. } = &mut event {
                 // As the members' clocks tell it.
-                *at = *at - self.server_ahead;
-                *deaf_at = *deaf_at - self.server_ahead;
+                for instant in [at, deaf_at].into_iter().chain(silent_from) {
+                    *instant = *instant - self.server_ahead;
+                }
             }
             self.told.push((self.now, event));
         }
@@ -77,6 +78,6 @@ impl Network {
     fn wait_for_disk(&mut self) {
         let end = self.now + self.disk;
         while !self.disk.is_zero() && self.step_before(end) {}
-        self.now = end;
+        self.now = self.now.max(end);
     }
 }

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`pull`] | GROUPKEY-PULLs: who is offered what, and who is given it |
+//! | [`lease`] | requests for leases: who may go on, and under what |
 //! | [`offer`] | what a PULL announces and downloads |
 //! | [`push`] | the GROUPKEY-PUSHes that tell a change of keys |
 //! | [`update`] | the new keys of a tree, as either KEK management sends them |
@@ -10,6 +11,7 @@
 //! | [`names`] | nodes and keys of the tree as GDOI names them |
 
 pub(crate) mod controls;
+pub(crate) mod lease;
 pub(crate) mod names;
 pub(crate) mod offer;
 pub(crate) mod pull;

@@ -12,18 +12,21 @@ use claviger_keytree::{Leaf, place::Place};
 use claviger_sansio::Time;
 
 use super::Voice;
-use crate::group::sa::{IssuedTek, remaining};
+use crate::group::{
+    lease::LeaseNeed,
+    sa::{IssuedTek, remaining},
+};
 
 impl Voice<'_> {
     /// Announces the SAs in force to a host that has been a member since `since`. It is given no SA that was used
     /// before it joined (RFC 6407 section 7.4.2), though senders may still be changing over from one.
     ///
     /// `place` is where it is, in a group that has places.
-    pub(crate) fn offer_current(&self, since: Time, place: Place) -> SaPayload {
+    pub(crate) fn offer_current(&self, since: Time, place: Place, lease: LeaseNeed) -> SaPayload {
         let activation = self.group.remaining_activation(self.now);
         SaPayload {
             kek: self.group.kek.map(|kek| self.placed(self.sa_kek(kek.spi, kek.issued), place)),
-            gap: Some(self.gap(activation)),
+            gap: Some(self.leased(self.gap(activation), lease)),
             teks: self
                 .group
                 .teks_in_use(self.now)
@@ -36,7 +39,7 @@ impl Voice<'_> {
     /// Announces to a newcomer SAs that do not exist yet: its message 3 makes them (RFC 6407 section 7.4.2, the
     /// case of stored PUSHes). It is given no SA that was used before it joined. A member that comes from another place
     /// is offered the same: its message 3 changes its path.
-    pub(crate) fn offer_join(&self, place: Place) -> SaPayload {
+    pub(crate) fn offer_join(&self, place: Place, lease: LeaseNeed) -> SaPayload {
         let mut tek = self.group.current_tek().tek.clone();
         tek.spi = self.group.next.tek;
         tek.lifetime = self.group.policy.times.tek_lifetime;
@@ -47,7 +50,7 @@ impl Voice<'_> {
         };
         SaPayload {
             kek: self.group.kek.map(|_| self.placed(self.sa_kek(self.group.next.kek, self.now), place)),
-            gap: Some(self.gap(activation)),
+            gap: Some(self.leased(self.gap(activation), lease)),
             teks: vec![SaTek::from(&tek)],
         }
     }
@@ -96,6 +99,18 @@ impl Voice<'_> {
         }
     }
 
+    /// Tells a member how long its leases last, if it needs any.
+    fn leased(&self, gap: Gap, need: LeaseNeed) -> Gap {
+        match need {
+            LeaseNeed::None | LeaseNeed::Exempt => gap,
+            LeaseNeed::Leased => {
+                let lease = self.group.policy.lease;
+                let time = lease.time.map(|time| time.as_secs() as u16);
+                Gap { lease_time: time, lease_receiving: lease.receivers.then_some(1), ..gap }
+            }
+        }
+    }
+
     /// Adds where messages go that only members at a place need, if the group has places.
     fn placed(&self, sa_kek: SaKek, place: Place) -> SaKek {
         let (_, port) = sa_kek.destination;
@@ -108,7 +123,7 @@ impl Voice<'_> {
         Gap {
             activation_delay: Some(seconds(activation)),
             deactivation_delay: Some(seconds(self.group.policy.times.deactivation_delay)),
-            sender_id_request: None,
+            ..Gap::default()
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     group::{
         WaitingJoin,
         distribution::{Distribution, RequestId},
+        lease::LeaseNeed,
     },
     groups::Groups,
 };
@@ -45,6 +46,8 @@ struct Offer {
     /// Whether a member comes from another place.
     moves: bool,
     place: Place,
+    /// Whether it was told that it needs a lease.
+    lease: LeaseNeed,
     made: Time,
 }
 
@@ -154,6 +157,7 @@ impl Answering<'_> {
         now: Time,
         pull: PullId,
         (host, id): (MemberId, GroupId),
+        lease: LeaseNeed,
         address: IpAddr,
         may_move: impl FnOnce() -> bool,
     ) {
@@ -171,24 +175,24 @@ impl Answering<'_> {
         debug!(peer = %host, group = %id, joins, moves, "a host pulls");
         let voice = self.gdoi.voice(now, group);
         let sa = match since {
-            Some(since) if !moves => voice.offer_current(since, place),
-            _ => voice.offer_join(place),
+            Some(since) if !moves => voice.offer_current(since, place, lease),
+            _ => voice.offer_join(place, lease),
         };
         let kek = if joins || moves { Some(group.next.kek) } else { group.kek.map(|kek| kek.spi) };
         let teks = sa.teks.iter().map(|tek| tek.spi).collect();
         if self.gdoi.server.offer(now, pull, &sa).is_ok() {
-            let offer = Offer { host, group: id, kek, teks, joins, moves, place, made: now };
+            let offer = Offer { host, group: id, kek, teks, joins, moves, place, lease, made: now };
             self.gdoi.pulls.offers.insert(pull, offer);
         }
     }
 
     /// Answers message 3, or has the next rekey answer it. Everything is checked again (binding section 5): `authorised`
-    /// is the role in which the host may have keys now.
+    /// is the role in which the host may have keys now, and whether it needs a lease in it.
     pub(crate) fn confirm(
         &mut self,
         now: Time,
         pull: PullId,
-        authorised: Option<Role>,
+        authorised: Option<(Role, LeaseNeed)>,
         requested: Option<u16>,
         proven: Option<IpAddr>,
     ) -> Result<(), SenderIdsSpent> {
@@ -196,10 +200,16 @@ impl Answering<'_> {
             self.refuse_pull(now, pull, PullRefusal::Unoffered);
             return Ok(());
         };
-        let Some(role) = authorised else {
+        let Some((role, need)) = authorised else {
             self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
             return Ok(());
         };
+        if need == LeaseNeed::Leased && offer.lease != LeaseNeed::Leased {
+            // It was given a role since, and does not know that it needs a lease in it.
+            self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
+            return Ok(());
+        }
+        let offer = Offer { lease: need, ..offer };
         let wanted = requested.unwrap_or(0);
         if wanted > SENDER_IDS_MAX || (wanted > 0 && !role.sends()) {
             self.refuse_pull(now, pull, PullRefusal::SenderIdRequest);
@@ -229,11 +239,11 @@ impl Answering<'_> {
         if offer.joins && group.is_full() {
             return self.refuse_pull(now, pull, PullRefusal::Full);
         }
-        let Offer { host, group, moves, place, .. } = offer;
+        let Offer { host, group, moves, place, lease, .. } = offer;
         let request = RequestId(pull.as_u64());
         let mut group = self.groups.get_mut(&group).expect("an authorised host's group exists");
         group.waiting.joins.retain(|waiting| waiting.host != host);
-        group.waiting.joins.push(WaitingJoin { request, host, role, sender_ids, place, moves });
+        group.waiting.joins.push(WaitingJoin { request, host, role, sender_ids, place, moves, lease });
         group.schedule_rekey(now, false);
     }
 
@@ -264,6 +274,9 @@ impl Answering<'_> {
         let sequence = group.kek.map(|kek| kek.sequence);
         // A PULL that ended meanwhile needs no answer.
         let _ = self.gdoi.server.download(now, pull, sequence, &download);
+        if let Some(mut group) = self.groups.get_mut(&offer.group) {
+            group.lease_pulled(now, &offer.host, offer.lease);
+        }
         Ok(())
     }
 
@@ -286,6 +299,9 @@ impl Answering<'_> {
         if self.gdoi.server.download(now, pull, sequence, &download).is_err() {
             // The group started over since this host was offered its keys, or the PULL has ended.
             self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
+        }
+        if let Some(mut group) = self.groups.get_mut(id) {
+            group.lease_pulled(now, &join.host, join.lease);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     ApiError, ErrorCode, Record, StatusView,
     view::{
-        Answer, EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, LeftView, MemberAllow,
+        Answer, EvictWait, EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, LeftView, MemberAllow,
         MemberView, RefusedView, RekeyOrder, RekeyView, SendSummary,
     },
 };
@@ -43,9 +43,11 @@ pub enum Call {
     Leave(GroupId, Reply<LeftView>),
     /// Lets a host in.
     MemberAllow(GroupId, MemberId, MemberAllow, Reply<MemberView>),
-    /// Puts a host out and takes it off the list. The answer comes when nothing that is sent is readable to it, or when
-    /// the rekey messages do not leave.
-    MemberEvict(GroupId, MemberId, Reply<EvictedView>),
+    /// Says how far the eviction of a host has come.
+    EvictionShow(GroupId, MemberId, Reply<EvictedView>),
+    /// Puts a host out and takes it off the list. The answer comes when that is what is waited for, or when the rekey
+    /// messages do not leave.
+    MemberEvict(GroupId, MemberId, EvictWait, Reply<EvictedView>),
     /// Lists who may be a member, and who is.
     MemberList(GroupId, Reply<Vec<MemberView>>),
     /// Hands over what arrives for a group.
@@ -77,7 +79,7 @@ impl Call {
             Self::GroupShow(_, reply) => reply.send(Err(error)),
             Self::Leave(_, reply) => reply.send(Err(error)),
             Self::MemberAllow(_, _, _, reply) => reply.send(Err(error)),
-            Self::MemberEvict(_, _, reply) => reply.send(Err(error)),
+            Self::EvictionShow(_, _, reply) | Self::MemberEvict(_, _, _, reply) => reply.send(Err(error)),
             Self::MemberList(_, reply) => reply.send(Err(error)),
             Self::Receive(stream) => stream.accepted.send(Err(error)),
             Self::RefusedList(_, reply) => reply.send(Err(error)),

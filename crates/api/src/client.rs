@@ -23,8 +23,8 @@ use crate::{
     ApiError, Record, StatusView,
     record::{RecordDecoder, RecordError},
     view::{
-        EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, LeftView, MemberAllow, MemberView,
-        RefusedView, RekeyOrder, RekeyView, SendSummary,
+        EvictWait, EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, LeftView, MemberAllow,
+        MemberView, RefusedView, RekeyOrder, RekeyView, SendSummary,
     },
 };
 
@@ -134,14 +134,28 @@ impl Client {
         self.ask_with(Method::PUT, &member_path(group, host, ""), request).await
     }
 
-    /// Puts a host out; returns when nothing that is sent is readable to it.
+    /// Puts a host out; returns when that is what is waited for.
     ///
     /// # Errors
     ///
     /// [`ErrorCode::RekeyNotSent`](crate::ErrorCode::RekeyNotSent) if the host is out, but the messages of the rekey have
     /// not left after some seconds.
-    pub async fn member_evict(&self, group: &GroupId, host: &MemberId) -> Result<EvictedView, ClientError> {
-        self.ask(Method::POST, &member_path(group, host, "/evict")).await
+    pub async fn member_evict(
+        &self,
+        group: &GroupId,
+        host: &MemberId,
+        wait: EvictWait,
+    ) -> Result<EvictedView, ClientError> {
+        let query = match wait {
+            EvictWait::No => "/evict?wait=no",
+            EvictWait::Deaf => "/evict",
+        };
+        self.ask(Method::POST, &member_path(group, host, query)).await
+    }
+
+    /// Says how far the eviction of a host has come.
+    pub async fn eviction(&self, group: &GroupId, host: &MemberId) -> Result<EvictedView, ClientError> {
+        self.ask(Method::GET, &member_path(group, host, "/evict")).await
     }
 
     /// Replaces keys now; returns when a copy of each message has left.

@@ -13,7 +13,8 @@
 //! | `DELETE /v1/groups/{name}` | removes a group and deletes its keys at the members | [`GroupRemoved`] |
 //! | `GET /v1/groups/{name}/members` | who may be a member, and who is | list of [`MemberView`] |
 //! | `PUT /v1/groups/{name}/members/{host}` with [`MemberAllow`] | lets a host in | [`MemberView`] |
-//! | `POST /v1/groups/{name}/members/{host}/evict` | puts a host out, again if need be; answers when nothing that is sent is readable to it | [`EvictedView`] |
+//! | `POST /v1/groups/{name}/members/{host}/evict`, `?wait=no` | puts a host out, again if need be; answers when nothing is readable to it which those send who heard the rekey, or at once | [`EvictedView`] |
+//! | `GET /v1/groups/{name}/members/{host}/evict` | how far the eviction of a host has come | [`EvictedView`] |
 //! | `POST /v1/groups/{name}/rekey` with [`RekeyOrder`] | replaces keys now; answers when the messages have left | [`RekeyView`] |
 //! | `GET /v1/refused`, `?group={name}` | hosts that were refused lately | list of [`RefusedView`] |
 //! | `POST /v1/groups/{name}/send`, [`record`]s | payloads to protect and send; member daemons | [`SendSummary`] |
@@ -66,6 +67,6 @@ pub use server::serve;
 pub use socket::ControlSocket;
 pub use status::{MemberStatus, ServerStatus, StatusView};
 pub use view::{
-    EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, LeftView, MemberAllow, MemberView,
-    RefusedView, RekeyOrder, RekeyView, SendSummary,
+    EvictWait, EvictedView, GroupAdd, GroupAdded, GroupRemoved, GroupView, LaggardView, LeftView,
+    MemberAllow, MemberView, RefusedView, RekeyOrder, RekeyView, SendSummary,
 };

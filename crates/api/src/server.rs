@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    ApiError, Call, ControlSocket, ErrorCode, ReceiveStream, Record, Reply, SendStream,
+    ApiError, Call, ControlSocket, ErrorCode, EvictWait, ReceiveStream, Record, Reply, SendStream,
     call::{Arriving, STREAM_RECORDS_MAX},
     record::{RecordDecoder, RecordError},
     view::Answer,
@@ -52,7 +52,7 @@ fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/groups/{name}", get(group_show).delete(group_remove))
         .route("/v1/groups/{name}/members", get(member_list))
         .route("/v1/groups/{name}/members/{host}", put(member_allow))
-        .route("/v1/groups/{name}/members/{host}/evict", post(member_evict))
+        .route("/v1/groups/{name}/members/{host}/evict", post(member_evict).get(eviction_show))
         .route("/v1/groups/{name}/rekey", post(rekey))
         .route("/v1/groups/{name}/send", post(send))
         .route("/v1/groups/{name}/receive", get(receive))
@@ -100,8 +100,25 @@ async fn member_allow(State(calls): Calls, Path(member): Path<(String, String)>,
     ask(&calls, request, |((group, host), allow), reply| Call::MemberAllow(group, host, allow, reply)).await
 }
 
-async fn member_evict(State(calls): Calls, Path(member): Path<(String, String)>) -> Response {
-    ask(&calls, group_and_host(&member), |(group, host), reply| Call::MemberEvict(group, host, reply)).await
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EvictQuery {
+    #[serde(default)]
+    wait: EvictWait,
+}
+
+async fn member_evict(
+    State(calls): Calls,
+    Path(member): Path<(String, String)>,
+    query: Result<Query<EvictQuery>, QueryRejection>,
+) -> Response {
+    let query = query.map(|Query(query)| query.wait).map_err(bad_request);
+    let request = query.and_then(|wait| Ok((group_and_host(&member)?, wait)));
+    ask(&calls, request, |((group, host), wait), reply| Call::MemberEvict(group, host, wait, reply)).await
+}
+
+async fn eviction_show(State(calls): Calls, Path(member): Path<(String, String)>) -> Response {
+    ask(&calls, group_and_host(&member), |(group, host), reply| Call::EvictionShow(group, host, reply)).await
 }
 
 async fn rekey(State(calls): Calls, Path(name): Path<String>, body: Body) -> Response {

@@ -146,6 +146,14 @@ pub struct MemberStatus {
     /// When it last took new keys.
     #[serde(with = "micros::option")]
     pub last_rekey_at_us: Option<Time>,
+    /// Until when it may send before the key server has confirmed the keys again, and accept, if receivers need leases too;
+    /// null where it needs none.
+    #[serde(with = "micros::option")]
+    #[serde(default)]
+    pub leased_until_us: Option<Time>,
+    /// How many seconds are left until then; zero if it is over.
+    #[serde(default)]
+    pub leased_for_s: Option<u64>,
     /// When it will renew its registration.
     #[serde(with = "micros::option")]
     pub reregisters_at_us: Option<Time>,

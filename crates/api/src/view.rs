@@ -133,7 +133,7 @@ pub struct MemberView {
     pub registered_until_us: Option<Time>,
 }
 
-/// Answers that a host is out, at the instant from which it can read nothing more.
+/// Says that a host is out, and from when on it can read nothing more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvictedView {
     /// The host. JSON has called it `hit` since all hosts were named by HITs.
@@ -141,12 +141,64 @@ pub struct EvictedView {
     pub host: MemberId,
     /// Whether it held keys. If not, nothing had to be rekeyed.
     pub was_member: bool,
-    /// The instant from which nothing that is sent is readable to it: when the last copy of the rekey's messages had left,
-    /// and the activation delay later.
-    #[serde(with = "micros")]
-    pub deaf_at_us: Time,
+    /// The instant from which nothing is readable to it that those send who heard the rekey: when the last copy of its
+    /// messages had left, and the activation delay later. Null while copies are to leave.
+    #[serde(with = "micros::option")]
+    pub deaf_at_us: Option<Time>,
     /// The KEK and sequence number of the last PUSH that put it out; null if nothing was rekeyed, or that was long ago.
     pub epoch: Option<crate::status::EpochView>,
+    /// The instant from which nothing at all is readable to it that any honest member sends, whoever missed the rekey: when
+    /// all of them had stated so, or when the last of their leases or older TEKs ends. Null where an earlier version put it
+    /// out and did not note that.
+    #[serde(with = "micros::option")]
+    pub silent_from_us: Option<Time>,
+    /// The instant from which nothing that it sends itself is accepted, by any honest member.
+    #[serde(with = "micros::option")]
+    pub unheard_from_us: Option<Time>,
+    /// How many members there are that need leases of the keys, or do without. Null where the group has no leases, or the
+    /// key server was started again since.
+    pub counted: Option<u32>,
+    /// How many of them have stated that they use no older keys any more.
+    pub stated: Option<u32>,
+    /// Those that have not, and may still do so.
+    pub laggards: Vec<LaggardView>,
+    /// When the last of the others stated it.
+    #[serde(with = "micros::option")]
+    pub stated_at_us: Option<Time>,
+    /// What time it is at the key server.
+    #[serde(with = "micros")]
+    pub now_us: Time,
+}
+
+impl EvictedView {
+    /// Says whether nothing more is to be waited for: nobody is left whose lease is running.
+    pub fn is_over(&self) -> bool {
+        self.deaf_at_us.is_some() && self.laggards.iter().all(|laggard| laggard.without_lease)
+    }
+}
+
+/// A member that has not stated that it uses no older keys any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaggardView {
+    /// Who.
+    #[serde(with = "text")]
+    pub host: MemberId,
+    /// When its last lease under older keys ends; if it does without leases, the last of these keys.
+    #[serde(with = "micros")]
+    pub until_us: Time,
+    /// Whether it does without leases: nobody waits for it.
+    pub without_lease: bool,
+}
+
+/// What a caller waits for that puts a host out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvictWait {
+    /// Nothing but that it is stored.
+    No,
+    /// That nothing is readable to the host which those send who heard the rekey.
+    #[default]
+    Deaf,
 }
 
 /// A host that was refused, and why.

@@ -14,7 +14,7 @@ use claviger_api::{
     GroupRemoved, GroupView, LeftView, MemberAllow, MemberStatus, MemberView, PolicyView, Record,
     RefusedView, RekeyOrder, RekeyView, SendSummary, ServerStatus, StatusView, call,
     status::{CountsView, EpochView, GroupKeys, MembershipState, SaState, SaView},
-    view::{EvictedView, MemberState, RekeyKey},
+    view::{EvictWait, EvictedView, LaggardView, MemberState, RekeyKey},
 };
 use claviger_group::{GroupId, GroupPolicy, MemberId, Role};
 use claviger_identity::Hit;
@@ -94,7 +94,20 @@ fn member() -> MemberView {
 
 fn evicted() -> EvictedView {
     let epoch = keys().epoch;
-    EvictedView { host: host(), was_member: true, deaf_at_us: Time::from_micros(1_000_001), epoch }
+    let laggard = LaggardView { host: host(), until_us: Time::from_secs(600), without_lease: true };
+    EvictedView {
+        host: host(),
+        was_member: true,
+        deaf_at_us: Some(Time::from_micros(1_000_001)),
+        epoch,
+        silent_from_us: Some(Time::from_secs(600)),
+        unheard_from_us: None,
+        counted: Some(2),
+        stated: Some(1),
+        laggards: vec![laggard],
+        stated_at_us: Some(Time::from_secs(1)),
+        now_us: Time::from_secs(2),
+    }
 }
 
 fn removed() -> GroupRemoved {
@@ -166,6 +179,8 @@ fn member_status() -> StatusView {
         last_rekey_at_us: None,
         reregisters_at_us: None,
         reregisters_in_s: Some(60),
+        leased_until_us: Some(Time::from_secs(600)),
+        leased_for_s: Some(600),
         data_address: None,
         tun: None,
         drops: CountsView::default(),
@@ -195,7 +210,9 @@ async fn answer_from_script(mut calls: mpsc::Receiver<Call>) {
             {
                 reply.send(Ok(MemberView { host: who, ..member() }));
             }
-            Call::MemberEvict(name, who, reply) if (&name, &who) == (&group(), &host()) => {
+            Call::EvictionShow(name, who, reply) | Call::MemberEvict(name, who, _, reply)
+                if (&name, &who) == (&group(), &host()) =>
+            {
                 tokio::spawn(async {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     reply.send(Ok(evicted()));
@@ -227,7 +244,10 @@ async fn every_call_arrives_and_every_answer_returns() {
     let allow = MemberAllow { role: Role::Sender, without_lease: true };
     assert_eq!(client.member_allow(&group, &other_host(), &allow).await.unwrap().host, other_host());
     assert_eq!(client.member_list(&group).await.unwrap(), [member()]);
-    assert_eq!(client.member_evict(&group, &host()).await.unwrap(), evicted());
+    for wait in [EvictWait::Deaf, EvictWait::No] {
+        assert_eq!(client.member_evict(&group, &host(), wait).await.unwrap(), evicted());
+    }
+    assert_eq!(client.eviction(&group, &host()).await.unwrap(), evicted());
     assert_eq!(client.refused_list(Some(&group)).await.unwrap(), [refused()]);
     assert_eq!(client.refused_list(None).await.unwrap(), [refused(), refused()]);
     assert_eq!(client.rekey(&group, &RekeyOrder { key: RekeyKey::Kek }).await.unwrap(), rekeyed());

@@ -113,6 +113,15 @@ pub(crate) fn instant(time: Time) -> String {
     )
 }
 
+/// Writes an instant, and how far it is from another.
+pub(crate) fn instant_seen_from(now: Time, time: Time) -> String {
+    if time > now {
+        format!("{} (in {})", instant(time), duration(time.since(now)))
+    } else {
+        format!("{} ({} ago)", instant(time), duration(now.since(time)))
+    }
+}
+
 /// Counts days since 1970-01-01 as year, month and day, by 400-year eras that begin on 1 March.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

@@ -35,6 +35,9 @@ fn incompatibility(incompatible: &PeerIncompatible) -> String {
         Some(Extension::BatchSignatures) => "the group signs whole rekeys",
         Some(Extension::Lkh32) => "the group needs LKH-32",
         Some(Extension::Places) => "the group's tree follows places",
+        Some(Extension::Leases) => {
+            return "the group's senders need leases, an extension for private use: join without --standard-only, or have this host allowed --without-lease".into();
+        }
         None => {
             let (field, value) = (incompatible.field(), incompatible.value());
             return format!("the group's policy needs {field} {value}, which is not known here");

@@ -10,10 +10,10 @@ use std::{
 };
 
 use claviger_api::{
-    ApiError, Call, ControlSocket, ErrorCode, EvictedView, GroupAdded, GroupPolicyOptions, GroupView,
-    MemberView, PolicyView, call, status::GroupKeys, view::MemberState,
+    ApiError, Call, ControlSocket, ErrorCode, EvictWait, EvictedView, GroupAdded, GroupPolicyOptions,
+    GroupView, LaggardView, MemberView, PolicyView, call, status::GroupKeys, view::MemberState,
 };
-use claviger_group::Role;
+use claviger_group::{MemberId, Role};
 use claviger_sansio::Time;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -215,13 +215,29 @@ fn server(call: Call) {
             pulled_at_us: None,
             registered_until_us: None,
         })),
-        Call::MemberEvict(_, host, reply) => reply.send(Ok(EvictedView {
-            host,
-            was_member: true,
-            deaf_at_us: Time::from_micros(1_700_000_000_000_001),
-            epoch: None,
-        })),
+        Call::MemberEvict(_, host, EvictWait::Deaf, reply) => reply.send(Ok(evicted(host, 1))),
+        Call::MemberEvict(_, host, EvictWait::No, reply) => reply.send(Ok(evicted(host, 2))),
+        Call::EvictionShow(_, host, reply) => reply.send(Ok(evicted(host, 0))),
         other => other.not_served("test daemon"),
+    }
+}
+
+/// A host that was put out, with this many senders that have not stated it.
+fn evicted(host: MemberId, missing: u32) -> EvictedView {
+    let at = |second: u64| Some(Time::from_secs(1_700_000_000 + second));
+    let laggard = LaggardView { host: host.clone(), until_us: at(600).unwrap(), without_lease: false };
+    EvictedView {
+        host,
+        was_member: true,
+        deaf_at_us: at(0),
+        epoch: None,
+        silent_from_us: at(600),
+        unheard_from_us: None,
+        counted: Some(2),
+        stated: Some(2 - missing),
+        laggards: vec![laggard; missing as usize],
+        stated_at_us: at(1),
+        now_us: at(2).unwrap(),
     }
 }
 
@@ -246,8 +262,14 @@ fn control_commands_show_what_the_daemon_answers() {
     let foreign = run(&["member", "allow", "--group", "market", HIT, "--role", "sender", "--without-lease"]);
     assert_eq!(foreign.out, format!("{HIT} may join market as {}, without a lease\n", Role::Sender));
     let evicted = run(&["member", "evict", "--group", "market", HIT]);
-    let sentence = "it reads nothing that is sent after 2023-11-14T22:13:20.000001Z\n";
-    assert_eq!(evicted.out, format!("evicted {HIT} from market; {sentence}"));
+    let sentence = "it reads nothing that is sent after 2023-11-14T22:13:21.000000Z (1 s ago): all 2 senders have stated it\n";
+    assert_eq!(evicted.out, format!("evicted {HIT} from market\n{sentence}"));
+    let missing =
+        format!("1 of 2 have stated it; not yet: {HIT} (its lease ends at 2023-11-14T22:23:20.000000Z)\n");
+    assert_eq!(evicted.err, missing, "it shows who is missing while it waits");
+    let known = run(&["member", "evict", "--group", "market", HIT, "--no-wait"]);
+    assert!(known.out.contains("(in 9 min 58 s)"), "{}", known.out);
+    assert_eq!(known.err, "");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! `claviger member`: who may be in a group, and who is.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
-use claviger_api::{EvictedView, MemberAllow, MemberView, RefusedView, name::Name};
+use claviger_api::{Client, EvictWait, EvictedView, MemberAllow, MemberView, RefusedView, name::Name};
 use claviger_group::{GroupId, MemberId, Role};
 
 use crate::{
-    cli::{globals::Globals, value::name},
+    cli::{eviction, globals::Globals, value::name},
     exit::Outcome,
     output::{self, instant, or_dash, or_not_sent},
 };
@@ -15,8 +17,10 @@ use crate::{
 pub(crate) enum MemberCommand {
     /// Lets a host into a group.
     Allow(AllowArgs),
-    /// Puts a host out of a group and takes it off the list. Returns when the host can read nothing that is sent from
-    /// then on, and prints that instant. Fails if the rekey messages cannot leave, and the key server goes on trying.
+    /// Puts a host out of a group and takes it off the list. Returns when every sender has stated that it uses no older keys
+    /// any more, or the last lease of those has ended that have not; shows meanwhile who is missing, and prints from when on
+    /// the host can read nothing. Fails if the rekey messages cannot leave, and the key server goes on trying. Asked again
+    /// it says how far the eviction has come.
     Evict(EvictArgs),
     /// Lists the hosts of a group, or those that were refused lately.
     List(ListArgs),
@@ -54,6 +58,9 @@ pub(crate) struct EvictArgs {
     /// The host's HIT or other identity, as `claviger member list` shows it
     #[arg(value_name = "HOST")]
     host: MemberId,
+    /// Wait for nobody: print what is known, from when on at the latest the host can read nothing
+    #[arg(long)]
+    no_wait: bool,
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -83,9 +90,11 @@ pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
             let has_leases = shown.is_none_or(|shown| shown.policy.lease_s != 0);
             output::print(json, &member, |member| allowed_text(&group, member, has_leases))
         }
-        MemberCommand::Evict(EvictArgs { group, host, json }) => {
-            let evicted = server.member_evict(&group, &host).await;
-            output::print(json, &or_not_sent(json, evicted)?, |evicted| evicted_text(&group, evicted))
+        MemberCommand::Evict(EvictArgs { group, host, no_wait, json }) => {
+            let wait = if no_wait { EvictWait::No } else { EvictWait::Deaf };
+            let evicted = or_not_sent(json, server.member_evict(&group, &host, wait).await)?;
+            let evicted = if no_wait { evicted } else { await_silence(&server, &group, evicted).await? };
+            output::print(json, &evicted, |evicted| eviction::text(&group, evicted))
         }
         MemberCommand::List(ListArgs { group: Some(group), refused: false, json }) => {
             let members = server.member_list(&group).await?;
@@ -109,14 +118,24 @@ fn allowed_text(group: &GroupId, member: &MemberView, has_leases: bool) -> Strin
     format!("{host} may join {group} as {role}{lease}")
 }
 
-fn evicted_text(group: &GroupId, evicted: &EvictedView) -> String {
-    let EvictedView { host, was_member, deaf_at_us, .. } = evicted;
-    if *was_member {
-        format!("evicted {host} from {group}; it reads nothing that is sent after {}", instant(*deaf_at_us))
-    } else {
-        format!("{host} may join {group} no more; it held no keys at {}", instant(*deaf_at_us))
+/// Asks how far an eviction has come until nobody is left whose lease is running, and tells who is missing.
+async fn await_silence(server: &Client, group: &GroupId, mut evicted: EvictedView) -> Outcome<EvictedView> {
+    let mut told = None;
+    while !evicted.is_over() {
+        let missing = eviction::missing(&evicted);
+        if told.as_ref() != Some(&missing) {
+            eprintln!("{missing}");
+            told = Some(missing);
+        }
+        tokio::time::sleep(EVICTION_POLL).await;
+        let EvictedView { epoch, host, .. } = evicted;
+        evicted = EvictedView { epoch, ..server.eviction(group, &host).await? };
     }
+    Ok(evicted)
 }
+
+/// How often it is asked how far an eviction has come.
+const EVICTION_POLL: Duration = Duration::from_millis(100);
 
 fn members_text(group: &GroupId, members: &[MemberView]) -> String {
     let nobody = format!("nobody; let a host in with: {}", claviger_api::command::allow_somebody(group));
@@ -313,18 +332,5 @@ mod tests {
              let in with:\n  claviger member allow --group x 2001:22:1234::1"
         );
         assert_eq!(refused_text(&[]), "nobody was refused");
-    }
-
-    #[test]
-    fn an_eviction_prints_its_instant() {
-        let group = "x".parse().unwrap();
-        let mut evicted =
-            EvictedView { host: host(), was_member: true, deaf_at_us: Time::from_micros(1), epoch: None };
-        assert_eq!(
-            evicted_text(&group, &evicted),
-            "evicted 2001:22:1234::1 from x; it reads nothing that is sent after 1970-01-01T00:00:00.000001Z"
-        );
-        evicted.was_member = false;
-        assert!(evicted_text(&group, &evicted).contains("it held no keys at 1970"));
     }
 }

@@ -4,6 +4,7 @@
 //! them to those parts.
 
 mod demo;
+mod eviction;
 mod globals;
 mod group;
 mod identity;

@@ -128,11 +128,19 @@ fn member_text(member: &MemberStatus) -> String {
         ("re-registers in", or_dash(member.reregisters_in_s.map(seconds))),
         ("data", or_dash(member.data_address)),
     ];
+    rows.extend(member.leased_for_s.map(|left| ("lease", lease_text(left))));
     rows.extend(member.tun.clone().map(|tun| ("TUN device", tun)));
     let mut parts = vec![pairs(rows), keys_text(&member.keys)];
     parts.extend(counts_text("DROPS BY REASON", &member.drops));
     parts.extend(counts_text("COUNTERS", &member.counters));
     parts.join("\n\n")
+}
+
+fn lease_text(left: u64) -> String {
+    match left {
+        0 => "over: nothing is sent until the key server has answered".to_owned(),
+        left => format!("sends for {} without word from the key server", seconds(left)),
+    }
 }
 
 fn counts_text(title: &str, counts: &CountsView) -> Option<String> {

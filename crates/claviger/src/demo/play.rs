@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use claviger_api::{Client, GroupAdd, GroupPolicyOptions, SendSummary};
+use claviger_api::{Client, EvictWait, GroupAdd, GroupPolicyOptions, SendSummary};
 use claviger_crypto::{Random, SystemRandom, random};
 use claviger_group::{Channel, GroupId, Role};
 use claviger_identity::Hit;
@@ -148,8 +148,9 @@ pub(super) async fn play(executable: &Path, directory: &Path, file: &[u8]) -> Ou
 
     clock.sleep_until(began + EVICTION).await;
     let evicting = clock.now();
-    let eviction = control.member_evict(&stage.group, &evicted.hit.into()).await?;
-    playing[3].departed = Some((evicting, eviction.deaf_at_us));
+    let eviction = control.member_evict(&stage.group, &evicted.hit.into(), EvictWait::Deaf).await?;
+    let deaf_at = eviction.deaf_at_us.unwrap_or_else(|| clock.now());
+    playing[3].departed = Some((evicting, deaf_at));
     let took = clock.now().since(evicting);
     progress.tell(&format!("evicted was put out; deaf after {:.2} s", took.as_secs_f64()));
     playing[3].process.wait().await?;

@@ -42,6 +42,7 @@ impl MemberDaemon {
             | Call::GroupList(_)
             | Call::GroupRemove(..)
             | Call::GroupShow(..)
+            | Call::EvictionShow(..)
             | Call::MemberAllow(..)
             | Call::MemberEvict(..)
             | Call::MemberList(..)

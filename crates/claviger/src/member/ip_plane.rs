@@ -92,6 +92,11 @@ impl IpPlane {
         }
     }
 
+    /// Says how much of what was sent has not left this host.
+    pub(super) fn unsent(&self) -> io::Result<usize> {
+        self.socket.unsent()
+    }
+
     /// Protects a packet if it is for the group, and sends it from the address that it was sent from.
     pub(super) async fn seal(
         &self,

@@ -4,6 +4,7 @@
 //! process's sockets, its payloads from and to the streams of `send` and `recv`; or ESP as IP protocol 50 between
 //! raw sockets, its packets from and to a TUN device.
 
+mod change_over;
 mod control;
 pub(crate) mod counter;
 mod dropped;
@@ -15,18 +16,17 @@ mod udp_plane;
 mod view;
 mod whereabouts;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use claviger_api::Call;
 use claviger_crypto::{SystemRandom, provider};
 use claviger_dataplane::DataPlane;
-use claviger_esp::Stage;
-use claviger_group::{GroupId, Role};
+use claviger_group::{GroupId, PlaneEvent, Role};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{Event, KeyWitness, Member, MemberConfig, PlaneKind, event::Places};
 use claviger_net::{
-    Clock, Interface, InterfaceError, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket,
+    Clock, Interface, InterfaceError, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket, VmGeneration,
 };
 use claviger_sansio::{Counts, RetransmitPolicy, Socket, Time, multicast::is_source_specific};
 use tokio::sync::mpsc;
@@ -43,6 +43,7 @@ use crate::{
     },
     signal::{Stop, sleep_until},
 };
+use change_over::ChangeOver;
 use dropped::Dropped;
 use group_keys::GroupKeys;
 use ip_plane::IpPlane;
@@ -72,6 +73,10 @@ pub(crate) struct MemberDaemon {
     carrier: Carrier,
     packets: mpsc::Receiver<Packet>,
     plane: Option<Plane>,
+    /// What is told the member once nothing waits in the sockets of the data plane that is under older keys.
+    changing_over: ChangeOver,
+    /// Hears that this machine goes on from an earlier state.
+    generation: VmGeneration,
     places: Option<Places>,
     /// The sockets that hear the group.
     listening: Vec<Listening>,
@@ -92,6 +97,16 @@ pub(crate) struct MemberDaemon {
 enum Plane {
     Udp(UdpPlane),
     Ip(IpPlane),
+}
+
+impl Plane {
+    /// Says how much of what was sent has not left this host.
+    fn unsent(&self) -> io::Result<usize> {
+        match self {
+            Self::Udp(plane) => plane.unsent(),
+            Self::Ip(plane) => plane.unsent(),
+        }
+    }
 }
 
 impl MemberDaemon {
@@ -123,6 +138,8 @@ impl MemberDaemon {
             carrier,
             packets,
             plane: None,
+            changing_over: ChangeOver::default(),
+            generation: VmGeneration::listen(),
             places: None,
             listening: Vec::new(),
             whereabouts: Whereabouts::new(now, settings.server.address.ip()),
@@ -151,13 +168,20 @@ impl MemberDaemon {
             }
             let look_at = Some(self.whereabouts.poll_timeout());
             let machines = [self.core.poll_timeout(), self.data_plane.poll_timeout()];
-            let timeout = machines.into_iter().chain([self.closing, look_at]).flatten().min();
+            let drained = self.changing_over.poll_timeout();
+            let timeout = machines.into_iter().chain([self.closing, look_at, drained]).flatten().min();
             tokio::select! {
                 () = stop.wait() => self.leave(),
                 Some(packet) = self.packets.recv() => self.take_packets(packet).await,
                 Some(call) = calls.recv() => self.take_call(call),
                 Some(piece) = self.streams.next(), if self.may_send() => self.take_piece(piece).await,
-                packet = Self::tun_packet(&self.plane) => self.send_tun_packet(packet).await,
+                packet = Self::tun_packet(&self.plane), if self.changing_over.is_over() => {
+                    self.send_tun_packet(packet).await;
+                }
+                () = self.generation.changed() => {
+                    tracing::warn!("this machine goes on from an earlier state: nothing is sent until the keys are fetched again");
+                    self.core.machine_restored(self.clock.now());
+                }
                 () = sleep_until(&self.clock, timeout) => {}
             }
             self.core.handle_timeout(self.clock.now());
@@ -180,9 +204,9 @@ impl MemberDaemon {
         self.view.kernel_drop_count()
     }
 
-    /// Says whether there is an association to send under; payloads wait until there is one.
+    /// Says whether there is an association to send under, and a lease where one is needed; payloads wait until there is.
     fn may_send(&self) -> bool {
-        self.data_plane.status(&self.settings.group).iter().any(|sa| sa.stage == Stage::Current)
+        self.changing_over.is_over() && self.data_plane.sends(self.clock.now(), &self.settings.group)
     }
 
     /// Leaves by CLOSE.
@@ -222,7 +246,16 @@ impl MemberDaemon {
             while let Some((group, command)) = self.core.poll_plane() {
                 self.data_plane.apply(now, &group, command);
             }
-            let Some((group, event)) = self.data_plane.poll_event() else { return };
+            let Some((group, event)) = self.data_plane.poll_event() else { break };
+            match event {
+                PlaneEvent::ChangedOver(_) => self.changing_over.begin(group, event),
+                PlaneEvent::Refused(_) | PlaneEvent::SenderIdSpent(_) | PlaneEvent::UnknownSpi(_) => {
+                    self.core.handle_plane_event(now, &group, event);
+                }
+            }
+        }
+        let unsent = || self.plane.as_ref().map_or(Ok(0), Plane::unsent);
+        for (group, event) in self.changing_over.take(now, unsent) {
             self.core.handle_plane_event(now, &group, event);
         }
     }
@@ -253,6 +286,12 @@ impl MemberDaemon {
             }
             Event::RegistrationEnded { group } => {
                 tracing::info!(%group, "the registration has ended at the key server; registers again");
+            }
+            Event::LeaseEnded { group } => {
+                tracing::warn!(%group, "the key server has not confirmed the keys for too long: nothing is sent until it does");
+            }
+            Event::LeaseResumed { group } => {
+                tracing::warn!(%group, "the key server has confirmed the keys: data is sent again");
             }
             Event::Evicted { group } => {
                 self.plane = None;

@@ -67,6 +67,11 @@ impl UdpPlane {
         Ok(Arc::new(UdpSocket::bind_group(group, port, interface, places.channel.source(), &options)?))
     }
 
+    /// Says how much of what was sent has not left this host.
+    pub(super) fn unsent(&self) -> io::Result<usize> {
+        self.socket.unsent()
+    }
+
     /// Protects and sends a payload.
     pub(super) async fn send(
         &self,

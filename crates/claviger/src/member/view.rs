@@ -40,6 +40,8 @@ impl Observed {
             Event::Rekeyed { .. } => MembershipState::Keyed,
             Event::Unreachable { .. } => MembershipState::Unreachable,
             Event::Closed
+            | Event::LeaseEnded { .. }
+            | Event::LeaseResumed { .. }
             | Event::Listen { .. }
             | Event::Moved
             | Event::Narrowed { .. }
@@ -73,6 +75,7 @@ impl Observed {
         let (drops, counters) =
             counters::views(core.counters().figures().chain(protected.figures()).chain(outside));
         let again = subscription.and_then(Subscription::pulls_again_at);
+        let leased_until = subscription.and_then(Subscription::leased_until);
         MemberStatus {
             hit,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,6 +88,8 @@ impl Observed {
             keys: subscription.map(|s| keys(s, plane, now)).unwrap_or_default(),
             tree_keys: subscription.map_or(0, Subscription::tree_keys),
             last_rekey_at_us: subscription.and_then(Subscription::last_rekey),
+            leased_until_us: leased_until,
+            leased_for_s: leased_until.map(|until| until.since(now).as_secs()),
             reregisters_at_us: again,
             reregisters_in_s: again.map(|at| at.since(now).as_secs()),
             data_address: places.map(|p| SocketAddr::new(p.channel.group(), p.encapsulation_port)),

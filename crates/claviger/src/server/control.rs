@@ -6,8 +6,8 @@ use std::{
 };
 
 use claviger_api::{
-    ApiError, Call, ErrorCode, EvictedView, GroupAdd, GroupAdded, GroupPolicyOptions, GroupRemoved,
-    GroupView, MemberAllow, MemberView, RekeyOrder, RekeyView, Reply, StatusView, command,
+    ApiError, Call, ErrorCode, EvictWait, EvictedView, GroupAdd, GroupAdded, GroupPolicyOptions,
+    GroupRemoved, GroupView, MemberAllow, MemberView, RekeyOrder, RekeyView, Reply, StatusView, command,
     policy::member_needs,
     view::{Answer, RekeyKey},
 };
@@ -15,7 +15,10 @@ use claviger_gcks::{Admittance, CommandError, Eviction, RekeyWhat};
 use claviger_group::{GroupId, MemberId};
 use claviger_store::Store;
 
-use super::{Server, log, view};
+use super::{
+    Server, log,
+    view::{self, Evicted},
+};
 use crate::sentences;
 
 /// The organisation's own IPv4 addresses, and the bits in which they differ.
@@ -58,7 +61,11 @@ impl<S: Store> Server<S> {
                 let answer = self.member_allow(&group, host, allow);
                 self.answer_when_durable(reply, answer);
             }
-            Call::MemberEvict(group, host, reply) => self.member_evict(&group, host, reply),
+            Call::MemberEvict(group, host, wait, reply) => self.member_evict(&group, host, wait, reply),
+            Call::EvictionShow(group, host, reply) => {
+                let answer = self.eviction_show(&group, host);
+                self.answer_when_durable(reply, answer);
+            }
             Call::RefusedList(group, reply) => {
                 let wanted = |g: &GroupId| group.as_ref().is_none_or(|group| group == g);
                 let refused = self.core.refused().filter(|refusal| wanted(&refusal.group));
@@ -179,21 +186,38 @@ impl<S: Store> Server<S> {
             .ok_or_else(|| refused(CommandError::HostUnknown(host)))
     }
 
-    /// Puts a member out; the caller hears of it when nothing is readable to the host, or that its rekey does not leave.
-    fn member_evict(&mut self, group: &GroupId, host: MemberId, reply: Reply<EvictedView>) {
+    /// Says how far an eviction has come.
+    fn eviction_show(&self, group: &GroupId, host: MemberId) -> Result<EvictedView, ApiError> {
         let now = self.clock.now();
-        match self.core.evict(now, group, &host) {
-            Ok(Eviction::Leaving) => {
+        match self.core.eviction(group, &host) {
+            Some(Eviction::Leaving) => Ok(view::evicting(&self.core, now, group, host)),
+            Some(Eviction::Unreadable { from, was_member }) => {
+                let evicted = Evicted { host, was_member, deaf_at: from, epoch: None };
+                Ok(view::evicted(&self.core, now, group, evicted))
+            }
+            None => Err(refused(CommandError::HostUnknown(host))),
+        }
+    }
+
+    /// Puts a member out; the caller hears of it when that is what it waits for, or that the rekey does not leave.
+    fn member_evict(&mut self, group: &GroupId, host: MemberId, wait: EvictWait, reply: Reply<EvictedView>) {
+        let now = self.clock.now();
+        match (self.core.evict(now, group, &host), wait) {
+            (Ok(_), EvictWait::No) => {
+                let answer = self.eviction_show(group, host);
+                self.answer_when_durable(reply, answer);
+            }
+            (Ok(Eviction::Leaving), EvictWait::Deaf) => {
                 let epoch = self.core.group(now, group).and_then(|group| view::keys(&group).epoch);
                 let group = group.clone();
                 self.answers.push(move |waiting| waiting.for_eviction(now, group, host, epoch, reply));
             }
-            Ok(Eviction::Unreadable { from, was_member }) => {
-                let view = EvictedView { host, was_member, deaf_at_us: from, epoch: None };
+            (Ok(Eviction::Unreadable { from, was_member }), EvictWait::Deaf) => {
+                let evicted = Evicted { host, was_member, deaf_at: from, epoch: None };
                 let group = group.clone();
-                self.answers.push(move |waiting| waiting.for_instant(now, group, view, reply));
+                self.answers.push(move |waiting| waiting.for_instant(now, group, evicted, reply));
             }
-            Err(error) => self.answer_when_durable(reply, Err(refused(error))),
+            (Err(error), _) => self.answer_when_durable(reply, Err(refused(error))),
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) fn command(call: &Call) {
             let MemberAllow { role, without_lease } = allow;
             info!(command = "member allow", cause, %group, peer = %host, %role, without_lease, "command");
         }
-        Call::MemberEvict(group, host, _) => {
+        Call::MemberEvict(group, host, _, _) => {
             info!(command = "member evict", cause, %group, peer = %host, "command")
         }
         Call::Rekey(group, order, _) => {
@@ -22,6 +22,9 @@ pub(super) fn command(call: &Call) {
         }
         Call::GroupList(_) => debug!(command = "group list", "command"),
         Call::GroupShow(group, _) => debug!(command = "group show", %group, "command"),
+        Call::EvictionShow(group, host, _) => {
+            debug!(command = "eviction show", %group, peer = %host, "command")
+        }
         Call::MemberList(group, _) => debug!(command = "member list", %group, "command"),
         Call::RefusedList(group, _) => {
             debug!(command = "member refused", group = group.as_ref().map(display), "command")

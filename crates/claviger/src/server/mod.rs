@@ -272,6 +272,9 @@ impl<S: Store + 'static> Server<S> {
             Event::Relocated { host, group } => {
                 tracing::info!(%group, peer = %host, "moved to another place")
             }
+            Event::Silent { host, group, .. } => {
+                tracing::info!(%group, peer = %host, "no sender goes on under the keys of a host that was evicted");
+            }
             Event::Departed { host, group, departure, deaf_at, .. } => {
                 tracing::info!(%group, peer = %host, ?departure, %deaf_at, "departed");
                 self.waiting.departed(&group, &host, deaf_at);

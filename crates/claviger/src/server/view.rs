@@ -3,15 +3,16 @@
 use std::net::SocketAddr;
 
 use claviger_api::{
-    GroupView, MemberView, PolicyView, RefusedView, ServerStatus, command,
+    EvictedView, GroupView, LaggardView, MemberView, PolicyView, RefusedView, ServerStatus, command,
     status::{EpochView, GroupKeys, GroupStatus, ListenView, SaState, SaView, UnsentView},
     view::MemberState,
 };
 use claviger_gcks::{
-    Gcks,
+    Gcks, LaggardView as CoreLaggard,
     event::Refusal,
     view::{GroupView as CoreGroup, HostView},
 };
+use claviger_group::{GroupId, MemberId};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
@@ -41,6 +42,45 @@ impl About {
             10500 => format!("{}@{address}", self.hit),
             port => format!("{}@{address}:{port}", self.hit),
         }
+    }
+}
+
+/// A host that was put out, and what is known of that.
+pub(super) struct Evicted {
+    pub(super) host: MemberId,
+    pub(super) was_member: bool,
+    /// From when on nothing is readable to it that those send who heard the rekey.
+    pub(super) deaf_at: Time,
+    pub(super) epoch: Option<EpochView>,
+}
+
+/// Shows a host that was put out, with those who may not have heard of it.
+pub(super) fn evicted(core: &Gcks, now: Time, group: &GroupId, evicted: Evicted) -> EvictedView {
+    let Evicted { host, was_member, deaf_at, epoch } = evicted;
+    EvictedView { was_member, deaf_at_us: Some(deaf_at), epoch, ..evicting(core, now, group, host) }
+}
+
+/// Shows a member that was put out and whose rekey is to leave.
+pub(super) fn evicting(core: &Gcks, now: Time, group: &GroupId, host: MemberId) -> EvictedView {
+    let silence = core.silence(now, group, &host);
+    let members = silence.as_ref().and_then(|silence| silence.members);
+    let laggard = |laggard: &CoreLaggard| LaggardView {
+        host: laggard.host.clone(),
+        until_us: laggard.until,
+        without_lease: laggard.without_lease,
+    };
+    EvictedView {
+        host,
+        was_member: true,
+        deaf_at_us: None,
+        epoch: None,
+        silent_from_us: silence.as_ref().and_then(|silence| silence.from),
+        unheard_from_us: silence.as_ref().and_then(|silence| silence.unheard_from),
+        counted: members.map(|(_, counted)| counted as u32),
+        stated: members.map(|(stated, _)| stated as u32),
+        laggards: silence.iter().flat_map(|silence| &silence.laggards).map(laggard).collect(),
+        stated_at_us: silence.as_ref().and_then(|silence| silence.stated_at),
+        now_us: now,
     }
 }
 

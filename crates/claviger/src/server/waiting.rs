@@ -1,7 +1,7 @@
 //! Callers that wait until rekey messages have left.
 //!
-//! An eviction is answered at the instant from which nothing is readable to the host, a rekey when a copy of each message
-//! has left. What the core decided is done and stored in any case: a caller whose messages the system refuses is told so,
+//! An eviction is answered at the instant from which nothing is readable to the host that those send who heard the rekey, a
+//! rekey when a copy of each message has left. What the core decided is done and stored in any case: a caller whose messages the system refuses is told so,
 //! and the messages are tried again without it.
 
 use std::time::Duration;
@@ -10,6 +10,8 @@ use claviger_api::{ApiError, ErrorCode, EvictedView, RekeyView, Reply, status::E
 use claviger_gcks::{Gcks, event::RekeyId, view::UnsentView};
 use claviger_group::{GroupId, MemberId};
 use claviger_sansio::Time;
+
+use super::view::{self, Evicted};
 
 /// How long a caller waits for messages that the system refuses. An interface that is reconfigured is back by then, and
 /// somebody at a prompt wants to know.
@@ -29,7 +31,7 @@ enum Request {
     /// The messages of an eviction are to leave.
     Eviction { host: MemberId, epoch: Option<EpochView>, reply: Reply<EvictedView> },
     /// The instant of an eviction is known, and ahead.
-    Instant { view: EvictedView, reply: Reply<EvictedView> },
+    Instant { evicted: Evicted, reply: Reply<EvictedView> },
     /// A copy of each message of a rekey is to leave.
     Rekey { rekey: RekeyId, view: Box<RekeyView>, activation_delay: Duration, reply: Reply<RekeyView> },
 }
@@ -52,10 +54,10 @@ impl Waiting {
         &mut self,
         called: Time,
         group: GroupId,
-        view: EvictedView,
+        evicted: Evicted,
         reply: Reply<EvictedView>,
     ) {
-        self.0.push(Caller { group, called, request: Request::Instant { view, reply } });
+        self.0.push(Caller { group, called, request: Request::Instant { evicted, reply } });
     }
 
     /// Has a caller wait for the messages of a rekey; senders change over so much later.
@@ -78,9 +80,9 @@ impl Waiting {
             let Caller { group: of, called, request } = caller;
             let request = match request {
                 Request::Eviction { host: evicted, epoch, reply } if evicted == *host && of == *group => {
-                    let view =
-                        EvictedView { host: evicted, was_member: true, deaf_at_us: unreadable_from, epoch };
-                    Request::Instant { view, reply }
+                    let evicted =
+                        Evicted { host: evicted, was_member: true, deaf_at: unreadable_from, epoch };
+                    Request::Instant { evicted, reply }
                 }
                 other @ (Request::Eviction { .. } | Request::Instant { .. } | Request::Rekey { .. }) => other,
             };
@@ -110,14 +112,16 @@ impl Waiting {
     /// the system refuses.
     pub(super) fn answer(&mut self, now: Time, core: &Gcks) {
         let is_ripe = |caller: &mut Caller| match &caller.request {
-            Request::Instant { view, .. } => view.deaf_at_us <= now,
+            Request::Instant { evicted, .. } => evicted.deaf_at <= now,
             Request::Eviction { .. } | Request::Rekey { .. } => {
                 caller.called + REFUSED_WAIT_MAX <= now && core.unsent(&caller.group).is_some()
             }
         };
         for Caller { group, request, .. } in self.0.extract_if(.., is_ripe) {
             match (request, core.unsent(&group)) {
-                (Request::Instant { view, reply }, _) => reply.send(Ok(view)),
+                (Request::Instant { evicted, reply }, _) => {
+                    reply.send(Ok(view::evicted(core, now, &group, evicted)));
+                }
                 (request, Some(unsent)) => {
                     let error = not_sent(&request.what(&group), &unsent);
                     request.refuse(error);
@@ -131,7 +135,7 @@ impl Waiting {
     /// Says when [`Waiting::answer`] has something to do next.
     pub(super) fn poll_timeout(&self, now: Time) -> Option<Time> {
         let at = |caller: &Caller| match &caller.request {
-            Request::Instant { view, .. } => Some(view.deaf_at_us),
+            Request::Instant { evicted, .. } => Some(evicted.deaf_at),
             // Once it is over, the news that nothing leaves makes it answer.
             Request::Eviction { .. } | Request::Rekey { .. } => {
                 Some(caller.called + REFUSED_WAIT_MAX).filter(|at| *at > now)
@@ -145,7 +149,7 @@ impl Request {
     /// Says what is done although its messages have not left.
     fn what(&self, group: &GroupId) -> String {
         match self {
-            Self::Eviction { host, .. } | Self::Instant { view: EvictedView { host, .. }, .. } => {
+            Self::Eviction { host, .. } | Self::Instant { evicted: Evicted { host, .. }, .. } => {
                 format!("{host} is out of {group} for good, but can still read what members send")
             }
             Self::Rekey { .. } => {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, ops::Range, time::Duration};
 
 use claviger_api::{
-    Client, ClientError, ErrorCode, GroupPolicyOptions,
+    Client, ClientError, ErrorCode, EvictWait, GroupPolicyOptions,
     view::{GroupAdd, MemberAllow, RekeyKey, RekeyOrder},
 };
 use claviger_crypto::{Random, SeededRandom, random};
@@ -403,7 +403,7 @@ impl Playing {
         let (client, number, hit) = (self.client.clone(), victim.host.number, victim.host.hit);
         self.tell(Line::Evicting { host: number });
         self.calls.spawn(async move {
-            let out = match client.member_evict(&Stage::group(), &hit.into()).await {
+            let out = match client.member_evict(&Stage::group(), &hit.into(), EvictWait::Deaf).await {
                 Ok(_) => true,
                 // It was out already: the server died between the eviction and its answer.
                 Err(ClientError::Api(error)) => error.code == ErrorCode::MemberUnknown,

@@ -58,9 +58,20 @@ impl<'a> KeyServer<'a> {
 
     /// Starts it with options of one's own, and waits until it answers.
     pub fn start_with(lab: &'a Lab, host: &'a Host, raw: bool, options: &[&str]) -> Self {
+        Self::start_in(lab, host, raw, options, &[])
+    }
+
+    /// Starts it with options and variables of the environment of one's own, and waits until it answers.
+    pub fn start_in(
+        lab: &'a Lab,
+        host: &'a Host,
+        raw: bool,
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let state = lab.directory().join("server");
         let mut command = claviger(&state);
-        command.args(["--log", "debug", "server"]).args(options);
+        command.args(["--log", "debug", "server"]).args(options).envs(environment.iter().copied());
         if raw {
             command.arg("--raw");
         }

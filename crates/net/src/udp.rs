@@ -11,6 +11,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{
     BindError, Buffer, Interface, Membership, Received,
+    guard::SOCKET_PRIORITY,
     message::{self, local_address, needs_scope, prepare},
     multicast::MulticastSocket,
     ready::register,
@@ -89,6 +90,9 @@ impl UdpSocket {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
+        // Guards let packets through of sockets that have it, which the kernel grants to CAP_NET_ADMIN and CAP_NET_RAW.
+        // Without them a guarded address refuses this socket too.
+        let _ = socket.set_priority(SOCKET_PRIORITY);
         socket.set_reuse_address(options.reuse_address)?;
         socket.bind(&SockAddr::from(address))?;
         let local = local_address(&socket)?;

@@ -1,0 +1,297 @@
+//! Guards of group addresses in network namespaces: what leaves and what does not, and that nothing remains.
+//!
+//! A namespace belongs to the thread that made it and vanishes with it; nothing outside is touched.
+
+#![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, SocketAddrV6},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use claviger_net::{
+    Guard, Interface, MulticastSocket, Protocol, RawOptions, RawSocket, TunDevice, TunOptions, UdpOptions,
+    UdpSocket, guard,
+};
+use nix::sched::{CloneFlags, unshare};
+use socket2::{Domain, SockRef, Socket, Type};
+
+const GROUPS: [&str; 2] = ["239.192.7.7", "ff15::7"];
+const PORT: u16 = 5004;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn output(line: &str) -> String {
+    let mut words = line.split_whitespace();
+    let done = Command::new(words.next().unwrap()).args(words).output().expect("the program is installed");
+    assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// Runs a test in a network namespace of its own, with one interface besides loopback that leads to all groups; or says
+/// why not.
+fn in_namespace<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F + Send) {
+    thread::scope(|scope| {
+        let run = || {
+            if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+                println!("NOT RUN: {name}: a network namespace needs root ({error})");
+                return;
+            }
+            for line in [
+                "link set lo up",
+                "link add left type veth peer name right",
+                "addr add 10.77.0.1/24 dev left",
+                "addr add 2001:db8:77::1/64 dev left nodad",
+                "link set left up",
+                "link set right up",
+                "route add 224.0.0.0/4 dev left",
+                "-6 route add multicast ff15::/16 dev left table local",
+            ] {
+                output(&format!("ip {line}"));
+            }
+            wait_for_link();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(test());
+        };
+        if let Err(panic) = scope.spawn(run).join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// Waits until IPv6 can leave, which takes the kernel a moment after the other end came up.
+fn wait_for_link() {
+    let socket = std::net::UdpSocket::bind("[::]:0").unwrap();
+    let left = Interface::by_name("left", "--interface").unwrap();
+    let neighbours = SocketAddrV6::new("ff02::1".parse().unwrap(), 9, 0, left.index());
+    for _ in 0..1_000 {
+        if socket.send_to(b"", neighbours).is_ok() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the wire does not come up");
+}
+
+/// Everything that a guard may change.
+fn state() -> [String; 3] {
+    ["ip route show table all", "ip -6 route show table all", "nft list ruleset"].map(output)
+}
+
+fn guard_of(address: &str, name: &str) -> Guard {
+    Guard::new(ip(address), name.to_owned(), format!("{name} of a test"))
+}
+
+/// A program that has no idea of guards: it sends by the route, or by an interface that it names.
+fn program(group: IpAddr, interface: Option<&str>) -> io::Result<usize> {
+    let to = SocketAddr::new(group, PORT);
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, None)?;
+    if let Some(name) = interface {
+        SockRef::from(&socket).bind_device(Some(name.as_bytes()))?;
+    }
+    socket.send_to(b"in the clear", &to.into())
+}
+
+fn refusal(sent: io::Result<usize>) -> Option<i32> {
+    sent.err().map(|error| error.raw_os_error().unwrap())
+}
+
+#[test]
+fn a_guard_is_raised_once_seen_whole_and_leaves_nothing_behind() {
+    in_namespace("guard raised and released", || async {
+        guard::available().unwrap();
+        for group in GROUPS {
+            let before = state();
+            let guard = guard_of(group, "group-a");
+            assert!(!guard.standing().unwrap().is_whole());
+            let (first, second) = (guard.raise().unwrap(), guard.raise().unwrap());
+            assert!(!first.route && !first.rules && second.is_whole(), "{first:?} {second:?}");
+            assert!(guard.standing().unwrap().is_whole());
+            let found = guard::guards().unwrap();
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].address, Some(ip(group)));
+            assert_eq!(found[0].comment, "group-a of a test");
+            assert!(guard.release().unwrap());
+            assert_eq!(state(), before, "{group}");
+            assert!(!guard.release().unwrap(), "there is nothing to release any more");
+            assert_eq!(state(), before, "{group}");
+        }
+    });
+}
+
+#[test]
+fn programs_are_refused_by_the_route_and_by_an_interface_that_they_name() {
+    in_namespace("programs refused", || async {
+        for group in GROUPS {
+            let address = ip(group);
+            for interface in [None, Some("left")] {
+                program(address, interface).unwrap();
+            }
+            let guard = guard_of(group, "group-a");
+            guard.raise().unwrap();
+            assert_eq!(refusal(program(address, None)), Some(libc::EHOSTUNREACH), "{group}");
+            assert_eq!(refusal(program(address, Some("left"))), Some(libc::EPERM), "{group}");
+            assert_eq!(guard.standing().unwrap().dropped, 1, "{group}");
+            for other in ["239.192.7.6", "ff15::6"] {
+                for interface in [None, Some("left")] {
+                    program(ip(other), interface).expect("another group is nobody's business");
+                }
+            }
+            guard.release().unwrap();
+            for interface in [None, Some("left")] {
+                program(address, interface).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn esp_and_our_own_sockets_pass_and_a_socket_of_another_priority_does_not() {
+    in_namespace("own sockets", || async {
+        let left = Interface::by_name("left", "--interface").unwrap();
+        for (group, any) in [(GROUPS[0], "0.0.0.0"), (GROUPS[1], "::")] {
+            let to = SocketAddr::new(ip(group), PORT);
+            guard_of(group, "group-a").raise().unwrap();
+            let esp = RawSocket::bind(Protocol::Esp, ip(any), &RawOptions::new("--raw")).unwrap();
+            esp.set_multicast_interface(&left).unwrap();
+            esp.send(b"sealed", to, None).await.unwrap();
+            let own = UdpSocket::bind(SocketAddr::new(ip(any), 0), &UdpOptions::new("--port")).unwrap();
+            own.set_multicast_interface(&left).unwrap();
+            own.send(b"a rekey message", to, None).await.unwrap();
+            SockRef::from(&own).set_priority(6).unwrap();
+            let error = own.send(b"a rekey message", to, None).await.unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{group}");
+            let hip = RawSocket::bind(Protocol::Hip, ip(any), &RawOptions::new("--raw")).unwrap();
+            hip.set_multicast_interface(&left).unwrap();
+            let error = hip.send(b"of another protocol", to, None).await.unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{group}");
+        }
+    });
+}
+
+#[test]
+fn a_tun_device_of_ours_takes_packets_and_when_it_goes_the_guard_remains() {
+    in_namespace("TUN device and guard", || async {
+        for group in GROUPS {
+            let address = ip(group);
+            let guard = guard_of(group, "group-a");
+            guard.raise().unwrap();
+            for name in ["grp0", "a b;{}"] {
+                let mut options = TunOptions::new(1_400, "--tun");
+                options.name = Some(name.into());
+                options.ipv4 = Some(("10.9.0.1".parse().unwrap(), 24));
+                let Ok(device) = TunDevice::create(&options) else {
+                    println!("NOT RUN: TUN device and guard: no TUN devices");
+                    return;
+                };
+                let whole = if address.is_ipv4() { 32 } else { 128 };
+                device.add_route(address, whole, None).unwrap();
+                program(address, None).unwrap();
+                program(address, Some(name)).unwrap();
+                assert_eq!(refusal(program(address, Some("left"))), Some(libc::EPERM));
+                drop(device);
+                assert_eq!(refusal(program(address, None)), Some(libc::EHOSTUNREACH), "{name} {group}");
+            }
+            // A device of the same name that is nobody's.
+            output("ip link add grp0 type dummy");
+            output("ip addr add 10.9.0.1/24 dev grp0");
+            output("ip link set grp0 up");
+            assert_eq!(refusal(program(address, Some("grp0"))), Some(libc::EPERM), "{group}");
+            output("ip link del grp0");
+            assert!(guard.standing().unwrap().is_whole());
+        }
+    });
+}
+
+#[test]
+fn the_way_to_a_guarded_group_is_that_of_its_neighbours() {
+    in_namespace("way to a guarded group", || async {
+        let towards = |group: &str| Interface::towards(ip(group), "--interface").unwrap().name().to_owned();
+        for group in GROUPS {
+            assert_eq!(towards(group), "left");
+            guard_of(group, "group-a").raise().unwrap();
+        }
+        for neighbour in ["239.192.7.6", "239.192.7.5", "ff15::6", "ff15::5"] {
+            guard_of(neighbour, &format!("group-{}", neighbour.replace(':', "."))).raise().unwrap();
+        }
+        for group in GROUPS {
+            assert_eq!(towards(group), "left");
+        }
+        output("ip route del 224.0.0.0/4");
+        Interface::towards(ip(GROUPS[0]), "--interface").unwrap_err();
+        output("ip route add unreachable 239.192.9.9");
+        output("ip route add 224.0.0.0/4 dev left");
+        Interface::towards(ip("239.192.9.9"), "--interface").expect_err("an administrator's word counts");
+    });
+}
+
+#[test]
+fn one_of_two_guards_of_an_address_may_go() {
+    in_namespace("two guards", || async {
+        for group in GROUPS {
+            let before = state();
+            let [one, two] = ["group-a", "group-b"].map(|name| guard_of(group, name));
+            one.raise().unwrap();
+            two.raise().unwrap();
+            assert!(one.release().unwrap());
+            assert!(two.standing().unwrap().is_whole() && !one.standing().unwrap().rules);
+            assert_eq!(refusal(program(ip(group), None)), Some(libc::EHOSTUNREACH));
+            assert_eq!(refusal(program(ip(group), Some("left"))), Some(libc::EPERM));
+            assert!(two.release().unwrap());
+            assert_eq!(state(), before);
+        }
+    });
+}
+
+#[test]
+fn what_an_administrator_takes_away_is_missed_and_made_again() {
+    in_namespace("guard repaired", || async {
+        for group in GROUPS {
+            let guard = guard_of(group, "group-a");
+            guard.raise().unwrap();
+            let whole = state();
+            let route = if ip(group).is_ipv4() { group.to_owned() } else { format!("{group} table local") };
+            for (line, has_route, has_rules) in [
+                ("nft flush ruleset".to_owned(), true, false),
+                ("nft flush chain inet claviger group-a".to_owned(), true, false),
+                ("nft insert rule inet claviger group-a accept".to_owned(), true, false),
+                (format!("ip route del unreachable {route}"), false, true),
+            ] {
+                output(&line);
+                let standing = guard.standing().unwrap();
+                assert_eq!((standing.route, standing.rules), (has_route, has_rules), "{line}");
+                let before = guard.raise().unwrap();
+                assert_eq!((before.route, before.rules), (has_route, has_rules), "{line}");
+                assert!(guard.standing().unwrap().is_whole(), "{line}");
+                assert_eq!(state(), whole, "{line}");
+            }
+            guard.release().unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_the_kernel_shows_can_be_read_in_again() {
+    in_namespace("rules saved and loaded", || async {
+        for group in GROUPS {
+            let guard = guard_of(group, "group-0123456789abcdef");
+            guard.raise().unwrap();
+            let saved = output("nft list ruleset");
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("rules");
+            std::fs::write(&file, format!("flush ruleset\n{saved}")).unwrap();
+            output(&format!("nft -f {}", file.display()));
+            let standing = guard.standing().unwrap();
+            println!("{group}: {standing:?}\n{saved}");
+            assert_eq!(refusal(program(ip(group), Some("left"))), Some(libc::EPERM));
+            guard.raise().unwrap();
+            assert!(guard.standing().unwrap().is_whole());
+            guard.release().unwrap();
+        }
+    });
+}

@@ -78,6 +78,18 @@ fn wait_for_link() {
     panic!("the wire does not come up");
 }
 
+/// Waits until an interface has an address to send from, which for IPv6 is tentative for a moment.
+fn wait_for_addresses(group: IpAddr, interface: &str) {
+    for _ in 0..1_000 {
+        match program(group, Some(interface)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            sent => return drop(sent.unwrap()),
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{interface} has no address");
+}
+
 /// Everything that a guard may change.
 fn state() -> [String; 3] {
     ["ip route show table all", "ip -6 route show table all", "nft list ruleset"].map(output)
@@ -176,30 +188,39 @@ fn esp_and_our_own_sockets_pass_and_a_socket_of_another_priority_does_not() {
 
 #[test]
 fn a_tun_device_of_ours_takes_packets_and_when_it_goes_the_guard_remains() {
+    if let Err(error) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
+        println!("NOT RUN: TUN device and guard: /dev/net/tun: {error}");
+        return;
+    }
     in_namespace("TUN device and guard", || async {
         for group in GROUPS {
             let address = ip(group);
             let guard = guard_of(group, "group-a");
             guard.raise().unwrap();
-            for name in ["grp0", "a b;{}"] {
+            for name in ["grp0", "a\"b;{}$(c)'"] {
                 let mut options = TunOptions::new(1_400, "--tun");
                 options.name = Some(name.into());
                 options.ipv4 = Some(("10.9.0.1".parse().unwrap(), 24));
-                let Ok(device) = TunDevice::create(&options) else {
-                    println!("NOT RUN: TUN device and guard: no TUN devices");
-                    return;
-                };
+                options.ipv6 = vec![("fd09::1".parse().unwrap(), 64)];
+                let device = TunDevice::create(&options).unwrap();
                 let whole = if address.is_ipv4() { 32 } else { 128 };
                 device.add_route(address, whole, None).unwrap();
+                wait_for_addresses(address, name);
                 program(address, None).unwrap();
-                program(address, Some(name)).unwrap();
+                program(address, None).unwrap();
                 assert_eq!(refusal(program(address, Some("left"))), Some(libc::EPERM));
                 drop(device);
+                // Another test that is just starting a program holds its descriptors for a moment.
+                while Interface::by_name(name, "--tun").is_ok() {
+                    thread::sleep(Duration::from_millis(10));
+                }
                 assert_eq!(refusal(program(address, None)), Some(libc::EHOSTUNREACH), "{name} {group}");
             }
             // A device of the same name that is nobody's.
-            output("ip link add grp0 type dummy");
+            output("ip link add grp0 type veth peer name grp1");
+            output("ip link set grp1 up");
             output("ip addr add 10.9.0.1/24 dev grp0");
+            output("ip addr add fd09::1/64 dev grp0 nodad");
             output("ip link set grp0 up");
             assert_eq!(refusal(program(address, Some("grp0"))), Some(libc::EPERM), "{group}");
             output("ip link del grp0");

@@ -68,6 +68,10 @@ pub struct Found {
     pub comment: String,
     /// The address, if the rules are there that say it.
     pub address: Option<IpAddr>,
+    /// Whether the address has its unreachable route.
+    pub has_route: bool,
+    /// How many packets its rules have dropped.
+    pub dropped: u64,
 }
 
 /// The kernel refuses a guard, or a part of it.
@@ -129,9 +133,9 @@ impl Guard {
     }
 
     fn standing_rules(&self) -> Result<Standing, GuardError> {
-        let chains = tables::chains().map_err(|cause| self.refused(Part::Rules, cause))?;
-        let standing = chains.iter().find(|standing| standing.is(&self.chain));
-        let dropped = standing.map_or(0, StandingChain::counted);
+        let found = tables::chain(&self.chain.name).map_err(|cause| self.refused(Part::Rules, cause))?;
+        let standing = found.filter(|found| found.is(&self.chain));
+        let dropped = standing.as_ref().map_or(0, StandingChain::counted);
         Ok(Standing { route: false, rules: standing.is_some(), dropped })
     }
 
@@ -176,14 +180,14 @@ pub fn available() -> Result<(), GuardError> {
 /// # Errors
 /// [`GuardError`] if the kernel cannot be asked.
 pub fn guards() -> Result<Vec<Found>, GuardError> {
-    let chains = tables::chains().map_err(|cause| GuardError { part: Part::Rules, address: None, cause })?;
-    Ok(chains
-        .into_iter()
-        .map(|chain| {
-            let address = guarded_address(&chain);
-            Found { name: chain.name, comment: chain.comment, address }
-        })
-        .collect())
+    let refused = |part| move |cause| GuardError { part, address: None, cause };
+    let chains = tables::chains().map_err(refused(Part::Rules))?;
+    let found = |chain: StandingChain| {
+        let (address, dropped) = (guarded_address(&chain), chain.counted());
+        let has_route = address.map_or(Ok(false), route::has_unreachable).map_err(refused(Part::Route))?;
+        Ok(Found { name: chain.name, comment: chain.comment, address, has_route, dropped })
+    };
+    chains.into_iter().map(found).collect()
 }
 
 fn guarded_address(chain: &StandingChain) -> Option<IpAddr> {

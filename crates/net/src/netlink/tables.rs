@@ -291,45 +291,73 @@ pub(crate) fn remove(name: &str) -> io::Result<bool> {
     }
 }
 
+/// Finds a chain of the table by its name.
+///
+/// # Errors
+/// As [`available`].
+pub(crate) fn chain(name: &str) -> io::Result<Option<StandingChain>> {
+    let wanted = [Attribute::text(CHAIN_TABLE, TABLE), Attribute::text(CHAIN_NAME, name)];
+    let request = Request { kind: kind(libc::NFT_MSG_GETCHAIN), flags: 0, body: body(0, &wanted) };
+    let entry = match super::ask(SockProtocol::NetlinkNetFilter, &request) {
+        Ok(entry) => entry,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut chains: Vec<_> = standing_chain(&entry)?.into_iter().collect();
+    add_rules(&mut chains, &rule_attributes(name))?;
+    Ok(chains.pop())
+}
+
 /// Lists the chains of the table.
 ///
 /// # Errors
 /// As [`available`].
 pub(crate) fn chains() -> io::Result<Vec<StandingChain>> {
-    let get = |message, attributes: &[Attribute]| {
-        let request = Request { kind: kind(message), flags: libc::NLM_F_DUMP, body: body(0, attributes) };
-        super::list(SockProtocol::NetlinkNetFilter, &request)
-    };
-    let is_ours = |attributes: &[u8], kind| attribute_text(attributes, kind).as_deref() == Some(TABLE);
     let mut chains = Vec::new();
-    for entry in get(libc::NFT_MSG_GETCHAIN, &[])? {
-        let attributes = entry.get(HEADER..).ok_or_else(cut_short)?;
-        if !is_ours(attributes, CHAIN_TABLE) {
-            continue;
-        }
-        let name = attribute_text(attributes, CHAIN_NAME).ok_or_else(cut_short)?;
-        let comment = attribute(attributes, CHAIN_USERDATA).and_then(comment_of).unwrap_or_default();
-        let is_hooked = Attribute::are_in(&[hook()], attributes);
-        chains.push(StandingChain { name, comment, rules: vec![], is_hooked });
+    for entry in entries(libc::NFT_MSG_GETCHAIN, &[])? {
+        chains.extend(standing_chain(&entry)?);
     }
-    // Chains that came meanwhile are of no interest, and rules of chains that went are passed over.
-    for entry in get(libc::NFT_MSG_GETRULE, &[Attribute::text(RULE_TABLE, TABLE)])? {
+    add_rules(&mut chains, &[Attribute::text(RULE_TABLE, TABLE)])?;
+    Ok(chains)
+}
+
+fn entries(message: libc::c_int, wanted: &[Attribute]) -> io::Result<Vec<Vec<u8>>> {
+    let request = Request { kind: kind(message), flags: libc::NLM_F_DUMP, body: body(0, wanted) };
+    super::list(SockProtocol::NetlinkNetFilter, &request)
+}
+
+/// Reads a chain, still without its rules, if it is one of the table.
+fn standing_chain(entry: &[u8]) -> io::Result<Option<StandingChain>> {
+    let attributes = entry.get(HEADER..).ok_or_else(cut_short)?;
+    if attribute_text(attributes, CHAIN_TABLE).as_deref() != Some(TABLE) {
+        return Ok(None);
+    }
+    let name = attribute_text(attributes, CHAIN_NAME).ok_or_else(cut_short)?;
+    let comment = attribute(attributes, CHAIN_USERDATA).and_then(comment_of).unwrap_or_default();
+    let is_hooked = attribute(attributes, CHAIN_HOOK).is_some_and(|hook| Attribute::are_in(&hook_inside(), hook));
+    Ok(Some(StandingChain { name, comment, rules: vec![], is_hooked }))
+}
+
+/// Gives chains their rules, those of chains that came or went meanwhile are passed over.
+fn add_rules(chains: &mut [StandingChain], wanted: &[Attribute]) -> io::Result<()> {
+    for entry in entries(libc::NFT_MSG_GETRULE, wanted)? {
         let attributes = entry.get(HEADER..).ok_or_else(cut_short)?;
+        let is_ours = attribute_text(attributes, RULE_TABLE).as_deref() == Some(TABLE);
         let chain = attribute_text(attributes, RULE_CHAIN).ok_or_else(cut_short)?;
         let expressions = attribute(attributes, RULE_EXPRESSIONS).unwrap_or_default();
         let standing = chains.iter_mut().find(|standing| standing.name == chain);
-        if let Some(standing) = standing.filter(|_| is_ours(attributes, RULE_TABLE)) {
+        if let Some(standing) = standing.filter(|_| is_ours) {
             standing.rules.push(expressions.to_vec());
         }
     }
-    Ok(chains)
+    Ok(())
 }
 
 fn chain_attributes(chain: &Chain) -> Vec<Attribute> {
     vec![
         Attribute::text(CHAIN_TABLE, TABLE),
         Attribute::text(CHAIN_NAME, &chain.name),
-        hook(),
+        Attribute::Nest(CHAIN_HOOK, hook_inside().into()),
         number(CHAIN_POLICY, libc::NF_ACCEPT),
         Attribute::text(CHAIN_TYPE, "filter"),
         Attribute::Value(CHAIN_USERDATA, userdata(&chain.comment)),
@@ -340,9 +368,8 @@ fn rule_attributes(chain: &str) -> Vec<Attribute> {
     vec![Attribute::text(RULE_TABLE, TABLE), Attribute::text(RULE_CHAIN, chain)]
 }
 
-fn hook() -> Attribute {
-    let priority = Attribute::number(HOOK_PRIORITY, PRIORITY);
-    Attribute::Nest(CHAIN_HOOK, vec![number(HOOK_NUMBER, libc::NF_INET_LOCAL_OUT), priority])
+fn hook_inside() -> [Attribute; 2] {
+    [number(HOOK_NUMBER, libc::NF_INET_LOCAL_OUT), Attribute::number(HOOK_PRIORITY, PRIORITY)]
 }
 
 /// Writes a comment as user data: kind, length, text and a zero.

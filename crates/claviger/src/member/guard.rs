@@ -1,0 +1,134 @@
+//! The guard of a TUN member's group: it stands before the daemon speaks with anybody, and is looked after.
+
+use std::{net::IpAddr, time::Duration};
+
+use claviger_group::GroupId;
+use claviger_net::{Guard, guard};
+use claviger_sansio::Time;
+
+use crate::{
+    exit::{Exit, Failure, Outcome},
+    guard::{Guards, Remembered},
+    settings::member::MemberSettings,
+};
+
+/// How often the daemon looks whether the guard still stands: who restarts a packet filter takes it away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The guard of a daemon's group.
+#[derive(Debug)]
+pub(super) struct GroupGuard {
+    guards: Guards,
+    group: GroupId,
+    /// Whether there is to be one.
+    is_wanted: bool,
+    /// The address that the group is to have.
+    address: Option<IpAddr>,
+    standing: Option<Guard>,
+    look_at: Time,
+    /// Whether the last look failed, which is said once.
+    is_failing: bool,
+}
+
+impl GroupGuard {
+    /// Makes the guard of what is remembered, or of the address that was asked for; without either it waits for
+    /// [`GroupGuard::agree`].
+    pub(super) fn begin(settings: &MemberSettings, now: Time) -> Outcome<Self> {
+        let tun = settings.tun.as_ref();
+        let mut guard = Self {
+            guards: Guards::of(&settings.paths.state_dir),
+            group: settings.group.clone(),
+            is_wanted: tun.is_some_and(|tun| !tun.fail_open),
+            address: tun.and_then(|tun| tun.group_address),
+            standing: None,
+            look_at: now,
+            is_failing: false,
+        };
+        if tun.is_none() {
+            return Ok(guard);
+        }
+        let remembered = guard.guards.find(&guard.group)?.map(|remembered| remembered.address);
+        if let (false, Some(address)) = (guard.is_wanted, remembered) {
+            let message = format!("--fail-open: {address} is guarded on this host for group {}", guard.group);
+            return Err(guard.contradiction(message));
+        }
+        if let (Some(wanted), Some(address)) = (guard.address, remembered)
+            && wanted != address
+        {
+            let message =
+                format!("--address {wanted}: for group {} this host guards {address}", guard.group);
+            return Err(guard.contradiction(message));
+        }
+        if guard.is_wanted {
+            guard::available().map_err(|error| without_guard(error.into()))?;
+        }
+        guard.address = guard.address.or(remembered);
+        guard.hold()?;
+        Ok(guard)
+    }
+
+    /// Compares the address that the key server says with the one that is expected, and guards it from now on.
+    pub(super) fn agree(&mut self, address: IpAddr) -> Outcome {
+        let expected = *self.address.get_or_insert(address);
+        if expected != address {
+            let group = &self.group;
+            let message = match self.standing {
+                Some(_) => format!("this host guards {expected} for group {group}, and the key server says {address}"),
+                None => format!("--address {expected}: the key server says that group {group} is at {address}"),
+            };
+            return Err(self.contradiction(message));
+        }
+        self.hold()
+    }
+
+    /// Says when to look next.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.standing.as_ref().map(|_| self.look_at)
+    }
+
+    /// Looks whether the guard still stands, if it is time to, and makes it again.
+    pub(super) fn look(&mut self, now: Time) {
+        let Some(guard) = self.standing.as_ref().filter(|_| self.look_at <= now) else { return };
+        self.look_at = now + PAUSE;
+        let address = guard.address();
+        match guard.raise() {
+            Ok(before) if before.is_whole() && !self.is_failing => {}
+            Ok(before) => {
+                let (route, rules) = (before.route, before.rules);
+                tracing::warn!(%address, route, rules, "the guard was taken away, and stands again");
+                self.is_failing = false;
+            }
+            Err(error) => {
+                if !self.is_failing {
+                    tracing::error!(%address, %error, "the guard was taken away, and cannot be made again");
+                }
+                self.is_failing = true;
+            }
+        }
+    }
+
+    fn hold(&mut self) -> Outcome {
+        let Some(address) = self.address.filter(|_| self.is_wanted && self.standing.is_none()) else {
+            return Ok(());
+        };
+        let wanted = Remembered { group: self.group.clone(), address };
+        self.standing = Some(self.guards.hold(&wanted).map_err(without_guard)?);
+        tracing::info!(group = %self.group, %address, "guarded: only ESP leaves this host for the group");
+        Ok(())
+    }
+
+    fn contradiction(&self, message: String) -> Failure {
+        Failure::new(Exit::Usage, message).hint(format!(
+            "{} to give up the guard, once no program sends to that address",
+            claviger_api::command::release(&self.group)
+        ))
+    }
+}
+
+/// Adds the way to go without a guard, which helps where a privilege is not what is missing.
+fn without_guard(failure: Failure) -> Failure {
+    if failure.exit == Exit::Privilege {
+        return failure;
+    }
+    failure.hint("--fail-open goes without a guard: programs send in the clear whenever the daemon does not run")
+}

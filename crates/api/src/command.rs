@@ -78,7 +78,10 @@ mod tests {
     #[test]
     fn the_command_to_join_has_what_the_group_needs() {
         let group = "my radio".parse().unwrap();
-        assert_eq!(join("HIT@192.0.2.1", &group, None, None), "claviger join --server HIT@192.0.2.1 --group 'my radio'");
+        assert_eq!(
+            join("HIT@192.0.2.1", &group, None, None),
+            "claviger join --server HIT@192.0.2.1 --group 'my radio'"
+        );
         assert_eq!(
             join("HIT@192.0.2.1", &group, Some(1848), Some("239.192.7.7".parse().unwrap())),
             "claviger join --server HIT@192.0.2.1 --group 'my radio' --gdoi-port 1848 --tun grp0 --address 239.192.7.7"
@@ -114,7 +117,7 @@ mod tests {
         {
             assert_eq!(quoted(name), word);
         }
-        let command = join("2001:22::1@192.0.2.1", &"#7".parse().unwrap(), Some(1848));
+        let command = join("2001:22::1@192.0.2.1", &"#7".parse().unwrap(), Some(1848), None);
         assert_eq!(command, "claviger join --server 2001:22::1@192.0.2.1 --group '#7' --gdoi-port 1848");
     }
 }

@@ -10,22 +10,16 @@
 //!   the kernel's own word about groups (IGMP, MLD).
 //!
 //! Each holder of a guard has a chain of its own, so one may go while another guards the same address.
-//!
-//! A device is known by its group of interfaces, not by its name, which another device may have later; a socket by its
-//! priority (`SO_PRIORITY`), which only the privileged may set and which, unlike a mark, has no part in routing.
 
 use std::{error::Error, fmt, io, net::IpAddr};
 
-use crate::netlink::{
-    route,
-    tables::{self, Base, Chain, Comparison, Expression, Meta, StandingChain},
+use crate::{
+    netlink::{
+        route,
+        tables::{self, Base, Chain, Comparison, Expression, Meta, StandingChain},
+    },
+    own::{DEVICE_GROUP, SOCKET_PRIORITY},
 };
-
-/// The group of interfaces that our TUN devices are in: "clav" in ASCII.
-pub const DEVICE_GROUP: u32 = 0x636c_6176;
-
-/// The priority of our UDP sockets: "clav" in ASCII.
-pub const SOCKET_PRIORITY: u32 = 0x636c_6176;
 
 /// The IP protocols that the kernel itself speaks to a group's address: IGMP (RFC 3376) and ICMPv6 (RFC 4443).
 const IGMP: u8 = 2;
@@ -68,10 +62,8 @@ pub struct Found {
     pub comment: String,
     /// The address, if the rules are there that say it.
     pub address: Option<IpAddr>,
-    /// Whether the address has its unreachable route.
-    pub has_route: bool,
-    /// How many packets its rules have dropped.
-    pub dropped: u64,
+    /// What there is of it.
+    pub standing: Standing,
 }
 
 /// The kernel refuses a guard, or a part of it.
@@ -183,9 +175,14 @@ pub fn guards() -> Result<Vec<Found>, GuardError> {
     let refused = |part| move |cause| GuardError { part, address: None, cause };
     let chains = tables::chains().map_err(refused(Part::Rules))?;
     let found = |chain: StandingChain| {
-        let (address, dropped) = (guarded_address(&chain), chain.counted());
-        let has_route = address.map_or(Ok(false), route::has_unreachable).map_err(refused(Part::Route))?;
-        Ok(Found { name: chain.name, comment: chain.comment, address, has_route, dropped })
+        let address = guarded_address(&chain);
+        let is_whole = |address| chain.is(&Guard::new(address, chain.name.clone(), String::new()).chain);
+        let standing = Standing {
+            route: address.map_or(Ok(false), route::has_unreachable).map_err(refused(Part::Route))?,
+            rules: address.is_some_and(is_whole),
+            dropped: chain.counted(),
+        };
+        Ok(Found { name: chain.name, comment: chain.comment, address, standing })
     };
     chains.into_iter().map(found).collect()
 }

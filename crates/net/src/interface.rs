@@ -12,7 +12,7 @@ use nix::{
     net::if_::{InterfaceFlags, if_indextoname, if_nametoindex},
 };
 
-use crate::{guard, netlink::route};
+use crate::{netlink::route, own::DEVICE_GROUP};
 
 /// The bits of an IPv4 address behind those that make it multicast.
 const NEIGHBOUR_BITS_V4: u32 = 28;
@@ -274,7 +274,7 @@ fn route_beside_ours(group: IpAddr) -> io::Result<route::Route> {
 /// Says whether what the kernel answered about the way to an address is our own doing.
 fn is_ours(address: IpAddr, found: &io::Result<route::Route>) -> io::Result<bool> {
     match found {
-        Ok(route) => Ok(route::group_of(route.interface)? == guard::DEVICE_GROUP),
+        Ok(route) => Ok(route::group_of(route.interface)? == DEVICE_GROUP),
         Err(error) if is_unreachable(error) => route::has_unreachable(address),
         Err(_) => Ok(false),
     }

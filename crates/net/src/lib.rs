@@ -6,6 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`udp`] | UDP sockets that say where each datagram came from, where it went, and what the kernel dropped |
+//! | [`own`] | what tells our devices and sockets from those of other programs |
 //! | [`raw`] | raw IP sockets for HIP (IP protocol 139) and ESP (IP protocol 50) |
 //! | [`multicast`] | joining and leaving groups, any-source and source-specific, IPv4 and IPv6 |
 //! | [`interface`] | which interface is meant: by name, by address, or by the host's route to a group |
@@ -37,6 +38,7 @@ pub mod clock;
 pub mod guard;
 pub mod interface;
 pub mod multicast;
+pub mod own;
 pub mod pace;
 pub mod raw;
 pub mod refused;

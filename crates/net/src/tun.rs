@@ -8,7 +8,7 @@ use std::{
 use tokio::io::{Interest, unix::AsyncFd};
 use tun_rs::{DeviceBuilder, SyncDevice};
 
-use crate::{BindError, Interface, guard::DEVICE_GROUP, netlink::route, ready::register};
+use crate::{BindError, Interface, netlink::route, own::DEVICE_GROUP, ready::register};
 
 /// How a TUN device is made.
 #[derive(Debug, Clone)]

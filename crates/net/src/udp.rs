@@ -11,9 +11,9 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{
     BindError, Buffer, Interface, Membership, Received,
-    guard::SOCKET_PRIORITY,
     message::{self, local_address, needs_scope, prepare},
     multicast::MulticastSocket,
+    own::SOCKET_PRIORITY,
     ready::register,
 };
 

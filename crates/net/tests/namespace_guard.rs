@@ -83,7 +83,10 @@ fn wait_for_addresses(group: IpAddr, interface: &str) {
     for _ in 0..1_000 {
         match program(group, Some(interface)) {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
-            sent => return drop(sent.unwrap()),
+            sent => {
+                sent.unwrap();
+                return;
+            }
         }
         thread::sleep(Duration::from_millis(10));
     }

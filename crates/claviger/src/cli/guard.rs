@@ -4,13 +4,12 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use claviger_group::GroupId;
-use claviger_net::guard::{self, Standing};
 use serde::Serialize;
 
 use crate::{
     cli::globals::Globals,
     exit::{Exit, Failure, Outcome},
-    guard::{Guards, Release, Remembered},
+    guard::{Guards, Release, listing},
     lock::IdentityLock,
     output,
 };
@@ -89,6 +88,13 @@ struct ReleasedView {
     others: Vec<String>,
 }
 
+impl From<listing::Listed> for GuardView {
+    fn from(listed: listing::Listed) -> Self {
+        let listing::Listed { group, address, route, rules, dropped, holder } = listed;
+        Self { group: group.map(|group| group.to_string()), address, route, rules, dropped, holder }
+    }
+}
+
 pub(crate) fn run(globals: &Globals, command: GuardCommand) -> Outcome {
     match command {
         GuardCommand::List(args) => list(globals, args.json),
@@ -100,10 +106,8 @@ pub(crate) fn release(globals: &Globals, args: &ReleaseArgs) -> Outcome {
     let paths = globals.paths()?;
     let _lock = if paths.state_dir.is_dir() {
         let lock = IdentityLock::acquire(&paths.state_dir, "claviger release");
-        Some(lock.map_err(|failure| match failure.exit {
-            Exit::InUse => failure.hint("stop it first: a guard is not taken from under its daemon"),
-            _ => failure,
-        })?)
+        let hint = "stop it first: a guard is not taken from under its daemon";
+        Some(lock.map_err(|failure| if failure.exit == Exit::InUse { failure.hint(hint) } else { failure })?)
     } else {
         None
     };
@@ -113,44 +117,22 @@ pub(crate) fn release(globals: &Globals, args: &ReleaseArgs) -> Outcome {
             ReleasedView { group: args.group.to_string(), address: Some(address), others }
         }
     };
-    output::print(args.json, &released, |released| released_text(released, &paths.state_dir.display().to_string()))
+    output::print(args.json, &released, |released| {
+        released_text(released, &paths.state_dir.display().to_string())
+    })
 }
 
 fn list(globals: &Globals, json: bool) -> Outcome {
-    let mut views = Vec::new();
-    let mut names = Vec::new();
-    let mut failures = Vec::new();
-    for (guards, remembered) in all(globals, &mut failures)? {
-        let guard = guards.guard(&remembered);
-        names.push(guards.name(&remembered.group));
-        let Standing { route, rules, dropped } = guard.standing()?;
-        views.push(GuardView {
-            group: Some(remembered.group.to_string()),
-            address: Some(remembered.address),
-            route,
-            rules,
-            dropped,
-            holder: guards.state_dir().display().to_string(),
-        });
-    }
-    for found in guard::guards()?.into_iter().filter(|found| !names.contains(&found.name)) {
-        views.push(GuardView {
-            group: None,
-            address: found.address,
-            route: found.has_route,
-            rules: found.address.is_some(),
-            dropped: found.dropped,
-            holder: if found.comment.is_empty() { found.name } else { found.comment },
-        });
-    }
+    let (remembered, failures) = listing::remembered_below(&globals.paths()?.state_dir);
+    let views: Vec<GuardView> = listing::list(&remembered)?.into_iter().map(GuardView::from).collect();
     output::print(json, &views, |views| list_text(views))?;
     first(failures)
 }
 
 fn restore(globals: &Globals, json: bool) -> Outcome {
-    let mut failures = Vec::new();
+    let (remembered, mut failures) = listing::remembered_below(&globals.paths()?.state_dir);
     let mut restored = Vec::new();
-    for (guards, remembered) in all(globals, &mut failures)? {
+    for (guards, remembered) in remembered {
         match guards.restore(&remembered) {
             Ok(Some(was_missing)) => restored.push(RestoredView {
                 group: remembered.group.to_string(),
@@ -164,25 +146,6 @@ fn restore(globals: &Globals, json: bool) -> Outcome {
     }
     output::print(json, &restored, |restored| restored_text(restored))?;
     first(failures)
-}
-
-/// Lists what the state directory and those in it remember; what cannot be read is no reason to pass over the rest.
-fn all(globals: &Globals, failures: &mut Vec<Failure>) -> Outcome<Vec<(Guards, Remembered)>> {
-    let mut found = Vec::new();
-    for guards in Guards::below(&globals.paths()?.state_dir) {
-        match guards.remembered() {
-            Err(failure) => failures.push(failure),
-            Ok(remembered) => {
-                for one in remembered {
-                    match one {
-                        Ok(one) => found.push((guards.clone(), one)),
-                        Err(failure) => failures.push(failure),
-                    }
-                }
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Ends with the first failure after all of the others were said.

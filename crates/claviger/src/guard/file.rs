@@ -167,8 +167,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let all_of = || all(directory.path()).unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>();
         assert_eq!(all(&directory.path().join("none")).unwrap(), vec![]);
-        let groups =
-            [remembered("../a b\"\u{e9}", "ff15::7"), remembered("#7", "239.192.7.7"), remembered("x", "239.1.1.1")];
+        let groups = [
+            remembered("../a b\"\u{e9}", "ff15::7"),
+            remembered("#7", "239.192.7.7"),
+            remembered("x", "239.1.1.1"),
+        ];
         for guard in &groups {
             assert_eq!(find(directory.path(), &guard.group).unwrap(), None);
             write(directory.path(), guard).unwrap();

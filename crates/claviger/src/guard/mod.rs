@@ -7,8 +7,10 @@
 //! | module | what |
 //! |---|---|
 //! | [`file`] | the files that remember guards |
+//! | [`listing`] | the guards of a host, remembered and others |
 
 mod file;
+pub(crate) mod listing;
 
 use std::{
     fs::{self, File},
@@ -122,14 +124,16 @@ impl Guards {
         let remembered = if is_there { self.find(group)? } else { None };
         let standing = guard::guards()?;
         let found = standing.iter().find(|found| found.name == name);
-        let address = remembered.map(|remembered| remembered.address).or(found.and_then(|found| found.address));
+        let address =
+            remembered.map(|remembered| remembered.address).or(found.and_then(|found| found.address));
         let Some(address) = address else { return Ok(Release::Nothing) };
         self.guard(&Remembered { group: group.clone(), address }).release()?;
         // Only now: whoever ends this process before can repeat it.
         if is_there {
             file::remove(&self.state_dir, group)?;
         }
-        let others = standing.into_iter().filter(|other| other.name != name && other.address == Some(address));
+        let others =
+            standing.into_iter().filter(|other| other.name != name && other.address == Some(address));
         Ok(Release::Done { address, others: others.map(|other| other.comment).collect() })
     }
 
@@ -145,7 +149,8 @@ impl Guards {
         let hash = provider().hash(HashAlgorithm::Sha256).expect("the default provider has SHA-256");
         let kind = [group.id_type().0];
         let digest = hash.digest(&[self.whole_path.as_os_str().as_bytes(), &[0], &kind, group.octets()]);
-        let digits: String = digest.iter().take(NAME_DIGEST_LEN).map(|octet| format!("{octet:02x}")).collect();
+        let digits: String =
+            digest.iter().take(NAME_DIGEST_LEN).map(|octet| format!("{octet:02x}")).collect();
         format!("group-{digits}")
     }
 
@@ -188,7 +193,8 @@ mod tests {
         }
         fs::write(directory.path().join("file"), "").unwrap();
         std::os::unix::fs::symlink("a", directory.path().join("link")).unwrap();
-        let found: Vec<_> = Guards::below(directory.path()).iter().map(|guards| guards.state_dir.clone()).collect();
+        let found: Vec<_> =
+            Guards::below(directory.path()).iter().map(|guards| guards.state_dir.clone()).collect();
         assert_eq!(found, [directory.path().into(), directory.path().join("a"), directory.path().join("b")]);
         let none = directory.path().join("none");
         assert_eq!(Guards::below(&none).len(), 1);

@@ -55,8 +55,7 @@ impl GroupGuard {
         if let (Some(wanted), Some(address)) = (guard.address, remembered)
             && wanted != address
         {
-            let message =
-                format!("--address {wanted}: for group {} this host guards {address}", guard.group);
+            let message = format!("--address {wanted}: for group {} this host guards {address}", guard.group);
             return Err(guard.contradiction(message));
         }
         if guard.is_wanted {
@@ -73,8 +72,12 @@ impl GroupGuard {
         if expected != address {
             let group = &self.group;
             let message = match self.standing {
-                Some(_) => format!("this host guards {expected} for group {group}, and the key server says {address}"),
-                None => format!("--address {expected}: the key server says that group {group} is at {address}"),
+                Some(_) => format!(
+                    "this host guards {expected} for group {group}, and the key server says {address}"
+                ),
+                None => {
+                    format!("--address {expected}: the key server says that group {group} is at {address}")
+                }
             };
             return Err(self.contradiction(message));
         }
@@ -130,5 +133,6 @@ fn without_guard(failure: Failure) -> Failure {
     if failure.exit == Exit::Privilege {
         return failure;
     }
-    failure.hint("--fail-open goes without a guard: programs send in the clear whenever the daemon does not run")
+    failure
+        .hint("--fail-open goes without a guard: programs send in the clear whenever the daemon does not run")
 }

@@ -334,7 +334,8 @@ fn standing_chain(entry: &[u8]) -> io::Result<Option<StandingChain>> {
     }
     let name = attribute_text(attributes, CHAIN_NAME).ok_or_else(cut_short)?;
     let comment = attribute(attributes, CHAIN_USERDATA).and_then(comment_of).unwrap_or_default();
-    let is_hooked = attribute(attributes, CHAIN_HOOK).is_some_and(|hook| Attribute::are_in(&hook_inside(), hook));
+    let is_hooked =
+        attribute(attributes, CHAIN_HOOK).is_some_and(|hook| Attribute::are_in(&hook_inside(), hook));
     Ok(Some(StandingChain { name, comment, rules: vec![], is_hooked }))
 }
 

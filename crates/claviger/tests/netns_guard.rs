@@ -1,9 +1,11 @@
 //! What must not leave in the clear does not: the guard of a TUN member's group, whatever becomes of the daemon.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod support;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     os::fd::{AsFd, BorrowedFd},
     process::Command,
     sync::{
@@ -11,7 +13,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use claviger_net::{Interface, MulticastSocket};
@@ -20,10 +22,7 @@ use claviger_testkit::{
     pcap::IpPacket,
     process::eventually,
 };
-use nix::sys::{
-    signal::Signal,
-    socket::{setsockopt, sockopt},
-};
+use nix::sys::socket::{setsockopt, sockopt};
 use support::{Identity, KeyServer, Member, PATIENCE, TUN, claviger, json};
 
 /// What stands in every datagram of the programs.
@@ -271,8 +270,7 @@ struct Random(u64);
 impl Random {
     fn new() -> Self {
         let seed = std::env::var("CLAVIGER_SEED").ok().and_then(|seed| seed.parse().ok());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed = seed.unwrap_or(now) | 1;
+        let seed = seed.unwrap_or(support::now().as_micros() as u64) | 1;
         println!("CLAVIGER_SEED={seed}");
         Self(seed)
     }

@@ -15,6 +15,7 @@ use std::{error::Error, fmt, io, net::IpAddr};
 
 use crate::{
     netlink::{
+        changes::Changes,
         route,
         tables::{self, Base, Chain, Comparison, Expression, Meta, StandingChain},
     },
@@ -64,6 +65,29 @@ pub struct Found {
     pub address: Option<IpAddr>,
     /// What there is of it.
     pub standing: Standing,
+}
+
+/// Tells when packet filters of this host have changed, by whomever: a guard may be gone then.
+#[derive(Debug)]
+pub struct Watch(Changes);
+
+impl Watch {
+    /// Begins to watch. It needs a tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// [`GuardError`] if the kernel does not tell.
+    pub fn begin() -> Result<Self, GuardError> {
+        let refused = |cause| GuardError { part: Part::Rules, address: None, cause };
+        Changes::listen().map(Self).map_err(refused)
+    }
+
+    /// Waits until something has changed.
+    ///
+    /// # Errors
+    /// Only what concerns the socket itself.
+    pub async fn changed(&self) -> io::Result<()> {
+        self.0.next().await
+    }
 }
 
 /// The kernel refuses a guard, or a part of it.
@@ -137,16 +161,21 @@ impl Guard {
     /// [`GuardError`] names what could not be removed.
     pub fn release(&self) -> Result<bool, GuardError> {
         let had_rules = tables::remove(&self.chain.name).map_err(|cause| self.refused(Part::Rules, cause))?;
-        if self.is_guarded_by_others()? {
-            return Ok(had_rules);
+        let mut had_route = false;
+        // Who makes a guard makes its rules first, who releases one removes them first: whatever others do meanwhile is
+        // seen by the second look, or they act after it.
+        loop {
+            let is_guarded = self.is_guarded_by_others()?;
+            if is_guarded {
+                route::add_unreachable(self.address).map_err(|cause| self.refused(Part::Route, cause))?;
+            } else {
+                had_route |= route::remove_unreachable(self.address)
+                    .map_err(|cause| self.refused(Part::Route, cause))?;
+            }
+            if self.is_guarded_by_others()? == is_guarded {
+                return Ok(had_rules || had_route);
+            }
         }
-        let on_route = |cause| self.refused(Part::Route, cause);
-        let had_route = route::remove_unreachable(self.address).map_err(on_route)?;
-        // Who makes a guard makes its rules first: one that was made meanwhile is seen now, or adds the route after.
-        if self.is_guarded_by_others()? {
-            route::add_unreachable(self.address).map_err(on_route)?;
-        }
-        Ok(had_rules || had_route)
     }
 
     fn is_guarded_by_others(&self) -> Result<bool, GuardError> {

@@ -83,7 +83,7 @@ impl Interface {
     ///
     /// The host's routes decide; where a guard has made the group unreachable, or a TUN device of ours has taken its
     /// route, those to its neighbours among addresses. For IPv6 every interface has a route to all groups of its own accord; if that is
-    /// all there is, it decides only where just one interface that can carry multicast is up.
+    /// all there is, it decides only where just one interface that can carry multicast is up, TUN devices of ours apart.
     ///
     /// # Errors
     /// [`InterfaceError::NoRoute`] and [`InterfaceError::AmbiguousRoute`].
@@ -98,11 +98,13 @@ impl Interface {
                 .filter(|entry| entry.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_MULTICAST))
                 .filter(|entry| address_of(entry).is_some_and(|address| address.is_ipv6()))
                 .map(|entry| entry.interface_name)
+                .filter(|name| !is_device_of_ours(name))
                 .collect();
-            if names.len() > 1 {
-                let names = names.into_iter().collect();
-                return Err(InterfaceError::AmbiguousRoute { group, names, option });
-            }
+            return match &names.into_iter().collect::<Vec<_>>()[..] {
+                [] => Err(InterfaceError::NoRoute { group, option }),
+                [name] => Self::by_name(name, option),
+                names => Err(InterfaceError::AmbiguousRoute { group, names: names.to_vec(), option }),
+            };
         }
         Ok(Self::by_index(route.interface, option)?)
     }
@@ -269,6 +271,11 @@ fn route_beside_ours(group: IpAddr) -> io::Result<route::Route> {
         }
     }
     found
+}
+
+/// Says whether an interface is a TUN device of ours. One that has gone is none.
+fn is_device_of_ours(name: &str) -> bool {
+    if_nametoindex(name).is_ok_and(|index| route::group_of(index).is_ok_and(|group| group == DEVICE_GROUP))
 }
 
 /// Says whether what the kernel answered about the way to an address is our own doing.

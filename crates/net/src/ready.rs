@@ -1,6 +1,9 @@
 //! Gives descriptors to the runtime, which says when they can be read and written.
 
-use std::{io, os::fd::AsRawFd};
+use std::{
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+};
 
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
@@ -9,6 +12,7 @@ use tun_rs::SyncDevice;
 /// A type that owns one descriptor, which stays open and the same until the value is dropped.
 pub(crate) trait OwnsDescriptor: AsRawFd {}
 
+impl OwnsDescriptor for OwnedFd {}
 impl OwnsDescriptor for Socket {}
 impl OwnsDescriptor for SyncDevice {}
 

@@ -21,6 +21,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 const GROUPS: [&str; 2] = ["239.192.7.7", "ff15::7"];
 const PORT: u16 = 5004;
+const PATIENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_millis(50);
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -93,9 +95,12 @@ fn wait_for_addresses(group: IpAddr, interface: &str) {
     panic!("{interface} has no address");
 }
 
-/// Everything that a guard may change.
+/// Everything that a guard may change; link-local addresses are only just being made.
 fn state() -> [String; 3] {
-    ["ip route show table all", "ip -6 route show table all", "nft list ruleset"].map(output)
+    let settled =
+        |text: String| text.lines().filter(|line| !line.contains("fe80::")).collect::<Vec<_>>().join("\n");
+    ["ip route show table all", "ip -6 route show table all", "nft list ruleset"]
+        .map(|line| settled(output(line)))
 }
 
 fn guard_of(address: &str, name: &str) -> Guard {
@@ -316,6 +321,49 @@ fn what_the_kernel_shows_can_be_read_in_again() {
             guard.raise().unwrap();
             assert!(guard.standing().unwrap().is_whole());
             guard.release().unwrap();
+        }
+    });
+}
+
+#[test]
+fn guards_of_one_address_come_and_go_at_once_and_nothing_is_lost_or_left() {
+    in_namespace("guards at once", || async {
+        for group in GROUPS {
+            let before = state();
+            thread::scope(|scope| {
+                for number in 0..3 {
+                    // A thread is in the namespace of the one that started it.
+                    scope.spawn(move || {
+                        let guard = guard_of(group, &format!("group-{number}"));
+                        for round in 0..60 {
+                            guard.raise().unwrap();
+                            assert!(guard.standing().unwrap().rules, "round {round}");
+                            // Another's release may have taken the route, and gives it back.
+                            while !guard.standing().unwrap().route {
+                                thread::yield_now();
+                            }
+                            assert_eq!(refusal(program(ip(group), Some("left"))), Some(libc::EPERM));
+                            assert!(guard.release().unwrap());
+                        }
+                    });
+                }
+            });
+            assert_eq!(state(), before, "{group}");
+        }
+    });
+}
+
+#[test]
+fn who_watches_hears_of_what_others_change() {
+    in_namespace("watch", || async {
+        let watch = guard::Watch::begin().unwrap();
+        let guard = guard_of(GROUPS[0], "group-a");
+        for _ in 0..3 {
+            guard.raise().unwrap();
+            tokio::time::timeout(PATIENCE, watch.changed()).await.expect("it is made").unwrap();
+            assert!(tokio::time::timeout(SILENCE, watch.changed()).await.is_err(), "once");
+            output("nft flush ruleset");
+            tokio::time::timeout(PATIENCE, watch.changed()).await.expect("it is flushed").unwrap();
         }
     });
 }

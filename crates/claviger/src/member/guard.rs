@@ -3,7 +3,10 @@
 use std::{net::IpAddr, time::Duration};
 
 use claviger_group::GroupId;
-use claviger_net::{Guard, guard};
+use claviger_net::{
+    Guard,
+    guard::{self, Watch},
+};
 use claviger_sansio::Time;
 
 use crate::{
@@ -12,8 +15,12 @@ use crate::{
     settings::member::MemberSettings,
 };
 
-/// How often the daemon looks whether the guard still stands: who restarts a packet filter takes it away.
+/// How often the daemon looks whether the guard still stands, if nothing makes it look sooner.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How soon it looks again after packet filters have changed: who restarts one takes the guard away, and a host may
+/// change them without end.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// The guard of a daemon's group.
 #[derive(Debug)]
@@ -25,6 +32,9 @@ pub(super) struct GroupGuard {
     /// The address that the group is to have.
     address: Option<IpAddr>,
     standing: Option<Guard>,
+    /// Tells of changes to packet filters, where the kernel does.
+    watch: Option<Watch>,
+    looked_at: Time,
     look_at: Time,
     /// Whether the last look failed, which is said once.
     is_failing: bool,
@@ -41,6 +51,8 @@ impl GroupGuard {
             is_wanted: tun.is_some_and(|tun| !tun.fail_open),
             address: tun.and_then(|tun| tun.group_address),
             standing: None,
+            watch: None,
+            looked_at: now,
             look_at: now,
             is_failing: false,
         };
@@ -89,10 +101,23 @@ impl GroupGuard {
         self.standing.as_ref().map(|_| self.look_at)
     }
 
+    /// Waits until packet filters have changed.
+    pub(super) async fn changed(&self) {
+        match &self.watch {
+            Some(watch) if watch.changed().await.is_ok() => {}
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Has the next look be soon.
+    pub(super) fn hurry(&mut self) {
+        self.look_at = self.look_at.min(self.looked_at + PAUSE_MIN);
+    }
+
     /// Looks whether the guard still stands, if it is time to, and makes it again.
     pub(super) fn look(&mut self, now: Time) {
         let Some(guard) = self.standing.as_ref().filter(|_| self.look_at <= now) else { return };
-        self.look_at = now + PAUSE;
+        (self.looked_at, self.look_at) = (now, now + PAUSE);
         let address = guard.address();
         match guard.raise() {
             Ok(before) if before.is_whole() && !self.is_failing => {}
@@ -114,6 +139,9 @@ impl GroupGuard {
         let Some(address) = self.address.filter(|_| self.is_wanted && self.standing.is_none()) else {
             return Ok(());
         };
+        // Without it the daemon looks now and then all the same.
+        self.watch =
+            Watch::begin().inspect_err(|error| tracing::debug!(%error, "filters are not watched")).ok();
         let wanted = Remembered { group: self.group.clone(), address };
         self.standing = Some(self.guards.hold(&wanted).map_err(without_guard)?);
         tracing::info!(group = %self.group, %address, "guarded: only ESP leaves this host for the group");

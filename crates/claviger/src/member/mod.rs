@@ -164,6 +164,7 @@ impl MemberDaemon {
                 Some(call) = calls.recv() => self.take_call(call),
                 Some(piece) = self.streams.next(), if self.may_send() => self.take_piece(piece).await,
                 packet = Self::tun_packet(&self.plane) => self.send_tun_packet(packet).await,
+                () = self.guard.changed() => self.guard.hurry(),
                 () = sleep_until(&self.clock, timeout) => {}
             }
             self.core.handle_timeout(self.clock.now());

@@ -6,10 +6,12 @@
 //! | module | what |
 //! |---|---|
 //! | [`attribute`] | what messages consist of |
+//! | [`changes`] | hearing of changes to packet filters |
 //! | [`route`] | which way a group lies, routes to it, how large a packet an interface takes |
 //! | [`tables`] | the rules of packet filters |
 
 pub(crate) mod attribute;
+pub(crate) mod changes;
 pub(crate) mod route;
 pub(crate) mod tables;
 

@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, SocketAddrV6},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6},
     process::Command,
     thread,
     time::Duration,
@@ -17,7 +17,7 @@ use claviger_net::{
     UdpSocket, guard,
 };
 use nix::sched::{CloneFlags, unshare};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, SockRef, Socket, Type};
 
 const GROUPS: [&str; 2] = ["239.192.7.7", "ff15::7"];
 const PORT: u16 = 5004;
@@ -66,13 +66,16 @@ fn in_namespace<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F + S
     });
 }
 
-/// Waits until IPv6 can leave, which takes the kernel a moment after the other end came up.
+/// Waits until the kernel has made the routes of the new interfaces, and IPv6 can leave.
 fn wait_for_link() {
+    let made =
+        ["multicast ff00::/8 dev left", "multicast ff00::/8 dev right", "local 2001:db8:77::1 dev left"];
     let socket = std::net::UdpSocket::bind("[::]:0").unwrap();
     let left = Interface::by_name("left", "--interface").unwrap();
     let neighbours = SocketAddrV6::new("ff02::1".parse().unwrap(), 9, 0, left.index());
     for _ in 0..1_000 {
-        if socket.send_to(b"", neighbours).is_ok() {
+        let routes = output("ip -6 route show table all");
+        if made.iter().all(|route| routes.contains(route)) && socket.send_to(b"", neighbours).is_ok() {
             return;
         }
         thread::sleep(Duration::from_millis(10));
@@ -117,6 +120,25 @@ fn program(group: IpAddr, interface: Option<&str>) -> io::Result<usize> {
     socket.send_to(b"in the clear", &to.into())
 }
 
+/// A program that wants to hear the group, on the interface that the route leads to or on one that it names.
+fn listener(group: IpAddr, interface: Option<&str>) -> io::Result<usize> {
+    let index = interface.map_or(0, |name| Interface::by_name(name, "--interface").unwrap().index());
+    match group {
+        IpAddr::V4(group) => {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+            let by = match index {
+                0 => InterfaceIndexOrAddress::Address(Ipv4Addr::UNSPECIFIED),
+                index => InterfaceIndexOrAddress::Index(index),
+            };
+            socket.join_multicast_v4_n(&group, &by)?;
+        }
+        IpAddr::V6(group) => {
+            Socket::new(Domain::IPV6, Type::DGRAM, None)?.join_multicast_v6(&group, index)?
+        }
+    }
+    Ok(0)
+}
+
 fn refusal(sent: io::Result<usize>) -> Option<i32> {
     sent.err().map(|error| error.raw_os_error().unwrap())
 }
@@ -157,6 +179,8 @@ fn programs_are_refused_by_the_route_and_by_an_interface_that_they_name() {
             assert_eq!(refusal(program(address, None)), Some(libc::EHOSTUNREACH), "{group}");
             assert_eq!(refusal(program(address, Some("left"))), Some(libc::EPERM), "{group}");
             assert_eq!(guard.standing().unwrap().dropped, 1, "{group}");
+            assert_eq!(refusal(listener(address, None)), Some(libc::ENODEV), "{group}");
+            listener(address, Some("left")).unwrap();
             for other in ["239.192.7.6", "ff15::6"] {
                 for interface in [None, Some("left")] {
                     program(ip(other), interface).expect("another group is nobody's business");
@@ -230,6 +254,13 @@ fn a_tun_device_of_ours_takes_packets_and_when_it_goes_the_guard_remains() {
             output("ip addr add 10.9.0.1/24 dev grp0");
             output("ip addr add fd09::1/64 dev grp0 nodad");
             output("ip link set grp0 up");
+            // Before its link is up nothing leaves by it anyway.
+            while matches!(
+                refusal(program(address, Some("grp0"))),
+                Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL)
+            ) {
+                thread::sleep(Duration::from_millis(10));
+            }
             assert_eq!(refusal(program(address, Some("grp0"))), Some(libc::EPERM), "{group}");
             output("ip link del grp0");
             assert!(guard.standing().unwrap().is_whole());

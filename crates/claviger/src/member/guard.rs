@@ -135,6 +135,14 @@ impl GroupGuard {
         }
     }
 
+    /// Says, at the end of the daemon, that the guard stays and how it goes.
+    pub(super) fn say_that_it_stays(&self) {
+        if let Some(guard) = &self.standing {
+            let command = claviger_api::command::release(&self.group);
+            tracing::info!(address = %guard.address(), release = command, "the guard stays");
+        }
+    }
+
     fn hold(&mut self) -> Outcome {
         let Some(address) = self.address.filter(|_| self.is_wanted && self.standing.is_none()) else {
             return Ok(());
@@ -163,4 +171,16 @@ fn without_guard(failure: Failure) -> Failure {
     }
     failure
         .hint("--fail-open goes without a guard: programs send in the clear whenever the daemon does not run")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_have_a_guard_is_told_how_to_go_without_unless_a_privilege_is_missing() {
+        let hint = |exit| without_guard(Failure::new(exit, "no nf_tables")).hint;
+        assert!(hint(Exit::Failed).unwrap().starts_with("--fail-open "));
+        assert_eq!(hint(Exit::Privilege), None);
+    }
 }

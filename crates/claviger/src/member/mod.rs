@@ -183,6 +183,11 @@ impl MemberDaemon {
         }
     }
 
+    /// Says, at the end, what of the daemon's doing stays.
+    pub(crate) fn say_what_stays(&self) {
+        self.guard.say_that_it_stays();
+    }
+
     /// Says how many of the group's datagrams the kernel dropped because the receive buffer was full.
     pub(crate) fn kernel_drops(&self) -> u32 {
         self.view.kernel_drop_count()

@@ -472,10 +472,17 @@ fn guards_stand_again_after_a_start_of_the_host() {
         assert!(is_guarded(&moved));
         let text = host.run(claviger(&parent).args(["guard", "restore"])).success();
         assert_eq!(text, "239.192.7.7 of group radio4 is guarded\nff15::77 of group radio6 is guarded\n");
+        // It is known by its path, as long as it stands.
+        let again = Identity { host, state: parent.join("member-again"), hit: moved.hit.clone() };
+        std::fs::rename(&moved.state, &again.state).unwrap();
         for group in GROUPS {
-            release(&moved, group.0);
+            let text = release(&again, group.0);
+            assert!(text.contains("it stays guarded by: "), "{text}");
+            let text = release(&moved, group.0);
+            assert!(text.starts_with(&format!("released {}: ", group.1)), "{text}");
         }
         assert_eq!(state(host), before);
+        assert!(!moved.state.exists(), "a release makes no directory");
     });
 }
 

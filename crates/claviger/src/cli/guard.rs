@@ -10,7 +10,7 @@ use crate::{
     cli::globals::Globals,
     exit::{Exit, Failure, Outcome},
     guard::{Guards, Release, listing},
-    lock::IdentityLock,
+    lock::{self, IdentityLock},
     output,
 };
 
@@ -104,14 +104,17 @@ pub(crate) fn run(globals: &Globals, command: GuardCommand) -> Outcome {
 
 pub(crate) fn release(globals: &Globals, args: &ReleaseArgs) -> Outcome {
     let paths = globals.paths()?;
-    let _lock = if paths.state_dir.is_dir() {
+    let guards = Guards::of(&paths.state_dir);
+    // Where nobody ever ran, and nothing is remembered, no lock is left behind either.
+    let was_used = paths.state_dir.join(lock::FILE_NAME).exists() || guards.find(&args.group)?.is_some();
+    let _lock = if was_used {
         let lock = IdentityLock::acquire(&paths.state_dir, "claviger release");
         let hint = "stop it first: a guard is not taken from under its daemon";
         Some(lock.map_err(|failure| if failure.exit == Exit::InUse { failure.hint(hint) } else { failure })?)
     } else {
         None
     };
-    let released = match Guards::of(&paths.state_dir).release(&args.group)? {
+    let released = match guards.release(&args.group)? {
         Release::Nothing => ReleasedView { group: args.group.to_string(), address: None, others: vec![] },
         Release::Done { address, others } => {
             ReleasedView { group: args.group.to_string(), address: Some(address), others }

@@ -295,7 +295,10 @@ fn a_member_killed_at_any_instant_leaves_nothing_in_the_clear() {
             wait_until_guarded(&identity);
             let wire = host.capture();
             let talkers = Talker::start_all(host, address);
-            for _ in 0..10 {
+            // A whole run kills more often.
+            let kills =
+                if std::env::var("CLAVIGER_TESTS").is_ok_and(|size| size == "all") { 100 } else { 10 };
+            for _ in 0..kills {
                 thread::sleep(Duration::from_millis(random.below(700)));
                 first.stop();
                 thread::sleep(Duration::from_millis(random.below(50)));

@@ -122,21 +122,19 @@ fn program(group: IpAddr, interface: Option<&str>) -> io::Result<usize> {
 
 /// A program that wants to hear the group, on the interface that the route leads to or on one that it names.
 fn listener(group: IpAddr, interface: Option<&str>) -> io::Result<usize> {
+    let socket = Socket::new(Domain::for_address(SocketAddr::new(group, PORT)), Type::DGRAM, None)?;
+    join(&socket, group, interface).map(|()| 0)
+}
+
+fn join(socket: &Socket, group: IpAddr, interface: Option<&str>) -> io::Result<()> {
     let index = interface.map_or(0, |name| Interface::by_name(name, "--interface").unwrap().index());
-    match group {
-        IpAddr::V4(group) => {
-            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-            let by = match index {
-                0 => InterfaceIndexOrAddress::Address(Ipv4Addr::UNSPECIFIED),
-                index => InterfaceIndexOrAddress::Index(index),
-            };
-            socket.join_multicast_v4_n(&group, &by)?;
+    match (group, index) {
+        (IpAddr::V4(group), 0) => socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED),
+        (IpAddr::V4(group), index) => {
+            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
         }
-        IpAddr::V6(group) => {
-            Socket::new(Domain::IPV6, Type::DGRAM, None)?.join_multicast_v6(&group, index)?
-        }
+        (IpAddr::V6(group), index) => socket.join_multicast_v6(&group, index),
     }
-    Ok(0)
 }
 
 fn refusal(sent: io::Result<usize>) -> Option<i32> {
@@ -214,6 +212,42 @@ fn esp_and_our_own_sockets_pass_and_a_socket_of_another_priority_does_not() {
             hip.set_multicast_interface(&left).unwrap();
             let error = hip.send(b"of another protocol", to, None).await.unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{group}");
+        }
+    });
+}
+
+/// Reports to the group's own address are those of IGMPv2 (RFC 2236) and MLDv1 (RFC 2710).
+#[test]
+fn the_kernels_reports_of_members_pass() {
+    in_namespace("reports pass", || async {
+        for (name, value) in [
+            ("ipv4/conf/left/force_igmp_version", "2"),
+            ("ipv4/conf/left/igmpv2_unsolicited_report_interval", "10"),
+            ("ipv6/conf/left/force_mld_version", "1"),
+            ("ipv6/conf/left/mldv1_unsolicited_report_interval", "10"),
+        ] {
+            std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap();
+        }
+        for (group, family) in [(GROUPS[0], "ip"), (GROUPS[1], "ip6")] {
+            let guard = guard_of(group, "group-a");
+            guard.raise().unwrap();
+            output("nft add table inet behind");
+            output("nft add chain inet behind x { type filter hook output priority 100; }");
+            output(&format!("nft add rule inet behind x {family} daddr {group} counter"));
+            let version = Domain::for_address(SocketAddr::new(ip(group), PORT));
+            let member = Socket::new(version, Type::DGRAM, None).unwrap();
+            join(&member, ip(group), Some("left")).unwrap();
+            let passed = || !output("nft list table inet behind").contains("packets 0");
+            for _ in 0..1_000 {
+                if passed() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            assert!(passed(), "{group}");
+            assert_eq!(guard.standing().unwrap().dropped, 0, "{group}");
+            output("nft delete table inet behind");
+            guard.release().unwrap();
         }
     });
 }

@@ -505,6 +505,9 @@ fn what_an_administrator_flushes_the_daemon_makes_again() {
             host.ip(&format!("route flush {} table all", group.1));
             wait_until_guarded(&identity);
             assert_eq!(warnings(&member), 2, "{}", member.daemon.errors());
+            let talker = Talker::start(host, ip(group.1), Way::Route);
+            eventually("the device takes packets again", PATIENCE, || (talker.taken() > 0).then_some(()));
+            drop(talker);
             member.stop();
             send_for_a_while(host, ip(group.1)).assert_clean(group.0);
             release(&identity, group.0);

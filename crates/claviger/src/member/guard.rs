@@ -114,23 +114,26 @@ impl GroupGuard {
         self.look_at = self.look_at.min(self.looked_at + PAUSE_MIN);
     }
 
-    /// Looks whether the guard still stands, if it is time to, and makes it again.
-    pub(super) fn look(&mut self, now: Time) {
-        let Some(guard) = self.standing.as_ref().filter(|_| self.look_at <= now) else { return };
+    /// Looks whether the guard still stands, if it is time to, and makes it again. Says whether its route was taken away:
+    /// who did that took others too.
+    pub(super) fn look(&mut self, now: Time) -> bool {
+        let Some(guard) = self.standing.as_ref().filter(|_| self.look_at <= now) else { return false };
         (self.looked_at, self.look_at) = (now, now + PAUSE);
         let address = guard.address();
         match guard.raise() {
-            Ok(before) if before.is_whole() && !self.is_failing => {}
+            Ok(before) if before.is_whole() && !self.is_failing => false,
             Ok(before) => {
                 let (route, rules) = (before.route, before.rules);
                 tracing::warn!(%address, route, rules, "the guard was taken away, and stands again");
                 self.is_failing = false;
+                !route
             }
             Err(error) => {
                 if !self.is_failing {
                     tracing::error!(%address, %error, "the guard was taken away, and cannot be made again");
                 }
                 self.is_failing = true;
+                false
             }
         }
     }

@@ -79,7 +79,7 @@ pub(crate) struct MemberDaemon {
     listening: Vec<Listening>,
     whereabouts: Whereabouts,
     guard: GroupGuard,
-    /// Whether the sockets of the data plane still are those of another network.
+    /// Whether the sockets of the data plane still are those of another network, or its route was taken away.
     is_displaced: bool,
     receivers: Receivers,
     streams: streams::Senders,
@@ -170,7 +170,7 @@ impl MemberDaemon {
             self.core.handle_timeout(self.clock.now());
             self.data_plane.handle_timeout(self.clock.now());
             self.look_around();
-            self.guard.look(self.clock.now());
+            self.is_displaced |= self.guard.look(self.clock.now());
         }
     }
 

@@ -486,6 +486,17 @@ fn guards_stand_again_after_a_start_of_the_host() {
         }
         assert_eq!(state(host), before);
         assert!(!moved.state.exists(), "a release makes no directory");
+        // A file that was written by hand after the guard was made.
+        let write = |address: &str| {
+            let record = format!("{{\"group\":\"x\",\"address\":\"{address}\"}}");
+            std::fs::write(again.state.join("guard-x.json"), record).unwrap();
+        };
+        write("239.192.7.1");
+        host.run(claviger(&again.state).args(["guard", "restore"])).success();
+        write("239.192.7.2");
+        let text = release(&again, "x");
+        assert!(text.starts_with("released 239.192.7.2: "), "{text}");
+        assert_eq!(state(host), before);
     });
 }
 

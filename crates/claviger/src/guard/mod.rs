@@ -13,6 +13,7 @@ mod file;
 pub(crate) mod listing;
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     net::IpAddr,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -124,10 +125,13 @@ impl Guards {
         let remembered = if is_there { self.find(group)? } else { None };
         let standing = guard::guards()?;
         let found = standing.iter().find(|found| found.name == name);
-        let address =
-            remembered.map(|remembered| remembered.address).or(found.and_then(|found| found.address));
-        let Some(address) = address else { return Ok(Release::Nothing) };
-        self.guard(&Remembered { group: group.clone(), address }).release()?;
+        // They are one, unless somebody has written the file by hand.
+        let remembered = remembered.map(|remembered| remembered.address);
+        let standing_at = found.and_then(|found| found.address);
+        let Some(address) = remembered.or(standing_at) else { return Ok(Release::Nothing) };
+        for address in BTreeSet::from_iter([Some(address), standing_at]).into_iter().flatten() {
+            self.guard(&Remembered { group: group.clone(), address }).release()?;
+        }
         // Only now: whoever ends this process before can repeat it.
         if is_there {
             file::remove(&self.state_dir, group)?;

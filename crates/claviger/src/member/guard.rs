@@ -72,6 +72,8 @@ impl GroupGuard {
         }
         if guard.is_wanted {
             guard::available().map_err(|error| without_guard(error.into()))?;
+        } else {
+            tracing::warn!(group = %guard.group, "no guard: programs send in the clear whenever this daemon does not run");
         }
         guard.address = guard.address.or(remembered);
         guard.hold()?;

@@ -511,11 +511,15 @@ fn what_an_administrator_flushes_the_daemon_makes_again() {
             member.wait_until_keyed();
             host.nft("table inet mine { chain output { type filter hook output priority 0; }; }");
             wait_until_guarded(&identity);
-            let warnings = |member: &Member<'_>| member.daemon.errors().matches("was taken away").count();
-            assert_eq!(warnings(&member), 1, "{}", member.daemon.errors());
+            let warned = |times: usize| {
+                let warnings = || member.daemon.errors().matches("was taken away").count();
+                eventually("the daemon has warned", PATIENCE, || (warnings() >= times).then_some(()));
+                assert_eq!(warnings(), times, "{}", member.daemon.errors());
+            };
+            warned(1);
             host.ip(&format!("route flush {} table all", group.1));
             wait_until_guarded(&identity);
-            assert_eq!(warnings(&member), 2, "{}", member.daemon.errors());
+            warned(2);
             let talker = Talker::start(host, ip(group.1), Way::Route);
             eventually("the device takes packets again", PATIENCE, || (talker.taken() > 0).then_some(()));
             drop(talker);

@@ -1,6 +1,6 @@
 //! Commands and sentences that both ends show to people.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use claviger_group::{GroupId, MemberId, Role};
 use claviger_identity::Hit;
@@ -24,13 +24,22 @@ pub fn allow_somebody(group: &GroupId) -> String {
     allow_any(group, "HIT", Role::Receiver)
 }
 
-/// Writes the command by which a host joins; `server` is `HIT@ADDR[:PORT]`.
-pub fn join(server: &str, group: &GroupId, gdoi_port: Option<u16>) -> String {
+/// Writes the command by which a host joins; `server` is `HIT@ADDR[:PORT]`, `tun` the group's address where its members
+/// need a TUN device.
+pub fn join(server: &str, group: &GroupId, gdoi_port: Option<u16>, tun: Option<IpAddr>) -> String {
     let mut command = format!("claviger join --server {server} --group {}", quoted_name(group));
     if let Some(port) = gdoi_port {
         command.push_str(&format!(" --gdoi-port {port}"));
     }
+    if let Some(address) = tun {
+        command.push_str(&format!(" --tun grp0 --address {address}"));
+    }
     command
+}
+
+/// Writes the command by which a host stops guarding a group's address.
+pub fn release(group: &GroupId) -> String {
+    format!("claviger release --group {}", quoted_name(group))
 }
 
 /// Writes what a refused member tells its user: who it is, and what to run on the key server.
@@ -67,6 +76,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_command_to_join_has_what_the_group_needs() {
+        let group = "my radio".parse().unwrap();
+        assert_eq!(
+            join("HIT@192.0.2.1", &group, None, None),
+            "claviger join --server HIT@192.0.2.1 --group 'my radio'"
+        );
+        assert_eq!(
+            join("HIT@192.0.2.1", &group, Some(1848), Some("239.192.7.7".parse().unwrap())),
+            "claviger join --server HIT@192.0.2.1 --group 'my radio' --gdoi-port 1848 --tun grp0 --address 239.192.7.7"
+        );
+        assert_eq!(release(&group), "claviger release --group 'my radio'");
+    }
+
+    #[test]
     fn a_refused_member_learns_its_hit_and_the_command() {
         let hit = "2001:22:1234::1".parse().unwrap();
         let group = "market".parse().unwrap();
@@ -94,7 +117,7 @@ mod tests {
         {
             assert_eq!(quoted(name), word);
         }
-        let command = join("2001:22::1@192.0.2.1", &"#7".parse().unwrap(), Some(1848));
+        let command = join("2001:22::1@192.0.2.1", &"#7".parse().unwrap(), Some(1848), None);
         assert_eq!(command, "claviger join --server 2001:22::1@192.0.2.1 --group '#7' --gdoi-port 1848");
     }
 }

@@ -5,6 +5,7 @@
 //! | `cli` | the arguments of every command, which fill settings; it alone knows `pipe` and `demo` |
 //! | [`settings`], `config_file` | what everything runs by, and the file that says it |
 //! | `start`, `lock`, `identity_file` | from settings to a running daemon |
+//! | `guard` | what keeps a group's packets from leaving in the clear, and the files that remember it |
 //! | [`server`] | the key server around its core |
 //! | `member` | the member daemon around its core |
 //! | `pipe` | `send` and `recv` |
@@ -20,6 +21,7 @@ mod config_file;
 mod counters;
 mod demo;
 pub mod exit;
+mod guard;
 mod identity_file;
 mod lock;
 mod logging;

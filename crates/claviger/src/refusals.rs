@@ -1,7 +1,7 @@
 //! How the errors of the crates below end a command.
 
 use claviger_gcks::RestoreError;
-use claviger_net::{BindError, InterfaceError};
+use claviger_net::{BindError, GuardError, InterfaceError};
 use claviger_store::StoreError;
 
 use crate::exit::{Exit, Failure};
@@ -16,6 +16,12 @@ impl From<BindError> for Failure {
             Exit::Failed
         };
         Self::new(exit, error.to_string())
+    }
+}
+
+impl From<GuardError> for Failure {
+    fn from(error: GuardError) -> Self {
+        Self::new(if error.is_privilege() { Exit::Privilege } else { Exit::Failed }, error.to_string())
     }
 }
 

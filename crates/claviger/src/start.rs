@@ -67,6 +67,7 @@ pub(crate) fn join(settings: &JoinSettings) -> Outcome {
         let mut daemon = MemberDaemon::start(identity, settings.member.clone())?;
         let api = tokio::spawn(claviger_api::serve(control, calls));
         let outcome = daemon.run(&mut queue).await;
+        daemon.say_what_stays();
         // Answers that were just given must reach their callers.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         api.abort();

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     error::Error,
     fmt, io,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use nix::{
@@ -12,7 +12,12 @@ use nix::{
     net::if_::{InterfaceFlags, if_indextoname, if_nametoindex},
 };
 
-use crate::netlink;
+use crate::{netlink::route, own::DEVICE_GROUP};
+
+/// The bits of an IPv4 address behind those that make it multicast.
+const NEIGHBOUR_BITS_V4: u32 = 28;
+/// The bits of an IPv6 address behind those that make it multicast and give it a scope.
+const NEIGHBOUR_BITS_V6: u32 = 112;
 
 /// A network interface of this host.
 ///
@@ -76,13 +81,14 @@ impl Interface {
 
     /// Finds the interface by which this host sends to `group`.
     ///
-    /// The host's routes decide. For IPv6 every interface has a route to all groups of its own accord; if that is
-    /// all there is, it decides only where just one interface that can carry multicast is up.
+    /// The host's routes decide; where a guard has made the group unreachable, or a TUN device of ours has taken its
+    /// route, those to its neighbours among addresses. For IPv6 every interface has a route to all groups of its own accord; if that is
+    /// all there is, it decides only where just one interface that can carry multicast is up, TUN devices of ours apart.
     ///
     /// # Errors
     /// [`InterfaceError::NoRoute`] and [`InterfaceError::AmbiguousRoute`].
     pub fn towards(group: IpAddr, option: &'static str) -> Result<Self, InterfaceError> {
-        let route = match netlink::route_to(group) {
+        let route = match route_beside_ours(group) {
             Ok(route) => route,
             Err(error) if is_unreachable(&error) => return Err(InterfaceError::NoRoute { group, option }),
             Err(error) => return Err(error.into()),
@@ -92,11 +98,13 @@ impl Interface {
                 .filter(|entry| entry.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_MULTICAST))
                 .filter(|entry| address_of(entry).is_some_and(|address| address.is_ipv6()))
                 .map(|entry| entry.interface_name)
+                .filter(|name| !is_device_of_ours(name))
                 .collect();
-            if names.len() > 1 {
-                let names = names.into_iter().collect();
-                return Err(InterfaceError::AmbiguousRoute { group, names, option });
-            }
+            return match &names.into_iter().collect::<Vec<_>>()[..] {
+                [] => Err(InterfaceError::NoRoute { group, option }),
+                [name] => Self::by_name(name, option),
+                names => Err(InterfaceError::AmbiguousRoute { group, names: names.to_vec(), option }),
+            };
         }
         Ok(Self::by_index(route.interface, option)?)
     }
@@ -139,7 +147,7 @@ impl Interface {
     /// # Errors
     /// `ENODEV` if the interface is gone.
     pub fn mtu(&self) -> io::Result<u32> {
-        netlink::mtu_of(self.index)
+        route::mtu_of(self.index)
     }
 }
 
@@ -245,6 +253,50 @@ fn address_of(entry: &InterfaceAddress) -> Option<IpAddr> {
         return Some(address.ip().into());
     }
     address.as_sockaddr_in6().map(|address| Ipv6Addr::into(address.ip()))
+}
+
+/// Asks for the route to a group as it would be without guards and TUN devices of ours.
+///
+/// Those are routes to single addresses. The nearest neighbour that has none of them shares every prefix with the
+/// group that is not a single address.
+fn route_beside_ours(group: IpAddr) -> io::Result<route::Route> {
+    let found = route::route_to(group);
+    if !is_ours(group, &found)? {
+        return found;
+    }
+    for neighbour in neighbours(group) {
+        let beside = route::route_to(neighbour);
+        if !is_ours(neighbour, &beside)? {
+            return beside;
+        }
+    }
+    found
+}
+
+/// Says whether an interface is a TUN device of ours. One that has gone is none.
+fn is_device_of_ours(name: &str) -> bool {
+    if_nametoindex(name).is_ok_and(|index| route::group_of(index).is_ok_and(|group| group == DEVICE_GROUP))
+}
+
+/// Says whether what the kernel answered about the way to an address is our own doing.
+fn is_ours(address: IpAddr, found: &io::Result<route::Route>) -> io::Result<bool> {
+    match found {
+        Ok(route) => Ok(route::group_of(route.interface)? == DEVICE_GROUP),
+        Err(error) if is_unreachable(error) => route::has_unreachable(address),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Lists addresses that differ from another in one bit, the nearest first, all of them multicast as it is.
+fn neighbours(address: IpAddr) -> Vec<IpAddr> {
+    match address {
+        IpAddr::V4(address) => {
+            (0..NEIGHBOUR_BITS_V4).map(|bit| Ipv4Addr::from(u32::from(address) ^ 1 << bit).into()).collect()
+        }
+        IpAddr::V6(address) => {
+            (0..NEIGHBOUR_BITS_V6).map(|bit| Ipv6Addr::from(u128::from(address) ^ 1 << bit).into()).collect()
+        }
+    }
 }
 
 fn is_unreachable(error: &io::Error) -> bool {

@@ -6,9 +6,11 @@
 //! | module | what |
 //! |---|---|
 //! | [`udp`] | UDP sockets that say where each datagram came from, where it went, and what the kernel dropped |
+//! | [`own`] | what tells our devices and sockets from those of other programs |
 //! | [`raw`] | raw IP sockets for HIP (IP protocol 139) and ESP (IP protocol 50) |
 //! | [`multicast`] | joining and leaving groups, any-source and source-specific, IPv4 and IPv6 |
 //! | [`interface`] | which interface is meant: by name, by address, or by the host's route to a group |
+//! | [`guard`] | keeping packets for a group's address from leaving the host in the clear |
 //! | [`tun`] | a TUN device, whose packets are the plaintext of a group |
 //! | [`refused`] | what a person reads when the host refuses a socket or a device |
 //! | [`clock`] | the one place where the time is read |
@@ -34,8 +36,10 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod clock;
+pub mod guard;
 pub mod interface;
 pub mod multicast;
+pub mod own;
 pub mod pace;
 pub mod raw;
 pub mod refused;
@@ -51,6 +55,7 @@ mod ready;
 
 pub use buffer::Buffer;
 pub use clock::Clock;
+pub use guard::{Guard, GuardError};
 pub use interface::{Interface, InterfaceError};
 pub use message::Received;
 pub use multicast::{Membership, MulticastSocket};

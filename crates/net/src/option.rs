@@ -32,6 +32,12 @@ pub(crate) fn set_multicast_interface_v4(
     set(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &request)
 }
 
+/// Has a netlink socket's lists be what was asked for and no more (`NETLINK_GET_STRICT_CHK`).
+pub(crate) fn set_netlink_strict(socket: &impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    set(socket, libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK, &on)
+}
+
 /// Joins or leaves a group for any source (`MCAST_JOIN_GROUP`, `MCAST_LEAVE_GROUP`).
 pub(crate) fn set_group(
     socket: &impl AsFd,

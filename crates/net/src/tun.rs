@@ -8,7 +8,7 @@ use std::{
 use tokio::io::{Interest, unix::AsyncFd};
 use tun_rs::{DeviceBuilder, SyncDevice};
 
-use crate::{BindError, Interface, netlink, ready::register};
+use crate::{BindError, Interface, netlink::route, own::DEVICE_GROUP, ready::register};
 
 /// How a TUN device is made.
 #[derive(Debug, Clone)]
@@ -38,7 +38,8 @@ impl TunOptions {
 /// What programs on this host send to the device's networks is received here as whole IP packets, and packets that
 /// are sent here arrive at those programs as if by a wire. The kernel speaks on the device of its own accord too
 /// (IGMP and MLD reports, router solicitations): the receiver must pick what belongs to the group. A host whose
-/// `rp_filter` is 1 drops packets whose source it would not reach by this device.
+/// `rp_filter` is 1 drops packets whose source it would not reach by this device. The device is in the group of
+/// interfaces [`DEVICE_GROUP`], into which guards let packets through.
 pub struct TunDevice {
     inner: AsyncFd<SyncDevice>,
     interface: Interface,
@@ -67,6 +68,8 @@ impl TunDevice {
         let device = builder.build_sync()?;
         device.set_nonblocking(true)?;
         let interface = Interface::by_name(&device.name()?, options.option).map_err(io::Error::other)?;
+        // Guards let packets through into devices of this group alone.
+        route::set_group_of(interface.index(), DEVICE_GROUP)?;
         tracing::debug!(%interface, mtu = options.mtu, "TUN device is up");
         Ok(Self { inner: register(device)?, interface })
     }
@@ -101,7 +104,7 @@ impl TunDevice {
     /// `EINVAL` if the address has bits beyond the prefix or the source is not this host's, `EPERM` without root or
     /// CAP_NET_ADMIN.
     pub fn add_route(&self, destination: IpAddr, prefix: u8, source: Option<IpAddr>) -> io::Result<()> {
-        netlink::add_route(self.interface.index(), destination, prefix, source)
+        route::add_route(self.interface.index(), destination, prefix, source)
     }
 
     /// Says which interface the device is.

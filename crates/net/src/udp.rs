@@ -13,6 +13,7 @@ use crate::{
     BindError, Buffer, Interface, Membership, Received,
     message::{self, local_address, needs_scope, prepare},
     multicast::MulticastSocket,
+    own::SOCKET_PRIORITY,
     ready::register,
 };
 
@@ -89,6 +90,9 @@ impl UdpSocket {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
+        // Guards let packets through of sockets that have it, which the kernel grants to CAP_NET_ADMIN and CAP_NET_RAW.
+        // Without them a guarded address refuses this socket too.
+        let _ = socket.set_priority(SOCKET_PRIORITY);
         socket.set_reuse_address(options.reuse_address)?;
         socket.bind(&SockAddr::from(address))?;
         let local = local_address(&socket)?;

@@ -9,7 +9,7 @@ use crate::{
     cli::{
         globals::Globals,
         registration::{Membership, RegistrationArgs},
-        value::network,
+        value::{multicast_address, network},
     },
     exit::Outcome,
     settings::{
@@ -38,6 +38,14 @@ pub(crate) struct JoinArgs {
     /// Address of the TUN device, with its prefix; may be given twice, for IPv4 and IPv6
     #[arg(long, value_name = "ADDR/PREFIX", requires = "tun", value_parser = network)]
     pub(crate) tun_address: Vec<(IpAddr, u8)>,
+    /// The group's address, which the key server must confirm: it is guarded at once, and not only when the key server
+    /// has said it
+    #[arg(long, value_name = "ADDR", requires = "tun", value_parser = multicast_address)]
+    pub(crate) address: Option<IpAddr>,
+    /// Make no guard: programs send to the group in the clear whenever the daemon does not run. By default nothing for
+    /// the group's address leaves this host but ESP, until `claviger release`
+    #[arg(long, requires = "tun")]
+    pub(crate) fail_open: bool,
     /// How the key server is reached.
     #[command(flatten)]
     pub(crate) registration: RegistrationArgs,
@@ -60,10 +68,12 @@ impl JoinArgs {
 
     /// Settles what the member in it runs by.
     pub(crate) fn member_settings(&self, globals: &Globals) -> Outcome<MemberSettings> {
-        let tun = self
-            .tun
-            .as_ref()
-            .map(|name| TunSettings { name: Some(name.clone()), addresses: self.tun_address.clone() });
+        let tun = self.tun.as_ref().map(|name| TunSettings {
+            name: Some(name.clone()),
+            addresses: self.tun_address.clone(),
+            group_address: self.address,
+            fail_open: self.fail_open,
+        });
         let asked = Membership { server: &self.server, group: &self.group, role: self.role(), tun };
         self.registration.settings(globals, asked)
     }
@@ -87,7 +97,7 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "join --server 2001:22::1@192.0.2.1 --group #7 --sender --tun grp0 --tun-address 10.9.0.1/24 --raw --gdoi-port 1848 \
+        let line = "join --server 2001:22::1@192.0.2.1 --group #7 --sender --tun grp0 --tun-address 10.9.0.1/24 --address 239.192.7.7 --fail-open --raw --gdoi-port 1848 \
                     --interface lo --standard-only";
         let expected = JoinArgs {
             server: "2001:22::1@192.0.2.1:10500".parse().unwrap(),
@@ -95,6 +105,8 @@ mod tests {
             sender: true,
             tun: Some("grp0".into()),
             tun_address: vec![("10.9.0.1".parse().unwrap(), 24)],
+            address: Some("239.192.7.7".parse().unwrap()),
+            fail_open: true,
             registration: RegistrationArgs {
                 raw: true,
                 gdoi_port: 1848,
@@ -118,5 +130,12 @@ mod tests {
         let error = parse("join --server 2001:22::1@192.0.2.1 --group #x").unwrap_err();
         assert!(error.contains("a group number is # and a decimal"), "{error}");
         assert!(parse("join --server 2001:22::1@192.0.2.1 --group x --gdoi-port 0").is_err());
+        let error =
+            parse("join --server 2001:22::1@192.0.2.1 --group x --tun grp0 --address 192.0.2.7").unwrap_err();
+        assert!(error.contains("192.0.2.7 is no multicast address"), "{error}");
+        for option in ["--address 239.192.7.7", "--fail-open"] {
+            let error = parse(&format!("join --server 2001:22::1@192.0.2.1 --group x {option}")).unwrap_err();
+            assert!(error.contains("--tun <NAME>"), "{error}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod demo;
 mod eviction;
 mod globals;
 mod group;
+mod guard;
 mod identity;
 mod join;
 mod member;
@@ -55,6 +56,11 @@ enum Command {
     /// Makes, shows and removes groups of a running key server.
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// Shows and restores what keeps groups' packets from leaving this host in the clear.
+    #[command(subcommand)]
+    Guard(guard::GuardCommand),
+    /// Takes down the guard of a group that this host has left for good.
+    Release(guard::ReleaseArgs),
     /// Makes and shows host identities.
     #[command(subcommand)]
     Identity(identity::IdentityCommand),
@@ -86,6 +92,8 @@ pub(crate) fn run() -> Outcome {
         Command::DemoMember(args) => crate::demo::child::join(&args.settings(&globals)?),
         Command::DemoObserver(args) => crate::demo::child::observe(&args.settings(&globals)),
         Command::Group(command) => call(&globals, group::run(&globals, command)),
+        Command::Guard(command) => begin_log(&globals).and_then(|()| guard::run(&globals, command)),
+        Command::Release(args) => begin_log(&globals).and_then(|()| guard::release(&globals, &args)),
         Command::Identity(command) => begin_log(&globals).and_then(|()| identity::run(&globals, command)),
         Command::Member(command) => call(&globals, member::run(&globals, command)),
         Command::Rekey(args) => call(&globals, rekey::run(&globals, args)),

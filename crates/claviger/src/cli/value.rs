@@ -59,6 +59,12 @@ pub(crate) fn name<T: Name + Send + Sync>() -> impl TypedValueParser<Value = T> 
     PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|name| T::from_name(&name))
 }
 
+/// Reads a multicast address.
+pub(crate) fn multicast_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| format!("{text} is no IP address"))?;
+    if address.is_multicast() { Ok(address) } else { Err(format!("{text} is no multicast address")) }
+}
+
 /// Reads an address with the length of its prefix in bits: `10.9.0.1/24`.
 pub(crate) fn network(text: &str) -> Result<(IpAddr, u8), String> {
     let form = || format!("{text} is no address with a prefix, such as 10.9.0.1/24");

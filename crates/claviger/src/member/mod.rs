@@ -10,6 +10,7 @@ pub(crate) mod counter;
 mod dropped;
 mod gaps;
 mod group_keys;
+mod guard;
 mod ip_plane;
 mod streams;
 mod udp_plane;
@@ -39,13 +40,14 @@ use crate::{
     sentences,
     settings::{
         hip::{self as hip_offers, Ciphers},
-        member::{MemberSettings, TunSettings},
+        member::MemberSettings,
     },
     signal::{Stop, sleep_until},
 };
 use change_over::ChangeOver;
 use dropped::Dropped;
 use group_keys::GroupKeys;
+use guard::GroupGuard;
 use ip_plane::IpPlane;
 use streams::Receivers;
 use udp_plane::UdpPlane;
@@ -81,7 +83,8 @@ pub(crate) struct MemberDaemon {
     /// The sockets that hear the group.
     listening: Vec<Listening>,
     whereabouts: Whereabouts,
-    /// Whether the sockets of the data plane still are those of another network.
+    guard: GroupGuard,
+    /// Whether the sockets of the data plane still are those of another network, or its route was taken away.
     is_displaced: bool,
     receivers: Receivers,
     streams: streams::Senders,
@@ -110,10 +113,11 @@ impl Plane {
 }
 
 impl MemberDaemon {
-    /// Opens the control sockets and asks for the group.
+    /// Guards the group's address if it is known, opens the control sockets and asks for the group.
     pub(crate) fn start(identity: Arc<HostIdentity>, settings: MemberSettings) -> Result<Self, Failure> {
         let clock = Clock::starting_at(Time::EPOCH);
         let now = clock.now();
+        let guard = GroupGuard::begin(&settings, now)?;
         let carrier_counts = CarrierCounts::default();
         let (mut carrier, packets) = Carrier::new(carrier_counts.clone());
         let any = unspecified(settings.server.address.ip());
@@ -143,6 +147,7 @@ impl MemberDaemon {
             places: None,
             listening: Vec::new(),
             whereabouts: Whereabouts::new(now, settings.server.address.ip()),
+            guard,
             is_displaced: false,
             receivers: Receivers::default(),
             streams: streams::Senders::new(),
@@ -168,8 +173,8 @@ impl MemberDaemon {
             }
             let look_at = Some(self.whereabouts.poll_timeout());
             let machines = [self.core.poll_timeout(), self.data_plane.poll_timeout()];
-            let drained = self.changing_over.poll_timeout();
-            let timeout = machines.into_iter().chain([self.closing, look_at, drained]).flatten().min();
+            let own = [self.closing, look_at, self.guard.poll_timeout(), self.changing_over.poll_timeout()];
+            let timeout = machines.into_iter().chain(own).flatten().min();
             tokio::select! {
                 () = stop.wait() => self.leave(),
                 Some(packet) = self.packets.recv() => self.take_packets(packet).await,
@@ -182,11 +187,13 @@ impl MemberDaemon {
                     tracing::warn!("this machine goes on from an earlier state: nothing is sent until the keys are fetched again");
                     self.core.machine_restored(self.clock.now());
                 }
+                () = self.guard.changed() => self.guard.hurry(),
                 () = sleep_until(&self.clock, timeout) => {}
             }
             self.core.handle_timeout(self.clock.now());
             self.data_plane.handle_timeout(self.clock.now());
             self.look_around();
+            self.is_displaced |= self.guard.look(self.clock.now());
         }
     }
 
@@ -197,6 +204,11 @@ impl MemberDaemon {
         if let Err(failure) = self.run(&mut queue).await {
             tracing::warn!("{}", failure.message);
         }
+    }
+
+    /// Says, at the end, what of the daemon's doing stays.
+    pub(crate) fn say_what_stays(&self) {
+        self.guard.say_that_it_stays();
     }
 
     /// Says how many of the group's datagrams the kernel dropped because the receive buffer was full.
@@ -266,6 +278,8 @@ impl MemberDaemon {
             Event::Registered { group, role } => tracing::info!(%group, %role, "registered"),
             Event::Listen { group, places } => {
                 tracing::info!(%group, channel = %places.channel, encapsulation = %places.encapsulation, "listening");
+                // Before the device is made: programs begin to send when it is there.
+                self.guard.agree(places.channel.group())?;
                 self.listen(places)?;
             }
             Event::Rekeyed { group, by, sequence, tek, .. } => {
@@ -376,7 +390,7 @@ impl MemberDaemon {
             }
             self.plane = Some(Plane::Udp(plane));
         } else {
-            let tun = self.settings.tun.clone().unwrap_or(TunSettings { name: None, addresses: Vec::new() });
+            let tun = self.settings.tun.clone().unwrap_or_default();
             if !matches!(self.plane, Some(Plane::Ip(_))) {
                 self.plane = Some(Plane::Ip(IpPlane::open(&places, &interface, &tun)?));
             }

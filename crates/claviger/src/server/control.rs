@@ -103,9 +103,11 @@ impl<S: Store> Server<S> {
         self.last_rekeys.remove(&add.name);
         self.core.group(now, &add.name).iter().for_each(|group| self.warn_without_way_out(group));
         let gdoi_port = (self.about.gdoi_port != 848).then_some(self.about.gdoi_port);
+        let group = self.group_show(&add.name)?;
+        let tun = (!group.policy.encapsulation.is_udp()).then_some(address);
         Ok(GroupAdded {
-            group: self.group_show(&add.name)?,
-            join_command: command::join(&self.about.server_argument(), &add.name, gdoi_port),
+            group,
+            join_command: command::join(&self.about.server_argument(), &add.name, gdoi_port, tun),
             allow_command: command::allow_somebody(&add.name),
             member_needs: needs,
         })

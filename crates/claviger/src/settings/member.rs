@@ -33,12 +33,16 @@ pub(crate) struct MemberSettings {
 }
 
 /// The TUN device of a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct TunSettings {
     /// Its name; otherwise the system's choice.
     pub(crate) name: Option<String>,
     /// Its addresses, each with the length of its prefix.
     pub(crate) addresses: Vec<(IpAddr, u8)>,
+    /// The group's address, which the key server must confirm; otherwise the key server says it.
+    pub(crate) group_address: Option<IpAddr>,
+    /// Whether the group's address is left without a guard.
+    pub(crate) fail_open: bool,
 }
 
 /// What a member daemon runs by.

@@ -113,7 +113,7 @@ impl Paths {
 /// Makes a group's name safe as part of a file name: percent-encoded, and cut with a digest where it is long.
 ///
 /// Two spellings of one group (`#16`, `0x10`) make one name, two groups make two.
-fn file_name(group: &GroupId) -> String {
+pub(crate) fn file_name(group: &GroupId) -> String {
     let mut name = String::new();
     for octet in group.to_string().bytes() {
         match octet {

@@ -3,13 +3,9 @@
 
 #![allow(missing_docs, reason = "criterion's macros generate undocumented functions")]
 
-use std::{
-    convert::Infallible,
-    hint::black_box,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod world;
+
+use std::{hint::black_box, time::Duration};
 
 use claviger_crypto::{
     SeededRandom, SystemRandom,
@@ -19,161 +15,16 @@ use claviger_crypto::{
     provider,
     sign::{KeyAlgorithm, SignatureAlgorithm, SigningKey},
 };
-use claviger_gcks::{Event, Gcks, GcksConfig};
-use claviger_group::{Channel, GroupId, GroupPolicy, MemberId, Role};
-use claviger_hip::HostConfig;
-use claviger_identity::{Hit, HostIdentity};
-use claviger_member::{Member, MemberConfig, PlaneKind};
-use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time, Transmit, durable::Receipt};
+use claviger_gcks::Event;
+use claviger_group::{MemberId, Role};
 use criterion::{Criterion, criterion_group, criterion_main};
+use world::{Host, World, time};
 
 /// Members of the group whose leave is measured.
 const MEMBERS: usize = 1000;
 
 /// Repetitions behind each ratio.
 const ROUNDS: usize = 200;
-
-/// Where the key server's HIP is reached.
-const SERVER: ([u8; 4], u16) = ([10, 0, 0, 1], 10500);
-
-/// A key server and the wire to its hosts.
-struct World {
-    gcks: Gcks,
-    server: Hit,
-    group: GroupId,
-    now: Time,
-    made: u32,
-}
-
-/// A host that is a member.
-struct Host {
-    hit: Hit,
-    member: Member,
-    address: SocketAddr,
-}
-
-impl World {
-    fn new() -> Self {
-        let identity = Arc::new(
-            HostIdentity::generate(
-                provider(),
-                KeyAlgorithm::EcdsaP256,
-                &mut SystemRandom::new().expect("randomness"),
-            )
-            .expect("randomness"),
-        );
-        let server = identity.hit();
-        let mut hip = HostConfig::new(identity, provider());
-        hip.puzzle_difficulty = 0;
-        hip.r1_per_second_max = u32::MAX;
-        let config = GcksConfig {
-            hip,
-            provider: provider(),
-            gdoi_port: 848,
-            push_source_v4: None,
-            push_source_v6: None,
-        };
-        let now = Time::from_secs(1_000_000);
-        let mut gcks = Gcks::new(config, Box::new(SeededRandom::new(1)), now).expect("a sound configuration");
-        let group: GroupId = "bench".parse().expect("a group's name");
-        let channel = Channel::new([239, 192, 0, 1].into(), None).expect("a multicast address");
-        gcks.add_group(now, group.clone(), GroupPolicy::new(channel)).expect("a coherent policy");
-        Self { gcks, server, group, now, made: 0 }
-    }
-
-    /// Makes a host and puts it on the group's list.
-    fn host(&mut self) -> Host {
-        self.made += 1;
-        let identity = Arc::new(
-            HostIdentity::generate(
-                provider(),
-                KeyAlgorithm::EcdsaP256,
-                &mut SystemRandom::new().expect("randomness"),
-            )
-            .expect("randomness"),
-        );
-        let hit = identity.hit();
-        self.gcks.allow(self.now, &self.group, &hit.into(), Role::Receiver).expect("the group exists");
-        let config = MemberConfig {
-            hip: HostConfig::new(identity, provider()),
-            provider: provider(),
-            server: self.server,
-            server_address: SERVER.into(),
-            socket: Socket::HipUdp,
-            gdoi_port: 848,
-            extensions: Default::default(),
-            plane: PlaneKind::Any,
-            registration_lifetime: Duration::from_secs(86_400),
-            retransmit: RetransmitPolicy::default(),
-        };
-        let random = Box::new(SeededRandom::new(u64::from(self.made) + 1));
-        let member = Member::new(config, random, self.now).expect("a sound configuration");
-        let address = SocketAddr::from(((0x0a01_0000 + self.made).to_be_bytes(), 4000));
-        Host { hit, member, address }
-    }
-
-    /// Carries datagrams until nothing moves. Rekey messages to the group go nowhere.
-    fn carry(&mut self, host: &mut Host) {
-        loop {
-            let mut moved = false;
-            while let Some(transmit) = host.member.poll_transmit() {
-                let (socket, destination, payload) =
-                    (transmit.socket, transmit.destination, &transmit.payload);
-                let datagram = Datagram { socket, source: host.address, destination, payload };
-                self.gcks.handle_datagram(self.now, datagram).expect("an honest member");
-                moved = true;
-            }
-            for transmit in self.commit().0 {
-                if transmit.destination == host.address {
-                    let (socket, destination, payload) = (transmit.socket, host.address, &transmit.payload);
-                    let datagram = Datagram { socket, source: SERVER.into(), destination, payload };
-                    host.member.handle_datagram(self.now, datagram).expect("an honest server");
-                    moved = true;
-                }
-            }
-            if !moved {
-                break;
-            }
-        }
-        while host.member.poll_event().is_some() {}
-    }
-
-    /// Takes what the key server has to say, as if a store had no cost.
-    fn commit(&mut self) -> (Vec<Transmit>, Vec<Event>) {
-        let Some(staged) = self.gcks.stage(self.now) else { return Default::default() };
-        let Ok(durable) = staged.commit(|changes| Ok::<_, Infallible>(Receipt::attest(changes)));
-        let mut released = self.gcks.release(durable);
-        let mut sent = Vec::new();
-        while let Some(dispatch) = released.poll_transmit() {
-            sent.push(dispatch.send(self.now));
-        }
-        (sent, std::iter::from_fn(|| released.poll_event()).collect())
-    }
-
-    /// Lets time pass, so that the copies of rekey messages leave.
-    fn pass(&mut self, duration: Duration) {
-        self.now = self.now + duration;
-        self.gcks.handle_timeout(self.now);
-        self.commit();
-    }
-
-    /// Registers and keys a host.
-    fn join(&mut self) -> Host {
-        let mut host = self.host();
-        host.member.join(self.now, self.group.clone(), Role::Receiver);
-        self.carry(&mut host);
-        assert!(host.member.subscription(&self.group).is_some_and(|s| s.is_keyed()), "the host holds keys");
-        self.pass(Duration::from_secs(2));
-        host
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-fn time(work: impl FnOnce()) -> Duration {
-    let begin = Instant::now();
-    work();
-    begin.elapsed()
-}
 
 fn print_ratio(what: &str, whole: Duration, bare: Duration, rounds: usize) {
     let each = |total: Duration| total.as_secs_f64() * 1e6 / rounds as f64;
@@ -202,7 +53,7 @@ fn bare_base_exchange(signer: &SigningKey) {
 }
 
 fn base_exchange(c: &mut Criterion) {
-    let mut world = World::new();
+    let mut world = World::new(Role::Receiver);
     let signer = SigningKey::generate(
         provider(),
         KeyAlgorithm::EcdsaP256,
@@ -241,7 +92,7 @@ fn bare_pull() {
 }
 
 fn pull(c: &mut Criterion) {
-    let mut world = World::new();
+    let mut world = World::new(Role::Receiver);
     for _ in 0..15 {
         world.join();
     }
@@ -277,7 +128,7 @@ fn pull(c: &mut Criterion) {
 }
 
 fn leave(c: &mut Criterion) {
-    let mut world = World::new();
+    let mut world = World::new(Role::Receiver);
     let mut hosts: Vec<Host> = (0..MEMBERS).map(|_| world.join()).collect();
     let signer = SigningKey::generate(
         provider(),

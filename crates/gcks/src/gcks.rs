@@ -607,6 +607,9 @@ impl Gcks {
         let removes = begun.first_round_ends.is_none();
         let start = begun.first_round_ends.unwrap_or(start);
         group.quiet_at = self.push_queue.schedule(now, start, rekey, authentication, begun.copied, removes);
+        if group.announcements.expects_more(now) && removes {
+            group.quiet_at = self.push_queue.hurry(now, id).unwrap_or(group.quiet_at);
+        }
         if self.push_queue.drop_superseded(now, id, rekey, &mut self.changes) {
             debug!(group = %id, "too many earlier messages could not leave; they are dropped");
             self.deliveries.drop_superseded(id, rekey, &mut self.changes);

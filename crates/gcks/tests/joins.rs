@@ -290,6 +290,27 @@ fn members_follow_on_a_lossy_network_while_hosts_join() {
     }
 }
 
+// Receivers keep a superseded TEK for a minute here, and members hold 128 of them.
+#[test]
+fn members_are_given_no_more_teks_than_they_can_hold() {
+    let (mut network, group) = (Network::new(15), group_id("joins"));
+    network.keeps_keys = false;
+    let mut policy = policy(1);
+    policy.times.deactivation_delay = 60 * SECOND;
+    network.add_group(&group, policy);
+    let stayer = network.joined(&group, Role::Both);
+    network.pass(SECOND);
+    let hosts = come(&mut network, &group, 140, 120 * MILLISECOND);
+    let held = network.members[stayer].plane.status(&group).len();
+    assert!((90..128).contains(&held), "{held}");
+    network.until(150 * SECOND, |n| all_keyed(n, &group, &hosts));
+    let lost = |event: &Event| matches!(event, Event::Refused { .. });
+    assert!(!network.members[stayer].events.iter().any(|(_, event)| lost(event)));
+    assert_eq!(pulls_again(&network, [stayer]), 0);
+    network.pass(3 * SECOND);
+    assert!(laggards(&network, &group).is_empty());
+}
+
 #[test]
 fn an_eviction_amid_joins_is_as_fast_as_any() {
     for form in FORMS {
@@ -351,7 +372,7 @@ fn burst(seed: u64, Form(management, authentication): Form, places: bool, batch_
         latency_min: MILLISECOND,
         latency_max: 25 * MILLISECOND,
     };
-    for number in 0..48usize {
+    for number in 0..32usize {
         let place = network.add_member();
         network.members[place].address = std::net::Ipv4Addr::new(10, (place % 3) as u8, 0, place as u8 + 1);
         network.join(place, &group, Role::Both);
@@ -374,16 +395,14 @@ fn burst(seed: u64, Form(management, authentication): Form, places: bool, batch_
             }
             _ => {}
         }
-        for _ in 0..3 {
-            network.pass(5 * MILLISECOND);
-            for sender in 0..network.members.len() {
-                let _ = network.send(sender, &group, b"something to be read");
-            }
+        network.pass(15 * MILLISECOND);
+        for sender in 0..network.members.len() {
+            let _ = network.send(sender, &group, b"something to be read");
         }
     }
     network.conditions.loss_permille = 0;
-    for _ in 0..40 {
-        network.pass(250 * MILLISECOND);
+    for _ in 0..12 {
+        network.pass(500 * MILLISECOND);
         for sender in 0..network.members.len() {
             let _ = network.send(sender, &group, b"something to be read");
         }

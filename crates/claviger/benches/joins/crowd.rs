@@ -1,8 +1,8 @@
 //! Very many hosts in one process, which join a group over real sockets.
 //!
 //! Rekey messages are heard by one socket and noted with the time at which they came. Hosts that have joined are handed
-//! them when there is nothing else to do, at that time: a host that joins does not wait until a thousand others have opened
-//! a message, which they would do on machines of their own.
+//! them when nobody joins, with that time: a host that joins does not wait until a thousand others have opened a message,
+//! which they would do on machines of their own.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -23,6 +23,9 @@ const HIP_MARKER: [u8; 4] = [0; 4];
 
 /// How long the hosts listen for what still comes: longer than copies take, and than a host waits that has missed something.
 const REST: Duration = Duration::from_millis(3_500);
+
+/// How often the timers of hosts that join are looked at: the first of them runs for half a second.
+const TIMERS_EVERY: Duration = Duration::from_millis(5);
 
 /// A key server, as hosts reach it.
 #[derive(Clone, Copy)]
@@ -67,6 +70,7 @@ pub(crate) struct Crowd {
     times: Vec<Duration>,
     pulls_again: usize,
     copies: usize,
+    timers_at: Time,
 }
 
 impl Crowd {
@@ -86,6 +90,7 @@ impl Crowd {
             times: Vec::new(),
             pulls_again: 0,
             copies: 0,
+            timers_at: Time::EPOCH,
         }
     }
 
@@ -120,14 +125,14 @@ impl Crowd {
     /// Lets so many more hosts join, so many at once, until all hold keys.
     pub(crate) async fn join(&mut self, count: usize, together: usize, pause: Duration) {
         let last = self.begun + count;
-        let mut wait_until = self.clock.now();
+        let (mut wait_until, mut buffer) = (self.clock.now(), vec![0; MAX_DATAGRAM]);
         while self.begun < last || !self.joining.is_empty() {
             let now = self.clock.now();
             while self.begun < last && self.joining.len() < together && wait_until <= now {
                 self.begin(now);
             }
             let joining = self.joining.len();
-            self.turn().await;
+            self.turn(&mut buffer, false).await;
             if self.joining.len() < joining {
                 wait_until = self.clock.now() + pause;
             }
@@ -136,9 +141,9 @@ impl Crowd {
 
     /// Takes in what still comes, until nothing more is expected.
     pub(crate) async fn rest(&mut self) {
-        let end = self.clock.now() + REST;
+        let (end, mut buffer) = (self.clock.now() + REST, vec![0; MAX_DATAGRAM]);
         while self.clock.now() < end || self.hosts.iter().any(|host| self.is_behind_time(host)) {
-            self.turn().await;
+            self.turn(&mut buffer, true).await;
         }
         let now = self.clock.now();
         for host in 0..self.begun {
@@ -188,21 +193,24 @@ impl Crowd {
         host.member.join(now, self.group.clone(), Role::Both);
         self.joining.push(self.begun);
         self.begun += 1;
+        self.timers_at = now;
     }
 
-    /// Takes in what has come; if nothing has, hands one rekey message on, or waits a moment.
-    async fn turn(&mut self) {
-        let mut buffer = vec![0; MAX_DATAGRAM];
+    /// Takes in what has come; if nothing has, hands one rekey message on if it `hands_on`, or waits a moment.
+    async fn turn(&mut self, buffer: &mut [u8], hands_on: bool) {
         let now = self.clock.now();
-        for host in self.joining.clone() {
-            self.pass(host, now);
-            self.settle(host).await;
+        if now >= self.timers_at {
+            self.timers_at = now + TIMERS_EVERY;
+            for host in self.joining.clone() {
+                self.pass(host, now);
+                self.settle(host).await;
+            }
         }
         let mut is_idle = true;
         for kind in [Socket::HipUdp, Socket::Port848] {
             loop {
                 let socket = if kind == Socket::HipUdp { &self.hip } else { &self.gdoi };
-                let Some(received) = socket.try_recv(&mut buffer).expect("the socket works") else { break };
+                let Some(received) = socket.try_recv(buffer).expect("the socket works") else { break };
                 is_idle = false;
                 let octets = &buffer[..received.length];
                 let payload =
@@ -219,8 +227,8 @@ impl Crowd {
                 self.settle(host).await;
             }
         }
-        self.listen(&mut buffer);
-        if is_idle && !self.hand_on().await {
+        self.listen(buffer);
+        if is_idle && !(hands_on && self.hand_on().await) {
             // The runtime's own timers are ten times as coarse.
             std::thread::sleep(Duration::from_micros(50));
         }

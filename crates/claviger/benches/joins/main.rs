@@ -75,7 +75,7 @@ async fn main() -> ExitCode {
         Plan { name: "many", present: 0, joins, together: 64, pause: Duration::ZERO },
     ];
     println!(
-        "measurement  members  at once    joins  joins/s  p50 ms  p99 ms  max ms  rekeys  PUSHes  copies  refused  again  gone  behind  CPU ms  sync ms"
+        "measurement  members  at once    joins  joins/s  p50 ms  p99 ms  max ms  rekeys  PUSHes  copies  refused  again  gone  behind  CPU ms  hosts' CPU ms  sync ms"
     );
     for plan in plans.iter().filter(|plan| only.as_ref().is_none_or(|name| name == plan.name)) {
         measure(plan).await;
@@ -105,9 +105,11 @@ async fn measure(plan: &Plan) {
     let sync = sync_time(directory.path());
     crowd.forget();
     let before = usage(&serving, &client).await;
+    let own = cpu_seconds(std::process::id());
     let begun = now();
     crowd.join(plan.joins, plan.together, plan.pause).await;
     let took = begun.elapsed();
+    let own = cpu_seconds(std::process::id()) - own;
     // The last copies leave, and whoever missed something says so.
     crowd.rest().await;
     let after = usage(&serving, &client).await;
@@ -116,7 +118,7 @@ async fn measure(plan: &Plan) {
     times.sort_unstable();
     let part = |permille: usize| times[(times.len() - 1) * permille / 1000].as_secs_f64() * 1e3;
     println!(
-        "{:11}  {:7}  {:7}  {:7}  {:7.0}  {:6.1}  {:6.1}  {:6.0}  {:6}  {:6}  {:6}  {:7}  {:5}  {:4}  {:6}  {:6.0}  {:7.2}",
+        "{:11}  {:7}  {:7}  {:7}  {:7.0}  {:6.1}  {:6.1}  {:6.0}  {:6}  {:6}  {:6}  {:7}  {:5}  {:4}  {:6}  {:6.0}  {:13.0}  {:7.2}",
         plan.name,
         plan.present,
         plan.together,
@@ -133,6 +135,7 @@ async fn measure(plan: &Plan) {
         crowd.lost(),
         newest.map_or(0, |newest| crowd.behind(newest)),
         (after.seconds - before.seconds) * 1e3,
+        own * 1e3,
         sync.as_secs_f64() * 1e3,
     );
 }

@@ -27,6 +27,9 @@ const ANSWER_MAX: Duration = Duration::from_millis(250);
 /// holds up hosts of one network no longer.
 const ANSWER_MIN: Duration = Duration::from_millis(100);
 
+/// For how long after a rekey that let hosts in more are expected.
+const MORE_EXPECTED: Duration = Duration::from_secs(1);
+
 /// How many hosts are remembered that answered too late.
 const LATE_MAX: usize = 1_024;
 
@@ -60,6 +63,8 @@ pub(crate) struct Announcements {
     told: BTreeMap<MemberId, Told>,
     /// The same of those before: the closed rekey waits for them.
     awaited: BTreeMap<MemberId, Told>,
+    /// When hosts were let in last, and the time before.
+    let_in: [Option<Time>; 2],
     /// How long the slowest of late took to answer; none has answered yet.
     slowest: Option<Duration>,
     /// The hosts that answered when the announced rekey had taken place: they are given the longest time.
@@ -81,6 +86,7 @@ impl Announcements {
             closed: None,
             told: BTreeMap::new(),
             awaited: BTreeMap::new(),
+            let_in: [None; 2],
             slowest: None,
             late: BTreeSet::new(),
         }
@@ -149,9 +155,15 @@ impl Announcements {
     }
 
     /// Takes the SPIs of the rekey that lets hosts in now.
-    pub(crate) fn take(&mut self, random: &mut dyn Random) -> Announced {
+    pub(crate) fn take(&mut self, now: Time, random: &mut dyn Random) -> Announced {
         self.awaited.clear();
+        self.let_in = [Some(now), self.let_in[0]];
         self.closed.take().unwrap_or_else(|| std::mem::replace(&mut self.open, Announced::draw(random)))
+    }
+
+    /// Says whether hosts come one after another, so that the next is to be expected while copies leave.
+    pub(crate) fn expects_more(&self, now: Time) -> bool {
+        self.let_in.iter().all(|at| at.is_some_and(|at| at + MORE_EXPECTED > now))
     }
 
     /// Forgets what is closed: nobody who was told of it waits any more.
@@ -197,7 +209,7 @@ mod tests {
         announced.answered(later, &host(2));
         assert_eq!(announced.awaits_until(later), Some(NOW + ANSWER_MAX));
         assert_eq!(announced.awaits_until(NOW + ANSWER_MAX), None, "it has had its time");
-        assert_eq!(announced.take(&mut random), first);
+        assert_eq!(announced.take(later, &mut random), first);
         assert_eq!([first, second].map(|named| announced.standing(named.kek)), [None, Some(Turn::Next)]);
         announced.close(&mut random);
         assert_eq!(announced.awaits_until(later), Some(later + ANSWER_MAX), "of the third host");

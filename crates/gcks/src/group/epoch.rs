@@ -114,7 +114,8 @@ impl Group {
         // A host that is no member has no leaf to move from.
         joins.retain(|join| !join.moves || self.members.contains_key(&join.host));
         // Names that newcomers were told are for a rekey that lets them in.
-        let announced = if takes_joins { self.announcements.take(random) } else { Announced::draw(random) };
+        let announced =
+            if takes_joins { self.announcements.take(now, random) } else { Announced::draw(random) };
         if departed.is_empty() && joins.is_empty() {
             return None;
         }

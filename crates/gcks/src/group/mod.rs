@@ -211,15 +211,16 @@ impl Group {
 
     /// Says until when a change of membership that is due waits for others, so that any number of hosts that come or go
     /// meanwhile cost one rekey: until the copies of earlier messages have left, behind which its own would wait anyway;
-    /// until members have forgotten enough TEKs; and until those have answered who were told of it. An eviction does not
-    /// wait.
+    /// joins alone until members have forgotten enough TEKs; and until those have answered who were told of it. An eviction
+    /// does not wait.
     pub(crate) fn waits_until(&mut self, now: Time, random: &mut dyn Random) -> Option<Time> {
         if self.waiting.joins.is_empty() && !self.waiting.later.is_empty() {
             // Nobody is left of those who were told of what is closed.
             self.announcements.drop_closed();
             self.waiting.joins = std::mem::take(&mut self.waiting.later);
         }
-        let earliest = self.members_are_full_until().unwrap_or(now).max(self.messages_from());
+        let full_until = self.members_are_full_until().filter(|_| self.waiting.departures.is_empty());
+        let earliest = full_until.unwrap_or(now).max(self.messages_from());
         if earliest > now && !self.waiting.evicts {
             return Some(earliest);
         }

@@ -11,8 +11,8 @@ use super::{
     sa::{IssuedTek, TEKS_MAX},
 };
 
-/// How many superseded TEKs changes of membership leave with members at a time. Members hold 128 data SAs: some room is
-/// for evictions, which do not wait, and for what is late.
+/// How many superseded TEKs joins leave with members at a time. Members hold 128 data SAs: some room is for departures, which
+/// do not wait for that, and for what is late.
 const TEKS_AT_MEMBERS_MAX: usize = 96;
 
 impl Group {
@@ -49,7 +49,7 @@ impl Group {
         self.teks.retain(|issued| issued.superseded.is_none_or(|at| at + delay > now));
     }
 
-    /// Says until when a change of membership that nobody is put out by brings no other TEK: members hold a superseded one
+    /// Says until when joins bring no other TEK: members hold a superseded one
     /// for the deactivation delay, and only so many at a time.
     pub(crate) fn members_are_full_until(&self) -> Option<Time> {
         let delay = self.policy.times.deactivation_delay;

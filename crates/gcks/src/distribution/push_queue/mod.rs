@@ -101,6 +101,8 @@ pub(crate) struct UnderWay {
     pub(crate) messages: usize,
     /// Copies that have not left.
     pub(crate) copies: usize,
+    /// Whether a copy has left.
+    pub(crate) has_begun: bool,
     /// Who departed by it, why, and when that was decided.
     pub(crate) departed: Vec<(MemberId, Departure, Time)>,
     /// Whether earlier rekeys were dropped, so that nobody can follow this one without a PULL.
@@ -115,6 +117,7 @@ impl UnderWay {
             group,
             messages: copied + delivered,
             copies: copied * COPIES as usize + delivered,
+            has_begun: false,
             departed: Vec::new(),
             needs_pull: false,
             until: None,
@@ -222,7 +225,7 @@ impl PushQueue {
             // Before a rekey's first message those of another may have left a moment ago.
             let is_next = match before.replace(copy.rekey) {
                 Some(before) => before != copy.rekey,
-                None => copy.share == Share::First,
+                None => self.under_way.get(&copy.rekey).is_some_and(|what| !what.has_begun),
             };
             last = at.min(last.max(now) + if is_next { OVERTAKING_MAX } else { spacing });
             times.insert(serial, last);
@@ -275,6 +278,7 @@ impl PushQueue {
 
     fn count(&mut self, now: Time, rekey: RekeyId, share: Share) {
         let Some(what) = self.under_way.get_mut(&rekey) else { return };
+        what.has_begun = true;
         match share {
             Share::First => {
                 what.messages = what.messages.saturating_sub(1);

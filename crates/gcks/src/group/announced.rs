@@ -161,6 +161,11 @@ impl Announcements {
         self.closed.take().unwrap_or_else(|| std::mem::replace(&mut self.open, Announced::draw(random)))
     }
 
+    /// Says from when on all hosts that were let in last should have message 4, and listen for the next rekey.
+    pub(crate) fn listen_from(&self) -> Option<Time> {
+        self.let_in[0].map(|at| at + self.slowest.unwrap_or_default())
+    }
+
     /// Says whether hosts come one after another, so that the next is to be expected while copies leave.
     pub(crate) fn expects_more(&self, now: Time) -> bool {
         self.let_in.iter().all(|at| at.is_some_and(|at| at + MORE_EXPECTED > now))

@@ -152,7 +152,8 @@ impl Group {
     /// that stand before those of its own rekey.
     fn takes_joins(&self, now: Time) -> bool {
         let waits = self.messages_from() > now || self.announcements.awaits_until(now).is_some();
-        !self.waiting.joins.is_empty() && !(self.waiting.evicts && waits)
+        let is_left_out = self.waiting.evicts && waits;
+        !self.waiting.joins.is_empty() && !is_left_out
     }
 
     fn change_kek(&mut self, now: Time, random: &mut dyn Random, cause: RekeyCause) -> Option<Epoch> {

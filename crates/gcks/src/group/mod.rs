@@ -211,8 +211,8 @@ impl Group {
 
     /// Says until when a change of membership that is due waits for others, so that any number of hosts that come or go
     /// meanwhile cost one rekey: until the copies of earlier messages have left, behind which its own would wait anyway;
-    /// joins alone until members have forgotten enough TEKs; and until those have answered who were told of it. An eviction
-    /// does not wait.
+    /// until those listen who were let in before; joins alone until members have forgotten enough TEKs; and until those
+    /// have answered who were told of it. An eviction does not wait.
     pub(crate) fn waits_until(&mut self, now: Time, random: &mut dyn Random) -> Option<Time> {
         if self.waiting.joins.is_empty() && !self.waiting.later.is_empty() {
             // Nobody is left of those who were told of what is closed.
@@ -220,7 +220,8 @@ impl Group {
             self.waiting.joins = std::mem::take(&mut self.waiting.later);
         }
         let full_until = self.members_are_full_until().filter(|_| self.waiting.departures.is_empty());
-        let earliest = full_until.unwrap_or(now).max(self.messages_from());
+        let listen_from = self.announcements.listen_from().map(|at| at + OVERTAKING_MAX);
+        let earliest = [full_until, listen_from].into_iter().flatten().fold(self.messages_from(), Time::max);
         if earliest > now && !self.waiting.evicts {
             return Some(earliest);
         }

@@ -405,6 +405,11 @@ impl Gcks {
             GdoiEvent::PullDeclined { pull, peer, group, notify } => {
                 debug!(%peer, %group, notify_type = notify.0, "the host declines the policy");
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
+                if let Some((host, id)) = self.gdoi.pulls.offered(pull)
+                    && let Some(mut group) = self.groups.get_mut(id)
+                {
+                    group.answered(now, host);
+                }
                 self.gdoi.pulls.decline(pull);
                 self.counters.gcks.count(Counter::PullsDeclined);
             }
@@ -471,11 +476,29 @@ impl Gcks {
     fn rekey_due(&mut self, now: Time) -> bool {
         let mut due = self.groups.due(now);
         due.retain(|id| self.groups[id].waiting.due.is_some_and(|due| due <= now));
+        due.retain(|id| !self.puts_off(now, id));
         for id in &due {
             self.renew_if_spent(now, id);
             self.change_keys(now, id, KeyChange::Membership);
+            if let Some(mut group) = self.groups.get_mut(id)
+                && group.waiting.all_joins().next().is_some()
+            {
+                group.schedule_rekey(now);
+            }
         }
         !due.is_empty()
+    }
+
+    /// Puts off a change of membership that is due, if it waits for others, and has copies that it waits for leave sooner.
+    /// Says whether it was put off.
+    fn puts_off(&mut self, now: Time, id: &GroupId) -> bool {
+        let Some(mut group) = self.groups.get_mut(id) else { return false };
+        if group.quiet_at > now && !self.deliveries.is_in_first_round(id) {
+            group.quiet_at = self.push_queue.hurry(now, id).unwrap_or(group.quiet_at);
+        }
+        let until = group.waits_until(now, &mut *self.random);
+        group.waiting.due = until.or(group.waiting.due);
+        until.is_some()
     }
 
     /// Replaces the KEKs and TEKs whose time has come, in groups that have members.
@@ -611,7 +634,7 @@ impl Gcks {
         tells_new_tek: bool,
     ) {
         let Some(mut group) = self.groups.get_mut(id) else { return };
-        let start = group.quiet_at.max(now);
+        let start = group.messages_from().max(now);
         let authentication = group.policy.rekey.authentication;
         let begun = self.deliveries.begin((now, start), rekey, &group, messages, &batches);
         let what = UnderWay::new(id.clone(), begun.copied.len(), begun.delivered);
@@ -627,6 +650,9 @@ impl Gcks {
         let removes = begun.first_round_ends.is_none();
         let start = begun.first_round_ends.unwrap_or(start);
         group.quiet_at = self.push_queue.schedule(now, start, rekey, authentication, begun.copied, removes);
+        if group.announcements.expects_more(now) && removes {
+            group.quiet_at = self.push_queue.hurry(now, id).unwrap_or(group.quiet_at);
+        }
         if self.push_queue.drop_superseded(now, id, rekey, &mut self.changes) {
             debug!(group = %id, "too many earlier messages could not leave; they are dropped");
             self.deliveries.drop_superseded(id, rekey, &mut self.changes);

@@ -114,7 +114,7 @@ impl Gcks {
             let Some(places) = places else {
                 return Err(RestoreError::Inconsistent { table: record::PLACE.name() });
             };
-            let group = Group::restore(id.clone(), stored, tree, places, &mut self.random, now);
+            let group = Group::restore(id.clone(), stored, tree, places, &mut self.random);
             self.roster.add_group(now, group.id.clone());
             self.groups.insert(group);
         }

@@ -25,8 +25,9 @@ use claviger_testkit::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How long a delivery with everything that follows takes at most here.
-const DELIVERED: Duration = Duration::from_secs(25);
+/// How long a delivery with everything that follows takes at most here: one host in some hundreds loses each of the first
+/// five reports or what answers them, where a fifth of all is lost, and pulls in the end.
+const DELIVERED: Duration = Duration::from_secs(45);
 
 const MEMBERS: usize = 304;
 

@@ -494,3 +494,28 @@ fn the_judge_finds_nothing_in_a_history_of_moves() {
     history.end();
     judge(&history.network, &history.group, &[]).acquit();
 }
+
+/// A leave and a join in a row, while the network delays some copies more than others.
+#[test]
+fn who_hears_the_next_rekey_early_has_not_lost_the_one_before() {
+    let world =
+        World { loss_permille: 200, jitter_ms: 28, ..World::plain(7_666_166_080_496_966_004, 2, false) };
+    let mut history = History::begin(world);
+    for step in [
+        Step::Join(false),
+        Step::Join(false),
+        Step::Leave(0),
+        Step::Join(false),
+        Step::Return(0),
+        Step::Wait(1011),
+        Step::Evict(1),
+        Step::Wait(3272),
+        Step::Move(0, 159),
+        Step::Join(true),
+        Step::Leave(1),
+    ] {
+        history.step(step);
+    }
+    history.end();
+    judge(&history.network, &history.group, &[]).acquit();
+}

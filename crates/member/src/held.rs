@@ -19,8 +19,8 @@ use crate::{
 };
 
 /// How many superseded rekey SAs are remembered, so that late copies of their messages are no sign of missed keys,
-/// and a late answer to a PULL is known to be late: more than a busy group uses up while a PULL may take.
-const RETIRED_MAX: usize = 256;
+/// and a late answer to a PULL is known to be late: more than a busy group uses up while a PULL may take, twenty a second.
+const RETIRED_MAX: usize = 1024;
 
 /// How many data SAs a member holds at most: a rekey each second, each with a minute and more to drain.
 pub(crate) const SAS_MAX: usize = 128;

@@ -7,7 +7,7 @@ use tracing::debug;
 use crate::{
     Member,
     event::{PolicyFault, Refusal, Source},
-    repull::Sign,
+    repull::{REKEY_SPREAD, Sign},
     subscription::Subscription,
 };
 
@@ -38,8 +38,9 @@ impl Member {
                 subscription.changed_over = Some(spi);
                 None
             }
-            // A newcomer hears the group's old TEK until the senders change over to its first one.
-            PlaneEvent::UnknownSpi(_) if keys.held.is_waiting(now) => None,
+            // A newcomer hears the group's old TEK until the senders change over to its first one; those that hear a later
+            // copy of it do so later.
+            PlaneEvent::UnknownSpi(_) if keys.held.is_waiting(now - REKEY_SPREAD) => None,
             PlaneEvent::UnknownSpi(spi) => Some(Sign::UnknownSpi(spi)),
             PlaneEvent::SenderIdSpent(_) => Some(Sign::SenderIdSpent),
             PlaneEvent::Refused(spi) => match keys.held.came_by(spi) {

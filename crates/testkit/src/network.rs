@@ -144,6 +144,8 @@ pub struct Network {
     pub lost: u64,
     /// What the key server told, and when.
     pub told: Vec<(Time, ServerEvent)>,
+    /// What the key server said to where no member is.
+    unclaimed: Vec<Transmit>,
     /// Why datagrams were dropped by those that received them.
     pub drops: BTreeMap<&'static str, u32>,
     /// Looks at what the server commits, and may change it: a store that is not to be trusted.
@@ -152,6 +154,8 @@ pub struct Network {
     pub damage: Option<Damage>,
     /// Says which datagrams pass at all.
     pub passes: Option<Filter>,
+    /// Says which of them a member hears.
+    pub hears: Option<Hears>,
     /// Says what the system of the key server refuses to send.
     pub refuses: Option<Refuses>,
     /// How long the key server's disk takes for a commit. The others go on meanwhile.
@@ -178,6 +182,9 @@ pub type Damage = Box<dyn FnMut(Socket, &[u8]) -> Vec<Vec<u8>>>;
 
 /// Says at an instant why a datagram of the key server does not leave it, if it does not.
 pub type Refuses = Box<dyn FnMut(Time, &Transmit) -> Option<NotSent>>;
+
+/// Says whether a member, by its place, hears a datagram.
+pub type Hears = Box<dyn FnMut(usize, &Sent) -> bool>;
 
 /// Says whether a datagram passes.
 pub type Filter = Box<dyn FnMut(&Sent) -> bool>;
@@ -241,10 +248,12 @@ impl Network {
             heard: BTreeSet::new(),
             lost: 0,
             told: Vec::new(),
+            unclaimed: Vec::new(),
             drops: BTreeMap::new(),
             tamper: None,
             damage: None,
             passes: None,
+            hears: None,
             refuses: None,
             disk: Duration::ZERO,
             keeps_keys: true,
@@ -566,6 +575,13 @@ impl Network {
         let shared: Arc<[u8]> = octets.clone().into();
         let sent = Sent { at: self.now, origin, kind, destination, octets };
         let passes = self.passes.as_mut().is_none_or(|passes| passes(&sent));
+        let mut targets = self.targets(origin, kind, destination);
+        if let Some(hears) = &mut self.hears {
+            targets.retain(|to| match to {
+                Target::Member(place) => hears(*place, &sent),
+                Target::Server => true,
+            });
+        }
         self.wire.push(sent);
         if !passes {
             self.lost += 1;
@@ -576,7 +592,7 @@ impl Network {
         {
             return;
         }
-        for to in self.targets(origin, kind, destination) {
+        for to in targets {
             let copies = 1 + u32::from(self.chance(self.conditions.duplication_permille));
             for _ in 0..copies {
                 if self.chance(self.conditions.loss_permille) {

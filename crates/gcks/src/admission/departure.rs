@@ -80,10 +80,6 @@ impl Admission<'_> {
             self.changes.extend(list.note_eviction(now, id, host, member));
         }
         self.depart(now, id, host, Departure::Evicted);
-        if member && let Some(mut group) = self.groups.get_mut(id) {
-            // By hand: it does not wait for earlier messages either.
-            group.waiting.due = Some(now);
-        }
         self.withdraw_grant(now, host, id);
         Ok(())
     }

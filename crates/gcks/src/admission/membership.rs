@@ -59,7 +59,7 @@ impl Admission<'_> {
     /// given sender ids that it has lost by that; they are nobody's from now on.
     pub(crate) fn narrow_member(&mut self, host: &MemberId, group: &GroupId, granted: Role) -> bool {
         let Some(mut state) = self.groups.get_mut(group) else { return false };
-        let joins = state.waiting.joins.iter_mut().filter(|join| join.host == *host);
+        let joins = state.waiting.all_joins_mut().filter(|join| join.host == *host);
         joins.for_each(|join| join.role = granted);
         let Some(member) = state.members.get_mut(host).filter(|member| !granted.covers(member.role)) else {
             return false;
@@ -93,11 +93,12 @@ impl Admission<'_> {
     /// Plans the departure of a member; a host that never completed a PULL changes nothing.
     pub(crate) fn depart(&mut self, now: Time, group: &GroupId, host: &MemberId, departure: Departure) {
         let Some(mut state) = self.groups.get_mut(group) else { return };
-        state.waiting.joins.retain(|join| join.host != *host);
+        state.waiting.forget_join(host);
         if state.members.contains_key(host) {
             debug!(peer = %host, %group, ?departure, "a departure waits for its rekey");
             state.waiting.departures.insert(host.clone());
-            state.schedule_rekey(now, departure == Departure::Evicted);
+            state.waiting.evicts |= departure == Departure::Evicted;
+            state.schedule_rekey(now);
             self.departures.insert((group.clone(), host.clone()), departure);
         }
     }

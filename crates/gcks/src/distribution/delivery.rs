@@ -217,6 +217,12 @@ impl Deliveries {
         }
     }
 
+    /// Says whether a rekey of a group is delivered and not all of its messages have left once: what is planned behind them
+    /// must not overtake them.
+    pub(crate) fn is_in_first_round(&self, id: &GroupId) -> bool {
+        self.running.iter().any(|delivery| delivery.group == *id && !delivery.past_first_round)
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         self.running.iter().filter_map(Delivery::poll_timeout).min()
     }

@@ -13,7 +13,7 @@ use claviger_keytree::{KeyTree, Rekey};
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 
-use super::{Announced, Group, WaitingJoin, member::Membership, place::Seated, sa::RekeySa};
+use super::{Group, WaitingJoin, announced::Announced, member::Membership, place::Seated, sa::RekeySa};
 use crate::{
     event::{RekeyCause, RekeyCauses},
     record,
@@ -99,23 +99,33 @@ impl Group {
     }
 
     fn change_membership(&mut self, now: Time, random: &mut dyn Random) -> Option<Epoch> {
-        let mut waiting = std::mem::take(&mut self.waiting);
+        let takes_joins = self.takes_joins(now);
+        let departures = std::mem::take(&mut self.waiting.departures);
+        let mut joins = Vec::new();
+        if takes_joins {
+            let later = std::mem::take(&mut self.waiting.later);
+            joins = std::mem::replace(&mut self.waiting.joins, later);
+        }
+        (self.waiting.due, self.waiting.evicts) = (None, false);
         let departed: Vec<MemberId> =
-            waiting.departures.into_iter().filter(|host| self.members.contains_key(host)).collect();
+            departures.into_iter().filter(|host| self.members.contains_key(host)).collect();
         let leaves: Vec<_> =
             departed.iter().filter_map(|host| self.members.remove(host)).map(|m| m.leaf).collect();
         departed.iter().for_each(|host| self.leases.remove(host));
         // A host that is no member has no leaf to move from.
-        waiting.joins.retain(|join| !join.moves || self.members.contains_key(&join.host));
-        if departed.is_empty() && waiting.joins.is_empty() {
+        joins.retain(|join| !join.moves || self.members.contains_key(&join.host));
+        // Names that newcomers were told are for a rekey that lets them in.
+        let announced =
+            if takes_joins { self.announcements.take(now, random) } else { Announced::draw(random) };
+        if departed.is_empty() && joins.is_empty() {
             return None;
         }
 
         let mut causes = RekeyCauses::default();
         let cause = |join: &WaitingJoin| if join.moves { RekeyCause::Move } else { RekeyCause::Join };
-        causes.extend(waiting.joins.iter().map(cause));
+        causes.extend(joins.iter().map(cause));
         let mut epoch = Epoch::begin(causes, self.kek());
-        let Seated { rekey, joined, refused, rebound } = self.seat(waiting.joins, &leaves, random);
+        let Seated { rekey, joined, refused, rebound } = self.seat(joins, &leaves, random);
         let moved = joined.iter().filter(|join| join.moves).count();
         epoch.has_audience = self.members.len() > moved;
         for (join, leaf) in joined.iter().zip(&rekey.joined) {
@@ -129,7 +139,6 @@ impl Group {
             let member = self.members.entry(join.host.clone()).or_insert(newcomer);
             (member.leaf, member.role, member.last_pull) = (*leaf, join.role, now);
         }
-        let announced = std::mem::replace(&mut self.next, Announced::draw(random));
         epoch.replace_kek(self, announced.kek, now);
         epoch.replace_tek(self, announced.tek, now, random);
         epoch.changes.extend(self.node_changes(&rekey));
@@ -137,6 +146,15 @@ impl Group {
         let touched = departed.iter().chain(joined.iter().map(|join| &join.host));
         epoch.changes.extend(touched.map(|host| self.member_record(host)));
         Some(Epoch { tree: Some(rekey), joined, refused, departed, ..epoch })
+    }
+
+    /// Says whether those who wait to join are let in now. A rekey that waits for nothing leaves them to the next one,
+    /// unless that could not be sooner: some may be about to answer, and a newcomer must not send before copies have left
+    /// that stand before those of its own rekey.
+    fn takes_joins(&self, now: Time) -> bool {
+        let waits = self.messages_from() > now || self.announcements.awaits_until(now).is_some();
+        let is_left_out = self.waiting.evicts && waits;
+        !self.waiting.joins.is_empty() && !is_left_out
     }
 
     fn change_kek(&mut self, now: Time, random: &mut dyn Random, cause: RekeyCause) -> Option<Epoch> {

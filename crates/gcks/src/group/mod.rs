@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`announced`] | what newcomers are told of the rekeys to come |
 //! | [`epoch`] | one change of keys: what is new, what it supersedes, and for whom |
 //! | [`sa`], [`member`] | the SAs of a group and its members, as they are stored |
 //! | [`teks`] | from when until when each TEK is used |
@@ -10,6 +11,7 @@
 //! | [`change`] | what of it is stored |
 //! | [`distribution`] | by which protocol its keys travel, and what a request is called there |
 
+pub(crate) mod announced;
 pub(crate) mod change;
 pub(crate) mod distribution;
 pub(crate) mod epoch;
@@ -19,20 +21,20 @@ pub(crate) mod place;
 pub(crate) mod sa;
 pub(crate) mod teks;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use claviger_crypto::{
-    CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, random, sign::SigningKey,
-};
-use claviger_group::{
-    CookiePair, GroupId, GroupPolicy, KekManagement, MemberId, Role, Spi, policy::PolicyError,
-};
+use claviger_crypto::{CryptoError, CryptoProvider, Random, cipher::CipherAlgorithm, sign::SigningKey};
+use claviger_group::{GroupId, GroupPolicy, KekManagement, MemberId, Role, policy::PolicyError};
 use claviger_keytree::{
     CAPACITY_MAX, Degree, Joining, KeyLength, KeyTree, LkhIds, TreeConfig, capacity_16_bit,
     place::{Place, Places},
 };
 use claviger_sansio::Time;
 
+use announced::{Announced, Announcements};
 use distribution::{Distribution, RequestId};
 use lease::{LeaseNeed, Leases};
 use member::Membership;
@@ -62,27 +64,27 @@ pub(crate) struct Group {
     pub(crate) leases: Leases,
     /// Sender ids given out under the current data SAs (RFC 6407 section 3.5).
     pub(crate) sender_ids_issued: u32,
-    /// What the next change of membership will be announced as.
-    pub(crate) next: Announced,
+    pub(crate) announcements: Announcements,
     pub(crate) waiting: Waiting,
-    /// When the last planned copy of a rekey message leaves, if none has to wait for its way to be open.
+    /// When the last planned copy of a rekey message leaves, if none has to wait for its way to be open. Long ago where
+    /// there never was one.
     pub(crate) quiet_at: Time,
     /// The rekey that tells the current TEK, while copies of its messages are to leave.
     pub(crate) tek_under_way: Option<RekeyId>,
 }
 
-/// SPIs that a newcomer is named before it exists for the group. Nothing is stored of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Announced {
-    pub(crate) kek: CookiePair,
-    pub(crate) tek: Spi,
-}
+/// By how much the network may delay one message more than the next.
+pub(crate) const OVERTAKING_MAX: Duration = Duration::from_millis(40);
 
 /// What the next rekey is to do.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) joins: Vec<WaitingJoin>,
+    /// Those who were told of the rekey after it.
+    pub(crate) later: Vec<WaitingJoin>,
     pub(crate) departures: BTreeSet<MemberId>,
+    /// Whether somebody was put out: that waits for nothing.
+    pub(crate) evicts: bool,
     pub(crate) due: Option<Time>,
 }
 
@@ -103,15 +105,26 @@ pub(crate) struct WaitingJoin {
     pub(crate) lease: LeaseNeed,
 }
 
-impl Announced {
-    fn draw(random: &mut dyn Random) -> Self {
-        let kek = loop {
-            let cookies = CookiePair(random::array(random));
-            if !cookies.has_zero() {
-                break cookies;
-            }
-        };
-        Self { kek, tek: Spi::random(random) }
+impl Waiting {
+    /// Goes through the joins of all rekeys to come.
+    pub(crate) fn all_joins(&self) -> impl Iterator<Item = &WaitingJoin> {
+        self.joins.iter().chain(&self.later)
+    }
+
+    /// Goes through the joins of all rekeys to come, to change them.
+    pub(crate) fn all_joins_mut(&mut self) -> impl Iterator<Item = &mut WaitingJoin> {
+        self.joins.iter_mut().chain(&mut self.later)
+    }
+
+    /// Forgets that a host waits to join or to move.
+    pub(crate) fn forget_join(&mut self, host: &MemberId) {
+        self.joins.retain(|join| join.host != *host);
+        self.later.retain(|join| join.host != *host);
+    }
+
+    /// Says how many joins and departures wait.
+    fn len(&self) -> usize {
+        self.joins.len() + self.later.len() + self.departures.len()
     }
 }
 
@@ -155,9 +168,9 @@ impl Group {
             teks_issued: 0,
             leases: Leases::default(),
             sender_ids_issued: 0,
-            next: Announced::draw(random),
+            announcements: Announcements::new(random),
             waiting: Waiting::default(),
-            quiet_at: now,
+            quiet_at: Time::EPOCH,
             tek_under_way: None,
             policy,
         };
@@ -172,7 +185,6 @@ impl Group {
         tree: KeyTree,
         places: Option<Places>,
         random: &mut dyn Random,
-        now: Time,
     ) -> Self {
         Self {
             id,
@@ -188,32 +200,62 @@ impl Group {
             teks: record.teks,
             leases: Leases::default(),
             sender_ids_issued: record.sender_ids_issued,
-            next: Announced::draw(random),
+            announcements: Announcements::new(random),
             waiting: Waiting::default(),
-            quiet_at: now,
+            quiet_at: Time::EPOCH,
             tek_under_way: None,
         }
     }
 
     /// Says whether another member would exceed the policy's limit.
     pub(crate) fn is_full(&self) -> bool {
-        let joins = self.waiting.joins.iter().filter(|join| !join.moves).count();
+        let joins = self.waiting.all_joins().filter(|join| !join.moves).count();
         self.members.len() + joins >= self.policy.access.members_max as usize
     }
 
-    /// Plans a change of membership: when the batch is due, or else, if it is full or `at_once`, when earlier messages
-    /// have left, behind which its own would wait anyway. So any number of hosts that come or go meanwhile cost one rekey.
-    pub(crate) fn schedule_rekey(&mut self, now: Time, at_once: bool) {
-        let waiting = self.waiting.joins.len() + self.waiting.departures.len();
-        let due = if at_once
-            || self.policy.rekey.batch_interval.is_zero()
-            || waiting >= self.policy.rekey.batch_max as usize
-        {
-            self.quiet_at.max(now)
-        } else {
-            now + self.policy.rekey.batch_interval
-        };
+    /// Plans a change of membership: now, or when the batch is due unless it is full or somebody is put out.
+    pub(crate) fn schedule_rekey(&mut self, now: Time) {
+        let rekey = &self.policy.rekey;
+        let waits = !self.waiting.evicts && self.waiting.len() < rekey.batch_max as usize;
+        let due = if waits { now + rekey.batch_interval } else { now };
         self.waiting.due = Some(self.waiting.due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// Says until when a change of membership that is due waits for others, so that any number of hosts that come or go
+    /// meanwhile cost one rekey: until the copies of earlier messages have left, behind which its own would wait anyway;
+    /// until those listen who were let in before; joins alone until members have forgotten enough TEKs; and until those
+    /// have answered who were told of it. An eviction does not wait.
+    pub(crate) fn waits_until(&mut self, now: Time, random: &mut dyn Random) -> Option<Time> {
+        if self.waiting.joins.is_empty() && !self.waiting.later.is_empty() {
+            // Nobody is left of those who were told of what is closed.
+            self.announcements.drop_closed();
+            self.waiting.joins = std::mem::take(&mut self.waiting.later);
+        }
+        let full_until = self.members_are_full_until().filter(|_| self.waiting.departures.is_empty());
+        let listen_from = self.announcements.listen_from().map(|at| at + OVERTAKING_MAX);
+        let earliest = [full_until, listen_from].into_iter().flatten().fold(self.messages_from(), Time::max);
+        if earliest > now && !self.waiting.evicts {
+            return Some(earliest);
+        }
+        if self.waiting.joins.is_empty() {
+            return None;
+        }
+        self.announcements.close(random);
+        self.announcements.awaits_until(now).filter(|_| !self.waiting.evicts)
+    }
+
+    /// Says from when on messages of another rekey may leave. Copies of the last one are not overtaken on the way: who has
+    /// followed a later KEK reads nothing under the one before.
+    pub(crate) fn messages_from(&self) -> Time {
+        self.quiet_at + OVERTAKING_MAX
+    }
+
+    /// Notes that a host has answered message 2, or will not: a rekey that is due may have waited for it alone.
+    pub(crate) fn answered(&mut self, now: Time, host: &MemberId) {
+        self.announcements.answered(now, host);
+        if self.announcements.is_closed() && self.waiting.due.is_some() {
+            self.waiting.due = Some(now);
+        }
     }
 
     /// Says what the timers of the group wait for: the batch, the next TEK, the next KEK.

@@ -11,6 +11,10 @@ use super::{
     sa::{IssuedTek, TEKS_MAX},
 };
 
+/// How many superseded TEKs joins leave with members at a time. Members hold 128 data SAs: some room is for departures, which
+/// do not wait for that, and for what is late.
+const TEKS_AT_MEMBERS_MAX: usize = 96;
+
 impl Group {
     /// Shows the current TEK.
     pub(crate) fn current_tek(&self) -> &IssuedTek {
@@ -45,6 +49,18 @@ impl Group {
     pub(crate) fn retire_teks(&mut self, now: Time) {
         let delay = self.policy.times.deactivation_delay;
         self.teks.retain(|issued| issued.superseded.is_none_or(|at| at + delay > now));
+    }
+
+    /// Says until when joins bring no other TEK: members hold a superseded one
+    /// for the deactivation delay, and only so many at a time.
+    pub(crate) fn members_are_full_until(&self) -> Option<Time> {
+        let delay = self.policy.times.deactivation_delay;
+        self.teks
+            .iter()
+            .rev()
+            .filter_map(|issued| issued.superseded)
+            .nth(TEKS_AT_MEMBERS_MAX - 1)
+            .map(|at| at + delay)
     }
 
     pub(crate) fn tek_due(&self) -> Time {

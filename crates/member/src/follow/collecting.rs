@@ -28,8 +28,9 @@ const BATCH_OCTETS_MAX: usize = BATCH_LEN * 1_280 * 3 / 2;
 /// with the first batches, and is served alone what it lacks of the others.
 const OCTETS_MAX: usize = 8 * BATCH_OCTETS_MAX;
 
-/// The most messages that wait for the KEK that is being collected: the TEK's, those of a short rekey that follows, and
-/// some that forgers put among them. They are not verified yet.
+/// The most messages that wait for a KEK that has not come: the TEK's, those of a short rekey that follows, and some that
+/// forgers put among them. They are not verified yet. Unless a KEK is being collected, later ones take the place of earlier
+/// ones.
 const EARLY_MAX: usize = 16;
 
 /// The longest of them in octets: more than any path carries in one piece but for jumbo frames.
@@ -39,7 +40,7 @@ const EARLY_LEN_MAX: usize = 4096;
 #[derive(Default)]
 pub(crate) struct Collecting {
     receivers: BTreeMap<u32, Receiver>,
-    /// Messages under the KEK that is being collected, and under later ones.
+    /// Messages under the KEK that is being collected or is on its way, and under later ones.
     early: VecDeque<Vec<u8>>,
     /// The same, once that KEK is in force.
     ready: VecDeque<Vec<u8>>,
@@ -92,15 +93,20 @@ impl Collecting {
         receiver.handle_control(now, Authentic::verified(octets), random)
     }
 
-    /// Keeps a message under the KEK that is being collected, or a later one. Says whether it did.
+    /// Keeps a message under a KEK that has not come: that is being collected, or its message was overtaken by this one.
+    /// Says whether it did.
     pub(crate) fn keep(&mut self, datagram: &[u8]) -> bool {
-        let is_known = self.early.iter().any(|early| early == datagram);
-        let has_room = self.early.len() < EARLY_MAX && datagram.len() <= EARLY_LEN_MAX;
-        if !is_known && has_room && self.is_working() {
-            self.early.push_back(datagram.to_vec());
+        if self.early.iter().any(|early| early == datagram) {
             return true;
         }
-        is_known
+        if self.early.len() == EARLY_MAX && !self.is_working() {
+            self.early.pop_front();
+        }
+        let has_room = self.early.len() < EARLY_MAX && datagram.len() <= EARLY_LEN_MAX;
+        if has_room {
+            self.early.push_back(datagram.to_vec());
+        }
+        has_room
     }
 
     /// Ends the collection: another rekey SA is in force.

@@ -43,7 +43,7 @@ impl Member {
             Standing::InForce => {}
             Standing::Late => return subscription.follow_late(now, &mut means, octets),
             Standing::Announced if subscription.keep_early(octets) => {
-                debug!(rekey_sa = %cookies, "a message waits for the KEK that is being collected");
+                debug!(rekey_sa = %cookies, "a message waits for its KEK");
                 return Ok(());
             }
             // Its copies come again.
@@ -101,6 +101,12 @@ impl Member {
             let Collected { group, place, octets } = collected;
             let Route::GroupkeyPush(cookies) = route(&octets) else { continue };
             let result = self.follow_push(now, cookies, &octets);
+            if let (None, Err(Error::RekeySaUnknown)) = (place, &result)
+                && let Some(subscription) = self.subscriptions.get_mut(&group)
+            {
+                // It is of a rekey that is still to come.
+                subscription.keep_early(&octets);
+            }
             if let (Some(place), Err(error)) = (place, result)
                 && !matches!(error, Error::Gdoi(claviger_gdoi::Error::Replayed))
                 && let Some(subscription) = self.subscriptions.get_mut(&group)
@@ -141,6 +147,7 @@ impl Member {
             {
                 debug!(group = %subscription.group, rekey_sa = %cookies, "a newcomer hears the rekey that brought it in");
                 keys.follower.new_until = (now + REKEY_SPREAD).min(keys.held.keyed_at + REKEY_SPREAD_MAX);
+                subscription.keep_early(octets);
                 continue;
             }
             let hears = |places: Places| [places.push, places.place].contains(&Some(destination));

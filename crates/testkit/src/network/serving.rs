@@ -6,7 +6,7 @@ use claviger_gcks::{Event as ServerEvent, Staged};
 use claviger_sansio::{Transmit, durable::Receipt};
 use claviger_store::{Store as _, StoreError};
 
-use super::{Network, Origin, SERVER, listening};
+use super::{Kind, Network, Origin, SERVER, listening};
 
 impl Network {
     pub(super) fn settle_server(&mut self) {
@@ -15,12 +15,11 @@ impl Network {
         }
     }
 
-    /// Lets the key server speak, and takes what it says to this address. What it says to others goes its way.
+    /// Lets the key server speak, and takes what it says to this address, at which no member is, or said since it was asked
+    /// last. What it says to others goes its way.
     pub fn said_to(&mut self, address: SocketAddr) -> Vec<Transmit> {
-        let Some(staged) = self.server.stage(self.server_now()) else { return Vec::new() };
-        let (said, others) = self.committed(staged).into_iter().partition(|said| said.destination == address);
-        self.put_out(others);
-        said
+        self.settle_server();
+        self.unclaimed.extract_if(.., |said| said.destination == address).collect()
     }
 
     fn commit(&mut self, staged: Staged) {
@@ -69,6 +68,10 @@ impl Network {
     fn put_out(&mut self, spoken: Vec<Transmit>) {
         for transmit in spoken {
             let port = listening::port_of(transmit.socket);
+            let kind = Kind::Control(transmit.socket);
+            if self.targets(Origin::Server, kind, transmit.destination).is_empty() {
+                self.unclaimed.push(transmit.clone());
+            }
             self.put(Origin::Server, (SERVER, port).into(), transmit);
         }
     }

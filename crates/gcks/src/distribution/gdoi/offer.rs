@@ -41,15 +41,14 @@ impl Voice<'_> {
     /// is offered the same: its message 3 changes its path.
     pub(crate) fn offer_join(&self, place: Place, lease: LeaseNeed) -> SaPayload {
         let mut tek = self.group.current_tek().tek.clone();
-        tek.spi = self.group.next.tek;
+        let next = self.group.announcements.open();
+        tek.spi = next.tek;
         tek.lifetime = self.group.policy.times.tek_lifetime;
-        let activation = if self.group.members.is_empty() {
-            Duration::ZERO
-        } else {
-            self.group.policy.times.activation_delay
-        };
+        // Whoever is told of the rekey after the first one will not be alone.
+        let is_first = self.group.members.is_empty() && !self.group.announcements.is_closed();
+        let activation = if is_first { Duration::ZERO } else { self.group.policy.times.activation_delay };
         SaPayload {
-            kek: self.group.kek.map(|_| self.placed(self.sa_kek(self.group.next.kek, self.now), place)),
+            kek: self.group.kek.map(|_| self.placed(self.sa_kek(next.kek, self.now), place)),
             gap: Some(self.leased(self.gap(activation), lease)),
             teks: vec![SaTek::from(&tek)],
         }

@@ -14,6 +14,7 @@ use crate::{
     Counter,
     group::{
         WaitingJoin,
+        announced::Turn,
         distribution::{Distribution, RequestId},
         lease::LeaseNeed,
     },
@@ -178,9 +179,13 @@ impl Answering<'_> {
             Some(since) if !moves => voice.offer_current(since, place, lease),
             _ => voice.offer_join(place, lease),
         };
-        let kek = if joins || moves { Some(group.next.kek) } else { group.kek.map(|kek| kek.spi) };
+        let in_force = group.kek.map(|kek| kek.spi);
+        let kek = if joins || moves { Some(group.announcements.open().kek) } else { in_force };
         let teks = sa.teks.iter().map(|tek| tek.spi).collect();
         if self.gdoi.server.offer(now, pull, &sa).is_ok() {
+            if let Some(mut group) = self.groups.get_mut(&id) {
+                group.announcements.tell(now, host.clone());
+            }
             let offer = Offer { host, group: id, kek, teks, joins, moves, place, lease, made: now };
             self.gdoi.pulls.offers.insert(pull, offer);
         }
@@ -200,6 +205,9 @@ impl Answering<'_> {
             self.refuse_pull(now, pull, PullRefusal::Unoffered);
             return Ok(());
         };
+        if let Some(mut group) = self.groups.get_mut(&offer.group) {
+            group.answered(now, &offer.host);
+        }
         let Some((role, need)) = authorised else {
             self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
             return Ok(());
@@ -232,19 +240,27 @@ impl Answering<'_> {
 
     fn confirm_join(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
         let group = &self.groups[&offer.group];
-        if offer.kek != Some(group.next.kek) || group.members.contains_key(&offer.host) != offer.moves {
-            // Another rekey took the announced epoch between messages 2 and 3; the member begins anew.
+        let turn = offer.kek.and_then(|kek| group.announcements.standing(kek));
+        let Some(turn) = turn.filter(|_| group.members.contains_key(&offer.host) == offer.moves) else {
+            // The announced rekey took place between messages 2 and 3; the member begins anew.
+            if let Some(mut group) = self.groups.get_mut(&offer.group) {
+                group.announcements.came_late(offer.host);
+            }
             return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
-        }
+        };
         if offer.joins && group.is_full() {
             return self.refuse_pull(now, pull, PullRefusal::Full);
         }
         let Offer { host, group, moves, place, lease, .. } = offer;
         let request = RequestId(pull.as_u64());
         let mut group = self.groups.get_mut(&group).expect("an authorised host's group exists");
-        group.waiting.joins.retain(|waiting| waiting.host != host);
-        group.waiting.joins.push(WaitingJoin { request, host, role, sender_ids, place, moves, lease });
-        group.schedule_rekey(now, false);
+        group.waiting.forget_join(&host);
+        let waiting = match turn {
+            Turn::Next => &mut group.waiting.joins,
+            Turn::Later => &mut group.waiting.later,
+        };
+        waiting.push(WaitingJoin { request, host, role, sender_ids, place, moves, lease });
+        group.schedule_rekey(now);
     }
 
     fn confirm_member(

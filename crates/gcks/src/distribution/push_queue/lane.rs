@@ -74,6 +74,21 @@ impl Lane {
         self.copies.insert((at, serial), copy);
     }
 
+    /// Says when each copy is to leave, by the real time, and its number.
+    pub(super) fn plan(&self) -> impl Iterator<Item = ((Time, u64), &Copy)> {
+        self.copies.iter().map(|((at, serial), copy)| ((*at + self.late, *serial), copy))
+    }
+
+    /// Has copies leave at other times, by the real time.
+    pub(super) fn replan(&mut self, times: &BTreeMap<u64, Time>) {
+        let copies = std::mem::take(&mut self.copies);
+        let planned = |((at, serial), copy): ((Time, u64), Copy)| {
+            let at = times.get(&serial).map_or(at, |time| *time - self.late);
+            ((at, serial), copy)
+        };
+        self.copies = copies.into_iter().map(planned).collect();
+    }
+
     /// Says when the last copy is to leave, by the lane's time.
     pub(super) fn last(&self) -> Option<Time> {
         self.copies.last_key_value().map(|((at, _), _)| *at)

@@ -25,9 +25,15 @@ fn version_before() -> PathBuf {
 }
 
 /// Makes a host that is allowed in a group, and starts its member daemon; returns its HIT too.
-fn join(server: &Host, serving: &Serving, member: &Host, group: &str) -> (Daemon, String) {
+fn join(
+    server: &Host,
+    serving: &Serving,
+    member: &Host,
+    group: &str,
+    allowance: &[&str],
+) -> (Daemon, String) {
     let hit = member.ask(&["identity", "new"])["hit"].as_str().unwrap().to_owned();
-    server.ask(&["member", "allow", "--group", group, &hit, "--role", "both"]);
+    server.ask(&[&["member", "allow", "--group", group, &hit, "--role", "both"], allowance].concat());
     let daemon = member.start(&serving.join_with(&["--sender", "--group", group]));
     member.wait_until_keyed();
     (daemon, hit)
@@ -54,14 +60,14 @@ fn pass(from: &Host, to: &Host, group: &str) {
     assert_eq!(received.stdout, b"across versions");
 }
 
-fn play(server: &Path, member: &Path, policy: &[&str]) {
+fn play(server: &Path, member: &Path, policy: &[&str], allowance: &[&str]) {
     let work = tempfile::tempdir().unwrap();
     let host = |program: &Path, name: &str| Host::new(program, work.path().join(name));
     let (server, one, other) = (host(server, "server"), host(member, "one"), host(member, "other"));
     let serving = server.serve();
     server.ask(&[&["group", "add", "versions"], policy].concat());
-    let (_one, _) = join(&server, &serving, &one, "versions");
-    let (mut departing, hit) = join(&server, &serving, &other, "versions");
+    let (_one, _) = join(&server, &serving, &one, "versions", allowance);
+    let (mut departing, hit) = join(&server, &serving, &other, "versions", allowance);
     pass(&one, &other, "versions");
     for key in ["tek", "kek", "tek"] {
         server.ask(&["rekey", "--group", "versions", "--key", key]);
@@ -82,13 +88,15 @@ const POLICIES: [&[&str]; 2] = [&[], &["--kek-management", "lkh-32"]];
 #[test]
 fn members_of_the_version_before_are_served() {
     for policy in POLICIES {
-        play(&this_version(), &version_before(), policy);
+        // They know no leases.
+        play(&this_version(), &version_before(), policy, &["--without-lease"]);
+        play(&this_version(), &version_before(), &[policy, &["--lease", "off"]].concat(), &[]);
     }
 }
 
 #[test]
 fn key_servers_of_the_version_before_serve_members() {
     for policy in POLICIES {
-        play(&version_before(), &this_version(), policy);
+        play(&version_before(), &this_version(), policy, &[]);
     }
 }

@@ -1,6 +1,6 @@
 //! The daemon's end: HTTP requests become calls, answers become responses.
 
-use std::io;
+use std::{io, time::Duration};
 
 use axum::{
     Router,
@@ -29,6 +29,9 @@ pub const REQUEST_LEN_MAX: usize = 64 * 1024;
 pub const RECORDS: &str = "application/vnd.claviger.records";
 
 const JSON: &str = "application/json";
+
+/// How long a stream that is refused is listened to for its end.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Serves a daemon's socket until the future is dropped. Each request goes to `calls`; answers come back by the
 /// call's [`Reply`].
@@ -165,10 +168,16 @@ async fn send(
     if calls.send(call).await.is_err() {
         return refusal(&stopping());
     }
+    let feeding = feed_payloads(body, feed);
+    tokio::pin!(feeding);
     let fed = tokio::select! {
         biased;
-        answer = &mut summary => return respond(settle(answer)),
-        fed = feed_payloads(body, feed) => fed,
+        answer = &mut summary => {
+            // A caller that was about to end its stream would meet a connection that is closed, and not the answer.
+            let _ended = tokio::time::timeout(LAST_WORDS, feeding).await;
+            return respond(settle(answer));
+        }
+        fed = &mut feeding => fed,
     };
     match fed {
         Ok(()) => respond(settle(summary.await)),

@@ -112,8 +112,9 @@ pub(crate) fn add_unreachable(address: IpAddr) -> io::Result<bool> {
 pub(crate) fn remove_unreachable(address: IpAddr) -> io::Result<bool> {
     match ask(libc::RTM_DELROUTE, libc::NLM_F_ACK, unreachable(address)) {
         Ok(_) => Ok(true),
-        // IPv4 says that there is no such process.
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+        // The kernel says that there is no such process; or no such file, where another takes an IPv6 route away at the same
+        // instant.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::ENOENT)) => Ok(false),
         Err(error) => Err(error),
     }
 }

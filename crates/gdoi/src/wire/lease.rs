@@ -164,11 +164,15 @@ fn read_group(r: &mut Reader<'_>) -> Result<(GroupId, u8, InForce), DecodeError>
     r.zeros(1, "lease RESERVED")?;
     let rekey_sa = CookiePair(r.array("rekey SA")?);
     let sequence = r.u32("sequence number")?;
-    let tek = r.u32("TEK")?;
+    let tek = match r.u32("TEK")? {
+        0 => None,
+        // Numbers below 256 are reserved and name no SA (RFC 4303 section 2.1).
+        number => Some(Spi::new(number).ok_or(DecodeError::Value { field: "TEK", value: number.into() })?),
+    };
     let octets = r.slice(length.into(), "group ID")?;
     let group = GroupId::new(id_type, octets).map_err(|_| DecodeError::Length { field: "group ID" })?;
     let rekey_sa = Some(rekey_sa).filter(|spi| *spi != NO_REKEY_SA);
-    Ok((group, verdict, InForce { rekey_sa, sequence, tek: Spi::new(tek) }))
+    Ok((group, verdict, InForce { rekey_sa, sequence, tek }))
 }
 
 fn write_group(w: &mut Writer, group: &GroupId, verdict: u8, in_force: &InForce) {
@@ -228,12 +232,15 @@ mod tests {
     }
 
     #[test]
-    fn refuses_other_versions_counts_verdicts_and_empty_names() {
+    fn refuses_other_versions_counts_verdicts_reserved_spis_and_empty_names() {
         for (at, value) in [(0, 2), (1, 3), (2, 0), (2, 33), (3, 1), (20, 1), (22, 0), (23, 1)] {
             let mut octets = request().to_octets();
             octets[at] = value;
             assert!(LeaseRequest::from_octets(&octets).is_err(), "octet {at} is {value}");
         }
+        let mut octets = request().to_octets();
+        octets[44..48].copy_from_slice(&[0, 0, 0, 255]);
+        assert!(LeaseRequest::from_octets(&octets).is_err(), "a reserved SPI is none, and not zero");
         let mut octets = answer().to_octets();
         octets[20] = 3;
         assert!(LeaseAnswer::from_octets(&octets).is_err());

@@ -18,7 +18,11 @@ use claviger_testkit::{
     lab::{self, INTERFACE, Lab, laboratory},
     process::{Running, eventually},
 };
-use support::{KeyServer, Member, PATIENCE, json, now};
+use support::{
+    KeyServer, Member, PATIENCE,
+    film::{members, screens},
+    json, now,
+};
 
 /// The shortest lease that a policy may have.
 const LEASE: Duration = Duration::from_secs(10);
@@ -162,25 +166,6 @@ fn flood(target: SocketAddr, over: &AtomicBool) -> u64 {
         thread::sleep(Duration::from_millis(2));
     }
     sent
-}
-
-/// One that sends, one that stays and one that is to go.
-fn members<'a>(lab: &'a Lab, server: &KeyServer<'a>) -> Vec<Member<'a>> {
-    let join = |host: u8| {
-        let (role, options) = if host == 2 { ("both", &["--sender"][..]) } else { ("receiver", &[][..]) };
-        let identity = server.identity(lab.host(host));
-        server.allow("film", &identity, role);
-        let mut member = server.join(identity, lab.host(host).ipv4().into(), "film", options);
-        member.wait_until_keyed();
-        member
-    };
-    (2..=4).map(join).collect()
-}
-
-/// Shows what those hear who do not send.
-fn screens(members: &[Member<'_>]) -> Vec<Running> {
-    let screen = |member: &Member<'_>| member.host.start(&mut member.command(&["recv", "--group", "film"]));
-    members[1..].iter().map(screen).collect()
 }
 
 /// Says a word at a time, by one `send` that goes on.

@@ -8,10 +8,14 @@ use std::{process::Command, thread, time::Duration};
 
 use claviger_testkit::{
     lab::{self, INTERFACE, Lab, laboratory},
-    process::{Running, eventually},
+    process::eventually,
 };
 use serde_json::Value;
-use support::{KeyServer, Member, PATIENCE, json, now};
+use support::{
+    KeyServer, Member, PATIENCE,
+    film::{members, screens},
+    json, now,
+};
 
 /// How long the link of the key server is down.
 const OUTAGE: Duration = Duration::from_secs(1);
@@ -35,6 +39,7 @@ fn an_eviction_whose_rekey_does_not_leave_says_so_and_ends_when_there_is_a_route
 
 fn link_down(lab: &Lab) {
     let server = KeyServer::start(lab, lab.host(1), false);
+    server.add_group("film", &[]);
     let mut members = members(lab, &server);
     let screens = screens(&members);
     eventually("what is said before", PATIENCE, || {
@@ -70,6 +75,7 @@ fn no_route(lab: &Lab) {
     let route = format!("224.0.0.0/4 dev {INTERFACE}");
     lab.host(1).ip(&format!("route del {route}"));
     let server = KeyServer::start_with(lab, lab.host(1), false, &[]);
+    server.add_group("film", &[]);
     let mut members = members(lab, &server);
     assert!(server.log().contains("no way out"), "a new group without a way out is worth a warning");
     server.kill();
@@ -114,28 +120,6 @@ fn unsent(server: &KeyServer<'_>) -> Value {
 
 fn unsent_is_over(server: &KeyServer<'_>) -> bool {
     unsent(server).is_null()
-}
-
-/// One that sends, one that stays and one that is to go.
-fn members<'a>(lab: &'a Lab, server: &KeyServer<'a>) -> Vec<Member<'a>> {
-    server.add_group("film", &[]);
-    let join = |host: u8| {
-        let (role, options) = if host == 2 { ("both", &["--sender"][..]) } else { ("receiver", &[][..]) };
-        let identity = server.identity(lab.host(host));
-        server.allow("film", &identity, role);
-        let mut member = server.join(identity, lab.host(host).ipv4().into(), "film", options);
-        member.wait_until_keyed();
-        member
-    };
-    (2..=4).map(join).collect()
-}
-
-/// Shows what those hear who do not send.
-fn screens(members: &[Member<'_>]) -> Vec<Running> {
-    members[1..]
-        .iter()
-        .map(|member| member.host.start(&mut member.command(&["recv", "--group", "film"])))
-        .collect()
 }
 
 /// Has a member send a line.

@@ -13,29 +13,33 @@ pub(super) fn text(group: &GroupId, evicted: &EvictedView) -> String {
         let since = deaf_at_us.map_or_else(|| "now".to_owned(), instant);
         return format!("{host} may join {group} no more; it held no keys at {since}");
     }
+    let silent =
+        || silent_from_us.map(|from| format!("it reads nothing at all that is sent after {}", at(from)));
     let mut lines = vec![format!("evicted {host} from {group}")];
     match (evicted.stated, evicted.counted) {
         (Some(stated), Some(counted)) if stated == counted => {
             // Where nobody sends, the rekey itself was the end.
             let from = evicted.stated_at_us.max(*deaf_at_us);
-            let by = if counted == 0 { "no sender is left".to_owned() } else { all_stated(counted) };
+            let by = match counted {
+                0 => "no sender is left".to_owned(),
+                1 => "the one sender has stated it".to_owned(),
+                _ => format!("all {counted} senders have stated it"),
+            };
             lines.extend(from.map(|from| format!("it reads nothing that is sent after {}: {by}", at(from))));
         }
         (Some(stated), Some(counted)) => {
             if let Some(from) = evicted.stated_at_us.max(*deaf_at_us).filter(|_| stated > 0) {
-                let senders = of_senders(stated, counted);
-                lines.push(format!("it reads nothing that {senders} send after {}", at(from)));
+                lines.push(format!(
+                    "it reads nothing that {stated} of {counted} senders send after {}",
+                    at(from)
+                ));
             }
-            lines.extend(
-                silent_from_us.map(|from| format!("it reads nothing at all that is sent after {}", at(from))),
-            );
+            lines.extend(silent());
         }
         (None, _) | (_, None) => {
             let heard = "it reads nothing that senders send, who heard the rekey, after";
             lines.extend(deaf_at_us.map(|from| format!("{heard} {}", at(from))));
-            lines.extend(
-                silent_from_us.map(|from| format!("it reads nothing at all that is sent after {}", at(from))),
-            );
+            lines.extend(silent());
         }
     }
     match unheard_from_us {
@@ -74,18 +78,6 @@ pub(super) fn missing(evicted: &EvictedView) -> String {
 
 /// How many are named.
 const NAMED_MAX: usize = 8;
-
-fn all_stated(counted: u32) -> String {
-    if counted == 1 {
-        "the one sender has stated it".into()
-    } else {
-        format!("all {counted} senders have stated it")
-    }
-}
-
-fn of_senders(stated: u32, counted: u32) -> String {
-    format!("{stated} of {counted} senders")
-}
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its own part of this")]
 
 pub mod daemons;
+pub mod film;
 mod listener;
 mod programs;
 

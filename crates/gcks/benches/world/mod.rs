@@ -41,14 +41,7 @@ pub(crate) struct Host {
 impl World {
     /// Makes a key server with one group, whose hosts ask for a role.
     pub(crate) fn new(role: Role) -> Self {
-        let identity = Arc::new(
-            HostIdentity::generate(
-                provider(),
-                KeyAlgorithm::EcdsaP256,
-                &mut SystemRandom::new().expect("randomness"),
-            )
-            .expect("randomness"),
-        );
+        let identity = identity();
         let server = identity.hit();
         let mut hip = HostConfig::new(identity, provider());
         hip.puzzle_difficulty = 0;
@@ -71,14 +64,7 @@ impl World {
     /// Makes a host and puts it on the group's list.
     pub(crate) fn host(&mut self) -> Host {
         self.made += 1;
-        let identity = Arc::new(
-            HostIdentity::generate(
-                provider(),
-                KeyAlgorithm::EcdsaP256,
-                &mut SystemRandom::new().expect("randomness"),
-            )
-            .expect("randomness"),
-        );
+        let identity = identity();
         let hit = identity.hit();
         self.gcks.allow(self.now, &self.group, &hit.into(), self.role).expect("the group exists");
         let config = MemberConfig {
@@ -161,4 +147,9 @@ pub(crate) fn time(work: impl FnOnce()) -> Duration {
     let begin = Instant::now();
     work();
     begin.elapsed()
+}
+
+fn identity() -> Arc<HostIdentity> {
+    let mut random = SystemRandom::new().expect("randomness");
+    HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut random).expect("randomness").into()
 }

@@ -59,7 +59,7 @@ struct Farewell {
 
 /// What is known of one.
 #[derive(Debug, Default)]
-struct Known {
+pub(crate) struct Known {
     /// When it was last answered, by the number of the TEK that was in force then; what is over is dropped.
     answered: Vec<(u64, Time)>,
     /// It protects nothing under a TEK whose number is less.
@@ -117,26 +117,22 @@ impl Group {
 
     /// Notes that a PULL has brought a member the keys in force.
     pub(crate) fn lease_pulled(&mut self, now: Time, host: &MemberId, need: LeaseNeed) {
-        match need {
+        let is_exempt = match need {
             // One that needed one until now may go on for what remains of it.
-            LeaseNeed::None => {}
-            LeaseNeed::Leased => {
-                self.lease_answered(now, host);
-                self.leases.known.entry(host.clone()).or_default().is_exempt = false;
-            }
-            LeaseNeed::Exempt => {
-                self.lease_answered(now, host);
-                self.leases.known.entry(host.clone()).or_default().is_exempt = true;
-            }
-        }
+            LeaseNeed::None => return,
+            LeaseNeed::Leased => false,
+            LeaseNeed::Exempt => true,
+        };
+        self.lease_answered(now, host).is_exempt = is_exempt;
     }
 
     /// Notes that a member was told that the keys in force are.
-    pub(crate) fn lease_answered(&mut self, now: Time, host: &MemberId) {
+    pub(crate) fn lease_answered(&mut self, now: Time, host: &MemberId) -> &mut Known {
         let (number, over) = (self.current_tek().number, self.lease_bound());
         let known = self.leases.known.entry(host.clone()).or_default();
         known.answered.retain(|(of, at)| *of != number && *at + over > now);
         known.answered.push((number, now));
+        known
     }
 
     /// Notes that a member protects nothing under a TEK that is older than this. Says whether that is new.
@@ -164,7 +160,9 @@ impl Group {
     fn silence(&self, now: Time, farewell: Farewell) -> Silence {
         let mut silence = Silence::default();
         for (host, known) in &self.leases.known {
-            let laggard = self.laggard(now, host, known, farewell);
+            let is_exempt = known.is_exempt;
+            let until = self.goes_on_until(now, known, farewell);
+            let laggard = until.map(|until| Laggard { host: host.clone(), until, is_exempt });
             let role = self.members.get(host).map(|member| member.role);
             let counts = role.is_some_and(|role| self.policy.lease.applies_to(role).is_some());
             silence.counted += usize::from(counts || laggard.is_some());
@@ -177,7 +175,8 @@ impl Group {
         silence
     }
 
-    fn laggard(&self, now: Time, host: &MemberId, known: &Known, farewell: Farewell) -> Option<Laggard> {
+    /// Says until when a member may go on under what a host had that departed; none if it does not.
+    fn goes_on_until(&self, now: Time, known: &Known, farewell: Farewell) -> Option<Time> {
         let Farewell { tek, at, older_teks_end } = farewell;
         if known.stated >= tek {
             return None;
@@ -193,8 +192,12 @@ impl Group {
         };
         let leased = known.answered.iter().filter_map(until).max();
         let until = if known.is_exempt { Some(older_teks_end) } else { leased };
-        let until = until.filter(|until| *until > now)?;
-        Some(Laggard { host: host.clone(), until, is_exempt: known.is_exempt })
+        until.filter(|until| *until > now)
+    }
+
+    /// Says until when each member may go on under what a host had that departed, of those that may.
+    fn those_who_go_on(&self, now: Time, farewell: Farewell) -> impl Iterator<Item = Time> {
+        self.leases.known.values().filter_map(move |known| self.goes_on_until(now, known, farewell))
     }
 
     /// Waits until nobody goes on under what a host had that departs by the change of keys which was made last.
@@ -205,11 +208,15 @@ impl Group {
         }
     }
 
-    /// Says for whom nobody goes on any more, since it was asked last.
+    /// Says for whom nobody goes on any more, since it was asked last. It is asked at each statement of a member: the first
+    /// that goes on decides.
     pub(crate) fn take_silent(&mut self, now: Time) -> Vec<MemberId> {
         let running = self.leases.awaited.iter().filter(|(_, awaited)| awaited.over.is_none());
-        let silences = running.map(|(host, awaited)| (host.clone(), self.silence(now, awaited.farewell)));
-        let over: Vec<_> = silences.filter(|(_, silence)| silence.laggards.is_empty()).collect();
+        let is_over =
+            |(_, awaited): &(_, &Awaited)| self.those_who_go_on(now, awaited.farewell).next().is_none();
+        let silences = running.filter(is_over);
+        let over: Vec<_> =
+            silences.map(|(host, awaited)| (host.clone(), self.silence(now, awaited.farewell))).collect();
         for (host, silence) in &over {
             if let Some(awaited) = self.leases.awaited.get_mut(host) {
                 awaited.over = Some((now, silence.clone()));
@@ -232,7 +239,7 @@ impl Group {
         if self.policy.lease.time.is_none() {
             return farewell.older_teks_end;
         }
-        self.silence(now, farewell).laggards.iter().map(|laggard| laggard.until).max().unwrap_or(now)
+        self.those_who_go_on(now, farewell).max().unwrap_or(now)
     }
 
     /// Takes every member that needs a lease for one that was answered at a start of the key server.

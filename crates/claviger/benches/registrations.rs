@@ -9,18 +9,18 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::ExitCode,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use claviger_crypto::{SeededRandom, SystemRandom, provider, sign::KeyAlgorithm};
+use claviger_crypto::{SeededRandom, provider};
 use claviger_gcks::{Gcks, GcksConfig};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
-use claviger_identity::{Hit, HostIdentity};
+use claviger_identity::Hit;
 use claviger_member::{Member, MemberConfig, PlaneKind};
 use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time, Transmit};
 use claviger_store::{FileStore, Store};
+use claviger_testkit::network::new_identity;
 
 const HELP: &str = "\
 Measures what a member costs a key server, in time and memory.
@@ -133,14 +133,7 @@ fn arguments() -> Result<Option<(u32, u32)>, String> {
 impl Server {
     fn start(directory: &Path, members: u32) -> Self {
         let store = FileStore::open(directory).expect("a new store");
-        let identity = Arc::new(
-            HostIdentity::generate(
-                provider(),
-                KeyAlgorithm::EcdsaP256,
-                &mut SystemRandom::new().expect("randomness"),
-            )
-            .expect("randomness"),
-        );
+        let identity = new_identity();
         let hit = identity.hit();
         let mut hip = HostConfig::new(identity, provider());
         hip.puzzle_difficulty = 0;
@@ -234,14 +227,7 @@ impl Server {
 
     /// Makes a host that asks for the group, which allows it.
     fn host(&mut self, number: u32) -> Host {
-        let identity = Arc::new(
-            HostIdentity::generate(
-                provider(),
-                KeyAlgorithm::EcdsaP256,
-                &mut SystemRandom::new().expect("randomness"),
-            )
-            .expect("randomness"),
-        );
+        let identity = new_identity();
         self.gcks
             .allow(self.now, &self.group, &identity.hit().into(), Role::Receiver)
             .expect("the group exists");

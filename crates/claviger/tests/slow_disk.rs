@@ -16,12 +16,12 @@ use claviger_api::{
     Client, ClientError, GroupPolicyOptions, ServerStatus, StatusView,
     view::{GroupAdd, RekeyKey, RekeyOrder},
 };
-use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
 use claviger_group::{GroupId, MemberId, Role};
-use claviger_identity::{Hit, HostIdentity};
+use claviger_identity::Hit;
 use claviger_net::{Interface, UdpOptions, UdpSocket};
 use claviger_sansio::durable::{Change, Receipt, Table};
 use claviger_store::{MemoryStore, Store, StoreError, store::Each};
+use claviger_testkit::network::new_identity;
 use tokio::{task::JoinHandle as Task, time::timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -121,9 +121,7 @@ struct Server {
 
 impl Server {
     async fn start(directory: &Path) -> Self {
-        let mut random = SystemRandom::new().unwrap();
-        let identity =
-            Arc::new(HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut random).unwrap());
+        let identity = new_identity();
         let hit = identity.hit();
         let sockets = [(); 2].map(|()| std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
         let [hip_port, gdoi_port] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().port());

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};
 
 use claviger_crypto::{
     SeededRandom, SystemRandom, provider,
@@ -24,7 +24,7 @@ use claviger_hip_groups::{
     Event as HipEvent, GroupHost, Host, McastChannel, RegistrationRequest,
     iana::{ChannelStatus, GCKS_GDOI},
 };
-use claviger_identity::{Hit, HostIdentity};
+use claviger_identity::Hit;
 use claviger_isakmp::{
     iana::{ExchangeType, NotifyType},
     wire::header,
@@ -33,7 +33,7 @@ use claviger_member::{Event, event::Refusal};
 use claviger_sansio::{Datagram, Socket, Transmit};
 use claviger_testkit::{
     judge::{judge, laggards},
-    network::{GDOI_PORT, HIP_PORT, Kind, Network, Origin, SERVER, group_id, policy},
+    network::{GDOI_PORT, HIP_PORT, Kind, Network, Origin, SERVER, group_id, new_identity, policy},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -353,10 +353,7 @@ struct Bare {
 
 impl Bare {
     fn new(network: &mut Network, number: u8) -> Self {
-        let identity = Arc::new(
-            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap())
-                .unwrap(),
-        );
+        let identity = new_identity();
         let mut config = HostConfig::new(identity.clone(), provider());
         config.dh_groups.truncate(1);
         let random = |seed| Box::new(SeededRandom::new(seed));

@@ -6,17 +6,17 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
-use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
+use claviger_crypto::{SystemRandom, provider};
 use claviger_group::{GroupId, MemberId, Role};
 use claviger_hip::HostConfig;
-use claviger_identity::{Hit, HostIdentity};
+use claviger_identity::Hit;
 use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Places};
 use claviger_net::{Clock, Interface, UdpOptions, UdpSocket, udp::MAX_DATAGRAM};
 use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time};
+use claviger_testkit::network::new_identity;
 
 /// What marks HIP on UDP (RFC 5770 section 5.1).
 const HIP_MARKER: [u8; 4] = [0; 4];
@@ -100,9 +100,8 @@ impl Crowd {
     }
 
     fn add_one(&mut self) -> MemberId {
-        let mut random = SystemRandom::new().expect("randomness");
-        let identity = HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut random);
-        let identity = Arc::new(identity.expect("randomness"));
+        let identity = new_identity();
+        let random = Box::new(SystemRandom::new().expect("randomness"));
         let hit = identity.hit();
         let config = MemberConfig {
             hip: HostConfig::new(identity, provider()),
@@ -117,7 +116,7 @@ impl Crowd {
             retransmit: RetransmitPolicy::default(),
         };
         let now = self.clock.now();
-        let member = Member::new(config, Box::new(random), now).expect("a sound configuration");
+        let member = Member::new(config, random, now).expect("a sound configuration");
         self.hosts.push(Host { member, began: now, is_keyed: false, next: 0, refused: false });
         hit.into()
     }

@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
+use claviger_crypto::{SystemRandom, provider};
 use claviger_dataplane::DataPlane;
 use claviger_esp::packet::udp;
 use claviger_group::Role;
@@ -15,6 +15,7 @@ use claviger_member::{
 use claviger_net::{Clock, Interface, MulticastSocket, UdpOptions, UdpSocket, udp::MAX_DATAGRAM};
 use claviger_proof::Ledgers;
 use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time, Transmit};
+use claviger_testkit::network::new_identity;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -74,10 +75,7 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a host with a new identity.
     pub(crate) fn start(stage: &Stage, number: HostNumber, witness: mpsc::UnboundedSender<Line>) -> Self {
-        let identity = Arc::new(
-            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap())
-                .unwrap(),
-        );
+        let identity = new_identity();
         let hit = identity.hit();
         let (errands, queue) = mpsc::channel(8);
         let (shown, holding) =

@@ -12,10 +12,11 @@ use std::{
 
 use claviger::server::{ServerOptions, run_on};
 use claviger_api::{Client, StatusView};
-use claviger_crypto::{Random, SystemRandom, provider, random, sign::KeyAlgorithm};
+use claviger_crypto::{Random, provider, random};
 use claviger_group::GroupId;
 use claviger_identity::{Hit, HostIdentity};
 use claviger_store::{FileStore, Store};
+use claviger_testkit::network::new_identity;
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
@@ -51,10 +52,7 @@ impl Stage {
             sockets.each_ref().map(|socket| socket.local_addr().unwrap().port());
         let [a, b] = random::array(random);
         let data = SocketAddr::from((Ipv4Addr::new(239, 255, a, b.clamp(1, 254)), data_port));
-        let identity =
-            HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new().unwrap())
-                .unwrap();
-        fs::write(directory.join("identity.pem"), identity.to_pem().unwrap().expose()).unwrap();
+        fs::write(directory.join("identity.pem"), new_identity().to_pem().unwrap().expose()).unwrap();
         Self { directory: directory.to_owned(), hip_port, gdoi_port, data, forgetful }
     }
 

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
+use claviger_crypto::{SystemRandom, provider};
 use claviger_group::{GroupId, Role, Tek};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
@@ -22,7 +22,7 @@ use claviger_member::{Event, Member, MemberConfig, PlaneKind};
 use claviger_net::Clock;
 use claviger_proof::Ledgers;
 use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time};
-use claviger_testkit::lab::Host;
+use claviger_testkit::{lab::Host, network::new_identity};
 
 use super::PATIENCE;
 
@@ -41,14 +41,9 @@ pub struct Listener {
 impl Listener {
     /// Makes an identity for it.
     pub fn identity() -> (Arc<HostIdentity>, String) {
-        let identity = HostIdentity::generate(
-            provider(),
-            KeyAlgorithm::EcdsaP256,
-            &mut SystemRandom::new().expect("randomness"),
-        )
-        .expect("the system has randomness");
+        let identity = new_identity();
         let hit = identity.hit().to_string();
-        (Arc::new(identity), hit)
+        (identity, hit)
     }
 
     /// Registers at an IPv4 host, and returns when it holds keys.

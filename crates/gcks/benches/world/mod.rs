@@ -5,17 +5,17 @@
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use claviger_crypto::{SeededRandom, SystemRandom, provider, sign::KeyAlgorithm};
+use claviger_crypto::{SeededRandom, provider};
 use claviger_gcks::{Event, Gcks, GcksConfig};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::HostConfig;
-use claviger_identity::{Hit, HostIdentity};
+use claviger_identity::Hit;
 use claviger_member::{Member, MemberConfig, PlaneKind};
 use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time, Transmit, durable::Receipt};
+use claviger_testkit::network::new_identity;
 
 /// Where the key server's HIP is reached.
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 1], 10500);
@@ -41,7 +41,7 @@ pub(crate) struct Host {
 impl World {
     /// Makes a key server with one group, whose hosts ask for a role.
     pub(crate) fn new(role: Role) -> Self {
-        let identity = identity();
+        let identity = new_identity();
         let server = identity.hit();
         let mut hip = HostConfig::new(identity, provider());
         hip.puzzle_difficulty = 0;
@@ -64,7 +64,7 @@ impl World {
     /// Makes a host and puts it on the group's list.
     pub(crate) fn host(&mut self) -> Host {
         self.made += 1;
-        let identity = identity();
+        let identity = new_identity();
         let hit = identity.hit();
         self.gcks.allow(self.now, &self.group, &hit.into(), self.role).expect("the group exists");
         let config = MemberConfig {
@@ -147,9 +147,4 @@ pub(crate) fn time(work: impl FnOnce()) -> Duration {
     let begin = Instant::now();
     work();
     begin.elapsed()
-}
-
-fn identity() -> Arc<HostIdentity> {
-    let mut random = SystemRandom::new().expect("randomness");
-    HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut random).expect("randomness").into()
 }

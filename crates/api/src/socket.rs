@@ -1,7 +1,7 @@
 //! The Unix socket that a daemon is controlled by.
 //!
 //! Who can open the socket controls the daemon, so it has mode 0600 before anybody can connect, and stands in a
-//! directory that no other user can write to.
+//! directory in which no other user can replace it.
 
 use std::{
     fmt, fs, io,
@@ -15,25 +15,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use claviger_files::{FileError, Refused, check_shared_directory};
+use nix::{
+    sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket},
+    unistd::geteuid,
+};
 
 /// The longest path of a Unix socket, in octets: `sun_path` has 108, the last of them zero.
 pub const PATH_LEN_MAX: usize = 107;
 
 const SOCKET_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
-const STICKY: u32 = 0o1000;
 
 /// The socket cannot be made. Each sentence names the path.
 #[derive(Debug)]
 pub enum SocketError {
-    /// Other users can write to the directory and so replace the socket.
-    DirectoryOpen(PathBuf),
     /// Another daemon answers there.
     InUse(PathBuf),
     /// The system refuses.
     Io(PathBuf, io::Error),
+    /// The directory lets other users replace the socket.
+    Directory(Refused),
+    /// Another user's socket stands there.
+    Foreign(PathBuf, u32),
     /// Something that is no socket stands there.
     NotSocket(PathBuf),
     /// The path exceeds [`PATH_LEN_MAX`] octets.
@@ -43,8 +47,9 @@ pub enum SocketError {
 impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DirectoryOpen(path) => {
-                write!(f, "other users can write to {}, which must hold the control socket", path.display())
+            Self::Directory(refused) => write!(f, "the control socket cannot stand there: {refused}"),
+            Self::Foreign(path, owner) => {
+                write!(f, "{} is a socket of user {owner}; it is left alone", path.display())
             }
             Self::InUse(path) => write!(f, "another daemon already answers on {}", path.display()),
             Self::Io(path, error) => write!(f, "cannot make the control socket {}: {error}", path.display()),
@@ -65,7 +70,8 @@ impl std::error::Error for SocketError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),
-            Self::DirectoryOpen(_) | Self::InUse(_) | Self::NotSocket(_) | Self::TooLong(_) => None,
+            Self::Directory(refused) => Some(refused),
+            Self::Foreign(..) | Self::InUse(_) | Self::NotSocket(_) | Self::TooLong(_) => None,
         }
     }
 }
@@ -146,18 +152,22 @@ fn prepare_directory(path: &Path) -> Result<(), SocketError> {
     };
     let failed = |error: io::Error| SocketError::Io(path.to_owned(), error);
     fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(failed)?;
-    let mode = fs::metadata(directory).map_err(failed)?.mode();
-    if mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0 {
-        return Err(SocketError::DirectoryOpen(directory.to_owned()));
-    }
-    Ok(())
+    check_shared_directory(directory).map_err(|error| match error {
+        FileError::Io(error) => failed(error),
+        FileError::Refused(refused) => SocketError::Directory(refused),
+    })
 }
 
 fn remove_stale(path: &Path) -> Result<(), SocketError> {
     let failed = |error: io::Error| SocketError::Io(path.to_owned(), error);
     match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.file_type().is_socket() => {}
-        Ok(_) => return Err(SocketError::NotSocket(path.to_owned())),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(SocketError::NotSocket(path.to_owned()));
+        }
+        Ok(metadata) if metadata.uid() != geteuid().as_raw() => {
+            return Err(SocketError::Foreign(path.to_owned(), metadata.uid()));
+        }
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
     }
@@ -203,6 +213,27 @@ mod tests {
     }
 
     #[test]
+    fn another_users_socket_and_a_link_are_left_alone() {
+        let directory = directory();
+        let path = directory.path().join("server.sock");
+        let elsewhere = directory.path().join("elsewhere.sock");
+        drop(UnixListener::bind(&elsewhere).unwrap());
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(matches!(ControlSocket::bind(&path), Err(SocketError::NotSocket(_))));
+        assert!(elsewhere.exists());
+        // Only root can give a socket away.
+        if geteuid().is_root() {
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::chown(&elsewhere, Some(4711), None).unwrap();
+            assert!(matches!(ControlSocket::bind(&elsewhere), Err(SocketError::Foreign(_, 4711))));
+        }
+        let link = directory.path().join("run");
+        std::os::unix::fs::symlink(directory.path(), &link).unwrap();
+        let error = ControlSocket::bind(&link.join("other.sock")).unwrap_err();
+        assert!(matches!(error, SocketError::Directory(_)), "{error}");
+    }
+
+    #[test]
     fn does_not_remove_a_successors_socket() {
         let directory = directory();
         let path = directory.path().join("server.sock");
@@ -220,7 +251,7 @@ mod tests {
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
         let error = ControlSocket::bind(&open.join("server.sock")).unwrap_err();
-        assert!(matches!(error, SocketError::DirectoryOpen(_)), "{error}");
+        assert!(matches!(error, SocketError::Directory(_)), "{error}");
         let error = ControlSocket::bind(&directory.path().join("x".repeat(108))).unwrap_err();
         assert!(matches!(error, SocketError::TooLong(_)), "{error}");
     }

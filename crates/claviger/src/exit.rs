@@ -120,7 +120,8 @@ impl From<SocketError> for Failure {
             SocketError::Io(_, error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 Exit::Privilege
             }
-            SocketError::DirectoryOpen(_)
+            SocketError::Directory(_)
+            | SocketError::Foreign(..)
             | SocketError::Io(..)
             | SocketError::NotSocket(_)
             | SocketError::TooLong(_) => Exit::Configuration,

@@ -15,6 +15,7 @@ use claviger_crypto::{
     SecretBytes, SystemRandom, provider,
     sign::{KeyAlgorithm, SigningKey},
 };
+use claviger_files::{Fault, FileError, Refused};
 use claviger_identity::{DomainIdentifier, HostIdentity, IdentityError, pem};
 
 use crate::{
@@ -42,13 +43,16 @@ pub(crate) fn path(state_dir: &Path) -> PathBuf {
     state_dir.join(FILE_NAME)
 }
 
-/// Reads the identity of a state directory; `None` if there is no file. A file that is open to other users, or holds no
-/// private key, is an error and is left as it is.
+/// Reads the identity of a state directory; `None` if there is no file. A file that is open to other users, or
+/// theirs, or a symbolic link, or that holds no private key, is an error and is left as it is.
 pub(crate) fn load(state_dir: &Path) -> Outcome<Option<HostIdentity>> {
     let path = path(state_dir);
-    let file = match File::open(&path) {
+    let file = match claviger_files::open(&path, OpenOptions::new().read(true)) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.is_missing() => return Ok(None),
+        Err(FileError::Refused(Refused { fault: Fault::Writable { mode }, .. })) => {
+            return Err(open_to_others(&path, mode));
+        }
         Err(error) => return Err(unusable(&path, "cannot be read", &error)),
     };
     let metadata = file.metadata().map_err(|error| unusable(&path, "cannot be read", &error))?;
@@ -95,20 +99,21 @@ pub(crate) fn load_or_create(lock: &IdentityLock) -> Outcome<(HostIdentity, bool
 
 fn check(path: &Path, metadata: &fs::Metadata) -> Outcome {
     let shown = path.display();
-    let wrong = |message: String| Err(Failure::new(Exit::Configuration, message));
-    if !metadata.is_file() {
-        return wrong(format!("the identity file {shown} is not a regular file"));
-    }
     if metadata.mode() & OPEN_TO_OTHERS != 0 {
-        let mode = metadata.mode() & 0o7777;
-        let message = format!("the identity file {shown} is open to other users (mode {mode:04o})");
-        return Err(Failure::new(Exit::Configuration, message)
-            .hint(format!("chmod 600 {shown}, and make a new identity if others may have read this one")));
+        return Err(open_to_others(path, metadata.mode() & 0o7777));
     }
     if metadata.len() > FILE_LEN_MAX {
-        return wrong(format!("the identity file {shown} has more than {FILE_LEN_MAX} octets"));
+        let message = format!("the identity file {shown} has more than {FILE_LEN_MAX} octets");
+        return Err(Failure::new(Exit::Configuration, message));
     }
     Ok(())
+}
+
+fn open_to_others(path: &Path, mode: u32) -> Failure {
+    let shown = path.display();
+    let message = format!("the identity file {shown} is open to other users (mode {mode:04o})");
+    Failure::new(Exit::Configuration, message)
+        .hint(format!("chmod 600 {shown}, and make a new identity if others may have read this one"))
 }
 
 fn read(file: File, length: u64) -> io::Result<SecretBytes> {
@@ -233,6 +238,25 @@ mod tests {
         }
         let (directory, lock) = locked();
         fs::create_dir(path(directory.path())).unwrap();
-        assert!(load_or_create(&lock).unwrap_err().message.ends_with("is not a regular file"));
+        assert!(load_or_create(&lock).unwrap_err().message.ends_with("it is not a regular file"));
+    }
+
+    #[test]
+    fn an_identity_that_another_user_planted_is_not_taken_up() {
+        let (directory, lock) = locked();
+        let (elsewhere, other) = locked();
+        create(&other, KeyAlgorithm::Ed25519).unwrap();
+        std::os::unix::fs::symlink(path(elsewhere.path()), path(directory.path())).unwrap();
+        let failure = load_or_create(&lock).unwrap_err();
+        assert!(failure.message.ends_with("it is a symbolic link"), "{}", failure.message);
+        fs::remove_file(path(directory.path())).unwrap();
+        fs::rename(path(elsewhere.path()), path(directory.path())).unwrap();
+        let us = nix::unistd::geteuid();
+        // Only root can give a file away; for others it is tested in the crate `files`.
+        if us.is_root() {
+            std::os::unix::fs::chown(path(directory.path()), Some(4711), None).unwrap();
+            let failure = load_or_create(&lock).unwrap_err();
+            assert!(failure.message.contains("user 4711 owns it"), "{}", failure.message);
+        }
     }
 }

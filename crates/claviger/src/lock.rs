@@ -35,9 +35,10 @@ impl IdentityLock {
         let failed = |error: std::io::Error| {
             Failure::new(Exit::Configuration, format!("cannot lock {}: {error}", path.display()))
         };
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut file = match Flock::lock(file.map_err(failed)?, FlockArg::LockExclusiveNonblock) {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = claviger_files::open(&path, &mut options).map_err(|error| failed(error.into()))?;
+        let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
             Err((file, nix::errno::Errno::EWOULDBLOCK)) => return Err(in_use(state_dir, file)),
             Err((_, error)) => return Err(failed(error.into())),
@@ -87,6 +88,17 @@ mod tests {
         assert_eq!(failure.message, sentence);
         drop(lock);
         IdentityLock::acquire(directory.path(), "claviger join").unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_refused_and_what_it_points_to_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let victim = directory.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, directory.path().join(FILE_NAME)).unwrap();
+        let failure = IdentityLock::acquire(directory.path(), "x").unwrap_err();
+        assert!(failure.message.ends_with("is refused: it is a symbolic link"), "{}", failure.message);
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
     }
 
     #[test]

@@ -42,10 +42,10 @@ impl From<StoreError> for Failure {
             | StoreError::File { .. }
             | StoreError::KeyLength { .. }
             | StoreError::KeyMissing { .. }
-            | StoreError::KeyNotOurs { .. }
             | StoreError::KeyTooOpen { .. }
             | StoreError::KeyWrong { .. }
             | StoreError::NewerFormat { .. }
+            | StoreError::NotOurs(_)
             | StoreError::RolledBack { .. }
             | StoreError::TooLong { .. } => Exit::Configuration,
         };

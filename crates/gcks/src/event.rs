@@ -142,7 +142,7 @@ pub enum Departure {
 /// How many refused hosts are remembered, so that an administrator finds the one to allow.
 pub const REFUSED_MAX: usize = 256;
 
-/// A registration that was refused.
+/// A registration that was refused. Of each host the last is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Who asked.

@@ -79,7 +79,8 @@ impl GroupId {
 impl FromStr for GroupId {
     type Err = GroupIdError;
 
-    /// Reads a name: `#1234` and `0x4d2` are four octets, anything else its UTF-8 octets; all are ID_KEY_ID.
+    /// Reads a name: `#1234` and `0x4d2` are four octets, anything else its UTF-8 octets; all are ID_KEY_ID. In a name
+    /// `\xc3` stands for an octet, by two hexadecimal digits, and `\\` for a backslash.
     fn from_str(text: &str) -> Result<Self, GroupIdError> {
         let number = match (text.strip_prefix('#'), text.strip_prefix("0x")) {
             (Some(digits), _) => Some((digits, 10)),
@@ -90,7 +91,7 @@ impl FromStr for GroupId {
             if text.contains(char::is_control) {
                 return Err(GroupIdError::Control);
             }
-            return Self::new(IdType::KEY_ID, text.as_bytes());
+            return Self::new(IdType::KEY_ID, unescaped(text.as_bytes()));
         };
         if digits.starts_with('+') {
             return Err(GroupIdError::Number);
@@ -101,20 +102,63 @@ impl FromStr for GroupId {
 }
 
 impl fmt::Display for GroupId {
-    /// Writes what [`GroupId::from_str`] reads; octets that are neither a number nor printable text as `0x…`.
+    /// Writes what [`GroupId::from_str`] reads, in characters that can be seen and that look like nothing else: graphic
+    /// ASCII, and single spaces within. All other octets are written as `\xc3`, so that no name that a stranger
+    /// made up turns a terminal's text around, hides in it or looks like another. Four octets that are no such text are a
+    /// number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = std::str::from_utf8(&self.octets).ok();
-        let printable =
-            text.filter(|t| !t.starts_with('#') && !t.starts_with("0x") && !t.contains(char::is_control));
-        match (printable, <[u8; 4]>::try_from(&self.octets[..])) {
-            (Some(text), _) => f.write_str(text),
-            (None, Ok(number)) => write!(f, "#{}", u32::from_be_bytes(number)),
-            (None, Err(_)) => {
-                f.write_str("0x")?;
-                self.octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        if let Ok(number) = <[u8; 4]>::try_from(&*self.octets)
+            && !is_plain(&self.octets)
+        {
+            return write!(f, "#{}", u32::from_be_bytes(number));
+        }
+        let is_number_like = self.octets.starts_with(b"#") || self.octets.starts_with(b"0x");
+        for (index, octet) in self.octets.iter().enumerate() {
+            match octet {
+                b'\\' => f.write_str(r"\\")?,
+                _ if index == 0 && is_number_like => write!(f, r"\x{octet:02x}")?,
+                b' ' if is_single_space(&self.octets, index) => f.write_str(" ")?,
+                _ if octet.is_ascii_graphic() => write!(f, "{}", char::from(*octet))?,
+                _ => write!(f, r"\x{octet:02x}")?,
             }
         }
+        Ok(())
     }
+}
+
+/// Says whether octets can be shown as they are, and read back.
+fn is_plain(octets: &[u8]) -> bool {
+    let is_shown = |(index, octet): (usize, &u8)| octet.is_ascii_graphic() || is_single_space(octets, index);
+    octets.iter().enumerate().all(is_shown) && !octets.starts_with(b"#") && !octets.starts_with(b"0x")
+}
+
+/// Says whether a space stands between two characters that can be seen.
+fn is_single_space(octets: &[u8], index: usize) -> bool {
+    let is_graphic =
+        |index: Option<usize>| index.and_then(|index| octets.get(index)).is_some_and(u8::is_ascii_graphic);
+    octets[index] == b' ' && is_graphic(index.checked_sub(1)) && is_graphic(index.checked_add(1))
+}
+
+/// Reads `\xc3` as an octet and `\\` as a backslash. A backslash before anything else is one.
+fn unescaped(mut text: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(text.len());
+    while let Some((&first, rest)) = text.split_first() {
+        let (octet, behind) = match rest {
+            [b'x', high, low, behind @ ..] if first == b'\\' => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, behind),
+                _ => (first, rest),
+            },
+            [b'\\', behind @ ..] if first == b'\\' => (first, behind),
+            _ => (first, rest),
+        };
+        octets.push(octet);
+        text = behind;
+    }
+    octets
+}
+
+fn digit(octet: u8) -> Option<u8> {
+    char::from(octet).to_digit(16).and_then(|digit| digit.try_into().ok())
 }
 
 impl fmt::Debug for GroupId {

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use claviger_files::FileError;
+
 use crate::StoreError;
 
 /// The permission bits of the directories that are made.
@@ -25,18 +27,15 @@ pub(crate) struct LockedDirectory {
 }
 
 impl LockedDirectory {
-    /// Makes the directory if it is not there, and locks it.
+    /// Makes the directory if it is not there, and locks it. It must be this user's own, and so must be all that the
+    /// store reads and writes in it.
     pub(crate) fn lock(path: &Path) -> Result<Self, StoreError> {
         make_directory(path)?;
+        claviger_files::check_directory(path).map_err(unusable("use", path))?;
         let lock_path = path.join(LOCK_FILE);
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(FILE_MODE)
-            .open(&lock_path)
-            .map_err(failure("open", &lock_path))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+        let lock = claviger_files::open(&lock_path, &mut options).map_err(unusable("open", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse { directory: path.to_owned() }),
@@ -65,6 +64,13 @@ impl LockedDirectory {
             .mode(FILE_MODE)
             .open(&path)
             .map_err(failure("create", &path))
+    }
+
+    /// Opens a file that is there, for reading and writing.
+    pub(crate) fn open(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.file(name);
+        claviger_files::open(&path, OpenOptions::new().read(true).write(true))
+            .map_err(unusable("open", &path))
     }
 
     /// Gives a complete and synced file its final name, which nothing may have yet, durably.
@@ -109,6 +115,15 @@ impl Drop for LockedDirectory {
 pub(crate) fn failure(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::File { action, path, source }
+}
+
+/// As [`failure`], for a file that may be refused.
+pub(crate) fn unusable(action: &'static str, path: &Path) -> impl FnOnce(FileError) -> StoreError {
+    let path = path.to_owned();
+    move |error| match error {
+        FileError::Io(source) => StoreError::File { action, path, source },
+        FileError::Refused(refused) => StoreError::NotOurs(refused),
+    }
 }
 
 /// Makes a directory and those above it that are missing. Each name is synced into the directory above it.

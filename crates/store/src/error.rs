@@ -3,6 +3,7 @@
 use std::{error::Error, fmt, io, path::PathBuf};
 
 use claviger_crypto::CryptoError;
+use claviger_files::Refused;
 use claviger_sansio::durable::Table;
 
 /// What a store cannot or will not do. It never carries a secret, nor a record's name.
@@ -53,11 +54,6 @@ pub enum StoreError {
         /// Where it was.
         path: PathBuf,
     },
-    /// The key file belongs to another user, or is no plain file.
-    KeyNotOurs {
-        /// The key file.
-        path: PathBuf,
-    },
     /// The key file can be read or written by others than its owner.
     KeyTooOpen {
         /// The key file.
@@ -79,6 +75,8 @@ pub enum StoreError {
         /// The newest format that is understood here.
         supported: u32,
     },
+    /// The directory, or a file in it, is not this user's own.
+    NotOurs(Refused),
     /// The database lacks commits that were answered: an older one was put back, or its last commit was damaged.
     RolledBack {
         /// The database.
@@ -124,9 +122,6 @@ impl fmt::Display for StoreError {
                 "the key file {} is missing, and the database cannot be read without it; no new one is made",
                 path.display()
             ),
-            Self::KeyNotOurs { path } => {
-                write!(f, "the key file {} is not a plain file owned by this user", path.display())
-            }
             Self::KeyTooOpen { path, mode } => write!(
                 f,
                 "the key file {0} has mode {mode:04o} and is open to others; after asking who may have read it: chmod 600 {0}",
@@ -140,6 +135,7 @@ impl fmt::Display for StoreError {
                 "the database {} has format {found} and this program knows none above {supported}; use the newer program",
                 path.display()
             ),
+            Self::NotOurs(refused) => refused.fmt(f),
             Self::RolledBack { path, mark, found, answered } => write!(
                 f,
                 "the database {} ends with commit {found}, but commit {answered} was answered; restore the newer one, or remove {} to go on without, and then replace every group",
@@ -159,12 +155,12 @@ impl Error for StoreError {
             Self::Crypto(error) => Some(error),
             Self::Damaged { source, .. } => Some(source.as_ref()),
             Self::File { source, .. } => Some(source),
+            Self::NotOurs(refused) => Some(refused),
             Self::Corrupt { .. }
             | Self::DatabaseMissing { .. }
             | Self::InUse { .. }
             | Self::KeyLength { .. }
             | Self::KeyMissing { .. }
-            | Self::KeyNotOurs { .. }
             | Self::KeyTooOpen { .. }
             | Self::KeyWrong { .. }
             | Self::NewerFormat { .. }

@@ -75,6 +75,8 @@ pub(crate) fn database(directory: &LockedDirectory, keys: &StoreKeys) -> Result<
         }
         make_database(directory, keys)?;
     }
+    // What redb opens by its path is this file: the directory is ours, so that nobody can exchange it.
+    drop(directory.open(DATABASE)?);
     let mut builder = Builder::new();
     // Without this check redb trusts the file, and may panic on one that was altered.
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);

@@ -1,19 +1,19 @@
 //! The file with the key that all others are derived from.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::OpenOptions,
     io::{Read, Write},
     os::unix::fs::MetadataExt,
     path::Path,
 };
 
 use claviger_crypto::{Random, SecretBytes};
-use nix::unistd::geteuid;
+use claviger_files::{Fault, FileError, Refused};
 use zeroize::Zeroizing;
 
 use crate::{
     StoreError,
-    directory::{LockedDirectory, failure},
+    directory::{LockedDirectory, failure, unusable},
 };
 
 /// The file's name.
@@ -24,6 +24,9 @@ pub(crate) const KEY_FILE_NEW: &str = "store.key.new";
 
 /// The octets of the key.
 pub(crate) const KEY_LEN: usize = 32;
+
+/// All permission bits.
+const PERMISSIONS: u32 = 0o7777;
 
 /// The permission bits that nobody but the owner may have.
 const OTHERS: u32 = 0o077;
@@ -40,14 +43,20 @@ pub(crate) fn make(directory: &LockedDirectory, random: &mut dyn Random) -> Resu
 
 /// Reads the key, if nobody else can have read or written it.
 pub(crate) fn read(path: &Path) -> Result<SecretBytes, StoreError> {
-    // Looked at before it is opened, because opening a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(failure("read", path))?.is_file() {
-        return Err(StoreError::KeyNotOurs { path: path.to_owned() });
-    }
-    let mut file = File::open(path).map_err(failure("read", path))?;
+    let mut options = OpenOptions::new();
+    let too_open = |mode| StoreError::KeyTooOpen { path: path.to_owned(), mode };
+    let mut file = match claviger_files::open(path, options.read(true)) {
+        Ok(file) => file,
+        Err(FileError::Refused(Refused { fault: Fault::Writable { mode }, .. })) => {
+            return Err(too_open(mode));
+        }
+        Err(error) => return Err(unusable("read", path)(error)),
+    };
     // What is judged is the open file, so that it cannot be exchanged in between.
-    let metadata = file.metadata().map_err(failure("read", path))?;
-    judge(path, &metadata, geteuid().as_raw())?;
+    let mode = file.metadata().map_err(failure("read", path))?.mode() & PERMISSIONS;
+    if mode & OTHERS != 0 {
+        return Err(too_open(mode));
+    }
 
     let mut octets = Zeroizing::new([0; KEY_LEN + 1]);
     let mut length = 0;
@@ -63,20 +72,12 @@ pub(crate) fn read(path: &Path) -> Result<SecretBytes, StoreError> {
     Ok(SecretBytes::copy_of(&octets[..KEY_LEN]))
 }
 
-fn judge(path: &Path, metadata: &Metadata, user: u32) -> Result<(), StoreError> {
-    if !metadata.is_file() || metadata.uid() != user {
-        return Err(StoreError::KeyNotOurs { path: path.to_owned() });
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & OTHERS != 0 {
-        return Err(StoreError::KeyTooOpen { path: path.to_owned(), mode });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt,
+    };
 
     use super::*;
 
@@ -96,31 +97,13 @@ mod tests {
             assert!(matches!(error, StoreError::KeyTooOpen { mode: found, .. } if found == mode), "{error}");
         }
         assert_eq!(read(key_file(0o600).path()).unwrap().expose(), [7; KEY_LEN]);
-        assert_eq!(
-            judge(Path::new(""), &key_file(0o400).as_file().metadata().unwrap(), own()).ok(),
-            Some(())
-        );
-    }
-
-    #[test]
-    fn a_file_of_another_user_is_not_ours() {
-        let file = key_file(0o600);
-        let metadata = file.as_file().metadata().unwrap();
-        assert!(judge(file.path(), &metadata, own()).is_ok());
-        assert!(matches!(
-            judge(file.path(), &metadata, own() + 1).unwrap_err(),
-            StoreError::KeyNotOurs { .. }
-        ));
+        assert!(read(key_file(0o400).path()).is_ok());
     }
 
     #[test]
     fn a_directory_or_device_is_no_key_file() {
         for path in ["/", "/dev/null"] {
-            assert!(matches!(read(Path::new(path)).unwrap_err(), StoreError::KeyNotOurs { .. }), "{path}");
+            assert!(matches!(read(Path::new(path)).unwrap_err(), StoreError::NotOurs(_)), "{path}");
         }
-    }
-
-    fn own() -> u32 {
-        geteuid().as_raw()
     }
 }

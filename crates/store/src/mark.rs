@@ -1,7 +1,7 @@
 //! The mark: how many commits were answered, kept beside the database so that an older database is noticed.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{Read, Write},
     os::unix::fs::FileExt,
     path::PathBuf,
@@ -42,7 +42,7 @@ impl Mark {
             make(directory, keys, commits)?;
         }
         let path = directory.file(MARK);
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failure("open", &path))?;
+        let file = directory.open(MARK)?;
         let mut octets = Vec::new();
         (&file).take(MARK_LEN as u64 + 1).read_to_end(&mut octets).map_err(failure("read", &path))?;
         let damaged = |source| StoreError::Damaged { path: path.clone(), source };

@@ -72,7 +72,7 @@ pub(crate) struct ListArgs {
     /// Group, by name; with --refused it may be left out, for all groups
     #[arg(long, value_name = "NAME", required_unless_present = "refused")]
     group: Option<GroupId>,
-    /// Show the hosts that were refused lately (the last 256), and how to let each in
+    /// Show the hosts that were refused lately (256 at most, one line each), and how to let each in
     #[arg(long)]
     refused: bool,
     /// Write JSON

@@ -7,7 +7,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     net::IpAddr,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -31,7 +31,6 @@ const NEW_FILE_NAME: &str = "guard.new";
 const FILE_LEN_MAX: u64 = 4096;
 
 const FILE_MODE: u32 = 0o600;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// A guard that a state directory remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,20 +131,13 @@ fn read(path: &Path) -> Outcome<Option<Remembered>> {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let fault = if !metadata.is_file() {
-        "it is not a regular file"
-    } else if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
-        "other users can write to it"
-    } else if metadata.len() > FILE_LEN_MAX {
-        "it is too long"
-    } else {
-        let mut text = String::new();
-        file.take(FILE_LEN_MAX).read_to_string(&mut text)?;
-        return Ok(text);
-    };
-    Err(io::Error::new(io::ErrorKind::InvalidData, fault))
+    let file = claviger_files::open(path, OpenOptions::new().read(true))?;
+    if file.metadata()?.len() > FILE_LEN_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long"));
+    }
+    let mut text = String::new();
+    file.take(FILE_LEN_MAX).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn unusable(path: &Path, what: &(impl std::fmt::Display + ?Sized)) -> Failure {
@@ -154,7 +146,7 @@ fn unusable(path: &Path, what: &(impl std::fmt::Display + ?Sized)) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -216,5 +208,9 @@ mod tests {
             assert!(failure.message.contains(sentence), "{}", failure.message);
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         }
+        fs::rename(&path, directory.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(directory.path().join("elsewhere"), &path).unwrap();
+        let failure = find(directory.path(), &group).unwrap_err();
+        assert!(failure.message.ends_with("it is a symbolic link"), "{}", failure.message);
     }
 }

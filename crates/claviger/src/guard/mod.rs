@@ -16,11 +16,12 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     net::IpAddr,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::ffi::OsStrExt,
     path::{self, Path, PathBuf},
 };
 
 use claviger_crypto::{hash::HashAlgorithm, provider};
+use claviger_files::FileError;
 use claviger_group::GroupId;
 use claviger_net::{Guard, guard};
 use nix::fcntl::{Flock, FlockArg};
@@ -30,8 +31,6 @@ use crate::{
     settings::paths::file_name,
 };
 pub(crate) use file::Remembered;
-
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Octets of the digest that the name of a guard's chain has.
 const NAME_DIGEST_LEN: usize = 8;
@@ -79,20 +78,15 @@ impl Guards {
         file::find(&self.state_dir, group)
     }
 
-    /// Lists what is remembered: each guard, or what is wrong with its file. Of a directory that other users can write to
+    /// Lists what is remembered: each guard, or what is wrong with its file. Of a directory that is not this user's own
     /// nothing is believed.
     pub(crate) fn remembered(&self) -> Outcome<Vec<Outcome<Remembered>>> {
-        match fs::metadata(&self.state_dir) {
-            Ok(metadata) if metadata.mode() & WRITABLE_BY_OTHERS != 0 => {
-                let found = file::all(&self.state_dir)?;
-                if found.is_empty() {
-                    return Ok(found);
-                }
-                let path = self.state_dir.display();
-                let message = format!("other users can write to the state directory {path}");
-                Err(Failure::new(Exit::Configuration, message).hint(format!("chmod 700 {path}")))
+        let found = file::all(&self.state_dir)?;
+        match claviger_files::check_directory(&self.state_dir) {
+            Err(FileError::Refused(refused)) if !found.is_empty() => {
+                Err(Failure::new(Exit::Configuration, format!("guards are not believed: {refused}")))
             }
-            _ => file::all(&self.state_dir),
+            Ok(()) | Err(_) => Ok(found),
         }
     }
 
@@ -206,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_directory_that_others_can_write_to_nothing_is_believed() {
+    fn of_a_directory_that_others_can_write_to_or_exchange_nothing_is_believed() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let remembered = Remembered { group: "x".parse().unwrap(), address: "239.1.1.1".parse().unwrap() };
@@ -215,5 +209,10 @@ mod tests {
         assert_eq!(guards.remembered().unwrap(), [Ok(remembered)]);
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert_eq!(guards.remembered().unwrap_err().exit, Exit::Configuration);
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let other = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(directory.path(), other.path().join("link")).unwrap();
+        let linked = Guards::of(&other.path().join("link"));
+        assert_eq!(linked.remembered().unwrap_err().exit, Exit::Configuration);
     }
 }

@@ -13,17 +13,17 @@ use std::{
     env,
     ffi::OsString,
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
 use claviger_crypto::{hash::HashAlgorithm, provider};
+use claviger_files::{Fault, FileError, Refused, check_directory};
 use claviger_group::GroupId;
 
 use crate::exit::{Exit, Failure, Outcome};
 
 const DIRECTORY_MODE: u32 = 0o700;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// The longest part of a socket's file name that a group's name makes: a socket's whole path has 107 octets.
 const NAME_LEN_MAX: usize = 40;
@@ -70,21 +70,25 @@ impl Paths {
         Ok(Self { state_dir, runtime_dir })
     }
 
-    /// Makes the state directory, for its user alone, if there is none.
+    /// Makes the state directory, for its user alone, if there is none. One that another user owns or can write to, or
+    /// that is a symbolic link, is refused.
     pub(crate) fn make_state_dir(&self) -> Outcome {
         let path = self.state_dir.display();
         let made = fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&self.state_dir);
-        let mode = made.and_then(|()| fs::metadata(&self.state_dir)).map_err(|error| {
-            let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-            let exit = if is_denied { Exit::Privilege } else { Exit::Configuration };
-            Failure::new(exit, format!("cannot use the state directory {path}: {error}"))
-                .hint("name another with --state-dir")
-        })?;
-        if mode.mode() & WRITABLE_BY_OTHERS != 0 {
-            let message = format!("other users can write to the state directory {path}");
-            return Err(Failure::new(Exit::Configuration, message).hint(format!("chmod 700 {path}")));
-        }
-        Ok(())
+        let checked = made.map_err(FileError::Io).and_then(|()| check_directory(&self.state_dir));
+        checked.map_err(|error| {
+            let exit = match &error {
+                FileError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Exit::Privilege,
+                FileError::Io(_) | FileError::Refused(_) => Exit::Configuration,
+            };
+            let hint = match &error {
+                FileError::Refused(Refused { path, fault: Fault::Writable { .. }, .. }) => {
+                    format!("chmod go-w {}", path.display())
+                }
+                FileError::Io(_) | FileError::Refused(_) => "name another with --state-dir".to_owned(),
+            };
+            Failure::new(exit, format!("cannot use the state directory {path}: {error}")).hint(hint)
+        })
     }
 
     /// Names the key server's socket.
@@ -133,7 +137,7 @@ pub(crate) fn file_name(group: &GroupId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -184,8 +188,8 @@ mod tests {
         assert_eq!(fs::metadata(&paths.state_dir).unwrap().mode() & 0o777, 0o700);
         fs::set_permissions(&paths.state_dir, fs::Permissions::from_mode(0o777)).unwrap();
         let failure = paths.make_state_dir().unwrap_err();
-        assert!(failure.message.starts_with("other users can write to the state directory"));
+        assert!(failure.message.ends_with("is refused: other users can write to it (mode 0777)"));
         assert_eq!(failure.exit, Exit::Configuration);
-        assert!(failure.hint.unwrap().starts_with("chmod 700 "));
+        assert!(failure.hint.unwrap().starts_with("chmod go-w "));
     }
 }

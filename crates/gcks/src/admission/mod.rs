@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`roster`] | lists, grants, refusals, limits: one look-up for each question |
 //! | [`list`] | what is known of the hosts of one group |
+//! | [`refusals`] | who was refused lately |
 //! | [`admittance`] | what a list lets a host do |
 //! | [`grants`] | what hosts were granted, and when that ends |
 //! | [`limiter`] | how often a host may join |
@@ -27,6 +28,7 @@ pub(crate) mod limiter;
 pub(crate) mod list;
 pub(crate) mod membership;
 pub(crate) mod phase_1;
+pub(crate) mod refusals;
 pub(crate) mod registration;
 pub(crate) mod roster;
 

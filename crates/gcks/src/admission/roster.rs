@@ -1,9 +1,6 @@
 //! Lists, grants, refusals and limits: one look-up for each question.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use claviger_group::{Channel, GroupId, MemberId, Role};
 use claviger_sansio::{Time, durable::Change};
@@ -13,10 +10,11 @@ use super::{
     grants::Grants,
     limiter::JoinLimiter,
     list::List,
+    refusals::Refusals,
     registration::{Registration, Strength},
 };
 use crate::{
-    event::{REFUSED_MAX, Refusal, RefusalReason},
+    event::{Refusal, RefusalReason},
     group::Group,
 };
 
@@ -26,7 +24,7 @@ pub(crate) struct Roster {
     lists: BTreeMap<GroupId, List>,
     pub(crate) grants: Grants,
     pub(crate) limiter: JoinLimiter,
-    refused: VecDeque<Refusal>,
+    refused: Refusals,
     registrations: BTreeMap<MemberId, Registration>,
 }
 
@@ -62,7 +60,7 @@ impl Roster {
 
     /// Puts a host on a list, in place of what it was allowed before: it was neither refused nor evicted then.
     pub(crate) fn allow(&mut self, id: &GroupId, host: &MemberId, admittance: Admittance) -> Vec<Change> {
-        self.refused.retain(|refusal| refusal.host != *host || refusal.group != *id);
+        self.refused.forget(host, id);
         let Some(list) = self.lists.get_mut(id) else { return Vec::new() };
         list.access.insert(host.clone(), admittance);
         let mut changes = vec![list.access_record(id, host)];
@@ -150,9 +148,8 @@ impl Roster {
 
     /// Notes that a host was refused, so that an administrator finds the one to allow.
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
-        self.refused.retain(|earlier| earlier.host != refusal.host || earlier.group != refusal.group);
-        self.refused.truncate(REFUSED_MAX - 1);
-        self.refused.push_front(refusal);
+        let is_listed = |host: &MemberId| self.lists.values().any(|list| list.access.contains_key(host));
+        self.refused.note(refusal, is_listed);
     }
 
     /// Lists those who were refused, the latest first.

@@ -1,0 +1,88 @@
+//! Regular files of this user's own.
+
+use std::{
+    fs::{File, Metadata, OpenOptions},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+};
+
+use nix::fcntl::OFlag;
+
+use crate::{
+    owner::us,
+    refusal::{Fault, FileError, Refused},
+};
+
+/// The permission bits by which others than the owner can write.
+pub(crate) const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// All permission bits.
+pub(crate) const PERMISSIONS: u32 = 0o7777;
+
+/// Opens a file, or makes it where `options` say so, and looks at what was opened: it is a regular file, this user owns
+/// it, no other can write to it, and its name is no symbolic link.
+///
+/// `options` must not truncate: that would happen before the file is looked at. Flags of their own are replaced.
+///
+/// # Errors
+///
+/// [`FileError::Refused`] names what is wrong; [`FileError::Io`] if the system refuses, also because nothing is there.
+pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File, FileError> {
+    // A pipe would wait for its other end; regular files do not care.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = match options.custom_flags(flags.bits()).open(path) {
+        Ok(file) => file,
+        Err(error) => return Err(refused_link(path).map_or(FileError::Io(error), FileError::Refused)),
+    };
+    check(path, &file.metadata()?)?;
+    Ok(file)
+}
+
+/// Looks at the metadata of a file that is open, as [`open`] does.
+///
+/// # Errors
+///
+/// [`Refused`] names what is wrong.
+pub fn check(path: &Path, metadata: &Metadata) -> Result<(), Refused> {
+    check_as(us(), path, metadata)
+}
+
+fn check_as(us: u32, path: &Path, metadata: &Metadata) -> Result<(), Refused> {
+    let refused = |fault| Err(Refused::new(path, metadata.uid(), fault));
+    if !metadata.is_file() {
+        return refused(Fault::NotRegular);
+    }
+    if metadata.uid() != us {
+        return refused(Fault::Owner { us });
+    }
+    if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+        return refused(Fault::Writable { mode: metadata.mode() & PERMISSIONS });
+    }
+    Ok(())
+}
+
+/// Says of a path that could not be opened whether that is because it is something else than a file. The system's own
+/// words for it (too many levels of links, no such device) help nobody.
+fn refused_link(path: &Path) -> Option<Refused> {
+    let metadata = path.symlink_metadata().ok()?;
+    let fault = match metadata.file_type() {
+        kind if kind.is_symlink() => Fault::Link,
+        kind if kind.is_file() => return None,
+        _ => Fault::NotRegular,
+    };
+    Some(Refused::new(path, metadata.uid(), fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_user_is_refused_with_its_owner() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        assert_eq!(check_as(us(), file.path(), &metadata), Ok(()));
+        let refused = check_as(us() + 1, file.path(), &metadata).unwrap_err();
+        assert_eq!((refused.owner, refused.fault), (us(), Fault::Owner { us: us() + 1 }));
+    }
+}

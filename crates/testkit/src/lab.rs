@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::geteuid;
+use nix::{ifaddrs::getifaddrs, sys::socket::LinkAddr, unistd::geteuid};
 use tempfile::TempDir;
 
 use crate::{
@@ -124,6 +124,13 @@ pub fn tun_permitted(test: &str) -> bool {
             false
         }
     }
+}
+
+/// Finds the laboratory's interface in the namespace that the calling thread is in.
+pub(crate) fn link_address() -> io::Result<LinkAddr> {
+    let interfaces = getifaddrs()?.filter(|interface| interface.interface_name == INTERFACE);
+    let mut links = interfaces.filter_map(|interface| interface.address?.as_link_addr().copied());
+    links.next().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// Runs one test of this program again, as root of an own user namespace.
@@ -319,6 +326,16 @@ impl Host {
         std::iter::from_fn(|| words.by_ref().find(|word| *word == "packets").and_then(|_| words.next()))
             .map(|count| count.parse::<u64>().expect("nft prints numbers"))
             .sum()
+    }
+
+    /// Says the hardware address of this host's interface.
+    ///
+    /// # Panics
+    ///
+    /// If it has none.
+    pub fn hardware_address(&self) -> [u8; 6] {
+        let address = self.enter(link_address).expect("a host has an interface");
+        address.addr().expect("an Ethernet interface has a hardware address")
     }
 
     /// Begins to record what passes this host's interface.

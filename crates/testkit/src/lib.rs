@@ -6,6 +6,7 @@
 //! | [`netns`] | network namespaces that vanish with their process |
 //! | [`process`] | programs whose output is kept, and that do not outlive their test |
 //! | [`capture`] | what passes an interface |
+//! | [`flood`] | packets at a rate, from any address, and what they cost |
 //! | [`tshark`] | what tshark thinks of it |
 //! | [`judge`] | whether a history of that network kept what a key server promises |
 //! | [`network`] | a key server and its members in memory |
@@ -15,6 +16,7 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod capture;
+pub mod flood;
 pub mod judge;
 pub mod lab;
 pub mod netns;

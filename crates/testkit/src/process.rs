@@ -32,6 +32,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Octets of a program's output that a failure shows of each stream: the end, where the reason stands.
 const TAIL_LEN: usize = 16 * 1024;
 
+/// Milliseconds of a tick in which Linux tells programs of CPU time (USER_HZ is 100).
+const TICK_MS: u64 = 10;
+
 /// Waits until a condition yields a value.
 ///
 /// # Panics
@@ -207,6 +210,28 @@ impl Running {
         Pid::from_raw(i32::try_from(self.child.id()).expect("Linux numbers processes by positive i32"))
     }
 
+    /// Says how much CPU time it has used so far, in itself and in the system for it.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        cpu_time(&stat.expect("a program that runs is in /proc")).expect("Linux counts ticks")
+    }
+
+    /// Says how many octets it has written to files and pipes so far; what sockets send is not among them.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    pub fn octets_written(&self) -> u64 {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.child.id()));
+        let io = io.expect("a program that runs is in /proc");
+        let written = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+        written.and_then(|octets| octets.parse().ok()).expect("Linux counts octets")
+    }
+
     /// Waits for the end of a program that is expected to end by itself, and collects what it wrote.
     pub(crate) fn finish(mut self) -> Finished {
         let status = self.wait(COMMAND_PATIENCE);
@@ -273,6 +298,27 @@ pub(crate) fn search_path() -> OsString {
     path
 }
 
+/// Reads the user and system time in `/proc/PID/stat`: fields 14 and 15, of which the second, the name, may contain
+/// spaces and parentheses.
+fn cpu_time(stat: &str) -> Option<Duration> {
+    let behind_name = stat.rsplit_once(')')?.1;
+    let mut fields = behind_name.split_whitespace().skip(14 - 3);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis((ticks()? + ticks()?) * TICK_MS))
+}
+
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_cpu_time_of_a_program_with_any_name() {
+        let stat = "7 (a) b) c) S 1 7 7 0 -1 4194560 100 0 0 0 150 25 3 4 20 0 1 0 100 0 0";
+        assert_eq!(cpu_time(stat), Some(Duration::from_millis(1_750)));
+        assert_eq!(cpu_time("7 (a) S 1"), None);
+    }
 }

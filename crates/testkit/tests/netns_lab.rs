@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::ErrorKind,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
     process::Command,
     thread,
     time::Duration,
@@ -14,6 +15,7 @@ use std::{
 use claviger_net::{Interface, MulticastSocket, Protocol, RawOptions, RawSocket, UdpOptions};
 use claviger_testkit::{
     capture::Recording,
+    flood::{Flood, Link, Traffic, frame::FORGED_PREFIX, sources},
     lab::{self, Host, INTERFACE, Lab, laboratory},
     process::eventually,
 };
@@ -26,6 +28,10 @@ const SILENCE: Duration = Duration::from_millis(300);
 
 /// Packets of a burst.
 const COUNT: usize = 10;
+
+/// Addresses of a flood, and its packets a second.
+const FORGED: usize = 1_000;
+const FLOOD_RATE: u32 = 5_000;
 
 /// Any-source and source-specific groups of both IP versions; the source is host 1.
 const CHANNELS: [(&str, bool); 4] =
@@ -205,6 +211,40 @@ fn hosts_lose_as_many_packets_as_they_are_told() {
         assert!(hits >= 2000 - got, "the rules counted {hits}, {got} of 2000 arrived");
         lab.host(2).nft("");
         assert_eq!(received(100), 100, "the rules are gone");
+    });
+}
+
+#[test]
+fn a_flood_comes_from_as_many_addresses_as_it_was_forged_from_and_is_counted() {
+    let test = "a_flood_comes_from_as_many_addresses_as_it_was_forged_from_and_is_counted";
+    laboratory(test, 2, |lab| {
+        let (flooded, flooder) = (lab.host(1), lab.host(2));
+        flooded.ip(&format!("route add {FORGED_PREFIX} via {}", flooder.ipv4()));
+        let to = SocketAddrV4::new(flooded.ipv4(), 6_000);
+        let link = Link { source: flooder.hardware_address(), destination: flooded.hardware_address() };
+        let frame = |address| link.udp(SocketAddrV4::new(address, 7_000), to, b"flood");
+        let flood = Flood::new(sources().take(FORGED).map(frame).collect(), FLOOD_RATE);
+
+        let socket = flooded.enter(|| UdpSocket::bind(to)).unwrap();
+        socket.set_read_timeout(Some(SILENCE)).unwrap();
+        let before = Traffic::of(flooded);
+        let take = || {
+            let mut seen = BTreeSet::new();
+            let mut buffer = [0; 64];
+            while seen.len() < FORGED {
+                let (length, from) = socket.recv_from(&mut buffer).unwrap();
+                assert_eq!(&buffer[..length], b"flood");
+                seen.insert(from);
+            }
+        };
+        let ((), sent) = flood.during(flooder, take);
+        let traffic = Traffic::of(flooded) - before;
+        assert!(
+            sent.frames >= FORGED as u64 && traffic.datagrams_taken >= FORGED as u64,
+            "{sent:?} {traffic:?}"
+        );
+        assert!(sent.per_second() <= u64::from(FLOOD_RATE) * 11 / 10, "{sent:?}");
+        assert!(traffic.octets_in >= sent.frames * 42, "Ethernet, IP and UDP have 42 octets: {traffic:?}");
     });
 }
 

@@ -28,6 +28,8 @@ counters! {
         Rekeys => "rekeys": Done, Rekeys;
         /// Members that moved to another place of their group's tree.
         Relocations => "relocations": Done, Members;
+        /// Members that began anew under keys made for them: they had registered anew, or used their share of sender ids.
+        Returns => "returns": Done, Members;
         /// A host asked for a group at an address that is not the group's.
         ChannelUnknown => "channel_unknown": Drop, Registrations;
         /// A report on a delivery came from another address than the member was shown to be at.
@@ -46,6 +48,8 @@ counters! {
         PushesDropped => "pushes_dropped": Drop, Messages;
         /// A host asked for a role that it is not allowed in a group whose list it is on.
         RoleNotAuthorised => "role_not_authorised": Drop, Registrations;
+        /// A sender asked for more sender ids than its share, or than others have left.
+        SenderIdsRefused => "sender_ids_refused": Drop, Exchanges;
         /// A host asked too often within a short time.
         TooOften => "too_often": Drop, Registrations;
         /// A host asked for a group whose keys are stronger than its association.

@@ -53,6 +53,13 @@ pub enum Event {
         /// The group.
         group: GroupId,
     },
+    /// A member has begun anew under keys that were made for it: it had registered anew, or used its share of sender ids.
+    Returned {
+        /// The host.
+        host: MemberId,
+        /// The group.
+        group: GroupId,
+    },
     /// A member's departure was rekeyed, and all copies of the messages have left.
     Departed {
         /// The host.
@@ -216,7 +223,9 @@ pub enum RekeyCause {
     Move,
     /// A member lost the sender role.
     NarrowedRole,
-    /// The sender ids are spent: the group starts over.
+    /// Members registered anew, perhaps because they were started again.
+    Return,
+    /// Senders have used their share of sender ids and begin anew under a new TEK.
     SenderIdsSpent,
     /// The time of the key has come.
     Timer,
@@ -234,6 +243,7 @@ impl RekeyCause {
             Self::Leave => "leave",
             Self::Move => "move",
             Self::NarrowedRole => "narrowed_role",
+            Self::Return => "return",
             Self::SenderIdsSpent => "sender_ids_spent",
             Self::Timer => "timer",
         }
@@ -303,6 +313,8 @@ pub struct Rekeyed {
     pub joined: usize,
     /// How many members moved to another place by it.
     pub moved: usize,
+    /// How many members that had registered anew, or had used their share of sender ids, began anew by it.
+    pub returned: usize,
     /// How many departed by it.
     pub departed: usize,
     /// How many keys the tree itself wraps.

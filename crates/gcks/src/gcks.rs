@@ -28,7 +28,7 @@ use crate::{
         delivery::Deliveries,
         gdoi::{
             Gdoi,
-            pull::{Answering, PullRefusal, SenderIdsSpent},
+            pull::{Answering, PullRefusal},
         },
         push_queue::{Milestone, Outbox, PushQueue, REMOVED_RETRY_MAX, Ready, UnderWay},
     },
@@ -36,6 +36,7 @@ use crate::{
     event::{Departure, Event, RekeyCause, RekeyId, Rekeyed},
     group::{
         self, Group, NewError,
+        arrival::Arrival,
         distribution::Distribution,
         epoch::{Epoch, KeyChange},
         lease::LeaseNeed,
@@ -322,6 +323,7 @@ impl Gcks {
                 break;
             }
         }
+        self.gdoi.note_message_ids(&mut self.changes);
         while let Some(transmit) = self.hip.poll_transmit() {
             self.held.push_back(Ready::Plain(transmit));
         }
@@ -383,24 +385,21 @@ impl Gcks {
                 }
                 let lease = self.lease_need(now, &peer, &group);
                 let asked = (peer.clone(), group.clone());
-                // Not `answering`: whether the host may move is asked while it works.
+                // Not `answering`: whether the host may come by a rekey of its own is asked while it works.
                 let (limiter, counters) = (&mut self.roster.limiter, &mut self.counters.gcks);
                 let (gdoi, groups, changes) = (&mut self.gdoi, &mut self.groups, &mut self.changes);
-                let may_move = || limiter.admit(now, &peer, &group);
+                let may_arrive = || limiter.admit(now, &peer, &group);
                 Answering { gdoi, groups, changes, counters }
-                    .offer(now, pull, asked, lease, address, may_move);
+                    .offer(now, pull, asked, lease, address, may_arrive);
             }
             GdoiEvent::PullConfirmed { pull, peer, sender_ids, proven_address, .. } => {
                 let associated = self.associated_address(&peer);
                 self.gdoi.pulls.note_address(&peer, proven_address, associated);
                 let offered = self.gdoi.pulls.offered(pull).map(|(host, id)| (host.clone(), id.clone()));
-                let role = offered.as_ref().and_then(|(host, id)| {
-                    Some((self.roster.authorised(now, host, id)?, self.lease_need(now, host, id)))
+                let role = offered.and_then(|(host, id)| {
+                    Some((self.roster.authorised(now, &host, &id)?, self.lease_need(now, &host, &id)))
                 });
-                let answered = self.answering().confirm(now, pull, role, sender_ids, proven_address);
-                if let (Err(spent), Some((_, id))) = (answered, offered) {
-                    self.renew_sender_ids(now, &id, &spent);
-                }
+                self.answering().confirm(now, pull, role, sender_ids, proven_address);
             }
             GdoiEvent::PullDeclined { pull, peer, group, notify } => {
                 debug!(%peer, %group, notify_type = notify.0, "the host declines the policy");
@@ -442,10 +441,11 @@ impl Gcks {
         }
     }
 
-    /// Has a group start over whose sender ids are spent. The member that asked for some must pull again.
-    fn renew_sender_ids(&mut self, now: Time, id: &GroupId, spent: &SenderIdsSpent) {
-        self.change_keys(now, id, KeyChange::Everything(RekeyCause::SenderIdsSpent));
-        self.answering().refuse_pull(now, spent.0, PullRefusal::KeysReplaced);
+    /// Has a group start over of whose sender ids too many were given before it was noted to whom.
+    pub(crate) fn renew_unaccounted(&mut self, now: Time, id: &GroupId) {
+        if self.groups.get(id).is_some_and(|group| group.sender_ids.is_unaccounted()) {
+            self.change_keys(now, id, KeyChange::Everything(RekeyCause::SenderIdsSpent));
+        }
     }
 
     /// Returns where a host has been shown to be: only there is it sent what it did not ask for with a round trip.
@@ -562,15 +562,13 @@ impl Gcks {
         for join in &epoch.joined {
             // It is a member even if its PULL has ended meanwhile: the next one gives it the keys in force.
             let (host, group) = (join.host.clone(), id.clone());
-            let event =
-                if join.moves { Event::Relocated { host, group } } else { Event::Joined { host, group } };
-            self.events.push_back(event);
+            self.events.push_back(match join.arrival {
+                Arrival::Joins => Event::Joined { host, group },
+                Arrival::Moves => Event::Relocated { host, group },
+                Arrival::Replenishes | Arrival::Returns => Event::Returned { host, group },
+            });
             match distribution {
-                Distribution::Gdoi => {
-                    if let Err(spent) = self.answering().download_to_joiner(now, id, join) {
-                        self.renew_sender_ids(now, id, &spent);
-                    }
-                }
+                Distribution::Gdoi => self.answering().download_to_joiner(now, id, join),
             }
         }
         for join in &epoch.refused {
@@ -582,6 +580,7 @@ impl Gcks {
             (Counter::Rekeys, 1),
             (Counter::Joins, report.joined),
             (Counter::Relocations, report.moved),
+            (Counter::Returns, report.returned),
             (Counter::Departures, report.departed),
             (Counter::Pushes, report.messages),
             (Counter::PushOctets, report.octets),
@@ -680,14 +679,16 @@ fn tell(
 
 /// Says what a change of keys was, and what it cost.
 fn report(now: Time, id: &GroupId, epoch: &Epoch, rekey: &Rekey) -> Rekeyed {
-    let moved = epoch.joined.iter().filter(|join| join.moves).count();
+    let moved = epoch.joined.iter().filter(|join| join.arrival == Arrival::Moves).count();
+    let returned = epoch.joined.iter().filter(|join| join.arrival.begins_anew()).count();
     Rekeyed {
         group: id.clone(),
         cause: epoch.causes.clone(),
         rekey: None,
         at: now,
-        joined: epoch.joined.len() - moved,
+        joined: epoch.joined.len() - moved - returned,
         moved,
+        returned,
         departed: epoch.departed.len(),
         tree_keys: epoch.tree.as_ref().map_or(0, |tree| tree.wraps.len()),
         message_keys: rekey.keys,

@@ -51,14 +51,17 @@ impl Gcks {
         }
         for (_, value) in table(records, record::ASSOCIATION) {
             let hit = decode(record::ASSOCIATION, gcks.hip.restore(now, value))?;
-            gcks.admission().take_up_keys(now, hit);
+            gcks.admission().restore_keys(now, hit);
         }
+        gcks.restore_message_ids(now, records)?;
         let ahead = Self::last_change(records)?.since(now);
         if !ahead.is_zero() {
             gcks.move_back(ahead);
         }
         gcks.restore_pushes(now, records)?;
         gcks.resume_departures(now);
+        let ids: Vec<GroupId> = gcks.groups.iter().map(|(id, _)| id.clone()).collect();
+        ids.iter().for_each(|id| gcks.renew_unaccounted(now, id));
         gcks.settle(now);
         Ok(gcks)
     }
@@ -141,6 +144,19 @@ impl Gcks {
         for id in ids {
             let Some(mut group) = self.groups.get_mut(&id) else { continue };
             group.assume_leases(now, |host| self.roster.sends_without_lease(&id, host));
+            group.take_up_sender_ids();
+        }
+        Ok(())
+    }
+
+    /// Takes up which M-IDs were taken. Those of a registration that has ended are forgotten.
+    fn restore_message_ids(&mut self, now: Time, records: &[Record]) -> Result<(), RestoreError> {
+        for (key, value) in table(records, record::MESSAGE_ID) {
+            let (cookies, message_id) = decode(record::MESSAGE_ID, record::message_id::name_of(key))?;
+            let began = decode(record::MESSAGE_ID, record::message_id::decode(value))?;
+            if !self.gdoi.server.restore_message_id(now, &cookies, message_id, began) {
+                self.changes.push(record::message_id::forgotten(&cookies));
+            }
         }
         Ok(())
     }

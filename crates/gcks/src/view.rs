@@ -82,7 +82,7 @@ pub struct HostView {
     pub granted: Option<(Role, Duration)>,
     /// As what it is a member: a grant may give it more, which it has not fetched yet.
     pub role: Option<Role>,
-    /// Since when it is a member.
+    /// Since when it is a member, or has come back as one that registered anew.
     pub member_since: Option<Time>,
     /// When it last pulled.
     pub last_pull: Option<Time>,
@@ -165,7 +165,7 @@ impl Gcks {
                 last_pull: member.map(|member| member.last_pull),
                 address: association(&self.hip, &host).map(|association| association.address),
                 place: group.place_of(&host).and_then(|place| group.listed(place)).map(|place| place.prefix),
-                sender_ids: member.map(|member| member.sender_ids.clone()).unwrap_or_default(),
+                sender_ids: member.map(|member| member.sender_ids.latest().to_vec()).unwrap_or_default(),
                 host,
             }
         };

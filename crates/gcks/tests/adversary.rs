@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use claviger_crypto::{
     SeededRandom, SystemRandom, provider,
     sign::{KeyAlgorithm, SigningKey},
 };
-use claviger_gcks::RekeyWhat;
+use claviger_gcks::{Counter, RekeyWhat};
 use claviger_gdoi::{
     Member as Puller, MemberConfig as PullerConfig, MemberEvent as PullEvent, PullFailure,
     push::{self, Push},
@@ -24,7 +24,7 @@ use claviger_hip_groups::{
     Event as HipEvent, GroupHost, Host, McastChannel, RegistrationRequest,
     iana::{ChannelStatus, GCKS_GDOI},
 };
-use claviger_identity::Hit;
+use claviger_identity::{Hit, HostIdentity};
 use claviger_isakmp::{
     iana::{ExchangeType, NotifyType},
     wire::header,
@@ -220,6 +220,50 @@ fn a_receiver_gets_no_sender_ids_and_nobody_gets_many() {
     assert_eq!(receiver.pull(&mut network, "market", None).unwrap(), 0);
 }
 
+//   GROUPKEY-PULL { GAP(64 sender ids) }, without end, and base exchanges in between   -->
+#[test]
+fn a_sender_that_asks_for_ids_without_end_comes_to_the_end_of_its_own_and_nobody_elses() {
+    let mut network = Network::new(51);
+    let mut few = policy(1);
+    few.data.sender_id_bits = 12;
+    network.add_group(&market(), few);
+    let honest: Vec<usize> = (0..10).map(|_| network.joined(&market(), Role::Both)).collect();
+    network.pass(10 * SECOND);
+    let mut greedy = Bare::registered(&mut network, 5, Role::Both);
+    let (mut granted, mut refused, began) = (0, 0, network.now);
+    for turn in 0..150 {
+        network.pass(SECOND / 5);
+        match greedy.pull(&mut network, "market", Some(64)) {
+            Ok(ids) => granted += ids,
+            Err(PullFailure::Refused(NotifyType::ATTRIBUTES_NOT_SUPPORTED)) => refused += 1,
+            // It has come too often, or the group was rekeyed meanwhile.
+            Err(PullFailure::Refused(NotifyType::INVALID_SPI)) => refused += 1,
+            Err(failure) => panic!("{failure:?}"),
+        }
+        if turn % 5 == 4 {
+            // A key server answers few I1s at once.
+            network.pass(SECOND / 2);
+            greedy.begin_anew(&mut network, 5, 2_000 + turn as u64);
+        }
+        network.send(honest[turn % 10], &market(), b"business").unwrap();
+    }
+    assert!(network.now.since(began) < 60 * SECOND, "within the period over which arrivals are counted");
+    // Its share is 186 of 4,096, of which it gets two times 64 with each TEK that is made for it.
+    assert!((1024..=17 * 128).contains(&granted), "{granted}");
+    assert!(refused > 50, "{refused}");
+    let counters = &network.server.counters().gcks;
+    assert!(counters[Counter::SenderIdsRefused] > 0 && counters[Counter::TooOften] > 0);
+    let arrivals = counters[Counter::Returns] + 1;
+    assert_eq!(arrivals, 16, "with its join: each is a rekey, and no host has more in a period");
+    network.pass(5 * SECOND);
+    for host in honest {
+        let again = network.members[host].count(|event| matches!(event, Event::PullAgain { .. }));
+        assert_eq!(again, 0, "nobody else has to fetch anything");
+        assert!(network.is_current(host, &market()));
+    }
+    judge(&network, &market(), &[]).acquit();
+}
+
 #[test]
 fn what_an_evicted_host_said_before_does_not_bring_it_back() {
     let mut network = Network::new(45);
@@ -339,6 +383,7 @@ fn forged_signs_do_not_make_the_group_call_its_server_all_the_time() {
 
 /// A host that speaks HIP and GDOI as it pleases.
 struct Bare {
+    identity: Arc<HostIdentity>,
     hit: Hit,
     address: SocketAddr,
     host: Host,
@@ -353,15 +398,19 @@ struct Bare {
 
 impl Bare {
     fn new(network: &mut Network, number: u8) -> Self {
-        let identity = new_identity();
+        Self::with(new_identity(), network, number, number.into())
+    }
+
+    fn with(identity: Arc<HostIdentity>, network: &mut Network, number: u8, seed: u64) -> Self {
         let mut config = HostConfig::new(identity.clone(), provider());
         config.dh_groups.truncate(1);
         let random = |seed| Box::new(SeededRandom::new(seed));
         Self {
             hit: identity.hit(),
+            identity,
             address: ([203, 0, 113, number], HIP_PORT).into(),
-            host: Host::new(config, random(u64::from(number)), network.now).unwrap(),
-            puller: Puller::new(PullerConfig::new(provider()), random(1000 + u64::from(number))),
+            host: Host::new(config, random(seed), network.now).unwrap(),
+            puller: Puller::new(PullerConfig::new(provider()), random(1000 + seed)),
             cookies: None,
             statuses: Vec::new(),
             said: Vec::new(),
@@ -376,6 +425,12 @@ impl Bare {
         bare.ask(network, &["market"], role, None);
         assert_eq!(bare.statuses.pop(), Some(ChannelStatus::GRANTED));
         bare
+    }
+
+    /// Forgets everything but who it is, and registers by a new base exchange.
+    fn begin_anew(&mut self, network: &mut Network, number: u8, seed: u64) {
+        *self = Self::with(self.identity.clone(), network, number, seed);
+        self.ask(network, &["market"], Role::Both, None);
     }
 
     fn ask(
@@ -426,7 +481,20 @@ impl Bare {
             network.pass(Duration::from_millis(20));
             network.server.handle_timeout(network.now);
         }
-        panic!("the PULL has no end");
+        panic!(
+            "the PULL has no end {:?} {:?} {:?}",
+            network.now,
+            network
+                .server
+                .counters()
+                .gdoi
+                .figures()
+                .collect::<Vec<_>>()
+                .iter()
+                .map(|f| format!("{f:?}"))
+                .collect::<Vec<_>>(),
+            network.drops
+        );
     }
 
     fn say(&mut self, network: &mut Network, transmit: &Transmit) {

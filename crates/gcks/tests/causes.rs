@@ -86,6 +86,15 @@ fn a_change_of_membership_says_who_came_and_who_went() {
 }
 
 #[test]
+fn a_member_that_registers_anew_says_so() {
+    let (mut network, group, stays) = begun(|_| {});
+    network.members[stays].connected = false;
+    let again = network.add_member_as(network.members[stays].identity.clone());
+    network.ask(again, &group, Role::Both);
+    assert_eq!(rekeys(&mut network), one("return", true, true));
+}
+
+#[test]
 fn a_move_to_another_place_says_so() {
     let (mut network, _, stays) = begun(|policy| {
         policy.rekey.management = KekManagement::Lkh32;
@@ -101,10 +110,10 @@ fn a_move_to_another_place_says_so() {
 }
 
 #[test]
-fn spent_sender_ids_say_so_and_replace_everything() {
+fn a_sender_that_has_used_its_share_of_ids_says_so() {
     let (mut network, group, stays) = begun(|policy| policy.data.sender_id_bits = 8);
-    // Each PULL of a sender takes one of 256.
-    for _ in 0..256 {
+    // Each PULL of a sender takes one of 256, and it alone may have half of them.
+    for _ in 0..128 {
         network.members[stays].member.pull_now(network.now, &group);
         network.settle();
         network.pass(SECOND);
@@ -116,7 +125,19 @@ fn spent_sender_ids_say_so_and_replace_everything() {
 #[test]
 fn causes_have_names_of_their_own() {
     use RekeyCause::*;
-    let all = [ByHand, EpochsSpent, Eviction, Expiry, Join, Leave, Move, NarrowedRole, SenderIdsSpent, Timer];
+    let all = [
+        ByHand,
+        EpochsSpent,
+        Eviction,
+        Expiry,
+        Join,
+        Leave,
+        Move,
+        NarrowedRole,
+        Return,
+        SenderIdsSpent,
+        Timer,
+    ];
     let names: std::collections::BTreeSet<_> = all.iter().map(|cause| cause.as_str()).collect();
     assert_eq!(names.len(), all.len());
 }

@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
-use claviger_gcks::{Event as ServerEvent, event::Departure};
-use claviger_group::{GroupId, Role};
+use claviger_gcks::{Counter, Event as ServerEvent, event::Departure};
+use claviger_group::{Channel, EspTransform, GroupId, GroupPolicy, Role};
 use claviger_testkit::{
-    judge::judge,
-    network::{GDOI_PORT, Network, Origin, Sent, group_id, policy},
+    judge::{judge, laggards},
+    network::{GDOI_PORT, Kind, Network, Origin, Sent, group_id, policy},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -113,4 +116,147 @@ fn who_is_evicted_while_it_asks_and_hears_no_more_can_ask_again() {
     network.passes = None;
     network.join(member, &group, Role::Receiver);
     network.until(10 * SECOND, |network| network.is_keyed(member, &market()));
+}
+
+/// The address of a network's first host.
+const FIRST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+
+/// One group that counts, and one whose senders are told apart by their addresses.
+fn policies() -> [GroupPolicy; 2] {
+    let mut by_address = policy(1);
+    by_address.data.transform = EspTransform::Aes128CbcHmacSha256;
+    by_address.data.channel = Channel::new([232, 1, 1, 1].into(), Some(FIRST.into())).unwrap();
+    [policy(1), by_address]
+}
+
+/// Kills a host and starts it again at the same address, with nothing but its identity.
+fn start_again(network: &mut Network, place: usize, role: Role) -> usize {
+    let address =
+        std::mem::replace(&mut network.members[place].address, Ipv4Addr::new(198, 18, 255, place as u8));
+    network.members[place].connected = false;
+    let again = network.add_member_as(network.members[place].identity.clone());
+    network.members[again].address = address;
+    network.ask(again, &market(), role);
+    again
+}
+
+fn rekeys(network: &Network) -> u64 {
+    network.server.counters().gcks[Counter::Rekeys]
+}
+
+#[test]
+fn a_receiver_that_was_started_again_accepts_nothing_that_was_sent_before() {
+    for policy in policies() {
+        let mut network = Network::new(21);
+        let group = market();
+        network.add_group(&group, policy);
+        let sender = network.joined(&group, Role::Both);
+        let receiver = network.joined(&group, Role::Receiver);
+        network.pass(10 * SECOND);
+        for number in 0..50u8 {
+            network.send(sender, &group, &[number]).unwrap();
+            network.pass(SECOND);
+        }
+        let recorded: Vec<(SocketAddr, Vec<u8>)> =
+            network.data(&group).iter().map(|sent| (sent.destination, sent.octets.clone())).collect();
+        assert_eq!((recorded.len(), network.members[receiver].received.len()), (50, 50));
+        let again = start_again(&mut network, receiver, Role::Receiver);
+        network.until(5 * SECOND, |network| network.is_keyed(again, &market()));
+        for (destination, octets) in recorded {
+            network.fly(Origin::Server, (FIRST, 40_000).into(), Kind::Esp, destination, octets);
+        }
+        network.pass(SECOND);
+        assert_eq!(network.members[again].received.len(), 0, "of 50 that were sent to its first life");
+        // Until then the sender goes on under the TEK before.
+        network.pass(SECOND);
+        network.send(sender, &group, b"for its second life").unwrap();
+        network.pass(SECOND);
+        assert_eq!(network.members[again].received.len(), 1);
+    }
+}
+
+#[test]
+fn a_sender_that_was_started_again_loses_nothing_of_what_it_sends() {
+    for policy in policies() {
+        let mut network = Network::new(22);
+        let group = market();
+        network.add_group(&group, policy);
+        let sender = network.joined(&group, Role::Both);
+        let receiver = network.joined(&group, Role::Receiver);
+        network.pass(10 * SECOND);
+        for _ in 0..5 {
+            network.send(sender, &group, b"first life").unwrap();
+        }
+        network.pass(SECOND);
+        let again = start_again(&mut network, sender, Role::Both);
+        network.until(5 * SECOND, |network| network.is_keyed(again, &market()));
+        network.pass(2 * SECOND);
+        for _ in 0..3 {
+            network.send(again, &group, b"second life").unwrap();
+        }
+        network.pass(SECOND);
+        assert_eq!(network.members[receiver].received.len(), 5 + 3);
+        judge(&network, &group, &[]).acquit();
+    }
+}
+
+#[test]
+fn members_that_begin_anew_at_once_share_a_rekey() {
+    let mut network = Network::new(23);
+    let group = market();
+    network.add_group(&group, policy(1));
+    let members: Vec<usize> = (0..12).map(|_| network.joined(&group, Role::Both)).collect();
+    network.pass(10 * SECOND);
+    let (before, joins) = (rekeys(&network), network.server.counters().gcks[Counter::Joins]);
+    let again: Vec<usize> =
+        members[..8].iter().map(|place| start_again(&mut network, *place, Role::Both)).collect();
+    network.until(5 * SECOND, |network| again.iter().all(|place| network.is_keyed(*place, &market())));
+    network.pass(3 * SECOND);
+    let counters = &network.server.counters().gcks;
+    assert_eq!((counters[Counter::Returns], counters[Counter::Joins]), (8, joins), "they were members");
+    assert!((1..=3).contains(&(rekeys(&network) - before)), "{}", rekeys(&network) - before);
+    assert!(laggards(&network, &group).is_empty());
+    judge(&network, &group, &[]).acquit();
+}
+
+#[test]
+fn a_host_that_begins_anew_without_end_waits() {
+    let mut network = Network::new(24);
+    let group = market();
+    network.add_group(&group, policy(1));
+    let stays = network.joined(&group, Role::Both);
+    let mut place = network.joined(&group, Role::Both);
+    network.pass(70 * SECOND);
+    let before = rekeys(&network);
+    for _ in 0..30 {
+        place = start_again(&mut network, place, Role::Both);
+        network.pass(SECOND);
+    }
+    assert_eq!(rekeys(&network) - before, 16);
+    assert!(!network.is_keyed(place, &group));
+    network.until(60 * SECOND, |network| network.is_keyed(place, &market()));
+    network.pass(2 * SECOND);
+    assert!(network.is_current(stays, &group));
+    judge(&network, &group, &[]).acquit();
+}
+
+//   I1, I2 { MCAST_CHANNEL(market) }   -->   <--   R1, R2
+//                                            (is killed, and started again)
+//   GROUPKEY-PULL                      -->         a member that registered anew
+#[test]
+fn a_key_server_that_was_killed_knows_who_registered_anew() {
+    let mut network = Network::new(25);
+    let group = market();
+    network.add_group(&group, policy(1));
+    network.joined(&group, Role::Both);
+    let receiver = network.joined(&group, Role::Receiver);
+    network.pass(10 * SECOND);
+    let before = network.server.newest_keys(&group);
+    network.passes = Some(Box::new(|sent| sent.destination.port() != GDOI_PORT));
+    let again = start_again(&mut network, receiver, Role::Receiver);
+    network.pass(SECOND);
+    network.restart();
+    network.passes = None;
+    network.until(10 * SECOND, |network| network.is_keyed(again, &market()));
+    assert_ne!(network.server.newest_keys(&group), before);
 }

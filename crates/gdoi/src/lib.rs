@@ -16,6 +16,7 @@
 //! | [`push`] | GROUPKEY-PUSH and the controls of its delivery: sealing and opening |
 //! | [`lkh`] | the member's array of tree keys, and the arrays that replace them |
 //! | [`lkh_32`] | the arrays of trees with 32-bit node ids, for private use |
+//! | [`message_ids`] | which M-IDs a key server is to remember beyond a restart |
 //! | [`config`], [`event`] | how a member behaves, what the endpoints tell |
 //! | [`extensions`] | which private extensions a member accepts |
 //! | [`limits`] | how much of anything is held |
@@ -57,6 +58,7 @@ pub mod lkh;
 pub mod lkh_32;
 mod log;
 pub mod member;
+pub mod message_ids;
 pub mod policy;
 pub mod push;
 pub mod rules;
@@ -72,5 +74,6 @@ pub use event::{MemberEvent, PullFailure, ServerEvent};
 pub use exchange::{LeaseId, LeaseTicket, PullId};
 pub use extensions::{Extension, Extensions};
 pub use member::Member;
+pub use message_ids::MessageIdChange;
 pub use server::Server;
 pub use wire::{Delete, Dialect, Exchange, Gap, InForce, KeyDownload, LeaseVerdict, SaKek, SaPayload, SaTek};

@@ -34,6 +34,7 @@ use crate::{
     },
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
     log,
+    message_ids::{MessageIdChange, MessageIds},
     wire::{InForce, KeyDownload, LeaseAnswer, LeaseRequest, LeaseVerdict, SaPayload},
 };
 
@@ -46,6 +47,7 @@ pub struct Server {
     pulls: BTreeMap<PullId, Pull>,
     by_message_id: BTreeMap<(CookiePair, u32), PullId>,
     next_pull: u64,
+    message_ids: MessageIds,
     transmits: VecDeque<Transmit>,
     events: VecDeque<ServerEvent>,
 }
@@ -53,6 +55,9 @@ pub struct Server {
 struct Pull {
     cookies: CookiePair,
     message_id: u32,
+    began: Time,
+    /// Whether the M-ID was given out to be stored.
+    is_noted: bool,
     peer: MemberId,
     group: GroupId,
     /// Where the last message came from, and to which of our addresses.
@@ -86,6 +91,7 @@ impl Server {
             pulls: BTreeMap::new(),
             by_message_id: BTreeMap::new(),
             next_pull: 0,
+            message_ids: MessageIds::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -103,6 +109,9 @@ impl Server {
 
     /// Forgets a registration SA and its exchanges.
     pub fn remove_registration(&mut self, cookies: &CookiePair) {
+        if self.registrations.contains(cookies) {
+            self.message_ids.forget(*cookies);
+        }
         self.registrations.remove(cookies);
         let ids: Vec<_> = self.pulls_under(cookies).collect();
         for id in ids {
@@ -288,8 +297,11 @@ impl Server {
         datagram: Datagram<'_>,
     ) -> Result<(), Error> {
         let in_progress = self.pulls_under(&header.cookies).count();
+        let is_cut_off = self.message_ids.is_cut_off(now, header.cookies, header.message_id);
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
-        registration.check_message_id(header.message_id)?;
+        if !is_cut_off {
+            registration.check_message_id(header.message_id)?;
+        }
         if in_progress >= EXCHANGES_MAX {
             return Err(Limit::Exchanges.into());
         }
@@ -298,6 +310,7 @@ impl Server {
             .open(now, context, header, ciphertext, |message| Request::read(&message))?
             .inspect_err(|_| registration.remember(header.message_id))?;
         registration.remember(header.message_id);
+        self.message_ids.resumed(header.cookies, header.message_id);
         let peer = registration.peer().clone();
         let (group, state) = request.requested(header.message_id, datagram.payload);
 
@@ -306,6 +319,8 @@ impl Server {
         let pull = Pull {
             cookies: header.cookies,
             message_id: header.message_id,
+            began: now,
+            is_noted: false,
             peer: peer.clone(),
             group: group.clone(),
             peer_address: datagram.source,
@@ -386,6 +401,8 @@ impl Server {
             pull.state = State::ExpectDownload(state.acknowledged(datagram.payload, digest));
             pull.peer_address = datagram.source;
             pull.own_address = datagram.destination;
+            pull.is_noted = true;
+            self.message_ids.take(pull.cookies, pull.message_id, pull.began);
             debug!(group = %pull.group, sender_ids, "message 3 is authentic; the keys are to be downloaded");
             self.events.push_back(ServerEvent::PullConfirmed {
                 pull: id,
@@ -401,6 +418,7 @@ impl Server {
     fn handle_informational(&mut self, now: Time, header: &Header, ciphertext: &[u8]) -> Result<(), Error> {
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
         let notification = informational::read(registration, now, header, ciphertext)?;
+        self.message_ids.take(header.cookies, header.message_id, now);
         let mut concerned = self.pulls_under(&header.cookies).filter(|id| {
             notification.message_id.is_none_or(|message_id| self.pulls[id].message_id == message_id)
         });
@@ -429,7 +447,10 @@ impl Server {
             debug!(%cookies, "a registration SA has ended");
             self.remove_registration(&cookies);
         }
-        while let Some((&id, _)) = self.pulls.first_key_value().filter(|(_, pull)| pull.deadline <= now) {
+        while let Some((&id, pull)) = self.pulls.first_key_value().filter(|(_, pull)| pull.deadline <= now) {
+            if !pull.is_noted {
+                self.message_ids.take(pull.cookies, pull.message_id, pull.began);
+            }
             self.forget(id);
         }
     }
@@ -437,6 +458,26 @@ impl Server {
     /// Returns the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
+    }
+
+    /// Returns the next change of what is to be stored of M-IDs: with what this endpoint sends meanwhile, or before.
+    pub fn poll_message_id(&mut self) -> Option<MessageIdChange> {
+        self.message_ids.poll()
+    }
+
+    /// Takes up, after a restart, that an M-ID was taken by an exchange that began then. Says whether there is such a
+    /// registration.
+    pub fn restore_message_id(
+        &mut self,
+        now: Time,
+        cookies: &CookiePair,
+        message_id: u32,
+        began: Time,
+    ) -> bool {
+        let Some(registration) = self.registrations.get_mut(cookies) else { return false };
+        registration.remember(message_id);
+        self.message_ids.restored(now, *cookies, message_id, began);
+        true
     }
 
     /// Returns the next event.

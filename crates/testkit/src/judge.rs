@@ -157,6 +157,7 @@ fn stays(network: &Network, group: &GroupId) -> BTreeMap<MemberId, Vec<Stay>> {
             | ServerEvent::Refused(_)
             | ServerEvent::Narrowed { .. }
             | ServerEvent::Relocated { .. }
+            | ServerEvent::Returned { .. }
             | ServerEvent::Moved { .. }
             | ServerEvent::Rekeyed(_)
             | ServerEvent::Silent { .. } => {}

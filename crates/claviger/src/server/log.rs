@@ -44,6 +44,7 @@ pub(super) fn rekeyed(rekeyed: &Rekeyed) {
         tek = rekeyed.tek.map(display),
         joined = rekeyed.joined,
         moved = rekeyed.moved,
+        returned = rekeyed.returned,
         departed = rekeyed.departed,
         messages = rekeyed.messages,
         keys = rekeyed.message_keys,

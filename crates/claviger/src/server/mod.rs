@@ -272,6 +272,9 @@ impl<S: Store + 'static> Server<S> {
             Event::Relocated { host, group } => {
                 tracing::info!(%group, peer = %host, "moved to another place")
             }
+            Event::Returned { host, group } => {
+                tracing::info!(%group, peer = %host, "registered anew, or used its share of sender ids: began anew")
+            }
             Event::Silent { host, group, .. } => {
                 tracing::info!(%group, peer = %host, "no sender goes on under the keys of a host that was evicted");
             }

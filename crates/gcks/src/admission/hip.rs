@@ -51,7 +51,8 @@ impl Admission<'_> {
                 self.keyed.forget_address(&MemberId::Hit(peer));
                 self.events.push_back(Event::Moved { hit: peer, from, to });
             }
-            HipEvent::Changed { peer } | HipEvent::Lost { peer } => self.touch(peer),
+            HipEvent::Changed { peer } => self.touch(peer),
+            HipEvent::Lost { peer } => self.lose_association(peer),
             // The key server asks for no registration, begins no exchange and does not move.
             HipEvent::Registered { .. }
             | HipEvent::Revoked { .. }
@@ -216,9 +217,27 @@ impl Admission<'_> {
         }
     }
 
+    /// Makes the keys of a registration known after a restart.
+    pub(crate) fn restore_keys(&mut self, now: Time, hit: Hit) {
+        if let Some(sa) = self.hip.registration_sa(&hit, GCKS_GDOI) {
+            self.restore_registration(now, Registration::Hip(sa.cookies), sa);
+        }
+    }
+
     /// Has a host's association stored again at the end of the step.
     pub(crate) fn touch(&mut self, hit: Hit) {
         self.touched.insert(hit);
+    }
+
+    /// Notes that a host does not answer. What it was granted it keeps, and the keys to fetch it by.
+    fn lose_association(&mut self, hit: Hit) {
+        let host = &MemberId::Hit(hit);
+        if self.roster.grants.groups_of(host).is_empty()
+            && let Some(registration) = self.roster.unregister(host)
+        {
+            self.keyed.remove_registration(&registration.cookies());
+        }
+        self.touch(hit);
     }
 
     fn forget_association(&mut self, now: Time, hit: Hit) {

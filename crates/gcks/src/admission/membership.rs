@@ -56,7 +56,7 @@ impl Admission<'_> {
     }
 
     /// Takes from a member, and from a host whose keys wait, what its role does not cover any more. Says whether it was
-    /// given sender ids that it has lost by that; they are nobody's from now on.
+    /// given sender ids that it has lost by that; nobody else gets them while it is a member.
     pub(crate) fn narrow_member(&mut self, host: &MemberId, group: &GroupId, granted: Role) -> bool {
         let Some(mut state) = self.groups.get_mut(group) else { return false };
         let joins = state.waiting.all_joins_mut().filter(|join| join.host == *host);
@@ -68,7 +68,7 @@ impl Admission<'_> {
         member.role = member.role.intersection(granted).unwrap_or(granted);
         let loses_sending = could_send && !member.role.sends();
         if loses_sending {
-            member.sender_ids.clear();
+            member.sender_ids.withdraw();
         }
         let change = state.member_record(host);
         drop(state);
@@ -131,13 +131,22 @@ impl Admission<'_> {
     }
 
     /// Makes the keys of a registration known to the protocols that run under one, in place of the host's earlier ones.
-    /// Says whether they are: cookies may be in use.
+    /// Where they are new, the host has registered anew. Says whether they are known: cookies may be in use.
     pub(crate) fn take_up(&mut self, now: Time, by: Registration, sa: RegistrationSa) -> bool {
         let host = sa.peer.clone();
-        match self.roster.registered(host.clone(), by) {
-            Some(earlier) if earlier.cookies() == sa.cookies => return true,
-            Some(earlier) => self.keyed.remove_registration(&earlier.cookies()),
-            None => {}
+        if self.roster.registration(&host).is_some_and(|earlier| earlier.cookies() == sa.cookies) {
+            return true;
+        }
+        self.note_registered_anew(&host, by);
+        self.restore_registration(now, by, sa)
+    }
+
+    /// Makes the keys of a registration known as [`Admission::take_up`] does, after a restart: the host has not registered
+    /// anew by that.
+    pub(crate) fn restore_registration(&mut self, now: Time, by: Registration, sa: RegistrationSa) -> bool {
+        let host = sa.peer.clone();
+        if let Some(earlier) = self.roster.registered(host.clone(), by) {
+            self.keyed.remove_registration(&earlier.cookies());
         }
         let is_known = self.keyed.add_registration(now, sa);
         if !is_known {
@@ -145,5 +154,21 @@ impl Admission<'_> {
             self.roster.unregister(&host);
         }
         is_known
+    }
+
+    /// Notes, of each group that a host is a member of, that it has registered anew: it is given no TEK of before.
+    fn note_registered_anew(&mut self, host: &MemberId, by: Registration) {
+        let groups = match by {
+            Registration::Hip(_) => self.roster.grants.groups_of(host),
+            Registration::Phase1 { .. } => self.groups.iter().map(|(id, _)| id.clone()).collect(),
+        };
+        for id in groups {
+            let Some(mut group) = self.groups.get_mut(&id) else { continue };
+            let Some(member) = group.members.get_mut(host) else { continue };
+            if !std::mem::replace(&mut member.registered_anew, true) {
+                debug!(peer = %host, group = %id, "a member has registered anew");
+                self.changes.push(group.member_record(host));
+            }
+        }
     }
 }

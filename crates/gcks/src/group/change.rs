@@ -17,7 +17,7 @@ impl Group {
             kek: self.kek,
             distribution: self.distribution,
             teks: &self.teks,
-            sender_ids_issued: self.sender_ids_issued,
+            sender_ids: self.sender_ids.spent(),
         };
         let key = RecordKey::new(record::scope(&self.id), Vec::new());
         Change::put(record::GROUP, key, record::group::encode(&parts))

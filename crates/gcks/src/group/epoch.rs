@@ -9,11 +9,14 @@
 use claviger_crypto::{Random, SecretBytes};
 use claviger_group::{CookiePair, MemberId, Spi};
 use claviger_keypath::Handle;
-use claviger_keytree::{KeyTree, Rekey};
+use claviger_keytree::{KeyTree, Leaf, Rekey};
 use claviger_sansio::{Time, durable::Change};
 use tracing::debug;
 
-use super::{Group, WaitingJoin, announced::Announced, member::Membership, place::Seated, sa::RekeySa};
+use super::{
+    Group, WaitingJoin, announced::Announced, arrival::Arrival, member::Membership, place::Seated,
+    sa::RekeySa, sender_ids::HeldIds,
+};
 use crate::{
     event::{RekeyCause, RekeyCauses},
     record,
@@ -33,8 +36,8 @@ pub(crate) enum KeyChange {
     Kek(RekeyCause),
     /// The TEK alone.
     Tek(RekeyCause),
-    /// All of it: every SA ends at once, and members fetch new ones. The sender ids are spent (RFC 6407 section 3.5, steps 5
-    /// and 6), or the epochs of the tree, or the group ends.
+    /// All of it: every SA ends at once, and members fetch new ones, and sender ids (RFC 6407 section 3.5, steps 5 and 6). The
+    /// epochs of the tree are spent, or the group ends.
     Everything(RekeyCause),
 }
 
@@ -55,7 +58,7 @@ pub(crate) struct Epoch {
     pub(crate) ends_all: bool,
     /// Whether anybody remains to be told.
     pub(crate) has_audience: bool,
-    /// Those who joined, and the members that moved.
+    /// Those who joined, and the members that moved or began anew.
     pub(crate) joined: Vec<WaitingJoin>,
     /// Those for whom there was no room.
     pub(crate) refused: Vec<WaitingJoin>,
@@ -109,11 +112,10 @@ impl Group {
         (self.waiting.due, self.waiting.evicts) = (None, false);
         let departed: Vec<MemberId> =
             departures.into_iter().filter(|host| self.members.contains_key(host)).collect();
-        let leaves: Vec<_> =
-            departed.iter().filter_map(|host| self.members.remove(host)).map(|m| m.leaf).collect();
+        let leaves: Vec<_> = departed.iter().filter_map(|host| self.take_leave(host)).collect();
         departed.iter().for_each(|host| self.leases.remove(host));
-        // A host that is no member has no leaf to move from.
-        joins.retain(|join| !join.moves || self.members.contains_key(&join.host));
+        // A host that is no member has no leaf to leave.
+        joins.retain(|join| !join.arrival.is_member() || self.members.contains_key(&join.host));
         // Names that newcomers were told are for a rekey that lets them in.
         let announced =
             if takes_joins { self.announcements.take(now, random) } else { Announced::draw(random) };
@@ -122,22 +124,13 @@ impl Group {
         }
 
         let mut causes = RekeyCauses::default();
-        let cause = |join: &WaitingJoin| if join.moves { RekeyCause::Move } else { RekeyCause::Join };
-        causes.extend(joins.iter().map(cause));
+        causes.extend(joins.iter().map(|join| join.arrival.cause()));
         let mut epoch = Epoch::begin(causes, self.kek());
         let Seated { rekey, joined, refused, rebound } = self.seat(joins, &leaves, random);
-        let moved = joined.iter().filter(|join| join.moves).count();
-        epoch.has_audience = self.members.len() > moved;
+        let members = joined.iter().filter(|join| join.arrival.is_member()).count();
+        epoch.has_audience = self.members.len() > members;
         for (join, leaf) in joined.iter().zip(&rekey.joined) {
-            let newcomer = Membership {
-                leaf: *leaf,
-                role: join.role,
-                since: now,
-                last_pull: now,
-                sender_ids: Vec::new(),
-            };
-            let member = self.members.entry(join.host.clone()).or_insert(newcomer);
-            (member.leaf, member.role, member.last_pull) = (*leaf, join.role, now);
+            self.let_in(now, join, *leaf);
         }
         epoch.replace_kek(self, announced.kek, now);
         epoch.replace_tek(self, announced.tek, now, random);
@@ -146,6 +139,32 @@ impl Group {
         let touched = departed.iter().chain(joined.iter().map(|join| &join.host));
         epoch.changes.extend(touched.map(|host| self.member_record(host)));
         Some(Epoch { tree: Some(rekey), joined, refused, departed, ..epoch })
+    }
+
+    /// Ends a membership; returns its leaf.
+    fn take_leave(&mut self, host: &MemberId) -> Option<Leaf> {
+        let mut member = self.members.remove(host)?;
+        self.take_sender_ids_back(&mut member);
+        Some(member.leaf)
+    }
+
+    /// Makes a host a member at a leaf, or has a member go on there.
+    fn let_in(&mut self, now: Time, join: &WaitingJoin, leaf: Leaf) {
+        let mut member = self.members.remove(&join.host).unwrap_or(Membership {
+            leaf,
+            role: join.role,
+            since: now,
+            last_pull: now,
+            sender_ids: HeldIds::default(),
+            registered_anew: false,
+        });
+        (member.leaf, member.role, member.last_pull) = (leaf, join.role, now);
+        if join.arrival.begins_anew() {
+            self.take_sender_ids_back(&mut member);
+            member.since = now;
+        }
+        member.registered_anew &= join.arrival != Arrival::Returns;
+        self.members.insert(join.host.clone(), member);
     }
 
     /// Says whether those who wait to join are let in now. A rekey that waits for nothing leaves them to the next one,
@@ -185,8 +204,22 @@ impl Group {
         epoch.replace_kek(self, fresh.kek, now);
         self.teks.clear();
         epoch.replace_tek(self, fresh.tek, now, random);
-        self.sender_ids_issued = 0;
+        epoch.changes.extend(self.reset_sender_ids());
         epoch
+    }
+}
+
+impl Group {
+    /// Takes all sender ids back; returns the records of the members that had some.
+    fn reset_sender_ids(&mut self) -> Vec<Change> {
+        let holders: Vec<MemberId> = self
+            .members
+            .iter()
+            .filter(|(_, member)| !member.sender_ids.all().is_empty())
+            .map(|(host, _)| host.clone())
+            .collect();
+        self.sender_ids.reset(self.members.values_mut().map(|member| &mut member.sender_ids));
+        holders.iter().map(|host| self.member_record(host)).collect()
     }
 }
 
@@ -253,7 +286,7 @@ mod tests {
 
     /// Changes the membership, one second after the other: hosts come, and go.
     fn change(group: &mut Group, second: u64, joins: &[u8], departures: &[u8]) -> Epoch {
-        group.waiting.joins = joins.iter().map(|number| join(*number, ELSEWHERE, false)).collect();
+        group.waiting.joins = joins.iter().map(|number| join(*number, ELSEWHERE, Arrival::Joins)).collect();
         group.waiting.departures = departures.iter().map(|number| host(*number)).collect();
         let now = Time::EPOCH + Duration::from_secs(second);
         group

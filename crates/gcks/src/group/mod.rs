@@ -3,15 +3,19 @@
 //! | module | what |
 //! |---|---|
 //! | [`announced`] | what newcomers are told of the rekeys to come |
+//! | [`arrival`] | as what a host comes that is given keys by a rekey of its own |
 //! | [`epoch`] | one change of keys: what is new, what it supersedes, and for whom |
 //! | [`sa`], [`member`] | the SAs of a group and its members, as they are stored |
 //! | [`teks`] | from when until when each TEK is used |
+//! | [`sender_ids`], [`allotment`] | which sender ids are whose, and how many a member may have |
 //! | [`lease`] | until when each member may go on under older keys |
 //! | [`place`] | where members are, and which keys are needed there only |
 //! | [`change`] | what of it is stored |
 //! | [`distribution`] | by which protocol its keys travel, and what a request is called there |
 
+pub(crate) mod allotment;
 pub(crate) mod announced;
+pub(crate) mod arrival;
 pub(crate) mod change;
 pub(crate) mod distribution;
 pub(crate) mod epoch;
@@ -19,6 +23,7 @@ pub(crate) mod lease;
 pub(crate) mod member;
 pub(crate) mod place;
 pub(crate) mod sa;
+pub(crate) mod sender_ids;
 pub(crate) mod teks;
 
 use std::{
@@ -35,10 +40,12 @@ use claviger_keytree::{
 use claviger_sansio::Time;
 
 use announced::{Announced, Announcements};
+use arrival::Arrival;
 use distribution::{Distribution, RequestId};
 use lease::{LeaseNeed, Leases};
 use member::Membership;
 use sa::{IssuedTek, RekeySa};
+use sender_ids::{HeldIds, SenderIds};
 
 use crate::{event::RekeyId, record::group::GroupRecord};
 
@@ -62,8 +69,7 @@ pub(crate) struct Group {
     /// How many were issued since the start: their numbers.
     pub(crate) teks_issued: u64,
     pub(crate) leases: Leases,
-    /// Sender ids given out under the current data SAs (RFC 6407 section 3.5).
-    pub(crate) sender_ids_issued: u32,
+    pub(crate) sender_ids: SenderIds,
     pub(crate) announcements: Announcements,
     pub(crate) waiting: Waiting,
     /// When the last planned copy of a rekey message leaves, if none has to wait for its way to be open. Long ago where
@@ -99,8 +105,7 @@ pub(crate) struct WaitingJoin {
     pub(crate) sender_ids: u16,
     /// Where it is, in a group that has places.
     pub(crate) place: Place,
-    /// Whether it is a member already that has come from another place.
-    pub(crate) moves: bool,
+    pub(crate) arrival: Arrival,
     /// Whether it was told that it needs a lease.
     pub(crate) lease: LeaseNeed,
 }
@@ -167,7 +172,7 @@ impl Group {
             teks: Vec::new(),
             teks_issued: 0,
             leases: Leases::default(),
-            sender_ids_issued: 0,
+            sender_ids: SenderIds::new(policy.data.sender_id_bits),
             announcements: Announcements::new(random),
             waiting: Waiting::default(),
             quiet_at: Time::EPOCH,
@@ -186,6 +191,7 @@ impl Group {
         places: Option<Places>,
         random: &mut dyn Random,
     ) -> Self {
+        let bits = record.policy.data.sender_id_bits;
         Self {
             id,
             lkh_ids: LkhIds::new(tree.degree()),
@@ -199,7 +205,7 @@ impl Group {
             teks_issued: record.teks.len() as u64,
             teks: record.teks,
             leases: Leases::default(),
-            sender_ids_issued: record.sender_ids_issued,
+            sender_ids: SenderIds::restore(bits, record.sender_ids),
             announcements: Announcements::new(random),
             waiting: Waiting::default(),
             quiet_at: Time::EPOCH,
@@ -209,7 +215,7 @@ impl Group {
 
     /// Says whether another member would exceed the policy's limit.
     pub(crate) fn is_full(&self) -> bool {
-        let joins = self.waiting.all_joins().filter(|join| !join.moves).count();
+        let joins = self.waiting.all_joins().filter(|join| !join.arrival.is_member()).count();
         self.members.len() + joins >= self.policy.access.members_max as usize
     }
 
@@ -269,16 +275,85 @@ impl Group {
         self.kek.map(|kek| kek.issued + self.policy.times.kek_rekey)
     }
 
-    /// Allocates sender ids for one PULL; `None` if they are exhausted and the group must start over.
-    pub(crate) fn allocate_sender_ids(&mut self, count: u16) -> Option<Vec<u32>> {
-        let first = self.sender_ids_issued;
-        let next = first + u32::from(count.max(1));
-        if next > 1 << self.policy.data.sender_id_bits {
-            return None;
+    /// Says whether so many sender ids are within a member's share, and free for it: under the TEKs in force from a number
+    /// on, or under the one that its arrival brings.
+    pub(crate) fn may_have_sender_ids(
+        &self,
+        host: &MemberId,
+        count: u16,
+        standing: Standing,
+    ) -> SenderIdVerdict {
+        let none = HeldIds::default();
+        let held = self.members.get(host).map_or(&none, |member| &member.sender_ids);
+        let (kept, free) = match standing {
+            Standing::Arrives(arrival) if arrival.begins_anew() => {
+                (0, self.free_for_arrivals(host) + held.len())
+            }
+            Standing::Arrives(_) => (held.len(), self.free_for_arrivals(host)),
+            Standing::Stays { first_tek } => (held.len(), self.sender_ids.free(first_tek)),
+        };
+        if kept + u32::from(count) > self.sender_ids.allotment(held) {
+            SenderIdVerdict::BeyondShare
+        } else if free < count.into() {
+            SenderIdVerdict::NoneLeft
+        } else {
+            SenderIdVerdict::Granted
         }
-        self.sender_ids_issued = next;
-        Some((first..next).collect())
     }
+
+    /// Says how many sender ids the next TEK has for a host that comes, beside those that others who wait are to have.
+    fn free_for_arrivals(&self, host: &MemberId) -> u32 {
+        let others = self.waiting.all_joins().filter(|join| join.host != *host && join.role.sends());
+        let claimed: u32 = others.map(|join| u32::from(join.sender_ids.max(1))).sum();
+        self.sender_ids.free_under_next().saturating_sub(claimed)
+    }
+
+    /// Gives a member sender ids for a PULL that downloads TEKs from this number on; none if too few are free.
+    pub(crate) fn give_sender_ids(
+        &mut self,
+        host: &MemberId,
+        count: u16,
+        first_tek: u64,
+    ) -> Option<Vec<u32>> {
+        let member = self.members.get_mut(host)?;
+        self.sender_ids.give(&mut member.sender_ids, count, first_tek)
+    }
+
+    /// Takes a member's sender ids back. The next TEK is not told to what it was.
+    fn take_sender_ids_back(&mut self, member: &mut Membership) {
+        let oldest = self.teks.first().map_or(0, |issued| issued.number);
+        let newest = self.current_tek().number;
+        self.sender_ids.give_back(&mut member.sender_ids, newest, oldest);
+    }
+
+    /// Takes up the sender ids of members that were restored.
+    pub(crate) fn take_up_sender_ids(&mut self) {
+        self.members.values().for_each(|member| self.sender_ids.take_up(&member.sender_ids));
+        self.sender_ids.taken_up(self.current_tek().number);
+    }
+}
+
+/// Under which TEKs a member is to have sender ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Under the one that its arrival brings.
+    Arrives(Arrival),
+    /// Under those in force.
+    Stays {
+        /// The number of the first that it is given.
+        first_tek: u64,
+    },
+}
+
+/// Whether a member may have the sender ids that it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SenderIdVerdict {
+    /// It may.
+    Granted,
+    /// It would have more than its share.
+    BeyondShare,
+    /// Others have them.
+    NoneLeft,
 }
 
 /// Why a group cannot be made.

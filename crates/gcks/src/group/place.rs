@@ -12,7 +12,7 @@ use claviger_keytree::{
     place::{Place, PlaceError, Placed, Places},
 };
 
-use super::{Group, WaitingJoin};
+use super::{Group, WaitingJoin, arrival::Arrival};
 
 /// Where members are that are at none of the policy's places. Those are numbered from 1, as the policy lists them.
 pub(crate) const ELSEWHERE: Place = Place::new(0);
@@ -52,7 +52,7 @@ pub(crate) fn fits(policy: &GroupPolicy, places: &Places) -> bool {
 /// What a change of membership did to the tree.
 pub(super) struct Seated {
     pub(super) rekey: Rekey,
-    /// Those whose leaves [`Rekey::joined`] names: joiners, then members that moved.
+    /// Those whose leaves [`Rekey::joined`] names: those for whom leaves were chosen anew, then members that moved.
     pub(super) joined: Vec<WaitingJoin>,
     /// Those for whom there is no leaf.
     pub(super) refused: Vec<WaitingJoin>,
@@ -93,10 +93,16 @@ impl Group {
     ) -> Seated {
         let expected =
             "joins were admitted within the tree's capacity and epochs, and departures are of members";
-        joins.sort_by_key(|join| join.moves);
+        joins.sort_by_key(|join| join.arrival == Arrival::Moves);
         let mut refused = Vec::new();
+        let leaf_of = |join: &WaitingJoin| self.members.get(&join.host).map(|member| member.leaf);
+        // Who begins anew departs and comes.
+        let left = |joins: &[WaitingJoin]| -> Vec<Leaf> {
+            let anew = joins.iter().filter(|join| join.arrival.begins_anew()).filter_map(leaf_of);
+            departures.iter().copied().chain(anew).collect()
+        };
         let Some(places) = &mut self.places else {
-            let rekey = self.tree.batch(joins.len(), departures, random).expect(expected);
+            let rekey = self.tree.batch(joins.len(), &left(&joins), random).expect(expected);
             return Seated { rekey, joined: joins, refused, rebound: Vec::new() };
         };
         loop {
@@ -106,11 +112,10 @@ impl Group {
                 return Seated { rekey, joined: joins, refused, rebound: Vec::new() };
             }
             let (moves, newcomers): (Vec<&WaitingJoin>, Vec<&WaitingJoin>) =
-                joins.iter().partition(|join| join.moves);
+                joins.iter().partition(|join| join.arrival == Arrival::Moves);
             let newcomers: Vec<Place> = newcomers.iter().map(|join| join.place).collect();
-            let leaf_of = |join: &WaitingJoin| self.members.get(&join.host).map(|member| member.leaf);
             let moves: Vec<_> = moves.iter().filter_map(|join| Some((leaf_of(join)?, join.place))).collect();
-            match places.batch(&mut self.tree, &newcomers, &moves, departures, random) {
+            match places.batch(&mut self.tree, &newcomers, &moves, &left(&joins), random) {
                 Ok(Placed { rekey, rebound }) => {
                     let rebound = rebound.into_iter().collect();
                     return Seated { rekey, joined: joins, refused, rebound };
@@ -139,7 +144,7 @@ pub(crate) mod tests {
     use claviger_sansio::Time;
 
     use super::*;
-    use crate::group::{distribution::RequestId, lease::LeaseNeed, member::Membership};
+    use crate::group::{distribution::RequestId, lease::LeaseNeed, member::Membership, sender_ids::HeldIds};
 
     pub(crate) const NORTH: Place = Place::new(1);
 
@@ -162,10 +167,10 @@ pub(crate) mod tests {
         group
     }
 
-    pub(crate) fn join(number: u8, place: Place, moves: bool) -> WaitingJoin {
+    pub(crate) fn join(number: u8, place: Place, arrival: Arrival) -> WaitingJoin {
         let request = RequestId(number.into());
         let (role, lease) = (Role::Both, LeaseNeed::None);
-        WaitingJoin { request, host: host(number), role, sender_ids: 0, place, moves, lease }
+        WaitingJoin { request, host: host(number), role, sender_ids: 0, place, arrival, lease }
     }
 
     pub(crate) fn host(number: u8) -> MemberId {
@@ -182,7 +187,8 @@ pub(crate) mod tests {
                 role: join.role,
                 since: now,
                 last_pull: now,
-                sender_ids: Vec::new(),
+                sender_ids: HeldIds::default(),
+                registered_anew: false,
             };
             group.members.insert(join.host.clone(), member);
         }
@@ -196,21 +202,24 @@ pub(crate) mod tests {
     #[test]
     fn who_finds_its_place_full_sits_elsewhere_and_then_nowhere() {
         let mut group = small();
-        let (sit, refused) = seat(&mut group, (0..6).map(|n| join(n, NORTH, false)).collect(), &[]);
+        let (sit, refused) = seat(&mut group, (0..6).map(|n| join(n, NORTH, Arrival::Joins)).collect(), &[]);
         assert_eq!((sit, refused), (vec![NORTH; 6], vec![]), "a place that outgrows a subtree takes another");
         let mut group = small();
-        let (sit, refused) = seat(&mut group, (0..4).map(|n| join(n, NORTH, false)).collect(), &[]);
+        let (sit, refused) = seat(&mut group, (0..4).map(|n| join(n, NORTH, Arrival::Joins)).collect(), &[]);
         assert_eq!((sit, refused), (vec![NORTH; 4], vec![]));
-        let (sit, _) = seat(&mut group, vec![join(4, NORTH, false), join(5, ELSEWHERE, false)], &[]);
+        let (sit, _) =
+            seat(&mut group, vec![join(4, NORTH, Arrival::Joins), join(5, ELSEWHERE, Arrival::Joins)], &[]);
         assert_eq!(sit, [ELSEWHERE; 2]);
         // A move there sits where there is room.
-        let (sit, refused) = seat(&mut group, vec![join(5, NORTH, true), join(6, NORTH, false)], &[]);
+        let (sit, refused) =
+            seat(&mut group, vec![join(5, NORTH, Arrival::Moves), join(6, NORTH, Arrival::Joins)], &[]);
         assert_eq!((sit, refused), (vec![ELSEWHERE; 2], vec![]));
-        let (sit, refused) = seat(&mut group, vec![join(7, NORTH, false), join(8, ELSEWHERE, false)], &[]);
+        let (sit, refused) =
+            seat(&mut group, vec![join(7, NORTH, Arrival::Joins), join(8, ELSEWHERE, Arrival::Joins)], &[]);
         assert_eq!((sit, refused), (vec![], vec![host(7), host(8)]));
         // Where somebody leaves, somebody comes.
         let leaf = group.members.remove(&host(0)).unwrap().leaf;
-        let (sit, refused) = seat(&mut group, vec![join(5, NORTH, true)], &[leaf]);
+        let (sit, refused) = seat(&mut group, vec![join(5, NORTH, Arrival::Moves)], &[leaf]);
         assert_eq!((sit, refused), (vec![NORTH], vec![]));
         assert_eq!(group.tree.len(), group.members.len());
     }
@@ -218,7 +227,7 @@ pub(crate) mod tests {
     /// Two members in the north and one elsewhere.
     pub(crate) fn settled() -> Group {
         let mut group = small();
-        let joins = [(0, NORTH), (1, NORTH), (2, ELSEWHERE)].map(|(n, place)| join(n, place, false));
+        let joins = [(0, NORTH), (1, NORTH), (2, ELSEWHERE)].map(|(n, place)| join(n, place, Arrival::Joins));
         seat(&mut group, joins.into(), &[]);
         group
     }

@@ -9,6 +9,7 @@ use claviger_sansio::Time;
 use claviger_wire::{DecodeError, Reader, Writer};
 
 use super::{
+    Version,
     field::{read_channel, read_encapsulation, read_transform, write_channel, write_transform},
     member::{read_time, write_time},
     policy,
@@ -16,6 +17,7 @@ use super::{
 use crate::group::{
     distribution::Distribution,
     sa::{IssuedTek, RekeySa},
+    sender_ids::Spent,
 };
 
 /// What the group table holds of a group.
@@ -26,7 +28,7 @@ pub(crate) struct GroupRecord {
     pub(crate) kek: Option<RekeySa>,
     pub(crate) distribution: Distribution,
     pub(crate) teks: Vec<IssuedTek>,
-    pub(crate) sender_ids_issued: u32,
+    pub(crate) sender_ids: Spent,
 }
 
 /// Borrowed parts of a group to be written.
@@ -37,7 +39,7 @@ pub(crate) struct GroupParts<'a> {
     pub(crate) kek: Option<RekeySa>,
     pub(crate) distribution: Distribution,
     pub(crate) teks: &'a [IssuedTek],
-    pub(crate) sender_ids_issued: u32,
+    pub(crate) sender_ids: Spent,
 }
 
 pub(crate) fn encode(group: &GroupParts<'_>) -> Vec<u8> {
@@ -50,7 +52,8 @@ pub(crate) fn encode(group: &GroupParts<'_>) -> Vec<u8> {
         w.nested_u16(|w| w.slice(group.signing_key.pkcs8().expose()));
         w.slice(&group.tree.to_octets());
         write_kek(w, group.kek);
-        w.u32(group.sender_ids_issued);
+        w.u32(group.sender_ids.issued);
+        w.u32(group.sender_ids.first);
         w.u8(group.teks.len() as u8);
         for issued in group.teks {
             write_tek(w, issued);
@@ -68,12 +71,12 @@ pub(crate) fn decode(provider: &CryptoProvider, octets: &[u8]) -> Result<GroupRe
         let tree = Header::from_octets(&r.array::<{ Header::LEN }>("tree header")?)
             .map_err(|_| DecodeError::Value { field: "tree header", value: 0 })?;
         let kek = read_kek(r)?;
-        let sender_ids_issued = r.u32("sender ids issued")?;
+        let sender_ids = read_sender_ids(version, r)?;
         let count = r.u8("TEK count")?;
         let teks = (0..count.into()).map(|number| read_tek(r, number)).collect::<Result<_, _>>()?;
         // The record does not say it.
         let distribution = Distribution::Gdoi;
-        Ok(GroupRecord { policy, signing_key, tree, kek, distribution, teks, sender_ids_issued })
+        Ok(GroupRecord { policy, signing_key, tree, kek, distribution, teks, sender_ids })
     })
 }
 
@@ -95,6 +98,16 @@ fn read_kek(r: &mut Reader<'_>) -> Result<Option<RekeySa>, DecodeError> {
         pushes: r.u64("pushes")?,
     };
     Ok(Some(kek).filter(|kek| !kek.spi.has_zero()))
+}
+
+/// Reads how far sender ids were given. Until it was noted to whom, none of them may be given again.
+fn read_sender_ids(version: Version, r: &mut Reader<'_>) -> Result<Spent, DecodeError> {
+    let issued = r.u32("sender ids issued")?;
+    let first = match version {
+        Version::Three | Version::Four | Version::Five => issued,
+        Version::Six => r.u32("first sender id")?,
+    };
+    Ok(Spent { issued, first })
 }
 
 fn write_tek(w: &mut Writer, issued: &IssuedTek) {

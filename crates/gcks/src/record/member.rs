@@ -11,7 +11,7 @@ use claviger_wire::{DecodeError, Reader, Writer};
 use super::{Version, field::read_coded};
 use crate::{
     admission::{admittance::Admittance, grants::Grant},
-    group::member::Membership,
+    group::{member::Membership, sender_ids::HeldIds},
 };
 
 pub(crate) fn encode_admittance(admittance: Admittance) -> Vec<u8> {
@@ -25,7 +25,7 @@ pub(crate) fn encode_admittance(admittance: Admittance) -> Vec<u8> {
 pub(crate) fn decode_admittance(octets: &[u8]) -> Result<Admittance, DecodeError> {
     super::decode_any(octets, |version, r| match version {
         Version::Three | Version::Four => Ok(read_role(r)?.into()),
-        Version::Five => Ok(Admittance {
+        Version::Five | Version::Six => Ok(Admittance {
             role: read_role(r)?,
             without_lease: read_coded(r, "without lease", [false, true], u8::from)?,
         }),
@@ -56,22 +56,31 @@ pub(crate) fn encode_member(member: &Membership) -> Vec<u8> {
         w.u8(member.role.bits());
         write_time(w, member.since);
         write_time(w, member.last_pull);
-        w.u16(member.sender_ids.len() as u16);
-        member.sender_ids.iter().for_each(|id| w.u32(*id));
+        w.u8(u8::from(member.registered_anew));
+        w.u16(member.sender_ids.latest().len() as u16);
+        w.u32(member.sender_ids.len());
+        member.sender_ids.all().iter().for_each(|id| w.u32(*id));
     })
 }
 
 pub(crate) fn decode_member(octets: &[u8]) -> Result<Membership, DecodeError> {
-    super::decode(octets, |r| {
-        Ok(Membership {
-            leaf: Leaf::new(r.u32("leaf")?),
-            role: read_role(r)?,
-            since: read_time(r, "member since")?,
-            last_pull: read_time(r, "last pull")?,
-            sender_ids: (0..r.u16("sender id count")?)
-                .map(|_| r.u32("sender id"))
-                .collect::<Result<_, _>>()?,
-        })
+    super::decode_any(octets, |version, r| {
+        let (leaf, role) = (Leaf::new(r.u32("leaf")?), read_role(r)?);
+        let (since, last_pull) = (read_time(r, "member since")?, read_time(r, "last pull")?);
+        let (registered_anew, latest, count) = match version {
+            Version::Three | Version::Four | Version::Five => {
+                let count = r.u16("sender id count")?;
+                (false, count, count.into())
+            }
+            Version::Six => (
+                read_coded(r, "registered anew", [false, true], u8::from)?,
+                r.u16("sender ids of the last PULL")?,
+                r.u32("sender id count")?,
+            ),
+        };
+        let ids = (0..count).map(|_| r.u32("sender id")).collect::<Result<_, _>>()?;
+        let sender_ids = HeldIds::restore(ids, latest);
+        Ok(Membership { leaf, role, since, last_pull, sender_ids, registered_anew })
     })
 }
 
@@ -114,5 +123,21 @@ mod tests {
         for wrong in [&[5, 3][..], &[5, 3, 2], &[5, 3, 1, 0], &[4, 3, 1], &[5, 0, 0]] {
             assert!(decode_admittance(wrong).is_err(), "{wrong:?}");
         }
+    }
+    #[test]
+    fn all_sender_ids_of_a_member_are_stored_and_before_only_the_latest_were() {
+        let mut member = Membership {
+            leaf: Leaf::new(7),
+            role: Role::Both,
+            since: Time::from_secs(1),
+            last_pull: Time::from_secs(2),
+            sender_ids: HeldIds::restore(vec![3, 4, 5], 2),
+            registered_anew: true,
+        };
+        assert_eq!(decode_member(&encode_member(&member)), Ok(member.clone()));
+        let times = [1u64, 2].map(|seconds| (seconds * 1_000_000).to_be_bytes()).concat();
+        let before = [&[5, 0, 0, 0, 7, 3][..], &times, &[0, 2, 0, 0, 0, 4, 0, 0, 0, 5]].concat();
+        (member.sender_ids, member.registered_anew) = (HeldIds::restore(vec![4, 5], 2), false);
+        assert_eq!(decode_member(&before), Ok(member));
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! Each record begins with its [`Version`] in an octet. Those of the versions before are read as they were written; one of
 //! an unknown version is refused, not guessed at.
-//! The scope of a record is the group that it dies with, as ID Type and octets; what belongs to the server has
-//! an empty scope.
+//! The scope of a record is what it dies with: a group, as ID Type and octets, or a registration SA, as cookies. What belongs
+//! to the server has an empty scope.
 
 pub(crate) mod departure;
 mod field;
 pub(crate) mod group;
 pub(crate) mod member;
+pub(crate) mod message_id;
 pub(crate) mod node;
 pub(crate) mod place;
 mod policy;
@@ -39,12 +40,14 @@ pub(crate) const PLACE: Table = Table::new("place");
 pub(crate) const PUSH: Table = Table::new("push");
 /// How a host departed, under its identity: until its rekey has left, and an eviction as long as the host stays out.
 pub(crate) const DEPARTURE: Table = Table::new("departure");
+/// The M-ID of an exchange that a member began, under the cookies of its registration SA.
+pub(crate) const MESSAGE_ID: Table = Table::new("message-id");
 /// The time of the last change, so that nothing becomes younger when the wall clock goes back.
 pub(crate) const CLOCK: Table = Table::new("clock");
 
 /// Every table, in the order in which they are read at a restart.
-pub(crate) const TABLES: [Table; 11] =
-    [OWNER, GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, DEPARTURE, ASSOCIATION, PUSH, CLOCK];
+pub(crate) const TABLES: [Table; 12] =
+    [OWNER, GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, DEPARTURE, ASSOCIATION, MESSAGE_ID, PUSH, CLOCK];
 
 /// How the octets of a record are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +59,15 @@ pub(crate) enum Version {
     /// The policy of a group says for how long members may go without word from the key server, and its list who may send
     /// all the same.
     Five = 5,
+    /// Each member's sender ids are noted, those of earlier PULLs too, and which M-IDs its registration has used.
+    Six = 6,
 }
 
 impl Version {
-    const ALL: [Self; 3] = [Self::Three, Self::Four, Self::Five];
+    const ALL: [Self; 4] = [Self::Three, Self::Four, Self::Five, Self::Six];
 
     /// The version that is written.
-    const CURRENT: Self = Self::Five;
+    const CURRENT: Self = Self::Six;
 }
 
 /// Writes a record.

@@ -21,11 +21,11 @@ pub(crate) mod update;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use claviger_crypto::{CryptoProvider, Random};
-use claviger_gdoi::Server;
+use claviger_gdoi::{MessageIdChange, Server};
 use claviger_group::{CookiePair, MemberId, RegistrationSa};
-use claviger_sansio::Time;
+use claviger_sansio::{Time, durable::Change};
 
-use crate::{admission::registration::UnderRegistration, group::Group};
+use crate::{admission::registration::UnderRegistration, group::Group, record::message_id};
 use pull::Pulls;
 
 /// The key server's GDOI.
@@ -63,6 +63,18 @@ impl Gdoi {
             port,
             source_v4: source_v4.map(IpAddr::V4),
             source_v6: source_v6.map(IpAddr::V6),
+        }
+    }
+
+    /// Has it stored which M-IDs were taken.
+    pub(crate) fn note_message_ids(&mut self, changes: &mut Vec<Change>) {
+        while let Some(change) = self.server.poll_message_id() {
+            changes.push(match change {
+                MessageIdChange::Taken { cookies, message_id, began } => {
+                    message_id::taken(&cookies, message_id, began)
+                }
+                MessageIdChange::Forgotten { cookies } => message_id::forgotten(&cookies),
+            });
         }
     }
 

@@ -7,7 +7,7 @@ use claviger_gdoi::{
     lkh,
     wire::{Gap, KeyDownload, Lkh32, LkhDownload, SaKek, SaPayload, SaTek, SenderIds},
 };
-use claviger_group::{CookiePair, KekManagement, Spi};
+use claviger_group::{CookiePair, KekManagement, MemberId, Spi};
 use claviger_keytree::{Leaf, place::Place};
 use claviger_sansio::Time;
 
@@ -37,16 +37,17 @@ impl Voice<'_> {
     }
 
     /// Announces to a newcomer SAs that do not exist yet: its message 3 makes them (RFC 6407 section 7.4.2, the
-    /// case of stored PUSHes). It is given no SA that was used before it joined. A member that comes from another place
-    /// is offered the same: its message 3 changes its path.
-    pub(crate) fn offer_join(&self, place: Place, lease: LeaseNeed) -> SaPayload {
+    /// case of stored PUSHes). It is given no SA that was used before it joined. A member that begins anew, or comes from
+    /// another place, is offered the same: its message 3 changes its path.
+    pub(crate) fn offer_join(&self, host: &MemberId, place: Place, lease: LeaseNeed) -> SaPayload {
         let mut tek = self.group.current_tek().tek.clone();
         let next = self.group.announcements.open();
         tek.spi = next.tek;
         tek.lifetime = self.group.policy.times.tek_lifetime;
-        // Whoever is told of the rekey after the first one will not be alone.
-        let is_first = self.group.members.is_empty() && !self.group.announcements.is_closed();
-        let activation = if is_first { Duration::ZERO } else { self.group.policy.times.activation_delay };
+        // Nobody sends under another TEK then. Whoever is told of the rekey after the first one will not be alone.
+        let is_alone =
+            self.group.members.keys().all(|member| member == host) && !self.group.announcements.is_closed();
+        let activation = if is_alone { Duration::ZERO } else { self.group.policy.times.activation_delay };
         SaPayload {
             kek: self.group.kek.map(|_| self.placed(self.sa_kek(next.kek, self.now), place)),
             gap: Some(self.leased(self.gap(activation), lease)),

@@ -13,8 +13,9 @@ use super::Gdoi;
 use crate::{
     Counter,
     group::{
-        WaitingJoin,
+        Group, SenderIdVerdict, Standing, WaitingJoin,
         announced::Turn,
+        arrival::Arrival,
         distribution::{Distribution, RequestId},
         lease::LeaseNeed,
     },
@@ -43,9 +44,8 @@ struct Offer {
     /// The rekey SA named; that of the next epoch to a newcomer, whether the group has one or not.
     kek: Option<CookiePair>,
     teks: Vec<Spi>,
-    joins: bool,
-    /// Whether a member comes from another place.
-    moves: bool,
+    /// What the host is given keys by a rekey of its own for; none if it is given those in force.
+    arrival: Option<Arrival>,
     place: Place,
     /// Whether it was told that it needs a lease.
     lease: LeaseNeed,
@@ -55,8 +55,14 @@ struct Offer {
 /// Why a PULL is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PullRefusal {
-    /// The host asks for more sender ids than there may be, or sends nothing.
+    /// The host asks for more sender ids than a PULL may, or sends nothing.
     SenderIdRequest,
+    /// The host would have more than its share of the sender ids.
+    SenderIdShare,
+    /// Other senders have the sender ids.
+    SenderIdsTaken,
+    /// The host has come too often of late.
+    TooOften,
     /// The keys that message 2 named are not those that the host would be given.
     KeysReplaced,
     /// The host holds no grant, or is not on the list.
@@ -75,11 +81,28 @@ impl PullRefusal {
     /// Says what the host is told.
     const fn notify(self) -> NotifyType {
         match self {
-            Self::SenderIdRequest => NotifyType::ATTRIBUTES_NOT_SUPPORTED,
+            Self::SenderIdRequest | Self::SenderIdShare | Self::SenderIdsTaken => {
+                NotifyType::ATTRIBUTES_NOT_SUPPORTED
+            }
             Self::Full | Self::NotAuthorised => NotifyType::INVALID_ID_INFORMATION,
-            Self::KeysReplaced | Self::NotThere | Self::PlaceFull | Self::Unoffered => {
+            Self::KeysReplaced | Self::NotThere | Self::PlaceFull | Self::TooOften | Self::Unoffered => {
                 NotifyType::INVALID_SPI
             }
+        }
+    }
+
+    /// Says what counts it besides refusals.
+    const fn counter(self) -> Option<Counter> {
+        match self {
+            Self::SenderIdShare | Self::SenderIdsTaken => Some(Counter::SenderIdsRefused),
+            Self::TooOften => Some(Counter::TooOften),
+            Self::Full
+            | Self::KeysReplaced
+            | Self::NotAuthorised
+            | Self::NotThere
+            | Self::PlaceFull
+            | Self::SenderIdRequest
+            | Self::Unoffered => None,
         }
     }
 
@@ -92,6 +115,9 @@ impl PullRefusal {
             Self::NotThere => "not_there",
             Self::PlaceFull => "place_full",
             Self::SenderIdRequest => "sender_id_request",
+            Self::SenderIdShare => "sender_id_share",
+            Self::SenderIdsTaken => "sender_ids_taken",
+            Self::TooOften => "too_often",
             Self::Unoffered => "unoffered",
         }
     }
@@ -146,13 +172,9 @@ pub(crate) struct Answering<'a> {
     pub(crate) counters: &'a mut Counts<Counter>,
 }
 
-/// Says that the sender ids of a group are spent: it is to start over, and this PULL to be refused behind that.
-#[must_use = "the group starts over"]
-pub(crate) struct SenderIdsSpent(pub(crate) PullId);
-
 impl Answering<'_> {
-    /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer and to a member that comes
-    /// from another place, if it `may_move`. The host was found to be admitted.
+    /// Answers message 1: the SAs in force to a member, those of the next epoch to a newcomer, and to a member that begins anew
+    /// or comes from another place, if it `may_arrive`. The host was found to be admitted.
     pub(crate) fn offer(
         &mut self,
         now: Time,
@@ -160,7 +182,7 @@ impl Answering<'_> {
         (host, id): (MemberId, GroupId),
         lease: LeaseNeed,
         address: IpAddr,
-        may_move: impl FnOnce() -> bool,
+        may_arrive: impl FnOnce() -> bool,
     ) {
         let group = &self.groups[&id];
         match group.distribution {
@@ -169,24 +191,25 @@ impl Answering<'_> {
         let at = group.place_at(address);
         let sits = group.place_of(&host);
         let since = group.members.get(&host).map(|member| member.since);
-        // Who moves for ever stays where it sits: it gets everything there too.
-        let moves = sits.is_some_and(|sits| sits != at) && may_move();
-        let place = if moves { at } else { sits.unwrap_or(at) };
-        let joins = since.is_none();
-        debug!(peer = %host, group = %id, joins, moves, "a host pulls");
+        let arrival = match arrival(group, &host, sits.is_some_and(|sits| sits != at), may_arrive) {
+            Ok(arrival) => arrival,
+            Err(why) => return self.refuse_pull(now, pull, why),
+        };
+        let place = if arrival.is_some() { at } else { sits.unwrap_or(at) };
+        debug!(peer = %host, group = %id, ?arrival, "a host pulls");
         let voice = self.gdoi.voice(now, group);
         let sa = match since {
-            Some(since) if !moves => voice.offer_current(since, place, lease),
-            _ => voice.offer_join(place, lease),
+            Some(since) if arrival.is_none() => voice.offer_current(since, place, lease),
+            _ => voice.offer_join(&host, place, lease),
         };
         let in_force = group.kek.map(|kek| kek.spi);
-        let kek = if joins || moves { Some(group.announcements.open().kek) } else { in_force };
+        let kek = if arrival.is_some() { Some(group.announcements.open().kek) } else { in_force };
         let teks = sa.teks.iter().map(|tek| tek.spi).collect();
         if self.gdoi.server.offer(now, pull, &sa).is_ok() {
             if let Some(mut group) = self.groups.get_mut(&id) {
                 group.announcements.tell(now, host.clone());
             }
-            let offer = Offer { host, group: id, kek, teks, joins, moves, place, lease, made: now };
+            let offer = Offer { host, group: id, kek, teks, arrival, place, lease, made: now };
             self.gdoi.pulls.offers.insert(pull, offer);
         }
     }
@@ -200,58 +223,62 @@ impl Answering<'_> {
         authorised: Option<(Role, LeaseNeed)>,
         requested: Option<u16>,
         proven: Option<IpAddr>,
-    ) -> Result<(), SenderIdsSpent> {
+    ) {
         let Some(offer) = self.gdoi.pulls.offers.remove(&pull) else {
-            self.refuse_pull(now, pull, PullRefusal::Unoffered);
-            return Ok(());
+            return self.refuse_pull(now, pull, PullRefusal::Unoffered);
         };
         if let Some(mut group) = self.groups.get_mut(&offer.group) {
             group.answered(now, &offer.host);
         }
         let Some((role, need)) = authorised else {
-            self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
-            return Ok(());
+            return self.refuse_pull(now, pull, PullRefusal::NotAuthorised);
         };
         if need == LeaseNeed::Leased && offer.lease != LeaseNeed::Leased {
             // It was given a role since, and does not know that it needs a lease in it.
-            self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
-            return Ok(());
+            return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
         }
         let offer = Offer { lease: need, ..offer };
         let wanted = requested.unwrap_or(0);
         if wanted > SENDER_IDS_MAX || (wanted > 0 && !role.sends()) {
-            self.refuse_pull(now, pull, PullRefusal::SenderIdRequest);
-            return Ok(());
+            return self.refuse_pull(now, pull, PullRefusal::SenderIdRequest);
         }
-        if offer.joins || offer.moves {
-            let group = &self.groups[&offer.group];
-            let is_there = proven.is_some_and(|address| group.place_at(address) == offer.place);
-            if group.places.is_some() && !is_there {
-                // Message 1 came from elsewhere: only message 3 proves that the peer is where it says.
-                self.refuse_pull(now, pull, PullRefusal::NotThere);
-                return Ok(());
-            }
-            self.confirm_join(now, pull, offer, role, wanted);
-            Ok(())
-        } else {
-            self.confirm_member(now, pull, offer, role, wanted)
+        let answered = match offer.arrival {
+            Some(arrival) => self.confirm_arrival(now, pull, (offer, arrival), role, (wanted, proven)),
+            None => self.confirm_member(now, pull, offer, role, wanted),
+        };
+        if let Err(why) = answered {
+            self.refuse_pull(now, pull, why);
         }
     }
 
-    fn confirm_join(&mut self, now: Time, pull: PullId, offer: Offer, role: Role, sender_ids: u16) {
+    fn confirm_arrival(
+        &mut self,
+        now: Time,
+        pull: PullId,
+        (offer, arrival): (Offer, Arrival),
+        role: Role,
+        (sender_ids, proven): (u16, Option<IpAddr>),
+    ) -> Result<(), PullRefusal> {
         let group = &self.groups[&offer.group];
+        let is_there = proven.is_some_and(|address| group.place_at(address) == offer.place);
+        if group.places.is_some() && !is_there {
+            // Message 1 came from elsewhere: only message 3 proves that the peer is where it says.
+            return Err(PullRefusal::NotThere);
+        }
         let turn = offer.kek.and_then(|kek| group.announcements.standing(kek));
-        let Some(turn) = turn.filter(|_| group.members.contains_key(&offer.host) == offer.moves) else {
+        let is_member = group.members.contains_key(&offer.host);
+        let Some(turn) = turn.filter(|_| is_member == arrival.is_member()) else {
             // The announced rekey took place between messages 2 and 3; the member begins anew.
             if let Some(mut group) = self.groups.get_mut(&offer.group) {
                 group.announcements.came_late(offer.host);
             }
-            return self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
+            return Err(PullRefusal::KeysReplaced);
         };
-        if offer.joins && group.is_full() {
-            return self.refuse_pull(now, pull, PullRefusal::Full);
+        if arrival == Arrival::Joins && group.is_full() {
+            return Err(PullRefusal::Full);
         }
-        let Offer { host, group, moves, place, lease, .. } = offer;
+        check_sender_ids(group, &offer.host, role, sender_ids, Standing::Arrives(arrival))?;
+        let Offer { host, group, place, lease, .. } = offer;
         let request = RequestId(pull.as_u64());
         let mut group = self.groups.get_mut(&group).expect("an authorised host's group exists");
         group.waiting.forget_join(&host);
@@ -259,8 +286,9 @@ impl Answering<'_> {
             Turn::Next => &mut group.waiting.joins,
             Turn::Later => &mut group.waiting.later,
         };
-        waiting.push(WaitingJoin { request, host, role, sender_ids, place, moves, lease });
+        waiting.push(WaitingJoin { request, host, role, sender_ids, place, arrival, lease });
         group.schedule_rekey(now);
+        Ok(())
     }
 
     fn confirm_member(
@@ -270,94 +298,74 @@ impl Answering<'_> {
         offer: Offer,
         role: Role,
         sender_ids: u16,
-    ) -> Result<(), SenderIdsSpent> {
+    ) -> Result<(), PullRefusal> {
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         let stale =
             group.kek.map(|kek| kek.spi) != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
-        let Some(member) = group.members.get_mut(&offer.host).filter(|_| !stale) else {
-            drop(group);
-            self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
-            return Ok(());
-        };
+        if stale || !group.members.contains_key(&offer.host) {
+            return Err(PullRefusal::KeysReplaced);
+        }
+        let first_tek = first_of(&group, &offer.teks);
+        check_sender_ids(&group, &offer.host, role, sender_ids, Standing::Stays { first_tek })?;
+        let Some(member) = group.members.get_mut(&offer.host) else { return Err(PullRefusal::KeysReplaced) };
         member.role = role;
         member.last_pull = now;
-        let leaf = member.leaf;
         drop(group);
-        let sender_ids = self.sender_ids(&offer.group, &offer.host, role, sender_ids);
-        let sender_ids = sender_ids.ok_or(SenderIdsSpent(pull))?;
-        let group = &self.groups[&offer.group];
-        let download = self.gdoi.voice(now, group).download(leaf, &offer.teks, sender_ids);
-        let sequence = group.kek.map(|kek| kek.sequence);
-        // A PULL that ended meanwhile needs no answer.
-        let _ = self.gdoi.server.download(now, pull, sequence, &download);
-        if let Some(mut group) = self.groups.get_mut(&offer.group) {
-            group.lease_pulled(now, &offer.host, offer.lease);
-        }
-        Ok(())
+        self.download(now, pull, (&offer.group, &offer.host), (role, sender_ids), (&offer.teks, offer.lease))
     }
 
-    /// Answers the message 3 of a joiner, or of a member that moved, once its leaf, KEK and TEK exist.
-    pub(crate) fn download_to_joiner(
+    /// Answers the message 3 of a joiner, or of a member that arrived, once its leaf, KEK and TEK exist.
+    pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
+        let pull = pull_of(join.request);
+        let tek = self.groups[id].current_tek().tek.spi;
+        let asked = (join.role, join.sender_ids);
+        if let Err(why) = self.download(now, pull, (id, &join.host), asked, (&[tek], join.lease)) {
+            self.refuse_pull(now, pull, why);
+        }
+    }
+
+    /// Writes message 4 with sender ids of its own, and has both stored. The first message under the KEK may be sealed
+    /// already; the member has what it brings.
+    fn download(
         &mut self,
         now: Time,
-        id: &GroupId,
-        join: &WaitingJoin,
-    ) -> Result<(), SenderIdsSpent> {
-        let pull = pull_of(join.request);
-        let sender_ids = self.sender_ids(id, &join.host, join.role, join.sender_ids);
-        let sender_ids = sender_ids.ok_or(SenderIdsSpent(pull))?;
+        pull: PullId,
+        (id, host): (&GroupId, &MemberId),
+        (role, sender_ids): (Role, u16),
+        (teks, lease): (&[Spi], LeaseNeed),
+    ) -> Result<(), PullRefusal> {
+        let mut group = self.groups.get_mut(id).expect("an authorised host's group exists");
+        let Some(leaf) = group.members.get(host).map(|member| member.leaf) else { return Ok(()) };
+        let mut values = None;
+        if needs_sender_ids(&group, role) {
+            let first_tek = first_of(&group, teks);
+            let given = group.give_sender_ids(host, sender_ids.max(1), first_tek);
+            values = Some(given.ok_or(PullRefusal::SenderIdsTaken)?);
+            self.changes.push(group.record());
+        }
+        self.changes.push(group.member_record(host));
+        group.lease_pulled(now, host, lease);
+        drop(group);
         let group = &self.groups[id];
-        let Some(member) = group.members.get(&join.host) else { return Ok(()) };
-        let tek = group.current_tek().tek.spi;
-        // The first message under the new KEK may be sealed already; the joiner has what it brings.
-        let download = self.gdoi.voice(now, group).download(member.leaf, &[tek], sender_ids);
+        let download = self.gdoi.voice(now, group).download(leaf, teks, values);
         let sequence = group.kek.map(|kek| kek.sequence);
-        if self.gdoi.server.download(now, pull, sequence, &download).is_err() {
-            // The group started over since this host was offered its keys, or the PULL has ended.
-            self.refuse_pull(now, pull, PullRefusal::KeysReplaced);
-        }
-        if let Some(mut group) = self.groups.get_mut(id) {
-            group.lease_pulled(now, &join.host, join.lease);
-        }
-        Ok(())
+        // The group started over since this host was offered its keys, or the PULL has ended.
+        self.gdoi.server.download(now, pull, sequence, &download).map_err(|_| PullRefusal::KeysReplaced)
     }
 
     /// Refuses a host that waits for message 4: there is no room for it.
     pub(crate) fn refuse_joiner(&mut self, now: Time, join: &WaitingJoin) {
         let pull = pull_of(join.request);
-        let why = if join.moves { PullRefusal::PlaceFull } else { PullRefusal::Full };
+        let why = if join.arrival.is_member() { PullRefusal::PlaceFull } else { PullRefusal::Full };
         self.refuse_pull(now, pull, why);
-    }
-
-    /// Allocates sender ids to one who sends, where the group counts. The outer `None` says that they are spent:
-    /// the group is to start over, and the member must pull again.
-    #[expect(clippy::option_option, reason = "spent ids and a member that needs none are different answers")]
-    fn sender_ids(
-        &mut self,
-        id: &GroupId,
-        host: &MemberId,
-        role: Role,
-        count: u16,
-    ) -> Option<Option<Vec<u32>>> {
-        let mut group = self.groups.get_mut(id)?;
-        if !role.sends() || !group.policy.data.transform.is_counter_mode() {
-            self.changes.push(group.member_record(host));
-            return Some(None);
-        }
-        if let Some(values) = group.allocate_sender_ids(count) {
-            if let Some(member) = group.members.get_mut(host) {
-                member.sender_ids.clone_from(&values);
-            }
-            self.changes.push(group.record());
-            self.changes.push(group.member_record(host));
-            return Some(Some(values));
-        }
-        None
     }
 
     pub(crate) fn refuse_pull(&mut self, now: Time, pull: PullId, why: PullRefusal) {
         debug!(%pull, reason = why.as_str(), "the PULL is refused");
         self.counters.count(Counter::PullRefused);
+        if let Some(counter) = why.counter() {
+            self.counters.count(counter);
+        }
         // A PULL that ended meanwhile needs no refusal.
         let _ = self.gdoi.server.refuse(now, pull, why.notify());
     }
@@ -366,4 +374,56 @@ impl Answering<'_> {
 /// Says which PULL a request is.
 const fn pull_of(request: RequestId) -> PullId {
     PullId::from_u64(request.0)
+}
+
+/// Says for what a host that pulls is given keys by a rekey of its own, if it `may_arrive`; none if it is given the keys in
+/// force.
+fn arrival(
+    group: &Group,
+    host: &MemberId,
+    is_elsewhere: bool,
+    may_arrive: impl FnOnce() -> bool,
+) -> Result<Option<Arrival>, PullRefusal> {
+    let Some(member) = group.members.get(host) else { return Ok(Some(Arrival::Joins)) };
+    if member.registered_anew {
+        return if may_arrive() { Ok(Some(Arrival::Returns)) } else { Err(PullRefusal::TooOften) };
+    }
+    let arrival = if group.sender_ids.are_spent_by(&member.sender_ids, group.current_tek().number) {
+        Arrival::Replenishes
+    } else if is_elsewhere {
+        Arrival::Moves
+    } else {
+        return Ok(None);
+    };
+    // Who comes too often stays where it sits, with what remains of its share: it gets everything there too.
+    Ok(Some(arrival).filter(|_| may_arrive()))
+}
+
+/// Says whether a host is told sender ids: one that sends, where the group counts.
+fn needs_sender_ids(group: &Group, role: Role) -> bool {
+    role.sends() && group.policy.data.transform.is_counter_mode()
+}
+
+/// Checks that a host may have the sender ids that it asks for, if it needs any.
+fn check_sender_ids(
+    group: &Group,
+    host: &MemberId,
+    role: Role,
+    count: u16,
+    standing: Standing,
+) -> Result<(), PullRefusal> {
+    if !needs_sender_ids(group, role) {
+        return Ok(());
+    }
+    match group.may_have_sender_ids(host, count.max(1), standing) {
+        SenderIdVerdict::Granted => Ok(()),
+        SenderIdVerdict::BeyondShare => Err(PullRefusal::SenderIdShare),
+        SenderIdVerdict::NoneLeft => Err(PullRefusal::SenderIdsTaken),
+    }
+}
+
+/// Says which number the first of these TEKs has, of those that are not forgotten.
+fn first_of(group: &Group, teks: &[Spi]) -> u64 {
+    let named = group.teks.iter().find(|issued| teks.contains(&issued.tek.spi));
+    named.map_or(group.current_tek().number, |issued| issued.number)
 }

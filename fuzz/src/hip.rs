@@ -12,6 +12,7 @@ use claviger_hip::{
     iana::{CipherId, DhGroup, PacketType, ParameterType, RegType},
     keys::{Hosts, Keymat, Prk},
     registration::Side,
+    verification::Limits,
     wire::{
         DhGroupList, DiffieHellman, Encrypted, HipCipher, HipMac, HipMac2, HipSignature, HipSignature2,
         HitSuiteList, Lifetime, Packet, PacketBuilder, Puzzle, R1Counter, RegInfo, Solution,
@@ -83,6 +84,8 @@ pub fn config() -> HostConfig {
     config.dh_groups = vec![DhGroup::NIST_P256];
     config.ciphers = vec![CipherId::AES_128_CBC];
     config.puzzle_difficulty = 0;
+    config.puzzle_difficulty_under_load = 0;
+    config.public_key_limits = Limits::UNLIMITED;
     config.puzzle_difficulty_max = 4;
     config.services = vec![SERVICE];
     config

@@ -15,7 +15,7 @@ use std::{
 use claviger_crypto::{SeededRandom, provider};
 use claviger_gcks::{Gcks, GcksConfig};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
-use claviger_hip::HostConfig;
+use claviger_hip::{HostConfig, verification::Limits};
 use claviger_identity::Hit;
 use claviger_member::{Member, MemberConfig, PlaneKind};
 use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time, Transmit};
@@ -137,6 +137,8 @@ impl Server {
         let hit = identity.hit();
         let mut hip = HostConfig::new(identity, provider());
         hip.puzzle_difficulty = 0;
+        hip.puzzle_difficulty_under_load = 0;
+        hip.public_key_limits = Limits::UNLIMITED;
         hip.r1_per_second_max = u32::MAX;
         let config = GcksConfig {
             hip,

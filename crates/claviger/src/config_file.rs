@@ -27,7 +27,7 @@ use toml::{
 use crate::{
     exit::{Exit, Failure},
     settings::{
-        difficulty::Difficulty,
+        difficulty::Puzzle,
         log::LogFilter,
         server::{HipOffers, Listen},
     },
@@ -60,15 +60,6 @@ pub(crate) struct Log {
     /// What is logged, as `info` or `warn,claviger_hip=debug`. Default: `info`, changes that users see. `trace` is a
     /// line for each packet.
     pub(crate) filter: Option<LogFilter>,
-}
-
-/// `[puzzle]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(crate) struct Puzzle {
-    /// The difficulty #K of HIP's puzzle in bits (RFC 7401 section 4.1.2), 0 to 26. Default: 10. Raise it under a
-    /// flood of I2 packets: each bit doubles what a sender pays.
-    pub(crate) difficulty: Difficulty,
 }
 
 /// What is wrong with a file, and where.
@@ -175,7 +166,7 @@ mod tests {
         let config = parse("").unwrap();
         assert_eq!(config, Config::default());
         assert_eq!((config.listen.hip_port, config.listen.gdoi_port), (10_500, 848));
-        assert_eq!(config.puzzle.difficulty, Difficulty::default());
+        assert_eq!((config.puzzle.difficulty.bits(), config.puzzle.difficulty_max.bits()), (10, 16));
     }
 
     #[test]
@@ -183,7 +174,7 @@ mod tests {
         let config = parse(
             "state_dir = \"state\"\nsocket = \"/run/x.sock\"\n\
              [listen]\naddress = \"::1\"\nhip_port = 1\ngdoi_port = 2\nraw = true\ninterface = \"eth1\"\n\
-             [log]\nfilter = \"debug\"\n[puzzle]\ndifficulty = 26\n[hip]\ndh_groups = [9, 8]\n",
+             [log]\nfilter = \"debug\"\n[puzzle]\ndifficulty = 26\ndifficulty_max = 25\n[hip]\ndh_groups = [9, 8]\n",
         );
         let listen = Listen {
             address: "::1".parse().unwrap(),
@@ -197,7 +188,7 @@ mod tests {
             socket: Some("/run/x.sock".into()),
             listen,
             log: Log { filter: Some("debug".parse().unwrap()) },
-            puzzle: Puzzle { difficulty: 26.try_into().unwrap() },
+            puzzle: Puzzle { difficulty: 26.try_into().unwrap(), difficulty_max: 25.try_into().unwrap() },
             hip: HipOffers { dh_groups: "9,8".parse().unwrap(), ciphers: Ciphers::default() },
         };
         assert_eq!(config, Ok(expected));

@@ -50,7 +50,7 @@ pub(crate) fn server(settings: &ServerSettings) -> Outcome {
         gdoi_port: settings.listen.gdoi_port,
         raw: settings.listen.raw,
         interface: settings.listen.interface.clone(),
-        puzzle_difficulty: settings.difficulty,
+        puzzle: settings.puzzle,
         dh_groups: settings.hip.dh_groups.clone(),
         ciphers: settings.hip.ciphers.clone(),
     }))

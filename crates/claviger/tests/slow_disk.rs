@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use claviger::server::{ServerOptions, run_on};
+use claviger::{
+    server::{ServerOptions, run_on},
+    settings::difficulty::Puzzle,
+};
 use claviger_api::{
     Client, ClientError, GroupPolicyOptions, ServerStatus, StatusView,
     view::{GroupAdd, RekeyKey, RekeyOrder},
@@ -137,7 +140,7 @@ impl Server {
             gdoi_port,
             raw: false,
             interface: None,
-            puzzle_difficulty: 1.try_into().unwrap(),
+            puzzle: Puzzle { difficulty: 1.try_into().unwrap(), difficulty_max: 1.try_into().unwrap() },
             dh_groups: Default::default(),
             ciphers: Default::default(),
         };

@@ -65,13 +65,13 @@ fn damaged(turn: usize, socket: Socket, octets: &[u8]) -> Vec<Vec<u8>> {
     let mut copies: Vec<Vec<u8>> =
         (0..12).map(|part| octets[..(octets.len() * part + turn % 12) / 13].to_vec()).collect();
     let covered = covered(socket, octets);
-    // Behind one solved puzzle a few I2s may fail, and under one pair of cookies a few HASHes, and no more.
-    let rationed = match socket {
-        Socket::Port848 => !matches!(header::peek(octets), Some((ExchangeType::GROUPKEY_PUSH, _))),
-        _ => octets[2] == PacketType::I2.0,
+    // Behind one solved puzzle an I2 may fail, and under one pair of cookies a few HASHes, and no more.
+    let flips = match socket {
+        Socket::Port848 if !matches!(header::peek(octets), Some((ExchangeType::GROUPKEY_PUSH, _))) => 6,
+        Socket::HipUdp | Socket::HipRaw if octets[2] == PacketType::I2.0 => 1,
+        Socket::Port848 | Socket::HipUdp | Socket::HipRaw => 40,
     };
-    let flips = if rationed { 6 } else { 40 };
-    for position in covered.iter().skip(turn % 11).step_by((covered.len() / flips).max(1)) {
+    for position in covered.iter().skip(turn % 11).step_by((covered.len() / flips).max(1)).take(flips) {
         let mut copy = octets.to_vec();
         copy[*position] ^= 1 << (turn % 8);
         copies.push(copy);

@@ -17,6 +17,7 @@ use crate::{
     registration::{RegistrationAnswer, RegistrationRequest, Side},
     rules,
     security::Security,
+    verification::{OfAssociation, Permit, UsedUp},
     wire::{Authentic, Cert, Encrypted, Maced, Packet, PacketBuilder, ParameterBlock, Parameters, RegInfo},
 };
 
@@ -89,6 +90,17 @@ pub struct Registration<'a> {
     pub keymat: &'a Keymat,
 }
 
+/// What a host signs under the MAC of an association.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignedUnderMac {
+    /// UPDATE that acknowledges what this host must know the peer to have.
+    Acknowledgement,
+    /// CLOSE and CLOSE_ACK.
+    Close,
+    /// Any other UPDATE.
+    Update,
+}
+
 /// How far the association is in its life.
 #[derive(Debug)]
 pub(crate) enum Phase {
@@ -153,6 +165,7 @@ pub(crate) struct Association<I> {
     /// An own request that waits for that announcement: both sides called, and this one became Responder.
     pub(crate) deferred: Option<RegistrationRequest<I>>,
     pub(crate) updates: Updates<I>,
+    pub(crate) budgets: OfAssociation,
     /// When the lifetime of the peer's address ends, if it does, and whether it has ended.
     pub(crate) locator_until: Option<Time>,
     pub(crate) is_deprecated: bool,
@@ -178,6 +191,7 @@ impl<I: Item> Association<I> {
             services: None,
             deferred: None,
             updates: Updates::default(),
+            budgets: OfAssociation::default(),
             locator_until: None,
             is_deprecated: false,
         }
@@ -229,6 +243,18 @@ impl<I: Item> Association<I> {
         Some(Registration { side, security: &self.security, keymat: &self.keymat })
     }
 
+    /// Whether something is awaited of the peer that it could report on by NOTIFY: an acknowledgement, the end, or, where
+    /// nothing is granted, that it asks for a registration or offers one (RFC 8003 section 3.3).
+    pub(crate) fn awaits_peer(&self) -> bool {
+        match self.phase {
+            Phase::R2Sent { .. } | Phase::Established => {
+                self.updates.outgoing.is_some() || self.grants.is_empty()
+            }
+            Phase::Closing(_) => true,
+            Phase::Closed(_) => false,
+        }
+    }
+
     /// Notes what an answer grants or ends.
     pub(crate) fn apply(&mut self, now: Time, side: Side, answer: &RegistrationAnswer<I>) {
         let (granted, failure) = (answer.granted, answer.failure);
@@ -256,15 +282,6 @@ impl<I: Item> Association<I> {
         self.grants.len() != before || deprecated
     }
 
-    /// Verifies MAC and signature of a packet.
-    pub(crate) fn authenticate<'p>(
-        &self,
-        shared: &Shared<I>,
-        packet: &'p Packet<'p>,
-    ) -> Result<Authentic<'p>, Error> {
-        self.verify_signature(shared, self.verify_mac(packet)?)
-    }
-
     /// Verifies the MAC of a packet under the association's keys.
     pub(crate) fn verify_mac<'p>(&self, packet: &'p Packet<'p>) -> Result<Maced<'p>, Error> {
         packet
@@ -272,15 +289,39 @@ impl<I: Item> Association<I> {
             .map_err(|_| AuthError::Mac.into())
     }
 
-    /// Verifies the signature of a packet whose MAC was verified.
+    /// Verifies the signature of a packet whose MAC was verified, if the budgets permit.
     pub(crate) fn verify_signature<'p>(
-        &self,
-        shared: &Shared<I>,
+        &mut self,
+        shared: &mut Shared<I>,
+        now: Time,
+        signed: SignedUnderMac,
         packet: Maced<'p>,
     ) -> Result<Authentic<'p>, Error> {
+        let permit = self.permit(shared, now, signed)?;
         packet
-            .verify_signature(shared.config.provider, &self.host_id)
+            .verify_signature(permit, shared.config.provider, &self.host_id)
             .map_err(|_| AuthError::Signature.into())
+    }
+
+    /// Permits one verification. Hosts without a registration share a budget besides, for anybody can be one;
+    /// none of them can bring about that this host awaits something.
+    fn permit(
+        &mut self,
+        shared: &mut Shared<I>,
+        now: Time,
+        signed: SignedUnderMac,
+    ) -> Result<Permit, UsedUp> {
+        let limits = &shared.config.public_key_limits;
+        let (own, is_awaited) = match signed {
+            SignedUnderMac::Acknowledgement => (&mut self.budgets.update, true),
+            SignedUnderMac::Close => (&mut self.budgets.close, false),
+            SignedUnderMac::Update => (&mut self.budgets.update, false),
+        };
+        let permit = own.permit(limits, now)?;
+        match is_awaited || !self.grants.is_empty() {
+            true => Ok(permit),
+            false => shared.budgets.unregistered.permit(limits, now),
+        }
     }
 
     /// Encrypts what services have to say, if anything.
@@ -312,7 +353,7 @@ impl<I: Item> Association<I> {
     /// Says when the association itself has something to do.
     pub(crate) fn poll_timeout(&self, shared: &Shared<I>) -> Option<Time> {
         let expiry = self.grants.values().min().copied();
-        let unused = expiry.is_none().then(|| self.used_at + shared.config.unused_lifetime);
+        let unused = self.unused_at(shared);
         let deferred = self.deferred.as_ref().map(|_| self.deferred_until(shared));
         let live = [self.updates.poll_timeout(), expiry, unused, deferred, self.locator_until];
         let live = live.into_iter().flatten().min();
@@ -322,6 +363,13 @@ impl<I: Item> Association<I> {
             Phase::Closing(closing) => Some(closing.retransmit.poll_timeout()),
             Phase::Closed(closed) => Some(closed.until),
         }
+    }
+
+    /// Says when the association is closed if nothing is heard of the peer: never while something is granted, nor before the
+    /// peer was told that something was withdrawn, however long it was silent before that.
+    pub(crate) fn unused_at(&self, shared: &Shared<I>) -> Option<Time> {
+        let unused = self.grants.is_empty() && !self.updates.has_withdrawal();
+        unused.then(|| self.used_at + shared.config.unused_lifetime)
     }
 
     /// Gives up a deferred request when no services were announced while the peer could have repeated itself.

@@ -9,6 +9,7 @@ use claviger_wire::DecodeError;
 
 use crate::{
     counter::Counter,
+    verification::{Class, UsedUp},
     wire::{PacketError, PacketTooLong},
 };
 
@@ -92,6 +93,8 @@ reasons! {
         RequestOutstanding => "request_outstanding", "asks again before the answer";
         /// One UPDATE both asks for and answers a registration.
         RequestInAnswer => "request_in_answer", "asks and answers at once";
+        /// NOTIFY comes while nothing is awaited of the peer that it could report on (RFC 7401 section 6.13).
+        NotifyUnasked => "notify_unasked", "reports while nothing is awaited of the peer";
         /// ESP_INFO or a locator names an SPI that is not the peer's (RFC 8046 section 5.3).
         SpiForeign => "spi_foreign", "names an spi that is not its own";
         /// The transport format was not offered (RFC 7401 section 6.9 step 13).
@@ -154,16 +157,32 @@ reasons! {
         Associations => "associations", "too many associations";
         /// One exchange was restarted by R1 too often.
         BaseExchangeRestarts => "base_exchange_restarts", "base exchange was restarted too often";
+        /// Too many CLOSE packets were verified for the peer.
+        CloseSignatures => "close_signatures", "too many close packets to verify";
+        /// I2 packets take all of the time that they may.
+        I2Work => "i2_work", "too much work for i2 packets";
+        /// Too many NOTIFY packets were verified within a second.
+        NotifySignatures => "notify_signatures", "too many notify packets to verify";
         /// What is to be said does not fit into one packet.
         PacketLength => "packet_length", "packet would be too long";
         /// The puzzle is harder than this host is willing to solve, or was not solved in its lifetime.
         Puzzle => "puzzle_too_hard", "puzzle is too hard";
         /// Too many I2 packets failed behind one solved puzzle.
         PuzzleWorn => "puzzle_worn", "too many i2 packets failed behind one solved puzzle";
+        /// Too many R1 packets were verified in one exchange.
+        R1Signatures => "r1_signatures", "too many r1 packets to verify";
+        /// Too many R2 packets were verified in one exchange.
+        R2Signatures => "r2_signatures", "too many r2 packets to verify";
         /// There are too many R1 packets to one address within a second.
         R1Rate => "r1_rate", "too many i1 packets from one address";
+        /// The peer repeats itself too often to be answered each time.
+        Repetitions => "repetitions", "repeated too often";
+        /// Too many packets were verified within a second for hosts without a registration.
+        UnregisteredSignatures => "unregistered_signatures", "too many packets to verify of hosts without a registration";
         /// Too many UPDATE packets wait for their turn.
         UpdateQueue => "update_queue", "too many updates wait for acknowledgement";
+        /// Too many UPDATE packets were verified for the peer.
+        UpdateSignatures => "update_signatures", "too many update packets to verify";
     }
 }
 
@@ -250,6 +269,26 @@ impl From<CryptoError> for Error {
             | CryptoError::Random
             | CryptoError::Unsupported => Self::Crypto(error),
         }
+    }
+}
+
+impl From<UsedUp> for LimitError {
+    fn from(UsedUp(class): UsedUp) -> Self {
+        match class {
+            Class::Close => Self::CloseSignatures,
+            Class::I2OfPeer | Class::I2OfStranger => Self::I2Work,
+            Class::Notify => Self::NotifySignatures,
+            Class::R1 | Class::R1Elsewhere => Self::R1Signatures,
+            Class::R2 => Self::R2Signatures,
+            Class::Unregistered => Self::UnregisteredSignatures,
+            Class::Update => Self::UpdateSignatures,
+        }
+    }
+}
+
+impl From<UsedUp> for Error {
+    fn from(used_up: UsedUp) -> Self {
+        Self::Limit(used_up.into())
     }
 }
 

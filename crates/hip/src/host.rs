@@ -25,6 +25,7 @@ use crate::{
     registration::{RegistrationAnswer, RegistrationRequest},
     responder::Responder,
     rules, snapshot,
+    verification::OfHost,
     wire::Packet,
 };
 
@@ -122,7 +123,8 @@ impl<I: Item> Host<I> {
         let responder = Responder::new(&config, &mut *random, now)?;
         let notifies = RateLimit::new(config.notify_per_second_max, notify::NOTIFIES_PER_SECOND_MAX);
         let probes = RateLimit::new(config.probes_per_second_max, mobility::PROBES_PER_SECOND_MAX);
-        let shared = Shared { config, random, out: Outbox::default(), notifies, probes, tickets: 0 };
+        let budgets = OfHost::default();
+        let shared = Shared { config, random, out: Outbox::default(), notifies, probes, budgets, tickets: 0 };
         Ok(Self { shared, responder, peers: BTreeMap::new(), timers: BTreeSet::new() })
     }
 
@@ -279,15 +281,6 @@ impl<I: Item> Host<I> {
         };
         self.settle(peer);
         result
-    }
-
-    /// Changes #K of the puzzles that are set from now on, at most [`crate::puzzle::K_MAX`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Crypto`] if the R1s cannot be signed anew.
-    pub fn set_puzzle_difficulty(&mut self, difficulty: u8) -> Result<(), Error> {
-        self.responder.set_difficulty(&self.shared.config, difficulty)
     }
 
     /// Processes a received datagram.

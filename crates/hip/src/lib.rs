@@ -7,6 +7,7 @@
 //! | [`rules`] | which parameter may stand in which packet, and how often |
 //! | [`keys`] | KEYMAT, and what services derive from the same key |
 //! | [`puzzle`] | solving and verifying puzzles |
+//! | [`verification`] | how much public-key work others can bring about |
 //! | [`host`] | the endpoint: every association of one identity, in both roles |
 //! | [`config`], [`event`], [`error`] | how a host behaves, what it tells, what goes wrong |
 //! | [`counter`] | what it counts |
@@ -15,7 +16,7 @@
 //! | [`association`], [`security`] | what can be seen of an association, and what protects it |
 //!
 //! Behind [`Host`] stand one file for each exchange (`exchange/`), the precomputed R1s and stateless puzzles
-//! (`responder.rs`), and the form in which an association survives a restart (`snapshot.rs`).
+//! (`responder.rs`), whose difficulty follows the load (`difficulty.rs`), and the form in which an association survives a restart (`snapshot.rs`).
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
@@ -32,8 +33,10 @@ pub mod puzzle;
 pub mod registration;
 pub mod rules;
 pub mod security;
+pub mod verification;
 pub mod wire;
 
+mod difficulty;
 mod exchange;
 mod path;
 mod rate;

@@ -10,28 +10,23 @@ use std::{
     time::Duration,
 };
 
-use claviger_crypto::{
-    Random, SecretBytes,
-    hash::{Digest, HashAlgorithm},
-    kx::KxPrivate,
-};
+use claviger_crypto::{Random, SecretBytes, hash::Digest, kx::KxPrivate};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
 use crate::{
     config::{HostConfig, TransportFormats},
+    difficulty::Difficulty,
     error::{ApiMisuse, Error, LimitError, PeerMisbehaved},
     iana::{DhGroup, PacketType, ParameterType},
     puzzle,
     rate::RateLimit,
+    verification::{Budget, Permit, i2_cost},
     wire::{
         DhGroupList, DiffieHellman, EspTransform, HipCipher, HitSuiteList, Packet, PacketBuilder, Puzzle,
-        R1Counter, R1Template, Solution, TransportFormatList, parameter::PARAMETER_HEADER_LEN,
+        R1Counter, R1Template, Solution, TransportFormatList,
     },
 };
-
-/// The hardest puzzle that a host sets: nobody here would solve a harder one.
-pub(crate) const PUZZLE_DIFFICULTY_MAX: u8 = puzzle::K_MAX;
 
 /// Generations whose puzzles are accepted: the one handed out, and the one before (RFC 7401 section 6.9 step 7).
 const GENERATIONS: usize = 2;
@@ -49,14 +44,16 @@ const OPAQUE_PER_SECOND: u128 = 64;
 /// The R1s of a host, and what it remembers of the I2s that came back.
 pub(crate) struct Responder {
     generations: VecDeque<Generation>,
-    difficulty: u8,
+    difficulty: Difficulty,
     rate: RateLimit,
 }
 
-/// R1s under one counter, one secret and one Diffie-Hellman key for each group.
+/// R1s under one counter, one secret, one difficulty and one Diffie-Hellman key for each group.
 struct Generation {
     counter: u64,
     born: Time,
+    /// #K.
+    k: u8,
     secret: SecretBytes,
     offers: Vec<Offer>,
     /// The I2s accepted, by their digest, and whose they were.
@@ -91,29 +88,21 @@ pub(crate) enum Recognised {
 
 impl Responder {
     pub(crate) fn new(config: &HostConfig, random: &mut dyn Random, now: Time) -> Result<Self, Error> {
+        let lowest = config.puzzle_difficulty.min(puzzle::K_MAX);
+        let highest = config.puzzle_difficulty_under_load.min(puzzle::K_MAX);
         let mut responder = Self {
             generations: VecDeque::new(),
-            difficulty: config.puzzle_difficulty.min(PUZZLE_DIFFICULTY_MAX),
+            difficulty: Difficulty::new(lowest, highest, now),
             rate: RateLimit::new(config.r1_per_second_max, u32::MAX),
         };
         responder.rotate(config, random, now)?;
         Ok(responder)
     }
 
-    /// Changes #K of the puzzles set from now on.
-    pub(crate) fn set_difficulty(&mut self, config: &HostConfig, difficulty: u8) -> Result<(), Error> {
-        self.difficulty = difficulty.min(PUZZLE_DIFFICULTY_MAX);
-        if let Some(generation) = self.generations.front_mut() {
-            for offer in &mut generation.offers {
-                let public = offer.private.public();
-                offer.template = r1(config, generation.counter, self.difficulty, offer.group, public)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Begins a new generation when it is time, and destroys the keys of those that are accepted no longer.
+    /// Begins a new generation when it is time or the load wants other puzzles, and destroys the keys of those that are
+    /// accepted no longer.
     pub(crate) fn handle_timeout(&mut self, config: &HostConfig, random: &mut dyn Random, now: Time) {
+        self.difficulty.handle_timeout(now);
         if now < self.poll_timeout(config) {
             return;
         }
@@ -125,7 +114,12 @@ impl Responder {
 
     /// Says when the next generation begins.
     pub(crate) fn poll_timeout(&self, config: &HostConfig) -> Time {
-        self.generations.front().map_or(Time::EPOCH, |current| current.born + config.r1_lifetime)
+        let Some(current) = self.generations.front().filter(|current| current.k == self.difficulty.k())
+        else {
+            return Time::EPOCH;
+        };
+        let end = current.born + config.r1_lifetime;
+        self.difficulty.poll_timeout().map_or(end, |easier| easier.min(end))
     }
 
     /// Answers an I1 (RFC 7401 section 6.7) and forgets it.
@@ -145,7 +139,7 @@ impl Responder {
         let offers = &generation.offers;
         let offer = offers.iter().find(|offer| wanted.contains(&offer.group)).unwrap_or(&offers[0]);
         let opaque = generation.opaque(now);
-        let i = generation.random_i(config, initiator, address, opaque, self.difficulty);
+        let i = generation.random_i(config, initiator, address, opaque, generation.k);
         Ok(offer.template.fill(initiator, opaque, &i))
     }
 
@@ -166,12 +160,12 @@ impl Responder {
         if !i.ct_eq(&solution.i) {
             return Err(PeerMisbehaved::PuzzleForeign.into());
         }
-        let digest = digest(config, i2);
+        let digest = i2.digest_covered(config.provider)?;
         if generation.accepted.contains_key(&digest) {
             let answer = generation.answers.get(&initiator).filter(|(of, _)| *of == digest);
             return Ok(Recognised::Repeated(answer.map(|(_, r2)| r2.clone())));
         }
-        let lifetime = puzzle(config, self.difficulty).lifetime();
+        let lifetime = puzzle(config, generation.k).lifetime();
         if now > generation.issued(solution.opaque) + lifetime {
             return Err(PeerMisbehaved::PuzzleExpired.into());
         }
@@ -182,24 +176,41 @@ impl Responder {
         Ok(Recognised::New(SolvedPuzzle { generation: counter, digest, i: solution.i, j: solution.j }))
     }
 
-    /// Counts an attempt at public-key work behind a solved puzzle.
-    pub(crate) fn spend(&mut self, config: &HostConfig, puzzle: &SolvedPuzzle) -> Result<(), LimitError> {
-        let Some(generation) = self.generation_mut(puzzle.generation) else {
-            return Ok(());
-        };
+    /// Permits public-key work behind a solved puzzle, and counts it: for the puzzle, for the budget of whoever solved it,
+    /// and for the difficulty of the next ones. The order is such that nobody pays who is refused.
+    pub(crate) fn spend(
+        &mut self,
+        config: &HostConfig,
+        now: Time,
+        puzzle: &SolvedPuzzle,
+        group: DhGroup,
+        budget: &mut Budget,
+    ) -> Result<Permit, Error> {
+        let algorithm = group.kx().ok_or(PeerMisbehaved::DhGroupNotOffered)?;
+        let generation = self.generation_mut(puzzle.generation).ok_or(PeerMisbehaved::PuzzleStale)?;
+        if generation.accepted.len() >= ACCEPTED_MAX {
+            return Err(LimitError::Associations.into());
+        }
         if generation.failed.len() >= FAILED_MAX {
             generation.failed.clear();
         }
         let failed = generation.failed.entry(puzzle.i.clone()).or_default();
         if *failed >= config.failed_i2_max {
-            return Err(LimitError::PuzzleWorn);
+            return Err(LimitError::PuzzleWorn.into());
         }
+        let permit = budget.permit_for(&config.public_key_limits, now, i2_cost(algorithm))?;
         *failed += 1;
-        if generation.accepted.len() >= ACCEPTED_MAX { Err(LimitError::Associations) } else { Ok(()) }
+        self.difficulty.count(now);
+        Ok(permit)
     }
 
-    /// Finds the private key behind an I2's group.
-    pub(crate) fn private(&self, puzzle: &SolvedPuzzle, group: DhGroup) -> Result<&dyn KxPrivate, Error> {
+    /// Finds the private key behind an I2's group. The computation with it costs what the permit was given for.
+    pub(crate) fn private(
+        &self,
+        _permit: &Permit,
+        puzzle: &SolvedPuzzle,
+        group: DhGroup,
+    ) -> Result<&dyn KxPrivate, Error> {
         self.generation(puzzle.generation)
             .and_then(|generation| generation.offers.iter().find(|offer| offer.group == group))
             .map(|offer| &*offer.private)
@@ -227,16 +238,18 @@ impl Responder {
         // counter grows over restarts without being stored (RFC 7401 section 4.1.4).
         let last = self.generations.front().map_or(0, |generation| generation.counter);
         let counter = now.as_micros().max(last + 1);
+        let k = self.difficulty.k();
         let mut offers = Vec::with_capacity(config.dh_groups.len());
         for &group in &config.dh_groups {
             let Some(algorithm) = group.kx() else { continue };
             let private = config.provider.kx_group(algorithm)?.generate(random)?;
-            let template = r1(config, counter, self.difficulty, group, private.public())?;
+            let template = r1(config, counter, k, group, private.public())?;
             offers.push(Offer { group, private, template });
         }
         self.generations.push_front(Generation {
             counter,
             born: now,
+            k,
             secret: SecretBytes::with(32, |octets| random.fill(octets)),
             offers,
             accepted: BTreeMap::new(),
@@ -287,21 +300,6 @@ impl Generation {
         let units = u64::from(u16::from_be_bytes(opaque)) + 1;
         self.born + Duration::from_micros(units * 1_000_000 / OPAQUE_PER_SECOND as u64)
     }
-}
-
-/// Digests what HIP_MAC covers of an I2, and the HIP_MAC. What nothing covers, such as the padding behind the signature
-/// or what middleboxes append, must not make a replayed I2 look new.
-fn digest(config: &HostConfig, i2: &Packet<'_>) -> [u8; 32] {
-    let hash =
-        config.provider.hash(HashAlgorithm::Sha256).expect("the configuration was checked to know SHA-256");
-    let octets = i2.octets();
-    let end = i2
-        .parameters()
-        .raw(ParameterType::HIP_MAC)
-        .map_or(octets.len(), |mac| mac.offset() + PARAMETER_HEADER_LEN + mac.contents().len());
-    let mut digest = [0; 32];
-    digest.copy_from_slice(&hash.digest(&[&octets[..1], &octets[2..4], &octets[6..end]]));
-    digest
 }
 
 /// A puzzle before its variables are filled in.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use claviger_hip::{
     Error, PeerMisbehaved,
     iana::{PacketType, ParameterType},
+    verification::Limits,
     wire::Packet,
 };
 use claviger_identity::Hit;
@@ -62,8 +63,10 @@ impl Towards {
 fn patient_pair() -> Pair {
     let mut server = server_config();
     server.failed_i2_max = u32::MAX;
+    server.public_key_limits = Limits::UNLIMITED;
     server.notify_per_second_max = 0;
     let mut member = member_config();
+    member.public_key_limits = Limits::UNLIMITED;
     member.notify_per_second_max = 0;
     Pair::new(member, server)
 }
@@ -208,7 +211,9 @@ const SCENES: [Scene; 15] = [
 fn notified() -> (Pair, Transmit, Towards) {
     let mut server = server_config();
     server.associations_max = 0;
-    let mut pair = Pair::new(member_config(), server);
+    let mut member = member_config();
+    member.public_key_limits = Limits::UNLIMITED;
+    let mut pair = Pair::new(member, server);
     pair.connect(None);
     for _ in 0..3 {
         pair.run_with(|_, octets| octets[2] != PacketType::NOTIFY.0);

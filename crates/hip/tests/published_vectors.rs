@@ -25,16 +25,23 @@ use claviger_hip::{
     puzzle,
     registration::Side,
     rules,
+    verification::{Budget, Class, Limits, Permit},
     wire::{DiffieHellman, Encrypted, HipCipher, Packet, Parameters, Puzzle, Solution},
 };
 use claviger_hip_groups::{
     GroupHost, McastChannel, RegistrationRequest, iana::GCKS_GDOI, keys::registration_keys,
 };
 use claviger_identity::{Hit, HitSuite, HostId, HostIdentity, pem};
+use claviger_sansio::Time;
 use claviger_testkit::vector::{VectorWriter, Vectors, recording};
 use support::{GDOI, HOUR, Pair, config, group, identity, join};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/hip.txt");
+
+/// Leave to verify one signature.
+fn permit() -> Permit {
+    Budget::new(Class::R1).permit(&Limits::UNLIMITED, Time::EPOCH).unwrap()
+}
 
 /// Names a set of algorithms, as the sections of derived keys do.
 const SUITES: [(&str, HashAlgorithm, CipherAlgorithm); 3] = [
@@ -102,7 +109,7 @@ fn the_base_exchange_is_what_its_keys_say() {
 
     let host_id: HostId = r1.one().unwrap();
     assert_eq!(host_id.hit(provider()), Ok(server));
-    r1.verify_signature_2(provider(), &host_id).unwrap();
+    r1.verify_signature_2(permit(), provider(), &host_id).unwrap();
 
     let rhash = HitSuite::of_hit(server).unwrap().rhash();
     let puzzle: Puzzle = r1.one().unwrap();
@@ -123,11 +130,11 @@ fn the_base_exchange_is_what_its_keys_say() {
     let member_host_id: HostId = inner.one().unwrap();
     assert_eq!(member_host_id.hit(provider()), Ok(member));
     assert_eq!(inner.all::<McastChannel>().unwrap().len(), 1);
-    i2.verify_signature(provider(), &member_host_id).unwrap();
+    i2.verify_signature(permit(), provider(), &member_host_id).unwrap();
 
     let host_id_parameter = r1.parameters().raw(ParameterType::HOST_ID).unwrap().octets();
     r2.verify_mac_2(prf, &keymat.incoming().integrity, host_id_parameter).unwrap();
-    r2.verify_signature(provider(), &host_id).unwrap();
+    r2.verify_signature(permit(), provider(), &host_id).unwrap();
     assert_eq!(opened(&r2, &keymat, keymat.incoming()), vectors.octets(EXCHANGE, "R2: inside ENCRYPTED"));
 
     let cipher = keymat.cipher().algorithm().unwrap();
@@ -146,7 +153,7 @@ fn every_later_packet_is_proven_by_mac_and_signature() {
         let (keys, who) =
             if by_member { (keymat.outgoing(), "member") } else { (keymat.incoming(), "key server") };
         packet.verify_mac(prf, &keys.integrity).unwrap();
-        packet.verify_signature(provider(), identity_of(&vectors, who).host_id()).unwrap();
+        packet.verify_signature(permit(), provider(), identity_of(&vectors, who).host_id()).unwrap();
         if packet.parameters().raw(ParameterType::ENCRYPTED).is_some() {
             let inner = format!("{name}: inside ENCRYPTED");
             assert_eq!(opened(&packet, &keymat, keys), vectors.octets(section, &inner), "{section}");

@@ -9,6 +9,7 @@ use claviger_hip::{
     NoItem,
     iana::{PacketType, ParameterType},
     puzzle, rules,
+    verification::{Budget, Class, Limits, Permit},
     wire::{
         Ack, DhGroupList, DiffieHellman, EspInfo, EspTransform, HipCipher, HipMac, HipMac2, HipSignature,
         HipSignature2, HitSuiteList, Packet, PacketBuilder, Parameter, Puzzle, RawParameter, Seq, Solution,
@@ -16,11 +17,17 @@ use claviger_hip::{
     },
 };
 use claviger_identity::{HiAlgorithm, Hit, HitSuite, HostId};
+use claviger_sansio::Time;
 use claviger_testkit::pcap::{self, IpPacket};
 use claviger_wire::Decode;
 
 const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/captures");
 const HIP: u8 = 139;
+
+/// Leave to verify one signature.
+fn permit() -> Permit {
+    Budget::new(Class::R1).permit(&Limits::UNLIMITED, Time::EPOCH).unwrap()
+}
 
 /// What a capture is known to hold.
 struct Vector {
@@ -173,21 +180,21 @@ fn signatures_verify_by_their_sender_only() {
                 PacketType::I1 => continue,
                 PacketType::R1 => {
                     assert_eq!(
-                        packet.verify_signature_2(provider(), sender).map(drop),
+                        packet.verify_signature_2(permit(), provider(), sender).map(drop),
                         Ok(()),
                         "{}",
                         vector.file
                     );
-                    assert!(packet.verify_signature_2(provider(), other).is_err());
+                    assert!(packet.verify_signature_2(permit(), provider(), other).is_err());
                 }
                 packet_type => {
                     assert_eq!(
-                        packet.verify_signature(provider(), sender).map(drop),
+                        packet.verify_signature(permit(), provider(), sender).map(drop),
                         Ok(()),
                         "{} {packet_type}",
                         vector.file
                     );
-                    assert!(packet.verify_signature(provider(), other).is_err());
+                    assert!(packet.verify_signature(permit(), provider(), other).is_err());
                 }
             }
             verified += 1;
@@ -305,7 +312,7 @@ fn no_octet_before_a_signature_can_change() {
             let mut octets = ip.payload.clone();
             octets[position] ^= 1;
             let believed = Packet::parse(&octets)
-                .is_ok_and(|packet| packet.verify_signature(provider(), &responder).is_ok());
+                .is_ok_and(|packet| packet.verify_signature(permit(), provider(), &responder).is_ok());
             assert!(!believed, "{} octet {position}", vector.file);
         }
     }

@@ -207,6 +207,7 @@ fn hip_config(identity: Arc<HostIdentity>) -> HostConfig {
     // Quick to test: one curve, an easy puzzle.
     hip.dh_groups.truncate(1);
     hip.puzzle_difficulty = 1;
+    hip.puzzle_difficulty_under_load = 1;
     hip
 }
 

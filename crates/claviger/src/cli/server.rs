@@ -10,6 +10,7 @@ use crate::{
     exit::Outcome,
     output,
     settings::{
+        difficulty::{Difficulty, Puzzle},
         log::LogFilter,
         paths::Paths,
         server::{Listen, ServerSettings},
@@ -41,6 +42,12 @@ pub(crate) struct ServerArgs {
     /// named; else the one that the routing table chooses]
     #[arg(long, value_name = "NAME")]
     pub(crate) interface: Option<String>,
+    /// Difficulty of HIP's puzzle without load, 0 to 26 bits [default: 10]
+    #[arg(long, value_name = "BITS")]
+    pub(crate) puzzle_difficulty: Option<Difficulty>,
+    /// Difficulty up to which it rises by itself under a flood, 0 to 26 bits [default: 16]
+    #[arg(long, value_name = "BITS")]
+    pub(crate) puzzle_difficulty_max: Option<Difficulty>,
 }
 
 impl ServerArgs {
@@ -58,7 +65,10 @@ impl ServerArgs {
         };
         Ok(ServerSettings {
             listen,
-            difficulty: config.puzzle.difficulty,
+            puzzle: Puzzle {
+                difficulty: self.puzzle_difficulty.unwrap_or(config.puzzle.difficulty),
+                difficulty_max: self.puzzle_difficulty_max.unwrap_or(config.puzzle.difficulty_max),
+            },
             hip: config.hip,
             log: globals.log.clone().or(config.log.filter).unwrap_or_else(LogFilter::of_daemons),
             socket: globals.socket.clone().or(config.socket).unwrap_or_else(|| paths.server_socket()),
@@ -91,8 +101,8 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line =
-            "server --config c --check --address ::1 --hip-port 0 --gdoi-port 1848 --raw --interface lo";
+        let line = "server --config c --check --address ::1 --hip-port 0 --gdoi-port 1848 --raw --interface lo \
+                    --puzzle-difficulty 0 --puzzle-difficulty-max 20";
         let expected = ServerArgs {
             config: Some("c".into()),
             check: true,
@@ -101,6 +111,8 @@ mod tests {
             gdoi_port: Some(1848),
             raw: true,
             interface: Some("lo".into()),
+            puzzle_difficulty: Some(0.try_into().unwrap()),
+            puzzle_difficulty_max: Some(20.try_into().unwrap()),
         };
         assert_eq!(Server::try_parse_from(line.split(' ')).unwrap().args, expected);
         assert_eq!(Server::try_parse_from(["server"]).unwrap().args, ServerArgs::default());
@@ -110,14 +122,25 @@ mod tests {
     fn options_beat_the_file_and_the_file_beats_defaults() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("server.toml");
-        fs::write(&file, "state_dir = \"s\"\n[listen]\nhip_port = 1\ngdoi_port = 2\n[log]\nfilter=\"warn\"")
-            .unwrap();
-        let mut args = ServerArgs { config: Some(file), gdoi_port: Some(3), ..ServerArgs::default() };
+        fs::write(
+            &file,
+            "state_dir = \"s\"\n[listen]\nhip_port = 1\ngdoi_port = 2\n[log]\nfilter=\"warn\"\n\
+             [puzzle]\ndifficulty = 4\ndifficulty_max = 5",
+        )
+        .unwrap();
+        let puzzle_difficulty_max = Some(6.try_into().unwrap());
+        let mut args = ServerArgs {
+            config: Some(file),
+            gdoi_port: Some(3),
+            puzzle_difficulty_max,
+            ..ServerArgs::default()
+        };
         let settings = args.settings(&Globals::default()).unwrap();
         assert_eq!((settings.listen.hip_port, settings.listen.gdoi_port), (1, 3));
         assert_eq!(settings.state_dir, directory.path().join("s"));
         assert_eq!(settings.socket, directory.path().join("s/server.sock"));
         assert_eq!(settings.log.to_string(), "warn");
+        assert_eq!(settings.puzzle.to_string(), "4 bits, up to 6 bits under load");
         args.config = None;
         let globals = Globals {
             state_dir: Some("/x".into()),
@@ -128,7 +151,7 @@ mod tests {
         assert_eq!(
             settings.to_string(),
             "listens on 0.0.0.0: HIP on UDP 10500, GDOI on UDP 3\n\
-             puzzle difficulty: 10 bits\nlog: debug\nstate: /x\ncontrol socket: /y.sock"
+             puzzle difficulty: 10 bits, up to 10 bits under load\nlog: debug\nstate: /x\ncontrol socket: /y.sock"
         );
     }
 }

@@ -36,7 +36,7 @@ use crate::{
     output::instant,
     route::{address_towards, is_link_local},
     settings::{
-        difficulty::Difficulty,
+        difficulty::Puzzle,
         hip::{self as hip_offers, Ciphers, DhGroups},
     },
     signal::{Stop, sleep_until},
@@ -71,7 +71,7 @@ pub struct ServerOptions {
     /// The interface that GROUPKEY-PUSHes leave by; otherwise that of the listening address, or the route's.
     pub interface: Option<String>,
     /// How hard R1's puzzle is.
-    pub puzzle_difficulty: Difficulty,
+    pub puzzle: Puzzle,
     /// HIP's Diffie-Hellman groups.
     pub dh_groups: DhGroups,
     /// HIP's ciphers.
@@ -348,7 +348,8 @@ const ANY_GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff18, 0, 0, 0, 0, 0, 0, 1);
 
 fn core_config(options: &ServerOptions, interface: Option<&Interface>) -> GcksConfig {
     let mut hip = HostConfig::new(options.identity.clone(), provider());
-    hip.puzzle_difficulty = options.puzzle_difficulty.bits();
+    hip.puzzle_difficulty = options.puzzle.difficulty.bits();
+    hip.puzzle_difficulty_under_load = options.puzzle.difficulty_max.bits();
     // A generic HIP host wants a data transport (RFC 7401 section 5.2.11); members that only register name none.
     hip.transport =
         TransportFormats::Esp(vec![EspSuite::AES_128_CBC_HMAC_SHA_256, EspSuite::AES_256_CBC_HMAC_SHA_256]);

@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    difficulty::Difficulty,
+    difficulty::Puzzle,
     hip::{Ciphers, DhGroups},
     log::LogFilter,
     ports::{GDOI_PORT, HIP_PORT},
@@ -21,7 +21,7 @@ pub(crate) struct ServerSettings {
     /// Where the server is reached.
     pub(crate) listen: Listen,
     /// The difficulty of HIP's puzzle.
-    pub(crate) difficulty: Difficulty,
+    pub(crate) puzzle: Puzzle,
     /// What HIP offers.
     pub(crate) hip: HipOffers,
     /// What is logged.
@@ -41,7 +41,7 @@ impl fmt::Display for ServerSettings {
         if let Some(interface) = interface {
             writeln!(f, "multicast rekey messages leave by {interface}")?;
         }
-        writeln!(f, "puzzle difficulty: {}", self.difficulty)?;
+        writeln!(f, "puzzle difficulty: {}", self.puzzle)?;
         writeln!(f, "log: {}", self.log)?;
         writeln!(f, "state: {}", self.state_dir.display())?;
         write!(f, "control socket: {}", self.socket.display())
@@ -52,8 +52,9 @@ impl fmt::Display for ServerSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct HipOffers {
-    /// The Diffie-Hellman groups by number, most preferred first; the server's order decides. Default: 7, 8, 9, 4.
-    /// Name 8 or 9 first where groups have 256-bit keys.
+    /// The Diffie-Hellman groups by number, most preferred first; the server's order decides. Default: 7, 8, 9.
+    /// Name 8 or 9 first where groups have 256-bit keys, and 4 or 3 behind them for hosts that have no others: each I2 costs
+    /// the server ten to thirty times as much then.
     pub(crate) dh_groups: DhGroups,
     /// The ciphers, most preferred first. Default: aes-256-cbc, aes-128-cbc. `null` is never used unless it is named.
     pub(crate) ciphers: Ciphers,

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use claviger::server::{ServerOptions, run_on};
+use claviger::{
+    server::{ServerOptions, run_on},
+    settings::difficulty::Puzzle,
+};
 use claviger_api::{Client, StatusView};
 use claviger_crypto::{Random, provider, random};
 use claviger_group::GroupId;
@@ -169,7 +172,7 @@ fn serve_on(stage: &Stage, store: impl Store + 'static) {
         gdoi_port: stage.gdoi_port,
         raw: false,
         interface: None,
-        puzzle_difficulty: 1.try_into().unwrap(),
+        puzzle: Puzzle { difficulty: 1.try_into().unwrap(), difficulty_max: 1.try_into().unwrap() },
         dh_groups: Default::default(),
         ciphers: Default::default(),
     };

@@ -10,8 +10,8 @@ use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
 use tracing::debug;
 
 use crate::{
-    association::{Association, Closed, Closing, Phase},
-    error::{Error, PeerMisbehaved},
+    association::{Association, Closed, Closing, Phase, SignedUnderMac},
+    error::{Error, LimitError, PeerMisbehaved},
     event::Event,
     exchange::Shared,
     iana::PacketType,
@@ -39,7 +39,8 @@ impl<I: Item> Association<I> {
         Ok(())
     }
 
-    /// Answers CLOSE (RFC 7401 section 6.14), in whatever phase the association is.
+    /// Answers CLOSE (RFC 7401 section 6.14), in whatever phase the association is. One that is repeated, whatever signature
+    /// it has now, costs no verification.
     pub(crate) fn handle_close(
         &mut self,
         shared: &mut Shared<I>,
@@ -47,14 +48,19 @@ impl<I: Item> Association<I> {
         back: &Path,
         packet: &Packet<'_>,
     ) -> Result<(), Error> {
-        let EchoRequestSigned(echo) = self.authenticate(shared, packet)?.one()?;
+        let packet = self.verify_mac(packet)?;
+        let EchoRequestSigned(echo) = packet.one()?;
         if let Phase::Closed(closed) = &self.phase
             && closed.echo == echo
         {
+            if !self.budgets.may_repeat(now) {
+                return Err(LimitError::Repetitions.into());
+            }
             debug!("CLOSE is repeated, and CLOSE_ACK");
             shared.out.send(back, &closed.ack);
             return Ok(());
         }
+        self.verify_signature(shared, now, SignedUnderMac::Close, packet)?;
         let mut builder = PacketBuilder::new(PacketType::CLOSE_ACK, shared.config.identity.hit(), self.peer);
         builder.add(&EchoResponseSigned(echo.clone()));
         let ack = self.finish(shared, &mut builder)?;
@@ -77,7 +83,12 @@ impl<I: Item> Association<I> {
     }
 
     /// Verifies CLOSE_ACK (RFC 7401 section 6.15); after success the association is to be discarded.
-    pub(crate) fn handle_close_ack(&self, shared: &mut Shared<I>, packet: &Packet<'_>) -> Result<(), Error> {
+    pub(crate) fn handle_close_ack(
+        &mut self,
+        shared: &mut Shared<I>,
+        now: Time,
+        packet: &Packet<'_>,
+    ) -> Result<(), Error> {
         let (own_echo, was_closed) = match &self.phase {
             Phase::Closing(closing) => (Some(&closing.echo), false),
             Phase::Closed(closed) => (closed.own_echo.as_ref(), true),
@@ -90,7 +101,7 @@ impl<I: Item> Association<I> {
         if !ct_eq(&echo, own_echo) {
             return Err(PeerMisbehaved::CloseAckForeign.into());
         }
-        self.verify_signature(shared, packet)?;
+        self.verify_signature(shared, now, SignedUnderMac::Close, packet)?;
         if !was_closed {
             shared.out.tell(Event::Closed { peer: self.peer, by_peer: false });
         }

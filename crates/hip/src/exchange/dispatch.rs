@@ -22,7 +22,7 @@ use crate::{
     item::Item,
     path::Path,
     responder::{Recognised, SolvedPuzzle},
-    wire::{DhGroupList, Packet},
+    wire::{DhGroupList, DiffieHellman, Packet},
 };
 
 impl<I: Item> Host<I> {
@@ -30,10 +30,10 @@ impl<I: Item> Host<I> {
         let _exchange = debug_span!("exchange", exchange = exchange_of(packet.packet_type())).entered();
         match packet.packet_type() {
             PacketType::I1 => self.handle_i1(now, back, packet),
-            PacketType::R1 => self.handle_r1(now, packet),
+            PacketType::R1 => self.handle_r1(now, back, packet),
             PacketType::I2 => self.handle_i2(now, back, packet),
             PacketType::R2 => self.handle_r2(now, packet),
-            PacketType::NOTIFY => self.handle_notify(packet),
+            PacketType::NOTIFY => self.handle_notify(now, packet),
             _ => self.handle_associated(now, back, packet),
         }
     }
@@ -54,11 +54,11 @@ impl<I: Item> Host<I> {
         Ok(())
     }
 
-    fn handle_r1(&mut self, now: Time, packet: &Packet<'_>) -> Result<(), Error> {
+    fn handle_r1(&mut self, now: Time, back: &Path, packet: &Packet<'_>) -> Result<(), Error> {
         let peer = packet.sender();
         let initiation = self.peers.get_mut(&peer).and_then(|peer| peer.initiation.as_mut());
         let initiation = initiation.ok_or(PeerMisbehaved::R1Unasked)?;
-        if let Progress::Failed(reason) = initiation.handle_r1(&mut self.shared, now, packet)? {
+        if let Progress::Failed(reason) = initiation.handle_r1(&mut self.shared, now, back, packet)? {
             self.fail(peer, reason);
         }
         Ok(())
@@ -112,9 +112,14 @@ impl<I: Item> Host<I> {
         if !known && self.peers.len() >= self.shared.config.associations_max {
             return Err(LimitError::Associations.into());
         }
-        self.responder.spend(&self.shared.config, &puzzle)?;
+        let DiffieHellman { group, .. } = packet.one()?;
+        let budget = match self.is_registered(&peer) {
+            true => &mut self.shared.budgets.i2_of_peers,
+            false => &mut self.shared.budgets.i2_of_strangers,
+        };
+        let permit = self.responder.spend(&self.shared.config, now, &puzzle, group, budget)?;
         let mut acceptance =
-            Acceptance::verify(&mut self.shared, &self.responder, now, *back, puzzle, packet)?;
+            Acceptance::verify(&mut self.shared, &self.responder, now, *back, puzzle, permit, packet)?;
         let entry = self.peers.entry(peer).or_default();
         // RFC 7401 section 6.9 steps 5 and 6: the I2 is the basis of the association that both wanted.
         if let Some(initiation) = entry.initiation.take() {
@@ -173,12 +178,22 @@ impl<I: Item> Host<I> {
         Ok(())
     }
 
-    fn handle_notify(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
+    /// Says whether a host has a registration here, in either direction.
+    fn is_registered(&self, peer: &Hit) -> bool {
+        let association = self.peers.get(peer).and_then(|peer| peer.association.as_ref());
+        association.is_some_and(|association| !association.grants.is_empty())
+    }
+
+    fn handle_notify(&mut self, now: Time, packet: &Packet<'_>) -> Result<(), Error> {
         let entry = self.peers.get(&packet.sender()).ok_or(PeerMisbehaved::Unassociated)?;
         let associated = entry.association.as_ref().map(|association| &association.host_id);
         let calling = entry.initiation.as_ref().and_then(|initiation| initiation.host_id());
         let host_id = associated.or(calling).ok_or(PeerMisbehaved::Unassociated)?;
-        notify::handle(&mut self.shared, host_id, packet)
+        let awaits = entry.association.as_ref().is_some_and(|association| association.awaits_peer());
+        if entry.initiation.is_none() && !awaits {
+            return Err(PeerMisbehaved::NotifyUnasked.into());
+        }
+        notify::handle(&mut self.shared, now, host_id, packet)
     }
 
     /// Processes what only an association can make sense of.
@@ -190,7 +205,7 @@ impl<I: Item> Host<I> {
             PacketType::UPDATE => association.handle_update(shared, now, back, packet),
             PacketType::CLOSE => association.handle_close(shared, now, back, packet),
             _ => {
-                let result = association.handle_close_ack(shared, packet);
+                let result = association.handle_close_ack(shared, now, packet);
                 if result.is_ok() {
                     debug!("CLOSE is acknowledged; the association is discarded");
                     entry.association = None;
@@ -240,8 +255,7 @@ impl<I: Item> Host<I> {
                 association.phase = Phase::Established;
             }
             association.forgo_deferred(shared, now);
-            let unused = association.used_at + shared.config.unused_lifetime <= now;
-            if !gone && unused && association.grants.is_empty() {
+            if !gone && association.unused_at(shared).is_some_and(|unused_at| unused_at <= now) {
                 // RFC 7401 section 4.4.3, ESTABLISHED: nothing was heard for the unused association lifetime.
                 debug!("the association is not used");
                 gone = association.close(shared, now).is_err();

@@ -29,6 +29,7 @@ use crate::{
     puzzle::Solver,
     registration::{self, RegistrationAnswer, RegistrationRequest, Side},
     security::Security,
+    verification::{Budget, Class},
     wire::{
         Authentic, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
         EchoResponseUnsigned, EspInfo, EspTransform, HipCipher, Packet, PacketBuilder, ParameterBlock,
@@ -59,6 +60,8 @@ pub(crate) struct Initiation<I> {
     started: Time,
     step: Step,
     restarts: u32,
+    /// What R1s may cost from the address that was called, and from elsewhere.
+    r1_budgets: [Budget; 2],
     /// Why the exchange fails if no better R1 comes until the next timeout (RFC 7401 section 6.8 steps 6 and 7).
     doubt: Option<FailReason>,
 }
@@ -83,6 +86,7 @@ struct ExpectR2 {
     /// The services that R1 announced.
     services: Option<RegInfo>,
     retransmit: Retransmit,
+    r2_budget: Budget,
 }
 
 /// What an authentic R2 says; [`ExpectR2::read_r2`] makes it.
@@ -121,7 +125,8 @@ impl<I: Item> Initiation<I> {
         debug!(registers = request.is_some(), "a base exchange begins");
         shared.out.send(&path, &i1);
         let step = Step::ExpectR1(Retransmit::new(shared.config.retransmit, now));
-        Ok(Self { peer, path, request, i1, started: now, step, restarts: 0, doubt: None })
+        let r1_budgets = [Class::R1, Class::R1Elsewhere].map(Budget::new);
+        Ok(Self { peer, path, request, i1, started: now, step, restarts: 0, r1_budgets, doubt: None })
     }
 
     /// Whether I2 was sent (RFC 7401's state I2-SENT).
@@ -160,12 +165,15 @@ impl<I: Item> Initiation<I> {
         &mut self,
         shared: &mut Shared<I>,
         now: Time,
+        back: &Path,
         packet: &Packet<'_>,
     ) -> Result<Progress, Error> {
         let counter = packet.find::<R1Counter>()?;
         let puzzle: Puzzle = packet.one()?;
         self.admit(counter, &puzzle)?;
-        let r1 = GenuineR1::open(&shared.config, self.peer, packet)?;
+        let [expected, elsewhere] = &mut self.r1_budgets;
+        let budget = if back.remote == self.path.remote { expected } else { elsewhere };
+        let r1 = GenuineR1::open(&shared.config, now, budget, self.peer, packet)?;
         let offer = match Offer::weigh(&shared.config, self.request.as_ref(), r1, self.peer) {
             Ok(offer) => offer,
             Err(error) => {
@@ -200,7 +208,7 @@ impl<I: Item> Initiation<I> {
     ) -> Result<Established<I>, (Box<Self>, Error)> {
         let this = *self;
         match this.step {
-            Step::ExpectR2(expect) => match expect.read_r2(shared, this.request.as_ref(), packet) {
+            Step::ExpectR2(mut expect) => match expect.read_r2(shared, now, this.request.as_ref(), packet) {
                 Ok(confirmation) => Ok(expect.establish(now, confirmation)),
                 Err(error) => Err((Box::new(Self { step: Step::ExpectR2(expect), ..this }), error)),
             },
@@ -221,6 +229,7 @@ impl<I: Item> Initiation<I> {
                 }
                 Expiry::Resend => {
                     debug!(sent = retransmit.sent(), "no R1 has come; I1 is sent again");
+                    self.r1_budgets.iter_mut().for_each(Budget::renew);
                     shared.out.send(&self.path, &self.i1);
                 }
                 Expiry::GiveUp => return Ok(self.failed(now)),
@@ -250,6 +259,7 @@ impl<I: Item> Initiation<I> {
                     debug!(sent = expect.retransmit.sent(), "no R2 has come; I2 is sent again");
                     shared.out.send(&self.path, &expect.i2);
                     if expect.retransmit.sent() > I2_ALONE {
+                        self.r1_budgets.iter_mut().for_each(Budget::renew);
                         shared.out.send(&self.path, &self.i1);
                     }
                 }
@@ -320,6 +330,7 @@ impl<I: Item> Initiation<I> {
             agreed,
             services: offer.services.clone(),
             retransmit: Retransmit::new(shared.config.retransmit, now),
+            r2_budget: Budget::new(Class::R2),
         };
         self.step = Step::ExpectR2(Box::new(expect));
         Ok(())
@@ -329,12 +340,13 @@ impl<I: Item> Initiation<I> {
 impl ExpectR2 {
     /// Verifies R2 and reads what it says; nothing changes by it.
     fn read_r2<I: Item>(
-        &self,
+        &mut self,
         shared: &Shared<I>,
+        now: Time,
         request: Option<&RegistrationRequest<I>>,
         packet: &Packet<'_>,
     ) -> Result<Confirmation<I>, Error> {
-        let r2 = self.authenticate(shared, packet)?;
+        let r2 = self.authenticate(shared, now, packet)?;
         let items = association::items(shared, &self.agreed.keymat, &r2)?;
         let services = r2.find::<RegInfo>()?;
         let answer = match request {
@@ -359,10 +371,11 @@ impl ExpectR2 {
         Ok(Confirmation { answer, outbound_spi, services })
     }
 
-    /// Verifies the MAC, which covers the HOST_ID of R1 too, and the signature of an R2.
+    /// Verifies the MAC, which covers the HOST_ID of R1 too, and then the signature of an R2.
     fn authenticate<'p, I: Item>(
-        &self,
+        &mut self,
         shared: &Shared<I>,
+        now: Time,
         packet: &'p Packet<'p>,
     ) -> Result<Authentic<'p>, Error> {
         let Agreed { keymat, host_id, .. } = &self.agreed;
@@ -370,7 +383,10 @@ impl ExpectR2 {
         let packet = packet
             .verify_mac_2(keymat.prf(), integrity, &self.host_id_parameter)
             .map_err(|_| AuthError::Mac)?;
-        packet.verify_signature(shared.config.provider, host_id).map_err(|_| AuthError::Signature.into())
+        let permit = self.r2_budget.permit(&shared.config.public_key_limits, now)?;
+        packet
+            .verify_signature(permit, shared.config.provider, host_id)
+            .map_err(|_| AuthError::Signature.into())
     }
 
     /// Makes the association that R2 confirms.

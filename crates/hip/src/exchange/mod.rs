@@ -28,7 +28,9 @@ use std::time::Duration;
 use claviger_crypto::Random;
 use claviger_identity::Hit;
 
-use crate::{config::HostConfig, event::Ticket, item::Item, path::Outbox, rate::RateLimit};
+use crate::{
+    config::HostConfig, event::Ticket, item::Item, path::Outbox, rate::RateLimit, verification::OfHost,
+};
 
 /// What every exchange of a host uses.
 pub(crate) struct Shared<I> {
@@ -37,6 +39,7 @@ pub(crate) struct Shared<I> {
     pub(crate) out: Outbox<I>,
     pub(crate) notifies: RateLimit,
     pub(crate) probes: RateLimit,
+    pub(crate) budgets: OfHost,
     pub(crate) tickets: u64,
 }
 

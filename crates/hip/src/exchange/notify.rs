@@ -1,4 +1,7 @@
 //! NOTIFY (RFC 7401 sections 5.3.6 and 6.13): it reports, and changes nothing.
+//!
+//! It has no MAC, so that whoever knows two HITs can have its signature verified. It is looked at only while something is
+//! awaited of the peer, and then a few a second in all.
 
 use claviger_identity::{Hit, HostId};
 use claviger_sansio::Time;
@@ -48,6 +51,7 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
             PeerMisbehaved::AckUnasked
             | PeerMisbehaved::CloseAckForeign
             | PeerMisbehaved::CloseAckUnasked
+            | PeerMisbehaved::NotifyUnasked
             | PeerMisbehaved::PuzzleExpired
             | PeerMisbehaved::PuzzleStale
             | PeerMisbehaved::R1Unasked
@@ -77,11 +81,19 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
         ) => None,
         Error::Limit(
             LimitError::BaseExchangeRestarts
+            | LimitError::CloseSignatures
+            | LimitError::I2Work
+            | LimitError::NotifySignatures
             | LimitError::PacketLength
             | LimitError::Puzzle
             | LimitError::PuzzleWorn
             | LimitError::R1Rate
-            | LimitError::UpdateQueue,
+            | LimitError::R1Signatures
+            | LimitError::R2Signatures
+            | LimitError::Repetitions
+            | LimitError::UnregisteredSignatures
+            | LimitError::UpdateQueue
+            | LimitError::UpdateSignatures,
         ) => None,
         Error::Decode(_) | Error::Crypto(_) | Error::ApiMisuse(_) => None,
     }
@@ -126,6 +138,7 @@ pub(crate) fn report<I: Item>(
 /// Verifies a received NOTIFY with the key of its sender, and shows the program what it says.
 pub(crate) fn handle<I: Item>(
     shared: &mut Shared<I>,
+    now: Time,
     host_id: &HostId,
     packet: &Packet<'_>,
 ) -> Result<(), Error> {
@@ -134,8 +147,9 @@ pub(crate) fn handle<I: Item>(
     {
         return Err(PeerMisbehaved::HitMismatch.into());
     }
+    let permit = shared.budgets.notify.permit(&shared.config.public_key_limits, now)?;
     let packet =
-        packet.verify_signature(shared.config.provider, host_id).map_err(|_| AuthError::Signature)?;
+        packet.verify_signature(permit, shared.config.provider, host_id).map_err(|_| AuthError::Signature)?;
     for notification in packet.all::<Notification>()? {
         let message = notification.notify_type;
         debug!(notify_type = %message, "the peer reports");

@@ -1,6 +1,7 @@
 //! What a Responder offers in its R1, and what this host takes of it (RFC 7401 section 6.8, steps 6 to 15).
 
 use claviger_identity::{Hit, HitSuite, HostId};
+use claviger_sansio::Time;
 use claviger_wire::DecodeError;
 
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     item::Item,
     registration::RegistrationRequest,
     security::Security,
+    verification::Budget,
     wire::{
         DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EspTransform, HipCipher,
         HitSuiteList, Packet, Presigned, Puzzle, R1Counter, RegInfo, TransportFormatList,
@@ -68,14 +70,21 @@ pub(super) struct GenuineR1<'p> {
 }
 
 impl<'p> GenuineR1<'p> {
-    /// Verifies an R1 (RFC 7401 section 6.8 steps 4 and 10).
-    pub(super) fn open(config: &HostConfig, peer: Hit, packet: &'p Packet<'p>) -> Result<Self, Error> {
+    /// Verifies an R1 (RFC 7401 section 6.8 steps 4 and 10), if `budget` permits.
+    pub(super) fn open(
+        config: &HostConfig,
+        now: Time,
+        budget: &mut Budget,
+        peer: Hit,
+        packet: &'p Packet<'p>,
+    ) -> Result<Self, Error> {
         let host_id: HostId = packet.one()?;
         if host_id.hit(config.provider)? != peer {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
+        let permit = budget.permit(&config.public_key_limits, now)?;
         let packet =
-            packet.verify_signature_2(config.provider, &host_id).map_err(|_| AuthError::Signature)?;
+            packet.verify_signature_2(permit, config.provider, &host_id).map_err(|_| AuthError::Signature)?;
         Ok(Self { packet, host_id })
     }
 }

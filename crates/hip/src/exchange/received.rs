@@ -6,15 +6,14 @@
 //!
 //! Nothing changes before all of an UPDATE is verified and understood: only the last step changes anything.
 
-use claviger_crypto::hash::HashAlgorithm;
 use claviger_identity::HostId;
 use claviger_sansio::Time;
 use claviger_wire::Encode;
 use tracing::debug;
 
 use crate::{
-    association::{self, Association},
-    error::{Error, PeerMisbehaved},
+    association::{self, Association, SignedUnderMac},
+    error::{Error, LimitError, PeerMisbehaved},
     event::Event,
     exchange::{
         Shared,
@@ -39,7 +38,7 @@ const WINDOW: u32 = 16;
 /// An UPDATE that is the peer's.
 enum Opened<'p> {
     New(AuthenticUpdate<'p>),
-    /// Its Update ID is that of an UPDATE that was taken before.
+    /// It is an UPDATE that was taken before.
     Repeated {
         id: u32,
         packet: Authentic<'p>,
@@ -100,7 +99,7 @@ impl<I: Item> Association<I> {
         if !self.is_live() {
             return Err(PeerMisbehaved::Unassociated.into());
         }
-        match self.open_update(shared, packet)? {
+        match self.open_update(shared, now, packet)? {
             Opened::New(update) => {
                 let effects = self.interpret(shared, now, back, update)?;
                 self.apply_update(shared, now, back, effects)
@@ -114,23 +113,38 @@ impl<I: Item> Association<I> {
         }
     }
 
-    /// Verifies an UPDATE. The signature of one that is repeated octet for octet was verified before.
-    fn open_update<'p>(&self, shared: &Shared<I>, packet: &'p Packet<'p>) -> Result<Opened<'p>, Error> {
+    /// Verifies an UPDATE. What is known by its MAC to be of no use costs no verification: a repetition, whatever signature it
+    /// has now, and an acknowledgement of nothing.
+    fn open_update<'p>(
+        &mut self,
+        shared: &mut Shared<I>,
+        now: Time,
+        packet: &'p Packet<'p>,
+    ) -> Result<Opened<'p>, Error> {
         // RFC 7401 section 6.12.1 step 2: the MAC is verified for retransmissions too.
         let packet = self.verify_mac(packet)?;
         let seq = packet.find::<Seq>()?.map(|Seq(id)| id);
         let acks = packet.find::<Ack>()?.map(|Ack(ids)| ids).unwrap_or_default();
-        let digest = digest(shared, &packet)?;
+        let own = self.updates.acknowledged(&acks);
+        if seq.is_none() && own.is_none() {
+            return Err(PeerMisbehaved::AckUnasked.into());
+        }
+        let signed = match own.is_some_and(|own| own.task.must_be_acknowledged()) {
+            true => SignedUnderMac::Acknowledgement,
+            false => SignedUnderMac::Update,
+        };
+        let digest = packet.digest_covered(shared.config.provider)?;
         if let Some(id) = seq
-            && let Some(known) = self.recognise(id)?
+            && let Some(known) = self.recognise(id)?.copied()
         {
-            let packet = match packet.repeats(&digest, known) {
+            let packet = match packet.repeats(&digest, &known) {
                 Ok(packet) => packet,
-                Err(packet) => self.verify_signature(shared, packet)?,
+                // The peer says it in other octets.
+                Err(packet) => self.verify_signature(shared, now, signed, packet)?,
             };
             return Ok(Opened::Repeated { id, packet });
         }
-        let packet = self.verify_signature(shared, packet)?;
+        let packet = self.verify_signature(shared, now, signed, packet)?;
         Ok(Opened::New(AuthenticUpdate { packet, seq, acks, digest }))
     }
 
@@ -170,9 +184,13 @@ impl<I: Item> Association<I> {
         }
         if let Some(processed) = &self.updates.processed {
             // A host that recorded it may send it again in anybody's name.
-            match back.remote == self.path.remote {
-                true => shared.out.send(back, &processed.answer),
-                false => shared.probe(now, back, &processed.answer),
+            if back.remote == self.path.remote {
+                if !self.budgets.may_repeat(now) {
+                    return Err(LimitError::Repetitions.into());
+                }
+                shared.out.send(back, &processed.answer);
+            } else {
+                shared.probe(now, back, &processed.answer);
             }
         }
         Ok(())
@@ -199,10 +217,7 @@ impl<I: Item> Association<I> {
         let announcement = self.read_locators(now, back, &packet)?;
         let services = packet.find::<RegInfo>()?;
 
-        let own = self.updates.outgoing.as_ref().filter(|outgoing| acks.contains(&outgoing.id));
-        if seq.is_none() && own.is_none() {
-            return Err(PeerMisbehaved::AckUnasked.into());
-        }
+        let own = self.updates.acknowledged(&acks);
         let answer = match own.map(|own| &own.task) {
             Some(Task::Request(request)) => registration::read_answer(&packet, items.clone(), request)?,
             Some(Task::Verify(verification)) => {
@@ -384,11 +399,4 @@ impl<I: Item> Association<I> {
             shared.out.tell(Event::Revoked { peer: self.peer, reg_type, items });
         }
     }
-}
-
-fn digest<I: Item>(shared: &Shared<I>, packet: &Packet<'_>) -> Result<[u8; 32], Error> {
-    let hash = shared.config.provider.hash(HashAlgorithm::Sha256)?;
-    let mut digest = [0; 32];
-    digest.copy_from_slice(&hash.digest(&[packet.octets()]));
-    Ok(digest)
 }

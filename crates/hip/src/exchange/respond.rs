@@ -26,6 +26,7 @@ use crate::{
     responder::{Responder, SolvedPuzzle},
     rules,
     security::Security,
+    verification::Permit,
     wire::{
         Authentic, Cert, DiffieHellman, EspInfo, EspTransform, HipCipher, Maced, Packet, PacketBuilder,
         Parameters, TransportFormatList,
@@ -52,6 +53,7 @@ impl<I: Item> Acceptance<I> {
         now: Time,
         path: Path,
         puzzle: SolvedPuzzle,
+        permit: Permit,
         packet: &Packet<'_>,
     ) -> Result<Self, Error> {
         let provider = shared.config.provider;
@@ -65,7 +67,7 @@ impl<I: Item> Acceptance<I> {
         let hit_suite = shared.config.own_suite();
         let security = Security { cipher, dh_group: group, hit_suite, peer_hit_suite };
 
-        let shared_secret = responder.private(&puzzle, group)?.agree(&public_value)?;
+        let shared_secret = responder.private(&permit, &puzzle, group)?.agree(&public_value)?;
         let rhash = hit_suite.rhash();
         let prk = Prk::extract(provider, rhash, &puzzle.i, &puzzle.j, &shared_secret)?;
         let keymat = Keymat::derive(provider, rhash, cipher, prk, hosts)?;
@@ -76,7 +78,7 @@ impl<I: Item> Acceptance<I> {
         if host_id.hit(provider)? != peer {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
-        let packet = packet.verify_signature(provider, &host_id).map_err(|_| AuthError::Signature)?;
+        let packet = packet.verify_signature(permit, provider, &host_id).map_err(|_| AuthError::Signature)?;
 
         let esp = transport(shared, &packet)?;
         let requests = registration::read_requests(&shared.config, &packet, items)?;

@@ -163,6 +163,17 @@ impl<I: Item> Updates<I> {
         outgoing.chain(&self.queue).any(|task| matches!(task, Task::Request(_)))
     }
 
+    /// Whether the peer has not acknowledged yet that something was withdrawn.
+    pub(crate) fn has_withdrawal(&self) -> bool {
+        let outgoing = self.outgoing.iter().map(|outgoing| &outgoing.task);
+        outgoing.chain(&self.queue).any(|task| matches!(task, Task::Revoke { .. }))
+    }
+
+    /// Finds the own UPDATE that is outstanding, if it has one of these Update IDs.
+    pub(crate) fn acknowledged(&self, acks: &[u32]) -> Option<&Outgoing<I>> {
+        self.outgoing.as_ref().filter(|outgoing| acks.contains(&outgoing.id))
+    }
+
     /// Whether the program holds this ticket.
     pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
         self.asked.as_ref().is_some_and(|asked| asked.deciding.awaits(ticket))

@@ -2,16 +2,22 @@
 
 use std::ops::Deref;
 
-use claviger_crypto::{CryptoError, CryptoProvider, hash::Digest, prf::Prf};
+use claviger_crypto::{
+    CryptoError, CryptoProvider,
+    hash::{Digest, HashAlgorithm},
+    prf::Prf,
+};
 use claviger_identity::{HostId, IdentityError};
 
-use crate::{iana::ParameterType, keys::IntegrityKey};
+use crate::{iana::ParameterType, keys::IntegrityKey, verification::Permit};
 
 use super::{
     HipMac, HipMac2, HipSignature, HipSignature2, Packet, Parameters, RawParameter, packet::HEADER_LEN,
     parameter::PARAMETER_HEADER_LEN,
 };
 
+/// The position of Header Length in the header.
+const LENGTH: std::ops::Range<usize> = 1..2;
 /// The position of the checksum in the header.
 const CHECKSUM: std::ops::Range<usize> = 4..6;
 /// The position of the receiver's HIT in the header.
@@ -94,15 +100,16 @@ impl<'p> Maced<'p> {
     /// As [`Packet::verify_signature`].
     pub fn verify_signature(
         self,
+        permit: Permit,
         provider: &CryptoProvider,
         host_id: &HostId,
     ) -> Result<Authentic<'p>, IdentityError> {
-        let Signed(_) = self.0.verify_signature(provider, host_id)?;
+        let Signed(_) = self.0.verify_signature(permit, provider, host_id)?;
         Ok(Authentic(self))
     }
 
-    /// Takes the packet for what it repeats octet for octet: one that was authentic. Both are given by their SHA-256
-    /// digests. Otherwise the packet comes back.
+    /// Takes the packet for what it repeats: one that was authentic, whatever stands behind its MAC now. Both are given as
+    /// [`Packet::digest_covered`]. Otherwise the packet comes back.
     pub(crate) fn repeats(self, digest: &[u8; 32], authentic: &[u8; 32]) -> Result<Authentic<'p>, Self> {
         if digest == authentic { Ok(Authentic(self)) } else { Err(self) }
     }
@@ -146,6 +153,7 @@ impl Packet<'_> {
     /// [`IdentityError`]; a missing or malformed signature is [`CryptoError::Authentication`].
     pub fn verify_signature(
         &self,
+        _permit: Permit,
         provider: &CryptoProvider,
         host_id: &HostId,
     ) -> Result<Signed<'_>, IdentityError> {
@@ -162,6 +170,7 @@ impl Packet<'_> {
     /// [`IdentityError`]; a missing or malformed signature is [`CryptoError::Authentication`].
     pub fn verify_signature_2(
         &self,
+        _permit: Permit,
         provider: &CryptoProvider,
         host_id: &HostId,
     ) -> Result<Presigned<'_>, IdentityError> {
@@ -169,6 +178,24 @@ impl Packet<'_> {
         let tag: HipSignature2 = self.one().map_err(|_| CryptoError::Authentication)?;
         host_id.verify(provider, &signature_2_message(before), tag.algorithm, &tag.signature)?;
         Ok(Presigned(self))
+    }
+
+    /// Digests what HIP_MAC covers, and the HIP_MAC, with SHA-256. What the MAC does not cover, such as the signature, the
+    /// padding behind it or what middleboxes append, makes no other packet of a replayed one.
+    pub(crate) fn digest_covered(&self, provider: &CryptoProvider) -> Result<[u8; 32], CryptoError> {
+        let octets = self.octets();
+        let end = self
+            .parameters()
+            .raw(ParameterType::HIP_MAC)
+            .map_or(octets.len(), |mac| mac.offset() + PARAMETER_HEADER_LEN + mac.contents().len());
+        let mut digest = [0; 32];
+        let hash = provider.hash(HashAlgorithm::Sha256)?;
+        digest.copy_from_slice(&hash.digest(&[
+            &octets[..LENGTH.start],
+            &octets[LENGTH.end..CHECKSUM.start],
+            &octets[CHECKSUM.end..end],
+        ]));
+        Ok(digest)
     }
 
     /// Shows the packet up to the first parameter of a type.
@@ -231,12 +258,13 @@ fn covered_header(octets: &[u8], length: usize) -> [u8; HEADER_LEN] {
 
 #[cfg(test)]
 mod tests {
-    use claviger_crypto::{SecretBytes, SeededRandom, hash::HashAlgorithm, provider, sign::KeyAlgorithm};
+    use claviger_crypto::{SecretBytes, SeededRandom, provider, sign::KeyAlgorithm};
     use claviger_identity::{Hit, HostIdentity};
 
     use super::*;
     use crate::{
         iana::PacketType,
+        verification::tests::permit,
         wire::{EchoRequestUnsigned, PacketBuilder, Puzzle, Seq},
     };
 
@@ -257,10 +285,10 @@ mod tests {
         let octets = builder.finish().unwrap();
         let packet = Packet::parse(&octets).unwrap();
         assert_eq!(packet.verify_mac(prf, &key(1)).map(drop), Ok(()));
-        assert_eq!(packet.verify_signature(provider(), host.host_id()).map(drop), Ok(()));
+        assert_eq!(packet.verify_signature(permit(), provider(), host.host_id()).map(drop), Ok(()));
         assert_eq!(packet.verify_mac(prf, &key(2)).map(drop), WRONG);
         assert_eq!(packet.verify_mac_2(prf, &key(1), &[]).map(drop), WRONG);
-        assert!(packet.verify_signature_2(provider(), host.host_id()).is_err());
+        assert!(packet.verify_signature_2(permit(), provider(), host.host_id()).is_err());
 
         let mac_at = packet.parameters().raw(ParameterType::HIP_MAC).unwrap().offset();
         let signature_at = packet.parameters().raw(ParameterType::HIP_SIGNATURE).unwrap().offset();
@@ -268,7 +296,10 @@ mod tests {
             let mut changed = octets.clone();
             changed[position] ^= 0x40;
             let Ok(packet) = Packet::parse(&changed) else { continue };
-            assert!(packet.verify_signature(provider(), host.host_id()).is_err(), "octet {position}");
+            assert!(
+                packet.verify_signature(permit(), provider(), host.host_id()).is_err(),
+                "octet {position}"
+            );
             assert_eq!(packet.verify_mac(prf, &key(1)).is_err(), position < mac_at + 36, "octet {position}");
         }
     }
@@ -305,7 +336,7 @@ mod tests {
             let Ok(packet) = Packet::parse(&changed) else { continue };
             let free = RECEIVER.contains(&position) || (46..80).contains(&position);
             assert_eq!(
-                packet.verify_signature_2(provider(), host.host_id()).is_ok(),
+                packet.verify_signature_2(permit(), provider(), host.host_id()).is_ok(),
                 free,
                 "octet {position}"
             );

@@ -58,7 +58,10 @@ mod tests {
     use claviger_identity::HostIdentity;
 
     use super::*;
-    use crate::wire::{PacketBuilder, Puzzle, Seq};
+    use crate::{
+        verification::tests::permit,
+        wire::{PacketBuilder, Puzzle, Seq},
+    };
 
     #[test]
     fn a_filled_template_still_verifies() {
@@ -69,7 +72,7 @@ mod tests {
         let template = R1Template::new(builder.finish().unwrap()).unwrap();
         let octets = template.fill(Hit::new([5; 16]), [6, 7], &[8; 48]);
         let packet = Packet::parse(&octets).unwrap();
-        assert_eq!(packet.verify_signature_2(provider(), host.host_id()).map(drop), Ok(()));
+        assert_eq!(packet.verify_signature_2(permit(), provider(), host.host_id()).map(drop), Ok(()));
         assert_eq!(packet.receiver(), Hit::new([5; 16]));
         let puzzle: Puzzle = packet.one().unwrap();
         assert_eq!((puzzle.opaque, puzzle.i), ([6, 7], vec![8; 48]));

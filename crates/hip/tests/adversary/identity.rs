@@ -63,7 +63,7 @@ fn errors_behind_a_solved_puzzle_are_reported_by_their_names() {
         pair.server_hears(&i2.build()).unwrap_err();
         let notify = pair.server.transmits().pop()?.payload;
         let packet = Packet::parse(&notify).unwrap();
-        packet.verify_signature(provider(), &server_host_id(&pair)).unwrap();
+        packet.verify_signature(permit(), provider(), &server_host_id(&pair)).unwrap();
         Some(packet.one::<Notification>().unwrap().notify_type)
     };
     let two = vec![CipherId::AES_256_CBC, CipherId::AES_128_CBC];
@@ -284,6 +284,8 @@ fn a_replayed_r1_without_the_service_does_not_end_the_exchange_at_once() {
 fn a_forged_notify_is_refused_and_a_genuine_one_changes_nothing() {
     let mut pair = Pair::default_pair();
     pair.establish(Some(join(&["one"])));
+    pair.member.host.request(pair.now, pair.server.hit(), join(&["two"])).unwrap();
+    pair.member.transmits();
     pair.member.take_events();
     let notify = |identity: &HostIdentity| {
         let mut builder = PacketBuilder::new(PacketType::NOTIFY, pair.server.hit(), pair.member.hit());

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod identity;
+mod load;
 mod mobility;
 mod replay_and_flood;
+mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -16,9 +18,10 @@ use claviger_hip::{
     TransportFormats,
     iana::{CipherId, DhGroup, EspSuite, NotifyType, PacketType, ParameterType, RegFailure, RegType},
     puzzle,
+    verification::{Budget, Class, Limits, Permit},
     wire::{
-        Ack, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned, Lifetime, Notification, Packet,
-        PacketBuilder, ParameterBlock, RegFailed, RegInfo, RegRequest, RegResponse, Seq,
+        Ack, DhGroupList, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned, Lifetime, Notification,
+        Packet, PacketBuilder, ParameterBlock, RegFailed, RegInfo, RegRequest, RegResponse, Seq,
     },
 };
 use claviger_hip_groups::{
@@ -30,12 +33,25 @@ use claviger_sansio::Socket;
 use claviger_wire::DecodeError;
 
 use support::{
+    counting::{Work, counting_provider, take_work},
     forge::{I2, R1, Session, hear, i1},
     *,
 };
 
 fn attacker() -> Arc<HostIdentity> {
     identity(KeyAlgorithm::EcdsaP256)
+}
+
+/// A pair whose server sets puzzles of a difficulty.
+fn pair_with_puzzles(k: u8) -> Pair {
+    let mut server = server_config();
+    server.puzzle_difficulty = k;
+    Pair::new(member_config(), server)
+}
+
+/// Leave to verify one signature.
+fn permit() -> Permit {
+    Budget::new(Class::Notify).permit(&Limits::UNLIMITED, START).unwrap()
 }
 
 /// Establishes an association with a forged member that asked for one group.
@@ -194,6 +210,13 @@ fn reflection() -> Error {
     pair.member_hears(&i1).unwrap_err()
 }
 
+fn report_that_nobody_awaits() -> Error {
+    let (mut pair, session) = forged();
+    let mut builder = PacketBuilder::new(PacketType::NOTIFY, session.identity.hit(), session.peer);
+    builder.add(&Notification::new(NotifyType::HIP_MAC_FAILED)).sign(&session.identity).unwrap();
+    pair.server_hears(&builder.finish().unwrap()).unwrap_err()
+}
+
 fn point_that_is_not_on_the_curve() -> Error {
     i2_with(|_| {}, |i2| i2.public_value = Some(vec![2; 64]))
 }
@@ -207,8 +230,7 @@ fn puzzle_solved_too_late() -> Error {
 
 /// Who lowers #K, or makes up #I, solves a puzzle that was never set.
 fn puzzle_made_easier() -> Error {
-    let mut pair = Pair::default_pair();
-    pair.server.host.set_puzzle_difficulty(12).unwrap();
+    let mut pair = pair_with_puzzles(12);
     let mut i2 = I2::prepare(&mut pair, attacker());
     i2.solution.k = 0;
     pair.server_hears(&i2.build()).unwrap_err()
@@ -222,8 +244,7 @@ fn puzzle_of_a_generation_that_is_gone() -> Error {
 }
 
 fn puzzle_not_solved() -> Error {
-    let mut pair = Pair::default_pair();
-    pair.server.host.set_puzzle_difficulty(8).unwrap();
+    let mut pair = pair_with_puzzles(8);
     let mut i2 = I2::prepare(&mut pair, attacker());
     let rhash = provider().hash(claviger_crypto::hash::HashAlgorithm::Sha384).unwrap();
     while puzzle::verify(rhash, &i2.solution, i2.sender, i2.receiver) {
@@ -330,6 +351,7 @@ const ATTACKS: &[(PeerMisbehaved, Attack)] = &[
     (PeerMisbehaved::HitMismatch, stolen_hit_in_r1),
     (PeerMisbehaved::LocatorIllegal, mobility::multicast_locator),
     (PeerMisbehaved::NotForUs, packet_for_somebody_else),
+    (PeerMisbehaved::NotifyUnasked, report_that_nobody_awaits),
     (PeerMisbehaved::OwnHit, reflection),
     (PeerMisbehaved::PublicValue, point_that_is_not_on_the_curve),
     (PeerMisbehaved::PuzzleExpired, puzzle_solved_too_late),

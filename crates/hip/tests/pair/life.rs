@@ -287,30 +287,17 @@ fn the_generation_counter_grows_over_restarts() {
     assert!(counter(&mut pair) > before);
 }
 
-#[test]
-fn puzzle_difficulty_is_changed_while_running() {
-    let mut pair = plain_pair();
-    pair.connect(None);
-    let i1 = pair.member.transmits().remove(0);
-    let k = |pair: &mut Pair| {
-        pair.deliver(pair.member.hit(), &i1);
-        let r1 = pair.server.transmits().remove(0);
-        Packet::parse(&r1.payload).unwrap().one::<Puzzle>().unwrap().k
-    };
-    assert_eq!(k(&mut pair), 2);
-    pair.server.host.set_puzzle_difficulty(5).unwrap();
-    assert_eq!(k(&mut pair), 5);
-    pair.server.host.set_puzzle_difficulty(255).unwrap();
-    assert_eq!(k(&mut pair), claviger_hip::puzzle::K_MAX);
-    pair.server.host.set_puzzle_difficulty(3).unwrap();
-    pair.pass(Duration::from_secs(2), |_, _| true);
-    assert!(pair.is_established());
+/// A pair whose server sets puzzles of a difficulty.
+fn pair_with_puzzles(k: u8) -> Pair {
+    let mut server = server_config();
+    server.services.clear();
+    server.puzzle_difficulty = k;
+    Pair::new(member_config(), server)
 }
 
 #[test]
 fn a_hard_puzzle_is_solved_piece_by_piece() {
-    let mut pair = plain_pair();
-    pair.server.host.set_puzzle_difficulty(16).unwrap();
+    let mut pair = pair_with_puzzles(16);
     pair.connect(None);
     pair.run();
     let mut steps = 0;
@@ -326,8 +313,7 @@ fn a_hard_puzzle_is_solved_piece_by_piece() {
 /// RFC 7401 section 6.8 step 12: the search ends with the puzzle's lifetime.
 #[test]
 fn a_puzzle_is_given_up_when_its_lifetime_is_over() {
-    let mut pair = plain_pair();
-    pair.server.host.set_puzzle_difficulty(24).unwrap();
+    let mut pair = pair_with_puzzles(24);
     pair.connect(None);
     pair.run();
     pair.now = pair.now + Duration::from_secs(65);

@@ -19,7 +19,7 @@ use claviger_hip::{
     ApiMisuse, AssociationState, FailReason, HostConfig, LimitError, PeerIncompatible, PeerMisbehaved,
     TransportFormats,
     iana::{CipherId, DhGroup, EspSuite, PacketType, RegFailure, RegType},
-    wire::{Lifetime, Packet, Puzzle},
+    wire::{Lifetime, Packet},
 };
 use claviger_hip_groups::{
     Event, McastChannel, RegistrationAnswer, RegistrationRequest, Withdrawal,
@@ -147,7 +147,7 @@ fn no_keys_hang_on_a_weak_association_at_either_side() {
 }
 
 #[test]
-fn null_encryption_and_group_3_are_neither_offered_nor_accepted_unless_configured() {
+fn null_encryption_and_finite_field_groups_are_neither_offered_nor_accepted_unless_configured() {
     let only = |groups: &[DhGroup], ciphers: &[CipherId]| {
         let mut member = member_config();
         member.dh_groups = groups.to_vec();
@@ -166,10 +166,12 @@ fn null_encryption_and_group_3_are_neither_offered_nor_accepted_unless_configure
         only(&[DhGroup::NIST_P256], &[CipherId::NULL_ENCRYPT]),
         FailReason::Incompatible(PeerIncompatible::Cipher)
     );
-    assert_eq!(
-        only(&[DhGroup::MODP_1536], &[CipherId::AES_128_CBC]),
-        FailReason::Incompatible(PeerIncompatible::DhGroup)
-    );
+    for group in [DhGroup::MODP_1536, DhGroup::MODP_3072] {
+        assert_eq!(
+            only(&[group], &[CipherId::AES_128_CBC]),
+            FailReason::Incompatible(PeerIncompatible::DhGroup)
+        );
+    }
 }
 
 #[test]

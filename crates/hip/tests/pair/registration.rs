@@ -180,6 +180,21 @@ fn eviction_is_told_until_it_is_acknowledged() {
 }
 
 #[test]
+fn a_host_is_told_of_its_eviction_however_long_it_was_silent() {
+    let mut pair = Pair::default_pair();
+    pair.establish(Some(join(&["one"])));
+    pair.pass(Duration::from_secs(50 * 60), |_, _| true);
+    let (member, server) = (pair.member.hit(), pair.server.address.ip());
+    // The eviction waits behind the UPDATE { LOCATOR_SET, SEQ } of a server that moves to where it is.
+    pair.server.host.readdress(pair.now, member, server, server).unwrap();
+    pair.server.host.revoke(pair.now, member, GDOI, vec![]).unwrap();
+    pair.pass(Duration::from_secs(3), |_, _| false);
+    pair.pass(Duration::from_secs(5), |_, _| true);
+    assert!(told(&mut pair.member, "revoked"));
+    assert!(told(&mut pair.server, "revoke_acknowledged"));
+}
+
+#[test]
 fn a_withdrawal_says_why() {
     let mut pair = Pair::default_pair();
     pair.establish(Some(join(&["one", "two", "three"])));

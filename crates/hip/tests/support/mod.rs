@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+pub(crate) mod counting;
 pub(crate) mod forge;
 
 use std::{
@@ -79,6 +80,7 @@ pub(crate) fn config(identity: Arc<HostIdentity>, local: IpAddr) -> HostConfig {
     let mut config = HostConfig::new(identity, provider());
     config.dh_groups.truncate(1);
     config.puzzle_difficulty = 2;
+    config.puzzle_difficulty_under_load = 2;
     config.local_addresses = vec![local];
     config
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use claviger_crypto::{
-    SecretBytes, SystemRandom, provider,
+    SecretBytes, SystemRandom, erase_stack, provider,
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_files::{Fault, FileError, Refused};
@@ -91,10 +91,12 @@ fn make(algorithm: KeyAlgorithm) -> Result<(HostIdentity, SecretBytes), Identity
 
 /// Reads the identity of a state directory, or makes one where there is none. Says which it did: `true` for made.
 pub(crate) fn load_or_create(lock: &IdentityLock) -> Outcome<(HostIdentity, bool)> {
-    match load(lock.state_dir())? {
-        Some(identity) => Ok((identity, false)),
-        None => Ok((create(lock, ALGORITHM_DEFAULT)?, true)),
-    }
+    let identity = match load(lock.state_dir())? {
+        Some(identity) => (identity, false),
+        None => (create(lock, ALGORITHM_DEFAULT)?, true),
+    };
+    erase_stack();
+    Ok(identity)
 }
 
 fn check(path: &Path, metadata: &fs::Metadata) -> Outcome {

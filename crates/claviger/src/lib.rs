@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `cli` | the arguments of every command, which fill settings; it alone knows `pipe` and `demo` |
 //! | [`settings`], `config_file` | what everything runs by, and the file that says it |
-//! | `start`, `lock`, `identity_file` | from settings to a running daemon |
+//! | `start`, `lock`, `identity_file`, `private` | from settings to a running daemon |
 //! | `guard` | what keeps a group's packets from leaving in the clear, and the files that remember it |
 //! | [`server`] | the key server around its core |
 //! | `member` | the member daemon around its core |
@@ -28,6 +28,7 @@ mod logging;
 mod member;
 mod output;
 mod pipe;
+mod private;
 mod refusals;
 mod route;
 mod sentences;
@@ -40,5 +41,6 @@ use std::process::ExitCode;
 
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
+    private::close();
     exit::report(cli::run())
 }

@@ -12,6 +12,7 @@ use crate::{
     lock::IdentityLock,
     logging,
     member::MemberDaemon,
+    private,
     server::{self, ServerOptions},
     settings::{
         member::{JoinSettings, MemberSettings},
@@ -36,6 +37,7 @@ pub(crate) fn block_on<T>(task: impl Future<Output = Outcome<T>>) -> Outcome<T> 
 /// `claviger server`.
 pub(crate) fn server(settings: &ServerSettings) -> Outcome {
     logging::init(&settings.log)?;
+    private::report();
     Paths::find(Some(&settings.state_dir))?.make_state_dir()?;
     let lock = IdentityLock::acquire(&settings.state_dir, "claviger server")?;
     let (identity, is_new) = identity_file::load_or_create(&lock)?;
@@ -102,6 +104,7 @@ pub(crate) fn identity_of(
     settings: &MemberSettings,
     what: &str,
 ) -> Outcome<(IdentityLock, Arc<HostIdentity>)> {
+    private::report();
     settings.paths.make_state_dir()?;
     let lock = IdentityLock::acquire(&settings.paths.state_dir, what)?;
     let (identity, _) = identity_file::load_or_create(&lock)?;

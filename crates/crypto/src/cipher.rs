@@ -7,6 +7,7 @@ use aws_lc_rs::{
     },
     iv::FixedLength,
 };
+use zeroize::Zeroizing;
 
 use crate::CryptoError;
 
@@ -86,10 +87,11 @@ impl CipherKey for AesCbcKey {
         if !in_out.len().is_multiple_of(BLOCK_LEN) {
             return Err(CryptoError::Length);
         }
-        let mut padded = Vec::with_capacity(in_out.len() + BLOCK_LEN);
+        // Wiped also where the encryption fails; the room is exact, so that nothing is left behind by growing.
+        let mut padded = Zeroizing::new(Vec::with_capacity(in_out.len() + BLOCK_LEN));
         padded.extend_from_slice(in_out);
         self.encrypting
-            .less_safe_encrypt(&mut padded, EncryptionContext::Iv128(FixedLength::from(iv)))
+            .less_safe_encrypt(&mut *padded, EncryptionContext::Iv128(FixedLength::from(iv)))
             .map_err(|_| CryptoError::Length)?;
         in_out.copy_from_slice(&padded[..in_out.len()]);
         Ok(())

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::{CryptoError, SecretBytes, prf::Prf};
+use crate::{CryptoError, SecretBytes, hash::Digest, prf::Prf};
 
 /// HKDF-Extract(salt, input keying material); the result has the prf's output length.
 pub fn extract(prf: &dyn Prf, salt: &[u8], input: &[u8]) -> SecretBytes {
@@ -16,18 +16,18 @@ pub fn extract(prf: &dyn Prf, salt: &[u8], input: &[u8]) -> SecretBytes {
 /// [`CryptoError::Length`] if more than 255 outputs are asked for.
 pub fn expand(prf: &dyn Prf, prk: &[u8], info: &[&[u8]], length: usize) -> Result<SecretBytes, CryptoError> {
     let mut output = Zeroizing::new(Vec::with_capacity(length + prf.output_len()));
-    let mut block = Zeroizing::new(Vec::new());
+    let mut block: Option<Digest> = None;
     for counter in 1u8..=255 {
         if output.len() >= length {
             break;
         }
-        let mut parts: Vec<&[u8]> = vec![&block];
+        let mut parts: Vec<&[u8]> = vec![block.as_deref().unwrap_or_default()];
         parts.extend_from_slice(info);
         let counter = [counter];
         parts.push(&counter);
         let next = prf.prf(prk, &parts);
-        *block = next.to_vec();
         output.extend_from_slice(&next);
+        block = Some(next);
     }
     let wanted = output.get(..length).ok_or(CryptoError::Length)?;
     Ok(SecretBytes::copy_of(wanted))

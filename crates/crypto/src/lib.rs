@@ -13,6 +13,7 @@
 //! | [`kx`] | Diffie-Hellman over ECP and MODP groups |
 //! | [`sign`] | RSA, ECDSA, Ed25519; keys in memory or behind a [`sign::Signer`] |
 //! | [`random`] | the seeded generator that keys come from |
+//! | [`locked`], [`stack`] | pages that secrets lie in; what calls leave on the stack |
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
@@ -23,10 +24,12 @@ pub mod hash;
 pub mod hash_tree;
 pub mod hkdf;
 pub mod kx;
+pub mod locked;
 pub mod prf;
 pub mod random;
 pub mod secret;
 pub mod sign;
+pub mod stack;
 
 mod curve;
 mod provider;
@@ -35,3 +38,4 @@ pub use error::CryptoError;
 pub use provider::{CryptoProvider, provider};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use secret::SecretBytes;
+pub use stack::erase_stack;

@@ -5,9 +5,19 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Secret octets. They are erased when dropped, and seen only through [`SecretBytes::expose`].
-#[derive(Clone)]
-pub struct SecretBytes(Zeroizing<Box<[u8]>>);
+use crate::locked::Slot;
+
+/// Secret octets. They are erased when dropped, and seen only through [`SecretBytes::expose`]. Short ones, which all keys
+/// are, lie in locked pages ([`locked`](crate::locked)).
+pub struct SecretBytes(Custody);
+
+/// Where secret octets lie.
+enum Custody {
+    /// In a part of a locked page; that many of its octets count.
+    Locked { slot: Slot, length: usize },
+    /// In memory like any other: they are too many for a slot, or nothing more can be locked.
+    Ordinary(Zeroizing<Box<[u8]>>),
+}
 
 impl SecretBytes {
     /// Takes `octets` into custody. The vector's spare capacity, if any, is erased too.
@@ -19,29 +29,59 @@ impl SecretBytes {
 
     /// Copies `octets` into custody. The caller's copy stays the caller's care.
     pub fn copy_of(octets: &[u8]) -> Self {
-        Self(Zeroizing::new(octets.into()))
+        Self::with(octets.len(), |secret| secret.copy_from_slice(octets))
+    }
+
+    /// Joins octets in custody.
+    pub fn concat(parts: &[&[u8]]) -> Self {
+        Self::with(parts.iter().map(|part| part.len()).sum(), |secret| {
+            let mut rest = secret;
+            for part in parts {
+                let (now, behind) = rest.split_at_mut(part.len());
+                now.copy_from_slice(part);
+                rest = behind;
+            }
+        })
     }
 
     /// Makes a secret of `length` octets that `fill` writes in place.
     pub fn with(length: usize, fill: impl FnOnce(&mut [u8])) -> Self {
-        let mut secret = Self(Zeroizing::new(vec![0; length].into()));
-        fill(&mut secret.0);
-        secret
+        let mut custody = match Slot::take(length) {
+            Some(slot) => Custody::Locked { slot, length },
+            None => Custody::Ordinary(Zeroizing::new(vec![0; length].into())),
+        };
+        match &mut custody {
+            Custody::Locked { slot, length } => fill(&mut slot.octets_mut()[..*length]),
+            Custody::Ordinary(octets) => fill(octets),
+        }
+        Self(custody)
     }
 
     /// Shows the octets. Every call site is a place to audit.
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Custody::Locked { slot, length } => &slot.octets()[..*length],
+            Custody::Ordinary(octets) => octets,
+        }
     }
 
     /// Says how many octets there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Custody::Locked { length, .. } => *length,
+            Custody::Ordinary(octets) => octets.len(),
+        }
     }
 
     /// Says whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
+    }
+}
+
+impl Clone for SecretBytes {
+    fn clone(&self) -> Self {
+        Self::copy_of(self.expose())
     }
 }
 
@@ -124,5 +164,20 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "SecretBytes(..)");
         assert_eq!(secret, SecretBytes::copy_of(&[0xab; 4]));
         assert_ne!(secret, SecretBytes::copy_of(&[0xab; 5]));
+    }
+
+    #[test]
+    fn secrets_of_every_length_are_what_they_were_made_of() {
+        for length in [0, 1, 16, 33, 2048, 2049, 70_000] {
+            let octets = vec![0xab; length];
+            let secret = SecretBytes::new(octets.clone());
+            assert_eq!(
+                (secret.expose(), secret.len(), secret.is_empty()),
+                (&octets[..], length, length == 0)
+            );
+            assert_eq!(SecretBytes::concat(&[&octets, b"", secret.expose()]).len(), 2 * length);
+            assert_eq!(secret.clone(), secret);
+        }
+        assert_eq!(SecretBytes::concat(&[b"a", b"", b"bc"]).expose(), b"abc");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use claviger_crypto::CryptoProvider;
+use claviger_crypto::{CryptoProvider, erase_stack};
 use claviger_esp::{Counter, Opened, SaStatus, SenderKey};
 use claviger_group::{GroupId, PlaneCommand, PlaneEvent};
 use claviger_sansio::{Counts, Time};
@@ -26,6 +26,8 @@ impl DataPlane {
         match self {
             Self::Userspace(plane) => plane.apply(now, group, command),
         }
+        // It may have brought a TEK.
+        erase_stack();
     }
 
     /// Gives an event for the member.

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use claviger_crypto::{CryptoProvider, Random, random::fork};
+use claviger_crypto::{CryptoProvider, Random, erase_stack, random::fork};
 use claviger_gdoi::ServerEvent as GdoiEvent;
 use claviger_group::{GroupId, GroupPolicy, MemberId, RegistrationSa};
 use claviger_hip as hip;
@@ -308,6 +308,7 @@ impl Gcks {
 
     /// Lets the nested machines' outputs take effect until nothing moves.
     pub(crate) fn settle(&mut self, now: Time) {
+        let mut has_moved = false;
         loop {
             let mut moved = false;
             while let Some(event) = self.hip.poll_event() {
@@ -319,6 +320,7 @@ impl Gcks {
                 moved = true;
             }
             moved |= self.rekey_due(now);
+            has_moved |= moved;
             if !moved {
                 break;
             }
@@ -334,6 +336,10 @@ impl Gcks {
         queue.take_due(now, outbox);
         self.deliveries.take_due(now, &self.groups, queue, outbox, changes, &mut self.counters.delivery);
         queue.take_due(now, outbox);
+        // What nobody is proven to have sent took no key, and a flood of it must cost little.
+        if has_moved || !self.changes.is_empty() {
+            erase_stack();
+        }
     }
 
     /// Takes what a member misses of a rekey. What is refused is counted.

@@ -168,7 +168,7 @@ fn hosts_that_are_far_away_are_waited_for() {
     let far = 110 * MILLISECOND;
     let conditions =
         Conditions { latency_min: far, latency_max: far + 10 * MILLISECOND, ..Conditions::PERFECT };
-    let (mut network, group) = quiet_under(conditions, 4, FORMS[0], 5);
+    let (mut network, group) = quiet_under(conditions, 3, FORMS[0], 5);
     let hosts = come(&mut network, &group, 60, 20 * MILLISECOND);
     network.until(2 * SECOND, |n| all_keyed(n, &group, &hosts));
     assert_eq!(refused(&network), 0);

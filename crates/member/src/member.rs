@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use claviger_crypto::{CryptoProvider, Random, random::fork};
+use claviger_crypto::{CryptoProvider, Random, erase_stack, random::fork};
 use claviger_gdoi::Extensions;
 use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip_groups::Host;
@@ -176,6 +176,10 @@ impl Member {
             self.counters.count_drop(error);
         }
         self.settle(now);
+        // What is not authentic took no key, and a flood of it must cost little.
+        if result.is_ok() {
+            erase_stack();
+        }
         result
     }
 
@@ -281,6 +285,7 @@ impl Member {
     }
 
     pub(crate) fn settle(&mut self, now: Time) {
+        let mut has_moved = false;
         loop {
             let mut moved = false;
             while let Some(event) = self.hip.poll_event() {
@@ -291,6 +296,7 @@ impl Member {
                 self.handle_gdoi_event(now, event);
                 moved = true;
             }
+            has_moved |= moved;
             if !moved {
                 break;
             }
@@ -305,6 +311,9 @@ impl Member {
         }
         while let Some(transmit) = self.gdoi.poll_transmit() {
             self.outbox.push_back(transmit);
+        }
+        if has_moved {
+            erase_stack();
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use claviger_crypto::{SystemRandom, provider};
+use claviger_crypto::{SystemRandom, erase_stack, provider};
 use claviger_sansio::durable::{Change, Receipt, Table};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
@@ -86,6 +86,7 @@ impl Store for FileStore {
             write(&self.database, &rows, commits).map_err(|error| damage(&self.directory, error))?;
             self.commits = commits;
             self.mark.advance(&self.keys, commits)?;
+            erase_stack();
         }
         Ok(Receipt::attest(changes))
     }
@@ -103,6 +104,7 @@ impl Store for FileStore {
                 .map_err(|_| StoreError::Corrupt { table })?;
             each(&key, value)?;
         }
+        erase_stack();
         Ok(())
     }
 }

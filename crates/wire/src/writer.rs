@@ -1,10 +1,20 @@
 //! A growing buffer for octets to send.
 
+use std::fmt;
+
+use zeroize::Zeroize;
+
 /// Appends integers (big-endian) and slices; lengths of nested parts are repaired when the part is complete.
-#[derive(Debug, Default)]
+///
+/// What is written may be keys, so nothing of it is left behind: the buffer is wiped when it is dropped, and when it has
+/// to be replaced by a longer one. It prints none of it.
+#[derive(Default)]
 pub struct Writer {
     octets: Vec<u8>,
 }
+
+/// The room of a first buffer, in octets: small payloads fit.
+const ROOM_MIN: usize = 64;
 
 impl Writer {
     /// Starts with nothing written.
@@ -14,7 +24,7 @@ impl Writer {
 
     /// Writes one octet.
     pub fn u8(&mut self, value: u8) {
-        self.octets.push(value);
+        self.slice(&[value]);
     }
 
     /// Writes two octets.
@@ -34,12 +44,27 @@ impl Writer {
 
     /// Writes `octets` as they are.
     pub fn slice(&mut self, octets: &[u8]) {
+        self.make_room(octets.len());
         self.octets.extend_from_slice(octets);
     }
 
     /// Writes `count` zero octets.
     pub fn zeros(&mut self, count: usize) {
+        self.make_room(count);
         self.octets.resize(self.octets.len() + count, 0);
+    }
+
+    /// Makes room for so many octets more. A vector that grows by itself may leave what it had in memory that it gives
+    /// back.
+    fn make_room(&mut self, more: usize) {
+        let length = self.octets.len() + more;
+        if length <= self.octets.capacity() {
+            return;
+        }
+        let mut larger = Vec::with_capacity(length.max(2 * self.octets.capacity()).max(ROOM_MIN));
+        larger.extend_from_slice(&self.octets);
+        self.octets.zeroize();
+        self.octets = larger;
     }
 
     /// Pads with zeros until the length written since `start` is a multiple of `block` octets.
@@ -77,9 +102,9 @@ impl Writer {
         self.octets[position..position + 4].copy_from_slice(&value.to_be_bytes());
     }
 
-    /// Gives the octets away.
-    pub fn into_octets(self) -> Vec<u8> {
-        self.octets
+    /// Gives the octets away; to wipe them is the caller's care.
+    pub fn into_octets(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.octets)
     }
 
     /// Shows the octets written so far.
@@ -98,9 +123,32 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.octets.zeroize();
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Writer({} octets)", self.octets.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grows_and_prints_nothing_of_what_it_has() {
+        let mut w = Writer::new();
+        for value in 0..2_000u16 {
+            w.u16(value);
+        }
+        assert_eq!(w.octets()[2 * 1_999..], 1_999u16.to_be_bytes());
+        assert_eq!(format!("{w:?}"), "Writer(4000 octets)");
+        assert_eq!(w.into_octets().len(), 4_000);
+    }
 
     #[test]
     fn nested_lengths_repair_themselves() {

@@ -324,7 +324,8 @@ impl RekeySa {
         let signed = [SIGNED_PREFIX, &datagram[..Header::LENGTH_AT], &unpadded, &plaintext[..*start]];
         match self.form {
             PushAuthentication::Message => {
-                signature::verify(&self.signing_key, &signed.concat(), sig).map_err(Error::Auth)?;
+                let signed = SecretBytes::concat(&signed);
+                signature::verify(&self.signing_key, signed.expose(), sig).map_err(Error::Auth)?;
                 Ok(None)
             }
             PushAuthentication::Batch => {

@@ -1,7 +1,7 @@
 //! Sealing, by the key server.
 
 use claviger_crypto::{
-    CryptoProvider,
+    CryptoProvider, SecretBytes,
     cipher::{BLOCK_LEN, CipherKey},
     hash_tree::{HashTree, LEAF_PREFIX, Node},
     sign::{PublicKey, Signer},
@@ -58,8 +58,8 @@ impl Unsigned {
     }
 
     /// Shows what a signature is over, behind a prefix that the form of signature asks for.
-    fn signed(&self, prefix: &[u8]) -> Vec<u8> {
-        [prefix, SIGNED_PREFIX, &self.header.to_octets(), self.payloads.octets()].concat()
+    fn signed(&self, prefix: &[u8]) -> SecretBytes {
+        SecretBytes::concat(&[prefix, SIGNED_PREFIX, &self.header.to_octets(), self.payloads.octets()])
     }
 
     /// Appends the signature and encrypts.
@@ -92,7 +92,7 @@ impl Unsigned {
 /// the policy, [`ApiMisuse::UnsupportedAlgorithm`] if a key does not fit its algorithm.
 pub fn seal(provider: &CryptoProvider, push: &Push<'_>, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
     let unsigned = Unsigned::new(push, signature_len(signer.public()))?;
-    let signature = sign(signer, &unsigned.signed(&[]))?;
+    let signature = sign(signer, unsigned.signed(&[]).expose())?;
     let message = unsigned.seal(&*push.kek.prepare(provider)?, &push.kek.iv, |w| w.slice(&signature))?;
     trace!(rekey_sa = %push.kek.spi, sequence = push.sequence, length = message.len(), "GROUPKEY-PUSH is sealed");
     Ok(message)
@@ -128,7 +128,7 @@ pub fn seal_batch(
             Unsigned::new(push, sig_len.expect("the index is one of the batch"))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let leaves = unsigned.iter().map(|message| Node::prefixed_leaf(&message.signed(&[LEAF_PREFIX])));
+    let leaves = unsigned.iter().map(|message| Node::prefixed_leaf(message.signed(&[LEAF_PREFIX]).expose()));
     let tree = HashTree::new(leaves.collect::<Result<Vec<_>, _>>()?)?;
     let statement = Statement { spi: first.kek.spi, first: first.sequence, count, root: tree.root() };
     let signature = statement.sign(signer)?;

@@ -1,20 +1,27 @@
 //! The seeded generator that keys come from.
 //!
 //! A call to the operating system's or the library's generator costs microseconds; a key server that replaces
-//! thousands of keys at once cannot pay that for each. It draws from ChaCha20, seeded and regularly reseeded. What is
-//! drawn in bulk is the key stream of AES-256 in Galois/Counter Mode, ten times as fast, under keys from ChaCha20
-//! that serve once.
+//! thousands of keys at once cannot pay that for each. It draws from ChaCha20, seeded and regularly reseeded, which
+//! forgets what it gave out ([`forgetful`]). What is drawn in bulk is the key stream of AES-256 in Galois/Counter Mode,
+//! ten times as fast, under keys from ChaCha20 that serve once.
+
+mod forgetful;
 
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use rand_chacha::{
+use chacha20::{
     ChaCha20Rng,
     rand_core::{Rng, SeedableRng},
 };
 use zeroize::Zeroizing;
 
-use crate::{CryptoError, secret::ct_eq};
+use self::forgetful::Forgetful;
+use crate::{
+    CryptoError,
+    hash::{Digest, HashAlgorithm},
+    secret::ct_eq,
+};
 
 /// A source of unpredictable octets. Machines own theirs; tests give them a [`SeededRandom`].
 pub trait Random: Send {
@@ -53,7 +60,7 @@ impl Seed {
 
     /// Makes the generator.
     pub fn generator(&self) -> Box<dyn Random> {
-        Box::new(SeededRandom(ChaCha20Rng::from_seed(*self.0)))
+        Box::new(Forgetful::new(&self.0))
     }
 }
 
@@ -77,15 +84,15 @@ const BULK_MIN: usize = 4 << 10;
 /// 2^-97 at most.
 const BULK_PART: usize = 1 << 20;
 
-/// Fills `octets` from `generator`, in bulk where that is worth it.
-fn fill(generator: &mut ChaCha20Rng, octets: &mut [u8]) {
+/// Fills `octets` with what `draw` yields, in bulk where that is worth it.
+fn fill(mut draw: impl FnMut(&mut [u8]), octets: &mut [u8]) {
     if octets.len() < BULK_MIN {
-        generator.fill_bytes(octets);
+        draw(octets);
         return;
     }
     for part in octets.chunks_mut(BULK_PART) {
         let mut key = Zeroizing::new([0; 32]);
-        generator.fill_bytes(&mut *key);
+        draw(&mut *key);
         key_stream(&key, part).expect("AES-256 takes 32 octets of key, and GCM texts of this length");
     }
 }
@@ -103,11 +110,12 @@ fn key_stream(key: &[u8; 32], octets: &mut [u8]) -> Result<(), CryptoError> {
 /// Octets drawn under one seed before a new seed is taken.
 const RESEED_AFTER: u64 = 1 << 20;
 
-/// The generator of the programs: ChaCha20 under a seed from aws-lc, replaced after each mebibyte.
+/// The generator of the programs: ChaCha20 under a seed from aws-lc, and another seed mixed in after each mebibyte.
 pub struct SystemRandom {
-    generator: ChaCha20Rng,
+    generator: Forgetful,
     drawn: u64,
-    last_seed: Zeroizing<[u8; 32]>,
+    /// What the last seed is known again by.
+    last_seed: Digest,
 }
 
 impl SystemRandom {
@@ -122,7 +130,9 @@ impl SystemRandom {
         if *first == *second {
             return Err(CryptoError::Random);
         }
-        Ok(Self { generator: ChaCha20Rng::from_seed(*second), drawn: 0, last_seed: second })
+        let mut generator = Forgetful::new(&first);
+        generator.reseed(&second);
+        Ok(Self { generator, drawn: 0, last_seed: commitment(&second) })
     }
 }
 
@@ -133,14 +143,21 @@ impl Random for SystemRandom {
     fn fill(&mut self, octets: &mut [u8]) {
         if self.drawn >= RESEED_AFTER {
             let seed = system_seed().expect("the system's random source works");
-            assert!(*seed != *self.last_seed, "the system's random source repeats itself");
-            self.generator = ChaCha20Rng::from_seed(*seed);
-            self.last_seed = seed;
+            let commitment = commitment(&seed);
+            assert!(!commitment.ct_eq(&self.last_seed), "the system's random source repeats itself");
+            self.generator.reseed(&seed);
+            self.last_seed = commitment;
             self.drawn = 0;
         }
-        fill(&mut self.generator, octets);
+        fill(|octets| self.generator.give(octets), octets);
         self.drawn += octets.len() as u64;
     }
+}
+
+/// Computes what a seed is known again by, and is not learned from: the seed itself would yield what was drawn under it.
+fn commitment(seed: &[u8; 32]) -> Digest {
+    let hash = crate::provider().hash(HashAlgorithm::Sha256).expect("the default provider has SHA-256");
+    hash.digest(&[b"seed", seed])
 }
 
 fn system_seed() -> Result<Zeroizing<[u8; 32]>, CryptoError> {
@@ -150,6 +167,12 @@ fn system_seed() -> Result<Zeroizing<[u8; 32]>, CryptoError> {
         return Err(CryptoError::Random);
     }
     Ok(seed)
+}
+
+impl Random for Forgetful {
+    fn fill(&mut self, octets: &mut [u8]) {
+        fill(|octets| self.give(octets), octets);
+    }
 }
 
 /// A generator that repeats itself under the same seed: the small seeds of [`SeededRandom::new`] are for tests and
@@ -165,7 +188,7 @@ impl SeededRandom {
 
 impl Random for SeededRandom {
     fn fill(&mut self, octets: &mut [u8]) {
-        fill(&mut self.0, octets);
+        fill(|octets| self.0.fill_bytes(octets), octets);
     }
 }
 
@@ -179,9 +202,9 @@ mod tests {
         let mut other = SystemRandom::new().unwrap();
         assert_ne!(array::<32>(&mut one), array::<32>(&mut other));
         one.fill(&mut vec![0; RESEED_AFTER as usize]);
-        let before = *one.last_seed;
+        let before = one.last_seed.clone();
         let _ = array::<1>(&mut one);
-        assert_ne!(before, *one.last_seed);
+        assert!(!before.ct_eq(&one.last_seed));
     }
 
     #[test]

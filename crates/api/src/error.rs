@@ -120,11 +120,15 @@ fn policy_hint(error: PolicyError) -> &'static str {
         PolicyError::Lease => "change --lease, or raise --tek-lifetime",
         PolicyError::ReceiverLease => "leave --receiver-leases out, or --lease off",
         PolicyError::MembersMax { .. } => "lower --members-max",
+        PolicyError::NotReplayable => "leave --replayable out",
         PolicyError::PushAddress => "change --push-address",
         PolicyError::PlaceAddress | PolicyError::PlaceMembers | PolicyError::PlacePrefix => "change --place",
         PolicyError::PlacesForm => "leave --kek-management and --push-authentication out",
         PolicyError::PlacesMax => "give fewer --place, with shorter prefixes",
         PolicyError::Port => "change --port or --push-port",
+        PolicyError::Replayable => {
+            "leave --transform out, or give --source or a tunnel as --encapsulation; or put up with it by --replayable"
+        }
         PolicyError::SenderIdBits => "change --sender-id-bits",
         PolicyError::WeakKek => "leave --kek-cipher out, or set it to aes256-cbc",
     }

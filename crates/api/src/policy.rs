@@ -29,6 +29,8 @@ pub struct GroupPolicyOptions {
     /// The ESP algorithms.
     #[serde(with = "name::option")]
     pub transform: Option<EspTransform>,
+    /// Whether it is put up with that outsiders repeat packets, as they can with AES-CBC in transport mode with any source.
+    pub replayable: bool,
     /// Where GROUPKEY-PUSH messages go; the data's address otherwise.
     pub push_address: Option<IpAddr>,
     /// The UDP port of GROUPKEY-PUSH messages; otherwise the server's GDOI port, or 10848 where that needs a
@@ -98,6 +100,7 @@ impl GroupPolicyOptions {
             port,
             application_port,
             transform,
+            replayable,
             push_address,
             push_port,
             kek_cipher,
@@ -137,6 +140,7 @@ impl GroupPolicyOptions {
                 encapsulation_port: port.unwrap_or(data.encapsulation_port),
                 application_port: application_port.unwrap_or(data.application_port),
                 transform,
+                replayable: *replayable,
                 sender_id_bits: sender_id_bits.unwrap_or(data.sender_id_bits),
             },
             rekey: RekeyPolicy {
@@ -212,6 +216,8 @@ pub struct PolicyView {
     /// The ESP algorithms.
     #[serde(with = "name")]
     pub transform: EspTransform,
+    /// Whether outsiders can repeat packets.
+    pub replayable: bool,
     /// Where GROUPKEY-PUSH messages go.
     pub push_address: IpAddr,
     /// The UDP port of GROUPKEY-PUSH messages; null leaves it to the server.
@@ -270,6 +276,7 @@ impl From<&GroupPolicy> for PolicyView {
             encapsulation_port,
             application_port,
             transform,
+            replayable,
             sender_id_bits,
         } = data;
         let RekeyPolicy {
@@ -295,6 +302,7 @@ impl From<&GroupPolicy> for PolicyView {
             port: *encapsulation_port,
             application_port: *application_port,
             transform: *transform,
+            replayable: *replayable,
             push_address,
             push_port: *push_port,
             kek_cipher: *kek_cipher,
@@ -395,6 +403,20 @@ mod tests {
     }
 
     #[test]
+    fn a_replayable_group_is_asked_for_by_name_and_told_why() {
+        let options = |replayable| GroupPolicyOptions {
+            transform: Some(EspTransform::Aes128CbcHmacSha256),
+            replayable,
+            ..Default::default()
+        };
+        let policy = options(false).resolve("239.192.0.7".parse().unwrap()).unwrap();
+        let refused = ApiError::from(policy.check(10_000).unwrap_err());
+        assert!(refused.message.contains("can replay it under another source address"), "{refused}");
+        assert!(refused.hint.unwrap().contains("--replayable"));
+        assert!(PolicyView::from(&resolve(&options(true))).replayable);
+    }
+
+    #[test]
     fn a_lease_follows_from_the_tek_lifetime_unless_it_is_chosen_or_off() {
         let lease = |lease_s, tek_lifetime_s, receiver_leases| {
             resolve(&GroupPolicyOptions { lease_s, tek_lifetime_s, receiver_leases, ..Default::default() })
@@ -439,6 +461,7 @@ mod tests {
             port: Some(4600),
             application_port: Some(5000),
             transform: Some(EspTransform::Aes128CbcHmacSha256),
+            replayable: false,
             push_address: Some("239.1.2.4".parse().unwrap()),
             push_port: Some(1848),
             kek_cipher: Some(CipherAlgorithm::Aes256Cbc),

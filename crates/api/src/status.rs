@@ -91,6 +91,8 @@ pub struct GroupStatus {
     pub name: GroupId,
     /// How many hosts hold its keys.
     pub members: u32,
+    /// Whether outsiders can repeat packets.
+    pub replayable: bool,
     /// The keys in force.
     pub keys: GroupKeys,
     /// When it was rekeyed last.

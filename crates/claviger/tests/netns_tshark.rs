@@ -177,24 +177,24 @@ fn tshark_opens_the_groups_esp_with_the_keys_of_a_member() {
     let test = "tshark_opens_the_groups_esp_with_the_keys_of_a_member";
     if lab::installed(test, &[lab::TSHARK]) && lab::tun_permitted(test) {
         laboratory(test, 4, |lab| {
-            for (encapsulation, transform) in
-                [("transport", "aes128-gcm"), ("tunnel", "aes128-gcm"), ("transport", "aes128-cbc-sha256")]
-            {
-                esp_opens(lab, encapsulation, transform);
+            for (encapsulation, transform, options) in [
+                ("transport", "aes128-gcm", &[][..]),
+                ("tunnel", "aes128-gcm", &[]),
+                ("transport", "aes128-cbc-sha256", &["--replayable"]),
+            ] {
+                esp_opens(lab, encapsulation, transform, options);
             }
         });
     }
 }
 
-fn esp_opens(lab: &Lab, encapsulation: &str, transform: &str) {
+fn esp_opens(lab: &Lab, encapsulation: &str, transform: &str, options: &[&str]) {
     let what = format!("{transform} {encapsulation}");
     let group = Ipv4Addr::new(239, 192, 7, 9);
     let server = KeyServer::start(lab, lab.host(1), false);
     let address = group.to_string();
-    server.add_group(
-        "film",
-        &["--address", &address, "--encapsulation", encapsulation, "--transform", transform],
-    );
+    let policy = ["--address", &address, "--encapsulation", encapsulation, "--transform", transform];
+    server.add_group("film", &[&policy, options].concat());
     let [mut sender, mut receiver] = [(2, "both"), (3, "receiver")].map(|(number, role)| {
         let identity = server.identity(lab.host(number));
         server.allow("film", &identity, role);

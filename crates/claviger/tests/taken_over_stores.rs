@@ -41,6 +41,9 @@ fn check_groups(server: &Host, expected: &Value) {
         // It knew no leases, and a group keeps the policy that it was made with.
         assert_eq!(policy.remove("lease_s"), Some(0.into()), "{group}");
         assert_eq!(policy.remove("receiver_leases"), Some(false.into()), "{group}");
+        // Nor had anybody to ask for a group whose packets can be replayed.
+        let is_replayable = expected["policy"]["transform"] == "aes128-cbc-sha256";
+        assert_eq!(policy.remove("replayable"), Some(is_replayable.into()), "{group}");
         assert_eq!(shown["policy"], expected["policy"], "{group}");
         let members = server.ask(&["member", "list", "--group", group]);
         let allowed = members.as_array().unwrap().iter();

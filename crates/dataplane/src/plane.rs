@@ -1,6 +1,6 @@
 //! The data planes that there are.
 
-use std::net::IpAddr;
+use std::{convert::Infallible, net::IpAddr};
 
 use claviger_crypto::{CryptoProvider, erase_stack};
 use claviger_esp::{Counter, Opened, SaStatus, SenderKey};
@@ -68,7 +68,7 @@ impl DataPlane {
         }
     }
 
-    /// Opens a packet of a group that came from `source`.
+    /// Opens a packet of a group that came from `source`, for callers to whom every packet fits that is authentic.
     ///
     /// # Errors
     ///
@@ -80,8 +80,26 @@ impl DataPlane {
         source: IpAddr,
         packet: &[u8],
     ) -> Result<Opened, Error> {
+        let Ok(opened) = self.open_checked(now, group, source, packet, Ok::<_, Infallible>)?;
+        Ok(opened)
+    }
+
+    /// Opens a packet of a group that came from `source`, and has the caller say whether what was inside fits what was
+    /// outside: only then was the sender heard.
+    ///
+    /// # Errors
+    ///
+    /// The reason to drop it, within it that of `check`.
+    pub fn open_checked<T, E>(
+        &mut self,
+        now: Time,
+        group: &GroupId,
+        source: IpAddr,
+        packet: &[u8],
+        check: impl FnOnce(Opened) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Error> {
         match self {
-            Self::Userspace(plane) => plane.open(now, group, source, packet),
+            Self::Userspace(plane) => plane.open_checked(now, group, source, packet, check),
         }
     }
 

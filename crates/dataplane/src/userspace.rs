@@ -99,16 +99,23 @@ impl Userspace {
         Ok(group.plane.seal_parts(now, next_header, payload)?)
     }
 
-    /// Opens an ESP packet of a group that came from `source`.
+    /// Opens an ESP packet of a group that came from `source`, if `check` says that what was inside fits.
     ///
     /// # Errors
     ///
-    /// [`Error::NotKeyed`], or those of [`Plane::open`].
-    pub fn open(&mut self, now: Time, id: &GroupId, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
+    /// [`Error::NotKeyed`], or those of [`Plane::open_checked`].
+    pub fn open_checked<T, E>(
+        &mut self,
+        now: Time,
+        id: &GroupId,
+        source: IpAddr,
+        esp: &[u8],
+        check: impl FnOnce(Opened) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Error> {
         // As above.
         let _group = enabled!(Level::TRACE).then(|| span(id).entered());
         let group = self.groups.get_mut(id).ok_or_else(|| Error::NotKeyed(id.clone()))?;
-        Ok(group.plane.open(now, source, esp)?)
+        Ok(group.plane.open_checked(now, source, esp, check)?)
     }
 
     /// Says whether a packet of a group would leave.

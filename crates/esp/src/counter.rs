@@ -23,6 +23,8 @@ counters! {
         Exhausted => "exhausted": Drop, Packets;
         /// Another SA has the same key: counter modes would repeat their nonces (RFC 6407 section 3.5).
         KeyReused => "key_reused": Drop, Packets;
+        /// The number is far ahead of what was heard of its sender, and too few others are there yet.
+        Leap => "leap": Drop, Packets;
         /// The key server has not confirmed the keys for as long as their lease lasts.
         LeaseEnded => "lease_ended": Drop, Packets;
         /// A counter mode has no sender id to send with (RFC 6407 section 5.6.4.3).
@@ -65,6 +67,7 @@ impl From<&Error> for Counter {
             Error::Dummy => Self::Dummies,
             Error::Exhausted => Self::Exhausted,
             Error::KeyReused(_) => Self::KeyReused,
+            Error::Leap => Self::Leap,
             Error::LeaseEnded => Self::LeaseEnded,
             Error::NoSenderId => Self::NoSenderId,
             Error::NotActive => Self::NotActive,

@@ -25,6 +25,9 @@ pub enum Error {
     TooManySenders,
     /// The sender's sequence number was seen before, is too old to know, or is zero.
     Replayed,
+    /// The sender's sequence number is far ahead of what was heard of it, and too few other packets came from there
+    /// ([`LEAP_PROOF`](crate::inbound::LEAP_PROOF)).
+    Leap,
     /// The integrity check value does not fit the packet.
     Authentication,
     /// The decrypted padding is not 1, 2, 3, ... (RFC 4303 section 2.4).
@@ -74,6 +77,7 @@ impl fmt::Display for Error {
             Self::WrongSource => f.write_str("packet does not come from the channel's source"),
             Self::TooManySenders => f.write_str("no room to track another sender"),
             Self::Replayed => f.write_str("sequence number was seen or is too old"),
+            Self::Leap => f.write_str("sequence number is far ahead of its sender"),
             Self::Authentication => f.write_str("integrity check failed"),
             Self::Padding => f.write_str("padding is not what it must be"),
             Self::Dummy => f.write_str("dummy packet"),

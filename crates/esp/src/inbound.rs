@@ -1,23 +1,23 @@
 //! One association, receiving.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use claviger_crypto::CryptoProvider;
 use claviger_group::{Spi, Tek};
-use claviger_sansio::ReplayWindow;
 
 use crate::{
     Error, SenderKey,
     layout::HEADER_LEN,
     protection::Protection,
     sender::{self, SenderIdBits},
+    senders::{Names, Senders},
     trailer::{self, NEXT_HEADER_NONE},
 };
 
-/// How many senders one association tracks: 4096 windows of 144 octets are 600 kB, and no group of this product
-/// has as many senders under one TEK. Packets of further senders are dropped, so that nobody is tracked at the
-/// price of forgetting another, whose packets could then be replayed.
-pub const SENDERS_MAX: usize = 4096;
+pub use crate::{
+    senders::SENDERS_MAX,
+    window::{LEAP_PROOF, REACH},
+};
 
 /// The receiving half of an association: decrypts, and keeps a replay window for each sender.
 pub struct InboundSa {
@@ -25,7 +25,7 @@ pub struct InboundSa {
     source: Option<IpAddr>,
     protection: Arc<Protection>,
     told_apart_by: ToldApartBy,
-    windows: BTreeMap<SenderKey, ReplayWindow>,
+    senders: Senders,
     opened: u64,
 }
 
@@ -74,51 +74,68 @@ impl InboundSa {
             source: tek.channel.source(),
             protection,
             told_apart_by,
-            windows: BTreeMap::new(),
+            senders: Senders::new(names_under(tek)),
             opened: 0,
         })
     }
 
-    /// Authenticates and decrypts a packet that came from `source`, from its SPI to its integrity check value.
+    /// Authenticates and decrypts a packet that came from `source`, from its SPI to its integrity check value. It is for
+    /// callers to whom a packet fits that passed this; see [`Self::open_checked`].
     ///
     /// # Errors
     ///
-    /// The reason to drop it. [`Error::Dummy`] is one too, and no fault. Only an authentic packet moves a window.
+    /// Those of [`Self::open_checked`].
     pub fn open(&mut self, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
-        self.protection.check_form(esp)?;
-        let source = source.to_canonical();
-        if self.source.is_some_and(|only| only != source) {
-            return Err(Error::WrongSource);
-        }
-        let spi = word(esp, 0);
-        if spi != self.spi.as_u32() {
-            return Err(Error::UnknownSpi(spi));
-        }
+        let Ok(opened) = self.open_checked(source, esp, Ok::<_, Infallible>)?;
+        Ok(opened)
+    }
 
+    /// Authenticates and decrypts a packet that came from `source`, from its SPI to its integrity check value, and has the
+    /// caller say whether what was inside fits what was outside.
+    ///
+    /// With AES-CBC the sender is the source address, which the integrity check does not cover: only the caller can
+    /// compare it with addresses inside a tunnel, or with UDP's checksum ([`packet::unwrap_bare`](crate::packet::unwrap_bare)
+    /// does). `check` may be asked about a packet that is not delivered after all, so that it does nothing with it.
+    ///
+    /// # Errors
+    ///
+    /// The reason to drop it, within it that of `check`. [`Error::Dummy`] is one too, and no fault. Only an authentic packet
+    /// that fits moves a window; one that leaps ([`Error::Leap`]) does not yet.
+    pub fn open_checked<T, E>(
+        &mut self,
+        source: IpAddr,
+        esp: &[u8],
+        check: impl FnOnce(Opened) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Error> {
+        let sender = self.sender(source, esp)?;
         // The window is asked before the costly part and told after it (RFC 4303 section 3.4.3).
-        let sequence = word(esp, 4);
-        let sender = self.sender(source, esp);
-        let fresh = match self.windows.get(&sender) {
-            Some(window) => window.check(sequence.into()),
-            None if self.windows.len() >= SENDERS_MAX => return Err(Error::TooManySenders),
-            None => ReplayWindow::default().check(sequence.into()),
-        };
-        // A sender's first packet has number 1 (RFC 4303 section 3.3.3).
-        let fresh = fresh.filter(|_| sequence != 0).ok_or(Error::Replayed)?;
-
-        let mut payload = self.protection.open(esp)?;
-        self.windows.entry(sender).or_default().mark(fresh);
-        let next_header = trailer::strip(&mut payload)?;
-        if next_header == NEXT_HEADER_NONE {
+        let fresh = self.senders.check(&sender, word(esp, SEQUENCE_AT))?;
+        let opened = self.decrypt(sender, esp)?;
+        if opened.next_header == NEXT_HEADER_NONE {
+            self.senders.mark(sender, fresh)?;
             return Err(Error::Dummy);
         }
-        self.opened += 1;
-        Ok(Opened { next_header, payload, sender })
+        let checked = check(opened);
+        if checked.is_ok() {
+            self.senders.mark(sender, fresh)?;
+            self.opened += 1;
+        }
+        Ok(checked)
+    }
+
+    /// Does what [`Self::open`] does whatever the packet's number, and remembers nothing: what somebody can read who has
+    /// the key.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the packet is not one of this association.
+    pub fn read(&self, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
+        self.decrypt(self.sender(source, esp)?, esp)
     }
 
     /// Says how many senders have a window.
     pub fn senders(&self) -> usize {
-        self.windows.len()
+        self.senders.len()
     }
 
     /// Says how many packets were opened, dummies aside.
@@ -126,16 +143,47 @@ impl InboundSa {
         self.opened
     }
 
-    fn sender(&self, source: IpAddr, esp: &[u8]) -> SenderKey {
-        match self.told_apart_by {
+    /// Says whose packet it claims to be, if it has the form of one of this association.
+    fn sender(&self, source: IpAddr, esp: &[u8]) -> Result<SenderKey, Error> {
+        self.protection.check_form(esp)?;
+        let source = source.to_canonical();
+        if self.source.is_some_and(|only| only != source) {
+            return Err(Error::WrongSource);
+        }
+        let spi = word(esp, SPI_AT);
+        if spi != self.spi.as_u32() {
+            return Err(Error::UnknownSpi(spi));
+        }
+        Ok(match self.told_apart_by {
             ToldApartBy::IvBits(bits) => {
                 let iv = esp[HEADER_LEN..HEADER_LEN + 8].try_into().expect("the packet's form was checked");
                 SenderKey::Id(sender::of_iv(bits, iv))
             }
             ToldApartBy::SourceAddress => SenderKey::Address(source),
-        }
+        })
+    }
+
+    fn decrypt(&self, sender: SenderKey, esp: &[u8]) -> Result<Opened, Error> {
+        let mut payload = self.protection.open(esp)?;
+        let next_header = trailer::strip(&mut payload)?;
+        Ok(Opened { next_header, payload, sender })
     }
 }
+
+/// Says what stands behind the names of a TEK's senders, if the caller checks what [`InboundSa::open_checked`] says.
+fn names_under(tek: &Tek) -> Names {
+    if tek.transform.refuses_replays(&tek.channel, tek.encapsulation) {
+        Names::Authentic
+    } else {
+        Names::Spoofable
+    }
+}
+
+/// Where the SPI begins, in octets.
+const SPI_AT: usize = 0;
+
+/// Where the sequence number begins, in octets.
+const SEQUENCE_AT: usize = 4;
 
 /// Reads four octets of a packet whose form was checked.
 fn word(esp: &[u8], start: usize) -> u32 {

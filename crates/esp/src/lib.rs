@@ -9,6 +9,7 @@
 //! | [`plane`] | everything that one member needs: old and new associations side by side, rollover, expiry |
 //! | [`outbound`], [`inbound`] | one association in one direction |
 //! | [`sender`] | how senders are told apart |
+//! | `senders`, `window` | which senders were heard, and which of their numbers |
 //! | [`packet`] | IP, UDP and ESP-in-UDP around the protected octets |
 //! | [`layout`] | where the fields of an ESP packet stand, and how long it is |
 //! | [`error`] | why a packet was dropped |
@@ -21,7 +22,16 @@
 //! authenticated. With AES-CBC a sender is its source address, which transport-mode ESP does not authenticate:
 //! who replays a packet under another source address meets a fresh window. A group for which that matters uses
 //! counter mode (the default), one source (an SSM channel, where any other source is dropped), or tunnel mode,
-//! where [`packet::unwrap`] compares the addresses outside with those inside.
+//! where [`packet::unwrap`] compares the addresses outside with those inside. A packet counts as heard only when all
+//! of it fits: [`Plane::open_checked`] asks the caller for that comparison before it tells a window.
+//!
+//! One packet moves no window out of its sender's reach, and so silences nobody: what is further ahead than a window
+//! reaches back is delivered from the third such packet on, which is also how a receiver that was cut off goes on. Who
+//! has the key and sends three can still do it, as he can speak as any other member. Where a sender's name is
+//! authenticated, nothing delivered is forgotten as long as the association is: once 4,096 senders were heard, which
+//! takes a member who makes them up, further ones are refused. Elsewhere the sender that was heard least makes room,
+//! so that who replays a packet under made-up addresses keeps no new sender out, and of those heard before only
+//! who was heard once.
 //!
 //! ```
 //! use std::time::Duration;
@@ -65,7 +75,9 @@ pub mod plane;
 pub mod sender;
 
 mod protection;
+mod senders;
 mod trailer;
+mod window;
 
 pub use counter::Counter;
 pub use error::Error;

@@ -9,7 +9,6 @@ use std::net::{IpAddr, SocketAddr};
 use claviger_crypto::{SeededRandom, provider};
 use claviger_esp::{
     Counter, Error, InboundSa, OutboundSa, Plane, SenderKey,
-    inbound::SENDERS_MAX,
     packet::{IpHeader, IpPacket, Mode, PROTOCOL_UDP, UdpDatagram, udp, unwrap, wrap},
 };
 use claviger_group::{Channel, EspTransform, Tek};
@@ -36,8 +35,8 @@ fn transmit(sender: &mut Plane, mode: Mode, ends: (SocketAddr, SocketAddr), data
 /// What the application of a receiving TUN member is given, addresses included.
 fn receive(receiver: &mut Plane, mode: Mode, octets: &[u8]) -> Option<(IpAddr, IpAddr, Vec<u8>)> {
     let outer = IpPacket::parse(octets).ok()?;
-    let opened = receiver.open(NOW, outer.header.source, outer.esp().ok()?).ok()?;
-    let restored = unwrap(&outer, mode, &opened).ok()?;
+    let fits = |opened| unwrap(&outer, mode, &opened);
+    let restored = receiver.open_checked(NOW, outer.header.source, outer.esp().ok()?, fits).ok()?.ok()?;
     let inner = IpPacket::parse(&restored).ok()?;
     let (source, destination) = (inner.header.source, inner.header.destination);
     let datagram = UdpDatagram::parse(source, destination, inner.payload).ok()?;
@@ -49,8 +48,8 @@ fn receive(receiver: &mut Plane, mode: Mode, octets: &[u8]) -> Option<(IpAddr, I
 enum Cover {
     /// ESP's integrity check, or a checksum or length in front of it: no receiver state moves.
     Checked,
-    /// IPv6 addresses (RFC 8200 section 3): ESP opens the packet, and what is behind it finds out: in transport
-    /// mode UDP's checksum, in tunnel mode the comparison of addresses (RFC 5374 section 5.2). The number is spent.
+    /// IPv6 addresses (RFC 8200 section 3): ESP opens the packet, and what is inside tells: in transport mode UDP's
+    /// checksum, in tunnel mode the comparison of addresses (RFC 5374 section 5.2). No receiver state moves either.
     FoundInside,
     /// IPv6 traffic class, flow label and hop limit, which routers may change: the application gets its data.
     Mutable,
@@ -120,11 +119,8 @@ fn no_flipped_bit_of_an_ip_packet_harms_what_the_application_gets() {
                 forged[octet] ^= 1 << bit;
                 let place = format!("{transform}, {mode:?}, octet {octet}, bit {bit}");
                 match cover(octet, bit, ends.0.is_ipv6()) {
-                    Cover::Checked => assert_eq!(receive(&mut receiver, mode, &forged), None, "{place}"),
-                    Cover::FoundInside => {
-                        let mut receiver = pair(&tek(0x1000, transform)).1;
+                    Cover::Checked | Cover::FoundInside => {
                         assert_eq!(receive(&mut receiver, mode, &forged), None, "{place}");
-                        assert_eq!(receiver.counts()[Counter::Opened], 1, "{place}");
                     }
                     Cover::Mutable => {
                         let mut receiver = pair(&tek(0x1000, transform)).1;
@@ -161,7 +157,8 @@ fn replays_and_old_packets_are_dropped_and_reordered_ones_are_not() {
         let sent: Vec<_> =
             (0..=ReplayWindow::SIZE).map(|_| outbound.seal(&mut random, 17, b"data").unwrap()).collect();
         let (late, rest) = sent.split_first().unwrap();
-        for esp in rest.iter().rev() {
+        let (next, after) = rest.split_first().unwrap();
+        for esp in [next].into_iter().chain(after.iter().rev()) {
             assert_eq!(verdict(&mut inbound, address(1), esp), Ok(()));
         }
         for esp in rest {
@@ -197,23 +194,6 @@ fn each_sender_has_its_own_window() {
         }
         assert_eq!(inbound.senders(), 3);
     }
-}
-
-#[test]
-fn a_flood_of_senders_meets_a_limit_and_those_known_go_on() {
-    let tek = tek(0x1000, EspTransform::Aes128CbcHmacSha256);
-    let mut outbound = OutboundSa::new(provider(), &tek, None).unwrap();
-    let mut inbound = InboundSa::new(provider(), &tek, 16).unwrap();
-    let mut random = SeededRandom::new(1);
-    let first = outbound.seal(&mut random, 17, b"data").unwrap();
-    for source in 0..SENDERS_MAX as u32 {
-        let source = IpAddr::from((0x0a00_0000 + source).to_be_bytes());
-        assert_eq!(verdict(&mut inbound, source, &first), Ok(()));
-    }
-    assert_eq!(verdict(&mut inbound, address(1), &first), Err(Error::TooManySenders));
-    let second = outbound.seal(&mut random, 17, b"data").unwrap();
-    assert_eq!(verdict(&mut inbound, [10, 0, 0, 7].into(), &second), Ok(()));
-    assert_eq!(inbound.senders(), SENDERS_MAX);
 }
 
 #[test]

@@ -95,11 +95,13 @@ proptest! {
         for (member, step) in steps {
             for esp in members[member].take(&tek, step, bits, &mut next_id) {
                 prop_assert!(ivs.insert(esp[8..16].to_vec()), "an initialization vector came back");
-                prop_assert!(receiver.open(address(1), &esp).is_ok());
-                prop_assert!(unknowing.open(address(1), &esp).is_ok(), "who knows no length says 16");
+                // The few last numbers of an id that is nearly exhausted are a leap.
+                let verdict = receiver.open(address(1), &esp).map(drop);
+                prop_assert!(matches!(verdict, Ok(()) | Err(Error::Leap)), "{:?}", verdict);
+                let unknowing = unknowing.open(address(1), &esp).map(drop);
+                prop_assert_eq!(unknowing, verdict, "who knows no length says 16");
             }
         }
-        prop_assert_eq!(receiver.opened(), ivs.len() as u64);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use claviger_crypto::{aead::AeadAlgorithm, cipher::CipherAlgorithm};
 
+use crate::{Channel, Encapsulation};
+
 /// The ESP transforms that a group can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum EspTransform {
@@ -46,6 +48,13 @@ impl EspTransform {
             Self::Aes128CbcHmacSha256 => EspCipher::CbcHmac(CipherAlgorithm::Aes128Cbc),
             Self::Aes256CbcHmacSha256 => EspCipher::CbcHmac(CipherAlgorithm::Aes256Cbc),
         }
+    }
+
+    /// Says whether outsiders who repeat a packet are refused: what tells the packets of its senders apart is
+    /// authenticated, or there is one sender. That fails with AES-CBC in transport mode with any source, where a sender is its
+    /// source address, which no integrity check covers: under another address its packet is new.
+    pub fn refuses_replays(self, channel: &Channel, encapsulation: Encapsulation) -> bool {
+        self.is_counter_mode() || channel.source().is_some() || encapsulation.is_tunnel()
     }
 
     /// Says how many bits the cipher's key has: 128 or 256.

@@ -163,13 +163,13 @@ pub fn open_data(
         let under = |tek: &Tek| InboundSa::new(provider, &Tek { spi, ..tek.clone() }, sender_id_bits).ok();
         associations.insert(spi, ledger.teks.iter().filter_map(under).collect());
     }
-    data.iter().map(|datagram| open_one(&mut associations, datagram)).collect()
+    data.iter().map(|datagram| open_one(&associations, datagram)).collect()
 }
 
-fn open_one(associations: &mut BTreeMap<Spi, Vec<InboundSa>>, datagram: &[u8]) -> Option<Vec<u8>> {
-    let tried = associations.get_mut(&spi_of(datagram)?)?;
+fn open_one(associations: &BTreeMap<Spi, Vec<InboundSa>>, datagram: &[u8]) -> Option<Vec<u8>> {
+    let tried = associations.get(&spi_of(datagram)?)?;
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    tried.iter_mut().find_map(|association| association.open(source, datagram).ok()).map(|o| o.payload)
+    tried.iter().find_map(|association| association.read(source, datagram).ok()).map(|o| o.payload)
 }
 
 /// Reads the SPI of an ESP datagram.

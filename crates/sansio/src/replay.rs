@@ -18,6 +18,13 @@ pub struct ReplayWindow {
 #[must_use = "a fresh number must be marked once its packet is authentic"]
 pub struct Fresh(u64);
 
+impl Fresh {
+    /// Shows the number.
+    pub fn number(&self) -> u64 {
+        self.0
+    }
+}
+
 impl ReplayWindow {
     /// How many numbers below the highest are still told apart: one word is the slack that sliding needs.
     pub const SIZE: u64 = ((WORDS - 1) * 64) as u64;

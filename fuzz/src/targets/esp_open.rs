@@ -43,9 +43,13 @@ pub(super) fn feed(input: &[u8]) {
             }
             let _ = UdpDatagram::parse(source, outer.destination, &opened.payload);
         }
-        // What does not even look like ESP was not opened, and its number is not spent.
-        Err(Error::Truncated | Error::Alignment) => return,
-        Err(_) => {}
+        Err(Error::Dummy) => {}
+        // What is not ESP was not opened, and its number is not spent.
+        Err(error) => {
+            assert_eq!(plane.open(NOW, source, &sealed), Err(error));
+            return;
+        }
     }
+    assert_eq!(plane.open(NOW, source, &seal(u32::MAX, input)), Err(Error::Leap));
     assert_eq!(plane.open(NOW, source, &sealed), Err(Error::Replayed));
 }

@@ -86,6 +86,10 @@ struct PolicyArgs {
     /// ESP algorithms [default: aes128-gcm]
     #[arg(long, value_name = "NAME", value_parser = name::<EspTransform>())]
     transform: Option<EspTransform>,
+    /// Put up with replays: with AES-CBC in transport mode and any source, whoever recorded a packet can have it accepted
+    /// again under another source address, without a key. Such a group is made only with this
+    #[arg(long)]
+    replayable: bool,
     /// Multicast address of rekey messages [default: the data's]
     #[arg(long, value_name = "ADDR")]
     push_address: Option<IpAddr>,
@@ -172,6 +176,7 @@ impl From<PolicyArgs> for GroupPolicyOptions {
             port: args.port,
             application_port: args.application_port,
             transform: args.transform,
+            replayable: args.replayable,
             push_address: args.push_address,
             push_port: args.push_port,
             kek_cipher: args.kek_cipher,
@@ -239,7 +244,7 @@ fn list_text(groups: &[GroupView]) -> String {
         [
             group.name.to_string(),
             group.policy.address.to_string(),
-            group.policy.transform.name().to_owned(),
+            transform_text(&group.policy),
             group.policy.encapsulation.name().to_owned(),
             group.members.to_string(),
             group.allowed.to_string(),
@@ -272,7 +277,7 @@ fn policy_text(policy: &PolicyView) -> String {
         ("address", policy.address.to_string()),
         ("source", policy.source.map_or("any".to_owned(), |source| source.to_string())),
         ("protects", inside),
-        ("transform", policy.transform.name().to_owned()),
+        ("transform", transform_text(policy)),
         ("encapsulation", format!("{}, port {}", policy.encapsulation.name(), policy.port)),
         ("rekey messages", format!("{}, {push_port}", policy.push_address)),
         (
@@ -301,6 +306,11 @@ fn policy_text(policy: &PolicyView) -> String {
         .map(|place| [place.prefix.to_string(), place.push_address.to_string(), place.members.to_string()]);
     let header = ["PLACE", "REKEY MESSAGES", "MEMBERS EXPECTED"];
     format!("{text}\n\n{}", output::table(header, rows.collect(), "no places"))
+}
+
+fn transform_text(policy: &PolicyView) -> String {
+    let name = policy.transform.name();
+    if policy.replayable { format!("{name}, replayable") } else { name.to_owned() }
 }
 
 fn lease_text(policy: &PolicyView) -> String {
@@ -366,7 +376,7 @@ mod tests {
     fn every_option_reaches_the_request() {
         let (_, options) = parse(
             "add x --address ff15::7 --source 2001:db8::1 --encapsulation tunnel --port 4600 \
-             --application-port 5000 --transform aes256-cbc-sha256 --push-address ff15::8 --push-port 1848 \
+             --application-port 5000 --transform aes256-cbc-sha256 --replayable --push-address ff15::8 --push-port 1848 \
              --kek-cipher aes256-cbc --push-signature eddsa --push-authentication batch --kek-management lkh-32 --degree 3 --members-max 9 --sender-id-bits 8 \
              --tek-lifetime 2h --tek-rekey 1h --kek-lifetime 2d --kek-rekey 1d --activation-delay 2 \
              --deactivation-delay 3s --lease 1min --receiver-leases --batch-interval 250ms --batch-max 77 --registration-lifetime 10min \
@@ -380,6 +390,7 @@ mod tests {
             port: Some(4600),
             application_port: Some(5000),
             transform: Some(EspTransform::Aes256CbcHmacSha256),
+            replayable: true,
             push_address: Some("ff15::8".parse().unwrap()),
             push_port: Some(1848),
             kek_cipher: Some(CipherAlgorithm::Aes256Cbc),
@@ -508,6 +519,15 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_replayable_group_shows_that_it_is_one() {
+        let mut group = view();
+        (group.policy.transform, group.policy.replayable) = (EspTransform::Aes128CbcHmacSha256, true);
+        let row = "market  239.192.0.1  aes128-cbc-sha256, replayable  udp-transport  2        3";
+        assert!(list_text(std::slice::from_ref(&group)).ends_with(row));
+        assert!(group_text(&group).contains("transform:              aes128-cbc-sha256, replayable\n"));
     }
 
     #[test]

@@ -101,6 +101,7 @@ fn server_text(server: &ServerStatus) -> String {
             ("last rekey", or_dash(group.last_rekey_at_us.map(instant))),
             ("next rekey", or_dash(group.next_rekey_at_us.map(instant))),
         ];
+        rows.extend(group.replayable.then(|| ("REPLAYABLE", "outsiders can repeat packets".to_owned())));
         rows.extend(group.unsent.as_ref().map(|unsent| ("NOT SENT", unsent_text(unsent))));
         parts.push(format!("{}\n{}", pairs(rows), keys_text(&group.keys)));
     }
@@ -182,6 +183,7 @@ mod tests {
             groups: vec![GroupStatus {
                 name: "x".parse().unwrap(),
                 members: 2,
+                replayable: false,
                 keys,
                 last_rekey_at_us: Some(Time::from_secs(1)),
                 next_rekey_at_us: None,
@@ -218,6 +220,9 @@ mod tests {
             "\nNOT SENT:    2 rekey messages do not leave since 1970-01-01T00:00:02.000000Z: Network is unreachable \
              (os error 101)\n"
         ));
+        let mut replayable = server.clone();
+        replayable.groups[0].replayable = true;
+        assert!(server_text(&replayable).contains("\nREPLAYABLE:  outsiders can repeat packets\n"));
         let daemon = Daemon { socket: "/r/server.sock".into(), status: StatusView::Server(server) };
         let json = serde_json::to_value(&daemon).unwrap();
         assert_eq!((&json["socket"], &json["daemon"]), (&"/r/server.sock".into(), &"server".into()));

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use claviger_dataplane::{DataPlane, Error};
-use claviger_esp::{Opened, SenderKey};
+use claviger_esp::{Opened, SenderKey, packet::PacketError};
 use claviger_group::GroupId;
 use claviger_sansio::Time;
+
+use super::dropped::Dropped;
 
 /// The keys of a group, as a packet meets them.
 pub(super) struct GroupKeys<'a> {
@@ -19,8 +21,15 @@ impl GroupKeys<'_> {
         self.plane.seal(self.now, self.group, next_header, payload)
     }
 
-    pub(super) fn open(&mut self, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
-        self.plane.open(self.now, self.group, source, esp)
+    /// Opens a packet if `check` says that what was inside fits what was outside; see
+    /// [`DataPlane::open_checked`].
+    pub(super) fn open<T>(
+        &mut self,
+        source: IpAddr,
+        esp: &[u8],
+        check: impl FnOnce(Opened) -> Result<T, PacketError>,
+    ) -> Result<T, Dropped> {
+        Ok(self.plane.open_checked(self.now, self.group, source, esp, check)??)
     }
 
     pub(super) fn is_own(&self, sender: &SenderKey) -> bool {

@@ -124,12 +124,13 @@ impl IpPlane {
         destination: IpAddr,
         esp: &[u8],
     ) -> Result<(), Dropped> {
-        let opened = keys.open(source, esp)?;
-        if keys.is_own(&opened.sender) {
+        let outer = IpHeader::new(source, destination);
+        let (sender, packet) = keys.open(source, esp, |opened| {
+            Ok((opened.sender, mode::unwrap_bare(&outer, Mode::from(places.encapsulation), &opened)?))
+        })?;
+        if keys.is_own(&sender) {
             return Ok(());
         }
-        let outer = IpHeader::new(source, destination);
-        let packet = mode::unwrap_bare(&outer, Mode::from(places.encapsulation), &opened)?;
         self.tun.send(&packet).await.map_err(Dropped::NotDelivered)
     }
 }

@@ -112,12 +112,13 @@ impl UdpPlane {
             Framed::NonEsp => return Err(Dropped::BehindMarker),
             Framed::Runt => return Err(Dropped::Runt),
         };
-        let opened = keys.open(source, esp)?;
-        if keys.is_own(&opened.sender) {
+        let outer = IpHeader::new(source, destination);
+        let (sender, packet) = keys.open(source, esp, |opened| {
+            Ok((opened.sender, mode::unwrap_bare(&outer, places.encapsulation.into(), &opened)?))
+        })?;
+        if keys.is_own(&sender) {
             return Ok(None);
         }
-        let outer = IpHeader::new(source, destination);
-        let packet = mode::unwrap_bare(&outer, places.encapsulation.into(), &opened)?;
         let packet = IpPacket::parse(&packet)?;
         if packet.next_header != UDP {
             return Err(Dropped::OtherProtocol(packet.next_header));
@@ -126,7 +127,7 @@ impl UdpPlane {
         if places.application_port != 0 && inside.destination_port != places.application_port {
             return Err(Dropped::OtherPort(inside.destination_port));
         }
-        let origin = Origin::of(esp, opened.sender).expect("a packet that was opened has SPI and number");
+        let origin = Origin::of(esp, sender).expect("a packet that was opened has SPI and number");
         Ok(Some(Delivery { origin, payload: Bytes::copy_from_slice(inside.data) }))
     }
 }

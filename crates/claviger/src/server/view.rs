@@ -109,6 +109,7 @@ pub(super) fn status(
             .map(|group| GroupStatus {
                 name: group.id.clone(),
                 members: group.members as u32,
+                replayable: group.policy.data.replayable,
                 keys: keys(group),
                 last_rekey_at_us: last_rekey(&group.id),
                 next_rekey_at_us: group.next_rekey,

@@ -163,7 +163,10 @@ fn all_groups(network: &mut Network) -> Vec<GroupId> {
                 policy.rekey.management = KekManagement::Lkh32;
                 policy.rekey.authentication = PushAuthentication::Batch;
             }
-            "cbc" => policy.data.transform = EspTransform::Aes128CbcHmacSha256,
+            "cbc" => {
+                policy.data.transform = EspTransform::Aes128CbcHmacSha256;
+                policy.data.replayable = true;
+            }
             _ => {}
         }
         network.add_group(name, policy);

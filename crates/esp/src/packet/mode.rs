@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use claviger_group::Encapsulation;
 
-use super::{IpHeader, IpPacket, PROTOCOL_ESP, PROTOCOL_IPV4, PROTOCOL_IPV6, PacketError};
+use super::{
+    IpHeader, IpPacket, PROTOCOL_ESP, PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_UDP, PacketError, UdpDatagram,
+};
 use crate::Opened;
 
 /// How much of an IP packet ESP protects.
@@ -56,15 +58,19 @@ pub fn wrap(original: &IpPacket<'_>, mode: Mode, esp: &[u8]) -> Result<Vec<u8>, 
     }
 }
 
-/// Restores the packet that was protected out of what `outer` held.
+/// Restores the packet that was protected out of what `outer` held, if its addresses are those that it was sent with: in
+/// tunnel mode they stand inside too, in transport mode UDP's checksum covers them.
 ///
 /// # Errors
 ///
 /// In tunnel mode [`PacketError::NotTunnelled`], [`PacketError::AddressMismatch`], or why the packet inside is
-/// none; in transport mode [`PacketError::TooLong`].
+/// none; in transport mode [`PacketError::TooLong`], or those of [`UdpDatagram::parse`].
 pub fn unwrap(outer: &IpPacket<'_>, mode: Mode, opened: &Opened) -> Result<Vec<u8>, PacketError> {
     match mode {
-        Mode::Transport => outer.with_payload(opened.next_header, &opened.payload),
+        Mode::Transport => {
+            check_datagram(&outer.header, opened)?;
+            outer.with_payload(opened.next_header, &opened.payload)
+        }
         Mode::Tunnel => inner_packet(&outer.header, opened),
     }
 }
@@ -76,9 +82,21 @@ pub fn unwrap(outer: &IpPacket<'_>, mode: Mode, opened: &Opened) -> Result<Vec<u
 /// Those of [`unwrap`], and [`PacketError::Family`].
 pub fn unwrap_bare(outer: &IpHeader, mode: Mode, opened: &Opened) -> Result<Vec<u8>, PacketError> {
     match mode {
-        Mode::Transport => outer.write(opened.next_header, &opened.payload),
+        Mode::Transport => {
+            check_datagram(outer, opened)?;
+            outer.write(opened.next_header, &opened.payload)
+        }
         Mode::Tunnel => inner_packet(outer, opened),
     }
+}
+
+/// Says whether what came in transport mode, if it is UDP, was sent between the addresses outside. The checksums of other
+/// protocols are left to those who speak them.
+fn check_datagram(outer: &IpHeader, opened: &Opened) -> Result<(), PacketError> {
+    if opened.next_header == PROTOCOL_UDP {
+        UdpDatagram::parse(outer.source, outer.destination, &opened.payload)?;
+    }
+    Ok(())
 }
 
 fn inner_packet(outer: &IpHeader, opened: &Opened) -> Result<Vec<u8>, PacketError> {
@@ -107,7 +125,7 @@ const fn tunnelled_protocol(address: IpAddr) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SenderKey;
+    use crate::{SenderKey, packet::udp};
 
     fn headers() -> [IpHeader; 2] {
         [
@@ -125,6 +143,12 @@ mod tests {
         ]
     }
 
+    /// A UDP datagram between the addresses of a header.
+    fn datagram(header: &IpHeader) -> Vec<u8> {
+        let (source, destination) = ((header.source, 9).into(), (header.destination, 9).into());
+        [&udp::header(source, destination, b"payload").unwrap()[..], b"payload"].concat()
+    }
+
     fn opened(source: IpAddr, next_header: u8, payload: &[u8]) -> Opened {
         Opened { next_header, payload: payload.to_vec(), sender: SenderKey::Address(source) }
     }
@@ -139,7 +163,7 @@ mod tests {
     fn restores_what_was_wrapped() {
         for header in headers() {
             for mode in [Mode::Transport, Mode::Tunnel] {
-                let octets = header.write(17, b"payload").unwrap();
+                let octets = header.write(17, &datagram(&header)).unwrap();
                 let original = IpPacket::parse(&octets).unwrap();
                 let (next_header, inside) = mode.inside(&octets, &original).unwrap();
                 let sent = wrap(&original, mode, b"an ESP packet").unwrap();
@@ -164,6 +188,21 @@ mod tests {
             let opened = opened(header.source, tunnelled_protocol(header.source), &inside);
             assert_eq!(unwrap_bare(&header, Mode::Tunnel, &opened), Err(PacketError::AddressMismatch));
             assert!(unwrap_bare(&forged, Mode::Tunnel, &opened).is_ok());
+        }
+    }
+
+    #[test]
+    fn transport_mode_refuses_a_datagram_that_was_sent_from_another_address() {
+        for header in headers() {
+            let other: IpAddr =
+                if header.source.is_ipv4() { [192, 0, 2, 2].into() } else { "2001:db8::2".parse().unwrap() };
+            let opened = opened(header.source, 17, &datagram(&header));
+            let forged = IpHeader { source: other, ..header };
+            assert_eq!(unwrap_bare(&forged, Mode::Transport, &opened), Err(PacketError::Checksum));
+            let octets = forged.write(PROTOCOL_ESP, b"an ESP packet").unwrap();
+            let outer = IpPacket::parse(&octets).unwrap();
+            assert_eq!(unwrap(&outer, Mode::Transport, &opened), Err(PacketError::Checksum));
+            assert!(unwrap_bare(&header, Mode::Transport, &opened).is_ok());
         }
     }
 

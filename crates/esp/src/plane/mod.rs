@@ -11,6 +11,7 @@ mod sa;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    convert::Infallible,
     net::IpAddr,
 };
 
@@ -246,22 +247,43 @@ impl Plane {
         sealed
     }
 
-    /// Authenticates and decrypts a packet that came from `source`, from its SPI to its integrity check value.
+    /// Authenticates and decrypts a packet that came from `source`, from its SPI to its integrity check value, for callers
+    /// to whom every such packet fits; see [`Self::open_checked`].
     ///
     /// # Errors
     ///
-    /// The reason to drop it, which is counted. [`Error::Dummy`] is no fault and has a counter of its own.
+    /// Those of [`Self::open_checked`].
     pub fn open(&mut self, now: Time, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
+        let Ok(opened) = self.open_checked(now, source, esp, Ok::<_, Infallible>)?;
+        Ok(opened)
+    }
+
+    /// Authenticates and decrypts a packet that came from `source`, from its SPI to its integrity check value, and has the
+    /// caller say whether what was inside fits what was outside: only then was the sender heard. See
+    /// [`InboundSa::open_checked`](crate::InboundSa::open_checked).
+    ///
+    /// # Errors
+    ///
+    /// The reason to drop it, which is counted, within it that of `check`, which is the caller's to count. [`Error::Dummy`]
+    /// is no fault and has a counter of its own.
+    pub fn open_checked<T, E>(
+        &mut self,
+        now: Time,
+        source: IpAddr,
+        esp: &[u8],
+        check: impl FnOnce(Opened) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Error> {
         self.advance(now);
-        let opened = self.open_by_spi(now, source, esp);
-        self.counts.count(match &opened {
-            Ok(_) => Counter::Opened,
-            Err(error) => error.into(),
-        });
-        if enabled!(Level::TRACE) {
-            log_opened(&opened, source, esp);
+        let checked = self.open_by_spi(now, source, esp, check);
+        match &checked {
+            Ok(Ok(_)) => self.counts.count(Counter::Opened),
+            Ok(Err(_)) => {}
+            Err(error) => self.counts.count(error.into()),
         }
-        opened
+        if enabled!(Level::TRACE) {
+            log_opened(checked.as_ref().map(Result::is_ok), source, esp);
+        }
+        checked
     }
 
     /// Activates and removes what is due. [`Self::seal`] and [`Self::open`] do so too, so a late call loses nothing.
@@ -342,7 +364,13 @@ impl Plane {
         sealed
     }
 
-    fn open_by_spi(&mut self, now: Time, source: IpAddr, esp: &[u8]) -> Result<Opened, Error> {
+    fn open_by_spi<T, E>(
+        &mut self,
+        now: Time,
+        source: IpAddr,
+        esp: &[u8],
+        check: impl FnOnce(Opened) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Error> {
         let number = u32::from_be_bytes(*esp.first_chunk().ok_or(Error::Truncated)?);
         let Some(spi) = Spi::new(number) else {
             return Err(Error::UnknownSpi(number));
@@ -350,7 +378,11 @@ impl Plane {
         if let Some(sa) = self.sas.get_mut(&spi) {
             // Of what is not accepted nothing is remembered: it may come again once there is a lease.
             let is_over = self.lease.is_some_and(|lease| lease.receives && lease.until <= now);
-            return if is_over { Err(Error::LeaseEnded) } else { sa.inbound.open(source, esp) };
+            return if is_over {
+                Err(Error::LeaseEnded)
+            } else {
+                sa.inbound.open_checked(source, esp, check)
+            };
         }
         if self.retired.iter().any(|(retired, _)| *retired == spi) {
             return Err(Error::RetiredSpi(spi));
@@ -468,15 +500,13 @@ fn log_sealed(sealed: &Result<Vec<u8>, Error>, next_header: u8, payload: &[&[u8]
     }
 }
 
-/// Logs a packet that came, and why it was dropped if it was.
+/// Logs a packet that came: whether what is inside fits, or why it was dropped before.
 #[cold]
-fn log_opened(opened: &Result<Opened, Error>, source: IpAddr, esp: &[u8]) {
+fn log_opened(opened: Result<bool, &Error>, source: IpAddr, esp: &[u8]) {
     let (spi, sequence) = numbers(esp);
     let length = esp.len();
     match opened {
-        Ok(Opened { next_header, payload, .. }) => {
-            trace!(%source, spi, sequence, length, next_header, payload_length = payload.len(), "packet in");
-        }
+        Ok(fits) => trace!(%source, spi, sequence, length, fits, "packet in"),
         Err(error) => trace!(%source, spi, sequence, length, reason = error.reason(), %error, "dropped"),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 use claviger_group::{
-    GroupPlace, GroupPolicy, KekManagement, Prefix, PushAuthentication,
+    Channel, Encapsulation, EspTransform, GroupPlace, GroupPolicy, KekManagement, Prefix, PushAuthentication,
     policy::{AccessPolicy, DataPolicy, LeasePolicy, RekeyPolicy, Times, TreePolicy},
 };
 use claviger_wire::{DecodeError, Reader, Writer};
@@ -66,6 +66,8 @@ fn write_data(w: &mut Writer, data: &DataPolicy) {
         encapsulation_port,
         application_port,
         transform,
+        // It follows from the others.
+        replayable: _,
         sender_id_bits,
     } = data;
     write_channel(w, channel);
@@ -77,14 +79,26 @@ fn write_data(w: &mut Writer, data: &DataPolicy) {
 }
 
 fn read_data(r: &mut Reader<'_>) -> Result<DataPolicy, DecodeError> {
+    let channel = read_channel(r)?;
+    let encapsulation = read_encapsulation(r)?;
+    let encapsulation_port = r.u16("encapsulation port")?;
+    let application_port = r.u16("application port")?;
+    let transform = read_transform(r)?;
     Ok(DataPolicy {
-        channel: read_channel(r)?,
-        encapsulation: read_encapsulation(r)?,
-        encapsulation_port: r.u16("encapsulation port")?,
-        application_port: r.u16("application port")?,
-        transform: read_transform(r)?,
+        channel,
+        encapsulation,
+        encapsulation_port,
+        application_port,
+        transform,
+        replayable: is_replayable(transform, &channel, encapsulation),
         sender_id_bits: r.u8("sender id bits")?,
     })
+}
+
+/// Says whether outsiders can repeat a group's packets. Where that is so it was asked for, or the group was made before
+/// there was a choice.
+fn is_replayable(transform: EspTransform, channel: &Channel, encapsulation: Encapsulation) -> bool {
+    !transform.refuses_replays(channel, encapsulation)
 }
 
 fn write_rekey(w: &mut Writer, rekey: &RekeyPolicy) {
@@ -269,6 +283,7 @@ mod version_3 {
                 encapsulation_port,
                 application_port,
                 transform,
+                replayable: is_replayable(transform, &channel, encapsulation),
                 sender_id_bits,
             },
             rekey: RekeyPolicy {

@@ -18,6 +18,8 @@ pub enum PolicyError {
     Degree,
     /// `lease.time` is no whole number of seconds from 10 to 65,535, or is longer than `tek_lifetime`.
     Lease,
+    /// `data.replayable` is true, but replays are refused.
+    NotReplayable,
     /// A rekey interval is not shorter than three quarters of its lifetime.
     RekeyInterval,
     /// A lifetime is shorter than ten seconds or does not fit 32 bits of seconds.
@@ -43,6 +45,8 @@ pub enum PolicyError {
     PlacesMax,
     /// Receivers need leases, but there are none.
     ReceiverLease,
+    /// Outsiders could repeat packets, and `data.replayable` is false.
+    Replayable,
     /// `sender_id_bits` is not 8, 12 or 16.
     SenderIdBits,
     /// The KEK is weaker than the traffic keys that it protects.
@@ -61,6 +65,7 @@ impl fmt::Display for PolicyError {
             Self::Lease => f.write_str(
                 "a lease is 10 to 65535 whole seconds, and not longer than the TEK's lifetime",
             ),
+            Self::NotReplayable => f.write_str("the group refuses replays, and so it is not replayable"),
             Self::RekeyInterval => {
                 f.write_str("a rekey interval must be at most three quarters of its lifetime")
             }
@@ -82,6 +87,10 @@ impl fmt::Display for PolicyError {
             Self::PlacesForm => f.write_str("places need KEK management lkh-32 and push authentication batch"),
             Self::PlacesMax => write!(f, "a group has at most {PLACES_MAX} places"),
             Self::ReceiverLease => f.write_str("receivers cannot need leases where there are none"),
+            Self::Replayable => f.write_str(
+                "with AES-CBC in transport mode and any source nothing authenticates who sent a packet, and whoever \
+                 recorded one can replay it under another source address, without a key and as often as he likes",
+            ),
             Self::SenderIdBits => f.write_str("sender ids have 8, 12 or 16 bits"),
             Self::WeakKek => f.write_str("a group with 256-bit traffic keys needs a 256-bit KEK"),
         }
@@ -110,6 +119,8 @@ impl GroupPolicy {
                 PolicyError::MembersMax { limit: members_limit },
             ),
             (matches!(self.data.sender_id_bits, 8 | 12 | 16), PolicyError::SenderIdBits),
+            (self.data.replayable || self.data.refuses_replays(), PolicyError::Replayable),
+            (!self.data.replayable || !self.data.refuses_replays(), PolicyError::NotReplayable),
             (self.data.encapsulation_port != 0 && self.rekey.port != Some(0), PolicyError::Port),
             (self.rekey.address.is_none_or(|a| self.may_push_to(a)), PolicyError::PushAddress),
             (self.rekey.batch_max > 0, PolicyError::BatchMax),
@@ -165,8 +176,10 @@ impl GroupPolicy {
 
 #[cfg(test)]
 mod tests {
+    use claviger_crypto::cipher::CipherAlgorithm;
+
     use super::*;
-    use crate::{Channel, EspTransform, GroupPlace};
+    use crate::{Channel, Encapsulation, EspTransform, GroupPlace, policy::DataPolicy};
 
     fn policy() -> GroupPolicy {
         GroupPolicy::new(Channel::new("239.192.0.1".parse().unwrap(), None).unwrap())
@@ -180,7 +193,7 @@ mod tests {
     #[test]
     fn names_the_field_that_is_wrong() {
         type Breaking = fn(&mut GroupPolicy);
-        let broken: [(Breaking, PolicyError); 14] = [
+        let broken: [(Breaking, PolicyError); 16] = [
             (|p| p.tree.degree = 9, PolicyError::Degree),
             (|p| p.times.activation_delay = Duration::from_millis(1500), PolicyError::Delay),
             (|p| p.times.deactivation_delay = Duration::ZERO, PolicyError::DelayOrder),
@@ -188,6 +201,8 @@ mod tests {
             (|p| p.times.kek_lifetime = Duration::ZERO, PolicyError::Lifetime),
             (|p| p.access.members_max = 50_000, PolicyError::MembersMax { limit: 49_152 }),
             (|p| p.data.sender_id_bits = 10, PolicyError::SenderIdBits),
+            (|p| p.data.transform = EspTransform::Aes128CbcHmacSha256, PolicyError::Replayable),
+            (|p| p.data.replayable = true, PolicyError::NotReplayable),
             (|p| p.rekey.address = Some("ff15::1".parse().unwrap()), PolicyError::PushAddress),
             (|p| p.data.transform = EspTransform::Aes256Gcm16, PolicyError::WeakKek),
             (|p| p.lease.time = Some(Duration::from_secs(9)), PolicyError::Lease),
@@ -200,6 +215,32 @@ mod tests {
             let mut policy = policy();
             breaking(&mut policy);
             assert_eq!(policy.check(49_152), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_group_whose_packets_outsiders_can_replay_is_asked_for_by_name() {
+        let any = policy().data.channel;
+        let one = Channel::new("232.1.1.1".parse().unwrap(), Some("192.0.2.1".parse().unwrap())).unwrap();
+        for transform in EspTransform::ALL {
+            for encapsulation in [1, 2, 3, 4].map(|value| Encapsulation::from_value(value).unwrap()) {
+                for channel in [any, one] {
+                    let is_replayable =
+                        !transform.is_counter_mode() && !encapsulation.is_tunnel() && channel == any;
+                    for replayable in [false, true] {
+                        let mut policy = policy();
+                        policy.rekey.kek_cipher = CipherAlgorithm::Aes256Cbc;
+                        policy.data =
+                            DataPolicy { channel, encapsulation, transform, replayable, ..policy.data };
+                        let expected = match (is_replayable, replayable) {
+                            (true, false) => Err(PolicyError::Replayable),
+                            (false, true) => Err(PolicyError::NotReplayable),
+                            (true, true) | (false, false) => Ok(()),
+                        };
+                        assert_eq!(policy.check(49_152), expected, "{:?}", policy.data);
+                    }
+                }
+            }
         }
     }
 

@@ -45,8 +45,18 @@ pub struct DataPolicy {
     pub application_port: u16,
     /// The ESP algorithms.
     pub transform: EspTransform,
+    /// Whether it is put up with that outsiders repeat packets: true where algorithms, encapsulation and channel do not
+    /// refuse that ([`EspTransform::refuses_replays`]), and only there.
+    pub replayable: bool,
     /// How many bits of the IV name the sender: 8, 12 or 16 (RFC 6054 section 3).
     pub sender_id_bits: u8,
+}
+
+impl DataPolicy {
+    /// Says whether outsiders who repeat a packet are refused.
+    pub fn refuses_replays(&self) -> bool {
+        self.transform.refuses_replays(&self.channel, self.encapsulation)
+    }
 }
 
 /// How a group's keys are replaced: by which messages, how they are protected, and for how many changes at once.
@@ -120,6 +130,7 @@ impl GroupPolicy {
                 encapsulation_port: 4500,
                 application_port: 0,
                 transform: EspTransform::Aes128Gcm16,
+                replayable: false,
                 sender_id_bits: 16,
             },
             rekey: RekeyPolicy {

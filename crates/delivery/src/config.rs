@@ -21,8 +21,9 @@ pub struct SenderConfig {
     pub window: Duration,
     /// How long a datagram and its answer travel at most: so much longer reports are waited for.
     pub round_trip: Duration,
-    /// Which of a block's reports decides how much repair is sent, in permille: 1000 is the worst. Less leaves
-    /// the worst receivers to unicast; as reports are suppressed, those that are made are rather the worse ones.
+    /// How many of a block's audience, in permille, are repaired by multicast: 1000 is all. The worst receivers beyond are
+    /// left to unicast, and at least two are: what fewer than [`REPORTERS_MIN`](crate::limits::REPORTERS_MIN) miss is not
+    /// sent to all.
     pub quantile_permille: u16,
     /// How often one receiver is served by unicast.
     pub unicast_attempts: u8,

@@ -16,7 +16,7 @@
 //! The design follows Yang, Li, Zhang and Lam ("Reliable group rekeying: a performance analysis", SIGCOMM 2001) and
 //! Zhang, Lam, Lee and Yang ("Protocol design for scalable and reliable group rekeying"): forward error correction
 //! over blocks of neighbouring datagrams, some of it sent unasked ([`Proactivity`]), rounds that answer the worst
-//! need reported, an early change to unicast. As their packets name the users whom they are for, directories here name
+//! need that three receivers report, an early change to unicast. As their packets name the users whom they are for, directories here name
 //! the part of the group that each datagram is for. The code is RaptorQ, so there is no limit on repair symbols, and
 //! reports are suppressed by timers and by what the sender announces, as in NORM (RFC 5401).
 //!

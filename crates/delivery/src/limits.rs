@@ -39,6 +39,18 @@ pub const REPAIR_FACTOR_MAX: usize = 2;
 /// as long as there is repair, and names the rest in the next report when there is none.
 pub const REPORT_ENTRIES_MAX: usize = 64;
 
+/// How many receivers have to miss as much of a block as is repaired by multicast, or is learned from. One that lies, or two,
+/// then cost the group nothing but what they are sent alone; of three independent receivers one is honest.
+pub const REPORTERS_MIN: usize = 3;
+
+/// The share of a batch, as a divisor, that one receiver is sent alone at most: less than a tenth, with all that is sent
+/// to the group for it. A member's keys lie in a few datagrams of a large batch.
+pub const UNICAST_SHARE_DIVISOR: usize = 16;
+
+/// The datagrams that each receiver may be sent alone, however small the batch: the longest path of keys, and some of it
+/// again.
+pub const UNICAST_SHARE_MIN: usize = 16;
+
 /// The reports about one block in one round whose needs are remembered; more would not move the quantile.
 pub const NEEDS_MAX: usize = 1_024;
 

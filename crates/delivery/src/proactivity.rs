@@ -23,7 +23,8 @@ const FORGOTTEN_DIVISOR: u32 = 16;
 /// their factor rho by what the reports of the first round still asked for, and lower it by one packet when few
 /// came. Here it is kept for each class of blocks of like audience and size: of a hundred thousand receivers that need
 /// the block with the tree's top some are always unlucky, of the thousand that need another block fewer are; and
-/// the three datagrams of a single departure say nothing about a block of sixty.
+/// the three datagrams of a single departure say nothing about a block of sixty. What a single receiver reports teaches
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proactivity {
     extra_permille: [u32; CLASSES],
@@ -43,7 +44,7 @@ pub struct Outcome {
     pub audience: u32,
     /// How many repairs make up for the whole of it.
     pub repairs: u16,
-    /// How many more were asked for.
+    /// How many more enough receivers asked for.
     pub missing: u16,
 }
 

@@ -98,7 +98,10 @@ fn the_proactivity_factor_rises_until_more_receivers_are_satisfied_at_once() {
         after_one.push(outcome.satisfied[0]);
     }
     assert!(after_one[7] > after_one[0], "{after_one:?}");
-    assert!(after_one[7] > RECEIVERS * 98 / 100, "{after_one:?}");
+    // It falls a little whenever nothing was missing, and two receivers of a block that miss more than the others do not
+    // raise it.
+    let last = &after_one[4..];
+    assert!(last.iter().sum::<usize>() > last.len() * RECEIVERS * 98 / 100, "{after_one:?}");
 }
 
 #[test]

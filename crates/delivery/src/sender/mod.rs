@@ -148,8 +148,8 @@ impl Sender {
             told.and_then(|told| told.iter().max().copied()).unwrap_or(receivers)
         };
         let blocks = usize::from(shape.blocks());
+        let audience: Vec<u32> = shape.block_numbers().map(of_block).collect();
         let mut sender = Self {
-            audience: shape.block_numbers().map(of_block).collect(),
             encoders: (0..blocks).map(|_| None).collect(),
             repaired: vec![0; blocks],
             stage: Stage::Sending,
@@ -158,15 +158,16 @@ impl Sender {
             queue: VecDeque::new(),
             next_due: now,
             sent_after: Vec::new(),
-            collected: Collected::new(blocks),
+            collected: Collected::new(&audience, config.quantile_permille),
             announcements: 0,
             announce_at: None,
-            unicast: Unicast::default(),
+            unicast: Unicast::new(datagrams.len()),
             events: VecDeque::new(),
             traffic: Traffic::default(),
             config,
             id,
             shape,
+            audience,
             datagrams,
             receivers,
             proactivity,
@@ -457,7 +458,7 @@ impl Sender {
                 .map(|block| Outcome {
                     audience: self.audience[usize::from(block)],
                     repairs: self.shape.repairs(block),
-                    missing: self.collected.missing(block, self.config.quantile_permille),
+                    missing: self.collected.missing(block).into(),
                 })
                 .collect();
             self.proactivity.learn(&outcomes);
@@ -467,7 +468,7 @@ impl Sender {
             .block_numbers()
             .map(|block| {
                 let most = usize::from(self.shape.repairs(block)) * REPAIR_FACTOR_MAX;
-                self.collected.repairs(block, self.config.quantile_permille).min(most as u32)
+                self.collected.repairs(block).min(most as u32)
             })
             .collect();
         self.collected.clear();
@@ -518,7 +519,7 @@ impl Sender {
         self.stage = Stage::Ended;
         self.queue.clear();
         self.encoders.clear();
-        self.unicast = Unicast::default();
+        self.unicast = Unicast::new(self.datagrams.len());
         self.events.push_back(SenderEvent::Ended);
     }
 }

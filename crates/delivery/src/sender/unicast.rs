@@ -5,26 +5,37 @@ use std::collections::{BTreeMap, VecDeque};
 use super::ReceiverId;
 use crate::{
     Error,
-    limits::{RECEIVERS_MAX, UNICAST_DATAGRAMS_MAX, UNICAST_QUEUE_MAX},
+    limits::{
+        RECEIVERS_MAX, UNICAST_DATAGRAMS_MAX, UNICAST_QUEUE_MAX, UNICAST_SHARE_DIVISOR, UNICAST_SHARE_MIN,
+    },
 };
 
 /// The datagrams that wait to be sent to single receivers.
-#[derive(Default)]
 pub(super) struct Unicast {
     services: BTreeMap<ReceiverId, Service>,
     queue: VecDeque<(ReceiverId, u16)>,
+    /// How many datagrams each receiver is sent at most.
+    share: usize,
 }
 
 #[derive(Default)]
 struct Service {
     attempts: u8,
+    /// How many datagrams were queued for it in all.
+    queued: usize,
     /// How many datagrams for it are in the queue.
     waiting: usize,
     given_up: bool,
 }
 
 impl Unicast {
-    /// Queues datagrams for a receiver. Says false, once, when the receiver has used up its attempts.
+    /// Serves nobody yet, of a batch of so many datagrams.
+    pub(super) fn new(datagrams: usize) -> Self {
+        let share = (datagrams / UNICAST_SHARE_DIVISOR).max(UNICAST_SHARE_MIN);
+        Self { services: BTreeMap::new(), queue: VecDeque::new(), share }
+    }
+
+    /// Queues datagrams for a receiver. Says false, once, when the receiver has used up its attempts or its share.
     pub(super) fn serve(
         &mut self,
         to: ReceiverId,
@@ -41,7 +52,7 @@ impl Unicast {
         if service.waiting > 0 {
             return Err(Error::Duplicate);
         }
-        if service.attempts == attempts_max {
+        if service.attempts == attempts_max || service.queued == self.share {
             service.given_up = true;
             return Ok(false);
         }
@@ -50,8 +61,10 @@ impl Unicast {
             return Err(Error::TooMany);
         }
         let before = self.queue.len();
-        self.queue.extend(indices.take(room.min(UNICAST_DATAGRAMS_MAX)).map(|index| (to, index)));
+        let most = room.min(UNICAST_DATAGRAMS_MAX).min(self.share - service.queued);
+        self.queue.extend(indices.take(most).map(|index| (to, index)));
         service.waiting = self.queue.len() - before;
+        service.queued += service.waiting;
         service.attempts += 1;
         Ok(true)
     }
@@ -79,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_receiver_is_served_so_often_and_no_more() {
-        let (mut unicast, receiver) = (Unicast::default(), ReceiverId(1));
+        let (mut unicast, receiver) = (Unicast::new(100), ReceiverId(1));
         for _ in 0..2 {
             assert_eq!(unicast.serve(receiver, [3, 4].into_iter(), 2), Ok(true));
             assert_eq!(unicast.serve(receiver, [3, 4].into_iter(), 2), Err(Error::Duplicate));
@@ -94,8 +107,21 @@ mod tests {
 
     #[test]
     fn one_report_does_not_bring_the_whole_batch() {
-        let mut unicast = Unicast::default();
+        let mut unicast = Unicast::new(65_280);
         unicast.serve(ReceiverId(1), 0..1_000, 1).unwrap();
         assert_eq!(unicast.queue.len(), UNICAST_DATAGRAMS_MAX);
+    }
+
+    #[test]
+    fn a_receiver_that_asks_again_and_again_is_sent_a_share_of_the_batch() {
+        for (datagrams, share) in [(1, 16), (256, 16), (964, 60)] {
+            let mut unicast = Unicast::new(datagrams);
+            let mut sent = 0;
+            while unicast.serve(ReceiverId(1), 0..7, u8::MAX) == Ok(true) {
+                sent += std::iter::from_fn(|| unicast.next()).count();
+            }
+            assert_eq!(sent, share, "of {datagrams}");
+            assert_eq!(unicast.serve(ReceiverId(2), 0..7, u8::MAX), Ok(true), "others have their own");
+        }
     }
 }

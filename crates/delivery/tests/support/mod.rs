@@ -7,9 +7,13 @@ use std::{collections::BTreeSet, time::Duration};
 use claviger_crypto::{Random, SeededRandom, random};
 use claviger_delivery::{
     Batch, BatchId, Error, Outgoing, Proactivity, Receiver, ReceiverConfig, ReceiverEvent, ReceiverId,
-    Sender, SenderConfig, SenderEvent, Traffic, seal::Authentic,
+    Sender, SenderConfig, SenderEvent, Traffic,
+    limits::REPORT_ENTRIES_MAX,
+    seal::Authentic,
+    wire::{Entry, Report},
 };
 use claviger_sansio::Time;
+use claviger_wire::Encode;
 
 pub(crate) const ID: BatchId = BatchId { spi: *b"sixteen octets!!", first_sequence: 1_000 };
 pub(crate) const START: Time = Time::from_secs(1_000);
@@ -63,19 +67,50 @@ pub(crate) struct Outcome {
 pub(crate) struct Network {
     /// How many of a thousand datagrams are lost, one by one for each receiver, reports too.
     pub(crate) loss_permille: u32,
+    /// How many datagrams one after the other are lost on average where one is.
+    pub(crate) burst: u32,
     /// Receivers that lose everything.
     pub(crate) deaf: BTreeSet<usize>,
+    /// How many more receivers report after each round that they got nothing at all.
+    pub(crate) liars: u64,
+    /// Receivers in a burst of losses.
+    losing: BTreeSet<usize>,
     pub(crate) random: SeededRandom,
     pub(crate) hint: bool,
 }
 
 impl Network {
     pub(crate) fn new(loss_permille: u32, seed: u64) -> Self {
-        Self { loss_permille, deaf: BTreeSet::new(), random: SeededRandom::new(seed), hint: true }
+        Self {
+            loss_permille,
+            burst: 1,
+            deaf: BTreeSet::new(),
+            liars: 0,
+            losing: BTreeSet::new(),
+            random: SeededRandom::new(seed),
+            hint: true,
+        }
     }
 
     fn loses(&mut self, member: usize) -> bool {
-        self.deaf.contains(&member) || below(1_000, &mut self.random) < self.loss_permille
+        if self.deaf.contains(&member) {
+            return true;
+        }
+        // Of a burst each datagram is the last with the same probability, and so is each between two bursts.
+        let goes_on = self.losing.remove(&member) && below(self.burst, &mut self.random) > 0;
+        let begins = |random: &mut SeededRandom| {
+            let permille = if self.burst == 1 {
+                self.loss_permille
+            } else {
+                self.loss_permille * 1_000 / (self.burst * (1_000 - self.loss_permille))
+            };
+            below(1_000, random) < permille
+        };
+        let loses = goes_on || begins(&mut self.random);
+        if loses && self.burst > 1 {
+            self.losing.insert(member);
+        }
+        loses
     }
 
     /// Delivers a batch to receivers with these needs, until the sender ends.
@@ -141,6 +176,9 @@ impl Network {
                     member.gave_up = true;
                 }
             }
+            for liar in 0..self.liars {
+                let _ = sender.handle_report(now, ReceiverId(u64::MAX - liar), &lie(&sender));
+            }
             let arrived: Vec<_> = reports.extract_if(.., |(due, ..)| *due <= now).collect();
             for (_, number, report) in arrived {
                 let refused = sender.handle_report(now, ReceiverId(number as u64), &report).err();
@@ -191,6 +229,19 @@ impl Network {
             member.receiver.satisfied();
         }
     }
+}
+
+/// Reports that nothing of the batch arrived, as far as one report can.
+pub(crate) fn lie(sender: &Sender) -> Vec<u8> {
+    let shape = sender.shape();
+    let whole = |block| Entry {
+        block,
+        first: 0,
+        last: (shape.datagrams_of(block) - 1) as u8,
+        missing: shape.repairs(block).min(u8::MAX.into()) as u8,
+    };
+    let entries = shape.block_numbers().take(REPORT_ENTRIES_MAX).map(whole).collect();
+    Report { batch: sender.batch(), round: sender.round(), received: 0, entries }.to_octets()
 }
 
 /// Needs as a key tree makes them: one datagram at the bottom, one in the middle close by, one at the top.

@@ -26,7 +26,7 @@
 //! What is not held back: who sees I1 leave, or forges R1s in the name of the Responder's address all the time, can use up
 //! the budget of R1s before the genuine one comes. R1 has neither a MAC nor anything of the I1 but its HITs.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use claviger_crypto::kx::KxAlgorithm;
 use claviger_sansio::Time;
@@ -61,6 +61,14 @@ pub enum Class {
 /// The budget of this class is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsedUp(pub Class);
+
+impl fmt::Display for UsedUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "budget of {:?} is used up", self.0)
+    }
+}
+
+impl std::error::Error for UsedUp {}
 
 /// How fast a budget is used and comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,7 +273,7 @@ pub(crate) const fn i2_cost(group: KxAlgorithm) -> u32 {
     match group {
         KxAlgorithm::P256 => 260,
         KxAlgorithm::P384 => 370,
-        KxAlgorithm::P521 => 600,
+        KxAlgorithm::P521 => 480,
         KxAlgorithm::Modp1536 => 500,
         KxAlgorithm::Modp2048 => 900,
         KxAlgorithm::Modp3072 => 2_200,

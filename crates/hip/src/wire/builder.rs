@@ -82,15 +82,21 @@ impl ParameterBlock {
 ///
 /// ```
 /// use claviger_crypto::{SystemRandom, provider, sign::KeyAlgorithm};
-/// use claviger_hip::{iana::PacketType, wire::{EchoRequestSigned, Packet, PacketBuilder}};
+/// use claviger_hip::{
+///     iana::PacketType,
+///     verification::{Budget, Class, Limits},
+///     wire::{EchoRequestSigned, Packet, PacketBuilder},
+/// };
 /// use claviger_identity::{Hit, HostIdentity};
+/// use claviger_sansio::Time;
 ///
 /// let host = HostIdentity::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SystemRandom::new()?)?;
 /// let mut builder = PacketBuilder::new(PacketType::CLOSE, host.hit(), Hit::NULL);
 /// builder.add(&EchoRequestSigned(b"opaque".to_vec())).sign(&host)?;
 /// let octets = builder.finish()?;
 /// let packet = Packet::parse(&octets)?;
-/// packet.verify_signature(provider(), host.host_id())?;
+/// let permit = Budget::new(Class::Close).permit(&Limits::default(), Time::EPOCH)?;
+/// packet.verify_signature(permit, provider(), host.host_id())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

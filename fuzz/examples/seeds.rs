@@ -8,6 +8,7 @@ use std::{fs, path::Path};
 use claviger_crypto::{
     SeededRandom, SystemRandom,
     hash_tree::{NODE_LEN, Node},
+    kx::KxAlgorithm,
     provider,
     sign::KeyAlgorithm,
 };
@@ -23,10 +24,10 @@ use claviger_gdoi::{
 };
 use claviger_group::{CookiePair, GroupPolicy, PushAuthentication, Role};
 use claviger_hip::{
-    iana::{CertType, EspSuite, LocatorType, ParameterType, RegFailure},
+    iana::{CertType, DhGroup, EspSuite, LocatorType, ParameterType, RegFailure},
     wire::{
-        Ack, Cert, EspInfo, EspTransform, Lifetime, Locator, LocatorSet, LocatorValue, Packet, R1Counter,
-        RegFailed, RegInfo, RegRequest, RegResponse, Seq, TransportFormatList,
+        Ack, Cert, DiffieHellman, EspInfo, EspTransform, Lifetime, Locator, LocatorSet, LocatorValue, Packet,
+        R1Counter, RegFailed, RegInfo, RegRequest, RegResponse, Seq, TransportFormatList,
     },
 };
 use claviger_hip_groups::{
@@ -222,12 +223,21 @@ fn hip_endpoints() {
     seed("hip_associated", "update-moves", &[piece(0x11, &moves), piece(0x11, &acknowledges)].concat());
     let all = made_up(&[(ParameterType::LOCATOR_SET, locators().to_octets()), number(ParameterType::SEQ)]);
     seed("hip_associated", "update-with-locators", &piece(1, &all));
+    let value = DiffieHellman { group: DhGroup::NIST_P256, public_value: public_value() };
+    let renews = made_up(&[number(ParameterType::SEQ), (ParameterType::DIFFIE_HELLMAN, value.to_octets())]);
+    seed("hip_associated", "update-renews", &piece(1, &renews));
     seed("hip_associated", "close", &piece(3, &echo));
     seed(
         "hip_associated",
         "notify",
         &piece(7, &made_up(&[(ParameterType::NOTIFICATION, vec![0, 0, 0, 14])])),
     );
+}
+
+/// A value that a peer may offer for new keys.
+fn public_value() -> Vec<u8> {
+    let group = provider().kx_group(KxAlgorithm::P256).expect("the provider has every group");
+    group.generate(&mut SeededRandom::new(1)).expect("keys can be made").public().to_vec()
 }
 
 fn identities() {

@@ -174,7 +174,8 @@ mod tests {
         let config = parse(
             "state_dir = \"state\"\nsocket = \"/run/x.sock\"\n\
              [listen]\naddress = \"::1\"\nhip_port = 1\ngdoi_port = 2\nraw = true\ninterface = \"eth1\"\n\
-             [log]\nfilter = \"debug\"\n[puzzle]\ndifficulty = 26\ndifficulty_max = 25\n[hip]\ndh_groups = [9, 8]\n",
+             [log]\nfilter = \"debug\"\n[puzzle]\ndifficulty = 26\ndifficulty_max = 25\n[hip]\ndh_groups = [9, 8]\n\
+             association_rekey = 0\n",
         );
         let listen = Listen {
             address: "::1".parse().unwrap(),
@@ -189,7 +190,11 @@ mod tests {
             listen,
             log: Log { filter: Some("debug".parse().unwrap()) },
             puzzle: Puzzle { difficulty: 26.try_into().unwrap(), difficulty_max: 25.try_into().unwrap() },
-            hip: HipOffers { dh_groups: "9,8".parse().unwrap(), ciphers: Ciphers::default() },
+            hip: HipOffers {
+                dh_groups: "9,8".parse().unwrap(),
+                ciphers: Ciphers::default(),
+                association_rekey: 0.try_into().unwrap(),
+            },
         };
         assert_eq!(config, Ok(expected));
     }
@@ -210,6 +215,10 @@ mod tests {
                 "\n[listne]\n",
                 ":2:2: listne: unknown field `listne`, expected one of `state_dir`, `socket`, `listen`, `log`, \
                  `puzzle`, `hip`",
+            ),
+            (
+                "[hip]\nassociation_rekey = 59\n",
+                ":2:21: hip.association_rekey: the keys of associations live for 60 s at least, or 0 for ever, not 59 s",
             ),
             ("[listen]\naddress = \"here\"\n", ":2:11: listen.address: invalid IP address syntax"),
             (

@@ -55,6 +55,7 @@ pub(crate) fn server(settings: &ServerSettings) -> Outcome {
         puzzle: settings.puzzle,
         dh_groups: settings.hip.dh_groups.clone(),
         ciphers: settings.hip.ciphers.clone(),
+        association_rekey: settings.hip.association_rekey,
     }))
 }
 

@@ -143,6 +143,7 @@ impl Server {
             puzzle: Puzzle { difficulty: 1.try_into().unwrap(), difficulty_max: 1.try_into().unwrap() },
             dh_groups: Default::default(),
             ciphers: Default::default(),
+            association_rekey: Default::default(),
         };
         let gate = Gate::new();
         let store = SlowStore { inner: MemoryStore::new(), gate: gate.clone() };

@@ -10,6 +10,8 @@ use crate::event::RefusalReason;
 counters! {
     /// What a key server has done, and what it refused.
     pub enum Counter of "gcks" {
+        /// Renewals of the keys of associations.
+        AssociationRekeys => "association_rekeys": Done, Exchanges;
         /// Members that departed, for whatever reason.
         Departures => "departures": Done, Members;
         /// Requests of members for leases, each for one group or several, repetitions among them.

@@ -1,7 +1,7 @@
 //! A HIP host whose services are key servers of groups.
 
 use claviger_group::RegistrationSa;
-use claviger_hip::{ApiMisuse, iana::RegType};
+use claviger_hip::{ApiMisuse, Registration, iana::RegType};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
@@ -56,6 +56,9 @@ pub trait GroupHost {
 
     /// Derives the keys of a registration that is granted on a live association, in either direction.
     fn registration_sa(&self, peer: &Hit, reg_type: RegType) -> Option<RegistrationSa>;
+
+    /// Derives those that the registration has under the other set of keys, while an association's keys are renewed.
+    fn other_registration_sa(&self, peer: &Hit, reg_type: RegType) -> Option<RegistrationSa>;
 }
 
 impl GroupHost for Host {
@@ -72,11 +75,18 @@ impl GroupHost for Host {
     }
 
     fn registration_sa(&self, peer: &Hit, reg_type: RegType) -> Option<RegistrationSa> {
-        let registration = self.registration(peer, reg_type)?;
-        if !keys::allows_keys(registration.security) {
-            return None;
-        }
-        let sa = keys::registration_keys(registration.keymat, reg_type, registration.side).ok()?;
-        (!sa.cookies.has_zero()).then_some(sa)
+        derive(self.registration(peer, reg_type)?, reg_type)
     }
+
+    fn other_registration_sa(&self, peer: &Hit, reg_type: RegType) -> Option<RegistrationSa> {
+        derive(self.other_registration(peer, reg_type)?, reg_type)
+    }
+}
+
+fn derive(registration: Registration<'_>, reg_type: RegType) -> Option<RegistrationSa> {
+    if !keys::allows_keys(registration.security) {
+        return None;
+    }
+    let sa = keys::registration_keys(registration.keymat, reg_type, registration.side).ok()?;
+    (!sa.cookies.has_zero()).then_some(sa)
 }

@@ -85,6 +85,8 @@ impl Pair {
             | Event::Moved { .. }
             | Event::Notified { .. }
             | Event::RegistrationRequested { .. }
+            | Event::Rekeyed { .. }
+            | Event::Rekeying { .. }
             | Event::RevokeAcknowledged { .. }
             | Event::Revoked { .. } => None,
         });

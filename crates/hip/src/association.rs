@@ -9,7 +9,7 @@ use tracing::debug;
 use crate::{
     error::{AuthError, Error},
     event::Event,
-    exchange::{Shared, task::Updates},
+    exchange::{Shared, rekeying::Rekeying, task::Updates},
     iana::{CipherId, DhGroup, EspSuite, RegType},
     item::Item,
     keys::Keymat,
@@ -55,6 +55,8 @@ pub struct AssociationInfo {
     pub dh_group: Option<DhGroup>,
     /// When the association was established, if it was.
     pub established_at: Option<Time>,
+    /// When the keys in force were made: then, or at their last renewal.
+    pub keyed_at: Option<Time>,
     /// Whether this host began.
     pub initiator: bool,
     /// The registration types granted on it, in either direction.
@@ -151,7 +153,12 @@ pub(crate) struct Association<I> {
     pub(crate) initiator: bool,
     pub(crate) path: Path,
     pub(crate) security: Security,
+    /// The keys that this host uses, when they were made, and those beside them while they are renewed.
     pub(crate) keymat: Keymat,
+    pub(crate) keyed_at: Time,
+    pub(crate) rekeying: Rekeying,
+    /// When they are renewed at the earliest, after an attempt that failed or a restart.
+    pub(crate) rekey_not_before: Time,
     /// #I and #J, kept for the keys of a later Diffie-Hellman exchange (RFC 7401 section 6.5).
     pub(crate) nonces: (Vec<u8>, Vec<u8>),
     pub(crate) esp: Option<EspAgreement>,
@@ -182,6 +189,9 @@ impl<I: Item> Association<I> {
             path,
             security,
             keymat,
+            keyed_at: now,
+            rekeying: Rekeying::Idle,
+            rekey_not_before: now,
             nonces,
             esp,
             established_at: now,
@@ -226,6 +236,7 @@ impl<I: Item> Association<I> {
             cipher: Some(self.security.cipher),
             dh_group: Some(self.security.dh_group),
             established_at: Some(self.established_at),
+            keyed_at: Some(self.keyed_at),
             initiator: self.initiator,
             granted: self.grants.keys().map(|(_, reg_type)| *reg_type).collect(),
             is_deprecated: self.is_deprecated,
@@ -282,11 +293,12 @@ impl<I: Item> Association<I> {
         self.grants.len() != before || deprecated
     }
 
-    /// Verifies the MAC of a packet under the association's keys.
+    /// Verifies the MAC of a packet under the association's keys: those in force, or those beside them while they are
+    /// renewed.
     pub(crate) fn verify_mac<'p>(&self, packet: &'p Packet<'p>) -> Result<Maced<'p>, Error> {
-        packet
-            .verify_mac(self.keymat.prf(), &self.keymat.incoming().integrity)
-            .map_err(|_| AuthError::Mac.into())
+        let mut sets = [Some(&self.keymat), self.rekeying.other()].into_iter().flatten();
+        let maced = sets.find_map(|keys| packet.verify_mac(keys.prf(), &keys.incoming().integrity).ok());
+        maced.ok_or(AuthError::Mac.into())
     }
 
     /// Verifies the signature of a packet whose MAC was verified, if the budgets permit.
@@ -355,7 +367,8 @@ impl<I: Item> Association<I> {
         let expiry = self.grants.values().min().copied();
         let unused = self.unused_at(shared);
         let deferred = self.deferred.as_ref().map(|_| self.deferred_until(shared));
-        let live = [self.updates.poll_timeout(), expiry, unused, deferred, self.locator_until];
+        let rekey = self.rekey_due(&shared.config);
+        let live = [self.updates.poll_timeout(), expiry, unused, deferred, self.locator_until, rekey];
         let live = live.into_iter().flatten().min();
         match &self.phase {
             Phase::R2Sent { until } => live.into_iter().chain([*until]).min(),

@@ -56,6 +56,9 @@ pub struct HostConfig {
     pub unused_lifetime: Duration,
     /// How long a CLOSED association can still repeat its CLOSE_ACK. Default: 4 minutes, twice RFC 7401's MSL.
     pub closed_lifetime: Duration,
+    /// After so long the keys of an association over which something is registered are renewed, within the last eighth of
+    /// the time; at least [`HostConfig::REKEY_AFTER_MIN`]. Default: never, unless the peer begins.
+    pub rekey_after: Option<Duration>,
     /// How many peers are remembered, associated or about to be. Default: 1,048,576, some gigabytes.
     pub associations_max: usize,
     /// How many R1s go to one address within a second. Default: 1,000: an R1 is ten times an I1.
@@ -104,6 +107,7 @@ impl HostConfig {
             retransmit: RetransmitPolicy::default(),
             unused_lifetime: Duration::from_secs(15 * 60),
             closed_lifetime: Duration::from_secs(4 * 60),
+            rekey_after: None,
             associations_max: 1 << 20,
             r1_per_second_max: 1_000,
             notify_per_second_max: 4,
@@ -115,6 +119,9 @@ impl HostConfig {
 
     /// The longest life of an R1: the two octets that carry a puzzle's birth count 15 minutes in 64ths of a second.
     pub const R1_LIFETIME_MAX: Duration = Duration::from_secs(15 * 60);
+
+    /// The least time after which keys are renewed: an exchange that is repeated to its end takes half of it.
+    pub const REKEY_AFTER_MIN: Duration = Duration::from_secs(60);
 
     /// Returns the suite of the host's own HIT.
     pub(crate) fn own_suite(&self) -> HitSuite {
@@ -145,6 +152,7 @@ impl HostConfig {
             && self.puzzle_lifetime >= Duration::from_secs(1)
             && self.puzzle_lifetime <= self.r1_lifetime
             && self.registration_lifetime_min <= self.registration_lifetime_max
+            && self.rekey_after.is_none_or(|after| after >= Self::REKEY_AFTER_MIN)
             && self.retransmit.attempts > 0
             && self.public_key_limits.is_usable()
             && self.provider.hash(HashAlgorithm::Sha256).is_ok()

@@ -58,7 +58,8 @@ reasons! {
         CloseAckUnasked => "close_ack_unasked", "acknowledges a close that was not sent";
         /// R1's group is not the Responder's best that both sides have (RFC 7401 section 4.1.7).
         DhDowngrade => "dh_downgrade", "chooses a weaker diffie-hellman group than both sides have";
-        /// I2 uses a group that R1 did not carry (RFC 7401 section 6.9 step 10).
+        /// I2 uses a group that R1 did not carry (RFC 7401 section 6.9 step 10), or a renewal of keys another group than the
+        /// base exchange (RFC 7402 section 6.9).
         DhGroupNotOffered => "dh_group_not_offered", "uses a diffie-hellman group that was not offered";
         /// The nonce of an address verification is echoed from another address than it was sent to (RFC 8046 section
         /// 5.4).
@@ -175,6 +176,8 @@ reasons! {
         R2Signatures => "r2_signatures", "too many r2 packets to verify";
         /// There are too many R1 packets to one address within a second.
         R1Rate => "r1_rate", "too many i1 packets from one address";
+        /// The peer renews the keys of its association too often.
+        Rekeys => "rekeys", "keys are renewed too often";
         /// The peer repeats itself too often to be answered each time.
         Repetitions => "repetitions", "repeated too often";
         /// Too many packets were verified within a second for hosts without a registration.
@@ -197,8 +200,10 @@ reasons! {
         Items => "channels", "groups of the request contradict each other";
         /// The configuration holds a value that this host cannot work with.
         Config => "config", "configuration is unusable";
-        /// A base exchange with the peer is running.
-        ExchangeRunning => "exchange_running", "a base exchange with this peer is running";
+        /// ESP was agreed on beside the association, and its keys are renewed with those of ESP or not at all.
+        EspAgreed => "esp_agreed", "keys of an association beside esp are not renewed";
+        /// A base exchange with the peer is running, or a renewal of keys.
+        ExchangeRunning => "exchange_running", "an exchange with this peer is running";
         /// On IP protocol 139, and to announce a move, the host must know a unicast address of its own in the peer's
         /// family.
         LocalAddress => "local_address", "no usable local address of the peer's address family";

@@ -92,6 +92,18 @@ pub enum Event<I> {
         /// Who was told.
         peer: Hit,
     },
+    /// The next keys of an association are agreed on. What the peer says under either set is to be taken from now on
+    /// ([`Host::other_registration`](crate::Host::other_registration)); what this host begins is under the keys in force
+    /// ([`Host::registration`](crate::Host::registration)).
+    Rekeying {
+        /// The other side.
+        peer: Hit,
+    },
+    /// The peer has used the new keys of an association, which are the only ones from now on.
+    Rekeyed {
+        /// The other side.
+        peer: Hit,
+    },
     /// What must survive a restart has changed: [`Host::snapshot`](crate::Host::snapshot) is to be stored again before
     /// anything is sent, or removed if it is `None`.
     Changed {

@@ -104,6 +104,7 @@ impl<I: Item> Peer<I> {
             cipher: initiation.security().map(|security| security.cipher),
             dh_group: initiation.security().map(|security| security.dh_group),
             established_at: None,
+            keyed_at: None,
             initiator: true,
             granted: Vec::new(),
             is_deprecated: false,
@@ -229,6 +230,16 @@ impl<I: Item> Host<I> {
         items: Vec<I>,
     ) -> Result<(), ApiMisuse> {
         self.with_live(peer, |association, shared| association.cancel(shared, now, reg_type, items))
+    }
+
+    /// Renews the keys of a live association, in agreement with the peer. A peer that does not know how leaves them as they
+    /// are. [`HostConfig::rekey_after`] has a host do so by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if there is no live association, ESP was agreed on beside it, or its keys are being renewed.
+    pub fn rekey(&mut self, now: Time, peer: Hit) -> Result<(), ApiMisuse> {
+        self.with_live(peer, |association, shared| association.rekey(shared, now))
     }
 
     /// Ends an association by CLOSE, and a base exchange that is running at once.
@@ -369,6 +380,12 @@ impl<I: Item> Host<I> {
         self.peers.get(peer)?.association.as_ref()?.registration(reg_type)
     }
 
+    /// Shows a registration under the keys beside those in force, while an association's keys are renewed
+    /// ([`Event::Rekeying`]): what the peer says under either is to be taken.
+    pub fn other_registration(&self, peer: &Hit, reg_type: RegType) -> Option<Registration<'_>> {
+        self.peers.get(peer)?.association.as_ref()?.other_registration(reg_type)
+    }
+
     /// Shows how things stand with a peer.
     pub fn association(&self, peer: &Hit) -> Option<AssociationInfo> {
         self.peers.get(peer)?.info(*peer)
@@ -392,7 +409,8 @@ impl<I: Item> Host<I> {
     ///
     /// [`DecodeError`] if the octets are no snapshot of this version, or one of another identity.
     pub fn restore(&mut self, now: Time, snapshot: &[u8]) -> Result<Hit, DecodeError> {
-        let association = snapshot::read(&self.shared.config, now, snapshot)?;
+        let mut association = snapshot::read(&self.shared.config, now, snapshot)?;
+        association.spread_rekey(&self.shared.config, now);
         let peer = association.peer;
         self.peers.entry(peer).or_default().association = Some(Box::new(association));
         self.settle(peer);

@@ -1,7 +1,7 @@
 //! An association as octets, so that a host that is killed at any instant goes on with it.
 //!
-//! There is no Diffie-Hellman key in it: an exchange that was running is begun again. PRK stands last, so that no
-//! buffer that grew on the way has held it.
+//! There is no Diffie-Hellman key in it: an exchange that was running is begun again. PRK stands last, and behind it that of
+//! the other set while keys are renewed, so that no buffer that grew on the way has held them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,7 +17,10 @@ use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::{
     association::{Agreed, Association, Closed, EspAgreement, Phase},
     config::HostConfig,
-    exchange::task::{Candidate, Outgoing, Processed, Task, Updates, Verification},
+    exchange::{
+        rekeying::Rekeying,
+        task::{Candidate, Outgoing, Processed, Task, Updates, Verification},
+    },
     iana::{CipherId, DhGroup, EspSuite, RegType},
     item::Item,
     keys::{Hosts, Keymat, Prk},
@@ -27,8 +30,9 @@ use crate::{
     wire::{Lifetime, RegInfo},
 };
 
-/// The version of the format. The first one, which is still read, ends before the peer's locator.
-const VERSION: u8 = 2;
+/// The version of the format. Two others are still read: the first, which ends before the peer's locator, and the second,
+/// which ends before the age of the keys.
+const VERSION: u8 = 3;
 
 /// Own UPDATEs that a snapshot may hold: as many as may wait, and those that go before them.
 const TASKS_MAX: u8 = 68;
@@ -80,12 +84,17 @@ pub(crate) fn write<I: Item>(config: &HostConfig, association: &Association<I>) 
     write_updates(&mut w, &association.updates);
     write_option(&mut w, association.locator_until.as_ref(), |w, until| w.u64(until.as_micros()));
     w.u8(association.is_deprecated.into());
+    w.u64(association.keyed_at.as_micros());
+    write_rekeying(&mut w, &association.rekeying);
 
     let prk = association.keymat.prk().expose();
+    let other = association.rekeying.other().map_or(&[][..], |other| other.prk().expose());
     let head = w.octets();
-    Some(SecretBytes::with(head.len() + prk.len(), |octets| {
-        octets[..head.len()].copy_from_slice(head);
-        octets[head.len()..].copy_from_slice(prk);
+    Some(SecretBytes::with(head.len() + prk.len() + other.len(), |octets| {
+        let (head_octets, prks) = octets.split_at_mut(head.len());
+        head_octets.copy_from_slice(head);
+        prks[..prk.len()].copy_from_slice(prk);
+        prks[prk.len()..].copy_from_slice(other);
     }))
 }
 
@@ -118,7 +127,16 @@ pub(crate) fn read<I: Item>(
         1 => (None, false),
         _ => (read_option(&mut r, read_time)?, read_bool(&mut r, "deprecated")?),
     };
-    let keymat = read_keymat(config, &mut r, &security, Hosts { local: own, peer })?;
+    let (keyed_at, renewal) = match version {
+        1 | 2 => (established_at, Renewal::None),
+        _ => (read_time(&mut r)?, read_renewal(&mut r)?),
+    };
+    let mut prks = r.take_rest();
+    let mut keymat = || read_keymat(config, &mut prks, &security, Hosts { local: own, peer });
+    let (keymat, rekeying) = (keymat()?, renewal.with(keymat)?);
+    if !prks.is_empty() {
+        return Err(DecodeError::Length { field: "PRK" });
+    }
     let agreed = Agreed { peer, host_id, initiator, path, security, keymat, nonces, esp };
     Ok(Association {
         established_at,
@@ -128,7 +146,51 @@ pub(crate) fn read<I: Item>(
         updates,
         locator_until,
         is_deprecated,
+        keyed_at,
+        rekeying,
         ..Association::new(agreed, now, closed.map_or(Phase::Established, Phase::Closed))
+    })
+}
+
+/// How far a renewal of keys is, without the other set of keys.
+enum Renewal {
+    None,
+    Answered(Time),
+    Confirming,
+    Retiring,
+}
+
+impl Renewal {
+    /// Goes on with the other set of keys, if there is one.
+    fn with(self, other: impl FnOnce() -> Result<Keymat, DecodeError>) -> Result<Rekeying, DecodeError> {
+        Ok(match self {
+            Self::None => Rekeying::Idle,
+            Self::Answered(at) => Rekeying::Answered { next: Box::new(other()?), at },
+            Self::Confirming => Rekeying::Confirming { old: Box::new(other()?) },
+            Self::Retiring => Rekeying::Retiring { old: Box::new(other()?) },
+        })
+    }
+}
+
+fn write_rekeying(w: &mut Writer, rekeying: &Rekeying) {
+    match rekeying {
+        Rekeying::Begun(_) | Rekeying::Idle => w.u8(0),
+        Rekeying::Answered { at, .. } => {
+            w.u8(1);
+            w.u64(at.as_micros());
+        }
+        Rekeying::Confirming { .. } => w.u8(2),
+        Rekeying::Retiring { .. } => w.u8(3),
+    }
+}
+
+fn read_renewal(r: &mut Reader<'_>) -> Result<Renewal, DecodeError> {
+    Ok(match r.u8("renewal")? {
+        0 => Renewal::None,
+        1 => Renewal::Answered(read_time(r)?),
+        2 => Renewal::Confirming,
+        3 => Renewal::Retiring,
+        value => return Err(DecodeError::Value { field: "renewal", value: value.into() }),
     })
 }
 
@@ -166,17 +228,14 @@ fn read_closed(r: &mut Reader<'_>) -> Result<Closed, DecodeError> {
     Ok(Closed { until, echo, ack, own_echo: None })
 }
 
-/// Takes what is left for PRK, and derives the keys from it.
+/// Takes the next PRK, and derives the keys from it.
 fn read_keymat(
     config: &HostConfig,
-    r: &mut Reader<'_>,
+    prks: &mut &[u8],
     security: &Security,
     hosts: Hosts,
 ) -> Result<Keymat, DecodeError> {
-    let prk = r.take_rest();
-    if prk.len() != security.hit_suite.rhash_len() {
-        return Err(DecodeError::Length { field: "PRK" });
-    }
+    let prk = prks.split_off(..security.hit_suite.rhash_len()).ok_or(DecodeError::Length { field: "PRK" })?;
     let rhash = security.hit_suite.rhash();
     Keymat::derive(config.provider, rhash, security.cipher, Prk::new(prk), hosts)
         .map_err(|_| DecodeError::Value { field: "cipher", value: security.cipher.0.into() })
@@ -185,7 +244,7 @@ fn read_keymat(
 /// Reads version and owner, with which every snapshot begins.
 pub(crate) fn read_owner(r: &mut Reader<'_>) -> Result<Hit, DecodeError> {
     let version = r.u8("snapshot version")?;
-    if version != VERSION && version != 1 {
+    if !(1..=VERSION).contains(&version) {
         return Err(DecodeError::Value { field: "snapshot version", value: version.into() });
     }
     Ok(Hit::new(r.array("own HIT")?))
@@ -197,6 +256,11 @@ pub(crate) fn move_back<I: Item>(association: &mut Association<I>, by: Duration)
     let earlier = |time: &mut Time| *time = *time - by;
     earlier(&mut association.established_at);
     earlier(&mut association.used_at);
+    earlier(&mut association.keyed_at);
+    earlier(&mut association.rekey_not_before);
+    if let Rekeying::Answered { at, .. } = &mut association.rekeying {
+        earlier(at);
+    }
     association.grants.values_mut().for_each(earlier);
     association.locator_until.iter_mut().for_each(earlier);
     match &mut association.phase {
@@ -221,13 +285,15 @@ fn write_updates<I: Item>(w: &mut Writer, updates: &Updates<I>) {
         w.slice(&processed.digest);
         w.nested_u16(|w| w.slice(&processed.answer));
     });
-    write_option(w, updates.outgoing.as_ref(), |w, outgoing| {
+    // A renewal that is asked for is begun again: what it offers is not stored.
+    let asked = |outgoing: &&Outgoing<I>| !matches!(outgoing.task, Task::Rekey);
+    write_option(w, updates.outgoing.as_ref().filter(asked), |w, outgoing| {
         w.u32(outgoing.id);
         write_path(w, &outgoing.path);
         write_task(w, &outgoing.task);
         w.nested_u16(|w| w.slice(&outgoing.octets));
     });
-    let lasting = || updates.queue.iter().filter(|task| !matches!(task, Task::Answer { .. }));
+    let lasting = || updates.queue.iter().filter(|task| !matches!(task, Task::Answer { .. } | Task::Rekey));
     w.u8(lasting().count() as u8);
     lasting().for_each(|task| write_task(w, task));
 }
@@ -295,6 +361,9 @@ fn write_task<I: Item>(w: &mut Writer, task: &Task<I>) {
             w.u8(candidate.is_listed.into());
             write_option(w, candidate.until.as_ref(), |w, until| w.u64(until.as_micros()));
         }
+        Task::Confirm => w.u8(6),
+        // It is left out where tasks are listed.
+        Task::Rekey => {}
     }
 }
 
@@ -318,6 +387,7 @@ fn read_task<I: Item>(r: &mut Reader<'_>) -> Result<Task<I>, DecodeError> {
             },
             announcement: None,
         }),
+        6 => Task::Confirm,
         value => return Err(DecodeError::Value { field: "task", value: value.into() }),
     })
 }

@@ -148,7 +148,23 @@ fn followed(pair: &mut Pair) -> bool {
     info.address == pair.member.address && pair.member.host.association(&server).is_some()
 }
 
-const SCENES: [Scene; 15] = [
+fn renew(pair: &mut Pair) {
+    pair.now = pair.now + Duration::from_secs(2);
+    pair.server.host.rekey(pair.now, pair.member.hit()).unwrap();
+}
+
+/// Both sides use new keys, and know no others.
+fn renewed(pair: &mut Pair) -> bool {
+    let (member, server) = (pair.member.hit(), pair.server.hit());
+    let at = |side: &Side, peer| side.host.association(&peer).and_then(|info| info.keyed_at);
+    pair.keys_agree()
+        && at(&pair.member, server) == Some(pair.now)
+        && at(&pair.server, member) == Some(pair.now)
+        && pair.member.host.other_registration(&server, GDOI).is_none()
+        && pair.server.host.other_registration(&member, GDOI).is_none()
+}
+
+const SCENES: [Scene; 19] = [
     Scene { name: "I1", prepare: || base_exchange(1), succeeded: |pair| pair.keys_agree() },
     Scene { name: "R1", prepare: || base_exchange(2), succeeded: |pair| pair.keys_agree() },
     Scene { name: "I2", prepare: || base_exchange(3), succeeded: |pair| pair.keys_agree() },
@@ -194,6 +210,18 @@ const SCENES: [Scene; 15] = [
         succeeded: |pair| told(&mut pair.member, "move_acknowledged") && followed(pair),
     },
     Scene { name: "UPDATE verified", prepare: || later(3, Towards::Member, move_away), succeeded: followed },
+    Scene { name: "UPDATE renewal", prepare: || later(1, Towards::Server, renew), succeeded: renewed },
+    Scene { name: "UPDATE renewal answer", prepare: || later(2, Towards::Server, renew), succeeded: renewed },
+    Scene {
+        name: "UPDATE renewal confirmation",
+        prepare: || later(3, Towards::Server, renew),
+        succeeded: renewed,
+    },
+    Scene {
+        name: "UPDATE renewal acknowledgement",
+        prepare: || later(4, Towards::Server, renew),
+        succeeded: renewed,
+    },
     Scene {
         name: "CLOSE",
         prepare: || later(1, Towards::Member, close),
@@ -291,6 +319,10 @@ const UNCOVERED: &[Uncovered] = &[
     signature_padding_of("UPDATE move"),
     signature_padding_of("UPDATE verification"),
     signature_padding_of("UPDATE verified"),
+    signature_padding_of("UPDATE renewal"),
+    signature_padding_of("UPDATE renewal answer"),
+    signature_padding_of("UPDATE renewal confirmation"),
+    signature_padding_of("UPDATE renewal acknowledgement"),
     signature_padding_of("CLOSE"),
     signature_padding_of("CLOSE_ACK"),
     signature_padding_of("NOTIFY"),

@@ -113,7 +113,7 @@ fn a_snapshot_is_refused_by_others_and_when_it_is_cut() {
         assert!(pair.server.host.restore(START, &snapshot.expose()[..length]).is_err(), "cut at {length}");
     }
     let mut later = snapshot.expose().to_vec();
-    later[0] = 3;
+    later[0] = 4;
     assert!(pair.server.host.restore(START, &later).is_err(), "another version");
     assert!(pair.server.host.snapshot(&Hit::NULL).is_none());
 }
@@ -158,22 +158,29 @@ fn a_move_survives_a_kill_at_any_packet() {
     }
 }
 
-/// What the first version of the format held is taken up: it ends before the peer's locator.
+/// What earlier versions of the format held is taken up: the first ends before the peer's locator, the second before the age
+/// of the keys.
 #[test]
-fn a_snapshot_of_the_first_version_is_read() {
+fn a_snapshot_of_an_earlier_version_is_read() {
     let mut pair = Pair::default_pair();
     pair.establish(Some(join(&["one"])));
     let member = pair.member.hit();
     let snapshot = pair.server.host.snapshot(&member).unwrap().expose().to_vec();
     let cookies = pair.server.host.registration_sa(&member, GDOI).unwrap().cookies;
-    // PRK, of SHA-384, stands last; before it "no end of the lifetime" and "not deprecated".
+    // PRK, of SHA-384, stands last; before it "no end of the lifetime" and "not deprecated", the age of the keys, and that
+    // they are not being renewed.
     let prk = snapshot.len() - 48;
-    assert_eq!(snapshot[prk - 2..prk], [0, 0]);
-    let mut first = [&snapshot[..prk - 2], &snapshot[prk..]].concat();
-    first[0] = 1;
-    assert_eq!(pair.server.host.restore(pair.now, &first), Ok(member));
-    assert_eq!(pair.server.host.registration_sa(&member, GDOI).unwrap().cookies, cookies);
-    assert_eq!(pair.server.host.snapshot(&member).unwrap().expose(), snapshot);
+    let second = prk - 9;
+    let first = second - 2;
+    assert_eq!(snapshot[first..second], [0, 0]);
+    assert_eq!(snapshot[prk - 1], 0);
+    for (version, end) in [(1, first), (2, second)] {
+        let mut earlier = [&snapshot[..end], &snapshot[prk..]].concat();
+        earlier[0] = version;
+        assert_eq!(pair.server.host.restore(pair.now, &earlier), Ok(member));
+        assert_eq!(pair.server.host.registration_sa(&member, GDOI).unwrap().cookies, cookies);
+        assert_eq!(pair.server.host.snapshot(&member).unwrap().expose(), snapshot);
+    }
 }
 
 /// Something that one of two sides begins.
@@ -192,11 +199,15 @@ fn every_change_of_what_is_stored_is_told() {
         let now = pair.server.host.snapshot(&member).map(|snapshot| snapshot.expose().to_vec());
         assert!(stored == now, "{what}");
     };
-    let steps: [(&str, Step); 6] = [
+    let steps: [(&str, Step); 7] = [
         ("connect", |pair| pair.connect(Some(join(&["one"])))),
         ("request", |pair| pair.member.host.request(pair.now, pair.server.hit(), join(&["two"])).unwrap()),
         ("revoke", |pair| {
             pair.server.host.revoke(pair.now, pair.member.hit(), GDOI, vec![group("one", HOUR)]).unwrap();
+        }),
+        ("renew", |pair| {
+            pair.now = pair.now + Duration::from_secs(2);
+            pair.server.host.rekey(pair.now, pair.member.hit()).unwrap();
         }),
         ("move", |pair| {
             let from = std::mem::replace(&mut pair.member.address, ([198, 51, 100, 7], 10500).into());
@@ -260,4 +271,62 @@ fn an_association_that_is_moved_back_lasts_as_long_as_before() {
     let after = host.association(&member).unwrap();
     assert_eq!(after.established_at, before.established_at.map(|at| at - AHEAD));
     assert_eq!(ends(&mut host, now), lasts);
+}
+
+/// Either side is killed after each packet of a renewal of keys. What had begun is begun again.
+#[test]
+fn a_renewal_survives_a_kill_at_any_packet() {
+    for server_begins in [true, false] {
+        for server_dies in [true, false] {
+            for kill_at in 0..8 {
+                let (mut member_config, mut server_config) = (member_config(), server_config());
+                let begins = if server_begins { &mut server_config } else { &mut member_config };
+                begins.rekey_after = Some(HostConfig::REKEY_AFTER_MIN);
+                let mut pair = Pair::new(member_config.clone(), server_config.clone());
+                pair.establish(Some(join(&["one"])));
+                let (member, server) = (pair.member.hit(), pair.server.hit());
+                let before = pair.server.host.registration_sa(&member, GDOI).unwrap().cookies;
+                pair.now = pair.now + HostConfig::REKEY_AFTER_MIN;
+                let mut packets = 0;
+                for _ in 0..20 {
+                    pair.member.host.handle_timeout(pair.now);
+                    pair.server.host.handle_timeout(pair.now);
+                    for transmit in pair.member.transmits() {
+                        packets += 1;
+                        match (packets == kill_at, server_dies) {
+                            (true, false) => restart(&mut pair.member, &member_config, &server, pair.now, 1),
+                            _ => pair.deliver(member, &transmit),
+                        }
+                        if packets == kill_at && server_dies {
+                            restart(&mut pair.server, &server_config, &member, pair.now, 2);
+                        }
+                    }
+                    for transmit in pair.server.transmits() {
+                        packets += 1;
+                        match (packets == kill_at, server_dies) {
+                            (true, true) => restart(&mut pair.server, &server_config, &member, pair.now, 3),
+                            _ => pair.deliver(server, &transmit),
+                        }
+                        if packets == kill_at && !server_dies {
+                            restart(&mut pair.member, &member_config, &server, pair.now, 4);
+                        }
+                    }
+                    pair.now = pair.now + Duration::from_millis(600);
+                }
+                let what = format!("server begins {server_begins}, dies {server_dies}, at {kill_at}");
+                assert!(pair.keys_agree(), "{what}");
+                assert_ne!(
+                    pair.server.host.registration_sa(&member, GDOI).unwrap().cookies,
+                    before,
+                    "{what}"
+                );
+                assert!(pair.member.host.other_registration(&server, GDOI).is_none(), "{what}");
+                assert!(pair.server.host.other_registration(&member, GDOI).is_none(), "{what}");
+                pair.member.take_events();
+                pair.member.host.request(pair.now, server, join(&["two"])).unwrap();
+                pair.run();
+                assert!(names(&pair.member.take_events()).contains(&"registered"), "{what}");
+            }
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub struct Member {
     pub(crate) witness: Witness,
     /// The registration SA in force.
     pub(crate) cookies: Option<CookiePair>,
+    /// The other one, while the keys of the association are renewed.
+    pub(crate) other_cookies: Option<CookiePair>,
     pub(crate) registration: Registration,
     /// Attempts to register that failed in a row.
     pub(crate) failed_attempts: u32,
@@ -94,6 +96,7 @@ impl Member {
             subscriptions: BTreeMap::new(),
             witness: Witness::default(),
             cookies: None,
+            other_cookies: None,
             registration: Registration::None,
             failed_attempts: 0,
             asks_more: false,

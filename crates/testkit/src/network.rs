@@ -166,6 +166,8 @@ pub struct Network {
     pub running: bool,
     /// How far the key server's clock is ahead of the members'.
     pub server_ahead: Duration,
+    /// Within which time the key server renews the keys of associations.
+    rekey_after: Option<Duration>,
     signature: KeyAlgorithm,
     identities: SeededRandom,
     identity: Arc<HostIdentity>,
@@ -230,15 +232,25 @@ impl Network {
         Self::signing_by(KeyAlgorithm::EcdsaP256, seed)
     }
 
+    /// Begins with a key server that renews the keys of associations.
+    pub fn renewing(rekey_after: Duration, seed: u64) -> Self {
+        Self::begin(KeyAlgorithm::EcdsaP256, Some(rekey_after), seed)
+    }
+
     /// Does what [`Network::new`] does, with host identities of one kind. Under Ed25519, whose signatures need no
     /// randomness, everything on the wire follows from the seed, if the groups sign by such keys too.
     pub fn signing_by(signature: KeyAlgorithm, seed: u64) -> Self {
+        Self::begin(signature, None, seed)
+    }
+
+    fn begin(signature: KeyAlgorithm, rekey_after: Option<Duration>, seed: u64) -> Self {
         let mut random = SeededRandom::new(seed);
         // A source apart: what the network does to datagrams does not depend on the kind of key.
         let mut identities = SeededRandom::new(!seed);
         let identity = identity(signature, &mut identities);
-        let server = Gcks::new(server_config(&identity), random::fork(&mut random), START)
-            .expect("the configuration is usable");
+        let config = server_config(&identity, rekey_after);
+        let server =
+            Gcks::new(config, random::fork(&mut random), START).expect("the configuration is usable");
         Self {
             now: START,
             server,
@@ -260,6 +272,7 @@ impl Network {
             keeps_keys: true,
             running: true,
             server_ahead: Duration::ZERO,
+            rekey_after,
             signature,
             identities,
             identity,
@@ -424,8 +437,8 @@ impl Network {
         let wall = self.now + ahead;
         let start = Gcks::start_at(provider(), &records, wall).expect("the stored times are whole");
         self.server_ahead = start.since(self.now);
-        self.server = Gcks::restore(server_config(&self.identity), random, start, &records)
-            .expect("the stored state is whole");
+        let config = server_config(&self.identity, self.rekey_after);
+        self.server = Gcks::restore(config, random, start, &records).expect("the stored state is whole");
         self.settle();
     }
 
@@ -765,9 +778,9 @@ pub const HIP_PORT: u16 = 10_500;
 /// The port of GDOI.
 pub const GDOI_PORT: u16 = 848;
 
-fn server_config(identity: &Arc<HostIdentity>) -> GcksConfig {
+fn server_config(identity: &Arc<HostIdentity>, rekey_after: Option<Duration>) -> GcksConfig {
     GcksConfig {
-        hip: hip_config(identity.clone()),
+        hip: HostConfig { rekey_after, ..hip_config(identity.clone()) },
         provider: provider(),
         gdoi_port: GDOI_PORT,
         push_source_v4: Some(SERVER),

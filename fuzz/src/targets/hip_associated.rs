@@ -1,6 +1,6 @@
 //! An established association: UPDATE, CLOSE, CLOSE_ACK and NOTIFY of made-up parameters, with keys and without.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use claviger_crypto::SecretBytes;
 use claviger_hip::{iana::PacketType, keys::Keymat};
@@ -13,6 +13,10 @@ use crate::{
 };
 
 const DATAGRAMS_MAX: usize = 8;
+
+/// How old the association is: keys are not renewed within a second.
+const AGE: Duration = Duration::from_secs(2);
+
 const PACKETS: [PacketType; 8] = [
     PacketType::UPDATE,
     PacketType::CLOSE,
@@ -37,6 +41,7 @@ static ASSOCIATION: LazyLock<(SecretBytes, Keymat)> = LazyLock::new(|| {
 pub(super) fn feed(input: &[u8]) {
     let (snapshot, keymat) = &*ASSOCIATION;
     let mut host = hip::host();
+    let now = NOW + AGE;
     host.restore(NOW, snapshot.expose()).expect("what is stored is restored");
     while host.poll_event().is_some() {}
 
@@ -53,14 +58,14 @@ pub(super) fn feed(input: &[u8]) {
             0 => hip::datagram(octets),
             _ => hip::datagram_from_elsewhere(octets),
         };
-        let _ = host.handle_datagram(NOW, datagram);
+        let _ = host.handle_datagram(now, datagram);
         while let Some(event) = host.poll_event() {
             assert!(is_protected, "nothing comes of what nothing protects: {event:?}");
             if let Event::RegistrationRequested { ticket, request, .. } = event {
                 let (reg_type, items) = (request.reg_type, request.items);
                 let answer =
                     RegistrationAnswer { reg_type, granted: Some(request.lifetime), failure: None, items };
-                let _ = host.answer(NOW, ticket, answer);
+                let _ = host.answer(now, ticket, answer);
             }
         }
         while host.poll_transmit().is_some() {}
@@ -69,7 +74,7 @@ pub(super) fn feed(input: &[u8]) {
         }
         // What the association has become can be stored and taken up.
         if let Some(snapshot) = host.snapshot(&hip::peer_hit()) {
-            let again = hip::host().restore(NOW, snapshot.expose());
+            let again = hip::host().restore(now, snapshot.expose());
             assert_eq!(again, Ok(hip::peer_hit()));
         }
     }

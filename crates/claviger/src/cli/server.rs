@@ -5,15 +5,16 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::Args;
 
 use crate::{
-    cli::globals::Globals,
+    cli::{globals::Globals, value},
     config_file::Config,
     exit::Outcome,
     output,
     settings::{
+        association_rekey::AssociationRekey,
         difficulty::{Difficulty, Puzzle},
         log::LogFilter,
         paths::Paths,
-        server::{Listen, ServerSettings},
+        server::{HipOffers, Listen, ServerSettings},
     },
 };
 
@@ -48,6 +49,10 @@ pub(crate) struct ServerArgs {
     /// Difficulty up to which it rises by itself under a flood, 0 to 26 bits [default: 16]
     #[arg(long, value_name = "BITS")]
     pub(crate) puzzle_difficulty_max: Option<Difficulty>,
+    /// Time within which the keys of each registered host's association are renewed, 1 minute at least; `off` is never
+    /// [default: 1d]
+    #[arg(long, value_name = "TIME", value_parser = value::association_rekey)]
+    pub(crate) association_rekey: Option<AssociationRekey>,
 }
 
 impl ServerArgs {
@@ -63,13 +68,14 @@ impl ServerArgs {
             raw: self.raw || config.listen.raw,
             interface: self.interface.clone().or(config.listen.interface),
         };
+        let association_rekey = self.association_rekey.unwrap_or(config.hip.association_rekey);
         Ok(ServerSettings {
             listen,
             puzzle: Puzzle {
                 difficulty: self.puzzle_difficulty.unwrap_or(config.puzzle.difficulty),
                 difficulty_max: self.puzzle_difficulty_max.unwrap_or(config.puzzle.difficulty_max),
             },
-            hip: config.hip,
+            hip: HipOffers { association_rekey, ..config.hip },
             log: globals.log.clone().or(config.log.filter).unwrap_or_else(LogFilter::of_daemons),
             socket: globals.socket.clone().or(config.socket).unwrap_or_else(|| paths.server_socket()),
             state_dir: paths.state_dir,
@@ -102,7 +108,7 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let line = "server --config c --check --address ::1 --hip-port 0 --gdoi-port 1848 --raw --interface lo \
-                    --puzzle-difficulty 0 --puzzle-difficulty-max 20";
+                    --puzzle-difficulty 0 --puzzle-difficulty-max 20 --association-rekey 2h";
         let expected = ServerArgs {
             config: Some("c".into()),
             check: true,
@@ -113,6 +119,7 @@ mod tests {
             interface: Some("lo".into()),
             puzzle_difficulty: Some(0.try_into().unwrap()),
             puzzle_difficulty_max: Some(20.try_into().unwrap()),
+            association_rekey: Some(7200.try_into().unwrap()),
         };
         assert_eq!(Server::try_parse_from(line.split(' ')).unwrap().args, expected);
         assert_eq!(Server::try_parse_from(["server"]).unwrap().args, ServerArgs::default());
@@ -151,7 +158,8 @@ mod tests {
         assert_eq!(
             settings.to_string(),
             "listens on 0.0.0.0: HIP on UDP 10500, GDOI on UDP 3\n\
-             puzzle difficulty: 10 bits, up to 10 bits under load\nlog: debug\nstate: /x\ncontrol socket: /y.sock"
+             puzzle difficulty: 10 bits, up to 10 bits under load\n\
+             keys of associations are renewed: within 86400 s\nlog: debug\nstate: /x\ncontrol socket: /y.sock"
         );
     }
 }

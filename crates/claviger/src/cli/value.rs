@@ -6,6 +6,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use claviger_api::{PlaceOptions, name::Name};
 use claviger_group::place::PrefixError;
 
+use crate::settings::association_rekey::AssociationRekey;
+
 /// Reads a duration: a number and `ms`, `s`, `min`, `h` or `d`; seconds if there is no unit.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, u64); 6] =
@@ -29,6 +31,12 @@ pub(crate) fn seconds<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
 /// Reads how long a lease lasts, in seconds; `off` is zero.
 pub(crate) fn lease(text: &str) -> Result<u32, String> {
     if text == "off" { Ok(0) } else { seconds(text) }
+}
+
+/// Reads after how long the keys of associations are renewed; `off` is never.
+pub(crate) fn association_rekey(text: &str) -> Result<AssociationRekey, String> {
+    let after: u32 = if text == "off" { 0 } else { seconds(text)? };
+    after.try_into()
 }
 
 /// Reads a duration of milliseconds that fits 32 bits.

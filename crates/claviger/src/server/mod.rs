@@ -36,6 +36,7 @@ use crate::{
     output::instant,
     route::{address_towards, is_link_local},
     settings::{
+        association_rekey::AssociationRekey,
         difficulty::Puzzle,
         hip::{self as hip_offers, Ciphers, DhGroups},
     },
@@ -76,6 +77,8 @@ pub struct ServerOptions {
     pub dh_groups: DhGroups,
     /// HIP's ciphers.
     pub ciphers: Ciphers,
+    /// When the keys of HIP associations are renewed.
+    pub association_rekey: AssociationRekey,
 }
 
 /// Runs the key server until it is told to stop.
@@ -353,6 +356,7 @@ fn core_config(options: &ServerOptions, interface: Option<&Interface>) -> GcksCo
     // A generic HIP host wants a data transport (RFC 7401 section 5.2.11); members that only register name none.
     hip.transport =
         TransportFormats::Esp(vec![EspSuite::AES_128_CBC_HMAC_SHA_256, EspSuite::AES_256_CBC_HMAC_SHA_256]);
+    hip.rekey_after = options.association_rekey.after();
     hip_offers::choose(&mut hip, &options.dh_groups, &options.ciphers);
     let addresses = interface.and_then(|interface| interface.addresses().ok()).unwrap_or_default();
     let named = options.listen.iter().copied().filter(|address| !address.is_unspecified());

@@ -9,10 +9,11 @@
 //! | `member` | a member: a daemon, or one inside `send` and `recv` |
 //! | `stream` | `send` and `recv` |
 //! | `demo` | the demonstration and its processes |
-//! | [`difficulty`], [`hip`] | the puzzle of HIP, and the algorithms that HIP offers |
+//! | [`difficulty`], [`hip`], [`association_rekey`] | the puzzle of HIP, the algorithms that HIP offers, and how long keys live |
 //! | `log` | what is logged |
 //! | `paths`, `ports`, `server_address` | where state and sockets are, and where a key server is reached |
 
+pub mod association_rekey;
 pub(crate) mod demo;
 pub mod difficulty;
 pub mod hip;

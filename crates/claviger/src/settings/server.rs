@@ -9,6 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    association_rekey::AssociationRekey,
     difficulty::Puzzle,
     hip::{Ciphers, DhGroups},
     log::LogFilter,
@@ -42,13 +43,14 @@ impl fmt::Display for ServerSettings {
             writeln!(f, "multicast rekey messages leave by {interface}")?;
         }
         writeln!(f, "puzzle difficulty: {}", self.puzzle)?;
+        writeln!(f, "keys of associations are renewed: {}", self.hip.association_rekey)?;
         writeln!(f, "log: {}", self.log)?;
         writeln!(f, "state: {}", self.state_dir.display())?;
         write!(f, "control socket: {}", self.socket.display())
     }
 }
 
-/// The algorithms of registrations; in the file, `[hip]`.
+/// The algorithms of registrations and how long their keys live; in the file, `[hip]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct HipOffers {
@@ -58,6 +60,9 @@ pub(crate) struct HipOffers {
     pub(crate) dh_groups: DhGroups,
     /// The ciphers, most preferred first. Default: aes-256-cbc, aes-128-cbc. `null` is never used unless it is named.
     pub(crate) ciphers: Ciphers,
+    /// Within how many seconds the keys of an association are renewed, 60 at least; 0 is never. Default: 86400, a day. Lower
+    /// it where a host that is taken must give away less of what it was told before.
+    pub(crate) association_rekey: AssociationRekey,
 }
 
 /// Where a key server is reached; in the file, `[listen]`.

@@ -175,6 +175,7 @@ fn serve_on(stage: &Stage, store: impl Store + 'static) {
         puzzle: Puzzle { difficulty: 1.try_into().unwrap(), difficulty_max: 1.try_into().unwrap() },
         dh_groups: Default::default(),
         ciphers: Default::default(),
+        association_rekey: Default::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     if let Err(failure) = runtime.block_on(run_on(options, store)) {

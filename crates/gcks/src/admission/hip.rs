@@ -51,6 +51,11 @@ impl Admission<'_> {
                 self.keyed.forget_address(&MemberId::Hit(peer));
                 self.events.push_back(Event::Moved { hit: peer, from, to });
             }
+            HipEvent::Rekeying { peer } => self.follow_keys(now, peer),
+            HipEvent::Rekeyed { peer } => {
+                self.counters.count(Counter::AssociationRekeys);
+                self.follow_keys(now, peer);
+            }
             HipEvent::Changed { peer } => self.touch(peer),
             HipEvent::Lost { peer } => self.lose_association(peer),
             // The key server asks for no registration, begins no exchange and does not move.
@@ -214,6 +219,7 @@ impl Admission<'_> {
     pub(crate) fn take_up_keys(&mut self, now: Time, hit: Hit) {
         if let Some(sa) = self.hip.registration_sa(&hit, GCKS_GDOI) {
             self.take_up(now, Registration::Hip(sa.cookies), sa);
+            self.follow_keys(now, hit);
         }
     }
 
@@ -221,6 +227,7 @@ impl Admission<'_> {
     pub(crate) fn restore_keys(&mut self, now: Time, hit: Hit) {
         if let Some(sa) = self.hip.registration_sa(&hit, GCKS_GDOI) {
             self.restore_registration(now, Registration::Hip(sa.cookies), sa);
+            self.follow_keys(now, hit);
         }
     }
 
@@ -236,6 +243,7 @@ impl Admission<'_> {
             && let Some(registration) = self.roster.unregister(host)
         {
             self.keyed.remove_registration(&registration.cookies());
+            self.forget_renewal(host);
         }
         self.touch(hit);
     }
@@ -249,6 +257,7 @@ impl Admission<'_> {
         if let Some(registration) = self.roster.unregister(host) {
             self.keyed.remove_registration(&registration.cookies());
         }
+        self.forget_renewal(host);
         self.keyed.forget_address(host);
         self.touch(hit);
     }

@@ -147,6 +147,7 @@ impl Admission<'_> {
         let host = sa.peer.clone();
         if let Some(earlier) = self.roster.registered(host.clone(), by) {
             self.keyed.remove_registration(&earlier.cookies());
+            self.forget_renewal(&host);
         }
         let is_known = self.keyed.add_registration(now, sa);
         if !is_known {

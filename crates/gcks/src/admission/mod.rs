@@ -18,6 +18,7 @@
 //! | [`registration`] | what a registration is to those who ask, and to the protocols that run under it |
 //! | [`phase_1`] | registrations without grants of their own: the roster is asked when their PULL comes |
 //! | [`hip`] | registrations by HIP |
+//! | [`renewal`] | registration SAs whose keys are renewed |
 
 pub(crate) mod admittance;
 pub(crate) mod departed;
@@ -30,6 +31,7 @@ pub(crate) mod membership;
 pub(crate) mod phase_1;
 pub(crate) mod refusals;
 pub(crate) mod registration;
+pub(crate) mod renewal;
 pub(crate) mod roster;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

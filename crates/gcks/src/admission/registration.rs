@@ -44,6 +44,9 @@ pub(crate) trait UnderRegistration {
     /// Forgets the keys of a registration.
     fn remove_registration(&mut self, cookies: &CookiePair);
 
+    /// Forgets the keys of a registration when the exchanges under them have had time to end: others have followed them.
+    fn retire_registration(&mut self, now: Time, cookies: &CookiePair);
+
     /// Forgets where a host was shown to be: its association has ended, or shows where it is now.
     fn forget_address(&mut self, host: &MemberId);
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use claviger_group::{Channel, GroupId, MemberId, Role};
+use claviger_group::{Channel, CookiePair, GroupId, MemberId, Role};
 use claviger_sansio::{Time, durable::Change};
 
 use super::{
@@ -26,6 +26,8 @@ pub(crate) struct Roster {
     pub(crate) limiter: JoinLimiter,
     refused: Refusals,
     registrations: BTreeMap<MemberId, Registration>,
+    /// The other registration SAs of hosts whose keys are being renewed.
+    pub(crate) renewals: BTreeMap<MemberId, CookiePair>,
 }
 
 /// What a host asks for.

@@ -60,7 +60,8 @@ impl<I: Item> Association<I> {
             shared.out.send(back, &closed.ack);
             return Ok(());
         }
-        self.verify_signature(shared, now, SignedUnderMac::Close, packet)?;
+        let packet = self.verify_signature(shared, now, SignedUnderMac::Close, packet)?;
+        self.note_keys(shared, now, &packet);
         let mut builder = PacketBuilder::new(PacketType::CLOSE_ACK, shared.config.identity.hit(), self.peer);
         builder.add(&EchoResponseSigned(echo.clone()));
         let ack = self.finish(shared, &mut builder)?;

@@ -255,6 +255,7 @@ impl<I: Item> Host<I> {
                 association.phase = Phase::Established;
             }
             association.forgo_deferred(shared, now);
+            association.rekey_if_due(shared, now);
             if !gone && association.unused_at(shared).is_some_and(|unused_at| unused_at <= now) {
                 // RFC 7401 section 4.4.3, ESTABLISHED: nothing was heard for the unused association lifetime.
                 debug!("the association is not used");

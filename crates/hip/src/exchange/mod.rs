@@ -6,6 +6,7 @@
 //! | [`respond`] | I1 answered and forgotten, I2 verified, R2 sent |
 //! | [`update`], [`received`] | UPDATE, sent and received: registrations on a live association |
 //! | [`mobility`] | moves: LOCATOR_SET in UPDATE, and the proof that the peer is reached where it says |
+//! | [`rekeying`] | the keys of an association are renewed: DIFFIE_HELLMAN in UPDATE |
 //! | [`close`] | CLOSE and CLOSE_ACK |
 //! | [`task`], [`deciding`] | the UPDATEs that are outstanding or wait; requests that wait for the registrar |
 //! | [`dispatch`] | which exchange a packet belongs to, and what its end means for the peer |
@@ -19,6 +20,7 @@ pub(crate) mod mobility;
 pub(crate) mod notify;
 mod offer;
 mod received;
+pub(crate) mod rekeying;
 pub(crate) mod respond;
 pub(crate) mod task;
 pub(crate) mod update;

@@ -90,6 +90,7 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
             | LimitError::R1Rate
             | LimitError::R1Signatures
             | LimitError::R2Signatures
+            | LimitError::Rekeys
             | LimitError::Repetitions
             | LimitError::UnregisteredSignatures
             | LimitError::UpdateQueue

@@ -20,6 +20,7 @@ use crate::{
         deciding::Deciding,
         mobility::Announcement,
         notify,
+        rekeying::Offer,
         task::{Asked, Outgoing, Received, Task},
     },
     iana::{NotifyType, RegType},
@@ -61,6 +62,8 @@ struct Effects<I> {
     answer: Option<RegistrationAnswer<I>>,
     services: Option<RegInfo>,
     announcement: Option<Announcement>,
+    /// What it says of new keys.
+    offer: Offer,
     content: Content<I>,
     /// What is to be acknowledged, if the UPDATE has a SEQ.
     received: Option<Received>,
@@ -101,10 +104,12 @@ impl<I: Item> Association<I> {
         }
         match self.open_update(shared, now, packet)? {
             Opened::New(update) => {
+                self.note_keys(shared, now, &update.packet);
                 let effects = self.interpret(shared, now, back, update)?;
                 self.apply_update(shared, now, back, effects)
             }
             Opened::Repeated { id, packet } => {
+                self.note_keys(shared, now, &packet);
                 debug!(update_id = id, "UPDATE is repeated");
                 self.repeat(shared, now, back, &packet, id)?;
                 self.heard(now);
@@ -212,7 +217,7 @@ impl<I: Item> Association<I> {
         if packet.find::<HostId>()?.is_some_and(|host_id| host_id != self.host_id) {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
-        let items = association::items(shared, &self.keymat, &packet)?;
+        let items = association::items(shared, self.keys_of(&packet), &packet)?;
         let echo = packet.find::<EchoRequestSigned>()?;
         let announcement = self.read_locators(now, back, &packet)?;
         let services = packet.find::<RegInfo>()?;
@@ -224,16 +229,24 @@ impl<I: Item> Association<I> {
                 verification.check(back, &packet)?;
                 None
             }
-            Some(Task::Announce | Task::Answer { .. } | Task::Locate { .. } | Task::Revoke { .. }) | None => {
-                None
-            }
+            Some(
+                Task::Announce
+                | Task::Answer { .. }
+                | Task::Confirm
+                | Task::Locate { .. }
+                | Task::Rekey
+                | Task::Revoke { .. },
+            )
+            | None => None,
         };
         let content = self.content(shared, &packet, items, answer.is_some())?;
         if matches!(content, Content::Requests(_)) && (seq.is_none() || self.updates.asked.is_some()) {
             return Err(PeerMisbehaved::RequestOutstanding.into());
         }
+        let alone = matches!(content, Content::Nothing) && answer.is_none() && announcement.is_none();
+        let offer = self.read_offer(&packet, own.map(|own| &own.task), alone)?;
         let received = seq.map(|id| Received { id, digest, echo });
-        Ok(Effects { acknowledges: own.is_some(), answer, services, announcement, content, received })
+        Ok(Effects { acknowledges: own.is_some(), answer, services, announcement, offer, content, received })
     }
 
     /// Sorts what an UPDATE wants beyond its ACK.
@@ -291,7 +304,23 @@ impl<I: Item> Association<I> {
         back: &Path,
         effects: Effects<I>,
     ) -> Result<(), Error> {
-        let Effects { acknowledges, answer, services, announcement, content, received } = effects;
+        let Effects { acknowledges, answer, services, announcement, offer, content, received } = effects;
+        // It may still fail, and comes before all that cannot.
+        let value = match offer {
+            Offer::Begins(theirs) => match self.answer_rekey(shared, now, &theirs)? {
+                None => return Ok(()),
+                value => value,
+            },
+            Offer::Answers(theirs) => {
+                self.confirm_rekey(shared, now, &theirs)?;
+                None
+            }
+            Offer::Refuses => {
+                self.rekey_failed(&shared.config, now);
+                None
+            }
+            Offer::None => None,
+        };
         let update_id = received.as_ref().map(|received| received.id);
         debug!(
             update_id,
@@ -327,7 +356,7 @@ impl<I: Item> Association<I> {
             None => Some(received),
         };
         if let Some(received) = unacknowledged {
-            self.acknowledge(shared, back, &received)?;
+            self.acknowledge(shared, back, &received, value.as_ref())?;
         }
         self.send_next(shared, now)
     }

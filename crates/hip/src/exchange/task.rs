@@ -26,8 +26,12 @@ pub(crate) enum Task<I> {
     Announce,
     /// Answers the peer's request of this Update ID.
     Answer { to: u32, answers: Vec<RegistrationAnswer<I>> },
+    /// Lets the peer hear that the new keys are in use.
+    Confirm,
     /// Announces this host's address.
     Locate { address: IpAddr },
+    /// Asks for new keys.
+    Rekey,
     /// Asks the peer for a registration.
     Request(RegistrationRequest<I>),
     /// Withdraws items, or a whole type.
@@ -42,7 +46,9 @@ impl<I: Item> Task<I> {
         match self {
             Self::Announce => "announce services",
             Self::Answer { .. } => "answer",
+            Self::Confirm => "confirm keys",
             Self::Locate { .. } => "announce address",
+            Self::Rekey => "renew keys",
             Self::Request(_) => "request",
             Self::Revoke { .. } => "withdraw",
             Self::Verify(_) => "verify address",
@@ -53,10 +59,12 @@ impl<I: Item> Task<I> {
     /// care.
     pub(super) fn must_be_acknowledged(&self) -> bool {
         match self {
-            Self::Locate { .. } | Self::Request(_) => true,
+            // Behind it nobody knows which keys the peer has.
+            Self::Confirm | Self::Locate { .. } | Self::Request(_) => true,
             Self::Revoke { items, .. } => items.is_empty() || items.iter().any(I::must_be_acknowledged),
-            // The peer asks again if it wants the answer, and an address that was never verified is forgotten.
-            Self::Announce | Self::Answer { .. } | Self::Verify(_) => false,
+            // The peer asks again if it wants the answer, an address that was never verified is forgotten, and a peer need
+            // not know how keys are renewed.
+            Self::Announce | Self::Answer { .. } | Self::Rekey | Self::Verify(_) => false,
         }
     }
 }
@@ -127,7 +135,9 @@ impl<I: Item> Updates<I> {
             Task::Verify(verification) => verification.candidate.until,
             Task::Announce
             | Task::Answer { .. }
+            | Task::Confirm
             | Task::Locate { .. }
+            | Task::Rekey
             | Task::Request(_)
             | Task::Revoke { .. } => None,
         };

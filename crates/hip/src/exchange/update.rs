@@ -26,7 +26,9 @@ use crate::{
     item::Item,
     path::Path,
     registration::{AnswerParameters, RegistrationAnswer, RegistrationRequest, Side},
-    wire::{Ack, EchoRequestSigned, EchoResponseSigned, Lifetime, PacketBuilder, RegResponse, Seq},
+    wire::{
+        Ack, DiffieHellman, EchoRequestSigned, EchoResponseSigned, Lifetime, PacketBuilder, RegResponse, Seq,
+    },
 };
 
 /// Own UPDATEs that wait behind the outstanding one. A program that queues more does not wait for its events.
@@ -93,6 +95,7 @@ impl<I: Item> Association<I> {
         if self.updates.queue.len() >= QUEUE_MAX {
             return Err(LimitError::UpdateQueue.into());
         }
+        self.rekey_gives_way();
         self.updates.queue.push_back(task);
         self.send_next(shared, now)?;
         self.tell_changed(shared);
@@ -126,7 +129,9 @@ impl<I: Item> Association<I> {
                     Task::Verify(_) => shared.probe(now, &outgoing.path, &outgoing.octets),
                     Task::Announce
                     | Task::Answer { .. }
+                    | Task::Confirm
                     | Task::Locate { .. }
+                    | Task::Rekey
                     | Task::Request(_)
                     | Task::Revoke { .. } => shared.out.send(&outgoing.path, &outgoing.octets),
                 }
@@ -139,6 +144,9 @@ impl<I: Item> Association<I> {
             }
             Expiry::GiveUp => {
                 debug!(update_id, task, "UPDATE was never acknowledged");
+                if matches!(outgoing.task, Task::Rekey) {
+                    self.rekey_failed(&shared.config, now);
+                }
                 self.updates.outgoing = None;
                 // As above.
                 let _ = self.send_next(shared, now);
@@ -168,7 +176,7 @@ impl<I: Item> Association<I> {
             Task::Locate { .. } => shared.out.tell(Event::MoveAcknowledged { peer: self.peer }),
             Task::Revoke { .. } => shared.out.tell(Event::RevokeAcknowledged { peer: self.peer }),
             Task::Verify(verification) => self.follow(shared, verification.candidate),
-            Task::Announce | Task::Answer { .. } => {}
+            Task::Announce | Task::Answer { .. } | Task::Confirm | Task::Rekey => {}
         }
     }
 
@@ -188,15 +196,19 @@ impl<I: Item> Association<I> {
         self.enqueue(shared, now, Task::Answer { to, answers })
     }
 
-    /// Acknowledges an UPDATE and remembers how.
+    /// Acknowledges an UPDATE, with this host's value if it renews the keys, and remembers how.
     pub(super) fn acknowledge(
         &mut self,
         shared: &mut Shared<I>,
         back: &Path,
         received: &Received,
+        value: Option<&DiffieHellman>,
     ) -> Result<(), Error> {
         let mut builder = PacketBuilder::new(PacketType::UPDATE, shared.config.identity.hit(), self.peer);
         builder.add(&Ack(vec![received.id]));
+        if let Some(value) = value {
+            builder.add(value);
+        }
         if let Some(EchoRequestSigned(echo)) = &received.echo {
             builder.add(&EchoResponseSigned(echo.clone()));
         }
@@ -209,6 +221,7 @@ impl<I: Item> Association<I> {
 
     /// Sends the next own UPDATE if none is outstanding.
     pub(crate) fn send_next(&mut self, shared: &mut Shared<I>, now: Time) -> Result<(), Error> {
+        self.retire_old_keys();
         if self.updates.outgoing.is_some() || !self.is_live() {
             return Ok(());
         }
@@ -234,9 +247,12 @@ impl<I: Item> Association<I> {
                 }
                 shared.probe(now, &path, &octets);
             }
-            Task::Announce | Task::Locate { .. } | Task::Request(_) | Task::Revoke { .. } => {
-                shared.out.send(&path, &octets);
-            }
+            Task::Announce
+            | Task::Confirm
+            | Task::Locate { .. }
+            | Task::Rekey
+            | Task::Request(_)
+            | Task::Revoke { .. } => shared.out.send(&path, &octets),
         }
         self.updates.next_id = id.wrapping_add(1);
         let retransmit = Retransmit::new(shared.config.retransmit, now);
@@ -257,7 +273,12 @@ impl<I: Item> Association<I> {
         }
         builder.add(&Seq(id));
         match task {
-            Task::Locate { .. } => {}
+            Task::Confirm | Task::Locate { .. } => {}
+            Task::Rekey => {
+                if let Some(value) = self.offered_value() {
+                    builder.add(&value);
+                }
+            }
             Task::Verify(Verification { nonce, announcement, .. }) => {
                 if let Some(announcement) = announcement {
                     builder.add(&Ack(vec![announcement.id]));

@@ -5,6 +5,7 @@
 mod identity;
 mod load;
 mod mobility;
+mod rekeying;
 mod replay_and_flood;
 mod signatures;
 #[path = "../support/mod.rs"]

@@ -6,6 +6,7 @@ mod edges;
 mod life;
 mod mobility;
 mod registration;
+mod rekeying;
 #[path = "../support/mod.rs"]
 mod support;
 

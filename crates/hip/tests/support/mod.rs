@@ -324,6 +324,8 @@ pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
             Event::Lost { .. } => "lost",
             Event::Moved { .. } => "moved",
             Event::MoveAcknowledged { .. } => "move_acknowledged",
+            Event::Rekeying { .. } => "rekeying",
+            Event::Rekeyed { .. } => "rekeyed",
             Event::Changed { .. } => "changed",
             Event::Notified { .. } => "notified",
         })

@@ -3,9 +3,11 @@
 //! | module | what |
 //! |---|---|
 //! | `registration` | by HIP: what is asked, and what the key server says |
+//! | `renewal` | the registration SA whose keys are renewed |
 //! | `strength` | how strong a registration is, whichever kind it is of |
 
 mod registration;
+mod renewal;
 mod strength;
 
 use claviger_hip_groups::keys::carries_256_bit_keys;

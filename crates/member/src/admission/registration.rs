@@ -142,6 +142,7 @@ impl Member {
                     }
                 }
             }
+            HipEvent::Rekeying { .. } | HipEvent::Rekeyed { .. } => self.follow_keys(now),
             HipEvent::MoveAcknowledged { .. } => self.moved(now),
             HipEvent::Closed { by_peer, .. } => self.closed(now, by_peer),
             HipEvent::Failed { reason, .. } => {

@@ -1,6 +1,6 @@
 //! GROUPKEY-PULL: fetching keys, and what becomes of them.
 
-use claviger_gdoi::{MemberEvent as GdoiEvent, PullFailure, PullId};
+use claviger_gdoi::{MemberEvent as GdoiEvent, PullFailure, PullId, limits::EXCHANGE_LIFETIME};
 use claviger_group::{CookiePair, GroupId, RegistrationSa, Spi};
 use claviger_isakmp::iana::NotifyType;
 use claviger_sansio::Time;
@@ -37,9 +37,15 @@ impl Member {
         if let Some(earlier) = self.cookies.replace(sa.cookies) {
             self.gdoi.remove_registration(&earlier);
         }
+        self.forget_renewal();
         if self.gdoi.add_registration(now, sa).is_err() {
             self.cookies = None;
         }
+    }
+
+    /// Forgets a registration SA when the exchanges under it have had time to end: another has followed it.
+    pub(crate) fn retire_registration(&mut self, now: Time, cookies: &CookiePair) {
+        self.gdoi.remove_after(cookies, now + EXCHANGE_LIFETIME);
     }
 
     /// Forgets the registration SA: it has ended.
@@ -47,6 +53,7 @@ impl Member {
         if let Some(cookies) = self.cookies.take() {
             self.gdoi.remove_registration(&cookies);
         }
+        self.forget_renewal();
     }
 
     /// Begins a PULL unless one is under way.

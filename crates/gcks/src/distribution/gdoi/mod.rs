@@ -21,7 +21,7 @@ pub(crate) mod update;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use claviger_crypto::{CryptoProvider, Random};
-use claviger_gdoi::{MessageIdChange, Server};
+use claviger_gdoi::{MessageIdChange, Server, limits::EXCHANGE_LIFETIME};
 use claviger_group::{CookiePair, MemberId, RegistrationSa};
 use claviger_sansio::{Time, durable::Change};
 
@@ -92,6 +92,10 @@ impl UnderRegistration for Gdoi {
 
     fn remove_registration(&mut self, cookies: &CookiePair) {
         self.server.remove_registration(cookies);
+    }
+
+    fn retire_registration(&mut self, now: Time, cookies: &CookiePair) {
+        self.server.remove_after(cookies, now + EXCHANGE_LIFETIME);
     }
 
     fn forget_address(&mut self, host: &MemberId) {

@@ -1,14 +1,19 @@
 //! The vectors of `docs/vectors/hip.txt`: keys of a registration, and a base exchange, registrations, an eviction
-//! and a CLOSE with every key.
+//! and a CLOSE with every key; those of `rekey.txt` are in `rekey.rs`.
 //!
 //! `CLAVIGER_RECORD_VECTORS=1` makes them anew. Curves and ECDSA draw from the library's own generator, so a new
 //! recording differs from the last; what is published is verified as it stands.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod rekey;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::{path::Path, sync::Mutex};
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard},
+};
 
 use claviger_crypto::{
     CryptoError, CryptoProvider, Random,
@@ -267,7 +272,16 @@ fn telling_provider() -> &'static CryptoProvider {
     Box::leak(Box::new(CryptoProvider { kx_groups: Box::leak(Box::new([group])), ..*provider() }))
 }
 
+/// Waits until no other recording runs, and forgets what it told.
+fn turn_to_record() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap();
+    SECRETS.lock().unwrap().clear();
+    turn
+}
+
 fn record() {
+    let _turn = turn_to_record();
     let (member, server) = (identity(KeyAlgorithm::EcdsaP256), identity(KeyAlgorithm::EcdsaP256));
     let telling = telling_provider();
     let mut member_config = config(member.clone(), [192, 0, 2, 1].into());

@@ -118,8 +118,16 @@ impl Paths {
 ///
 /// Two spellings of one group (`#16`, `0x10`) make one name, two groups make two.
 pub(crate) fn file_name(group: &GroupId) -> String {
+    // A name of UTF-8 is encoded from its own octets, shown escaped or not: so files of earlier versions are found again.
+    let is_plain = |text: &&str| {
+        !text.starts_with('#')
+            && !text.starts_with("0x")
+            && !text.contains(|c: char| c == '\\' || c.is_control())
+    };
+    let plain = std::str::from_utf8(group.octets()).ok().filter(is_plain);
+    let text = plain.map_or_else(|| group.to_string(), str::to_owned);
     let mut name = String::new();
-    for octet in group.to_string().bytes() {
+    for octet in text.bytes() {
         match octet {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(octet.into()),
             _ => name.push_str(&format!("%{octet:02X}")),
@@ -173,6 +181,8 @@ mod tests {
         assert_eq!(paths.server_socket(), Path::new("/r/server.sock"));
         assert_eq!(socket("market"), "/r/member-market.sock");
         assert_eq!(socket("#16"), "/r/member-%2316.sock");
+        assert_eq!(socket("caf\u{e9}"), "/r/member-caf%C3%A9.sock");
+        assert_ne!(socket(r"a\\xc3"), socket(r"a\xc3"));
         assert_eq!(socket("0x10"), socket("#16"));
         assert_eq!(socket("../a"), "/r/member-%2E%2E%2Fa.sock");
         let (one, two) = (socket(&("x".repeat(254) + "1")), socket(&("x".repeat(254) + "2")));

@@ -15,7 +15,7 @@ use claviger_crypto::{
 use claviger_fuzz::{group, hip, isakmp, script::piece};
 use claviger_gcks::{Gcks, GcksConfig};
 use claviger_gdoi::{
-    Exchange, Gap, InForce, KeyDownload, LeaseVerdict, SaPayload,
+    Exchange, Gap, InForce, KeyDownload, LeaseQuestion, LeaseVerdict, SaPayload,
     iana::kek::MANAGEMENT_LKH_32,
     wire::{
         Delete, Deletes, Identification, LeaseAnswer, LeaseRequest, Lkh32, Notification,
@@ -559,8 +559,10 @@ fn delivery() {
         [script, piece(1, &report(2, 0)), piece(4, &[]), piece(1, &report(2, 0)), piece(4, &[])].concat();
     seed("delivery_report", "two-rounds", &script);
     let in_force = InForce { rekey_sa: Some(group::KEK_SPI), sequence: 7, tek: Some(group::tek().spi) };
-    let request = LeaseRequest { nonce: [9; 16], groups: vec![(group::id(), in_force); 2] };
-    let groups = vec![(group::id(), LeaseVerdict::Granted, in_force)];
+    let asked = [LeaseQuestion::Lease, LeaseQuestion::Keys].map(|question| (group::id(), question, in_force));
+    let request = LeaseRequest { nonce: [9; 16], groups: asked.to_vec() };
+    let verdicts = [LeaseVerdict::Granted, LeaseVerdict::Behind];
+    let groups = verdicts.map(|verdict| (group::id(), verdict, in_force)).to_vec();
     let answer = LeaseAnswer { nonce: [9; 16], groups };
     let script = [piece(2, &request.to_octets()), piece(2, &answer.to_octets()), piece(1, &[])];
     seed("gdoi_lease", "request-and-answer", &script.concat());

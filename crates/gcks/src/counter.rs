@@ -14,7 +14,8 @@ counters! {
         AssociationRekeys => "association_rekeys": Done, Exchanges;
         /// Members that departed, for whatever reason.
         Departures => "departures": Done, Members;
-        /// Requests of members for leases, each for one group or several, repetitions among them.
+        /// Requests of members for leases, or whether their keys are in force, each about one group or several, repetitions among
+        /// them.
         LeaseRequests => "lease_requests": Done, Messages;
         /// Members that joined.
         Joins => "joins": Done, Members;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use claviger_crypto::{CryptoProvider, Random, erase_stack, random::fork};
-use claviger_gdoi::ServerEvent as GdoiEvent;
+use claviger_gdoi::{PullId, ServerEvent as GdoiEvent};
 use claviger_group::{GroupId, GroupPolicy, MemberId, RegistrationSa};
 use claviger_hip as hip;
 use claviger_identity::Hit;
@@ -410,23 +410,20 @@ impl Gcks {
             GdoiEvent::PullDeclined { pull, peer, group, notify } => {
                 debug!(%peer, %group, notify_type = notify.0, "the host declines the policy");
                 // It cannot follow the policy, and says so before message 3: nothing was made for it.
-                if let Some((host, id)) = self.gdoi.pulls.offered(pull)
-                    && let Some(mut group) = self.groups.get_mut(id)
-                {
-                    group.answered(now, host);
-                }
-                self.gdoi.pulls.decline(pull);
+                self.withdraw_offer(now, pull);
                 self.counters.gcks.count(Counter::PullsDeclined);
             }
+            GdoiEvent::PullDisplaced { pull } => self.withdraw_offer(now, pull),
             GdoiEvent::Reported { peer, report, peer_address, own_address } => {
                 let route = Route { peer: peer_address, own: own_address };
                 self.handle_report(now, &peer, route, &report);
             }
             GdoiEvent::LeasesRequested { ticket, peer, groups } => {
                 let mut answers = Vec::with_capacity(groups.len());
-                for (id, held) in groups {
+                for (id, question, held) in groups {
                     let need = self.lease_need(now, &peer, &id);
-                    let (answer, is_new) = self.answering().confirm_lease(now, (&peer, &id), need, held);
+                    let asked = (question, held);
+                    let (answer, is_new) = self.answering().confirm_keys(now, (&peer, &id), need, asked);
                     if is_new {
                         self.admission().note_silence(now, &id);
                     }
@@ -437,6 +434,16 @@ impl Gcks {
                 self.counters.gcks.count(Counter::LeaseRequests);
             }
         }
+    }
+
+    /// Forgets what was announced in a PULL whose message 3 will not come.
+    fn withdraw_offer(&mut self, now: Time, pull: PullId) {
+        if let Some((host, id)) = self.gdoi.pulls.offered(pull)
+            && let Some(mut group) = self.groups.get_mut(id)
+        {
+            group.answered(now, host);
+        }
+        self.gdoi.pulls.decline(pull);
     }
 
     /// Says whether a host needs leases of a group, in the role in which it may have its keys now.

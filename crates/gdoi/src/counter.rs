@@ -15,6 +15,8 @@ counters! {
         Crypto => "crypto": Drop, Messages;
         /// The octets are not the message that they claim to be.
         Malformed => "malformed": Drop, Messages;
+        /// A message of a PULL was repeated from another address than it came from first; its answer goes only there.
+        RepeatedElsewhere => "repeated_elsewhere": Drop, Messages;
         /// The message was processed before, or is older than the last one; copies of rekey messages are counted here.
         Replayed => "replayed": Drop, Messages;
         /// The cookies belong to no security association.
@@ -36,6 +38,7 @@ impl From<&Error> for Counter {
             Error::Limit(limit) => Self::Limit(*limit),
             Error::PeerIncompatible(_) => Self::Unsupported,
             Error::PeerMisbehaved(rule) => Self::PeerMisbehaved(*rule),
+            Error::RepeatedElsewhere => Self::RepeatedElsewhere,
             Error::Replayed => Self::Replayed,
             Error::UnknownCookies => Self::UnknownCookies,
             Error::UnknownExchange => Self::UnknownExchange,

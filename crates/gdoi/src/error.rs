@@ -26,6 +26,8 @@ pub enum Error {
     PeerIncompatible(PeerIncompatible),
     /// The peer broke a rule.
     PeerMisbehaved(PeerMisbehaved),
+    /// A message was repeated from another address than it came from first, and its answer goes only there.
+    RepeatedElsewhere,
     /// The message was processed before, or is older than the last one.
     Replayed,
     /// The cookies belong to no security association.
@@ -57,6 +59,7 @@ impl Error {
             Self::PeerMisbehaved(_) => Some(NotifyType::INVALID_PAYLOAD_TYPE),
             // Not authentic, not new, or not the peer's fault.
             Self::Auth(_)
+            | Self::RepeatedElsewhere
             | Self::Replayed
             | Self::UnknownCookies
             | Self::UnknownExchange
@@ -76,6 +79,7 @@ impl Error {
             | Self::Limit(_)
             | Self::PeerIncompatible(_)
             | Self::PeerMisbehaved(_)
+            | Self::RepeatedElsewhere
             | Self::Replayed
             | Self::UnknownCookies
             | Self::UnknownExchange => other,
@@ -124,14 +128,16 @@ reasons! {
     pub enum Limit in Limit {
         /// There are too many delivery controls under one rekey SA whose signature does not verify.
         Controls => "too_many_controls", "too many delivery controls with a wrong signature under these cookies";
-        /// There are too many messages under one cookie pair whose HASH does not verify.
-        Decryptions => "too_many_decryptions", "too many messages with a wrong HASH under these cookies";
+        /// There are too many long messages under one cookie pair whose HASH does not verify.
+        Decryptions => "too_many_decryptions", "too many long messages with a wrong HASH under these cookies";
         /// There are too many exchanges in progress under one cookie pair.
         Exchanges => "too_many_exchanges", "too many exchanges in progress under these cookies";
         /// There were too many exchanges in the life of one cookie pair.
         MessageIds => "message_ids_exhausted", "message ids of this registration are used up";
         /// There are too many messages 2 in one exchange, each under a nonce of its own.
         Offers => "too_many_offers", "too many offers in one exchange";
+        /// There are too many rekey messages under a group's KEK whose signature does not verify.
+        Pushes => "too_many_pushes", "too many rekey messages with a wrong signature in this group";
         /// One stored answer was repeated often enough.
         Resends => "too_many_resends", "answer was repeated often enough";
     }
@@ -360,6 +366,7 @@ impl fmt::Display for Error {
             Self::Limit(limit) => limit.fmt(f),
             Self::PeerIncompatible(error) => error.fmt(f),
             Self::PeerMisbehaved(rule) => rule.fmt(f),
+            Self::RepeatedElsewhere => f.write_str("message was repeated from another address"),
             Self::Replayed => f.write_str("message was processed before"),
             Self::UnknownCookies => f.write_str("cookies belong to no security association"),
             Self::UnknownExchange => f.write_str("message belongs to no exchange in progress"),

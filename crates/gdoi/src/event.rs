@@ -10,7 +10,7 @@ use crate::{Member, Server};
 use crate::{
     error::{Error, PeerIncompatible},
     exchange::{LeaseId, LeaseTicket, PullId},
-    wire::{InForce, KeyDownload, LeaseVerdict, SaPayload},
+    wire::{InForce, KeyDownload, LeaseQuestion, LeaseVerdict, SaPayload},
 };
 
 /// What a member learns.
@@ -107,6 +107,11 @@ pub enum ServerEvent {
         /// Why.
         notify: NotifyType,
     },
+    /// The exchange awaited message 3 and gave way to a later one of the same peer.
+    PullDisplaced {
+        /// The exchange, which is over.
+        pull: PullId,
+    },
     /// A member tells what it misses of a batch; nothing is answered under this registration.
     Reported {
         /// Who tells.
@@ -118,14 +123,14 @@ pub enum ServerEvent {
         /// To which of our addresses it came.
         own_address: SocketAddr,
     },
-    /// A member asks for leases: [`Server::answer_leases`].
+    /// A member asks for leases, or whether its keys are in force: [`Server::answer_leases`].
     LeasesRequested {
         /// What it is answered by.
         ticket: LeaseTicket,
         /// Who asks.
         peer: MemberId,
-        /// For which groups, with what the member has in force.
-        groups: Vec<(GroupId, InForce)>,
+        /// About which groups, with what it asks and what it has in force.
+        groups: Vec<(GroupId, LeaseQuestion, InForce)>,
     },
 }
 

@@ -76,4 +76,7 @@ pub use extensions::{Extension, Extensions};
 pub use member::Member;
 pub use message_ids::MessageIdChange;
 pub use server::Server;
-pub use wire::{Delete, Dialect, Exchange, Gap, InForce, KeyDownload, LeaseVerdict, SaKek, SaPayload, SaTek};
+pub use wire::{
+    Delete, Dialect, Exchange, Gap, InForce, KeyDownload, LeaseQuestion, LeaseVerdict, SaKek, SaPayload,
+    SaTek,
+};

@@ -67,6 +67,10 @@ pub const EXCHANGE_LIFETIME: Duration = Duration::from_secs(60);
 /// to 32 groups at once, and each may be pulled twice within [`EXCHANGE_LIFETIME`].
 pub const EXCHANGES_MAX: usize = 64;
 
+/// The longest message of a member in octets that a key server decrypts: the longest nonce and name of a group, and a
+/// SHA-512 HASH, have half of that.
+pub const MEMBER_MESSAGE_LEN_MAX: usize = 1_024;
+
 /// The most messages 2 that a member takes in one exchange, each under a nonce of its own: the first, and one for each
 /// time that the default retransmission policy repeats message 3. A key server makes a new one only if it was started
 /// again in the meantime.

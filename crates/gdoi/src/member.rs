@@ -29,7 +29,7 @@ use crate::{
     },
     limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, LEASE_GROUPS_MAX, LEASE_REQUESTS_MAX, LEASE_RETRANSMIT},
     log,
-    wire::{InForce, LeaseAnswer, LeaseNonce, LeaseRequest},
+    wire::{InForce, LeaseAnswer, LeaseNonce, LeaseQuestion, LeaseRequest},
 };
 
 /// The member's end of GROUPKEY-PULLs under any number of registration SAs.
@@ -146,7 +146,7 @@ impl Member {
         Ok(())
     }
 
-    /// Asks for leases of some groups, of which it says what this member has in force: 1 to 32 groups whose names fit a
+    /// Asks for leases of some groups, or whether the keys of these are in force, and says what this member holds: 1 to 32 groups whose names fit a
     /// datagram ([`LeaseRequest::encoded_len`]). An earlier request is not repeated any more; that it is answered late, and
     /// those before it, is still told.
     ///
@@ -159,7 +159,7 @@ impl Member {
         now: Time,
         cookies: &CookiePair,
         server: SocketAddr,
-        groups: Vec<(GroupId, InForce)>,
+        groups: Vec<(GroupId, LeaseQuestion, InForce)>,
     ) -> Result<LeaseId, ApiMisuse> {
         let registration = self.registrations.get(cookies).ok_or(ApiMisuse::UnknownRegistration)?;
         if !(1..=LEASE_GROUPS_MAX).contains(&groups.len()) {
@@ -266,6 +266,14 @@ impl Member {
         self.inform(id, NotifyType::NO_PROPOSAL_CHOSEN);
         self.pulls.remove(&id);
         Ok(())
+    }
+
+    /// Forgets an exchange without a word to the key server: it is to begin anew from another address.
+    pub fn abandon(&mut self, id: PullId) {
+        let _exchange = self.span_of(id).entered();
+        if self.pulls.remove(&id).is_some() {
+            debug!("the PULL is abandoned");
+        }
     }
 
     /// Reads a datagram of port 848 whose exchange type is GROUPKEY-PULL, Informational or lease.
@@ -489,6 +497,7 @@ impl Member {
             | Error::Decode(_)
             | Error::Limit(_)
             | Error::PeerMisbehaved(_)
+            | Error::RepeatedElsewhere
             | Error::Replayed
             | Error::UnknownCookies
             | Error::UnknownExchange => PullFailure::Peer(error),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
 };
 
 use claviger_crypto::{
@@ -32,7 +32,7 @@ use crate::{
         pull_server::{Answered, ExpectAcknowledgement, ExpectDownload, ExpectOffer, Refused, Request},
         report,
     },
-    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, RESENDS_MAX},
+    limits::{EXCHANGE_LIFETIME, EXCHANGES_MAX, MEMBER_MESSAGE_LEN_MAX, RESENDS_MAX},
     log,
     message_ids::{MessageIdChange, MessageIds},
     wire::{InForce, KeyDownload, LeaseAnswer, LeaseRequest, LeaseVerdict, SaPayload},
@@ -60,11 +60,9 @@ struct Pull {
     is_noted: bool,
     peer: MemberId,
     group: GroupId,
-    /// Where the last message came from, and to which of our addresses.
+    /// Where message 1 came from first, then message 3, and to which of our addresses.
     peer_address: SocketAddr,
     own_address: SocketAddr,
-    /// The address that every copy of message 1 came from, if it was one.
-    asked_from: Option<IpAddr>,
     message_1: Digest,
     resends: u32,
     deadline: Time,
@@ -230,6 +228,9 @@ impl Server {
             return Err(Error::UnknownCookies);
         }
         check_not_zero(&header)?;
+        if datagram.payload.len() > MEMBER_MESSAGE_LEN_MAX {
+            return Err(DecodeError::Length { field: "message" }.into());
+        }
         match header.exchange {
             ExchangeType::GROUPKEY_PULL => {
                 match self.by_message_id.get(&(header.cookies, header.message_id)) {
@@ -296,14 +297,10 @@ impl Server {
         ciphertext: &[u8],
         datagram: Datagram<'_>,
     ) -> Result<(), Error> {
-        let in_progress = self.pulls_under(&header.cookies).count();
         let is_cut_off = self.message_ids.is_cut_off(now, header.cookies, header.message_id);
         let registration = self.registrations.get_mut(&header.cookies).ok_or(Error::UnknownCookies)?;
         if !is_cut_off {
             registration.check_message_id(header.message_id)?;
-        }
-        if in_progress >= EXCHANGES_MAX {
-            return Err(Limit::Exchanges.into());
         }
         let context = Request::context(registration.keys(), header.message_id);
         let request = registration
@@ -312,6 +309,7 @@ impl Server {
         registration.remember(header.message_id);
         self.message_ids.resumed(header.cookies, header.message_id);
         let peer = registration.peer().clone();
+        self.make_room(&header.cookies)?;
         let (group, state) = request.requested(header.message_id, datagram.payload);
 
         let id = PullId(self.next_pull);
@@ -325,7 +323,6 @@ impl Server {
             group: group.clone(),
             peer_address: datagram.source,
             own_address: datagram.destination,
-            asked_from: Some(datagram.source.ip()),
             message_1: self.digest(datagram.payload)?,
             resends: 0,
             deadline: now + EXCHANGE_LIFETIME,
@@ -336,6 +333,25 @@ impl Server {
         debug!(%group, "message 1 is authentic; the policy is to be offered");
         let (cookies, peer_address) = (header.cookies, datagram.source);
         self.events.push_back(ServerEvent::PullRequested { pull: id, peer, cookies, group, peer_address });
+        Ok(())
+    }
+
+    /// Makes room for an exchange, in place of the oldest whose message 3 has not come: a message 1 may be a recording, of
+    /// which there can be many, and message 3 proves that the peer is live.
+    fn make_room(&mut self, cookies: &CookiePair) -> Result<(), Error> {
+        if self.pulls_under(cookies).count() < EXCHANGES_MAX {
+            return Ok(());
+        }
+        let is_unconfirmed = |id: &PullId| {
+            matches!(
+                self.pulls[id].state,
+                State::ExpectOffer(_) | State::ExpectAcknowledgement(_) | State::Over
+            )
+        };
+        let oldest = self.pulls_under(cookies).filter(is_unconfirmed).min().ok_or(Limit::Exchanges)?;
+        debug!(pull = %oldest, "gives way to a later exchange");
+        self.forget(oldest);
+        self.events.push_back(ServerEvent::PullDisplaced { pull: oldest });
         Ok(())
     }
 
@@ -383,12 +399,15 @@ impl Server {
                 return Err(if replayed { Error::Replayed } else { PeerMisbehaved::OutOfState.into() });
             }
         };
+        let (to, from) = (datagram.source, datagram.destination);
+        // Ports do not count: NATs change them.
+        if to.ip() != pull.peer_address.ip() {
+            return Err(Error::RepeatedElsewhere);
+        }
         if pull.resends >= RESENDS_MAX {
             return Err(Limit::Resends.into());
         }
         pull.resends += 1;
-        let (to, from) = (datagram.source, datagram.destination);
-        pull.asked_from = pull.asked_from.filter(|asked_from| *asked_from == to.ip());
         debug!(resends = pull.resends, "the message is repeated, and its answer");
         let again = transmit(to, from, again);
         self.send(message, again);
@@ -399,7 +418,7 @@ impl Server {
         let Some(pull) = self.pulls.get_mut(&id) else { return };
         if let State::ExpectAcknowledgement(state) = std::mem::replace(&mut pull.state, State::Over) {
             pull.state = State::ExpectDownload(state.acknowledged(datagram.payload, digest));
-            pull.peer_address = datagram.source;
+            let asked_from = std::mem::replace(&mut pull.peer_address, datagram.source).ip();
             pull.own_address = datagram.destination;
             pull.is_noted = true;
             self.message_ids.take(pull.cookies, pull.message_id, pull.began);
@@ -410,7 +429,7 @@ impl Server {
                 cookies: pull.cookies,
                 group: pull.group.clone(),
                 sender_ids,
-                proven_address: pull.asked_from.filter(|asked_from| *asked_from == datagram.source.ip()),
+                proven_address: Some(asked_from).filter(|asked_from| *asked_from == datagram.source.ip()),
             });
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use claviger_crypto::{cipher::CipherAlgorithm, hash::HashAlgorithm};
 use claviger_gdoi::{
-    ApiMisuse, Error, Extensions, InForce, LeaseId, LeaseVerdict, MemberEvent, ServerEvent,
+    ApiMisuse, Error, Extensions, InForce, LeaseId, LeaseQuestion, LeaseVerdict, MemberEvent, ServerEvent,
     error::{AuthError, PeerIncompatible},
     limits::{LEASE_GROUPS_MAX, LEASE_REQUESTS_MAX, LEASE_RETRANSMIT},
 };
@@ -21,7 +21,7 @@ fn held() -> InForce {
 
 /// Has the member ask, and returns the request and what the key server makes of it.
 fn ask(pair: &mut Pair) -> (LeaseId, Vec<u8>) {
-    let groups = vec![(group(), held())];
+    let groups = vec![(group(), LeaseQuestion::Lease, held())];
     let id = pair.member.request_leases(pair.now, &COOKIES, server_address(), groups).unwrap();
     (id, pair.member_sends())
 }
@@ -32,7 +32,7 @@ fn grant(pair: &mut Pair, request: &[u8]) -> Vec<u8> {
     let ServerEvent::LeasesRequested { ticket, groups, .. } = pair.server_event() else {
         panic!("a request")
     };
-    let granted = groups.into_iter().map(|(group, held)| (group, LeaseVerdict::Granted, held));
+    let granted = groups.into_iter().map(|(group, _, held)| (group, LeaseVerdict::Granted, held));
     pair.server.answer_leases(ticket, granted.collect()).unwrap();
     pair.server_sends()
 }
@@ -45,7 +45,7 @@ fn a_request_is_answered_with_what_is_in_force_in_as_many_octets() {
     let ServerEvent::LeasesRequested { ticket, groups, .. } = pair.server_event() else {
         panic!("a request")
     };
-    assert_eq!(groups, [(group(), held())]);
+    assert_eq!(groups, [(group(), LeaseQuestion::Lease, held())]);
     let newer = InForce { sequence: 8, tek: Spi::new(0x2000), ..held() };
     pair.server.answer_leases(ticket, vec![(group(), LeaseVerdict::Granted, newer)]).unwrap();
     let answer = pair.server_sends();
@@ -155,13 +155,12 @@ fn requests_use_up_nothing() {
 #[test]
 fn many_groups_share_a_message_and_too_many_are_refused() {
     let mut pair = Pair::new();
-    let named = |count: usize| -> Vec<(GroupId, InForce)> {
-        (0..count).map(|number| (format!("#{number}").parse().unwrap(), held())).collect()
-    };
+    let asked = |name: String| (name.parse::<GroupId>().unwrap(), LeaseQuestion::Keys, held());
+    let named = |count: usize| -> Vec<_> { (0..count).map(|number| asked(format!("#{number}"))).collect() };
     let mut ask = |groups| pair.member.request_leases(pair.now, &COOKIES, server_address(), groups);
     assert_eq!(ask(named(0)), Err(ApiMisuse::MessageTooLong));
     assert_eq!(ask(named(LEASE_GROUPS_MAX + 1)), Err(ApiMisuse::MessageTooLong));
-    let long = vec![("a long name".repeat(23).parse().unwrap(), held()); 5];
+    let long = vec![asked("a long name".repeat(23)); 5];
     assert_eq!(ask(long), Err(ApiMisuse::MessageTooLong));
     ask(named(LEASE_GROUPS_MAX)).unwrap();
     let request = pair.member_sends();

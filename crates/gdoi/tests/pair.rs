@@ -272,7 +272,10 @@ fn exchanges_under_one_cookie_pair_are_limited() {
     let mut pair = Pair::new();
     for _ in 0..EXCHANGES_MAX {
         let message_1 = pair.message_1();
-        pair.server_gets(&message_1).unwrap();
+        let message_2 = pair.message_2(&message_1);
+        let message_3 = pair.message_3(&message_2);
+        pair.server_gets(&message_3).unwrap();
+        assert!(matches!(pair.server_event(), ServerEvent::PullConfirmed { .. }));
     }
     let one_more = pair.member.pull(pair.now, &COOKIES, server_address(), group(), None);
     assert_eq!(one_more, Err(ApiMisuse::TooManyExchanges));

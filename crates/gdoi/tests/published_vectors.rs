@@ -17,8 +17,8 @@ use claviger_crypto::{
     sign::{KeyAlgorithm, SigningKey},
 };
 use claviger_gdoi::{
-    Delete, Gap, InForce, KeyDownload, LeaseVerdict, Member, MemberConfig, MemberEvent, SaKek, SaPayload,
-    SaTek, Server, ServerEvent,
+    Delete, Gap, InForce, KeyDownload, LeaseQuestion, LeaseVerdict, Member, MemberConfig, MemberEvent, SaKek,
+    SaPayload, SaTek, Server, ServerEvent,
     lkh::{self, KeyArray, Link},
     push::{self, KekMaterial, Push, RekeySa},
     wire::{LkhDownload, SenderIds},
@@ -44,6 +44,8 @@ const PULL: &str = "GROUPKEY-PULL";
 const PUSH_KEK: &str = "GROUPKEY-PUSH with a new KEK";
 const PUSH_TEK: &str = "GROUPKEY-PUSH with a new TEK";
 const LEASE: &str = "lease";
+const LEASE_MESSAGES: [&str; 4] = ["request", "answer", "question", "answer to the question"];
+const NONCES: [&str; 2] = ["nonce", "nonce of the question"];
 const GROUP: &str = "group";
 const NOW: Time = Time::from_secs(1_800_000_000);
 /// The name of the group, as ID_KEY_ID.
@@ -142,7 +144,7 @@ fn a_request_for_leases_and_its_answer_are_what_is_published_and_their_hashes_ve
     let prf = provider().prf(sa.hash).unwrap();
     let skeyid_l = prf.prf(sa.skeyid_d.expose(), &[b"lease"]);
     assert_eq!(&skeyid_l[..], vectors.octets(LEASE, "SKEYID_l"));
-    for (name, message) in ["request", "answer"].iter().zip(&messages) {
+    for (number, (name, message)) in LEASE_MESSAGES.iter().zip(&messages).enumerate() {
         assert_eq!(message, vectors.octets(LEASE, name));
         let (header, behind) = Header::split_plain(message, ExchangeType::LEASE).unwrap();
         assert_eq!((header.cookies, header.message_id), (sa.cookies, 0));
@@ -151,7 +153,7 @@ fn a_request_for_leases_and_its_answer_are_what_is_published_and_their_hashes_ve
         let signed = [&message[..Header::LEN], &behind[4 + hash.body.len()..]];
         assert_eq!(hash.body, &prf.prf(&skeyid_l, &signed)[..]);
         assert_eq!(hash.body, &keys.lease_hash(signed[0], signed[1])[..]);
-        assert_eq!(&lease.body[4..20], vectors.octets(LEASE, "nonce"));
+        assert_eq!(&lease.body[4..20], vectors.octets(LEASE, NONCES[number / 2]));
     }
 }
 
@@ -344,8 +346,8 @@ fn run_pull(scenario: &Scenario, signer: &SigningKey) -> [Vec<u8>; 4] {
 }
 
 /// Runs a request for a lease between the two endpoints, of a member that protects under the TEK of the PULL; a newer one
-/// is in force at the key server. Returns its messages.
-fn run_lease(scenario: &Scenario) -> [Vec<u8>; 2] {
+/// is in force at the key server. Then, of the same member when it has that, a question about its keys. Returns the messages.
+fn run_lease(scenario: &Scenario) -> [Vec<u8>; 4] {
     let random = |seed| Box::new(SeededRandom::new(seed));
     let mut member = Member::new(MemberConfig::new(provider()), random(3));
     let mut server = Server::new(provider(), random(4));
@@ -356,17 +358,25 @@ fn run_lease(scenario: &Scenario) -> [Vec<u8>; 2] {
     let held = InForce { rekey_sa: Some(scenario.kek_spi), sequence: 0, tek: Some(scenario.tek.spi) };
     let in_force =
         InForce { rekey_sa: Some(scenario.new_kek_spi), sequence: 1, tek: Some(scenario.new_tek.spi) };
-    // HDR, HASH, LEASE -->
-    member.request_leases(NOW, &cookies, server_address(), vec![(group.clone(), held)]).unwrap();
-    let request = member.poll_transmit().unwrap().payload;
-    server.handle_datagram(NOW, datagram(&request, member_address(), server_address())).unwrap();
-    let Some(ServerEvent::LeasesRequested { ticket, .. }) = server.poll_event() else { panic!("a request") };
-    // <-- HDR, HASH, LEASE
-    server.answer_leases(ticket, vec![(group, LeaseVerdict::Granted, in_force)]).unwrap();
-    let answer = server.poll_transmit().unwrap().payload;
-    member.handle_datagram(NOW, datagram(&answer, server_address(), member_address())).unwrap();
-    assert!(matches!(member.poll_event(), Some(MemberEvent::LeasesAnswered { .. })));
-    [request, answer]
+    let mut run = |question, held, verdict| {
+        // HDR, HASH, LEASE -->
+        let asked = vec![(group.clone(), question, held)];
+        member.request_leases(NOW, &cookies, server_address(), asked).unwrap();
+        let request = member.poll_transmit().unwrap().payload;
+        server.handle_datagram(NOW, datagram(&request, member_address(), server_address())).unwrap();
+        let Some(ServerEvent::LeasesRequested { ticket, .. }) = server.poll_event() else {
+            panic!("a request")
+        };
+        // <-- HDR, HASH, LEASE
+        server.answer_leases(ticket, vec![(group.clone(), verdict, in_force)]).unwrap();
+        let answer = server.poll_transmit().unwrap().payload;
+        member.handle_datagram(NOW, datagram(&answer, server_address(), member_address())).unwrap();
+        assert!(matches!(member.poll_event(), Some(MemberEvent::LeasesAnswered { .. })));
+        [request, answer]
+    };
+    let [request, answer] = run(LeaseQuestion::Lease, held, LeaseVerdict::Behind);
+    let [question, word] = run(LeaseQuestion::Keys, in_force, LeaseVerdict::Granted);
+    [request, answer, question, word]
 }
 
 fn record() {
@@ -435,10 +445,15 @@ fn record() {
 
     let sa = registration();
     let skeyid_l = provider().prf(sa.hash).unwrap().prf(sa.skeyid_d.expose(), &[b"lease"]);
-    let [request, answer] = run_lease(&scenario);
-    let (header, behind) = Header::split_plain(&request, ExchangeType::LEASE).unwrap();
-    let chain = Chain::parse(header.next_payload, behind).unwrap();
-    w.section(LEASE).octets("SKEYID_l", &skeyid_l).octets("nonce", &chain.payloads[1].body[4..20]);
-    w.octets("request", &request).octets("answer", &answer);
+    let messages = run_lease(&scenario);
+    w.section(LEASE).octets("SKEYID_l", &skeyid_l);
+    for (number, (name, message)) in LEASE_MESSAGES.iter().zip(&messages).enumerate() {
+        let (header, behind) = Header::split_plain(message, ExchangeType::LEASE).unwrap();
+        let chain = Chain::parse(header.next_payload, behind).unwrap();
+        if number % 2 == 0 {
+            w.octets(NONCES[number / 2], &chain.payloads[1].body[4..20]);
+        }
+        w.octets(name, message);
+    }
     w.write(Path::new(FILE));
 }

@@ -50,8 +50,8 @@ reasons! {
 reasons! {
     /// Which limit was reached; the constants are in [`crate::limits`].
     pub enum Limit in Limit {
-        /// There are too many messages under one cookie pair whose HASH does not verify.
-        Decryptions => "too_many_decryptions", "too many messages with a wrong HASH under these cookies";
+        /// There are too many long messages under one cookie pair whose HASH does not verify.
+        Decryptions => "too_many_decryptions", "too many long messages with a wrong HASH under these cookies";
         /// There were too many exchanges in the life of one cookie pair.
         MessageIds => "message_ids_exhausted", "message ids under these cookies are used up";
     }

@@ -17,7 +17,12 @@ pub const NONCE_LEN: usize = 32;
 /// after eight weeks; the record takes less than 200 kB then.
 pub const MESSAGE_IDS_MAX: usize = 8192;
 
-/// How many messages with a wrong HASH are decrypted at once under one cookie pair before it must cool down.
+/// The longest ciphertext in octets whose HASH is looked at however many before it were wrong: that costs no more than it
+/// costs to take such a datagram from the network. Cookies can be seen by everybody on the way; a limit would let whoever
+/// sends junk under them keep the peer from being heard. Longer ones, such as large downloads, are limited.
+pub const UNCOUNTED_LEN_MAX: usize = 2_048;
+
+/// How many long messages with a wrong HASH are decrypted at once under one cookie pair before it must cool down.
 pub const DECRYPTIONS_BURST: u32 = 64;
 
 /// How long it takes until one more of them is decrypted.

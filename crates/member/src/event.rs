@@ -131,7 +131,7 @@ pub enum Source {
 /// Why a member fetches its keys again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullReason {
-    /// The key server named newer keys than are held when it was asked for a lease.
+    /// The key server named newer keys than are held when it was asked about them, or for a lease.
     Behind,
     /// The key server deleted the SAs and expects a new PULL.
     Deleted,
@@ -149,11 +149,28 @@ pub enum PullReason {
     UnknownRekeySa,
     /// Data came under an unknown SPI.
     UnknownSpi,
+    /// GROUPKEY-PUSHes were dropped unverified, because many before them were forged.
+    UnverifiedPush,
     /// The member's address changed, and with it perhaps its place.
     Moved,
 }
 
 impl PullReason {
+    /// Says whether the sender ids that are held are good for what the PULL brings: nothing is known to have ended. What
+    /// anybody could bring about must spend none.
+    pub(crate) const fn keeps_sender_ids(self) -> bool {
+        match self {
+            Self::Behind | Self::UnknownRekeySa | Self::UnknownSpi | Self::UnverifiedPush => true,
+            Self::Deleted
+            | Self::LeaseRefused
+            | Self::LifetimeEnding
+            | Self::SequenceGap
+            | Self::Restored
+            | Self::SenderIdSpent
+            | Self::Moved => false,
+        }
+    }
+
     /// Names the reason for counters and programs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -166,6 +183,7 @@ impl PullReason {
             Self::SenderIdSpent => "sender_id_spent",
             Self::UnknownRekeySa => "unknown_rekey_sa",
             Self::UnknownSpi => "unknown_spi",
+            Self::UnverifiedPush => "unverified_push",
             Self::Moved => "moved",
         }
     }

@@ -107,6 +107,11 @@ impl HeldKeys {
         }
     }
 
+    /// Says whether this member has sender ids.
+    pub(crate) fn has_sender_ids(&self) -> bool {
+        !self.sender_ids.is_empty()
+    }
+
     /// Holds a data SA: it receives at once. One that is held takes over the new lifetime and sender ids, and of two times
     /// to begin to send the earlier counts.
     ///

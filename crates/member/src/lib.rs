@@ -32,6 +32,7 @@ pub mod subscription;
 pub mod witness;
 
 mod admission;
+mod doubt;
 mod held;
 mod lease;
 mod plane;

@@ -6,6 +6,7 @@ use tracing::debug;
 
 use crate::{
     Member,
+    doubt::DoubtfulSign,
     event::{PolicyFault, Refusal, Source},
     repull::{REKEY_SPREAD, Sign},
     subscription::Subscription,
@@ -32,6 +33,7 @@ impl Member {
         let Some(keys) = &mut subscription.keys else { return };
         let _group = span.entered();
         keys.held.advance(now);
+        let doubt = &mut subscription.repull.doubt;
         let sign = match event {
             PlaneEvent::ChangedOver(spi) => {
                 debug!(%spi, "nothing is sent under an older SA any more");
@@ -41,7 +43,10 @@ impl Member {
             // A newcomer hears the group's old TEK until the senders change over to its first one; those that hear a later
             // copy of it do so later.
             PlaneEvent::UnknownSpi(_) if keys.held.is_waiting(now - REKEY_SPREAD) => None,
-            PlaneEvent::UnknownSpi(spi) => Some(Sign::UnknownSpi(spi)),
+            PlaneEvent::UnknownSpi(spi) => {
+                doubt.note(now, DoubtfulSign::UnknownSpi(spi), &mut self.random);
+                None
+            }
             PlaneEvent::SenderIdSpent(_) => Some(Sign::SenderIdSpent),
             PlaneEvent::Refused(spi) => match keys.held.came_by(spi) {
                 // Its key server may have another one by now.

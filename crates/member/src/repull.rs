@@ -10,10 +10,13 @@ use claviger_group::{CookiePair, Spi};
 use claviger_sansio::Time;
 use tracing::debug;
 
-use crate::event::PullReason;
+use crate::{
+    doubt::{Doubt, DoubtfulSign},
+    event::PullReason,
+};
 
 /// The least delay after a sign of missed keys: copies of a GROUPKEY-PUSH that are on their way resolve it.
-const DELAY_MIN: Duration = Duration::from_millis(400);
+pub(crate) const DELAY_MIN: Duration = Duration::from_millis(400);
 
 /// How long a rekey of some messages takes to leave the key server. While more of a larger one are heard, the time begins
 /// anew, up to [`REKEY_SPREAD_MAX`].
@@ -26,7 +29,7 @@ pub(crate) const REKEY_SPREAD_MAX: Duration = Duration::from_secs(10);
 const DELIVERY_SPREAD: Duration = Duration::from_secs(2);
 
 /// The most that chance adds to it. With PULL's own retransmissions it bounds how long a member lags.
-const DELAY_SPREAD: Duration = Duration::from_millis(1600);
+pub(crate) const DELAY_SPREAD: Duration = Duration::from_millis(1600);
 
 /// The first pause after a PULL that failed, doubled up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -34,17 +37,15 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause between attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// For how long signs of doubtful origin are not heeded after one that was for nothing, doubled up to [`DOUBT_MAX`].
-const DOUBT_MIN: Duration = Duration::from_secs(4);
+/// The least time until keys are fetched because they near their end. A key server that gives keys without a lifetime is not
+/// called again and again.
+const LIFETIME_MIN: Duration = Duration::from_secs(1);
 
-/// The longest such time: it bounds what a forger adds to the lag of a member that misses a rekey.
-const DOUBT_MAX: Duration = Duration::from_secs(60);
-
-/// Signs that keys were missed.
+/// Signs that keys were missed, which nobody but the key server or this member itself can cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sign {
-    /// The key server named this TEK as the one in force, and it is not held.
-    Behind(Spi),
+    /// The key server named these keys as those in force, and they are not held.
+    Behind(Missed),
     /// The key server gives no lease.
     LeaseRefused,
     /// The member's address changed: it may be at another place now.
@@ -61,21 +62,30 @@ pub(crate) enum Sign {
     SenderIdSpent,
     /// A rekey SA was taken up, and its first message, which tells the TEK, is still to come.
     TekAwaited(CookiePair),
-    /// A rekey message came under cookies that no rekey SA of the group has.
-    UnknownRekeySa(CookiePair),
-    /// Data came under an SPI that the group does not have.
-    UnknownSpi(u32),
+}
+
+/// What the key server has in force and this member lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Missed {
+    /// The rekey SA, if there is one.
+    pub(crate) rekey_sa: Option<CookiePair>,
+    /// The TEK.
+    pub(crate) tek: Option<Spi>,
+}
+
+/// Which sender ids a PULL of a sender is to bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SenderIds {
+    /// New ones, as many as the key server thinks right.
+    Fresh,
+    /// None: those that are held, if any, are good for what comes (binding section 7.1).
+    Kept,
 }
 
 impl Sign {
-    /// Says whether anybody could have caused the sign: nothing in it is authentic.
-    fn is_doubtful(self) -> bool {
-        matches!(self, Self::UnknownRekeySa(_) | Self::UnknownSpi(_))
-    }
-
     /// Says whether the messages of a rekey that is being collected may resolve the sign.
     fn can_wait(self) -> bool {
-        self.is_doubtful() || matches!(self, Self::Behind(_) | Self::NotForUs | Self::TekAwaited(_))
+        matches!(self, Self::Behind(_) | Self::NotForUs | Self::TekAwaited(_))
     }
 
     pub(crate) fn reason(self) -> PullReason {
@@ -87,8 +97,6 @@ impl Sign {
             Self::Deleted => PullReason::Deleted,
             Self::Gap | Self::NotForUs | Self::TekAwaited(_) => PullReason::SequenceGap,
             Self::SenderIdSpent => PullReason::SenderIdSpent,
-            Self::UnknownRekeySa(_) => PullReason::UnknownRekeySa,
-            Self::UnknownSpi(_) => PullReason::UnknownSpi,
         }
     }
 }
@@ -102,13 +110,11 @@ pub(crate) struct Repull {
     /// Before the lifetimes in force end.
     lifetime_due: Option<Time>,
     failures: u32,
-    /// What the last PULL was made for, and the TEK that the last but one brought.
-    cause: Option<Sign>,
+    /// Signs that may mean nothing.
+    pub(crate) doubt: Doubt,
+    /// Whether the last PULL was made for one of them, and the TEK that the last but one brought.
+    doubted: bool,
     newest: Option<Spi>,
-    /// PULLs in a row that signs of doubtful origin caused for nothing.
-    fruitless: u32,
-    /// Until when such signs are not heeded.
-    deaf_until: Time,
     /// Whether messages are being collected that may resolve what is pending.
     held: bool,
 }
@@ -116,14 +122,16 @@ pub(crate) struct Repull {
 impl Repull {
     /// Notes a sign; the first one sets the timer.
     pub(crate) fn note(&mut self, now: Time, sign: Sign, random: &mut dyn Random) {
-        if sign.is_doubtful() && now < self.deaf_until {
-            debug!(?sign, until = %self.deaf_until, "a sign of missed keys is not heeded: such signs meant nothing before");
-            return;
-        }
         if self.pending.is_none() {
             debug!(?sign, "a sign of missed keys");
             self.pending = Some((now + DELAY_MIN + random_part(DELAY_SPREAD, random), sign));
         }
+    }
+
+    /// Notes that the key server has said which keys are in force, in answer to a question of doubt: chance has spread these
+    /// already.
+    pub(crate) fn behind(&mut self, now: Time, missed: Missed) {
+        self.pending.get_or_insert((now + DELAY_MIN, Sign::Behind(missed)));
     }
 
     /// Notes that the member's address changed. Nothing but a PULL that begins from now on resolves that.
@@ -158,7 +166,7 @@ impl Repull {
         let is_resolved = |sign: Sign| match sign {
             Sign::NotForUs | Sign::TekAwaited(_) => true,
             // It was a sign of what has been collected since, and the TEK is awaited anyway.
-            Sign::Behind(_) | Sign::UnknownRekeySa(_) | Sign::UnknownSpi(_) => self.held,
+            Sign::Behind(_) => self.held,
             Sign::Deleted
             | Sign::Gap
             | Sign::LeaseRefused
@@ -169,18 +177,20 @@ impl Repull {
         if self.pending.is_some_and(|(_, sign)| is_resolved(sign)) {
             self.pending = None;
         }
+        if self.held {
+            self.doubt.resolve();
+        }
         self.awaited_since = now;
         let spread = if self.held { DELIVERY_SPREAD } else { REKEY_SPREAD };
         self.note(now + spread, Sign::TekAwaited(kek), random);
     }
 
-    /// Forgets an unknown SPI, or a rekey SA that was unknown: the TEK has come, under that rekey SA. The rekey SA
-    /// alone is not enough: its first message may have been the one that was dropped for want of it.
+    /// Forgets what a TEK has resolved that came under this rekey SA.
     pub(crate) fn installed(&mut self, spi: Spi, under: CookiePair) {
+        self.doubt.installed(spi, under);
         let resolved = match self.pending {
-            Some((_, Sign::Behind(missed))) => missed == spi,
-            Some((_, Sign::UnknownSpi(unknown))) => unknown == spi.as_u32(),
-            Some((_, Sign::UnknownRekeySa(cookies) | Sign::TekAwaited(cookies))) => cookies == under,
+            Some((_, Sign::Behind(missed))) => missed.tek == Some(spi) && missed.rekey_sa == Some(under),
+            Some((_, Sign::TekAwaited(cookies))) => cookies == under,
             Some((
                 _,
                 Sign::Deleted
@@ -199,29 +209,19 @@ impl Repull {
     }
 
     /// Notes what a PULL or a rekey brought: the next one is due before `expires`, at a random part of the last
-    /// tenth of what remains.
+    /// tenth of what remains, and not at once.
     pub(crate) fn lifetime(&mut self, now: Time, expires: Time, random: &mut dyn Random) {
         let remaining = expires.since(now);
         let early = remaining / 20 + random_part(remaining / 20, random);
-        self.lifetime_due = Some(expires - early);
+        self.lifetime_due = Some((expires - early).max(now + LIFETIME_MIN));
     }
 
-    /// Notes that a PULL brought everything, with `newest` as the TEK in force. If it was made for a sign that anybody
-    /// could have sent, and brought nothing new, such signs are not heeded for a while that grows: who forges them
-    /// must not have the whole group call its key server all the time.
+    /// Notes that a PULL brought everything, with `newest` as the TEK in force.
     pub(crate) fn succeeded(&mut self, now: Time, newest: Option<Spi>) {
         self.pending.take_if(|(_, sign)| *sign != Sign::Moved);
         self.failures = 0;
-        if self.newest != newest {
-            self.fruitless = 0;
-        } else if self.cause.is_some_and(Sign::is_doubtful) {
-            let pause = DOUBT_MAX.min(DOUBT_MIN * 2u32.saturating_pow(self.fruitless.min(8)));
-            debug!(?pause, "the PULL brought nothing new; such signs are not heeded for a while");
-            self.deaf_until = now + pause;
-            self.fruitless += 1;
-        }
+        self.doubt.pulled(now, std::mem::take(&mut self.doubted), self.newest != newest);
         self.newest = newest;
-        self.cause = None;
     }
 
     /// Notes a PULL that failed and plans the next one. Returns how many have failed in a row.
@@ -243,26 +243,34 @@ impl Repull {
         self.pending.filter(|(_, sign)| !(self.held && sign.can_wait()))
     }
 
-    /// Says why a PULL is due, and takes the timer away.
-    pub(crate) fn take_due(&mut self, now: Time) -> Option<PullReason> {
+    /// Says why a PULL is due, and takes the timer away. Who `can_ask` the key server does so first where a sign may mean
+    /// nothing.
+    pub(crate) fn take_due(&mut self, now: Time, can_ask: bool) -> Option<PullReason> {
+        self.doubted = false;
         if let Some((due, sign)) = self.pending()
             && due <= now
         {
             self.pending = None;
-            self.cause = Some(sign);
             return Some(sign.reason());
         }
         if self.lifetime_due.is_some_and(|due| due <= now) {
             self.lifetime_due = None;
-            self.cause = None;
             return Some(PullReason::LifetimeEnding);
         }
-        None
+        let sign = if self.held { None } else { self.doubt.take_pull(now, can_ask) };
+        self.doubted = sign.is_some();
+        sign.map(DoubtfulSign::reason)
     }
 
-    /// Says when a PULL is due.
+    /// Says whether the key server is to be asked whether the keys are in force.
+    pub(crate) fn asks(&self, now: Time) -> bool {
+        !self.held && self.doubt.asks(now)
+    }
+
+    /// Says when a PULL or a question is due.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        [self.pending().map(|(due, _)| due), self.lifetime_due].into_iter().flatten().min()
+        let doubt = if self.held { None } else { self.doubt.poll_timeout() };
+        [self.pending().map(|(due, _)| due), self.lifetime_due, doubt].into_iter().flatten().min()
     }
 }
 
@@ -287,11 +295,11 @@ mod tests {
             let mut repull = Repull::default();
             repull.note(now, Sign::Gap, &mut random);
             let due = repull.poll_timeout().unwrap();
-            repull.note(now, Sign::UnknownSpi(300), &mut random);
+            repull.note(now, Sign::NotForUs, &mut random);
             assert_eq!(repull.poll_timeout(), Some(due), "a second sign does not move the timer");
-            assert_eq!(repull.take_due(due - Duration::from_micros(1)), None);
-            assert_eq!(repull.take_due(due), Some(PullReason::SequenceGap));
-            assert_eq!(repull.take_due(due), None);
+            assert_eq!(repull.take_due(due - Duration::from_micros(1), true), None);
+            assert_eq!(repull.take_due(due, true), Some(PullReason::SequenceGap));
+            assert_eq!(repull.take_due(due, true), None);
             dues.push(due.since(now));
         }
         assert!(dues.iter().all(|d| (DELAY_MIN..DELAY_MIN + DELAY_SPREAD).contains(d)));
@@ -301,28 +309,38 @@ mod tests {
     #[test]
     fn signs_that_resolve_themselves_are_forgotten() {
         let mut random = SeededRandom::new(2);
-        let (now, cookies) = (Time::from_secs(1), CookiePair([7; 16]));
+        let (now, cookies, spi) = (Time::from_secs(1), CookiePair([7; 16]), Spi::new(300).unwrap());
         let mut repull = Repull::default();
-        repull.note(now, Sign::UnknownRekeySa(cookies), &mut random);
-        repull.rekeyed(now, cookies, &mut random);
-        repull.installed(Spi::new(300).unwrap(), CookiePair([8; 16]));
-        assert!(repull.poll_timeout().is_some(), "a TEK under another rekey SA resolves nothing");
-        repull.installed(Spi::new(300).unwrap(), cookies);
-        assert_eq!(repull.poll_timeout(), None);
-        repull.note(now, Sign::UnknownSpi(300), &mut random);
+        repull.behind(now, Missed { rekey_sa: Some(cookies), tek: Some(spi) });
+        repull.installed(spi, CookiePair([8; 16]));
         repull.installed(Spi::new(301).unwrap(), cookies);
-        assert!(repull.poll_timeout().is_some());
-        repull.installed(Spi::new(300).unwrap(), cookies);
+        assert_eq!(repull.poll_timeout(), Some(now + DELAY_MIN), "neither is what is missed");
+        repull.installed(spi, cookies);
         assert_eq!(repull.poll_timeout(), None);
         repull.note(now, Sign::NotForUs, &mut random);
         repull.rekeyed(now, cookies, &mut random);
         assert!(repull.poll_timeout().unwrap() > now + REKEY_SPREAD, "the TEK is awaited now");
-        repull.installed(Spi::new(300).unwrap(), cookies);
+        repull.installed(spi, cookies);
         assert_eq!(repull.poll_timeout(), None);
         repull.note(now, Sign::Gap, &mut random);
         repull.rekeyed(now, cookies, &mut random);
-        repull.installed(Spi::new(300).unwrap(), cookies);
+        repull.installed(spi, cookies);
         assert!(repull.poll_timeout().is_some(), "what a gap hid is fetched");
+    }
+
+    #[test]
+    fn an_authentic_sign_does_not_wait_for_the_answer_to_a_question() {
+        let mut random = SeededRandom::new(5);
+        let now = Time::from_secs(1);
+        let mut repull = Repull::default();
+        repull.doubt.spread_over(u64::MAX);
+        repull.doubt.note(now, DoubtfulSign::UnknownSpi(400), &mut random);
+        repull.note(now, Sign::Gap, &mut random);
+        let due = repull.poll_timeout().unwrap();
+        assert!(due <= now + DELAY_MIN + DELAY_SPREAD);
+        assert_eq!(repull.take_due(due, true), Some(PullReason::SequenceGap));
+        repull.succeeded(due, None);
+        assert_eq!(repull.poll_timeout(), None, "the PULL has settled the doubt too");
     }
 
     #[test]
@@ -330,7 +348,7 @@ mod tests {
         let mut random = SeededRandom::new(6);
         let (now, cookies) = (Time::from_secs(1), CookiePair([7; 16]));
         let mut repull = Repull::default();
-        repull.note(now, Sign::UnknownRekeySa(cookies), &mut random);
+        repull.note(now, Sign::TekAwaited(cookies), &mut random);
         repull.moved(now, &mut random);
         repull.rekeyed(now, cookies, &mut random);
         repull.installed(Spi::new(300).unwrap(), cookies);
@@ -338,7 +356,7 @@ mod tests {
         repull.succeeded(now, None);
         let due = repull.poll_timeout().unwrap();
         assert!(due < now + DELAY_MIN + DELAY_SPREAD);
-        assert_eq!(repull.take_due(due), Some(PullReason::Moved));
+        assert_eq!(repull.take_due(due, true), Some(PullReason::Moved));
         repull.succeeded(due, None);
         assert_eq!(repull.poll_timeout(), None);
     }
@@ -359,24 +377,12 @@ mod tests {
     }
 
     #[test]
-    fn forged_signs_are_heeded_less_and_less() {
-        let mut random = SeededRandom::new(5);
-        let mut now = Time::from_secs(1);
+    fn keys_without_a_lifetime_are_not_fetched_without_a_pause() {
+        let mut random = SeededRandom::new(7);
+        let now = Time::from_secs(1);
         let mut repull = Repull::default();
-        let newest = Spi::new(300);
-        repull.succeeded(now, newest);
-        let mut pulls = 0;
-        for _ in 0..600 {
-            now = now + Duration::from_secs(1);
-            repull.note(now, Sign::UnknownSpi(400), &mut random);
-            if repull.take_due(now).is_some() {
-                pulls += 1;
-                repull.succeeded(now, newest);
-            }
-        }
-        assert!(pulls < 20, "{pulls}");
-        repull.note(now, Sign::Gap, &mut random);
-        assert!(repull.poll_timeout().is_some(), "an authentic sign always counts");
+        repull.lifetime(now, now, &mut random);
+        assert_eq!(repull.poll_timeout(), Some(now + LIFETIME_MIN));
     }
 
     #[test]
@@ -387,6 +393,6 @@ mod tests {
         repull.lifetime(now, expires, &mut random);
         let due = repull.poll_timeout().unwrap();
         assert!((900..=950).contains(&due.as_secs()), "{due}");
-        assert_eq!(repull.take_due(due), Some(PullReason::LifetimeEnding));
+        assert_eq!(repull.take_due(due, true), Some(PullReason::LifetimeEnding));
     }
 }

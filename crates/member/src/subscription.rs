@@ -121,6 +121,13 @@ impl Subscription {
         self.pulls
     }
 
+    /// Spreads what the group's members ask in doubt by their number, as far as the tree shows it.
+    pub(crate) fn note_size(&mut self) {
+        let rekey = self.keys.as_ref().and_then(|keys| keys.follower.rekey.as_ref());
+        let members = rekey.and_then(|rekey| rekey.tree.as_ref()).map_or(1, TreeKeys::members_max);
+        self.repull.doubt.spread_over(members);
+    }
+
     /// Goes on in a lesser role. Whoever is no sender any more has no sender ids either.
     pub(crate) fn narrow(&mut self, role: Role) {
         debug!(group = %self.group, %role, "the role is narrowed");

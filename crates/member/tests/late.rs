@@ -73,7 +73,9 @@ fn an_answer_that_a_push_has_overtaken_takes_nothing_back() {
         let pulling =
             |network: &Network| network.wire.iter().filter(|sent| is_answer_to(sent, address)).count();
         let before = pulling(&network);
-        alarm(&mut network, place);
+        let now = network.now;
+        network.members[place].member.pull_now(now, &market());
+        network.settle();
         network.until(5 * SECOND, |network| pulling(network) == before + 2);
         rekey(&mut network, what);
         network.until(SECOND, |network| network.is_current(place, &market()));

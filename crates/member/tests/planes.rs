@@ -185,10 +185,10 @@ fn a_role_that_is_taken_narrows_the_plane_and_no_sender_id_comes_behind_it() {
 }
 
 #[test]
-fn what_a_plane_meets_makes_the_member_pull_again() {
+fn what_a_plane_has_spent_makes_the_member_pull_again_and_what_it_does_not_know_only_ask() {
     for (event, reason) in [
-        (PlaneEvent::UnknownSpi(0xdddd_dddd), PullReason::UnknownSpi),
-        (PlaneEvent::SenderIdSpent(Spi::new(300).unwrap()), PullReason::SenderIdSpent),
+        (PlaneEvent::UnknownSpi(0xdddd_dddd), None),
+        (PlaneEvent::SenderIdSpent(Spi::new(300).unwrap()), Some(PullReason::SenderIdSpent)),
     ] {
         let (mut network, place, recorder) = recorded(Role::Both);
         network.pass(20 * SECOND);
@@ -197,10 +197,17 @@ fn what_a_plane_meets_makes_the_member_pull_again() {
         network.members[place].member.handle_plane_event(now, &market(), event);
         network.settle();
         network.pass(5 * SECOND);
-        let again = |event: &Event| matches!(event, Event::PullAgain { reason: why, .. } if *why == reason);
-        assert_eq!(network.members[place].count(again), 1, "{event:?}");
-        let held = recorder.take();
-        assert_eq!(words(&held), ["lease", "install", "activate"], "{event:?}: what is in force, once more");
+        let why = |event: &Event| match event {
+            Event::PullAgain { reason, .. } => Some(*reason),
+            _ => None,
+        };
+        assert_eq!(network.members[place].last(why), reason, "{event:?}");
+        let told: &[&str] = match reason {
+            // The answer renews its lease besides.
+            None => &["lease"],
+            Some(_) => &["lease", "install", "activate"],
+        };
+        assert_eq!(words(&recorder.take()), told, "{event:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use claviger_crypto::{SeededRandom, provider};
 use claviger_gdoi::{
-    InForce, LeaseVerdict, Member, MemberConfig, MemberEvent, Server, ServerEvent,
+    InForce, LeaseQuestion, LeaseVerdict, Member, MemberConfig, MemberEvent, Server, ServerEvent,
     limits::LEASE_LEN_MAX,
     wire::{LeaseAnswer, LeaseRequest},
 };
@@ -24,7 +24,7 @@ pub(super) fn feed(input: &[u8]) {
     let mut member = Member::new(MemberConfig::new(provider()), Box::new(SeededRandom::new(1)));
     member.add_registration(NOW, group::registration()).expect("it is the first");
     let exchange = Exchange::new(1);
-    let held = vec![(group::id(), InForce::default())];
+    let held = vec![(group::id(), LeaseQuestion::Keys, InForce::default())];
     for (kind, piece) in script::pieces(input).take(MESSAGES_MAX) {
         let asked = member.request_leases(NOW, &group::COOKIES, group::server_address(), held.clone());
         let asked = asked.expect("one group fits");
@@ -43,7 +43,7 @@ pub(super) fn feed(input: &[u8]) {
         if let Some(ServerEvent::LeasesRequested { ticket, groups, .. }) = server.poll_event() {
             let read = LeaseRequest { nonce: ticket.nonce(), groups: groups.clone() };
             assert!(said.is_none_or(|said| read.to_octets() == said), "it is written in one way");
-            let granted = groups.into_iter().map(|(group, held)| (group, LeaseVerdict::Granted, held));
+            let granted = groups.into_iter().map(|(group, _, held)| (group, LeaseVerdict::Granted, held));
             server.answer_leases(ticket, granted.collect()).expect("the groups are those that were asked for");
             let answer = server.poll_transmit().expect("it answers").payload;
             assert_eq!(answer.len(), datagram.len(), "an answer is no longer than its request");

@@ -41,6 +41,7 @@ pub(super) fn feed(input: &[u8]) {
                 }
                 ServerEvent::LeasesRequested { .. }
                 | ServerEvent::PullDeclined { .. }
+                | ServerEvent::PullDisplaced { .. }
                 | ServerEvent::Reported { .. } => {}
             }
         }

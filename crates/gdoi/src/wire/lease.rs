@@ -1,5 +1,5 @@
-//! The LEASE payload (private use; docs/hip-gdoi-binding.md section 7.8): what a member asks about its leases, and what it
-//! is answered.
+//! The LEASE payload (private use; docs/hip-gdoi-binding.md section 7.8): what a member asks about its keys and leases, and
+//! what it is answered.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -45,22 +45,34 @@ pub struct InForce {
     pub tek: Option<Spi>,
 }
 
-/// What a member asks: leases of some groups.
+/// What a member wants to know of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseQuestion {
+    /// A lease; with it, whether its keys are in force.
+    Lease,
+    /// Whether its keys are in force, and no more: it needs no lease.
+    Keys,
+}
+
+/// What a member asks about some groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRequest {
     /// Drawn for this request.
     pub nonce: LeaseNonce,
-    /// The groups, with what the member has in force.
-    pub groups: Vec<(GroupId, InForce)>,
+    /// The groups, with what is asked and what the member has in force.
+    pub groups: Vec<(GroupId, LeaseQuestion, InForce)>,
 }
 
-/// Whether a lease is given.
+/// What the key server says of a member's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseVerdict {
-    /// It is, for what is named and nothing else.
+    /// The rekey SA and its number are those in force; a lease that was asked for is given, for what is named and nothing
+    /// else.
     Granted,
-    /// It is not: the host is no member that needs one.
+    /// The host is no member, or none that may have the lease that it asks for.
     Refused,
+    /// The rekey SA, or its number, is not the one in force: the member has missed keys. No lease is given.
+    Behind,
 }
 
 /// What a member is answered.
@@ -76,10 +88,14 @@ const VERSION: u8 = 1;
 const REQUEST: u8 = 1;
 const ANSWER: u8 = 2;
 
-/// What stands in the field Verdict.
-const ASKED: u8 = 0;
+/// What stands in the field Verdict of a request.
+const ASKS_LEASE: u8 = 0;
+const ASKS_KEYS: u8 = 1;
+
+/// What stands in the field Verdict of an answer.
 const GRANTED: u8 = 1;
 const REFUSED: u8 = 2;
+const BEHIND: u8 = 3;
 
 impl LeaseRequest {
     /// The octets of the body with these groups.
@@ -93,7 +109,8 @@ impl Decode<'_> for LeaseRequest {
         let count = read_head(r, REQUEST)?;
         let nonce = r.array("lease nonce")?;
         let group = |r: &mut Reader<'_>| match read_group(r)? {
-            (group, ASKED, in_force) => Ok((group, in_force)),
+            (group, ASKS_LEASE, in_force) => Ok((group, LeaseQuestion::Lease, in_force)),
+            (group, ASKS_KEYS, in_force) => Ok((group, LeaseQuestion::Keys, in_force)),
             (_, verdict, _) => Err(verdict_error(verdict)),
         };
         Ok(Self { nonce, groups: (0..count).map(|_| group(r)).collect::<Result<_, _>>()? })
@@ -103,8 +120,12 @@ impl Decode<'_> for LeaseRequest {
 impl Encode for LeaseRequest {
     fn encode(&self, w: &mut Writer) {
         write_head(w, REQUEST, self.groups.len(), &self.nonce);
-        for (group, in_force) in &self.groups {
-            write_group(w, group, ASKED, in_force);
+        for (group, question, in_force) in &self.groups {
+            let code = match question {
+                LeaseQuestion::Lease => ASKS_LEASE,
+                LeaseQuestion::Keys => ASKS_KEYS,
+            };
+            write_group(w, group, code, in_force);
         }
     }
 }
@@ -116,6 +137,7 @@ impl Decode<'_> for LeaseAnswer {
         let group = |r: &mut Reader<'_>| match read_group(r)? {
             (group, GRANTED, in_force) => Ok((group, LeaseVerdict::Granted, in_force)),
             (group, REFUSED, in_force) => Ok((group, LeaseVerdict::Refused, in_force)),
+            (group, BEHIND, in_force) => Ok((group, LeaseVerdict::Behind, in_force)),
             (_, verdict, _) => Err(verdict_error(verdict)),
         };
         Ok(Self { nonce, groups: (0..count).map(|_| group(r)).collect::<Result<_, _>>()? })
@@ -129,6 +151,7 @@ impl Encode for LeaseAnswer {
             let code = match verdict {
                 LeaseVerdict::Granted => GRANTED,
                 LeaseVerdict::Refused => REFUSED,
+                LeaseVerdict::Behind => BEHIND,
             };
             write_group(w, group, code, in_force);
         }
@@ -200,14 +223,23 @@ mod tests {
     }
 
     fn request() -> LeaseRequest {
-        let groups = ["#1234", "market"].map(|name| (name.parse().unwrap(), in_force()));
+        let questions = [
+            ("#1234", LeaseQuestion::Lease),
+            ("market", LeaseQuestion::Keys),
+            ("radio", LeaseQuestion::Keys),
+        ];
+        let groups = questions.map(|(name, question)| (name.parse().unwrap(), question, in_force()));
         LeaseRequest { nonce: [9; 16], groups: groups.to_vec() }
     }
 
     fn answer() -> LeaseAnswer {
-        let verdicts = [(LeaseVerdict::Granted, in_force()), (LeaseVerdict::Refused, InForce::default())];
+        let verdicts = [
+            (LeaseVerdict::Granted, in_force()),
+            (LeaseVerdict::Refused, InForce::default()),
+            (LeaseVerdict::Behind, in_force()),
+        ];
         let groups = request().groups.into_iter().zip(verdicts);
-        let groups = groups.map(|((group, _), (verdict, in_force))| (group, verdict, in_force));
+        let groups = groups.map(|((group, ..), (verdict, in_force))| (group, verdict, in_force));
         LeaseAnswer { nonce: [9; 16], groups: groups.collect() }
     }
 
@@ -226,14 +258,14 @@ mod tests {
     fn an_answer_is_as_long_as_its_request_and_neither_is_read_as_the_other() {
         let (asked, answered) = (request().to_octets(), answer().to_octets());
         assert_eq!(asked.len(), answered.len());
-        assert_eq!(asked.len(), LeaseRequest::encoded_len(request().groups.iter().map(|(group, _)| group)));
+        assert_eq!(asked.len(), LeaseRequest::encoded_len(request().groups.iter().map(|(group, ..)| group)));
         assert!(LeaseRequest::from_octets(&answered).is_err());
         assert!(LeaseAnswer::from_octets(&asked).is_err());
     }
 
     #[test]
     fn refuses_other_versions_counts_verdicts_reserved_spis_and_empty_names() {
-        for (at, value) in [(0, 2), (1, 3), (2, 0), (2, 33), (3, 1), (20, 1), (22, 0), (23, 1)] {
+        for (at, value) in [(0, 2), (1, 3), (2, 0), (2, 33), (3, 1), (20, 2), (22, 0), (23, 1)] {
             let mut octets = request().to_octets();
             octets[at] = value;
             assert!(LeaseRequest::from_octets(&octets).is_err(), "octet {at} is {value}");
@@ -242,7 +274,7 @@ mod tests {
         octets[44..48].copy_from_slice(&[0, 0, 0, 255]);
         assert!(LeaseRequest::from_octets(&octets).is_err(), "a reserved SPI is none, and not zero");
         let mut octets = answer().to_octets();
-        octets[20] = 3;
+        octets[20] = 4;
         assert!(LeaseAnswer::from_octets(&octets).is_err());
     }
 }

@@ -51,7 +51,7 @@ pub use exchange::Exchange;
 pub use group_associated_policy::Gap;
 pub use identification::Identification;
 pub use key_download::{KekDownload, KeyDownload, LkhDownload, SenderIds};
-pub use lease::{InForce, LeaseAnswer, LeaseNonce, LeaseRequest, LeaseVerdict};
+pub use lease::{InForce, LeaseAnswer, LeaseNonce, LeaseQuestion, LeaseRequest, LeaseVerdict};
 pub use lkh::{LkhDownloadArray, LkhKey, LkhUpdateArray};
 pub use lkh_32::Lkh32;
 pub use nonce::Nonce;

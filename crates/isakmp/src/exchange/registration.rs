@@ -14,7 +14,7 @@ use crate::{
     exchange::message::{Authentic, Context, authenticate, decrypt, seal},
     iana::{ExchangeType, PayloadType},
     keys::ExchangeKeys,
-    limits::{LeakyCounter, MESSAGE_IDS_MAX, NONCE_LEN},
+    limits::{LeakyCounter, MESSAGE_IDS_MAX, NONCE_LEN, UNCOUNTED_LEN_MAX},
     wire::{Header, payload::ChainWriter},
 };
 
@@ -24,7 +24,7 @@ pub struct Registration {
     peer: MemberId,
     /// The M-IDs that either side has used; none may come again.
     message_ids: BTreeSet<u32>,
-    /// Messages whose HASH did not verify.
+    /// Long messages whose HASH did not verify.
     failures: LeakyCounter,
 }
 
@@ -90,8 +90,8 @@ impl Registration {
         self.message_ids.insert(message_id);
     }
 
-    /// Decrypts and authenticates a message and hands it to `read`; failures are counted, and too many of them
-    /// stop the decrypting.
+    /// Decrypts and authenticates a message and hands it to `read`. Of long ones failures are counted, and too many of them
+    /// stop the decrypting of long ones; short ones are always read ([`UNCOUNTED_LEN_MAX`]).
     ///
     /// # Errors
     ///
@@ -104,10 +104,8 @@ impl Registration {
         ciphertext: &[u8],
         read: impl FnOnce(Authentic<'_>) -> T,
     ) -> Result<T, Error> {
-        if !self.failures.has_room(now) {
-            return Err(Limit::Decryptions.into());
-        }
-        self.try_open(context, header, ciphertext, read).inspect_err(|_| self.failures.count(now))
+        self.check_failures(now, ciphertext)?;
+        self.try_open(context, header, ciphertext, read).inspect_err(|_| self.count_failure(now, ciphertext))
     }
 
     /// Opens a message that may be one of two, as [`Registration::open`] does one; what is neither counts once, and its
@@ -124,12 +122,23 @@ impl Registration {
         (first, read_first): (Context<'_>, impl FnOnce(Authentic<'_>) -> T),
         (second, read_second): (Context<'_>, impl FnOnce(Authentic<'_>) -> T),
     ) -> Result<T, Error> {
-        if !self.failures.has_room(now) {
-            return Err(Limit::Decryptions.into());
-        }
+        self.check_failures(now, ciphertext)?;
         self.try_open(first, header, ciphertext, read_first)
             .or_else(|error| self.try_open(second, header, ciphertext, read_second).map_err(|_| error))
-            .inspect_err(|_| self.failures.count(now))
+            .inspect_err(|_| self.count_failure(now, ciphertext))
+    }
+
+    fn check_failures(&self, now: Time, octets: &[u8]) -> Result<(), Error> {
+        if octets.len() > UNCOUNTED_LEN_MAX && !self.failures.has_room(now) {
+            return Err(Limit::Decryptions.into());
+        }
+        Ok(())
+    }
+
+    fn count_failure(&mut self, now: Time, octets: &[u8]) {
+        if octets.len() > UNCOUNTED_LEN_MAX {
+            self.failures.count(now);
+        }
     }
 
     fn try_open<T>(
@@ -154,16 +163,14 @@ impl Registration {
         header: &Header,
         octets: &'a [u8],
     ) -> Result<Authentic<'a>, Error> {
-        if !self.failures.has_room(now) {
-            return Err(Limit::Decryptions.into());
-        }
+        self.check_failures(now, octets)?;
         let context = Context {
             exchange: header.exchange,
             message_id: header.message_id,
             iv: [0; BLOCK_LEN],
             nonces: &[],
         };
-        authenticate(&self.keys, context, header, octets).inspect_err(|_| self.failures.count(now))
+        authenticate(&self.keys, context, header, octets).inspect_err(|_| self.count_failure(now, octets))
     }
 
     /// Writes an Informational exchange that carries one payload (RFC 2409 section 5.7).
@@ -269,16 +276,26 @@ mod tests {
     }
 
     #[test]
-    fn too_many_wrong_hashes_stop_the_decrypting() {
+    fn long_messages_with_a_wrong_hash_keep_short_ones_from_nobody() {
         let (mut one, mut other) = (registration(), registration());
-        let sent = one.inform(&mut *random(), PayloadType::NOTIFICATION, &notification()).unwrap();
-        let mut broken = sent.clone();
-        // The HASH's last octets: what precedes them keeps its form.
-        broken[Header::LEN + 20] ^= 1;
+        let short = one.inform(&mut *random(), PayloadType::NOTIFICATION, &notification()).unwrap();
+        let mut payloads = ChainWriter::new();
+        payloads.body(PayloadType::NOTIFICATION, &[7; UNCOUNTED_LEN_MAX]).unwrap();
+        let long = seal(&one.keys, one.informational(7), &payloads).unwrap();
+        let broken = |sent: &[u8]| {
+            let mut broken = sent.to_vec();
+            // The HASH's last octets: what precedes them keeps its form.
+            broken[Header::LEN + 20] ^= 1;
+            broken
+        };
         for _ in 0..DECRYPTIONS_BURST {
-            assert!(take(&mut other, &broken).is_err());
+            assert_eq!(take(&mut other, &broken(&long)), Err(AuthError::Hash.into()));
         }
-        assert_eq!(take(&mut other, &sent), Err(Limit::Decryptions.into()));
+        assert_eq!(take(&mut other, &long), Err(Limit::Decryptions.into()));
+        for _ in 0..2 * DECRYPTIONS_BURST {
+            assert_eq!(take(&mut other, &broken(&short)), Err(AuthError::Hash.into()));
+        }
+        assert!(take(&mut other, &short).is_ok());
     }
 
     #[test]

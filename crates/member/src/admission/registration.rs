@@ -15,7 +15,7 @@ use crate::{
     Member,
     event::{Event, FailedAttempt, Refusal},
     member::Registration,
-    repull::random_part,
+    repull::{SenderIds, random_part},
     subscription::Subscription,
 };
 
@@ -166,9 +166,13 @@ impl Member {
         }
     }
 
-    /// Fetches every group's keys again, from the new address.
+    /// Fetches every group's keys again, from the new address. A PULL under way began at the earlier one, and its answers go
+    /// nowhere else.
     fn moved(&mut self, now: Time) {
         for subscription in self.subscriptions.values_mut().filter(|s| s.granted_until.is_some()) {
+            if let Some(pull) = subscription.pulling.take() {
+                self.gdoi.abandon(pull);
+            }
             subscription.repull.moved(now, &mut self.random);
         }
         self.events.push_back(Event::Moved);
@@ -221,7 +225,7 @@ impl Member {
                 subscription.granted_until = Some(now + channel.lifetime.duration());
                 let (group, role) = (channel.group.clone(), channel.role);
                 self.events.push_back(Event::Registered { group: group.clone(), role });
-                self.pull(now, &group);
+                self.pull(now, &group, SenderIds::Fresh);
             }
             // Confirms that an earlier subscription was left.
             ChannelStatus::GRANTED => {}

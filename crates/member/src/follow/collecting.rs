@@ -14,7 +14,7 @@ use claviger_gdoi::{
 use claviger_group::CookiePair;
 use claviger_sansio::Time;
 
-use super::tree_keys::TreeKeys;
+use super::{early::Early, origin::Origin, tree_keys::TreeKeys};
 
 /// The most batches that are collected at once: those of one rekey. Of a longer one other batches come too late.
 const BATCHES_MAX: usize = 64;
@@ -28,20 +28,12 @@ const BATCH_OCTETS_MAX: usize = BATCH_LEN * 1_280 * 3 / 2;
 /// with the first batches, and is served alone what it lacks of the others.
 const OCTETS_MAX: usize = 8 * BATCH_OCTETS_MAX;
 
-/// The most messages that wait for a KEK that has not come: the TEK's, those of a short rekey that follows, and some that
-/// forgers put among them. They are not verified yet. Unless a KEK is being collected, later ones take the place of earlier
-/// ones.
-const EARLY_MAX: usize = 16;
-
-/// The longest of them in octets: more than any path carries in one piece but for jumbo frames.
-const EARLY_LEN_MAX: usize = 4096;
-
 /// The batches that are being collected under the rekey SA in force.
 #[derive(Default)]
 pub(crate) struct Collecting {
     receivers: BTreeMap<u32, Receiver>,
     /// Messages under the KEK that is being collected or is on its way, and under later ones.
-    early: VecDeque<Vec<u8>>,
+    early: Early,
     /// The same, once that KEK is in force.
     ready: VecDeque<Vec<u8>>,
 }
@@ -95,24 +87,15 @@ impl Collecting {
 
     /// Keeps a message under a KEK that has not come: that is being collected, or its message was overtaken by this one.
     /// Says whether it did.
-    pub(crate) fn keep(&mut self, datagram: &[u8]) -> bool {
-        if self.early.iter().any(|early| early == datagram) {
-            return true;
-        }
-        if self.early.len() == EARLY_MAX && !self.is_working() {
-            self.early.pop_front();
-        }
-        let has_room = self.early.len() < EARLY_MAX && datagram.len() <= EARLY_LEN_MAX;
-        if has_room {
-            self.early.push_back(datagram.to_vec());
-        }
-        has_room
+    pub(crate) fn keep(&mut self, datagram: &[u8], origin: Origin) -> bool {
+        let wanted = self.is_working();
+        self.early.keep(datagram, origin, wanted)
     }
 
     /// Ends the collection: another rekey SA is in force.
     pub(crate) fn reached(&mut self) {
         self.receivers.clear();
-        self.ready.append(&mut self.early);
+        self.ready.extend(self.early.take());
     }
 
     /// Gives a message that waited for the KEK in force.

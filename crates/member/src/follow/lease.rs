@@ -1,8 +1,8 @@
-//! Leases: asked for, answered, ended (binding section 7.8).
+//! Leases, and whether the keys are in force: asked for, answered, ended (binding section 7.8).
 
 use claviger_crypto::Random;
 use claviger_gdoi::{
-    InForce, LeaseId, LeaseVerdict,
+    InForce, LeaseId, LeaseQuestion, LeaseVerdict,
     limits::{LEASE_GROUPS_MAX, LEASE_REQUESTS_MAX},
     wire::LeaseRequest,
 };
@@ -14,7 +14,7 @@ use crate::{
     Member,
     event::Event,
     lease::{Lease, Terms},
-    repull::Sign,
+    repull::{Missed, Sign},
     subscription::Subscription,
 };
 
@@ -31,27 +31,27 @@ pub(crate) struct LeaseRequested {
 }
 
 impl Member {
-    /// Asks for the leases that are due, and for all others in the same message.
+    /// Asks for the leases that are due, and for all others in the same message; and whether the keys are in force, of groups
+    /// in doubt.
     pub(crate) fn ask_leases(&mut self, now: Time) {
         for subscription in self.subscriptions.values_mut() {
             let tek = subscription.statement();
             subscription.lease.iter_mut().for_each(|lease| lease.states(now, tek, &mut self.random));
         }
-        let mut leases = self.subscriptions.values().filter_map(|subscription| subscription.lease.as_ref());
-        if !leases.any(|lease| lease.is_due(now)) {
+        if !self.subscriptions.values().any(|subscription| subscription.is_question_due(now)) {
             return;
         }
-        let asked = self.leases_to_ask(now);
-        let groups: Vec<GroupId> = asked.iter().map(|(group, _)| group.clone()).collect();
+        let asked = self.questions(now);
+        let groups: Vec<GroupId> = asked.iter().map(|(group, ..)| group.clone()).collect();
         // The last asked for these too, or is not repeated any more.
         if let Some(LeaseRequested { groups: before, .. }) = self.leases_requested.back() {
             let left_out = before.iter().filter(|group| !groups.contains(group)).cloned().collect();
             self.leases_unanswered(now, left_out);
         }
-        for (group, in_force) in &asked {
-            let lease =
-                self.subscriptions.get_mut(group).and_then(|subscription| subscription.lease.as_mut());
-            lease.into_iter().for_each(|lease| lease.asked(in_force.tek));
+        for (group, _, in_force) in &asked {
+            let Some(subscription) = self.subscriptions.get_mut(group) else { continue };
+            subscription.lease.iter_mut().for_each(|lease| lease.asked(in_force.tek));
+            subscription.repull.doubt.asked(now);
         }
         let cookies = self.cookies.ok_or(claviger_gdoi::ApiMisuse::UnknownRegistration);
         let requested =
@@ -72,17 +72,20 @@ impl Member {
     }
 
     /// Chooses what fits one request, what is due first.
-    fn leases_to_ask(&self, now: Time) -> Vec<(GroupId, InForce)> {
-        let leased = |subscription: &&Subscription| subscription.lease.is_some();
-        let mut leased: Vec<&Subscription> = self.subscriptions.values().filter(leased).collect();
-        leased.sort_by_key(|subscription| subscription.lease.as_ref().is_none_or(|lease| !lease.is_due(now)));
-        let mut asked: Vec<(GroupId, InForce)> = Vec::new();
-        for subscription in leased.into_iter().take(LEASE_GROUPS_MAX) {
-            let with = asked.iter().map(|(group, _)| group).chain([&subscription.group]);
+    fn questions(&self, now: Time) -> Vec<(GroupId, LeaseQuestion, InForce)> {
+        let mut questions: Vec<(&Subscription, LeaseQuestion)> = self
+            .subscriptions
+            .values()
+            .filter_map(|subscription| Some((subscription, subscription.question(now)?)))
+            .collect();
+        questions.sort_by_key(|(subscription, _)| !subscription.is_question_due(now));
+        let mut asked: Vec<(GroupId, LeaseQuestion, InForce)> = Vec::new();
+        for (subscription, question) in questions.into_iter().take(LEASE_GROUPS_MAX) {
+            let with = asked.iter().map(|(group, ..)| group).chain([&subscription.group]);
             if LeaseRequest::encoded_len(with) > REQUEST_LEN_MAX {
                 break;
             }
-            asked.push((subscription.group.clone(), subscription.in_force()));
+            asked.push((subscription.group.clone(), question, subscription.in_force()));
         }
         asked
     }
@@ -117,6 +120,7 @@ impl Member {
         let mut is_lost = false;
         for group in groups {
             let Some(subscription) = self.subscriptions.get_mut(&group) else { continue };
+            subscription.repull.doubt.unanswered(now);
             let Some(lease) = &mut subscription.lease else { continue };
             lease.unanswered(now, &mut self.random);
             is_lost |= lease.is_lost(now);
@@ -193,34 +197,66 @@ impl Subscription {
         in_force: InForce,
         random: &mut dyn Random,
     ) {
-        let held = self.in_force();
-        let newest = self.keys.as_ref().and_then(|keys| keys.held.newest());
-        let Some(lease) = &mut self.lease else { return };
-        if is_last {
+        if let Some(lease) = &mut self.lease
+            && is_last
+        {
             lease.answered(now, random);
         }
         match verdict {
-            // It holds for what the answer names and for nothing else.
-            LeaseVerdict::Granted if in_force.rekey_sa == held.rekey_sa && in_force.tek == newest => {
-                lease.renew(made, random);
-                debug!(until = %lease.until(), "the lease is renewed");
-                self.show_lease();
+            // It may have been answered before a PUSH came that is here, or one that is still on its way.
+            LeaseVerdict::Granted | LeaseVerdict::Behind if !self.holds(in_force) => {
+                self.learned_behind(now, made, in_force, random);
             }
-            LeaseVerdict::Granted => match in_force.tek {
-                // It was sent before a PUSH came that is here.
-                Some(tek) if self.keys.as_ref().is_some_and(|keys| keys.held.holds(tek)) => {}
-                Some(tek) => {
-                    debug!(%tek, "the key server has newer keys");
-                    self.repull.note(now, Sign::Behind(tek), random);
+            LeaseVerdict::Granted => {
+                self.repull.doubt.answered(now, made, true);
+                // It holds for what the answer names and for nothing else.
+                let newest = self.keys.as_ref().and_then(|keys| keys.held.newest());
+                let is_newest = in_force.tek == newest && in_force.rekey_sa == self.in_force().rekey_sa;
+                if let Some(lease) = self.lease.as_mut().filter(|_| is_newest) {
+                    lease.renew(made, random);
+                    debug!(until = %lease.until(), "the lease is renewed");
+                    self.show_lease();
                 }
-                None => self.repull.note(now, Sign::Gap, random),
-            },
+            }
+            LeaseVerdict::Behind => _ = self.repull.doubt.answered(now, made, false),
             LeaseVerdict::Refused => {
-                debug!("the key server gives no lease");
+                debug!("the key server says that this host is no member, or none that may have a lease");
+                self.repull.doubt.answered(now, made, false);
                 self.end_lease(now);
                 self.repull.note(now, Sign::LeaseRefused, random);
             }
         }
+    }
+
+    /// Fetches what the key server has in force unless it comes by PUSH before.
+    fn learned_behind(&mut self, now: Time, made: Time, in_force: InForce, random: &mut dyn Random) {
+        debug!(tek = in_force.tek.map(tracing::field::display), "the key server has newer keys");
+        let missed = Missed { rekey_sa: in_force.rekey_sa, tek: in_force.tek };
+        if self.repull.doubt.answered(now, made, false) {
+            self.repull.behind(now, missed);
+        } else {
+            self.repull.note(now, Sign::Behind(missed), random);
+        }
+    }
+
+    /// Says whether this member holds what the key server has in force, or had when it answered.
+    fn holds(&self, in_force: InForce) -> bool {
+        let Some(keys) = &self.keys else { return false };
+        let (rekey_sa, sequence) = self.epoch().unzip();
+        let is_superseded = in_force.rekey_sa.is_some_and(|spi| keys.held.is_retired(&spi));
+        let follows = in_force.rekey_sa == rekey_sa && sequence.unwrap_or(0) >= in_force.sequence;
+        is_superseded || (follows && in_force.tek.is_none_or(|tek| keys.held.holds(tek)))
+    }
+
+    /// Says what is to be asked about the group, if anything.
+    fn question(&self, now: Time) -> Option<LeaseQuestion> {
+        let doubts = self.repull.asks(now) || self.repull.doubt.is_asked();
+        if self.lease.is_some() { Some(LeaseQuestion::Lease) } else { doubts.then_some(LeaseQuestion::Keys) }
+    }
+
+    /// Says whether that is due.
+    fn is_question_due(&self, now: Time) -> bool {
+        self.repull.asks(now) || self.lease.as_ref().is_some_and(|lease| lease.is_due(now))
     }
 
     /// Says what this member has in force, and under which TEK it protects.

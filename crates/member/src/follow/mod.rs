@@ -9,8 +9,10 @@
 //! | `rekey_sa` | the rekey SA in force |
 //! | [`tree_keys`] | the keys of the key tree, of either KEK management |
 //! | `incoming` | a rekey that comes in many messages |
-//! | `lease` | how the keys are confirmed |
+//! | `lease` | how the keys are confirmed, and what becomes of doubts about them |
 //! | `collecting` | the messages of a rekey that are repaired on request |
+//! | `early` | messages under a KEK that has not come |
+//! | `origin`, `verifications` | where a message claims to come from, and how many forged ones are verified |
 
 pub(crate) mod lease;
 pub mod tree_keys;
@@ -18,11 +20,14 @@ pub mod tree_keys;
 mod acceptance;
 mod collecting;
 mod download;
+mod early;
 mod incoming;
+mod origin;
 mod pull;
 mod push;
 mod rekey;
 mod rekey_sa;
+mod verifications;
 
 use claviger_crypto::Random;
 use claviger_sansio::Time;
@@ -32,6 +37,7 @@ use crate::{held::HeldKeys, repull::REKEY_SPREAD};
 use collecting::Collecting;
 use incoming::Incoming;
 use rekey_sa::Rekey;
+use verifications::Verifications;
 
 /// What GDOI has brought beside the keys that are held, and what it is bringing.
 pub(crate) struct Follower {
@@ -41,6 +47,8 @@ pub(crate) struct Follower {
     pub(crate) incoming: Option<Incoming>,
     /// Its messages, if they are delivered.
     pub(crate) collecting: Collecting,
+    /// Those that were forged by somebody who knows the KEK.
+    pub(crate) verifications: Verifications,
     /// Until when a newcomer may hear the rest of the rekey that brought it in, under a KEK that it never gets.
     pub(crate) new_until: Time,
 }
@@ -48,7 +56,13 @@ pub(crate) struct Follower {
 impl Follower {
     /// Begins with a group whose first keys come.
     pub(crate) fn new(now: Time) -> Self {
-        Self { rekey: None, incoming: None, collecting: Collecting::default(), new_until: now + REKEY_SPREAD }
+        Self {
+            rekey: None,
+            incoming: None,
+            collecting: Collecting::default(),
+            verifications: Verifications::default(),
+            new_until: now + REKEY_SPREAD,
+        }
     }
 
     /// Puts a rekey SA in force. One that is in force already keeps the higher sequence number: the SEQ of a PULL

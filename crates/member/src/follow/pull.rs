@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Member,
     event::{Event, Places, PullReason, Refusal, Source},
-    repull::Sign,
+    repull::{SenderIds, Sign},
     witness::Means,
 };
 
@@ -23,7 +23,7 @@ const PULL_FAILURES_MAX: u32 = 3;
 impl Member {
     /// Fetches a group's keys again without a sign of missed ones, for instance because the user wants it.
     pub fn pull_now(&mut self, now: Time, group: &GroupId) {
-        self.pull(now, group);
+        self.pull(now, group, SenderIds::Fresh);
         self.settle(now);
     }
 
@@ -57,7 +57,7 @@ impl Member {
     }
 
     /// Begins a PULL unless one is under way.
-    pub(crate) fn pull(&mut self, now: Time, group: &GroupId) {
+    pub(crate) fn pull(&mut self, now: Time, group: &GroupId, sender_ids: SenderIds) {
         let Some(subscription) = self.subscriptions.get_mut(group) else { return };
         if subscription.pulling.is_some() {
             return;
@@ -66,7 +66,12 @@ impl Member {
             debug!(%group, "there is no registration to pull under");
             return self.ask(now);
         };
-        match self.gdoi.pull(now, &cookies, self.gdoi_address, group.clone(), None) {
+        let has_some = subscription.keys.as_ref().is_some_and(|keys| keys.held.has_sender_ids());
+        let requested = match sender_ids {
+            SenderIds::Kept if has_some => Some(0),
+            SenderIds::Kept | SenderIds::Fresh => None,
+        };
+        match self.gdoi.pull(now, &cookies, self.gdoi_address, group.clone(), requested) {
             Ok(pull) => {
                 subscription.pulling = Some(pull);
                 subscription.pull_began = now;
@@ -91,15 +96,17 @@ impl Member {
 
     pub(crate) fn pull_due(&mut self, now: Time) {
         let mut due: Vec<(GroupId, PullReason)> = Vec::new();
+        let can_ask = self.cookies.is_some();
         for subscription in self.subscriptions.values_mut().filter(|s| s.pulling.is_none()) {
-            if let Some(reason) = subscription.repull.take_due(now) {
+            if let Some(reason) = subscription.repull.take_due(now, can_ask) {
                 due.push((subscription.group.clone(), reason));
             }
         }
         for (group, reason) in due {
             debug!(%group, reason = reason.as_str(), "the keys are fetched again");
             self.events.push_back(Event::PullAgain { group: group.clone(), reason });
-            self.pull(now, &group);
+            let sender_ids = if reason.keeps_sender_ids() { SenderIds::Kept } else { SenderIds::Fresh };
+            self.pull(now, &group, sender_ids);
         }
     }
 
@@ -160,6 +167,7 @@ impl Member {
     fn keyed(&mut self, now: Time, group: GroupId, before: Option<Places>, teks: &[Spi]) {
         let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
         subscription.pulls += 1;
+        subscription.note_size();
         if let Some(expires) = subscription.expires() {
             subscription.repull.lifetime(now, expires, &mut self.random);
         }

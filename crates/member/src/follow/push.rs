@@ -1,15 +1,19 @@
 //! GROUPKEY-PUSH and the signs of missed ones.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use claviger_group::CookiePair;
 use claviger_isakmp::{Route, route};
 use claviger_sansio::{Datagram, Time};
 use tracing::debug;
 
-use super::rekey::{Collected, Standing};
+use super::{
+    origin::Origin,
+    rekey::{Collected, Standing},
+};
 use crate::{
     Error, Member,
+    doubt::DoubtfulSign,
     event::{Event, Places, Source},
     repull::{REKEY_SPREAD, REKEY_SPREAD_MAX, Sign},
     subscription::Subscription,
@@ -24,15 +28,34 @@ impl Member {
         cookies: CookiePair,
         datagram: Datagram<'_>,
     ) -> Result<(), Error> {
-        let result = self.follow_push(now, cookies, datagram.payload);
+        let origin = self.origin_of(datagram.source.ip());
+        let result = self.follow_push(now, cookies, datagram.payload, origin);
         if matches!(result, Err(Error::RekeySaUnknown)) {
-            self.note_unknown_rekey_sa(now, datagram.destination, cookies, datagram.payload);
+            self.note_unknown_rekey_sa(now, &datagram, cookies, origin);
         }
         result
     }
 
+    /// Says where a rekey message from an address claims to come from.
+    fn origin_of(&self, source: IpAddr) -> Origin {
+        let announces = |subscription: &Subscription| {
+            subscription.places().is_some_and(|places| places.push_source == Some(source))
+        };
+        if source == self.gdoi_address.ip() || self.subscriptions.values().any(announces) {
+            Origin::KeyServer
+        } else {
+            Origin::Elsewhere
+        }
+    }
+
     /// Follows a rekey message, wherever it came from.
-    fn follow_push(&mut self, now: Time, cookies: CookiePair, octets: &[u8]) -> Result<(), Error> {
+    fn follow_push(
+        &mut self,
+        now: Time,
+        cookies: CookiePair,
+        octets: &[u8],
+        origin: Origin,
+    ) -> Result<(), Error> {
         let standing =
             self.subscriptions.values_mut().find_map(|s| s.knows_rekey_sa(&cookies).map(|known| (s, known)));
         let Some((subscription, standing)) = standing else { return Err(Error::RekeySaUnknown) };
@@ -41,8 +64,8 @@ impl Member {
         let mut means = Means { provider: self.provider, random, witness };
         match standing {
             Standing::InForce => {}
-            Standing::Late => return subscription.follow_late(now, &mut means, octets),
-            Standing::Announced if subscription.keep_early(octets) => {
+            Standing::Late => return subscription.follow_late(now, &mut means, octets, origin),
+            Standing::Announced if subscription.keep_early(octets, origin) => {
                 debug!(rekey_sa = %cookies, "a message waits for its KEK");
                 return Ok(());
             }
@@ -54,7 +77,7 @@ impl Member {
                 return Ok(());
             }
         }
-        let brought = subscription.follow(now, &mut means, octets)?;
+        let brought = subscription.follow(now, &mut means, octets, origin)?;
         if !brought.is_something() {
             return Ok(());
         }
@@ -100,12 +123,12 @@ impl Member {
         while let Some(collected) = self.subscriptions.values_mut().find_map(Subscription::poll_collected) {
             let Collected { group, place, octets } = collected;
             let Route::GroupkeyPush(cookies) = route(&octets) else { continue };
-            let result = self.follow_push(now, cookies, &octets);
+            let result = self.follow_push(now, cookies, &octets, Origin::Kept);
             if let (None, Err(Error::RekeySaUnknown)) = (place, &result)
                 && let Some(subscription) = self.subscriptions.get_mut(&group)
             {
                 // It is of a rekey that is still to come.
-                subscription.keep_early(&octets);
+                subscription.keep_early(&octets, Origin::Kept);
             }
             if let (Some(place), Err(error)) = (place, result)
                 && !matches!(error, Error::Gdoi(claviger_gdoi::Error::Replayed))
@@ -136,10 +159,11 @@ impl Member {
     fn note_unknown_rekey_sa(
         &mut self,
         now: Time,
-        destination: SocketAddr,
+        datagram: &Datagram<'_>,
         cookies: CookiePair,
-        octets: &[u8],
+        origin: Origin,
     ) {
+        let Datagram { destination, payload: octets, .. } = *datagram;
         for subscription in self.subscriptions.values_mut() {
             // A newcomer hears messages that told the others of it, under the KEK before its first.
             if let Some(keys) = &mut subscription.keys
@@ -147,14 +171,15 @@ impl Member {
             {
                 debug!(group = %subscription.group, rekey_sa = %cookies, "a newcomer hears the rekey that brought it in");
                 keys.follower.new_until = (now + REKEY_SPREAD).min(keys.held.keyed_at + REKEY_SPREAD_MAX);
-                subscription.keep_early(octets);
+                subscription.keep_early(octets, origin);
                 continue;
             }
             let hears = |places: Places| [places.push, places.place].contains(&Some(destination));
             if subscription.places().is_some_and(hears) {
                 let _group = subscription.span().entered();
-                subscription.keep_early(octets);
-                subscription.repull.note(now, Sign::UnknownRekeySa(cookies), &mut self.random);
+                subscription.keep_early(octets, origin);
+                let sign = DoubtfulSign::UnknownRekeySa(cookies);
+                subscription.repull.doubt.note(now, sign, &mut self.random);
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use claviger_crypto::{CryptoProvider, Random, sign::PublicKey};
 use claviger_gdoi::{
-    error::{Error as GdoiError, PeerMisbehaved},
+    error::{Error as GdoiError, Limit, PeerMisbehaved},
     push::{RekeySa, VerifiedRekey},
     wire::{Delete, KeyDownload, LkhDownload, SaKek, lkh_32::Update},
 };
@@ -18,11 +18,13 @@ use super::{
     collecting::{Place, is_delivered},
     download::tek_of,
     incoming::Incoming,
+    origin::Origin,
     rekey_sa::Rekey,
     tree_keys::TreeKeys,
 };
 use crate::{
     Error,
+    doubt::DoubtfulSign,
     event::Source,
     held::{Delays, HeldKeys, Sends},
     repull::Sign,
@@ -70,14 +72,23 @@ impl Subscription {
         now: Time,
         means: &mut Means<'_>,
         datagram: &[u8],
+        origin: Origin,
     ) -> Result<Brought, Error> {
         let keys = self.keys.as_mut().ok_or_else(|| Error::NotKeyed(self.group.clone()))?;
-        let Follower { rekey, collecting, .. } = &mut keys.follower;
+        let Follower { rekey, collecting, verifications, .. } = &mut keys.follower;
         let rekey = rekey.as_mut().ok_or(Error::RekeySaUnknown)?;
+        if !verifications.has_room(now, origin) {
+            // It may have been genuine.
+            self.repull.doubt.note(now, DoubtfulSign::Unverified, means.random);
+            return Err(GdoiError::from(Limit::Pushes).into());
+        }
         let message = rekey.sa.open(datagram).inspect_err(|error| {
             // The key server asks for what this member may not follow; only a PULL can say more.
             if matches!(error, GdoiError::PeerIncompatible(_)) {
                 self.repull.note(now, Sign::Gap, means.random);
+            }
+            if matches!(error, GdoiError::Auth(_)) {
+                verifications.failed(now, origin);
             }
         })?;
         rekey.sa.commit(&message);
@@ -146,6 +157,9 @@ impl Subscription {
         if let Some(spi) = brought.tek {
             self.repull.installed(spi, under);
         }
+        if brought.kek.is_some() {
+            self.note_size();
+        }
         if let Some(expires) = self.expires() {
             self.repull.lifetime(now, expires, means.random);
         }
@@ -177,8 +191,8 @@ impl Subscription {
     }
 
     /// Keeps a message under a rekey SA whose KEK is being collected. Says whether it did.
-    pub(crate) fn keep_early(&mut self, datagram: &[u8]) -> bool {
-        self.keys.as_mut().is_some_and(|keys| keys.follower.collecting.keep(datagram))
+    pub(crate) fn keep_early(&mut self, datagram: &[u8], origin: Origin) -> bool {
+        self.keys.as_mut().is_some_and(|keys| keys.follower.collecting.keep(datagram, origin))
     }
 
     /// Gives a message that repair has brought, or one that waited for the KEK.
@@ -202,12 +216,21 @@ impl Subscription {
         now: Time,
         means: &mut Means<'_>,
         datagram: &[u8],
+        origin: Origin,
     ) -> Result<(), Error> {
         let Some(Keys { follower, .. }) = &mut self.keys else { return Ok(()) };
-        let (Some(incoming), Some(rekey)) = (&mut follower.incoming, &mut follower.rekey) else {
-            return Ok(());
-        };
-        let Some(message) = incoming.open_late(now, datagram)? else { return Ok(()) };
+        let Follower { incoming, rekey, verifications, .. } = follower;
+        let (Some(incoming), Some(rekey)) = (incoming, rekey) else { return Ok(()) };
+        if !verifications.has_room(now, origin) {
+            // The KEK is here; what is missed below it is asked for when it is needed.
+            return Err(GdoiError::from(Limit::Pushes).into());
+        }
+        let opened = incoming.open_late(now, datagram).inspect_err(|error| {
+            if matches!(error, GdoiError::Auth(_)) {
+                verifications.failed(now, origin);
+            }
+        })?;
+        let Some(message) = opened else { return Ok(()) };
         self.repull.still_coming(now, means.random);
         let leads_here = incoming.leads_to(rekey.sa.spi());
         let Some((_, update)) =

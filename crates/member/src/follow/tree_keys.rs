@@ -9,6 +9,13 @@ use claviger_gdoi::{
 };
 use claviger_keypath::KeyPath;
 
+/// The degree that a tree of RFC 6407's LKH is taken to have, which does not say it: what RFC 2627's costs are least for, and
+/// the default of key servers here.
+const LKH_DEGREE: u64 = 4;
+
+/// The most leaves of such a tree, whose ids have 16 bits.
+const LKH_LEAVES_MAX: u64 = 1 << 16;
+
 /// The keys from a member's leaf to the root, which is the group KEK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TreeKeys {
@@ -41,6 +48,15 @@ impl TreeKeys {
             return Ok(Some((Self::Lkh32(path), kek)));
         }
         Ok(None)
+    }
+
+    /// Says how many members the tree has room for, which is about how many there are: it grows and shrinks with them.
+    pub(crate) fn members_max(&self) -> u64 {
+        let levels = self.count().saturating_sub(1) as u32;
+        match self {
+            Self::Lkh(_) => LKH_DEGREE.saturating_pow(levels).min(LKH_LEAVES_MAX),
+            Self::Lkh32(path) => u64::from(path.degree().k()).saturating_pow(levels),
+        }
     }
 
     /// Says how many keys these are.

@@ -164,6 +164,26 @@ impl Pulls {
     }
 }
 
+/// What a member that pulls wants of sender ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// So many new ones; zero leaves it to the key server.
+    Fresh(u16),
+    /// None: it goes on with those that it was given (binding section 7.1).
+    Kept,
+}
+
+impl Wanted {
+    /// Reads a request, of one that holds some or not.
+    fn of(requested: Option<u16>, holds_some: bool) -> Self {
+        match requested {
+            Some(0) if holds_some => Self::Kept,
+            Some(count) => Self::Fresh(count),
+            None => Self::Fresh(0),
+        }
+    }
+}
+
 /// PULLs being answered: from what, and where it is written what follows.
 pub(crate) struct Answering<'a> {
     pub(crate) gdoi: &'a mut Gdoi,
@@ -244,7 +264,7 @@ impl Answering<'_> {
         }
         let answered = match offer.arrival {
             Some(arrival) => self.confirm_arrival(now, pull, (offer, arrival), role, (wanted, proven)),
-            None => self.confirm_member(now, pull, offer, role, wanted),
+            None => self.confirm_member(now, pull, offer, role, requested),
         };
         if let Err(why) = answered {
             self.refuse_pull(now, pull, why);
@@ -297,28 +317,32 @@ impl Answering<'_> {
         pull: PullId,
         offer: Offer,
         role: Role,
-        sender_ids: u16,
+        requested: Option<u16>,
     ) -> Result<(), PullRefusal> {
         let mut group = self.groups.get_mut(&offer.group).expect("an authorised host's group exists");
         let stale =
             group.kek.map(|kek| kek.spi) != offer.kek || !offer.teks.contains(&group.current_tek().tek.spi);
-        if stale || !group.members.contains_key(&offer.host) {
+        if stale {
             return Err(PullRefusal::KeysReplaced);
         }
-        let first_tek = first_of(&group, &offer.teks);
-        check_sender_ids(&group, &offer.host, role, sender_ids, Standing::Stays { first_tek })?;
+        let Some(member) = group.members.get(&offer.host) else { return Err(PullRefusal::KeysReplaced) };
+        let wanted = Wanted::of(requested, !member.sender_ids.latest().is_empty());
+        if let Wanted::Fresh(count) = wanted {
+            let first_tek = first_of(&group, &offer.teks);
+            check_sender_ids(&group, &offer.host, role, count, Standing::Stays { first_tek })?;
+        }
         let Some(member) = group.members.get_mut(&offer.host) else { return Err(PullRefusal::KeysReplaced) };
         member.role = role;
         member.last_pull = now;
         drop(group);
-        self.download(now, pull, (&offer.group, &offer.host), (role, sender_ids), (&offer.teks, offer.lease))
+        self.download(now, pull, (&offer.group, &offer.host), (role, wanted), (&offer.teks, offer.lease))
     }
 
     /// Answers the message 3 of a joiner, or of a member that arrived, once its leaf, KEK and TEK exist.
     pub(crate) fn download_to_joiner(&mut self, now: Time, id: &GroupId, join: &WaitingJoin) {
         let pull = pull_of(join.request);
         let tek = self.groups[id].current_tek().tek.spi;
-        let asked = (join.role, join.sender_ids);
+        let asked = (join.role, Wanted::Fresh(join.sender_ids));
         if let Err(why) = self.download(now, pull, (id, &join.host), asked, (&[tek], join.lease)) {
             self.refuse_pull(now, pull, why);
         }
@@ -331,15 +355,17 @@ impl Answering<'_> {
         now: Time,
         pull: PullId,
         (id, host): (&GroupId, &MemberId),
-        (role, sender_ids): (Role, u16),
+        (role, wanted): (Role, Wanted),
         (teks, lease): (&[Spi], LeaseNeed),
     ) -> Result<(), PullRefusal> {
         let mut group = self.groups.get_mut(id).expect("an authorised host's group exists");
         let Some(leaf) = group.members.get(host).map(|member| member.leaf) else { return Ok(()) };
         let mut values = None;
-        if needs_sender_ids(&group, role) {
+        if let Wanted::Fresh(count) = wanted
+            && needs_sender_ids(&group, role)
+        {
             let first_tek = first_of(&group, teks);
-            let given = group.give_sender_ids(host, sender_ids.max(1), first_tek);
+            let given = group.give_sender_ids(host, count.max(1), first_tek);
             values = Some(given.ok_or(PullRefusal::SenderIdsTaken)?);
             self.changes.push(group.record());
         }

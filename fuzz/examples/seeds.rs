@@ -24,10 +24,10 @@ use claviger_gdoi::{
 };
 use claviger_group::{CookiePair, GroupPolicy, PushAuthentication, Role};
 use claviger_hip::{
-    iana::{CertType, DhGroup, EspSuite, LocatorType, ParameterType, RegFailure},
+    iana::{CertType, DhGroup, EspSuite, LocatorType, PacketType, ParameterType, RegFailure},
     wire::{
-        Ack, Cert, DiffieHellman, EspInfo, EspTransform, Lifetime, Locator, LocatorSet, LocatorValue, Packet,
-        R1Counter, RegFailed, RegInfo, RegRequest, RegResponse, Seq, TransportFormatList,
+        Ack, Cert, Cookie, DiffieHellman, EspInfo, EspTransform, Lifetime, Locator, LocatorSet, LocatorValue,
+        Packet, R1Counter, RegFailed, RegInfo, RegRequest, RegResponse, Seq, TransportFormatList,
     },
 };
 use claviger_hip_groups::{
@@ -41,7 +41,10 @@ use claviger_isakmp::{
     wire,
 };
 use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, TreeConfig};
-use claviger_sansio::durable::{Change, Receipt};
+use claviger_sansio::{
+    Socket,
+    durable::{Change, Receipt},
+};
 use claviger_testkit::pcap;
 use claviger_wire::{Encode, Writer};
 
@@ -77,6 +80,7 @@ const CHECKED: &[ParameterType] = &[
     ParameterType::ECHO_RESPONSE_UNSIGNED,
     MCAST_CHANNEL,
     ParameterType::LOCATOR_SET,
+    ParameterType::COOKIE,
 ];
 
 fn main() {
@@ -161,6 +165,7 @@ fn hip_parameters() {
         (ParameterType::CERT, cert.to_octets()),
         (ParameterType::LOCATOR_SET, locators().to_octets()),
         (ParameterType::R1_COUNTER, R1Counter::new(7).to_octets()),
+        (ParameterType::COOKIE, Cookie::asking([7; 8]).to_octets()),
         (ParameterType::HOST_ID, hip::PEER.host_id().to_octets()),
         (ParameterType::NOTIFICATION, vec![0, 0, 0, 14]),
         (ParameterType::ENCRYPTED, vec![0; 36]),
@@ -190,6 +195,17 @@ fn response() -> Written {
     (ParameterType::REG_RESPONSE, response.to_octets())
 }
 
+/// The I1 of the host under test, and an R1 that answers it with a cookie.
+fn cookies() -> (Vec<u8>, Vec<u8>) {
+    let mut host = hip::host();
+    let server = ([192, 0, 2, 2], 10500).into();
+    host.connect(group::NOW, hip::peer_hit(), server, Socket::HipUdp, None).expect("nobody is called yet");
+    let question = host.poll_transmit().expect("I1 is sent").payload;
+    let asked: Cookie = Packet::parse(&question).and_then(|i1| Ok(i1.one()?)).expect("I1 asks for a cookie");
+    let answer = hip::Parameters::default().with(&Cookie { cookie: [9; 20], ..asked });
+    (question, hip::plain(PacketType::R1, &answer).expect("the R1 is short"))
+}
+
 fn hip_endpoints() {
     let esp = [
         (ParameterType::ESP_INFO, EspInfo { keymat_index: 0, old_spi: 0, new_spi: 0x1000 }.to_octets()),
@@ -207,6 +223,10 @@ fn hip_endpoints() {
     let r2 = made_up(&[encrypted(), response()]);
     seed("hip_initiator", "r1-r2", &[piece(1, &[]), piece(1, &[])].concat());
     seed("hip_initiator", "r1-r2-grants", &[piece(1, &[]), piece(1, &r2)].concat());
+    let (question, answer) = cookies();
+    seed("hip_packet", "cookie-i1", &question);
+    seed("hip_packet", "cookie-r1", &answer);
+    seed("hip_initiator", "cookie-r1-r2", &[piece(0, &answer), piece(1, &[]), piece(1, &r2)].concat());
 
     let number = |kind: ParameterType| match kind {
         ParameterType::SEQ => (kind, Seq(1).to_octets()),

@@ -56,6 +56,7 @@ pub const TYPES: &[ParameterType] = &[
     ParameterType::TRANSPORT_FORMAT_LIST,
     ParameterType::ESP_TRANSFORM,
     MCAST_CHANNEL,
+    ParameterType::COOKIE,
 ];
 
 /// The service that the hosts speak of.

@@ -139,7 +139,7 @@ impl Server {
         hip.puzzle_difficulty = 0;
         hip.puzzle_difficulty_under_load = 0;
         hip.public_key_limits = Limits::UNLIMITED;
-        hip.r1_per_second_max = u32::MAX;
+        hip.r1_octets_per_second_max = u64::MAX;
         let config = GcksConfig {
             hip,
             provider: provider(),

@@ -82,6 +82,7 @@ impl Gcks {
     /// Makes a key server without groups.
     pub fn new(mut config: GcksConfig, mut random: Box<dyn Random>, now: Time) -> Result<Self, hip::Error> {
         config.hip.services = admission::hip::services();
+        config.hip.requires_registration = true;
         let offers_256_bits = admission::hip::offers_256_bits(&config.hip);
         Ok(Self {
             provider: config.provider,

@@ -167,6 +167,9 @@ pub(crate) struct Association<I> {
     pub(crate) phase: Phase,
     /// What is granted, and until when.
     pub(crate) grants: BTreeMap<(Side, RegType), Time>,
+    /// Whether the peer called this registrar and has never been granted anything: it may be forgotten at any time, and
+    /// nothing of it is stored.
+    pub(crate) is_stranger: bool,
     /// The services that the peer has announced.
     pub(crate) services: Option<RegInfo>,
     /// An own request that waits for that announcement: both sides called, and this one became Responder.
@@ -198,6 +201,7 @@ impl<I: Item> Association<I> {
             used_at: now,
             phase,
             grants: BTreeMap::new(),
+            is_stranger: false,
             services: None,
             deferred: None,
             updates: Updates::default(),
@@ -276,6 +280,7 @@ impl<I: Item> Association<I> {
                 self.grants.remove(&key);
             }
             Some(_) => {
+                self.is_stranger = false;
                 let until = now + answer.longest();
                 let grant = self.grants.entry(key).or_insert(until);
                 *grant = until.max(*grant);
@@ -401,7 +406,11 @@ impl<I: Item> Association<I> {
         self.established_at + shared.patience()
     }
 
+    /// Has the association stored again, unless it is a stranger's.
     pub(crate) fn tell_changed(&self, shared: &mut Shared<I>) {
+        if self.is_stranger {
+            return;
+        }
         shared.out.tell(Event::Changed { peer: self.peer });
     }
 }

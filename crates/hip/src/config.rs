@@ -2,15 +2,16 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use claviger_crypto::{CryptoProvider, hash::HashAlgorithm};
+use claviger_crypto::{CryptoProvider, hash::HashAlgorithm, prf::Prf};
 use claviger_identity::{HitSuite, HostIdentity};
 use claviger_sansio::RetransmitPolicy;
 
 use crate::{
     error::{ApiMisuse, Error},
     iana::{CipherId, DhGroup, EspSuite, RegType},
+    share::WINDOWS_PER_SECOND,
     verification::Limits,
-    wire::{Lifetime, RegInfo},
+    wire::{Lifetime, RegInfo, packet::PACKET_LEN_MAX},
 };
 
 /// What a host offers, accepts and tolerates. [`HostConfig::new`] has the defaults.
@@ -59,10 +60,18 @@ pub struct HostConfig {
     /// After so long the keys of an association over which something is registered are renewed, within the last eighth of
     /// the time; at least [`HostConfig::REKEY_AFTER_MIN`]. Default: never, unless the peer begins.
     pub rekey_after: Option<Duration>,
-    /// How many peers are remembered, associated or about to be. Default: 1,048,576, some gigabytes.
+    /// Whether who asks for no registration gets no association: its R2 says REG_REQUIRED (RFC 8003 section 3.2).
+    /// Default: no.
+    pub requires_registration: bool,
+    /// How many peers are remembered, associated or about to be, besides strangers. Default: 1,048,576, some gigabytes.
     pub associations_max: usize,
-    /// How many R1s go to one address within a second. Default: 1,000: an R1 is ten times an I1.
-    pub r1_per_second_max: u32,
+    /// How many strangers are remembered: hosts that called a registrar and have never been granted anything. The one
+    /// that called first makes room. Default: 1,024, some megabytes.
+    pub strangers_max: usize,
+    /// How many octets of R1s are sent within a second, to addresses that nobody has proven; to those that are proven
+    /// as many again. Beyond it, chance decides who gets one. Default: 1,000,000, a thousand R1s: an R1 is ten times an
+    /// I1, and a key server has no more newcomers.
+    pub r1_octets_per_second_max: u64,
     /// How many NOTIFYs go to one address within a second. Default: 4.
     pub notify_per_second_max: u32,
     /// How many packets that are to find out whether a peer has moved there go to one address within a second.
@@ -108,8 +117,10 @@ impl HostConfig {
             unused_lifetime: Duration::from_secs(15 * 60),
             closed_lifetime: Duration::from_secs(4 * 60),
             rekey_after: None,
+            requires_registration: false,
             associations_max: 1 << 20,
-            r1_per_second_max: 1_000,
+            strangers_max: 1 << 10,
+            r1_octets_per_second_max: 1_000_000,
             notify_per_second_max: 4,
             probes_per_second_max: 16,
             failed_i2_max: 2,
@@ -123,9 +134,18 @@ impl HostConfig {
     /// The least time after which keys are renewed: an exchange that is repeated to its end takes half of it.
     pub const REKEY_AFTER_MIN: Duration = Duration::from_secs(60);
 
+    /// The least limit of R1s: one, of whatever length, in each window that the limit is kept in.
+    pub const R1_OCTETS_PER_SECOND_MIN: u64 = WINDOWS_PER_SECOND * PACKET_LEN_MAX as u64;
+
     /// Returns the suite of the host's own HIT.
     pub(crate) fn own_suite(&self) -> HitSuite {
         HitSuite::of_hit(self.identity.hit()).expect("an identity's HIT is made by a known suite")
+    }
+
+    /// Returns the prf of that suite.
+    pub(crate) fn own_prf(&self) -> &'static dyn Prf {
+        let prf = self.provider.prf(self.own_suite().rhash());
+        prf.expect("the configuration was checked to know the suite's hash")
     }
 
     /// Announces the services.
@@ -151,6 +171,7 @@ impl HostConfig {
             && self.r1_lifetime <= Self::R1_LIFETIME_MAX
             && self.puzzle_lifetime >= Duration::from_secs(1)
             && self.puzzle_lifetime <= self.r1_lifetime
+            && self.r1_octets_per_second_max >= Self::R1_OCTETS_PER_SECOND_MIN
             && self.registration_lifetime_min <= self.registration_lifetime_max
             && self.rekey_after.is_none_or(|after| after >= Self::REKEY_AFTER_MIN)
             && self.retransmit.attempts > 0

@@ -128,6 +128,8 @@ reasons! {
         PacketType => "unknown_packet_type", "packet is of an unknown type";
         /// A move that also rekeys the ESP SAs (RFC 8046 section 3.2.2).
         Rekeying => "rekeying", "esp is to be rekeyed, which this implementation does not do";
+        /// The peer makes no association for who asks for no registration (RFC 8003 section 3.2).
+        RegistrationRequired => "registration_required", "peer wants a registration to be asked for";
         /// The peer does not offer the service that is wanted.
         Service => "service_not_available", "peer does not offer the service";
         /// No transport format that both sides accept.
@@ -160,6 +162,8 @@ reasons! {
         BaseExchangeRestarts => "base_exchange_restarts", "base exchange was restarted too often";
         /// Too many CLOSE packets were verified for the peer.
         CloseSignatures => "close_signatures", "too many close packets to verify";
+        /// The same I1 was answered a moment ago.
+        I1Repeated => "i1_repeated", "i1 was answered a moment ago";
         /// I2 packets take all of the time that they may.
         I2Work => "i2_work", "too much work for i2 packets";
         /// Too many NOTIFY packets were verified within a second.
@@ -170,12 +174,12 @@ reasons! {
         Puzzle => "puzzle_too_hard", "puzzle is too hard";
         /// Too many I2 packets failed behind one solved puzzle.
         PuzzleWorn => "puzzle_worn", "too many i2 packets failed behind one solved puzzle";
+        /// More octets of R1 packets are asked for than are sent within a second, and chance gave this I1 none.
+        R1Share => "r1_share", "more r1 packets are asked for than are sent";
         /// Too many R1 packets were verified in one exchange.
         R1Signatures => "r1_signatures", "too many r1 packets to verify";
         /// Too many R2 packets were verified in one exchange.
         R2Signatures => "r2_signatures", "too many r2 packets to verify";
-        /// There are too many R1 packets to one address within a second.
-        R1Rate => "r1_rate", "too many i1 packets from one address";
         /// The peer renews the keys of its association too often.
         Rekeys => "rekeys", "keys are renewed too often";
         /// The peer repeats itself too often to be answered each time.

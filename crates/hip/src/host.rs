@@ -25,6 +25,7 @@ use crate::{
     registration::{RegistrationAnswer, RegistrationRequest},
     responder::Responder,
     rules, snapshot,
+    strangers::Strangers,
     verification::OfHost,
     wire::Packet,
 };
@@ -57,6 +58,7 @@ pub struct Host<I: Item = NoItem> {
     pub(crate) responder: Responder,
     pub(crate) peers: BTreeMap<Hit, Peer<I>>,
     timers: BTreeSet<(Time, Hit)>,
+    pub(crate) strangers: Strangers,
 }
 
 /// What a host has to do with one other. Each part is allocated by itself: a server has very many peers, of which few
@@ -70,11 +72,13 @@ pub(crate) struct Peer<I> {
     pub(crate) acceptance: Option<Box<Acceptance<I>>>,
     /// When the peer's timer stands in the host's list.
     timer: Option<Time>,
+    /// Since when the peer stands in the host's list of strangers.
+    stranger_since: Option<Time>,
 }
 
 impl<I> Default for Peer<I> {
     fn default() -> Self {
-        Self { association: None, initiation: None, acceptance: None, timer: None }
+        Self { association: None, initiation: None, acceptance: None, timer: None, stranger_since: None }
     }
 }
 
@@ -126,7 +130,13 @@ impl<I: Item> Host<I> {
         let probes = RateLimit::new(config.probes_per_second_max, mobility::PROBES_PER_SECOND_MAX);
         let budgets = OfHost::default();
         let shared = Shared { config, random, out: Outbox::default(), notifies, probes, budgets, tickets: 0 };
-        Ok(Self { shared, responder, peers: BTreeMap::new(), timers: BTreeSet::new() })
+        Ok(Self {
+            shared,
+            responder,
+            peers: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            strangers: Strangers::default(),
+        })
     }
 
     /// Begins a base exchange with a peer, and asks for a registration in it. An association that exists goes on until
@@ -397,7 +407,8 @@ impl<I: Item> Host<I> {
     }
 
     /// Writes an association so that [`Host::restore`] can go on with it: secret octets, with the association's keys
-    /// in them but no Diffie-Hellman key. `None` if there is nothing to go on with.
+    /// in them but no Diffie-Hellman key. `None` if there is nothing to go on with, or to be kept: the association is
+    /// that of a stranger, who has never been granted anything.
     pub fn snapshot(&self, peer: &Hit) -> Option<SecretBytes> {
         let association = self.peers.get(peer)?.association.as_ref()?;
         snapshot::write(&self.shared.config, association)
@@ -453,7 +464,7 @@ impl<I: Item> Host<I> {
         result.map_err(misuse)
     }
 
-    /// Forgets a peer that nothing is left of, and keeps its timer in step.
+    /// Forgets a peer that nothing is left of, and keeps its timer and the list of strangers in step.
     fn settle(&mut self, peer: Hit) {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
@@ -468,8 +479,24 @@ impl<I: Item> Host<I> {
             }
             entry.timer = due;
         }
+        let stranger = entry.association.as_ref().filter(|association| association.is_stranger);
+        let since = stranger.map(|association| association.established_at);
+        self.strangers.note(peer, entry.stranger_since, since);
+        entry.stranger_since = since;
         if entry.is_empty() {
             self.peers.remove(&peer);
+        }
+        self.forget_strangers();
+    }
+
+    /// Forgets strangers until they are as few as they may be. Nothing is stored of them, and nobody is told.
+    fn forget_strangers(&mut self) {
+        while let Some(oldest) = self.strangers.surplus(self.shared.config.strangers_max) {
+            debug!(peer = %oldest, "a stranger makes room");
+            if let Some(entry) = self.peers.get_mut(&oldest) {
+                entry.association = None;
+            }
+            self.settle(oldest);
         }
     }
 }

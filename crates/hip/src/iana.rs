@@ -112,6 +112,8 @@ code_points!(ParameterType {
     TRANSPORT_FORMAT_LIST = 2049,
     /// Supported or chosen ESP suites (RFC 7402 section 5.1.2).
     ESP_TRANSFORM = 4095,
+    /// A proof of the Initiator's address (binding section 3.1; private use).
+    COOKIE = 38420,
     /// A MAC.
     HIP_MAC = 61505,
     /// A MAC that covers the Responder's HOST_ID too.

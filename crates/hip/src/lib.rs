@@ -16,7 +16,8 @@
 //! | [`association`], [`security`] | what can be seen of an association, and what protects it |
 //!
 //! Behind [`Host`] stand one file for each exchange (`exchange/`), the precomputed R1s and stateless puzzles
-//! (`responder.rs`), whose difficulty follows the load (`difficulty.rs`), and the form in which an association survives a restart (`snapshot.rs`).
+//! (`responder.rs`), who gets one (`calls.rs`), how their difficulty follows the load (`difficulty.rs`), the hosts that
+//! nothing is granted to (`strangers.rs`), and the form in which an association survives a restart (`snapshot.rs`).
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
@@ -36,12 +37,17 @@ pub mod security;
 pub mod verification;
 pub mod wire;
 
+mod accepted;
+mod calls;
 mod difficulty;
 mod exchange;
 mod path;
+mod proof;
 mod rate;
 mod responder;
+mod share;
 mod snapshot;
+mod strangers;
 
 pub use association::{AssociationInfo, AssociationState, EspAgreement, Registration};
 pub use config::{HostConfig, TransportFormats};

@@ -58,6 +58,14 @@ impl Path {
     }
 }
 
+/// Writes an address so that MACs can cover it: one of IPv4 as IPv6 maps it.
+pub(crate) fn address_octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
 /// What a host has to say, to peers and to its program, in order.
 #[derive(Debug)]
 pub(crate) struct Outbox<I> {

@@ -15,12 +15,14 @@ use claviger_identity::Hit;
 use claviger_sansio::Time;
 
 use crate::{
+    accepted::Accepted,
+    calls::{Call, Calls, Reply},
     config::{HostConfig, TransportFormats},
     difficulty::Difficulty,
     error::{ApiMisuse, Error, LimitError, PeerMisbehaved},
     iana::{DhGroup, PacketType, ParameterType},
+    path::address_octets,
     puzzle,
-    rate::RateLimit,
     verification::{Budget, Permit, i2_cost},
     wire::{
         DhGroupList, DiffieHellman, EspTransform, HipCipher, HitSuiteList, Packet, PacketBuilder, Puzzle,
@@ -30,9 +32,6 @@ use crate::{
 
 /// Generations whose puzzles are accepted: the one handed out, and the one before (RFC 7401 section 6.9 step 7).
 const GENERATIONS: usize = 2;
-
-/// Accepted I2s that one generation remembers; 32 octets each.
-const ACCEPTED_MAX: usize = 1 << 20;
 
 /// Puzzles behind which I2s failed that one generation counts. Each cost its sender a solved puzzle; a flood of
 /// more starts the count anew.
@@ -45,7 +44,7 @@ const OPAQUE_PER_SECOND: u128 = 64;
 pub(crate) struct Responder {
     generations: VecDeque<Generation>,
     difficulty: Difficulty,
-    rate: RateLimit,
+    calls: Calls,
 }
 
 /// R1s under one counter, one secret, one difficulty and one Diffie-Hellman key for each group.
@@ -56,10 +55,7 @@ struct Generation {
     k: u8,
     secret: SecretBytes,
     offers: Vec<Offer>,
-    /// The I2s accepted, by their digest, and whose they were.
-    accepted: BTreeMap<[u8; 32], Hit>,
-    /// The R2 for each peer's last I2.
-    answers: BTreeMap<Hit, ([u8; 32], Vec<u8>)>,
+    accepted: Accepted,
     /// How many I2s failed behind a solved puzzle, by #I.
     failed: BTreeMap<Vec<u8>, u32>,
 }
@@ -93,7 +89,7 @@ impl Responder {
         let mut responder = Self {
             generations: VecDeque::new(),
             difficulty: Difficulty::new(lowest, highest, now),
-            rate: RateLimit::new(config.r1_per_second_max, u32::MAX),
+            calls: Calls::new(config),
         };
         responder.rotate(config, random, now)?;
         Ok(responder)
@@ -106,14 +102,19 @@ impl Responder {
         if now < self.poll_timeout(config) {
             return;
         }
-        let alive = |generation: &Generation| now < generation.born + config.r1_lifetime * 2;
+        let alive = |generation: &Generation| {
+            now < generation.born + config.r1_lifetime * 2 && !generation.accepted.is_full()
+        };
         self.generations.retain(alive);
         // The configuration made one generation already; if the random source or the signer now fails, R1s stop.
         let _ = self.rotate(config, random, now);
     }
 
-    /// Says when the next generation begins.
+    /// Says when the next generation begins: at once, if one can remember no more I2s.
     pub(crate) fn poll_timeout(&self, config: &HostConfig) -> Time {
+        if self.generations.iter().any(|generation| generation.accepted.is_full()) {
+            return Time::EPOCH;
+        }
         let Some(current) = self.generations.front().filter(|current| current.k == self.difficulty.k())
         else {
             return Time::EPOCH;
@@ -122,25 +123,32 @@ impl Responder {
         self.difficulty.poll_timeout().map_or(end, |easier| easier.min(end))
     }
 
-    /// Answers an I1 (RFC 7401 section 6.7) and forgets it.
+    /// Answers an I1 (RFC 7401 section 6.7), by R1 or by a cookie, and forgets it.
     pub(crate) fn answer_i1(
         &mut self,
         config: &HostConfig,
+        random: &mut dyn Random,
         now: Time,
-        initiator: Hit,
-        address: IpAddr,
+        call: &Call<'_>,
         wanted: &[DhGroup],
     ) -> Result<Vec<u8>, Error> {
-        if !self.rate.allow(now, address) {
-            return Err(LimitError::R1Rate.into());
-        }
-        let generation = self.generations.front().ok_or(LimitError::R1Rate)?;
+        let generation = self.generations.front().ok_or(LimitError::R1Share)?;
         // RFC 7401 section 6.7 step 4: the Responder's most preferred group that is in the list; any if there is none.
         let offers = &generation.offers;
         let offer = offers.iter().find(|offer| wanted.contains(&offer.group)).unwrap_or(&offers[0]);
-        let opaque = generation.opaque(now);
-        let i = generation.random_i(config, initiator, address, opaque, generation.k);
-        Ok(offer.template.fill(initiator, opaque, &i))
+        let r1_len = offer.template.octets().len();
+        match self.calls.decide(config, random, now, call, r1_len)? {
+            Reply::R1 => {
+                let opaque = generation.opaque(now);
+                let address = call.source.ip();
+                let i = generation.random_i(config, call.initiator, address, opaque, generation.k);
+                Ok(offer.template.fill(call.initiator, opaque, &i))
+            }
+            Reply::Cookie(cookie) => {
+                let mut r1 = PacketBuilder::new(PacketType::R1, config.identity.hit(), call.initiator);
+                Ok(r1.add(&cookie).finish()?)
+            }
+        }
     }
 
     /// Recognises an I2 by its puzzle, in the order of RFC 7401 section 6.9, steps 7 and 8. The only computations are
@@ -161,9 +169,9 @@ impl Responder {
             return Err(PeerMisbehaved::PuzzleForeign.into());
         }
         let digest = i2.digest_covered(config.provider)?;
-        if generation.accepted.contains_key(&digest) {
-            let answer = generation.answers.get(&initiator).filter(|(of, _)| *of == digest);
-            return Ok(Recognised::Repeated(answer.map(|(_, r2)| r2.clone())));
+        if generation.accepted.contains(&digest) {
+            let answer = generation.accepted.answer(&initiator, &digest);
+            return Ok(Recognised::Repeated(answer.map(<[u8]>::to_vec)));
         }
         let lifetime = puzzle(config, generation.k).lifetime();
         if now > generation.issued(solution.opaque) + lifetime {
@@ -188,9 +196,6 @@ impl Responder {
     ) -> Result<Permit, Error> {
         let algorithm = group.kx().ok_or(PeerMisbehaved::DhGroupNotOffered)?;
         let generation = self.generation_mut(puzzle.generation).ok_or(PeerMisbehaved::PuzzleStale)?;
-        if generation.accepted.len() >= ACCEPTED_MAX {
-            return Err(LimitError::Associations.into());
-        }
         if generation.failed.len() >= FAILED_MAX {
             generation.failed.clear();
         }
@@ -218,10 +223,9 @@ impl Responder {
     }
 
     /// Remembers an I2 that was accepted, with its R2, until the keys behind its R1 are destroyed.
-    pub(crate) fn accept(&mut self, puzzle: &SolvedPuzzle, initiator: Hit, r2: &[u8]) {
+    pub(crate) fn accept(&mut self, puzzle: &SolvedPuzzle, initiator: Hit, r2: &[u8], is_stranger: bool) {
         if let Some(generation) = self.generation_mut(puzzle.generation) {
-            generation.accepted.insert(puzzle.digest, initiator);
-            generation.answers.insert(initiator, (puzzle.digest, r2.to_vec()));
+            generation.accepted.note(puzzle.digest, initiator, r2, is_stranger);
         }
     }
 
@@ -252,8 +256,7 @@ impl Responder {
             k,
             secret: SecretBytes::with(32, |octets| random.fill(octets)),
             offers,
-            accepted: BTreeMap::new(),
-            answers: BTreeMap::new(),
+            accepted: Accepted::default(),
             failed: BTreeMap::new(),
         });
         self.generations.truncate(GENERATIONS);
@@ -278,14 +281,8 @@ impl Generation {
         opaque: [u8; 2],
         k: u8,
     ) -> Digest {
-        let prf = config
-            .provider
-            .prf(config.own_suite().rhash())
-            .expect("the configuration was checked to know the suite's hash");
-        let address = match address {
-            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-            IpAddr::V6(address) => address.octets(),
-        };
+        let prf = config.own_prf();
+        let address = address_octets(address);
         let own = config.identity.hit();
         prf.prf(self.secret.expose(), &[initiator.octets(), own.octets(), &address, &opaque, &[k]])
     }

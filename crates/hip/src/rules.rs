@@ -29,8 +29,15 @@ pub const REGISTRATIONS_MAX: usize = 8;
 use ParameterType as P;
 
 /// I1 (RFC 7401 section 5.3.1).
-pub const I1: &[Rule<P>] =
-    &[one(P::DH_GROUP_LIST), up_to(CERTS_MAX, P::CERT), up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED)];
+pub const I1: &[Rule<P>] = &[
+    one(P::DH_GROUP_LIST),
+    up_to(CERTS_MAX, P::CERT),
+    optional(P::COOKIE),
+    up_to(ECHOES_UNSIGNED_MAX, P::ECHO_REQUEST_UNSIGNED),
+];
+
+/// R1 that brings a cookie and nothing else (binding section 3.1): COOKIE, and no PUZZLE.
+pub const COOKIE_R1: &[Rule<P>] = &[one(P::COOKIE)];
 
 /// R1 (RFC 7401 section 5.3.2).
 pub const R1: &[Rule<P>] = &[
@@ -161,6 +168,12 @@ pub fn of(packet_type: PacketType) -> &'static [Rule<P>] {
     }
 }
 
+/// Says whether a packet is an R1 that brings a cookie instead of a puzzle.
+pub fn brings_a_cookie(packet: &Packet<'_>) -> bool {
+    let has = |parameter| packet.parameters().raw(parameter).is_some();
+    packet.packet_type() == PacketType::R1 && has(P::COOKIE) && !has(P::PUZZLE)
+}
+
 /// Checks which parameters stand in a packet. It interprets and authenticates none of them.
 ///
 /// # Errors
@@ -171,8 +184,9 @@ pub fn check<I: Item>(packet: &Packet<'_>) -> Result<(), DecodeError> {
     if I::COUNT_MAX > 0 && parameters.raw(I::TYPE).is_some() {
         return Err(DecodeError::Unexpected { what: I::NAME });
     }
-    check_elements(of(packet.packet_type()), types(parameters), |stray| !stray.is_critical())?;
     let has = |parameter| parameters.raw(parameter).is_some();
+    let rules = if brings_a_cookie(packet) { COOKIE_R1 } else { of(packet.packet_type()) };
+    check_elements(rules, types(parameters), |stray| !stray.is_critical())?;
     match packet.packet_type() {
         PacketType::I2 if !has(P::HOST_ID) && !has(P::ENCRYPTED) => {
             Err(DecodeError::Missing { what: "HOST_ID" })
@@ -317,7 +331,7 @@ mod tests {
 
     #[test]
     fn tables_ascend_and_name_known_parameters() {
-        for rules in [I1, R1, I2, R2, UPDATE, NOTIFY, CLOSE, CLOSE_ACK, ENCRYPTED] {
+        for rules in [I1, R1, COOKIE_R1, I2, R2, UPDATE, NOTIFY, CLOSE, CLOSE_ACK, ENCRYPTED] {
             assert!(rules.iter().all(|rule| rule.element.is_known() && rule.least <= rule.most));
             assert!(rules.windows(2).all(|pair| pair[0].element < pair[1].element), "{rules:?}");
         }

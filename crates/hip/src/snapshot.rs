@@ -37,9 +37,9 @@ const VERSION: u8 = 3;
 /// Own UPDATEs that a snapshot may hold: as many as may wait, and those that go before them.
 const TASKS_MAX: u8 = 68;
 
-/// Writes an association; `None` if it is ending and there is nothing to go on with.
+/// Writes an association; `None` if it is ending and there is nothing to go on with, or if it is a stranger's.
 pub(crate) fn write<I: Item>(config: &HostConfig, association: &Association<I>) -> Option<SecretBytes> {
-    if matches!(association.phase, Phase::Closing(_)) {
+    if association.is_stranger || matches!(association.phase, Phase::Closing(_)) {
         return None;
     }
     let mut w = Writer::new();

@@ -3,8 +3,13 @@
 use std::{sync::LazyLock, time::Duration};
 
 use claviger_crypto::SecretBytes;
-use claviger_hip::{iana::PacketType, keys::Keymat};
-use claviger_hip_groups::{Event, RegistrationAnswer};
+use claviger_hip::{
+    iana::{PacketType, ParameterType},
+    keys::Keymat,
+    wire::{Lifetime, RegRequest},
+};
+use claviger_hip_groups::{Event, Host, RegistrationAnswer};
+use claviger_wire::Encode;
 
 use crate::{
     group::NOW,
@@ -32,10 +37,26 @@ const PACKETS: [PacketType; 8] = [
 static ASSOCIATION: LazyLock<(SecretBytes, Keymat)> = LazyLock::new(|| {
     let mut host = hip::host();
     let (i2, keymat) = hip::call_host(&mut host);
-    let i2 = hip::protected(PacketType::I2, i2, &keymat).expect("I2 is short enough");
+    // A host that asks for nothing is a stranger, of which nothing is stored.
+    let request = RegRequest { lifetime: Lifetime(100), types: vec![hip::SERVICE] };
+    let request = script::piece(hip::kind_of(ParameterType::REG_REQUEST), &request.to_octets());
+    let i2 = hip::protected(PacketType::I2, i2.made_up(&request), &keymat).expect("I2 is short enough");
     host.handle_datagram(NOW, hip::datagram(&i2)).expect("I2 is as it should be");
+    grant_all(&mut host);
     (host.snapshot(&hip::peer_hit()).expect("the association exists"), keymat)
 });
+
+/// Grants what the host is asked for.
+fn grant_all(host: &mut Host) {
+    while let Some(event) = host.poll_event() {
+        if let Event::RegistrationRequested { ticket, request, .. } = event {
+            let (reg_type, items) = (request.reg_type, request.items);
+            let answer =
+                RegistrationAnswer { reg_type, granted: Some(request.lifetime), failure: None, items };
+            let _ = host.answer(NOW, ticket, answer);
+        }
+    }
+}
 
 /// Feeds one input.
 pub(super) fn feed(input: &[u8]) {

@@ -6,7 +6,7 @@ use claviger_hip::{
     keys::EncryptionKey,
     puzzle,
     wire::{
-        Ack, Cert, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
+        Ack, Cert, Cookie, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
         EchoResponseUnsigned, Encrypted, EspInfo, EspTransform, HipCipher, HipMac, HipMac2, HipSignature,
         HipSignature2, HitSuiteList, LocatorSet, Notification, Parameters, Puzzle, R1Counter,
         RegFailed, RegInfo, RegRequest, RegResponse, Seq, Solution, TransportFormatList,
@@ -51,6 +51,7 @@ const CHECKS: &[Check] = &[
     check::<EchoResponseUnsigned>,
     mcast_channel,
     check::<LocatorSet>,
+    check::<Cookie>,
 ];
 
 fn check<P>(contents: &[u8])

@@ -48,6 +48,11 @@ impl Grants {
         self.by_host.get(host)?.iter().find(|(granted, _)| granted == group).map(|(_, grant)| grant)
     }
 
+    /// Says whether a host has a grant, whatever group it is for.
+    pub(crate) fn has_any(&self, host: &MemberId) -> bool {
+        self.by_host.contains_key(host)
+    }
+
     pub(crate) fn groups_of(&self, host: &MemberId) -> Vec<GroupId> {
         self.by_host.get(host).into_iter().flatten().map(|(group, _)| group.clone()).collect()
     }

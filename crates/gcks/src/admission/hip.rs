@@ -116,7 +116,6 @@ impl Admission<'_> {
         if self.hip.answer(now, ticket, answer).is_ok() && granted {
             self.take_up_keys(now, hit);
         }
-        self.touch(hit);
     }
 
     fn decide(
@@ -142,7 +141,8 @@ impl Admission<'_> {
         } else if request.items.is_empty() {
             lifetime = self.renew_all(now, host, request.lifetime);
         }
-        answer(request, lifetime, channels)
+        let holds_any = self.roster.grants.has_any(host);
+        answer(request, lifetime, channels, holds_any)
     }
 
     /// Decides on one group and repeats its channel with the status.
@@ -245,7 +245,6 @@ impl Admission<'_> {
             self.keyed.remove_registration(&registration.cookies());
             self.forget_renewal(host);
         }
-        self.touch(hit);
     }
 
     fn forget_association(&mut self, now: Time, hit: Hit) {
@@ -259,7 +258,6 @@ impl Admission<'_> {
         }
         self.forget_renewal(host);
         self.keyed.forget_address(host);
-        self.touch(hit);
     }
 }
 
@@ -268,16 +266,23 @@ pub(crate) fn association(hip: &claviger_hip_groups::Host, host: &MemberId) -> O
     hip.association(hit_of(host)?)
 }
 
-/// Sums up: the service is granted if any group is, or if no group was named (binding section 2).
+/// Sums up (binding section 2): the service is granted if any group is, and renewed while the host has one. Who leaves
+/// its last group, or asks to leave what it never had, leaves the service.
 fn answer(
     request: &RegistrationRequest,
     lifetime: Duration,
     channels: Vec<McastChannel>,
+    holds_any: bool,
 ) -> RegistrationAnswer {
     let first_refusal =
         channels.iter().map(|channel| channel.status).find(|status| *status != ChannelStatus::GRANTED);
     let any_granted = channels.iter().any(|channel| channel.status == ChannelStatus::GRANTED);
-    let granted = (any_granted || channels.is_empty()).then_some(lifetime);
+    let granted = match (holds_any, channels.is_empty()) {
+        (true, true) => Some(lifetime),
+        (true, false) => any_granted.then_some(lifetime),
+        (false, true) => request.lifetime.is_zero().then_some(Duration::ZERO),
+        (false, false) => any_granted.then_some(Duration::ZERO),
+    };
     let failure = match first_refusal {
         Some(ChannelStatus::GROUP_FULL | ChannelStatus::INSUFFICIENT_RESOURCES) => {
             RegFailure::INSUFFICIENT_RESOURCES

@@ -9,12 +9,14 @@ use tracing::{debug, debug_span};
 
 use crate::{
     association::Phase,
-    error::{Error, FailReason, LimitError, PeerMisbehaved},
+    calls::Call,
+    error::{Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved},
     event::Event,
     exchange::{
+        Shared,
         initiate::{Established, Progress},
         notify,
-        respond::{self, Acceptance},
+        respond::{self, Acceptance, Outcome},
         task::Task,
     },
     host::Host,
@@ -22,6 +24,7 @@ use crate::{
     item::Item,
     path::Path,
     responder::{Recognised, SolvedPuzzle},
+    rules,
     wire::{DhGroupList, DiffieHellman, Packet},
 };
 
@@ -48,9 +51,11 @@ impl<I: Item> Host<I> {
             debug!("the calls cross; the peer answers this host's");
             return Ok(());
         }
-        let config = &self.shared.config;
-        let r1 = self.responder.answer_i1(config, now, peer, back.remote.ip(), &groups)?;
-        self.shared.out.send(back, &r1);
+        let cookie = packet.find()?;
+        let call = Call { initiator: peer, source: back.remote, octets: packet.octets(), cookie };
+        let Shared { config, random, .. } = &mut self.shared;
+        let answer = self.responder.answer_i1(config, &mut **random, now, &call, &groups)?;
+        self.shared.out.send(back, &answer);
         Ok(())
     }
 
@@ -58,6 +63,9 @@ impl<I: Item> Host<I> {
         let peer = packet.sender();
         let initiation = self.peers.get_mut(&peer).and_then(|peer| peer.initiation.as_mut());
         let initiation = initiation.ok_or(PeerMisbehaved::R1Unasked)?;
+        if rules::brings_a_cookie(packet) {
+            return initiation.handle_cookie(&mut self.shared, packet);
+        }
         if let Progress::Failed(reason) = initiation.handle_r1(&mut self.shared, now, back, packet)? {
             self.fail(peer, reason);
         }
@@ -109,7 +117,9 @@ impl<I: Item> Host<I> {
     ) -> Result<(), Error> {
         let peer = packet.sender();
         let known = self.peers.contains_key(&peer);
-        if !known && self.peers.len() >= self.shared.config.associations_max {
+        // Strangers take no room from others: they have their own, which they make for each other.
+        let others = self.peers.len() - self.strangers.len();
+        if !known && others >= self.shared.config.associations_max {
             return Err(LimitError::Associations.into());
         }
         let DiffieHellman { group, .. } = packet.one()?;
@@ -143,13 +153,21 @@ impl<I: Item> Host<I> {
             return Ok(());
         }
         let own_request = acceptance.own_request.take();
-        let (association, puzzle, r2) = acceptance.complete(&mut self.shared, now)?;
-        self.responder.accept(&puzzle, peer, &r2);
-        let association = entry.association.insert(Box::new(association));
+        let (outcome, puzzle, r2) = acceptance.complete(&mut self.shared, now, own_request.is_some())?;
+        let Outcome::Associated(mut association) = outcome else {
+            debug!("the peer asks for no registration; no association is made");
+            self.responder.accept(&puzzle, peer, &r2, true);
+            return Ok(());
+        };
+        self.responder.accept(&puzzle, peer, &r2, association.is_stranger);
         association.log_established();
-        self.shared.out.tell(Event::Established { peer, initiator: false });
-        self.shared.out.tell(Event::Changed { peer });
         association.deferred = own_request;
+        self.shared.out.tell(Event::Established { peer, initiator: false });
+        let replaced = entry.association.replace(association);
+        let kept = replaced.iter().chain(&entry.association).find(|association| !association.is_stranger);
+        if let Some(association) = kept {
+            association.tell_changed(&mut self.shared);
+        }
         Ok(())
     }
 
@@ -161,6 +179,11 @@ impl<I: Item> Host<I> {
             Ok(established) => established,
             Err((initiation, error)) => {
                 entry.initiation = Some(initiation);
+                // The peer itself has ended the exchange, under MAC and signature.
+                let required = PeerIncompatible::RegistrationRequired;
+                if error == required.into() {
+                    self.fail(peer, FailReason::Incompatible(required));
+                }
                 return Err(error);
             }
         };
@@ -208,8 +231,8 @@ impl<I: Item> Host<I> {
                 let result = association.handle_close_ack(shared, now, packet);
                 if result.is_ok() {
                     debug!("CLOSE is acknowledged; the association is discarded");
+                    association.tell_changed(shared);
                     entry.association = None;
-                    shared.out.tell(Event::Changed { peer: packet.sender() });
                 }
                 result
             }
@@ -264,8 +287,8 @@ impl<I: Item> Host<I> {
         }
         if gone {
             debug!("the association is discarded");
+            association.tell_changed(shared);
             entry.association = None;
-            shared.out.tell(Event::Changed { peer });
         }
     }
 

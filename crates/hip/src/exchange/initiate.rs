@@ -1,7 +1,7 @@
 //! The base exchange as its Initiator sees it (RFC 7401 sections 6.6, 6.8 and 6.10).
 //!
 //! ```text
-//! I1 { DH_GROUP_LIST }                                                                    -->
+//! I1 { DH_GROUP_LIST, COOKIE }                                                            -->
 //!        <--    R1 { R1_COUNTER, PUZZLE, DH_GROUP_LIST, DIFFIE_HELLMAN, HIP_CIPHER, HOST_ID, HIT_SUITE_LIST,
 //!                    REG_INFO, TRANSPORT_FORMAT_LIST, HIP_SIGNATURE_2 }
 //! I2 { R1_COUNTER, SOLUTION, DIFFIE_HELLMAN, HIP_CIPHER, ENCRYPTED{ HOST_ID, items }, REG_REQUEST,
@@ -9,7 +9,7 @@
 //!        <--    R2 { ENCRYPTED{ items }, REG_RESPONSE, REG_FAILED, HIP_MAC_2, HIP_SIGNATURE }
 //! ```
 
-use claviger_crypto::CryptoError;
+use claviger_crypto::{CryptoError, random, secret::ct_eq};
 use claviger_identity::{Hit, HostId};
 use claviger_sansio::{Retransmit, Time, retransmit::Expiry};
 use claviger_wire::DecodeError;
@@ -17,12 +17,12 @@ use tracing::debug;
 
 use crate::{
     association::{self, Agreed, Association, EspAgreement, Phase},
-    error::{AuthError, Error, FailReason, LimitError, PeerMisbehaved},
+    error::{AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved},
     exchange::{
         Shared,
         offer::{GenuineR1, Offer, Weighed},
     },
-    iana::{PacketType, ParameterType},
+    iana::{NotifyType, PacketType, ParameterType},
     item::Item,
     keys::{Hosts, Keymat, Prk},
     path::Path,
@@ -31,9 +31,9 @@ use crate::{
     security::Security,
     verification::{Budget, Class},
     wire::{
-        Authentic, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned, EchoResponseSigned,
-        EchoResponseUnsigned, EspInfo, EspTransform, HipCipher, Packet, PacketBuilder, ParameterBlock,
-        Puzzle, R1Counter, RegInfo, Solution, TransportFormatList,
+        Authentic, Cookie, DhGroupList, DiffieHellman, EchoRequestSigned, EchoRequestUnsigned,
+        EchoResponseSigned, EchoResponseUnsigned, EspInfo, EspTransform, HipCipher, Notification, Packet,
+        PacketBuilder, ParameterBlock, Puzzle, R1Counter, RegInfo, Solution, TransportFormatList,
     },
 };
 
@@ -57,6 +57,10 @@ pub(crate) struct Initiation<I> {
     pub(crate) path: Path,
     pub(crate) request: Option<RegistrationRequest<I>>,
     i1: Vec<u8>,
+    cookie: Cookie,
+    /// Whether a cookie may come: one for each I1 that was sent by the clock, so that hosts whose addresses seem to
+    /// change do not call each other in a circle.
+    awaits_cookie: bool,
     started: Time,
     step: Step,
     restarts: u32,
@@ -120,13 +124,25 @@ impl<I: Item> Initiation<I> {
         path: Path,
         request: Option<RegistrationRequest<I>>,
     ) -> Result<Self, Error> {
-        let mut builder = PacketBuilder::new(PacketType::I1, shared.config.identity.hit(), peer);
-        let i1 = builder.add(&DhGroupList(shared.config.dh_groups.clone())).finish()?;
+        let cookie = Cookie::asking(random::array(&mut *shared.random));
+        let i1 = build_i1(shared, peer, &cookie)?;
         debug!(registers = request.is_some(), "a base exchange begins");
         shared.out.send(&path, &i1);
         let step = Step::ExpectR1(Retransmit::new(shared.config.retransmit, now));
         let r1_budgets = [Class::R1, Class::R1Elsewhere].map(Budget::new);
-        Ok(Self { peer, path, request, i1, started: now, step, restarts: 0, r1_budgets, doubt: None })
+        Ok(Self {
+            peer,
+            path,
+            request,
+            i1,
+            cookie,
+            awaits_cookie: true,
+            started: now,
+            step,
+            restarts: 0,
+            r1_budgets,
+            doubt: None,
+        })
     }
 
     /// Whether I2 was sent (RFC 7401's state I2-SENT).
@@ -158,6 +174,20 @@ impl<I: Item> Initiation<I> {
             Step::Solving(_) => Time::EPOCH,
             Step::ExpectR2(expect) => expect.retransmit.poll_timeout(),
         }
+    }
+
+    /// Repeats I1 at once with the cookie that the Responder gave, as proof of this host's address (binding section 3.1).
+    pub(crate) fn handle_cookie(&mut self, shared: &mut Shared<I>, packet: &Packet<'_>) -> Result<(), Error> {
+        let cookie: Cookie = packet.one()?;
+        if !self.awaits_cookie || !ct_eq(&cookie.nonce, &self.cookie.nonce) {
+            return Err(PeerMisbehaved::R1Unasked.into());
+        }
+        self.i1 = build_i1(shared, self.peer, &cookie)?;
+        self.cookie = cookie;
+        self.awaits_cookie = false;
+        debug!("the Responder wants proof of this host's address; I1 is sent with its cookie");
+        shared.out.send(&self.path, &self.i1);
+        Ok(())
     }
 
     /// Processes R1 (RFC 7401 section 6.8). Only an R1 under the signature of the HIT that was called has any effect.
@@ -231,6 +261,7 @@ impl<I: Item> Initiation<I> {
                     debug!(sent = retransmit.sent(), "no R1 has come; I1 is sent again");
                     self.r1_budgets.iter_mut().for_each(Budget::renew);
                     shared.out.send(&self.path, &self.i1);
+                    self.awaits_cookie = true;
                 }
                 Expiry::GiveUp => return Ok(self.failed(now)),
             },
@@ -261,6 +292,7 @@ impl<I: Item> Initiation<I> {
                     if expect.retransmit.sent() > I2_ALONE {
                         self.r1_budgets.iter_mut().for_each(Budget::renew);
                         shared.out.send(&self.path, &self.i1);
+                        self.awaits_cookie = true;
                     }
                 }
                 Expiry::GiveUp => return Ok(self.failed(now)),
@@ -347,6 +379,10 @@ impl ExpectR2 {
         packet: &Packet<'_>,
     ) -> Result<Confirmation<I>, Error> {
         let r2 = self.authenticate(shared, now, packet)?;
+        let mut notifications = r2.all::<Notification>()?.into_iter();
+        if notifications.any(|notification| notification.notify_type == NotifyType::REG_REQUIRED) {
+            return Err(PeerIncompatible::RegistrationRequired.into());
+        }
         let items = association::items(shared, &self.agreed.keymat, &r2)?;
         let services = r2.find::<RegInfo>()?;
         let answer = match request {
@@ -422,6 +458,12 @@ fn derive<I: Item>(
     let hosts = Hosts { local: shared.config.identity.hit(), peer };
     let keymat = Keymat::derive(provider, rhash, offer.security.cipher, prk, hosts)?;
     Ok((DiffieHellman { group, public_value: private.public().to_vec() }, keymat))
+}
+
+/// Builds I1 (RFC 7401 section 5.3.1) with room for a cookie, or with the Responder's (binding section 3.1).
+fn build_i1<I: Item>(shared: &Shared<I>, peer: Hit, cookie: &Cookie) -> Result<Vec<u8>, Error> {
+    let mut builder = PacketBuilder::new(PacketType::I1, shared.config.identity.hit(), peer);
+    Ok(builder.add(&DhGroupList(shared.config.dh_groups.clone())).add(cookie).finish()?)
 }
 
 /// Builds I2 (RFC 7401 section 5.3.3).

@@ -73,6 +73,7 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
             | PeerIncompatible::EspSuite
             | PeerIncompatible::OwnHitSuite
             | PeerIncompatible::PacketType
+            | PeerIncompatible::RegistrationRequired
             | PeerIncompatible::Rekeying
             | PeerIncompatible::Service
             | PeerIncompatible::TransportFormat
@@ -82,12 +83,13 @@ pub(crate) fn notify_type(error: &Error) -> Option<NotifyType> {
         Error::Limit(
             LimitError::BaseExchangeRestarts
             | LimitError::CloseSignatures
+            | LimitError::I1Repeated
             | LimitError::I2Work
             | LimitError::NotifySignatures
             | LimitError::PacketLength
             | LimitError::Puzzle
             | LimitError::PuzzleWorn
-            | LimitError::R1Rate
+            | LimitError::R1Share
             | LimitError::R1Signatures
             | LimitError::R2Signatures
             | LimitError::Rekeys

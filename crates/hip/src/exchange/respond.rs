@@ -18,7 +18,7 @@ use crate::{
         Shared,
         deciding::{Asker, Deciding},
     },
-    iana::{PacketType, ParameterType},
+    iana::{NotifyType, PacketType, ParameterType},
     item::Item,
     keys::{Hosts, Keymat, Prk},
     path::Path,
@@ -28,8 +28,8 @@ use crate::{
     security::Security,
     verification::Permit,
     wire::{
-        Authentic, Cert, DiffieHellman, EspInfo, EspTransform, HipCipher, Maced, Packet, PacketBuilder,
-        Parameters, TransportFormatList,
+        Authentic, Cert, DiffieHellman, EspInfo, EspTransform, HipCipher, Maced, Notification, Packet,
+        PacketBuilder, Parameters, TransportFormatList,
     },
 };
 
@@ -42,6 +42,14 @@ pub(crate) struct Acceptance<I> {
     pub(crate) until: Time,
     /// An own request that the peer has not seen, because both called at once and it was this host's I1 that lost.
     pub(crate) own_request: Option<RegistrationRequest<I>>,
+}
+
+/// What an I2 comes to.
+pub(crate) enum Outcome<I> {
+    /// An association.
+    Associated(Box<Association<I>>),
+    /// Nothing: this registrar wants a registration to be asked for (RFC 8003 section 3.2).
+    RegistrationRequired,
 }
 
 impl<I: Item> Acceptance<I> {
@@ -110,17 +118,25 @@ impl<I: Item> Acceptance<I> {
         Ok(self.deciding.answer(answer)?)
     }
 
-    /// Builds R2 (RFC 7401 section 5.3.4) and gives the association away.
+    /// Builds R2 (RFC 7401 section 5.3.4) and gives the association away. `wanted` says that this host has itself called
+    /// the peer.
     pub(crate) fn complete(
         mut self,
         shared: &mut Shared<I>,
         now: Time,
-    ) -> Result<(Association<I>, SolvedPuzzle, Vec<u8>), Error> {
+        wanted: bool,
+    ) -> Result<(Outcome<I>, SolvedPuzzle, Vec<u8>), Error> {
         let answers = self.deciding.take_answers();
         let phase = Phase::R2Sent { until: now + shared.patience() };
         let mut association = Association::new(self.agreed, now, phase);
         let identity = shared.config.identity.clone();
         let mut builder = PacketBuilder::new(PacketType::R2, identity.hit(), association.peer);
+        if shared.config.requires_registration && answers.is_empty() && !wanted {
+            builder.add(&Notification::new(NotifyType::REG_REQUIRED));
+            let r2 = finish_r2(&association, &mut builder, shared)?;
+            return Ok((Outcome::RegistrationRequired, self.puzzle, r2));
+        }
+        association.is_stranger = !shared.config.services.is_empty() && !wanted;
         if let Some(esp) = &association.esp {
             builder.add(&EspInfo { keymat_index: esp.keymat_index, old_spi: 0, new_spi: esp.inbound_spi });
         }
@@ -134,15 +150,26 @@ impl<I: Item> Acceptance<I> {
         for failed in &failed {
             builder.add(failed);
         }
-        let prf = association.keymat.prf();
-        builder.mac_2(prf, &association.keymat.outgoing().integrity, identity.host_id()).sign(&identity)?;
-        let r2 = builder.finish()?;
+        let r2 = finish_r2(&association, &mut builder, shared)?;
         for answer in &answers {
             association.apply(now, Side::Registrar, answer);
         }
-        shared.out.send(&association.path, &r2);
-        Ok((association, self.puzzle, r2))
+        Ok((Outcome::Associated(Box::new(association)), self.puzzle, r2))
     }
+}
+
+/// Adds MAC and signature to an R2, and sends it.
+fn finish_r2<I: Item>(
+    association: &Association<I>,
+    builder: &mut PacketBuilder,
+    shared: &mut Shared<I>,
+) -> Result<Vec<u8>, Error> {
+    let identity = &shared.config.identity;
+    let prf = association.keymat.prf();
+    builder.mac_2(prf, &association.keymat.outgoing().integrity, identity.host_id()).sign(identity)?;
+    let r2 = builder.finish()?;
+    shared.out.send(&association.path, &r2);
+    Ok(r2)
 }
 
 /// Returns the suite of an Initiator's HIT, if it is accepted (RFC 7401 section 6.9 step 3).

@@ -13,6 +13,7 @@
 pub mod builder;
 pub mod cert;
 pub mod checksum;
+pub mod cookie;
 pub mod coverage;
 pub mod dh_group_list;
 pub mod diffie_hellman;
@@ -39,6 +40,7 @@ pub mod update_id;
 
 pub use builder::{PacketBuilder, PacketTooLong, ParameterBlock};
 pub use cert::Cert;
+pub use cookie::Cookie;
 pub use coverage::{Authentic, Maced, Presigned, Signed};
 pub use dh_group_list::DhGroupList;
 pub use diffie_hellman::DiffieHellman;

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod calls;
 mod identity;
 mod load;
 mod mobility;
 mod rekeying;
 mod replay_and_flood;
 mod signatures;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 

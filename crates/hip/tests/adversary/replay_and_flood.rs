@@ -91,31 +91,6 @@ fn a_puzzle_is_good_for_one_host_at_one_address() {
     assert_eq!(pair.server_hears(&i2), Ok(()));
 }
 
-#[test]
-fn an_i1_flood_leaves_nothing_behind() {
-    let mut config = server_config();
-    config.r1_per_second_max = 50;
-    let mut pair = Pair::new(member_config(), config);
-    let (mut answered, mut refused) = (0, 0);
-    for number in 0..1000u32 {
-        let mut hit = *pair.member.hit().octets();
-        hit[12..].copy_from_slice(&number.to_be_bytes());
-        match pair.server_hears(&i1(Hit::new(hit), pair.server.hit(), &[DhGroup::NIST_P256])) {
-            Ok(()) => answered += 1,
-            Err(error) => {
-                assert_eq!(error, LimitError::R1Rate.into());
-                refused += 1;
-            }
-        }
-    }
-    assert_eq!((answered, refused), (50, 950), "R1s to one address are limited");
-    assert_eq!(pair.server.host.associations().count(), 0);
-    pair.server.transmits();
-    pair.connect(None);
-    pair.pass(Duration::from_secs(3), |_, _| true);
-    assert!(pair.is_established());
-}
-
 /// Each I2 with a solved puzzle costs a Diffie-Hellman computation: one puzzle buys a bounded number.
 #[test]
 fn an_i2_flood_behind_one_solved_puzzle_is_bounded() {

@@ -70,13 +70,15 @@ impl Member {
         }
     }
 
-    /// Asks for every group that is not granted: over the association that lives, or by a base exchange.
+    /// Asks for every group that is not granted: over the association, if anything is granted on it, or by a base
+    /// exchange. The key server forgets associations over which it has granted nothing, and says nothing of it.
     pub(crate) fn register(&mut self, now: Time) {
         let request = self.request(now);
-        let lives =
-            self.registration == Registration::Associated && self.hip.association(&self.server).is_some();
-        debug!(groups = request.items.len(), anew = !lives, "the key server is asked for groups");
-        let (asked, registration) = if lives {
+        let grants =
+            self.hip.association(&self.server).is_some_and(|association| !association.granted.is_empty());
+        let is_kept = self.registration == Registration::Associated && grants;
+        debug!(groups = request.items.len(), anew = !is_kept, "the key server is asked for groups");
+        let (asked, registration) = if is_kept {
             (self.hip.request(now, self.server, request), Registration::Asking)
         } else {
             let socket = self.socket;

@@ -322,3 +322,21 @@ fn a_renewal_that_is_never_confirmed_ends_the_association() {
     });
     assert!(told(&mut pair.server, "lost"));
 }
+
+/// A request that does not arrive before the keys are new is repeated under them: the peer knows no others any more.
+#[test]
+fn a_request_that_was_lost_until_the_renewal_is_through_is_repeated_under_the_new_keys() {
+    let mut pair = registered_pair(Pair::default_pair());
+    let (server, before) = (pair.server.hit(), cookies(&pair));
+    pair.member.host.request(pair.now, server, join(&["two"])).unwrap();
+    rekey(&mut pair, true);
+    pair.run_with(|_, octets| {
+        let packet = Packet::parse(octets).unwrap();
+        packet.parameters().raw(ParameterType::REG_REQUEST).is_none()
+    });
+    assert_ne!(cookies(&pair), before);
+    assert!(!told(&mut pair.member, "registered"));
+    pair.pass(MOMENT, |_, _| true);
+    assert!(told(&mut pair.member, "registered"));
+    assert_usable(&mut pair, "repeated");
+}

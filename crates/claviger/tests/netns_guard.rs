@@ -30,6 +30,8 @@ const SECRET: &[u8] = b"nobody may read this on the wire";
 const PORT: u16 = 5005;
 /// The pause of a program between two datagrams.
 const PAUSE: Duration = Duration::from_millis(1);
+/// How long a host may wait that was started again and again: it begins anew 16 times in 60 s.
+const WAITS_MAX: Duration = Duration::from_secs(120);
 /// How long programs go on after the end of a daemon.
 const AFTERMATH: Duration = Duration::from_millis(250);
 
@@ -305,7 +307,7 @@ fn a_member_killed_at_any_instant_leaves_nothing_in_the_clear() {
                 // From now on the daemon knows the address by itself.
                 first = join(&server, &identity, group, &[]);
             }
-            first.wait_until_keyed();
+            first.wait_until_keyed_within(WAITS_MAX);
             let before = talkers[0].taken();
             eventually("programs send again", PATIENCE, || (talkers[0].taken() > before + 20).then_some(()));
             first.stop();

@@ -260,3 +260,40 @@ fn a_key_server_that_was_killed_knows_who_registered_anew() {
     network.until(10 * SECOND, |network| network.is_keyed(again, &market()));
     assert_ne!(network.server.newest_keys(&group), before);
 }
+
+//   UPDATE { MCAST_CHANNEL(market, 0) }   -->        its departure waits for the batch
+//   UPDATE { MCAST_CHANNEL(market) }      -->        and is taken back
+#[test]
+fn who_leaves_and_comes_back_before_the_rekey_accepts_nothing_of_before() {
+    let mut network = Network::new(26);
+    let group = market();
+    let mut gathering = policy(1);
+    gathering.rekey.batch_interval = 5 * SECOND;
+    network.add_group(&group, gathering);
+    let sender = network.joined(&group, Role::Both);
+    let receiver = network.joined(&group, Role::Receiver);
+    // Its association stays for another group.
+    let forum = group_id("forum");
+    network.add_group(&forum, policy(2));
+    network.join(receiver, &forum, Role::Receiver);
+    network.pass(10 * SECOND);
+    for number in 0..5u8 {
+        network.send(sender, &group, &[number]).unwrap();
+    }
+    network.pass(SECOND);
+    let recorded: Vec<(SocketAddr, Vec<u8>)> =
+        network.data(&group).iter().map(|sent| (sent.destination, sent.octets.clone())).collect();
+    let now = network.now;
+    network.members[receiver].member.leave_group(now, &group);
+    network.settle();
+    network.pass(SECOND);
+    network.ask(receiver, &group, Role::Receiver);
+    network.until(10 * SECOND, |network| network.is_keyed(receiver, &market()));
+    assert_eq!((recorded.len(), network.members[receiver].received.len()), (5, 5));
+    for (destination, octets) in recorded {
+        network.fly(Origin::Server, (FIRST, 40_000).into(), Kind::Esp, destination, octets);
+    }
+    network.pass(SECOND);
+    assert_eq!(network.members[receiver].received.len(), 5);
+    assert_eq!(network.server.group(network.now, &group).unwrap().members, 2);
+}

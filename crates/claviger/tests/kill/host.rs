@@ -29,6 +29,9 @@ const DATA_INTERVAL: Duration = Duration::from_millis(120);
 /// The marker of HIP on UDP (RFC 5770 section 5.1).
 const HIP_MARKER: [u8; 4] = [0; 4];
 
+/// Where the packet type stands in a HIP header, its highest bit zero (RFC 7401 section 5.1).
+const PACKET_TYPE_AT: usize = 2;
+
 /// The packet type of CLOSE_ACK (RFC 7401 section 5.3.8).
 const CLOSE_ACK: u8 = 19;
 
@@ -181,7 +184,7 @@ impl Machine {
                 },
                 Ok(received) = self.hip.recv(a) => {
                     if let Some(octets) = a[..received.length].strip_prefix(&HIP_MARKER) {
-                        self.acknowledged |= octets.get(1) == Some(&CLOSE_ACK);
+                        self.acknowledged |= octets.get(PACKET_TYPE_AT) == Some(&CLOSE_ACK);
                         self.take(Socket::HipUdp, received.source, received.destination, octets);
                     }
                 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
+    ops::Range,
 };
 
 use claviger_crypto::provider;
@@ -47,7 +48,7 @@ pub(crate) struct Verdict {
 #[derive(Default)]
 struct Membership {
     asked: usize,
-    keyed: bool,
+    keyed: Option<usize>,
     /// The sender ids that were seen with it.
     sender_ids: BTreeSet<u32>,
     /// Nothing that the host held before can be held rightly in this one.
@@ -179,14 +180,15 @@ impl Judgement {
         if self.evicted.contains(&host) {
             self.violated(REVIVED, format!("host {host} was evicted, and granted a registration"));
         }
-        if self.membership(host, life).keyed {
+        if self.membership(host, life).keyed.is_some() {
             self.violated("forgotten:", format!("host {host}.{life} held keys and had to register again"));
         }
     }
 
     fn pulled(&mut self, host: HostNumber, life: Life, sender_ids: &[(u32, u32)]) {
         self.verdict.pulls += 1;
-        self.membership(host, life).keyed = true;
+        let now = self.now;
+        self.membership(host, life).keyed.get_or_insert(now);
         if self.evicted.contains(&host) {
             self.violated(REVIVED, format!("host {host} was evicted, and pulled keys"));
         }
@@ -304,10 +306,23 @@ impl Judgement {
         }
     }
 
+    /// Says when hosts that were not put out had asked to come back and had no keys yet: until then a departure may be taken
+    /// back, and what the host had before is still in force.
+    fn pending(&self) -> BTreeMap<HostNumber, Vec<Range<usize>>> {
+        let mut pending: BTreeMap<HostNumber, Vec<Range<usize>>> = BTreeMap::new();
+        let asked = self.memberships.iter().filter(|((host, _), _)| !self.evicted.contains(host));
+        for ((host, _), membership) in asked {
+            let end = membership.keyed.or(membership.departed).unwrap_or(usize::MAX);
+            pending.entry(*host).or_default().push(membership.asked..end);
+        }
+        pending
+    }
+
     /// No departed member's keys lead to what was in force after it, no newcomer's to what was before.
     fn judge_memberships(&mut self) {
         let pushes: Vec<&[u8]> = self.pushes.iter().map(Vec::as_slice).collect();
         let mut violations = Vec::new();
+        let pending = self.pending();
         for ((host, life), membership) in &mut self.memberships {
             let departed = membership.departed.unwrap_or(usize::MAX);
             let asked = if membership.afresh { membership.asked } else { 0 };
@@ -323,7 +338,10 @@ impl Judgement {
                         .teks
                         .iter()
                         .any(|held| Some(held.keys.encryption.expose()) == tek.map(|k| &k[..]));
-                if opens && departed < rest.at {
+                let is_taken_back = pending.get(host).is_some_and(|spans| {
+                    spans.iter().any(|span| departed < span.start && span.contains(&rest.at))
+                });
+                if opens && departed < rest.at && !is_taken_back {
                     violations.push(format!(
                         "{REVIVED} host {host}.{life} left, and its keys open what came later"
                     ));
@@ -439,6 +457,17 @@ mod tests {
         let lines = [asked.clone(), held.clone(), settled(), left.clone()];
         assert_eq!(convictions(lines), 0, "what was in force meanwhile");
         assert_eq!(convictions([asked.clone(), held.clone(), left, settled()]), 1, "what came later");
-        assert_eq!(convictions([settled(), asked, held]), 1, "what was before");
+        assert_eq!(convictions([settled(), asked.clone(), held.clone()]), 1, "what was before");
+        // A host that asks again before its departure is rekeyed may hold what is in force until it is given other keys.
+        let left = Line::Left { host: 0, life: 1 };
+        let again = Line::Asked { host: 0, life: 2 };
+        let pulled = Line::Pulled { host: 0, life: 2, sender_ids: vec![(1000, 1)] };
+        let lines = [asked, held, left, again];
+        assert_eq!(
+            convictions(lines.clone().into_iter().chain([settled()])),
+            0,
+            "a departure that is taken back"
+        );
+        assert_eq!(convictions(lines.into_iter().chain([pulled, settled()])), 1, "and then keys of before");
     }
 }

@@ -31,6 +31,10 @@ use crate::{
 /// delayed by 2 s at random; the rest is for a busy host.
 const SETTLE_MAX: Duration = Duration::from_secs(15);
 
+/// How long nothing must have changed for the group to be at rest: a departure waits so long for its rekey at most, until the
+/// copies of earlier messages have left and those have answered who were told of the next rekey.
+const REST_MIN: Duration = Duration::from_millis(500);
+
 /// A broken store leaves members behind for good; nobody waits for them long.
 const SETTLE_MAX_FORGETFUL: Duration = Duration::from_millis(700);
 
@@ -446,6 +450,7 @@ impl Playing {
             (false, false) => SETTLE_MAX,
             (false, true) => JOIN_MAX,
         };
+        let mut still: Option<(Time, _)> = None;
         loop {
             let view = self.client.group_show(&Stage::group()).await.expect("a running server answers");
             let kek = view.keys.epoch.expect("a group has a KEK").kek_spi;
@@ -453,9 +458,10 @@ impl Playing {
             let tek = u32::from_str_radix(&newest.spi, 16).unwrap();
             self.answers();
             let mut members = 0;
-            let mut behind = Vec::new();
+            let (mut behind, mut phases) = (Vec::new(), Vec::new());
             for host in self.members() {
                 let holding = host.holding.borrow();
+                phases.push((holding.phase, holding.life));
                 match holding.phase {
                     Phase::In if holding.kek == Some(kek) && holding.teks.contains(&tek) => members += 1,
                     Phase::In => behind.push((host.number, holding.clone())),
@@ -465,8 +471,19 @@ impl Playing {
             }
             let took = self.clock.now().since(began);
             if behind.is_empty() {
-                let took_ms = took.as_millis() as u64;
-                return self.tell(Line::Settled { kek, tek, members, took_ms });
+                let now = self.clock.now();
+                let state = (kek, tek, phases);
+                let (since, _) = match still.take().filter(|(_, before)| *before == state) {
+                    Some(still) => still,
+                    None => (now, state.clone()),
+                };
+                if self.stage.forgetful || now.since(since) >= REST_MIN {
+                    let took_ms = since.since(began).as_millis() as u64;
+                    return self.tell(Line::Settled { kek, tek, members, took_ms });
+                }
+                still = Some((since, state));
+            } else {
+                still = None;
             }
             if took > limit {
                 for (host, holding) in behind {

@@ -103,12 +103,17 @@ impl Admission<'_> {
         }
     }
 
-    /// Takes back a departure that has not been rekeyed yet: the host is there again, and authorised.
+    /// Takes back a departure that has not been rekeyed yet: the host is there again, and authorised. It may have deleted its
+    /// keys, so that it is given none of before.
     pub(crate) fn stay(&mut self, host: &MemberId, group: &GroupId) {
         if let Some(mut state) = self.groups.get_mut(group)
             && state.waiting.departures.remove(host)
         {
             debug!(peer = %host, %group, "a departure is taken back");
+            if let Some(member) = state.members.get_mut(host) {
+                member.registered_anew = true;
+            }
+            self.changes.push(state.member_record(host));
             self.departures.remove(&(group.clone(), host.clone()));
         }
     }

@@ -245,7 +245,10 @@ mod tests {
             }
             collecting.handle_timeout(now, random);
             while let Some(report) = collecting.poll_report() {
-                sender.handle_report(now, ReceiverId(1), &report).unwrap();
+                // Two others miss as much: one that says so alone is not believed.
+                for receiver in 1..=3 {
+                    sender.handle_report(now, ReceiverId(receiver), &report).unwrap();
+                }
             }
             sender.handle_timeout(now, unsealed);
             now =

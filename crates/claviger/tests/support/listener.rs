@@ -1,4 +1,5 @@
-//! A member inside the test: it registers and follows rekeys as any other, and hands out every key that it ever held.
+//! A member inside the test: it registers and follows rekeys as any other, and hands out every key that it ever held. One
+//! that is greedy asks for new sender ids as soon as it has got some.
 //!
 //! The real member's core on plain sockets of a host: what tshark is given is what a member was given.
 
@@ -7,7 +8,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -15,12 +16,12 @@ use std::{
 };
 
 use claviger_crypto::{SystemRandom, provider};
-use claviger_group::{GroupId, Role, Tek};
+use claviger_group::{GroupId, PlaneEvent, Role, Tek};
 use claviger_hip::HostConfig;
 use claviger_identity::{Hit, HostIdentity};
-use claviger_member::{Event, Member, MemberConfig, PlaneKind};
+use claviger_member::{Event, Member, MemberConfig, PlaneKind, event::Source};
 use claviger_net::Clock;
-use claviger_proof::Ledgers;
+use claviger_proof::{Ledger, Ledgers};
 use claviger_sansio::{Datagram, RetransmitPolicy, Socket, Time};
 use claviger_testkit::{lab::Host, network::new_identity};
 
@@ -32,10 +33,29 @@ const HIP_MARKER: [u8; 4] = [0; 4];
 /// How often sockets and timers are looked at.
 const ROUND: Duration = Duration::from_millis(2);
 
-/// A member that listens to keys only.
+/// How a member inside the test behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conduct {
+    pub role: Role,
+    /// Whether it says that its sender ids are spent as soon as it has got some.
+    pub greedy: bool,
+    /// How many times as fast as time its clock goes: whoever waits for nothing asks as often as it is answered.
+    pub hurry: u32,
+}
+
+impl Conduct {
+    /// One that listens to keys only.
+    pub const HONEST: Self = Self { role: Role::Receiver, greedy: false, hurry: 1 };
+}
+
+/// A member inside the test.
 pub struct Listener {
     ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Vec<Tek>>>,
+    thread: Option<JoinHandle<()>>,
+    ledgers: Ledgers,
+    group: GroupId,
+    push: SocketAddr,
+    pulls: Arc<AtomicU64>,
 }
 
 impl Listener {
@@ -48,6 +68,17 @@ impl Listener {
 
     /// Registers at an IPv4 host, and returns when it holds keys.
     pub fn join(host: &Host, identity: Arc<HostIdentity>, server: (Hit, Ipv4Addr), group: &str) -> Self {
+        Self::join_as(host, identity, server, group, Conduct::HONEST)
+    }
+
+    /// Does what [`Listener::join`] does, as a member of any conduct.
+    pub fn join_as(
+        host: &Host,
+        identity: Arc<HostIdentity>,
+        server: (Hit, Ipv4Addr),
+        group: &str,
+        conduct: Conduct,
+    ) -> Self {
         let group: GroupId = group.parse().expect("a group's name");
         let bind = |address| host.enter(|| UdpSocket::bind(address)).expect("the port is free");
         let any: IpAddr = Ipv4Addr::UNSPECIFIED.into();
@@ -65,12 +96,12 @@ impl Listener {
             registration_lifetime: Duration::from_secs(3600),
             retransmit: RetransmitPolicy::default(),
         };
-        let clock = Clock::starting_at(Time::EPOCH);
+        let clock = Hurried { clock: Clock::starting_at(Time::EPOCH), times: conduct.hurry };
         let random = Box::new(SystemRandom::new().expect("the system has randomness"));
         let ledgers = Ledgers::default();
         let core = Member::new(config, random, clock.now()).expect("the configuration is sound");
         let mut core = core.witnessed(ledgers.witness());
-        core.join(clock.now(), group.clone(), Role::Receiver);
+        core.join(clock.now(), group.clone(), conduct.role);
         let mut sockets = vec![(Socket::HipUdp, hip), (Socket::Port848, gdoi)];
         for (_, socket) in &sockets {
             socket.set_nonblocking(true).expect("a socket");
@@ -81,8 +112,9 @@ impl Listener {
         // The thread makes no socket: the one of GROUPKEY-PUSH, whose place the server names, comes by this channel.
         let (places, wanted) = mpsc::channel::<SocketAddr>();
         let (made, push) = mpsc::channel::<UdpSocket>();
+        let pulls = Arc::new(AtomicU64::new(0));
         let thread = thread::spawn({
-            let ended = Arc::clone(&ended);
+            let (ended, pulls) = (Arc::clone(&ended), Arc::clone(&pulls));
             move || {
                 while !ended.load(Ordering::Relaxed) {
                     sockets.extend(push.try_iter().map(|socket| (Socket::Port848, socket)));
@@ -94,14 +126,27 @@ impl Listener {
                                     .send(place.push.expect("the group has a rekey SA"))
                                     .expect("it is waited for");
                             }
-                            Event::Rekeyed { .. } => drop(keyed.send(())),
-                            Event::Refused { refusal, .. } => panic!("refused: {refusal:?}"),
+                            Event::Rekeyed { group, by, tek, .. } => {
+                                // It is waited for once.
+                                let _ = keyed.send(());
+                                pulls.fetch_add(u64::from(by == Source::Pull), Ordering::Relaxed);
+                                if let Some(tek) = tek.filter(|_| conduct.greedy) {
+                                    core.handle_plane_event(
+                                        clock.now(),
+                                        &group,
+                                        PlaneEvent::SenderIdSpent(tek),
+                                    );
+                                }
+                            }
+                            // Greed may be refused.
+                            Event::Refused { refusal, .. } if !conduct.greedy => {
+                                panic!("refused: {refusal:?}")
+                            }
                             _ => {}
                         }
                     }
                     thread::sleep(ROUND);
                 }
-                ledgers.of(&group).map(|ledger| ledger.teks).unwrap_or_default()
             }
         });
         let place = wanted.recv_timeout(PATIENCE).expect("the server names the group's places");
@@ -111,13 +156,29 @@ impl Listener {
         socket.set_nonblocking(true).expect("a socket");
         made.send(socket).expect("the member runs");
         wait.recv_timeout(PATIENCE).expect("the member gets keys");
-        Self { ended, thread: Some(thread) }
+        Self { ended, thread: Some(thread), ledgers, group, push: place, pulls }
+    }
+
+    /// Where the group's rekey messages come.
+    pub fn push_address(&self) -> SocketAddr {
+        self.push
+    }
+
+    /// How often it has pulled.
+    pub fn pulls(&self) -> u64 {
+        self.pulls.load(Ordering::Relaxed)
+    }
+
+    /// Hands out every key that it has held until now.
+    pub fn ledger(&self) -> Ledger {
+        self.ledgers.of(&self.group).unwrap_or_default()
     }
 
     /// Ends it without a word, and hands out every traffic key that it ever held.
     pub fn stop(mut self) -> Vec<Tek> {
         self.ended.store(true, Ordering::Relaxed);
-        self.thread.take().expect("it is ended once").join().expect("the member did not panic")
+        self.thread.take().expect("it is ended once").join().expect("the member did not panic");
+        self.ledger().teks
     }
 }
 
@@ -127,8 +188,20 @@ impl Drop for Listener {
     }
 }
 
+/// A clock that goes faster than time.
+struct Hurried {
+    clock: Clock,
+    times: u32,
+}
+
+impl Hurried {
+    fn now(&self) -> Time {
+        Time::from_micros(self.clock.now().as_micros() * u64::from(self.times))
+    }
+}
+
 /// Takes in what has arrived, looks at the timers, and sends what is to be sent.
-fn round(core: &mut Member, clock: &Clock, sockets: &[(Socket, UdpSocket)]) {
+fn round(core: &mut Member, clock: &Hurried, sockets: &[(Socket, UdpSocket)]) {
     let mut buffer = [0; 65_535];
     for (socket, open) in sockets {
         let destination = open.local_addr().expect("a bound socket has an address");

@@ -24,7 +24,7 @@ use claviger_testkit::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-pub use listener::Listener;
+pub use listener::{Conduct, Listener};
 pub use programs::{Film, MARK, Screen, now};
 
 /// How long a daemon may take to do what it does in milliseconds on a host with nothing else to do.
@@ -70,9 +70,21 @@ impl<'a> KeyServer<'a> {
         options: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
+        Self::start_logging(lab, host, raw, "debug", options, environment)
+    }
+
+    /// Does what [`KeyServer::start_in`] does, and has it log what a filter lets through.
+    pub fn start_logging(
+        lab: &'a Lab,
+        host: &'a Host,
+        raw: bool,
+        filter: &str,
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let state = lab.directory().join("server");
         let mut command = claviger(&state);
-        command.args(["--log", "debug", "server"]).args(options).envs(environment.iter().copied());
+        command.args(["--log", filter, "server"]).args(options).envs(environment.iter().copied());
         if raw {
             command.arg("--raw");
         }
@@ -88,6 +100,16 @@ impl<'a> KeyServer<'a> {
     /// Reads what it has logged.
     pub fn log(&self) -> String {
         self.daemon.errors()
+    }
+
+    /// Says how much CPU time it has used so far.
+    pub fn cpu_time(&self) -> Duration {
+        self.daemon.cpu_time()
+    }
+
+    /// Says how many octets it has written, to its store and its log above all.
+    pub fn octets_written(&self) -> u64 {
+        self.daemon.octets_written()
     }
 
     /// Kills it.
@@ -144,7 +166,12 @@ impl<'a> KeyServer<'a> {
 
     /// Makes an identity for a member at a host.
     pub fn identity(&self, host: &'a Host) -> Identity<'a> {
-        let state = self.lab.directory().join(format!("member{}", host.number()));
+        self.identity_called(host, &format!("member{}", host.number()))
+    }
+
+    /// Makes an identity for one of several members at a host.
+    pub fn identity_called(&self, host: &'a Host, name: &str) -> Identity<'a> {
+        let state = self.lab.directory().join(name);
         let made = host.run(claviger(&state).args(["identity", "new", "--json"])).success();
         let hit = json(&made)["hit"].as_str().expect("an identity has a HIT").to_owned();
         Identity { host, state, hit }
@@ -160,10 +187,22 @@ impl<'a> KeyServer<'a> {
 
     /// Starts a member daemon.
     pub fn join(&self, identity: Identity<'a>, like: IpAddr, group: &str, options: &[&str]) -> Member<'a> {
+        self.join_logging(identity, like, group, "debug", options)
+    }
+
+    /// Does what [`KeyServer::join`] does, and has the member log what a filter lets through.
+    pub fn join_logging(
+        &self,
+        identity: Identity<'a>,
+        like: IpAddr,
+        group: &str,
+        filter: &str,
+        options: &[&str],
+    ) -> Member<'a> {
         let Identity { host, state, hit } = identity;
         let mut command = claviger(&state);
         command
-            .args(["--log", "debug", "join", "--server", &self.place(like), "--group", group])
+            .args(["--log", filter, "join", "--server", &self.place(like), "--group", group])
             .args(options);
         if self.raw {
             command.arg("--raw");

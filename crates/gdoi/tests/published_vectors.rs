@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::{path::Path, sync::Mutex, time::Duration};
+use std::{path::Path, sync::Once, time::Duration};
 
 use claviger_crypto::{
     Random, SecretBytes, SeededRandom, SystemRandom,
@@ -34,7 +34,7 @@ use claviger_isakmp::{
     wire::{Header, payload::Chain},
 };
 use claviger_sansio::Time;
-use claviger_testkit::vector::{VectorWriter, Vectors, recording};
+use claviger_testkit::vector::{VectorWriter, Vectors};
 use support::{datagram, member_address, server_address};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/gdoi.txt");
@@ -52,13 +52,8 @@ const NOW: Time = Time::from_secs(1_800_000_000);
 const NAME: &str = "market";
 
 fn vectors() -> Vectors {
-    static RECORDED: Mutex<bool> = Mutex::new(false);
-    let mut recorded = RECORDED.lock().unwrap();
-    if recording() && !*recorded {
-        record();
-    }
-    *recorded = true;
-    Vectors::read(Path::new(FILE))
+    static RECORDED: Once = Once::new();
+    Vectors::published(Path::new(FILE), &RECORDED, record)
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::path::Path;
+use std::{path::Path, sync::Once};
 
 use claviger_hip::{
     NoItem,
@@ -13,7 +13,7 @@ use claviger_hip::{
     wire::{Cookie, DhGroupList, Packet, PacketBuilder},
 };
 use claviger_identity::Hit;
-use claviger_testkit::vector::{VectorWriter, Vectors, recording};
+use claviger_testkit::vector::{VectorWriter, Vectors};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/cookie.txt");
 const SECTION: &str = "cookie";
@@ -67,10 +67,7 @@ fn record() {
 
 #[test]
 fn the_packets_of_a_cookie_are_those_that_are_published() {
-    if recording() {
-        record();
-    }
-    let vectors = Vectors::read(Path::new(FILE));
+    let vectors = Vectors::published(Path::new(FILE), &Once::new(), record);
     let [question, answer, proof] = ["I1 that asks", "R1 with the cookie", "I1 with the cookie"]
         .map(|name| vectors.octets(SECTION, name));
     let exchange = Exchange {

@@ -9,7 +9,7 @@
 //!
 //! Octets are hexadecimal; a line that begins with a blank goes on with the one before.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, sync::Once};
 
 /// The octets of one line; the rest goes on in the next.
 const OCTETS_PER_LINE: usize = 48;
@@ -21,6 +21,16 @@ pub struct Vectors {
 }
 
 impl Vectors {
+    /// Reads a file of vectors, which `record` makes anew before its first reading if vectors are recorded.
+    pub fn published(path: &Path, recorded: &Once, record: fn()) -> Self {
+        recorded.call_once(|| {
+            if recording() {
+                record();
+            }
+        });
+        Self::read(path)
+    }
+
     /// Reads a file.
     ///
     /// # Panics
@@ -139,7 +149,7 @@ impl VectorWriter {
 
 /// Says whether vectors are to be made anew, instead of verified as they are: where ECDSA and curves take part, new
 /// ones differ each time.
-pub fn recording() -> bool {
+fn recording() -> bool {
     std::env::var_os("CLAVIGER_RECORD_VECTORS").is_some()
 }
 

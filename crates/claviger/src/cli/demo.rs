@@ -20,7 +20,7 @@ pub(crate) struct DemoArgs {
     /// File to stream, at most its first 8 MiB [default: this program's executable]
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// Hands the evicted member a later TEK before its keys are tried, so that the claims fail
+    /// Hands the evicted member the later TEKs before its keys are tried, so that the claims fail
     #[arg(long, hide = true)]
     pub(crate) betray: bool,
 }

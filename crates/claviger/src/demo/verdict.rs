@@ -79,7 +79,7 @@ impl Verdict {
     }
 }
 
-/// Checks everything. `betray` hands the evicted member a later TEK, to show that the claims can fail.
+/// Checks everything. `betray` hands the evicted member the later TEKs, to show that the claims can fail.
 pub(super) fn judge(played: &Played, file: &[u8], betray: bool) -> Outcome<Verdict> {
     let (data, pushes): (Vec<Entry>, Vec<Entry>) =
         played.observed.entries.iter().cloned().partition(|entry| entry.port == played.data_port);
@@ -120,8 +120,9 @@ pub(super) fn judge(played: &Played, file: &[u8], betray: bool) -> Outcome<Verdi
 fn betray_evicted(parts: &[Part], ledgers: &mut [Ledger]) {
     let position = |name| parts.iter().position(|part| part.name == name);
     if let (Some(stayer), Some(evicted)) = (position("stayer"), position("evicted")) {
-        let last = ledgers[stayer].teks.last().cloned();
-        last.iter().for_each(|tek| ledgers[evicted].enter_tek(tek));
+        // All of them: under the last one perhaps nothing was sent any more.
+        let later = ledgers[stayer].teks.clone();
+        later.iter().for_each(|tek| ledgers[evicted].enter_tek(tek));
     }
 }
 

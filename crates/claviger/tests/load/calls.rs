@@ -95,6 +95,12 @@ fn solved(
     assert!(callers.len() * 2 > wanted, "most calls are answered");
     let flood = Flood::new(callers.iter().map(i2).collect(), I2_RATE);
     let toll = ground.flood_server(what, &flood)?;
+    let stale = &ground.server.ask(&["status"])[0]["drops"]["hip"]["puzzle_stale"];
+    assert_eq!(
+        stale.as_u64().unwrap_or(0),
+        0,
+        "puzzles that were solved did not hold: the flood was over early"
+    );
     toll.assert_cores(CORES_MAX);
     Ok(toll)
 }

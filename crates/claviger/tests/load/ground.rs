@@ -55,6 +55,10 @@ pub(crate) const BEFORE_A_JOIN: Duration = Duration::from_millis(300);
 /// What daemons log: a line for each packet of a flood would be weighed too.
 const LOG: &str = "info";
 
+/// How difficult puzzles are at most: as without load, so that those which were solved before a flood hold while it
+/// lasts. With the default the difficulty rises within seconds, and the flood would be over.
+const PUZZLE_DIFFICULTY: &str = "10";
+
 /// The source port of what is forged.
 const FORGED_PORT: u16 = 4_444;
 
@@ -98,7 +102,8 @@ impl<'a> Ground<'a> {
     }
 
     fn start_server(lab: &'a Lab) -> KeyServer<'a> {
-        KeyServer::start_logging(lab, lab.host(1), false, LOG, &["--interface", INTERFACE], &[])
+        let options = ["--interface", INTERFACE, "--puzzle-difficulty-max", PUZZLE_DIFFICULTY];
+        KeyServer::start_logging(lab, lab.host(1), false, LOG, &options, &[])
     }
 
     /// Kills the key server and starts it again from what it stored.

@@ -12,7 +12,7 @@ mod support;
 
 use std::{
     path::Path,
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, Once},
 };
 
 use claviger_crypto::{
@@ -38,7 +38,7 @@ use claviger_hip_groups::{
 };
 use claviger_identity::{Hit, HitSuite, HostId, HostIdentity, pem};
 use claviger_sansio::Time;
-use claviger_testkit::vector::{VectorWriter, Vectors, recording};
+use claviger_testkit::vector::{VectorWriter, Vectors};
 use support::{GDOI, HOUR, Pair, config, group, identity, join};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/hip.txt");
@@ -73,13 +73,8 @@ const PACKETS: [(&str, &str, PacketType, bool); 11] = [
 ];
 
 fn vectors() -> Vectors {
-    static RECORDED: Mutex<bool> = Mutex::new(false);
-    let mut recorded = RECORDED.lock().unwrap();
-    if recording() && !*recorded {
-        record();
-    }
-    *recorded = true;
-    Vectors::read(Path::new(FILE))
+    static RECORDED: Once = Once::new();
+    Vectors::published(Path::new(FILE), &RECORDED, record)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The vectors of `docs/vectors/rekey.txt`: the keys of an association are renewed, with every key before and after.
 
-use std::{path::Path, sync::Mutex, time::Duration};
+use std::{path::Path, sync::Once, time::Duration};
 
 use claviger_crypto::{
     cipher::CipherAlgorithm, hash::HashAlgorithm, kx::SharedSecret, provider, sign::KeyAlgorithm,
@@ -13,7 +13,7 @@ use claviger_hip::{
 };
 use claviger_hip_groups::McastChannel;
 use claviger_identity::{HitSuite, pem};
-use claviger_testkit::vector::{VectorWriter, Vectors, recording};
+use claviger_testkit::vector::{VectorWriter, Vectors};
 
 use super::{
     SECRETS, check_direction, check_registration, derived, identity_of, permit,
@@ -41,13 +41,8 @@ const PACKETS: [(&str, bool, &str); 4] = [
 ];
 
 fn vectors() -> Vectors {
-    static RECORDED: Mutex<bool> = Mutex::new(false);
-    let mut recorded = RECORDED.lock().unwrap();
-    if recording() && !*recorded {
-        record();
-    }
-    *recorded = true;
-    Vectors::read(Path::new(FILE))
+    static RECORDED: Once = Once::new();
+    Vectors::published(Path::new(FILE), &RECORDED, record)
 }
 
 #[test]

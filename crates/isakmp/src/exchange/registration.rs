@@ -285,7 +285,7 @@ mod tests {
         let broken = |sent: &[u8]| {
             let mut broken = sent.to_vec();
             // The HASH's last octets: what precedes them keeps its form.
-            broken[Header::LEN + 20] ^= 1;
+            broken[Header::LEN + 16] ^= 1;
             broken
         };
         for _ in 0..DECRYPTIONS_BURST {

@@ -32,8 +32,8 @@ const HOST_ID: u32 = 705;
 
 /// What stands in each packet of a registration and its end, in this order, by packet type.
 const PACKETS: [(&str, &str, &[u32]); 8] = [
-    // DH_GROUP_LIST
-    ("1", "I1", &[511]),
+    // DH_GROUP_LIST, COOKIE
+    ("1", "I1", &[511, 38420]),
     // R1_COUNTER, PUZZLE, DH_GROUP_LIST, DIFFIE_HELLMAN, HIP_CIPHER, HOST_ID, HIT_SUITE_LIST, REG_INFO, TRANSPORT_FORMAT_LIST,
     // ESP_TRANSFORM for hosts that want a transport, HIP_SIGNATURE_2
     ("2", "R1", &[129, 257, 511, 513, 579, 705, 715, 930, 2049, 4095, 61633]),

@@ -2,7 +2,7 @@
 //!
 //! A call to the operating system's or the library's generator costs microseconds; a key server that replaces
 //! thousands of keys at once cannot pay that for each. It draws from ChaCha20, seeded and regularly reseeded, which
-//! forgets what it gave out ([`forgetful`]). What is drawn in bulk is the key stream of AES-256 in Galois/Counter Mode,
+//! forgets what it gave out (`forgetful`). What is drawn in bulk is the key stream of AES-256 in Galois/Counter Mode,
 //! ten times as fast, under keys from ChaCha20 that serve once.
 
 mod forgetful;

@@ -41,6 +41,7 @@ mod testimony;
 use std::sync::{Mutex, PoisonError};
 
 use claviger_crypto::{Random, SystemRandom, random};
+use claviger_testkit::extent;
 
 use play::{Play, Played, TABLES};
 use store::Step;
@@ -67,7 +68,7 @@ fn played(play: &Play) -> Played {
 
 /// How often every step of every commit is played: once, or in `./test --all` several times.
 fn rounds() -> usize {
-    if std::env::var("CLAVIGER_TESTS").is_ok_and(|size| size == "all") { 4 } else { 1 }
+    if extent::is_whole() { 4 } else { 1 }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use std::{
 
 use claviger_net::{Interface, MulticastSocket};
 use claviger_testkit::{
+    extent,
     lab::{Host, INTERFACE, Lab, NFT, installed, laboratory, tun_permitted},
     pcap::IpPacket,
     process::eventually,
@@ -298,8 +299,7 @@ fn a_member_killed_at_any_instant_leaves_nothing_in_the_clear() {
             let wire = host.capture();
             let talkers = Talker::start_all(host, address);
             // A whole run kills more often.
-            let kills =
-                if std::env::var("CLAVIGER_TESTS").is_ok_and(|size| size == "all") { 100 } else { 10 };
+            let kills = if extent::is_whole() { 100 } else { 10 };
             for _ in 0..kills {
                 thread::sleep(Duration::from_millis(random.below(700)));
                 first.stop();

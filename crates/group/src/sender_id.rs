@@ -10,6 +10,9 @@ pub struct SenderId {
     value: u32,
 }
 
+/// How many bits an id can have (RFC 6054 section 3).
+pub const SENDER_ID_BITS: [u8; 3] = [8, 12, 16];
+
 impl SenderId {
     /// Takes a value of 8, 12 or 16 bits; `None` if the value has more, or `bits` is another number.
     pub const fn new(bits: u8, value: u32) -> Option<Self> {

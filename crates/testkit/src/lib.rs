@@ -9,6 +9,7 @@
 //! | [`flood`] | packets at a rate, from any address, and what they cost |
 //! | [`tshark`] | what tshark thinks of it |
 //! | [`judge`] | whether a history of that network kept what a key server promises |
+//! | [`extent`] | how much of a long test this run does |
 //! | [`network`] | a key server and its members in memory |
 //! | [`pcap`] | capture files of other implementations |
 //! | [`vector`] | files of test vectors |
@@ -16,6 +17,7 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod capture;
+pub mod extent;
 pub mod flood;
 pub mod judge;
 pub mod lab;

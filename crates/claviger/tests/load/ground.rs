@@ -15,6 +15,7 @@ use std::{
 
 use claviger_crypto::{Random, SeededRandom};
 use claviger_testkit::{
+    extent,
     flood::{Flood, Link, Traffic, frame::FORGED_PREFIX, sources},
     lab::{Host, INTERFACE, Lab, laboratory, not_run},
     process::{Running, eventually},
@@ -76,14 +77,9 @@ pub(crate) fn play(test: &str, policy: &[&str], scenario: fn(Ground<'_>) -> Show
     });
 }
 
-/// Whether this run takes its time.
-pub(crate) fn is_whole() -> bool {
-    std::env::var("CLAVIGER_TESTS").is_ok_and(|size| size == "all")
-}
-
 /// How long a flood lasts in this run.
 pub(crate) fn flood_duration() -> Duration {
-    if is_whole() { WHOLE } else { SMOKE }
+    if extent::is_whole() { WHOLE } else { SMOKE }
 }
 
 pub(crate) struct Ground<'a> {

@@ -20,14 +20,14 @@ use claviger_gdoi::{
 use claviger_group::Role;
 use claviger_identity::HostIdentity;
 use claviger_testkit::{
+    extent,
     flood::{Flood, Link},
     process::eventually,
 };
 
 use crate::{
     ground::{
-        BASELINE, BEFORE_A_JOIN, FLOOD_RATE, GDOI_PORT, GROUP, Ground, flood_duration, is_whole, junk,
-        lasting, play,
+        BASELINE, BEFORE_A_JOIN, FLOOD_RATE, GDOI_PORT, GROUP, Ground, flood_duration, junk, lasting, play,
     },
     recorded::received,
     support::{Conduct, Listener, Member},
@@ -183,7 +183,7 @@ fn recorded_pulls(ground: Ground<'_>) -> Shown {
     member.stop();
     // A member whose PULL a restart cut off goes on within the exchange's time: each of its exchanges
     // is answered once more, towards one address. An old one is not.
-    let allowed = if is_whole() {
+    let allowed = if extent::is_whole() {
         thread::sleep(EXCHANGE_LIFETIME);
         0
     } else {

@@ -6,6 +6,7 @@ use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 use claviger_group::{
     Channel, Encapsulation, EspTransform, GroupPlace, GroupPolicy, KekManagement, Prefix, PushAuthentication,
     policy::{AccessPolicy, DataPolicy, LeasePolicy, RekeyPolicy, Times, TreePolicy},
+    sender_id::SENDER_ID_BITS,
 };
 use claviger_wire::{DecodeError, Reader, Writer};
 
@@ -91,8 +92,12 @@ fn read_data(r: &mut Reader<'_>) -> Result<DataPolicy, DecodeError> {
         application_port,
         transform,
         replayable: is_replayable(transform, &channel, encapsulation),
-        sender_id_bits: r.u8("sender id bits")?,
+        sender_id_bits: read_sender_id_bits(r)?,
     })
+}
+
+fn read_sender_id_bits(r: &mut Reader<'_>) -> Result<u8, DecodeError> {
+    read_coded(r, "sender id bits", SENDER_ID_BITS, std::convert::identity)
 }
 
 /// Says whether outsiders can repeat a group's packets. Where that is so it was asked for, or the group was made before
@@ -271,7 +276,7 @@ mod version_3 {
         let degree = r.u8("degree")?;
         let members_max = r.u32("members max")?;
         let batch_max = r.u32("batch max")?;
-        let sender_id_bits = r.u8("sender id bits")?;
+        let sender_id_bits = read_sender_id_bits(r)?;
         let times = read_times(r)?;
         let batch_interval = read_duration(r, "batch interval")?;
         let registration_lifetime = read_duration(r, "registration lifetime")?;
@@ -301,5 +306,25 @@ mod version_3 {
             access: AccessPolicy { members_max, registration_lifetime },
             lease: LeasePolicy::OFF,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sender_ids_of_a_length_that_there_is_not_are_in_no_record() {
+        let mut policy = GroupPolicy::new(Channel::new("239.192.0.1".parse().unwrap(), None).unwrap());
+        for bits in 0..=u8::MAX {
+            policy.data.sender_id_bits = bits;
+            let mut w = Writer::new();
+            write_data(&mut w, &policy.data);
+            let octets = w.into_octets();
+            let read = read_data(&mut Reader::new(&octets)).map(|data| data.sender_id_bits);
+            let is_one = SENDER_ID_BITS.contains(&bits);
+            let wrong = DecodeError::Value { field: "sender id bits", value: bits.into() };
+            assert_eq!(read, if is_one { Ok(bits) } else { Err(wrong) });
+        }
     }
 }

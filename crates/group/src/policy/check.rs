@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
 use super::{GroupPolicy, LeasePolicy, PLACES_MAX};
-use crate::{KekManagement, PushAuthentication};
+use crate::{KekManagement, PushAuthentication, sender_id::SENDER_ID_BITS};
 
 /// A policy that contradicts itself or a limit. Each variant names the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl GroupPolicy {
                 (1..=members_limit).contains(&self.access.members_max),
                 PolicyError::MembersMax { limit: members_limit },
             ),
-            (matches!(self.data.sender_id_bits, 8 | 12 | 16), PolicyError::SenderIdBits),
+            (SENDER_ID_BITS.contains(&self.data.sender_id_bits), PolicyError::SenderIdBits),
             (self.data.replayable || self.data.refuses_replays(), PolicyError::Replayable),
             (!self.data.replayable || !self.data.refuses_replays(), PolicyError::NotReplayable),
             (self.data.encapsulation_port != 0 && self.rekey.port != Some(0), PolicyError::Port),

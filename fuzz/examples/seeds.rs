@@ -12,7 +12,7 @@ use claviger_crypto::{
     provider,
     sign::KeyAlgorithm,
 };
-use claviger_fuzz::{group, hip, isakmp, script::piece};
+use claviger_fuzz::{group, hip, isakmp, owner, script::piece};
 use claviger_gcks::{Gcks, GcksConfig};
 use claviger_gdoi::{
     Exchange, Gap, InForce, KeyDownload, LeaseQuestion, LeaseVerdict, SaPayload,
@@ -99,6 +99,7 @@ fn main() {
     delivery();
     api();
     capture();
+    certificates();
 }
 
 fn seed(target: &str, name: &str, octets: &[u8]) {
@@ -615,4 +616,11 @@ fn capture() {
     let length = (frame.len() as u32).to_le_bytes();
     let header = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
     seed("pcap", "udp", &[&header[..], &[0; 8], &length, &length, &frame].concat());
+}
+
+fn certificates() {
+    for (name, certificate) in [("root", owner::root()), ("ca", owner::ca()), ("host", owner::host())] {
+        seed("pki_certificate", name, certificate.der());
+    }
+    seed("pki_crl", "list", &owner::list_der());
 }

@@ -10,6 +10,7 @@
 //! | [`script`] | an input cut into pieces |
 //! | [`group`] | one group: its policy, keys and addresses |
 //! | [`hip`] | a HIP host with real keys and no manners |
+//! | [`owner`] | a group owner's CA |
 //! | [`isakmp`] | the other side of a GROUPKEY-PULL; a key server that pushes |
 //! | [`targets`] | what is fuzzed |
 
@@ -17,5 +18,6 @@ pub mod claim;
 pub mod group;
 pub mod hip;
 pub mod isakmp;
+pub mod owner;
 pub mod script;
 pub mod targets;

@@ -7,7 +7,10 @@ use crate::{
     hash::{HASHES, Hash, HashAlgorithm},
     kx::{KX_GROUPS, KxAlgorithm, KxGroup},
     prf::{PRFS, Prf},
-    sign::{KeyAlgorithm, PublicKey, SIGNATURES, SignatureAlgorithm, SignatureScheme},
+    sign::{
+        CERTIFICATES, CertificateVerifier, KeyAlgorithm, PublicKey, SIGNATURES, SignatureAlgorithm,
+        SignatureScheme,
+    },
 };
 
 /// The algorithms at hand. A plain struct of lists: a provider with fewer or other ones is another value.
@@ -25,6 +28,8 @@ pub struct CryptoProvider {
     pub kx_groups: &'static [&'static dyn KxGroup],
     /// Kinds of key that sign.
     pub signatures: &'static [&'static dyn SignatureScheme],
+    /// What verifies the signatures of certificates.
+    pub certificates: &'static dyn CertificateVerifier,
 }
 
 impl CryptoProvider {
@@ -82,6 +87,7 @@ static DEFAULT: CryptoProvider = CryptoProvider {
     aeads: AEADS,
     kx_groups: KX_GROUPS,
     signatures: SIGNATURES,
+    certificates: CERTIFICATES,
 };
 
 /// Returns the provider that the programs use.

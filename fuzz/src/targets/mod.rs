@@ -47,6 +47,8 @@ targets! {
     keytree_restore,
     member,
     pcap,
+    pki_certificate,
+    pki_crl,
 }
 
 /// Finds a target by its name.

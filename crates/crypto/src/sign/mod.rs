@@ -1,5 +1,6 @@
 //! Signatures: RSA, ECDSA, Ed25519.
 
+mod certificate;
 mod ecdsa;
 mod ed25519;
 mod key;
@@ -9,6 +10,7 @@ mod signer;
 use std::fmt;
 
 pub use self::{
+    certificate::{CertificateKey, CertificateSignature, CertificateVerifier},
     key::{KeyAlgorithm, PublicKey, SignatureAlgorithm},
     rsa::RsaSize,
     signer::{SignatureScheme, Signer, SigningKey},
@@ -102,6 +104,9 @@ impl fmt::Debug for Verifier {
 /// Every signature scheme of the default provider.
 pub(crate) static SIGNATURES: &[&dyn SignatureScheme] =
     &[&ecdsa::P256, &ecdsa::P384, &ed25519::Ed25519, &rsa::Rsa];
+
+/// What verifies certificates in the default provider.
+pub(crate) static CERTIFICATES: &dyn CertificateVerifier = &certificate::AwsLc;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,234 @@
+//! Lists of revoked certificates (RFC 5280 section 5).
+
+use std::collections::BTreeMap;
+
+use claviger_crypto::sign::CertificateSignature;
+use const_oid::db::rfc5280::{
+    ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_CRL_NUMBER, ID_CE_CRL_REASONS, ID_CE_INVALIDITY_DATE,
+    ID_CE_ISSUING_DISTRIBUTION_POINT,
+};
+use der::{Decode, DecodePem, Encode};
+use x509_cert::{
+    crl::{CertificateList, TbsCertList},
+    ext::{
+        Extension,
+        pkix::{AuthorityKeyIdentifier, CrlDistributionPoints, crl::dp::IssuingDistributionPoint, name},
+    },
+    name::RdnSequence,
+};
+
+use crate::{
+    algorithm,
+    certificate::{Certificate, pem},
+    error::ReadError,
+    extensions::GeneralName,
+    limits::CRL_LEN_MAX,
+    name::Name,
+    octets::Signed,
+};
+
+/// Where a list is to be found, by the names that certificates and lists have for that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DistributionPoint {
+    /// Empty if it has none.
+    names: Vec<GeneralName>,
+    /// Somebody else than the issuer makes the list, or it is for some reasons only.
+    is_partial: bool,
+}
+
+/// Which certificates of its issuer a list is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Scope {
+    point: Vec<GeneralName>,
+    only_users: bool,
+    only_authorities: bool,
+}
+
+/// A list of revoked certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crl {
+    to_be_signed: Vec<u8>,
+    pub(crate) signature_algorithm: Option<CertificateSignature>,
+    pub(crate) signature: Vec<u8>,
+    issuer: Name,
+    this_update: u64,
+    next_update: Option<u64>,
+    pub(crate) authority_key_identifier: Option<Vec<u8>>,
+    /// `None` if it is a list of a form that is not used here.
+    scope: Option<Scope>,
+    /// The serial numbers and when each was revoked, in seconds since 1970.
+    revoked: BTreeMap<Vec<u8>, u64>,
+}
+
+impl Crl {
+    /// Reads a list from its DER.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], by what is wrong with the octets. Unknown algorithms and critical extensions are no errors here:
+    /// such a list says nothing of any certificate.
+    pub fn from_der(octets: &[u8]) -> Result<Self, ReadError> {
+        if octets.len() > CRL_LEN_MAX {
+            return Err(ReadError::Length);
+        }
+        let signed = Signed::read(octets)?;
+        let list: TbsCertList = Decode::from_der(signed.to_be_signed).map_err(|_| ReadError::Der)?;
+        if list.signature != signed.algorithm {
+            return Err(ReadError::SignatureAlgorithm);
+        }
+        let revoked = list.revoked_certificates.unwrap_or_default();
+        let extensions = list.crl_extensions.unwrap_or_default();
+        let entries_known =
+            revoked.iter().flat_map(|entry| entry.crl_entry_extensions.iter().flatten()).all(|e| {
+                //= rfc5280#section-5.3
+                //# If a CRL contains a critical CRL entry extension that the application
+                //# cannot process, then the application MUST NOT use that CRL to determine
+                //# the status of any certificates.
+                !e.critical || matches!(e.extn_id, ID_CE_CRL_REASONS | ID_CE_INVALIDITY_DATE)
+            });
+        let mut authority_key_identifier = None;
+        for extension in &extensions {
+            if extension.extn_id == ID_CE_AUTHORITY_KEY_IDENTIFIER {
+                let read = AuthorityKeyIdentifier::from_der(extension.extn_value.as_bytes());
+                let read = read.map_err(|_| ReadError::Extension)?.key_identifier;
+                authority_key_identifier = read.map(|octets| octets.as_bytes().to_vec());
+            }
+        }
+        Ok(Self {
+            to_be_signed: signed.to_be_signed.to_vec(),
+            signature_algorithm: algorithm::signature(&signed.algorithm),
+            signature: signed.signature,
+            issuer: Name::new(&list.issuer),
+            this_update: list.this_update.to_unix_duration().as_secs(),
+            next_update: list.next_update.map(|time| time.to_unix_duration().as_secs()),
+            authority_key_identifier,
+            scope: if entries_known { scope(&extensions, &list.issuer)? } else { None },
+            revoked: revoked
+                .into_iter()
+                .map(|entry| {
+                    let since = entry.revocation_date.to_unix_duration().as_secs();
+                    (entry.serial_number.as_bytes().to_vec(), since)
+                })
+                .collect(),
+        })
+    }
+
+    /// Reads a list from a PEM file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Crl::from_der`].
+    pub fn from_pem(octets: &[u8]) -> Result<Self, ReadError> {
+        let list: CertificateList = DecodePem::from_pem(octets).map_err(|_| ReadError::Der)?;
+        Self::from_der(&list.to_der().map_err(|_| ReadError::Der)?)
+    }
+
+    /// Shows the octets that its signature is over.
+    pub fn to_be_signed(&self) -> &[u8] {
+        &self.to_be_signed
+    }
+
+    /// Says whose list it is.
+    pub fn issuer(&self) -> &Name {
+        &self.issuer
+    }
+
+    /// Says when it was issued, in seconds since 1970.
+    pub fn this_update(&self) -> u64 {
+        self.this_update
+    }
+
+    /// Says when the next one is due at the latest, in seconds since 1970.
+    pub fn next_update(&self) -> Option<u64> {
+        self.next_update
+    }
+
+    /// Says that it holds at a time. A list without an end is none (RFC 5280 section 5.1.2.5 has one in each).
+    pub(crate) fn is_current(&self, now: u64) -> bool {
+        self.this_update <= now && self.next_update.is_some_and(|next| now <= next)
+    }
+
+    /// Says that a certificate would stand here, if it were revoked (RFC 5280 section 6.3.3 b).
+    pub(crate) fn is_about(&self, certificate: &Certificate) -> bool {
+        let Some(scope) = &self.scope else {
+            return false;
+        };
+        let is_authority = certificate.extensions().basic_constraints().is_some_and(|basic| basic.ca);
+        self.issuer == *certificate.issuer()
+            && (!scope.only_users || !is_authority)
+            && (!scope.only_authorities || is_authority)
+            && (scope.point.is_empty()
+                || certificate.extensions().crl_distribution_points.iter().any(|point| {
+                    !point.is_partial && point.names.iter().any(|name| scope.point.contains(name))
+                }))
+    }
+
+    /// Says whether a certificate stands here.
+    pub(crate) fn has(&self, certificate: &Certificate) -> bool {
+        self.revoked.contains_key(certificate.serial_number())
+    }
+}
+
+/// Writes the DER of a list as PEM (RFC 7468).
+pub fn to_pem(octets: &[u8]) -> String {
+    pem("X509 CRL", octets)
+}
+
+/// Reads what a list is about; nothing if it has a critical extension that is not known, or is of a form that is not
+/// used here.
+fn scope(extensions: &[Extension], issuer: &x509_cert::name::Name) -> Result<Option<Scope>, ReadError> {
+    let mut scope = Scope::default();
+    for extension in extensions {
+        match extension.extn_id {
+            ID_CE_AUTHORITY_KEY_IDENTIFIER | ID_CE_CRL_NUMBER => {}
+            ID_CE_ISSUING_DISTRIBUTION_POINT => {
+                let point = IssuingDistributionPoint::from_der(extension.extn_value.as_bytes());
+                let point = point.map_err(|_| ReadError::Extension)?;
+                if point.indirect_crl
+                    || point.only_some_reasons.is_some()
+                    || point.only_contains_attribute_certs
+                {
+                    return Ok(None);
+                }
+                scope.only_users = point.only_contains_user_certs;
+                scope.only_authorities = point.only_contains_ca_certs;
+                scope.point = names(point.distribution_point, issuer).map_err(|_| ReadError::Extension)?;
+            }
+            _ if extension.critical => return Ok(None),
+            _ => {}
+        }
+    }
+    Ok(Some(scope))
+}
+
+/// Reads the extension of a certificate that says where lists are.
+pub(crate) fn distribution_points(
+    octets: &[u8],
+    issuer: &x509_cert::name::Name,
+) -> der::Result<Vec<DistributionPoint>> {
+    let points = CrlDistributionPoints::from_der(octets)?.0;
+    let read = |point: x509_cert::ext::pkix::crl::dp::DistributionPoint| {
+        let is_partial = point.crl_issuer.is_some() || point.reasons.is_some();
+        Ok(DistributionPoint { names: names(point.distribution_point, issuer)?, is_partial })
+    };
+    points.into_iter().map(read).collect()
+}
+
+fn names(
+    point: Option<name::DistributionPointName>,
+    issuer: &x509_cert::name::Name,
+) -> der::Result<Vec<GeneralName>> {
+    match point {
+        None => Ok(Vec::new()),
+        Some(name::DistributionPointName::FullName(names)) => {
+            names.into_iter().map(GeneralName::new).collect()
+        }
+        // The part comes behind the issuer's name (RFC 5280 section 4.2.1.13).
+        Some(name::DistributionPointName::NameRelativeToCRLIssuer(part)) => {
+            let mut parts = RdnSequence::from(issuer.clone());
+            parts.push(part);
+            let name = x509_cert::name::Name::from_der(&parts.to_der()?)?;
+            Ok(vec![GeneralName::Directory(Name::new(&name))])
+        }
+    }
+}

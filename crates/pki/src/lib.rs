@@ -1,0 +1,55 @@
+//! Judges X.509 certificates: chains, constraints and revocation (RFC 5280).
+//!
+//! A [`Certificate`] is read once, and keeps the octets that were signed. [`Authority::judge`] takes one that a peer
+//! showed, with the certificates that it sent along, and finds a chain from it to a pinned root, or says which
+//! certificate broke which [`Rule`]. Time is an argument; nothing is fetched.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`certificate`] | a certificate, with its extensions as types |
+//! | [`name`] | distinguished names: how they compare and how they are shown |
+//! | [`crl`] | lists of revoked certificates |
+//! | [`issue`] | certificates and lists made and signed |
+//! | [`authority`] | pinned roots and lists: the judge |
+//! | [`limits`] | how much of what is looked at |
+//!
+//! What it does not do: certificate policies (RFC 5280 section 6.1.1 c to f), indirect lists, lists for some reasons
+//! only, and delta lists. A certificate or list in which one of these is critical is refused.
+//!
+//! ```
+//! use claviger_pki::{Authority, Certificate, Purpose, Revocation};
+//!
+//! # fn judge(root: &[u8], shown: &[u8], now: u64) -> Result<(), Box<dyn std::error::Error>> {
+//! let root = Certificate::from_der(root)?;
+//! let authority = Authority::new(claviger_crypto::provider(), vec![root], Revocation::NotChecked);
+//! let shown = Certificate::from_der(shown)?;
+//! let chain = authority.judge(&shown, &[], &Purpose::default(), now)?;
+//! assert_eq!(chain.len(), 2);
+//! # Ok(())
+//! # }
+//! ```
+
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
+pub mod authority;
+pub mod certificate;
+pub mod crl;
+pub mod issue;
+pub mod limits;
+pub mod name;
+
+mod algorithm;
+mod constraints;
+mod error;
+mod extensions;
+mod octets;
+mod path;
+mod revocation;
+
+pub use authority::{Authority, Purpose, Revocation};
+pub use certificate::Certificate;
+pub use crl::Crl;
+pub use error::{Error, Named, ReadError, Rule};
+pub use extensions::{BasicConstraints, Extension, Extensions, GeneralName, KeyUsage};
+pub use issue::{Issuer, Request};
+pub use name::Name;

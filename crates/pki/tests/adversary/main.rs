@@ -1,0 +1,10 @@
+//! Certificates and lists by who wishes ill, and limits.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod chains;
+mod lists;
+mod octets;

@@ -1,0 +1,86 @@
+//! A group owner's CA, made in memory.
+
+use claviger_crypto::{
+    SeededRandom, provider,
+    sign::{KeyAlgorithm, SigningKey},
+};
+use claviger_pki::{BasicConstraints, Certificate, Crl, Extension, Issuer, Request};
+
+/// A time at which everything here is valid, in seconds since 1970.
+pub(crate) const NOW: u64 = 1_800_000_000;
+
+/// A day in seconds.
+pub(crate) const DAY: u64 = 86_400;
+
+/// Somebody with a key and a certificate.
+pub(crate) struct Holder {
+    pub(crate) key: SigningKey,
+    pub(crate) certificate: Certificate,
+}
+
+pub(crate) fn key(seed: u64) -> SigningKey {
+    SigningKey::generate(provider(), KeyAlgorithm::EcdsaP256, &mut SeededRandom::new(seed)).unwrap()
+}
+
+/// What a certificate says by default: a host's, from yesterday until in a month.
+pub(crate) fn request(subject: &str, key: &SigningKey) -> Request {
+    Request {
+        subject: subject.to_owned(),
+        key: key.public().clone(),
+        not_before: NOW - DAY,
+        not_after: NOW + 30 * DAY,
+        basic_constraints: BasicConstraints { ca: false, path_length: None },
+        addresses: Vec::new(),
+        extensions: Vec::new(),
+    }
+}
+
+pub(crate) fn ca(path_length: Option<u8>) -> BasicConstraints {
+    BasicConstraints { ca: true, path_length }
+}
+
+impl Holder {
+    /// A root.
+    pub(crate) fn root(subject: &str, seed: u64) -> Self {
+        let key = key(seed);
+        let request = Request { basic_constraints: ca(None), ..request(subject, &key) };
+        let issuer = Issuer { provider: provider(), signer: &key, certificate: None };
+        let certificate = issuer.issue(&request, &mut SeededRandom::new(seed)).unwrap();
+        Self { key, certificate }
+    }
+
+    pub(crate) fn issuer(&self) -> Issuer<'_> {
+        Issuer { provider: provider(), signer: &self.key, certificate: Some(&self.certificate) }
+    }
+
+    /// Somebody certified by this one, as `change` has it.
+    pub(crate) fn certify(&self, subject: &str, seed: u64, change: impl FnOnce(&mut Request)) -> Self {
+        let key = key(seed);
+        let mut request = request(subject, &key);
+        change(&mut request);
+        let certificate = self.issuer().issue(&request, &mut SeededRandom::new(seed)).unwrap();
+        Self { key, certificate }
+    }
+
+    /// A CA certified by this one.
+    pub(crate) fn certify_ca(&self, subject: &str, seed: u64) -> Self {
+        self.certify(subject, seed, |request| request.basic_constraints = ca(None))
+    }
+
+    /// Its list of these revoked certificates, current for a day around now.
+    pub(crate) fn list(&self, revoked: &[&Certificate]) -> Crl {
+        self.list_at(revoked, NOW - DAY, NOW + DAY)
+    }
+
+    pub(crate) fn list_at(&self, revoked: &[&Certificate], this_update: u64, next_update: u64) -> Crl {
+        let revoked: Vec<_> = revoked.iter().map(|one| (one.serial_number().to_vec(), this_update)).collect();
+        let list = self.issuer().revoke(&revoked, 1, this_update, next_update).unwrap();
+        Crl::from_der(&list).unwrap()
+    }
+}
+
+/// An extension that nobody knows.
+pub(crate) fn unknown_extension(critical: bool) -> Extension {
+    let id = const_oid::ObjectIdentifier::new_unwrap("2.25.1234");
+    Extension { id, critical, value: vec![5, 0] }
+}

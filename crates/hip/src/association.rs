@@ -7,6 +7,7 @@ use claviger_sansio::{Retransmit, Socket, Time};
 use tracing::debug;
 
 use crate::{
+    certificates::{self, Certificates},
     error::{AuthError, Error},
     event::Event,
     exchange::{Shared, rekeying::Rekeying, task::Updates},
@@ -66,6 +67,9 @@ pub struct AssociationInfo {
     pub is_deprecated: bool,
     /// The ESP SAs agreed beside it.
     pub esp: Option<EspAgreement>,
+    /// Whether the peer calls its identity anonymous (RFC 7401 section 5.1.2): it is in no directory, and perhaps not used
+    /// again. It is stored as long as something is registered, as others are, and no longer.
+    pub anonymous: bool,
 }
 
 /// A pair of ESP SAs that was agreed in a base exchange (RFC 7402 section 5.2).
@@ -139,6 +143,8 @@ pub(crate) struct Agreed {
     pub(crate) peer: Hit,
     pub(crate) host_id: HostId,
     pub(crate) initiator: bool,
+    /// Whether the peer's identity is anonymous, as its R1 or I2 said.
+    pub(crate) anonymous: bool,
     pub(crate) path: Path,
     pub(crate) security: Security,
     pub(crate) keymat: Keymat,
@@ -151,6 +157,8 @@ pub(crate) struct Association<I> {
     pub(crate) peer: Hit,
     pub(crate) host_id: HostId,
     pub(crate) initiator: bool,
+    /// Whether the peer's identity is anonymous.
+    pub(crate) anonymous: bool,
     pub(crate) path: Path,
     pub(crate) security: Security,
     /// The keys that this host uses, when they were made, and those beside them while they are renewed.
@@ -184,11 +192,12 @@ pub(crate) struct Association<I> {
 impl<I: Item> Association<I> {
     /// Begins the life of an association: nothing is granted and nothing announced.
     pub(crate) fn new(agreed: Agreed, now: Time, phase: Phase) -> Self {
-        let Agreed { peer, host_id, initiator, path, security, keymat, nonces, esp } = agreed;
+        let Agreed { peer, host_id, initiator, anonymous, path, security, keymat, nonces, esp } = agreed;
         Self {
             peer,
             host_id,
             initiator,
+            anonymous,
             path,
             security,
             keymat,
@@ -245,6 +254,7 @@ impl<I: Item> Association<I> {
             granted: self.grants.keys().map(|(_, reg_type)| *reg_type).collect(),
             is_deprecated: self.is_deprecated,
             esp: self.esp,
+            anonymous: self.anonymous,
         }
     }
 
@@ -343,12 +353,31 @@ impl<I: Item> Association<I> {
 
     /// Encrypts what services have to say, if anything.
     pub(crate) fn encrypt(&self, shared: &mut Shared<I>, items: &[I]) -> Result<Option<Encrypted>, Error> {
-        if items.is_empty() {
-            return Ok(None);
-        }
+        self.encrypt_behind(shared, ParameterBlock::new(), items)
+    }
+
+    /// Encrypts the host's own certificates, and behind them what services have to say, if there is either.
+    pub(crate) fn encrypt_with_certificates(
+        &self,
+        shared: &mut Shared<I>,
+        items: &[I],
+    ) -> Result<Option<Encrypted>, Error> {
         let mut block = ParameterBlock::new();
+        certificates::add(&mut block, &shared.config.certificates);
+        self.encrypt_behind(shared, block, items)
+    }
+
+    fn encrypt_behind(
+        &self,
+        shared: &mut Shared<I>,
+        mut block: ParameterBlock,
+        items: &[I],
+    ) -> Result<Option<Encrypted>, Error> {
         for item in items {
             block.add(item);
+        }
+        if block.is_empty() {
+            return Ok(None);
         }
         seal(shared, &self.keymat, &block).map(Some)
     }
@@ -397,8 +426,8 @@ impl<I: Item> Association<I> {
         }
         if let Some(request) = self.deferred.take() {
             debug!("the peer has announced no services; the request is given up");
-            let answer = RegistrationAnswer::nothing(request.reg_type);
-            shared.out.tell(Event::Registered { peer: self.peer, answer });
+            let (answer, certificates) = (RegistrationAnswer::nothing(request.reg_type), Certificates::None);
+            shared.out.tell(Event::Registered { peer: self.peer, answer, certificates });
         }
     }
 
@@ -416,11 +445,7 @@ impl<I: Item> Association<I> {
 }
 
 /// Opens what a packet under the association's MAC encrypts, if it does. The cipher itself protects no integrity.
-pub(crate) fn open<I: Item>(
-    shared: &Shared<I>,
-    keymat: &Keymat,
-    packet: &Maced<'_>,
-) -> Result<Option<Vec<u8>>, Error> {
+fn open<I: Item>(shared: &Shared<I>, keymat: &Keymat, packet: &Maced<'_>) -> Result<Option<Vec<u8>>, Error> {
     let Some(encrypted) = packet.find::<Encrypted>()? else {
         return Ok(None);
     };
@@ -429,19 +454,28 @@ pub(crate) fn open<I: Item>(
     opened.map(Some).map_err(|_| AuthError::Decryption.into())
 }
 
-/// Reads what services say inside ENCRYPTED of an R2 or UPDATE; it may be nothing.
-pub(crate) fn items<I: Item>(
-    shared: &Shared<I>,
-    keymat: &Keymat,
-    packet: &Authentic<'_>,
-) -> Result<Vec<I>, Error> {
-    let Some(opened) = open(shared, keymat, packet)? else {
-        return Ok(Vec::new());
-    };
-    let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
-    rules::check_encrypted::<I>(packet, &inner)?;
-    inner.all::<Cert>()?;
-    Ok(inner.all()?)
+/// What an I2, R2 or UPDATE says inside ENCRYPTED, and the certificates in the open beside it.
+pub(crate) struct Contents<I> {
+    /// The Initiator's, in an I2 that does not show it openly.
+    pub(crate) host_id: Option<HostId>,
+    pub(crate) certificates: Certificates,
+    /// What services say.
+    pub(crate) items: Vec<I>,
+}
+
+impl<I: Item> Contents<I> {
+    /// Reads what a packet says; it may be nothing.
+    pub(crate) fn read(shared: &Shared<I>, keymat: &Keymat, packet: &Maced<'_>) -> Result<Self, Error> {
+        let open_certs: Vec<Cert> = packet.all()?;
+        let Some(opened) = open(shared, keymat, packet)? else {
+            let certificates = Certificates::read(open_certs)?;
+            return Ok(Self { host_id: None, certificates, items: Vec::new() });
+        };
+        let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
+        rules::check_encrypted::<I>(packet, &inner)?;
+        let certs = inner.all::<Cert>()?.into_iter().chain(open_certs).collect();
+        Ok(Self { host_id: inner.find()?, certificates: Certificates::read(certs)?, items: inner.all()? })
+    }
 }
 
 /// Encrypts parameters for the peer.

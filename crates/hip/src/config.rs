@@ -7,11 +7,13 @@ use claviger_identity::{HitSuite, HostIdentity};
 use claviger_sansio::RetransmitPolicy;
 
 use crate::{
+    certificates::{self, CertificateChain, ITEMS_ROOM_MIN},
     error::{ApiMisuse, Error},
     iana::{CipherId, DhGroup, EspSuite, RegType},
+    registration,
     share::WINDOWS_PER_SECOND,
     verification::Limits,
-    wire::{Lifetime, RegInfo, packet::PACKET_LEN_MAX},
+    wire::{Controls, Lifetime, RegInfo, packet::PACKET_LEN_MAX},
 };
 
 /// What a host offers, accepts and tolerates. [`HostConfig::new`] has the defaults.
@@ -19,6 +21,15 @@ use crate::{
 pub struct HostConfig {
     /// Who the host is.
     pub identity: Arc<HostIdentity>,
+    /// Whether that identity is anonymous (RFC 7401 section 5.1.2): it is in no directory, and nobody is to link it with
+    /// another. R1 and I2 say so by the control A, and the other packets, for which RFC 7401 section 5.3 has none, do not.
+    /// Default: no. A peer's anonymous identity is never refused.
+    pub anonymous: bool,
+    /// Chains of certificates that the host shows when it asks for a registration, and when it answers: inside ENCRYPTED,
+    /// in I2, R2 and UPDATE. At most [`CERTS_MAX`](crate::rules::CERTS_MAX) in all, which leave
+    /// [`ITEMS_ROOM_MIN`](crate::certificates::ITEMS_ROOM_MIN) octets of a packet to services. Default: none.
+    /// [`Host::set_certificates`](crate::Host::set_certificates) replaces them.
+    pub certificates: Vec<CertificateChain>,
     /// Where its cryptography comes from.
     pub provider: &'static CryptoProvider,
     /// Diffie-Hellman groups offered and accepted, the best first. Default: P-256, P-384, P-521. The MODP groups, of which
@@ -99,6 +110,8 @@ impl HostConfig {
     pub fn new(identity: Arc<HostIdentity>, provider: &'static CryptoProvider) -> Self {
         Self {
             identity,
+            anonymous: false,
+            certificates: Vec::new(),
             provider,
             dh_groups: vec![DhGroup::NIST_P256, DhGroup::NIST_P384, DhGroup::NIST_P521],
             ciphers: vec![CipherId::AES_256_CBC, CipherId::AES_128_CBC],
@@ -148,6 +161,11 @@ impl HostConfig {
         prf.expect("the configuration was checked to know the suite's hash")
     }
 
+    /// Returns the controls of R1 and I2.
+    pub(crate) const fn controls(&self) -> Controls {
+        if self.anonymous { Controls::ANONYMOUS } else { Controls::NONE }
+    }
+
     /// Announces the services.
     pub(crate) fn reg_info(&self) -> RegInfo {
         RegInfo {
@@ -155,6 +173,12 @@ impl HostConfig {
             lifetime_max: Lifetime::at_most(self.registration_lifetime_max),
             types: self.services.clone(),
         }
+    }
+
+    /// Refuses chains of its own that the host could not show beside what services say.
+    pub(crate) fn check_certificates(&self, chains: &[CertificateChain]) -> Result<(), ApiMisuse> {
+        let fit = chains.is_empty() || registration::items_room(self, chains) >= ITEMS_ROOM_MIN;
+        if certificates::can_be_shown(chains) && fit { Ok(()) } else { Err(ApiMisuse::Certificates) }
     }
 
     /// Refuses what the host could not work with.
@@ -183,6 +207,9 @@ impl HostConfig {
                 TransportFormats::RegistrationOnly => true,
                 TransportFormats::Esp(suites) => (1..=6).contains(&suites.len()),
             };
-        if usable { Ok(()) } else { Err(ApiMisuse::Config.into()) }
+        if !usable {
+            return Err(ApiMisuse::Config.into());
+        }
+        Ok(self.check_certificates(&self.certificates)?)
     }
 }

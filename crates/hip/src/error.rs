@@ -202,6 +202,8 @@ reasons! {
         Socket => "carriage", "hip does not travel that way";
         /// The groups contradict each other, or are of another registration type.
         Items => "channels", "groups of the request contradict each other";
+        /// The host's own certificates are more than four or none in a chain, or leave too little of a packet to services.
+        Certificates => "certificates", "certificates are too many or too long";
         /// The configuration holds a value that this host cannot work with.
         Config => "config", "configuration is unusable";
         /// ESP was agreed on beside the association, and its keys are renewed with those of ESP or not at all.

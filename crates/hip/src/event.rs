@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use claviger_identity::{Hit, HostId};
 
 use crate::{
+    certificates::Certificates,
     error::FailReason,
     iana::{NotifyType, RegType},
     registration::{RegistrationAnswer, RegistrationRequest},
@@ -31,6 +32,10 @@ pub enum Event<I> {
         host_id: Box<HostId>,
         /// What it asks for.
         request: RegistrationRequest<I>,
+        /// The certificates that the packet showed beside the request, unjudged: whether they are the peer's is not known.
+        certificates: Certificates,
+        /// Whether the peer calls its identity anonymous.
+        anonymous: bool,
         /// What protects the association.
         security: Security,
         /// Whether the request comes with a base exchange: what is granted then replaces what was granted before,
@@ -43,6 +48,8 @@ pub enum Event<I> {
         peer: Hit,
         /// What it granted and refused.
         answer: RegistrationAnswer<I>,
+        /// The certificates that the packet showed beside the answer, unjudged.
+        certificates: Certificates,
     },
     /// The registrar withdrew items, or the whole service if none is named.
     Revoked {

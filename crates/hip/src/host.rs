@@ -14,6 +14,7 @@ use tracing::{Span, debug, debug_span, trace};
 
 use crate::{
     association::{Association, AssociationInfo, AssociationState, Registration},
+    certificates::CertificateChain,
     config::HostConfig,
     error::{ApiMisuse, Error, PeerMisbehaved},
     event::{Event, Ticket},
@@ -113,6 +114,7 @@ impl<I: Item> Peer<I> {
             granted: Vec::new(),
             is_deprecated: false,
             esp: None,
+            anonymous: false,
         })
     }
 }
@@ -122,7 +124,8 @@ impl<I: Item> Host<I> {
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::Config`] if the configuration cannot be worked with, [`Error::Crypto`] if keys cannot be made.
+    /// [`ApiMisuse::Config`] if the configuration cannot be worked with, [`ApiMisuse::Certificates`] if its certificates
+    /// cannot, [`Error::Crypto`] if keys cannot be made.
     pub fn new(config: HostConfig, mut random: Box<dyn Random>, now: Time) -> Result<Self, Error> {
         config.check()?;
         let responder = Responder::new(&config, &mut *random, now)?;
@@ -270,6 +273,18 @@ impl<I: Item> Host<I> {
         };
         self.settle(peer);
         result
+    }
+
+    /// Replaces the chains of certificates that the host shows, from the next request or answer on: what is sent again stays
+    /// as it was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::Certificates`] if they cannot be shown ([`HostConfig::certificates`]); nothing is replaced then.
+    pub fn set_certificates(&mut self, chains: Vec<CertificateChain>) -> Result<(), ApiMisuse> {
+        self.shared.config.check_certificates(&chains)?;
+        self.shared.config.certificates = chains;
+        Ok(())
     }
 
     /// Says that this host's address towards a peer was `from` and is `to`, on the same carriage: the peer is told by

@@ -13,6 +13,7 @@
 //! | [`counter`] | what it counts |
 //! | [`registration`] | what is asked for and granted |
 //! | [`item`] | what a service puts into its registrations |
+//! | [`certificates`] | the certificates that a host shows, and is shown |
 //! | [`association`], [`security`] | what can be seen of an association, and what protects it |
 //!
 //! Behind [`Host`] stand one file for each exchange (`exchange/`), the precomputed R1s and stateless puzzles
@@ -22,6 +23,7 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod association;
+pub mod certificates;
 pub mod config;
 pub mod counter;
 pub mod error;
@@ -50,6 +52,7 @@ mod snapshot;
 mod strangers;
 
 pub use association::{AssociationInfo, AssociationState, EspAgreement, Registration};
+pub use certificates::{CertRefusal, CertificateChain, Certificates};
 pub use config::{HostConfig, TransportFormats};
 pub use counter::Counter;
 pub use error::{ApiMisuse, AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved};

@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use claviger_wire::DecodeError;
+use claviger_wire::{DecodeError, Encode};
 
 use crate::{
+    certificates::{self, CertificateChain},
     config::HostConfig,
     error::{ApiMisuse, Error, PeerMisbehaved},
     iana::{RegFailure, RegType},
     item::Item,
-    wire::{Authentic, Lifetime, RegFailed, RegRequest, RegResponse, packet::PACKET_LEN_MAX},
+    wire::{Authentic, Lifetime, RegFailed, RegRequest, RegResponse, packet::PACKET_LEN_MAX, parameter},
 };
 
 /// Which side of a registration a host is.
@@ -216,17 +217,43 @@ pub(crate) fn lifetime(duration: Duration) -> Lifetime {
     if duration.is_zero() { Lifetime::CANCEL } else { Lifetime::at_most(duration) }
 }
 
+/// What a request or its answer has at most besides HOST_ID, items, certificates and signature: header, ESP_INFO, SEQ, ACK,
+/// ENCRYPTED's own fields and padding, an echo of 64 octets, MAC, algorithm.
+const FIXED_LEN: usize = 40 + 16 + 8 + 8 + 48 + 72 + 56 + 16;
+
+/// What an I2 has besides, but for HOST_ID and DIFFIE_HELLMAN: R1_COUNTER, SOLUTION, HIP_CIPHER, REG_REQUEST,
+/// TRANSPORT_FORMAT_LIST, ESP_TRANSFORM.
+const I2_FIXED_LEN: usize = 16 + 104 + 8 + 8 + 8 + 8;
+
 /// Says how long a packet could become that answers `requests`: a request that leaves no room for its answer is
 /// refused when it comes.
 fn answer_len_max<I: Item>(config: &HostConfig, requests: &[RegistrationRequest<I>]) -> usize {
-    /// Header, ESP_INFO, SEQ, ACK, ENCRYPTED's own fields and padding, an echo of 64 octets, MAC, algorithm.
-    const FIXED: usize = 40 + 16 + 8 + 8 + 48 + 72 + 56 + 16;
-    let parameter_len = |length: usize| (4 + length).next_multiple_of(8);
     let items = requests.iter().flat_map(|request| &request.items);
-    let items_len: usize = items.map(|item| parameter_len(item.to_octets().len())).sum();
-    let signature_len = match config.identity.host_id().public_key() {
+    let items_len: usize = items.map(|item| parameter::padded_len(item.to_octets().len())).sum();
+    answer_len(config, requests.len(), &config.certificates) + items_len
+}
+
+fn answer_len(config: &HostConfig, requests: usize, chains: &[CertificateChain]) -> usize {
+    FIXED_LEN + 16 * requests + signature_len_max(config) + certificates::len(chains)
+}
+
+/// Says how many octets of a packet are left to items when a host shows these chains of its own: in an answer, if it offers
+/// services, and otherwise in an I2, which is longer than a request in an UPDATE.
+pub(crate) fn items_room(config: &HostConfig, chains: &[CertificateChain]) -> usize {
+    let mut len = answer_len(config, config.services.len().max(1), chains);
+    if config.services.is_empty() {
+        let host_id_len = parameter::padded_len(config.identity.host_id().to_octets().len());
+        let groups = config.dh_groups.iter().filter_map(|group| config.provider.kx_group(group.kx()?).ok());
+        let public_len = groups.map(|group| group.public_len()).max().unwrap_or_default();
+        // DIFFIE_HELLMAN has its group and a length before the value.
+        len += I2_FIXED_LEN + host_id_len + parameter::padded_len(3 + public_len);
+    }
+    PACKET_LEN_MAX.saturating_sub(len)
+}
+
+fn signature_len_max(config: &HostConfig) -> usize {
+    match config.identity.host_id().public_key() {
         Ok(claviger_crypto::sign::PublicKey::Rsa { modulus, .. }) => modulus.len(),
         _ => 96,
-    };
-    FIXED + items_len + 16 * requests.len() + signature_len
+    }
 }

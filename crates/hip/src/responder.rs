@@ -146,7 +146,7 @@ impl Responder {
             }
             Reply::Cookie(cookie) => {
                 let mut r1 = PacketBuilder::new(PacketType::R1, config.identity.hit(), call.initiator);
-                Ok(r1.add(&cookie).finish()?)
+                Ok(r1.controls(config.controls()).add(&cookie).finish()?)
             }
         }
     }
@@ -321,6 +321,7 @@ fn r1(
     let identity = &config.identity;
     let mut builder = PacketBuilder::new(PacketType::R1, identity.hit(), Hit::NULL);
     builder
+        .controls(config.controls())
         .add(&R1Counter::new(counter))
         .add(&puzzle(config, difficulty))
         .add(&DhGroupList(config.dh_groups.clone()))

@@ -30,9 +30,9 @@ use crate::{
     wire::{Lifetime, RegInfo},
 };
 
-/// The version of the format. Two others are still read: the first, which ends before the peer's locator, and the second,
-/// which ends before the age of the keys.
-const VERSION: u8 = 3;
+/// The version of the format. Three others are still read: the first, which ends before the peer's locator, the second, which
+/// ends before the age of the keys, and the third, which ends before whether the peer is anonymous.
+const VERSION: u8 = 4;
 
 /// Own UPDATEs that a snapshot may hold: as many as may wait, and those that go before them.
 const TASKS_MAX: u8 = 68;
@@ -86,6 +86,7 @@ pub(crate) fn write<I: Item>(config: &HostConfig, association: &Association<I>) 
     w.u8(association.is_deprecated.into());
     w.u64(association.keyed_at.as_micros());
     write_rekeying(&mut w, &association.rekeying);
+    w.u8(association.anonymous.into());
 
     let prk = association.keymat.prk().expose();
     let other = association.rekeying.other().map_or(&[][..], |other| other.prk().expose());
@@ -131,13 +132,17 @@ pub(crate) fn read<I: Item>(
         1 | 2 => (established_at, Renewal::None),
         _ => (read_time(&mut r)?, read_renewal(&mut r)?),
     };
+    let anonymous = match version {
+        1..=3 => false,
+        _ => read_bool(&mut r, "anonymous")?,
+    };
     let mut prks = r.take_rest();
     let mut keymat = || read_keymat(config, &mut prks, &security, Hosts { local: own, peer });
     let (keymat, rekeying) = (keymat()?, renewal.with(keymat)?);
     if !prks.is_empty() {
         return Err(DecodeError::Length { field: "PRK" });
     }
-    let agreed = Agreed { peer, host_id, initiator, path, security, keymat, nonces, esp };
+    let agreed = Agreed { peer, host_id, initiator, anonymous, path, security, keymat, nonces, esp };
     Ok(Association {
         established_at,
         used_at,

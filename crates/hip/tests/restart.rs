@@ -113,7 +113,7 @@ fn a_snapshot_is_refused_by_others_and_when_it_is_cut() {
         assert!(pair.server.host.restore(START, &snapshot.expose()[..length]).is_err(), "cut at {length}");
     }
     let mut later = snapshot.expose().to_vec();
-    later[0] = 4;
+    later[0] = 5;
     assert!(pair.server.host.restore(START, &later).is_err(), "another version");
     assert!(pair.server.host.snapshot(&Hit::NULL).is_none());
 }
@@ -159,7 +159,7 @@ fn a_move_survives_a_kill_at_any_packet() {
 }
 
 /// What earlier versions of the format held is taken up: the first ends before the peer's locator, the second before the age
-/// of the keys.
+/// of the keys, the third before whether the peer is anonymous.
 #[test]
 fn a_snapshot_of_an_earlier_version_is_read() {
     let mut pair = Pair::default_pair();
@@ -168,13 +168,14 @@ fn a_snapshot_of_an_earlier_version_is_read() {
     let snapshot = pair.server.host.snapshot(&member).unwrap().expose().to_vec();
     let cookies = pair.server.host.registration_sa(&member, GDOI).unwrap().cookies;
     // PRK, of SHA-384, stands last; before it "no end of the lifetime" and "not deprecated", the age of the keys, and that
-    // they are not being renewed.
+    // they are not being renewed; and that the peer is not anonymous.
     let prk = snapshot.len() - 48;
-    let second = prk - 9;
+    let third = prk - 1;
+    let second = third - 9;
     let first = second - 2;
     assert_eq!(snapshot[first..second], [0, 0]);
-    assert_eq!(snapshot[prk - 1], 0);
-    for (version, end) in [(1, first), (2, second)] {
+    assert_eq!(snapshot[third - 1..prk], [0, 0]);
+    for (version, end) in [(1, first), (2, second), (3, third)] {
         let mut earlier = [&snapshot[..end], &snapshot[prk..]].concat();
         earlier[0] = version;
         assert_eq!(pair.server.host.restore(pair.now, &earlier), Ok(member));

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use claviger_identity::{Hit, HostId};
 
 use crate::{
+    certificates::Certificates,
     error::ApiMisuse,
     event::{Event, Ticket},
     exchange::Shared,
@@ -18,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Deciding<I> {
     requests: VecDeque<RegistrationRequest<I>>,
+    /// What the packet showed beside them.
+    certificates: Certificates,
     answers: Vec<RegistrationAnswer<I>>,
     ticket: Option<Ticket>,
 }
@@ -26,13 +29,14 @@ pub(crate) struct Deciding<I> {
 pub(crate) struct Asker<'a> {
     pub(crate) peer: Hit,
     pub(crate) host_id: &'a HostId,
+    pub(crate) anonymous: bool,
     pub(crate) security: Security,
     pub(crate) fresh: bool,
 }
 
 impl<I: Item> Deciding<I> {
-    pub(crate) fn new(requests: Vec<RegistrationRequest<I>>) -> Self {
-        Self { requests: requests.into(), answers: Vec::new(), ticket: None }
+    pub(crate) fn new(requests: Vec<RegistrationRequest<I>>, certificates: Certificates) -> Self {
+        Self { requests: requests.into(), certificates, answers: Vec::new(), ticket: None }
     }
 
     /// Refuses what needs no decision and asks the program about the rest, one request at a time. Returns whether all
@@ -57,6 +61,8 @@ impl<I: Item> Deciding<I> {
                     peer: asker.peer,
                     host_id: Box::new(asker.host_id.clone()),
                     request: request.clone(),
+                    certificates: self.certificates.clone(),
+                    anonymous: asker.anonymous,
                     security: asker.security,
                     fresh: asker.fresh,
                 });

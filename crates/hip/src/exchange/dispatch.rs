@@ -190,8 +190,8 @@ impl<I: Item> Host<I> {
         let association = entry.association.insert(Box::new(association));
         association.log_established();
         self.shared.out.tell(Event::Established { peer, initiator: true });
-        if let Some(answer) = answer {
-            self.shared.out.tell(Event::Registered { peer, answer });
+        if let Some((answer, certificates)) = answer {
+            self.shared.out.tell(Event::Registered { peer, answer, certificates });
         }
         self.shared.out.tell(Event::Changed { peer });
         // RFC 8003 section 3.1: who began has sent no R1, so it announces its services by UPDATE.

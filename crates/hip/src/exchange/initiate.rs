@@ -4,9 +4,9 @@
 //! I1 { DH_GROUP_LIST, COOKIE }                                                            -->
 //!        <--    R1 { R1_COUNTER, PUZZLE, DH_GROUP_LIST, DIFFIE_HELLMAN, HIP_CIPHER, HOST_ID, HIT_SUITE_LIST,
 //!                    REG_INFO, TRANSPORT_FORMAT_LIST, HIP_SIGNATURE_2 }
-//! I2 { R1_COUNTER, SOLUTION, DIFFIE_HELLMAN, HIP_CIPHER, ENCRYPTED{ HOST_ID, items }, REG_REQUEST,
+//! I2 { R1_COUNTER, SOLUTION, DIFFIE_HELLMAN, HIP_CIPHER, ENCRYPTED{ HOST_ID, CERTs, items }, REG_REQUEST,
 //!      TRANSPORT_FORMAT_LIST, HIP_MAC, HIP_SIGNATURE }                                    -->
-//!        <--    R2 { ENCRYPTED{ items }, REG_RESPONSE, REG_FAILED, HIP_MAC_2, HIP_SIGNATURE }
+//!        <--    R2 { ENCRYPTED{ CERTs, items }, REG_RESPONSE, REG_FAILED, HIP_MAC_2, HIP_SIGNATURE }
 //! ```
 
 use claviger_crypto::{CryptoError, random, secret::ct_eq};
@@ -16,7 +16,8 @@ use claviger_wire::DecodeError;
 use tracing::debug;
 
 use crate::{
-    association::{self, Agreed, Association, EspAgreement, Phase},
+    association::{self, Agreed, Association, Contents, EspAgreement, Phase},
+    certificates::{self, Certificates},
     error::{AuthError, Error, FailReason, LimitError, PeerIncompatible, PeerMisbehaved},
     exchange::{
         Shared,
@@ -95,7 +96,7 @@ struct ExpectR2 {
 
 /// What an authentic R2 says; [`ExpectR2::read_r2`] makes it.
 struct Confirmation<I> {
-    answer: Option<RegistrationAnswer<I>>,
+    answer: Option<(RegistrationAnswer<I>, Certificates)>,
     outbound_spi: Option<u32>,
     services: Option<RegInfo>,
 }
@@ -103,8 +104,8 @@ struct Confirmation<I> {
 /// What a base exchange ends with.
 pub(crate) struct Established<I> {
     pub(crate) association: Association<I>,
-    /// What the registrar said, if it was asked.
-    pub(crate) answer: Option<RegistrationAnswer<I>>,
+    /// What the registrar said, if it was asked, and what certificates it showed.
+    pub(crate) answer: Option<(RegistrationAnswer<I>, Certificates)>,
 }
 
 /// What came of a timeout.
@@ -347,6 +348,7 @@ impl<I: Item> Initiation<I> {
             peer: self.peer,
             host_id: offer.host_id.clone(),
             initiator: true,
+            anonymous: offer.anonymous,
             path: self.path,
             security: offer.security,
             keymat,
@@ -383,13 +385,13 @@ impl ExpectR2 {
         if notifications.any(|notification| notification.notify_type == NotifyType::REG_REQUIRED) {
             return Err(PeerIncompatible::RegistrationRequired.into());
         }
-        let items = association::items(shared, &self.agreed.keymat, &r2)?;
+        let Contents { certificates, items, .. } = Contents::read(shared, &self.agreed.keymat, &r2)?;
         let services = r2.find::<RegInfo>()?;
         let answer = match request {
-            Some(request) => Some(
-                registration::read_answer(&r2, items, request)?
-                    .unwrap_or_else(|| RegistrationAnswer::nothing(request.reg_type)),
-            ),
+            Some(request) => {
+                let answer = registration::read_answer(&r2, items, request)?;
+                Some((answer.unwrap_or_else(|| RegistrationAnswer::nothing(request.reg_type)), certificates))
+            }
             None if items.is_empty() => None,
             None => return Err(PeerMisbehaved::AnswerUnasked.into()),
         };
@@ -433,7 +435,7 @@ impl ExpectR2 {
             esp.outbound_spi = spi;
         }
         association.services = services.or(self.services);
-        if let Some(answer) = &answer {
+        if let Some((answer, _)) = &answer {
             association.apply(now, Side::Requester, answer);
         }
         Established { association, answer }
@@ -478,12 +480,16 @@ fn build_i2<I: Item>(
     let identity = shared.config.identity.clone();
     let mut block = ParameterBlock::new();
     block.add(identity.host_id());
+    if request.is_some() {
+        certificates::add(&mut block, &shared.config.certificates);
+    }
     for item in request.iter().flat_map(|request| &request.items) {
         block.add(item);
     }
     let encrypted = association::seal(shared, &agreed.keymat, &block)?;
 
     let mut builder = PacketBuilder::new(PacketType::I2, identity.hit(), agreed.peer);
+    builder.controls(shared.config.controls());
     if let Some(esp) = &agreed.esp {
         builder.add(&EspInfo { keymat_index: esp.keymat_index, old_spi: 0, new_spi: esp.inbound_spi });
     }

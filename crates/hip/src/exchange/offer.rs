@@ -21,6 +21,8 @@ use crate::{
 /// An R1 that is genuine and acceptable.
 pub(super) struct Offer {
     pub(super) counter: Option<R1Counter>,
+    /// Whether the Responder's identity is anonymous. This host called it by its HIT, and goes on (RFC 7401 section 6.8 step 9).
+    pub(super) anonymous: bool,
     pub(super) puzzle: Puzzle,
     pub(super) public_value: Vec<u8>,
     pub(super) host_id: HostId,
@@ -111,6 +113,7 @@ impl Offer {
         let host_id_parameter = packet.parameters().raw(ParameterType::HOST_ID);
         Ok(Self {
             counter: packet.find()?,
+            anonymous: packet.controls().is_anonymous(),
             puzzle,
             public_value,
             host_id,

@@ -12,7 +12,8 @@ use claviger_wire::Encode;
 use tracing::debug;
 
 use crate::{
-    association::{self, Association, SignedUnderMac},
+    association::{Association, Contents, SignedUnderMac},
+    certificates::Certificates,
     error::{Error, LimitError, PeerMisbehaved},
     event::Event,
     exchange::{
@@ -60,6 +61,8 @@ struct Effects<I> {
     acknowledges: bool,
     /// What it says to the request in that UPDATE.
     answer: Option<RegistrationAnswer<I>>,
+    /// What it shows beside a request or an answer.
+    certificates: Certificates,
     services: Option<RegInfo>,
     announcement: Option<Announcement>,
     /// What it says of new keys.
@@ -217,7 +220,7 @@ impl<I: Item> Association<I> {
         if packet.find::<HostId>()?.is_some_and(|host_id| host_id != self.host_id) {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
-        let items = association::items(shared, self.keys_of(&packet), &packet)?;
+        let Contents { certificates, items, .. } = Contents::read(shared, self.keys_of(&packet), &packet)?;
         let echo = packet.find::<EchoRequestSigned>()?;
         let announcement = self.read_locators(now, back, &packet)?;
         let services = packet.find::<RegInfo>()?;
@@ -246,7 +249,16 @@ impl<I: Item> Association<I> {
         let alone = matches!(content, Content::Nothing) && answer.is_none() && announcement.is_none();
         let offer = self.read_offer(&packet, own.map(|own| &own.task), alone)?;
         let received = seq.map(|id| Received { id, digest, echo });
-        Ok(Effects { acknowledges: own.is_some(), answer, services, announcement, offer, content, received })
+        Ok(Effects {
+            acknowledges: own.is_some(),
+            answer,
+            certificates,
+            services,
+            announcement,
+            offer,
+            content,
+            received,
+        })
     }
 
     /// Sorts what an UPDATE wants beyond its ACK.
@@ -304,7 +316,8 @@ impl<I: Item> Association<I> {
         back: &Path,
         effects: Effects<I>,
     ) -> Result<(), Error> {
-        let Effects { acknowledges, answer, services, announcement, offer, content, received } = effects;
+        let Effects { acknowledges, answer, certificates, services, announcement, offer, content, received } =
+            effects;
         // It may still fail, and comes before all that cannot.
         let value = match offer {
             Offer::Begins(theirs) => match self.answer_rekey(shared, now, &theirs)? {
@@ -334,7 +347,7 @@ impl<I: Item> Association<I> {
             self.take_services(shared, now, services);
         }
         if acknowledges {
-            self.complete(shared, now, answer);
+            self.complete(shared, now, answer, certificates.clone());
         }
         let Some(received) = received else {
             self.send_next(shared, now)?;
@@ -346,7 +359,8 @@ impl<I: Item> Association<I> {
         }
         match content {
             Content::Requests(requests) => {
-                return self.take_requests(shared, now, back, requests, received, announcement.as_ref());
+                let deciding = Deciding::new(requests, certificates);
+                return self.take_requests(shared, now, back, deciding, received, announcement.as_ref());
             }
             Content::Revocations(revocations) => self.take_revocations(shared, revocations),
             Content::Nothing => {}
@@ -367,8 +381,8 @@ impl<I: Item> Association<I> {
         if let Some(request) = self.deferred.take() {
             let reg_type = request.reg_type;
             if self.request(shared, now, request).is_err() {
-                let answer = RegistrationAnswer::nothing(reg_type);
-                shared.out.tell(Event::Registered { peer: self.peer, answer });
+                let (answer, certificates) = (RegistrationAnswer::nothing(reg_type), Certificates::None);
+                shared.out.tell(Event::Registered { peer: self.peer, answer, certificates });
             }
         }
     }
@@ -395,7 +409,7 @@ impl<I: Item> Association<I> {
         shared: &mut Shared<I>,
         now: Time,
         back: &Path,
-        requests: Vec<RegistrationRequest<I>>,
+        deciding: Deciding<I>,
         received: Received,
         announcement: Option<&Announcement>,
     ) -> Result<(), Error> {
@@ -406,7 +420,6 @@ impl<I: Item> Association<I> {
         if announcement.is_some() {
             self.supersede_verification();
         }
-        let deciding = Deciding::new(requests);
         self.updates.asked = Some(Asked { received, path: *back, deciding });
         self.decide(shared, now)?;
         match announcement {

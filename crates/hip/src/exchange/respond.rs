@@ -4,13 +4,13 @@
 //! first, and becomes an [`Acceptance`], which waits for the registrar's decision; R2 and the new association come
 //! with that, and not before.
 
-use claviger_identity::{HitSuite, HostId};
+use claviger_identity::HitSuite;
 use claviger_sansio::Time;
 use claviger_wire::DecodeError;
 use tracing::debug;
 
 use crate::{
-    association::{self, Agreed, Association, EspAgreement, Phase},
+    association::{Agreed, Association, Contents, EspAgreement, Phase},
     config::TransportFormats,
     error::{AuthError, Error, PeerIncompatible, PeerMisbehaved},
     event::Ticket,
@@ -24,12 +24,11 @@ use crate::{
     path::Path,
     registration::{self, AnswerParameters, RegistrationAnswer, RegistrationRequest, Side},
     responder::{Responder, SolvedPuzzle},
-    rules,
     security::Security,
     verification::Permit,
     wire::{
-        Authentic, Cert, DiffieHellman, EspInfo, EspTransform, HipCipher, Maced, Notification, Packet,
-        PacketBuilder, Parameters, TransportFormatList,
+        Authentic, DiffieHellman, EspInfo, EspTransform, HipCipher, Notification, Packet, PacketBuilder,
+        TransportFormatList,
     },
 };
 
@@ -82,7 +81,8 @@ impl<I: Item> Acceptance<I> {
         let packet =
             packet.verify_mac(keymat.prf(), &keymat.incoming().integrity).map_err(|_| AuthError::Mac)?;
 
-        let (host_id, items) = identify(shared, &keymat, &packet)?;
+        let Contents { host_id, certificates, items } = Contents::read(shared, &keymat, &packet)?;
+        let host_id = packet.find()?.or(host_id).ok_or(DecodeError::Missing { what: "HOST_ID" })?;
         if host_id.hit(provider)? != peer {
             return Err(PeerMisbehaved::HitMismatch.into());
         }
@@ -92,10 +92,23 @@ impl<I: Item> Acceptance<I> {
         let requests = registration::read_requests(&shared.config, &packet, items)?;
         debug!(%cipher, dh_group = %group, requests = requests.len(), "I2 is accepted");
         let nonces = (puzzle.i.clone(), puzzle.j.clone());
+        // RFC 7401 section 6.9 step 17: an anonymous HIT may be refused, which this host does not do, and should not be stored
+        // permanently: no stranger's is stored, and a registered host's goes with its association.
+        let anonymous = packet.controls().is_anonymous();
         Ok(Self {
-            agreed: Agreed { peer, host_id, initiator: false, path, security, keymat, nonces, esp },
+            agreed: Agreed {
+                peer,
+                host_id,
+                initiator: false,
+                anonymous,
+                path,
+                security,
+                keymat,
+                nonces,
+                esp,
+            },
             puzzle,
-            deciding: Deciding::new(requests),
+            deciding: Deciding::new(requests, certificates),
             until: now + shared.patience(),
             own_request: None,
         })
@@ -103,8 +116,8 @@ impl<I: Item> Acceptance<I> {
 
     /// Lets the program decide; returns whether all is decided.
     pub(crate) fn decide(&mut self, shared: &mut Shared<I>) -> bool {
-        let Agreed { peer, host_id, security, .. } = &self.agreed;
-        let asker = Asker { peer: *peer, host_id, security: *security, fresh: true };
+        let Agreed { peer, host_id, anonymous, security, .. } = &self.agreed;
+        let asker = Asker { peer: *peer, host_id, anonymous: *anonymous, security: *security, fresh: true };
         self.deciding.advance(shared, &asker)
     }
 
@@ -141,8 +154,12 @@ impl<I: Item> Acceptance<I> {
             builder.add(&EspInfo { keymat_index: esp.keymat_index, old_spi: 0, new_spi: esp.inbound_spi });
         }
         let AnswerParameters { items, responses, failed } = AnswerParameters::of(&answers);
-        if let Some(encrypted) = association.encrypt(shared, &items)? {
-            builder.add(&encrypted);
+        let encrypted = match answers.is_empty() {
+            true => None,
+            false => association.encrypt_with_certificates(shared, &items)?,
+        };
+        if let Some(encrypted) = &encrypted {
+            builder.add(encrypted);
         }
         for response in &responses {
             builder.add(response);
@@ -177,25 +194,6 @@ pub(crate) fn accepted_suite<I: Item>(shared: &Shared<I>, packet: &Packet<'_>) -
     HitSuite::of_hit(packet.sender())
         .filter(|suite| shared.config.hit_suites.contains(suite))
         .ok_or_else(|| PeerIncompatible::HitSuite.into())
-}
-
-/// Finds the Initiator's HOST_ID, inside ENCRYPTED or open, and the items beside it.
-fn identify<I: Item>(
-    shared: &Shared<I>,
-    keymat: &Keymat,
-    packet: &Maced<'_>,
-) -> Result<(HostId, Vec<I>), Error> {
-    let Some(opened) = association::open(shared, keymat, packet)? else {
-        return Ok((packet.one()?, Vec::new()));
-    };
-    let inner = Parameters::parse(&opened).map_err(|_| AuthError::Decryption)?;
-    rules::check_encrypted::<I>(packet, &inner)?;
-    inner.all::<Cert>()?;
-    let host_id = match packet.find()? {
-        Some(host_id) => host_id,
-        None => inner.one()?,
-    };
-    Ok((host_id, inner.all()?))
 }
 
 /// Agrees on the transport (RFC 7401 section 6.9 step 13, RFC 7402 section 6.5). A peer that only registers names none.

@@ -2,7 +2,7 @@
 //! [`super::mobility`].
 //!
 //! ```text
-//! UPDATE { SEQ, ENCRYPTED{ items }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }      -->
+//! UPDATE { SEQ, ENCRYPTED{ CERTs, items }, REG_REQUEST, HIP_MAC, HIP_SIGNATURE }          -->
 //!        <--    UPDATE { SEQ, ACK, ENCRYPTED{...}, REG_RESPONSE, REG_FAILED, HIP_MAC, HIP_SIGNATURE }
 //! UPDATE { ACK, HIP_MAC, HIP_SIGNATURE }                                                  -->
 //! ```
@@ -15,6 +15,7 @@ use tracing::debug;
 
 use crate::{
     association::Association,
+    certificates::Certificates,
     error::{ApiMisuse, Error, LimitError},
     event::Event,
     exchange::{
@@ -162,6 +163,7 @@ impl<I: Item> Association<I> {
         shared: &mut Shared<I>,
         now: Time,
         answer: Option<RegistrationAnswer<I>>,
+        certificates: Certificates,
     ) {
         let Some(outgoing) = self.updates.outgoing.take() else {
             return;
@@ -171,7 +173,7 @@ impl<I: Item> Association<I> {
             Task::Request(request) => {
                 let answer = answer.unwrap_or_else(|| RegistrationAnswer::nothing(request.reg_type));
                 self.apply(now, Side::Requester, &answer);
-                shared.out.tell(Event::Registered { peer: self.peer, answer });
+                shared.out.tell(Event::Registered { peer: self.peer, answer, certificates });
             }
             Task::Locate { .. } => shared.out.tell(Event::MoveAcknowledged { peer: self.peer }),
             Task::Revoke { .. } => shared.out.tell(Event::RevokeAcknowledged { peer: self.peer }),
@@ -185,7 +187,13 @@ impl<I: Item> Association<I> {
         let Some(asked) = &mut self.updates.asked else {
             return Ok(());
         };
-        let asker = Asker { peer: self.peer, host_id: &self.host_id, security: self.security, fresh: false };
+        let asker = Asker {
+            peer: self.peer,
+            host_id: &self.host_id,
+            anonymous: self.anonymous,
+            security: self.security,
+            fresh: false,
+        };
         if !asked.deciding.advance(shared, &asker) {
             return Ok(());
         }
@@ -295,7 +303,7 @@ impl<I: Item> Association<I> {
             Task::Answer { to, answers } => {
                 builder.add(&Ack(vec![*to]));
                 let AnswerParameters { items, responses, failed } = AnswerParameters::of(answers);
-                if let Some(encrypted) = self.encrypt(shared, &items)? {
+                if let Some(encrypted) = self.encrypt_with_certificates(shared, &items)? {
                     builder.add(&encrypted);
                 }
                 for response in &responses {
@@ -310,7 +318,7 @@ impl<I: Item> Association<I> {
                 }
             }
             Task::Request(request) => {
-                if let Some(encrypted) = self.encrypt(shared, &request.items)? {
+                if let Some(encrypted) = self.encrypt_with_certificates(shared, &request.items)? {
                     builder.add(&encrypted);
                 }
                 builder.add(&request.parameter());

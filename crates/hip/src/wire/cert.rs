@@ -4,7 +4,7 @@ use claviger_wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 use crate::iana::{CertType, ParameterType};
 
-use super::Parameter;
+use super::{Parameter, parameter};
 
 /// One certificate of a group of certificates.
 ///
@@ -24,6 +24,13 @@ pub struct Cert {
     pub cert_type: CertType,
     /// The octets.
     pub certificate: Vec<u8>,
+}
+
+impl Cert {
+    /// Says how many octets a CERT fills whose certificate has a given length.
+    pub(crate) fn filled_len(certificate_len: usize) -> usize {
+        parameter::padded_len(4 + certificate_len)
+    }
 }
 
 impl Parameter for Cert {

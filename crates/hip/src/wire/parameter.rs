@@ -164,7 +164,7 @@ pub(super) fn write(w: &mut Writer, parameter_type: ParameterType, contents: &[u
 }
 
 /// Says how many octets a parameter with contents of a given length fills.
-pub(super) fn padded_len(contents_len: usize) -> usize {
+pub(crate) fn padded_len(contents_len: usize) -> usize {
     (PARAMETER_HEADER_LEN + contents_len).next_multiple_of(PARAMETER_ALIGNMENT)
 }
 

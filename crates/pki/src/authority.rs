@@ -6,8 +6,9 @@ use const_oid::ObjectIdentifier;
 use crate::{
     certificate::Certificate,
     crl::Crl,
-    error::{Error, Rule},
+    error::Error,
     limits::{OTHERS_MAX, SIGNATURES_MAX},
+    oid::Oid,
     path::Search,
 };
 
@@ -26,7 +27,9 @@ pub struct Purpose {
     /// Where the certificate names purposes in its extended key usage, one of these must be there, or any purpose.
     pub extended_key_usage: Vec<ObjectIdentifier>,
     /// The extensions that the caller reads, so that they may be critical in the certificate that is judged.
-    pub extensions: Vec<ObjectIdentifier>,
+    pub extensions: Vec<Oid>,
+    /// Those that the caller reads in the certificates of CAs and roots, so that they may be critical there.
+    pub ca_extensions: Vec<Oid>,
 }
 
 /// Roots that an operator trusts, and what is known of revocation.
@@ -72,20 +75,12 @@ impl Authority {
         purpose: &Purpose,
         now: u64,
     ) -> Result<Vec<&'a Certificate>, Error> {
-        if !certificate.extensions().allows_any_purpose(&purpose.extended_key_usage)
-            && !purpose.extended_key_usage.is_empty()
-        {
-            return Err(Error::new(certificate, Rule::ExtendedKeyUsage));
-        }
-        if certificate.extensions().key_usage().is_some_and(|usage| !usage.digital_signature) {
-            return Err(Error::new(certificate, Rule::KeyUsage));
-        }
         let mut search = Search {
             provider: self.provider,
             roots: &self.roots,
             others: &others[..others.len().min(OTHERS_MAX)],
             revocation: &self.revocation,
-            known_extensions: &purpose.extensions,
+            purpose,
             now,
             signatures_left: SIGNATURES_MAX,
         };

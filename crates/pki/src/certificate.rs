@@ -1,13 +1,16 @@
 //! A certificate, read once.
 
-use claviger_crypto::sign::{CertificateKey, CertificateSignature};
+use claviger_crypto::sign::{CertificateKey, CertificateSignature, PublicKey};
 use der::{Decode, Encode};
-use x509_cert::certificate::{Rfc5280, TbsCertificateInner, Version};
+use x509_cert::certificate::Version;
 
 use crate::{
     algorithm, error::ReadError, extensions::Extensions, limits::CERTIFICATE_LEN_MAX, name::Name,
-    octets::Signed,
+    octets::Signed, tbs_certificate::TbsCertificate,
 };
+
+const PEM_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const PEM_END: &str = "-----END CERTIFICATE-----";
 
 /// An X.509 certificate, version 1 to 3. It keeps the octets that were signed, and the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +22,6 @@ pub struct Certificate {
     serial_number: Vec<u8>,
     issuer: Name,
     subject: Name,
-    subject_der: Vec<u8>,
     not_before: u64,
     not_after: u64,
     key: Option<CertificateKey>,
@@ -38,49 +40,48 @@ impl Certificate {
             return Err(ReadError::Length);
         }
         let signed = Signed::read(octets)?;
-        let to_be_signed: TbsCertificateInner<Rfc5280> =
-            Decode::from_der(signed.to_be_signed).map_err(|_| ReadError::Der)?;
-        if *to_be_signed.signature() != signed.algorithm {
+        let to_be_signed = TbsCertificate::from_der(signed.to_be_signed).map_err(|_| ReadError::Der)?;
+        if to_be_signed.signature != signed.algorithm {
             return Err(ReadError::SignatureAlgorithm);
         }
-        let extensions = to_be_signed.extensions();
+        let extensions = to_be_signed.extensions.as_deref();
         //= rfc5280#section-4.1.2.9
         //# This field MUST only appear if the version is 3
-        if extensions.is_some() && to_be_signed.version() != Version::V3 {
+        if extensions.is_some() && to_be_signed.version != Version::V3 {
             return Err(ReadError::Version);
         }
-        let key_info = to_be_signed.subject_public_key_info();
+        let (key_info, validity) = (&to_be_signed.key, &to_be_signed.validity);
         Ok(Self {
             der: octets.to_vec(),
             to_be_signed: signed.to_be_signed.to_vec(),
             signature_algorithm: algorithm::signature(&signed.algorithm),
             signature: signed.signature,
-            serial_number: to_be_signed.serial_number().as_bytes().to_vec(),
-            issuer: Name::new(to_be_signed.issuer()),
-            subject: Name::new(to_be_signed.subject()),
-            subject_der: to_be_signed.subject().to_der().map_err(|_| ReadError::Der)?,
-            not_before: to_be_signed.validity().not_before.to_unix_duration().as_secs(),
-            not_after: to_be_signed.validity().not_after.to_unix_duration().as_secs(),
+            serial_number: to_be_signed.serial_number.as_bytes().to_vec(),
+            issuer: Name::new(&to_be_signed.issuer),
+            subject: Name::new(&to_be_signed.subject),
+            not_before: validity.not_before.to_unix_duration().as_secs(),
+            not_after: validity.not_after.to_unix_duration().as_secs(),
             key: algorithm::key(key_info),
             key_info: key_info.to_der().map_err(|_| ReadError::Der)?,
-            extensions: Extensions::read(extensions.map_or(&[], Vec::as_slice), to_be_signed.issuer())?,
+            extensions: Extensions::read(extensions.unwrap_or_default(), &to_be_signed.issuer)?,
         })
     }
 
-    /// Reads all certificates of a PEM file.
+    /// Reads all certificates of a PEM file, whatever else stands between them.
     ///
     /// # Errors
     ///
     /// [`ReadError`], also if there is none.
     pub fn from_pem(octets: &[u8]) -> Result<Vec<Self>, ReadError> {
-        let certificates = x509_cert::Certificate::load_pem_chain(octets).map_err(|_| ReadError::Der)?;
-        if certificates.is_empty() {
-            return Err(ReadError::Der);
+        let text = std::str::from_utf8(octets).map_err(|_| ReadError::Der)?;
+        let mut certificates = Vec::new();
+        for after in text.split(PEM_BEGIN).skip(1) {
+            let (inside, _) = after.split_once(PEM_END).ok_or(ReadError::Der)?;
+            let one = [PEM_BEGIN, inside, PEM_END, "\n"].concat();
+            let (_, der) = der::pem::decode_vec(one.as_bytes()).map_err(|_| ReadError::Der)?;
+            certificates.push(Self::from_der(&der)?);
         }
-        let read = |certificate: x509_cert::Certificate| {
-            Self::from_der(&certificate.to_der().map_err(|_| ReadError::Der)?)
-        };
-        certificates.into_iter().map(read).collect()
+        if certificates.is_empty() { Err(ReadError::Der) } else { Ok(certificates) }
     }
 
     /// Writes the certificate as PEM (RFC 7468).
@@ -115,7 +116,7 @@ impl Certificate {
 
     /// Shows whom it is about, in DER.
     pub fn subject_der(&self) -> &[u8] {
-        &self.subject_der
+        self.subject.der()
     }
 
     /// Says from when on it is valid, in seconds since 1970.
@@ -131,6 +132,11 @@ impl Certificate {
     /// Shows the key that it is about; `None` if that is of an unknown kind.
     pub fn key(&self) -> Option<&CertificateKey> {
         self.key.as_ref()
+    }
+
+    /// Shows the key that it is about, if that is of a kind that hosts have.
+    pub fn signing_key(&self) -> Option<&PublicKey> {
+        self.key().and_then(CertificateKey::signing)
     }
 
     /// Shows the extensions.

@@ -143,6 +143,12 @@ impl Crl {
         self.next_update
     }
 
+    /// Says whether a certificate stands here, by issuer and number alone. Neither the signature nor the time of the list
+    /// is looked at: this says which certificates are to be judged anew.
+    pub fn names(&self, certificate: &Certificate) -> bool {
+        self.issuer == *certificate.issuer() && self.has(certificate)
+    }
+
     /// Says that it holds at a time. A list without an end is none (RFC 5280 section 5.1.2.5 has one in each).
     pub(crate) fn is_current(&self, now: u64) -> bool {
         self.this_update <= now && self.next_update.is_some_and(|next| now <= next)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{certificate::Certificate, name::Name};
+use crate::{certificate::Certificate, name::Name, rights::RightsError};
 
 /// Why octets are no certificate, or no list of revoked ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum ReadError {
     Der,
     /// An extension stands twice (RFC 5280 section 4.2), or is malformed.
     Extension,
+    /// The extension that gives rights in groups is malformed.
+    GroupRights(RightsError),
     /// They are longer than [`limits`](crate::limits) say.
     Length,
     /// The algorithm beside the signature is not the one inside (RFC 5280 sections 4.1.1.2, 5.1.1.2).
@@ -24,6 +26,7 @@ impl fmt::Display for ReadError {
         f.write_str(match self {
             Self::Der => "is not valid DER",
             Self::Extension => "has an extension twice or in a wrong form",
+            Self::GroupRights(error) => return error.fmt(f),
             Self::Length => "is too long",
             Self::SignatureAlgorithm => "names two different signature algorithms",
             Self::Version => "has fields that its version does not allow",
@@ -122,12 +125,9 @@ pub struct Error {
     pub certificate: Named,
     /// The rule.
     pub rule: Rule,
-}
-
-impl Error {
-    pub(crate) fn new(certificate: &Certificate, rule: Rule) -> Self {
-        Self { certificate: certificate.into(), rule }
-    }
+    /// There is a chain to a root all of whose signatures are right: who is judged has a certificate by its word, though
+    /// it does not hold.
+    pub leads_to_root: bool,
 }
 
 impl fmt::Display for Error {

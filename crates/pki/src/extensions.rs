@@ -18,13 +18,16 @@ use crate::{
     constraints::NameConstraints,
     crl::{DistributionPoint, distribution_points},
     name::Name,
+    oid::Oid,
+    rights::{GroupRights, RightsError},
+    tbs_certificate::RawExtension,
 };
 
-/// An extension that this crate does not read.
+/// An extension that not everybody reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
     /// Which one it is.
-    pub id: ObjectIdentifier,
+    pub id: Oid,
     /// A certificate with a critical extension that its reader does not know is refused.
     pub critical: bool,
     /// Its DER.
@@ -87,6 +90,7 @@ pub struct Extensions {
     pub(crate) basic_constraints: Option<BasicConstraints>,
     pub(crate) crl_distribution_points: Vec<DistributionPoint>,
     pub(crate) extended_key_usage: Option<Vec<ObjectIdentifier>>,
+    pub(crate) group_rights: Option<GroupRights>,
     pub(crate) key_usage: Option<KeyUsage>,
     pub(crate) name_constraints: Option<NameConstraints>,
     pub(crate) subject_alternative_names: Vec<GeneralName>,
@@ -96,7 +100,7 @@ pub struct Extensions {
 
 impl Extensions {
     pub(crate) fn read(
-        extensions: &[x509_cert::ext::Extension],
+        extensions: &[RawExtension],
         issuer: &x509_cert::name::Name,
     ) -> Result<Self, ReadError> {
         let mut read = Self::default();
@@ -104,37 +108,36 @@ impl Extensions {
             //= rfc5280#section-4.2
             //# A certificate MUST NOT include more
             //# than one instance of a particular extension.
-            if extensions[..i].iter().any(|earlier| earlier.extn_id == extension.extn_id) {
+            if extensions[..i].iter().any(|earlier| earlier.id == extension.id) {
                 return Err(ReadError::Extension);
             }
             read.take(extension, issuer).map_err(|_| ReadError::Extension)?;
+            if extension.id == GroupRights::OID {
+                read.group_rights = Some(group_rights(extension).map_err(ReadError::GroupRights)?);
+            }
         }
         Ok(read)
     }
 
-    fn take(
-        &mut self,
-        extension: &x509_cert::ext::Extension,
-        issuer: &x509_cert::name::Name,
-    ) -> der::Result<()> {
-        let octets = extension.extn_value.as_bytes();
-        match extension.extn_id {
-            ID_CE_AUTHORITY_KEY_IDENTIFIER => {
+    fn take(&mut self, extension: &RawExtension, issuer: &x509_cert::name::Name) -> der::Result<()> {
+        let octets = extension.value.as_bytes();
+        match extension.id.short() {
+            Some(ID_CE_AUTHORITY_KEY_IDENTIFIER) => {
                 let identifier = pkix::AuthorityKeyIdentifier::from_der(octets)?.key_identifier;
                 self.authority_key_identifier = identifier.map(|octets| octets.as_bytes().to_vec());
             }
-            ID_CE_BASIC_CONSTRAINTS => {
+            Some(ID_CE_BASIC_CONSTRAINTS) => {
                 let pkix::BasicConstraints { ca, path_len_constraint } =
                     pkix::BasicConstraints::from_der(octets)?;
                 self.basic_constraints = Some(BasicConstraints { ca, path_length: path_len_constraint });
             }
-            ID_CE_CRL_DISTRIBUTION_POINTS => {
+            Some(ID_CE_CRL_DISTRIBUTION_POINTS) => {
                 self.crl_distribution_points = distribution_points(octets, issuer)?;
             }
-            ID_CE_EXT_KEY_USAGE => {
+            Some(ID_CE_EXT_KEY_USAGE) => {
                 self.extended_key_usage = Some(pkix::ExtendedKeyUsage::from_der(octets)?.0);
             }
-            ID_CE_KEY_USAGE => {
+            Some(ID_CE_KEY_USAGE) => {
                 let usage = pkix::KeyUsage::from_der(octets)?;
                 self.key_usage = Some(KeyUsage {
                     digital_signature: usage.digital_signature(),
@@ -142,30 +145,30 @@ impl Extensions {
                     crl_sign: usage.crl_sign(),
                 });
             }
-            ID_CE_NAME_CONSTRAINTS => {
+            Some(ID_CE_NAME_CONSTRAINTS) => {
                 let constraints = pkix::NameConstraints::from_der(octets)?;
                 self.name_constraints = Some(NameConstraints::new(constraints)?);
             }
-            ID_CE_SUBJECT_ALT_NAME => {
+            Some(ID_CE_SUBJECT_ALT_NAME) => {
                 let names = pkix::SubjectAltName::from_der(octets)?.0;
                 self.subject_alternative_names =
                     names.into_iter().map(GeneralName::new).collect::<der::Result<_>>()?;
             }
-            ID_CE_SUBJECT_KEY_IDENTIFIER => {
+            Some(ID_CE_SUBJECT_KEY_IDENTIFIER) => {
                 let identifier = pkix::SubjectKeyIdentifier::from_der(octets)?.0;
                 self.subject_key_identifier = Some(identifier.as_bytes().to_vec());
             }
-            id => {
-                let value = octets.to_vec();
+            Some(_) | None => {
+                let (id, value) = (extension.id.clone(), octets.to_vec());
                 self.others.push(Extension { id, critical: extension.critical, value });
             }
         }
         Ok(())
     }
 
-    /// Finds an extension that this crate does not read.
-    pub fn other(&self, id: ObjectIdentifier) -> Option<&Extension> {
-        self.others.iter().find(|extension| extension.id == id)
+    /// Finds an extension that not everybody reads.
+    pub fn other(&self, id: &Oid) -> Option<&Extension> {
+        self.others.iter().find(|extension| extension.id == *id)
     }
 
     /// The names of the subject in other forms.
@@ -176,6 +179,13 @@ impl Extensions {
     /// Whether this is the certificate of a CA.
     pub fn basic_constraints(&self) -> Option<BasicConstraints> {
         self.basic_constraints
+    }
+
+    /// What the subject may be in which groups; in the certificate of a CA, what it may say of that.
+    ///
+    /// Only who knows of them asks: for others they are an [`Extension`] that is critical.
+    pub fn group_rights(&self) -> Option<&GroupRights> {
+        self.group_rights.as_ref()
     }
 
     /// What the key may be used for.
@@ -205,6 +215,13 @@ impl GeneralName {
             G::RegisteredId(_) => Self::Other(OtherForm::RegisteredId),
         })
     }
+}
+
+fn group_rights(extension: &RawExtension) -> Result<GroupRights, RightsError> {
+    if !extension.critical {
+        return Err(RightsError::NotCritical);
+    }
+    GroupRights::from_der(extension.value.as_bytes())
 }
 
 fn address(octets: &[u8]) -> der::Result<IpAddr> {

@@ -1,6 +1,6 @@
 //! Certificates and lists of revoked ones, made and signed.
 
-use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use claviger_crypto::{
     CryptoError, CryptoProvider, Random,
@@ -25,6 +25,8 @@ use crate::{
     algorithm,
     certificate::Certificate,
     extensions::{BasicConstraints, Extension},
+    rfc4514,
+    tbs_certificate::{RawExtension, TbsCertificate},
 };
 
 /// The octets of a serial number: as many as make guessing and accidents impossible, and RFC 5280 allows 20.
@@ -70,7 +72,8 @@ pub struct Issuer<'a> {
 pub enum IssueError {
     /// The key cannot sign.
     Crypto(CryptoError),
-    /// What is asked for has no encoding: a time after the year 9999, or a name that RFC 4514 does not know.
+    /// What is asked for is no certificate: a time after the year 9999, a name that RFC 4514 does not know, a malformed
+    /// extension, or more than [`CERTIFICATE_LEN_MAX`](crate::limits::CERTIFICATE_LEN_MAX) octets.
     Request,
 }
 
@@ -78,7 +81,9 @@ impl fmt::Display for IssueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Crypto(error) => write!(f, "the certificate cannot be signed: {error}"),
-            Self::Request => f.write_str("the name or a time of the certificate cannot be written"),
+            Self::Request => {
+                f.write_str("the name, a time or an extension of the certificate cannot be written")
+            }
         }
     }
 }
@@ -95,21 +100,6 @@ impl From<der::Error> for IssueError {
     fn from(_: der::Error) -> Self {
         Self::Request
     }
-}
-
-/// TBSCertificate (RFC 5280 section 4.1).
-#[derive(Sequence)]
-struct ToBeSigned {
-    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
-    version: Version,
-    serial_number: SerialNumber,
-    signature: AlgorithmIdentifierOwned,
-    issuer: x509_cert::name::Name,
-    validity: Validity,
-    subject: x509_cert::name::Name,
-    key: SubjectPublicKeyInfoOwned,
-    #[asn1(context_specific = "3", tag_mode = "EXPLICIT")]
-    extensions: Vec<x509_cert::ext::Extension>,
 }
 
 /// Certificate and CertificateList (RFC 5280 sections 4.1 and 5.1): what is signed stands in it as it was signed.
@@ -130,7 +120,7 @@ impl Issuer<'_> {
     pub fn issue(&self, request: &Request, random: &mut dyn Random) -> Result<Certificate, IssueError> {
         let subject = match request.subject.as_str() {
             "" => x509_cert::name::Name::default(),
-            subject => x509_cert::name::Name::from_str(subject)?,
+            subject => rfc4514::read(subject).map_err(|_| IssueError::Request)?,
         };
         let issuer = match self.certificate {
             Some(certificate) => Decode::from_der(certificate.subject_der())?,
@@ -141,18 +131,20 @@ impl Issuer<'_> {
         // Positive, and of full length.
         serial_number[0] = serial_number[0] & 0x7f | 0x40;
         let key = algorithm::key_info(&request.key)?;
-        let to_be_signed = ToBeSigned {
+        let to_be_signed = TbsCertificate {
             version: Version::V3,
             serial_number: SerialNumber::new(&serial_number)?,
             signature: algorithm::signing(self.signer.public().algorithm()).1,
             issuer,
             validity: Validity::new(time(request.not_before)?, time(request.not_after)?),
-            extensions: self.extensions(request, &key, subject.is_empty())?,
+            issuer_unique_id: None,
+            subject_unique_id: None,
+            extensions: Some(self.extensions(request, &key, subject.is_empty())?),
             subject,
             key,
         };
         let octets = self.sign(&to_be_signed.to_der()?)?;
-        Ok(Certificate::from_der(&octets).expect("what is written here is read"))
+        Certificate::from_der(&octets).map_err(|_| IssueError::Request)
     }
 
     /// Makes a list of the certificates that it revoked: serial number and when, in seconds since 1970.
@@ -178,9 +170,14 @@ impl Issuer<'_> {
             })
         };
         let revoked = revoked.iter().map(entry).collect::<der::Result<Vec<_>>>()?;
-        let mut extensions =
-            vec![extension(false, &pkix::CrlNumber(der::asn1::Uint::new(&number.to_be_bytes())?))?];
+        let number = pkix::CrlNumber(der::asn1::Uint::new(&number.to_be_bytes())?);
+        let mut extensions = vec![extension(false, &number)?];
         extensions.extend(self.authority_key_identifier()?);
+        let extensions = extensions.into_iter().map(|extension| x509_cert::ext::Extension {
+            extn_id: extension.id.short().expect("the identifiers of these are short"),
+            critical: extension.critical,
+            extn_value: extension.value,
+        });
         let list = x509_cert::crl::TbsCertList::<x509_cert::certificate::Rfc5280> {
             version: Version::V2,
             signature: algorithm::signing(self.signer.public().algorithm()).1,
@@ -188,7 +185,7 @@ impl Issuer<'_> {
             this_update: time(this_update)?,
             next_update: Some(time(next_update)?),
             revoked_certificates: (!revoked.is_empty()).then_some(revoked),
-            crl_extensions: Some(extensions),
+            crl_extensions: Some(extensions.collect()),
         };
         self.sign(&list.to_der()?)
     }
@@ -207,7 +204,7 @@ impl Issuer<'_> {
         request: &Request,
         key: &SubjectPublicKeyInfoOwned,
         is_nameless: bool,
-    ) -> der::Result<Vec<x509_cert::ext::Extension>> {
+    ) -> der::Result<Vec<RawExtension>> {
         let BasicConstraints { ca, path_length } = request.basic_constraints;
         let usage =
             if ca { KeyUsages::KeyCertSign | KeyUsages::CRLSign } else { KeyUsages::DigitalSignature.into() };
@@ -223,17 +220,14 @@ impl Issuer<'_> {
             extensions.push(extension(is_nameless, &pkix::SubjectAltName(names))?);
         }
         for Extension { id, critical, value } in &request.extensions {
-            extensions.push(x509_cert::ext::Extension {
-                extn_id: *id,
-                critical: *critical,
-                extn_value: OctetString::new(&value[..])?,
-            });
+            let (id, value) = (id.clone(), OctetString::new(&value[..])?);
+            extensions.push(RawExtension { id, critical: *critical, value });
         }
         Ok(extensions)
     }
 
     /// Names the key of the issuer, as its own certificate does.
-    fn authority_key_identifier(&self) -> der::Result<Option<x509_cert::ext::Extension>> {
+    fn authority_key_identifier(&self) -> der::Result<Option<RawExtension>> {
         let Some(identifier) = self
             .certificate
             .and_then(|certificate| certificate.extensions().subject_key_identifier.as_deref())
@@ -252,9 +246,8 @@ impl Issuer<'_> {
     }
 }
 
-fn extension<T: AssociatedOid + Encode>(critical: bool, value: &T) -> der::Result<x509_cert::ext::Extension> {
-    let extn_value = OctetString::new(value.to_der()?)?;
-    Ok(x509_cert::ext::Extension { extn_id: T::OID, critical, extn_value })
+fn extension<T: AssociatedOid + Encode>(critical: bool, value: &T) -> der::Result<RawExtension> {
+    Ok(RawExtension { id: T::OID.into(), critical, value: OctetString::new(value.to_der()?)? })
 }
 
 fn time(seconds: u64) -> der::Result<Time> {

@@ -11,6 +11,8 @@
 //! | [`crl`] | lists of revoked certificates |
 //! | [`issue`] | certificates and lists made and signed |
 //! | [`authority`] | pinned roots and lists: the judge |
+//! | [`rights`] | the extension that says who may do what in which groups |
+//! | [`owner`] | a group owner: pinned roots, and what they say of a host |
 //! | [`limits`] | how much of what is looked at |
 //!
 //! What it does not do: certificate policies (RFC 5280 section 6.1.1 c to f), indirect lists, lists for some reasons
@@ -37,14 +39,19 @@ pub mod crl;
 pub mod issue;
 pub mod limits;
 pub mod name;
+pub mod owner;
+pub mod rights;
 
 mod algorithm;
 mod constraints;
 mod error;
 mod extensions;
 mod octets;
+mod oid;
 mod path;
 mod revocation;
+mod rfc4514;
+mod tbs_certificate;
 
 pub use authority::{Authority, Purpose, Revocation};
 pub use certificate::Certificate;
@@ -52,4 +59,7 @@ pub use crl::Crl;
 pub use error::{Error, Named, ReadError, Rule};
 pub use extensions::{BasicConstraints, Extension, Extensions, GeneralName, KeyUsage};
 pub use issue::{Issuer, Request};
-pub use name::Name;
+pub use name::{Name, NameError};
+pub use oid::Oid;
+pub use owner::{GroupOwner, OwnerError, Warrant};
+pub use rights::{GroupRight, GroupRights, RightsError, Roles};

@@ -18,3 +18,6 @@ pub const SIGNATURES_MAX: usize = 64;
 
 /// How deep lists that are signed by keys of their own lead from one to the next.
 pub const CRL_SIGNERS_DEPTH_MAX: usize = 2;
+
+/// The groups in which one certificate can give rights, at most.
+pub const GROUP_RIGHTS_MAX: usize = 64;

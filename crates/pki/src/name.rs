@@ -1,22 +1,15 @@
-//! Distinguished names: how they compare (RFC 5280 section 7.1) and how they are shown (RFC 4514).
+//! Distinguished names: how they compare (RFC 5280 section 7.1), and how they are shown and read (RFC 4514).
 
 use std::{
     cmp::Ordering,
-    fmt::{self, Write},
+    fmt,
     hash::{Hash, Hasher},
 };
 
-use const_oid::{
-    ObjectIdentifier,
-    db::{
-        rfc3280::EMAIL_ADDRESS,
-        rfc4519::{C, CN, DC, L, O, OU, SERIAL_NUMBER, ST, STREET, UID},
-    },
-};
-use der::{
-    Encode, Tag, Tagged,
-    asn1::{Any, BmpString},
-};
+use const_oid::{ObjectIdentifier, db::rfc3280::EMAIL_ADDRESS};
+use der::{Decode, Encode, asn1::Any};
+
+use crate::{ReadError, rfc4514};
 
 /// The name of a subject or an issuer: relative distinguished names, from the root of the directory down.
 ///
@@ -27,7 +20,34 @@ use der::{
 pub struct Name {
     parts: Vec<Vec<(ObjectIdentifier, Value)>>,
     shown: String,
+    der: Vec<u8>,
 }
+
+/// Why text is no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameError {
+    /// An attribute is not known: it has neither one of the usual keywords nor an object identifier.
+    Attribute,
+    /// A backslash stands before what cannot be escaped.
+    Escape,
+    /// There are no attributes with equals signs, parted by commas.
+    Syntax,
+    /// A value is empty, or has characters that its attribute does not allow.
+    Value,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attribute => "the name has an unknown attribute",
+            Self::Escape => "the name has a backslash before what cannot be escaped",
+            Self::Syntax => "the name is not of the form CN=host,O=organisation",
+            Self::Value => "the name has an attribute with an invalid value",
+        })
+    }
+}
+
+impl std::error::Error for NameError {}
 
 /// The value of an attribute, as it is compared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,19 +66,32 @@ impl Name {
             attributes.sort();
             attributes
         });
-        let mut shown = String::new();
-        let parts_shown: Vec<_> = name.iter_rdn().collect();
-        for (i, part) in parts_shown.into_iter().rev().enumerate() {
-            for (k, attribute) in part.iter().enumerate() {
-                shown.push_str(match (i, k) {
-                    (0, 0) => "",
-                    (_, 0) => ",",
-                    _ => "+",
-                });
-                show(&mut shown, attribute.oid, &attribute.value);
-            }
-        }
-        Self { parts: parts.collect(), shown }
+        let der = name.to_der().expect("a name that was read can be written");
+        Self { parts: parts.collect(), shown: rfc4514::write(name), der }
+    }
+
+    /// Reads a name as RFC 4514 writes it, with at least one attribute. Spaces around commas and values are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`], by what is wrong with the text.
+    pub fn from_rfc4514(text: &str) -> Result<Self, NameError> {
+        rfc4514::read(text).map(|name| Self::new(&name))
+    }
+
+    /// Reads a name from its DER; the empty one too.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Der`], if it is none.
+    pub fn from_der(octets: &[u8]) -> Result<Self, ReadError> {
+        let name = x509_cert::name::Name::from_der(octets).map_err(|_| ReadError::Der)?;
+        Ok(Self::new(&name))
+    }
+
+    /// Shows the DER. That of two equal names can differ.
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// Says that there is nothing in the name.
@@ -119,83 +152,31 @@ impl fmt::Debug for Name {
 }
 
 fn value(any: &Any) -> Value {
-    match text(any) {
+    match rfc4514::text(any) {
         Some(text) => Value::Text(text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")),
         None => Value::Other(any.to_der().unwrap_or_default()),
     }
 }
 
-/// Reads a string of any of the types that names have (RFC 5280 section 4.1.2.4).
-fn text(any: &Any) -> Option<String> {
-    let (octets, tag) = (any.value(), any.tag());
-    if [Tag::Utf8String, Tag::PrintableString, Tag::Ia5String].contains(&tag) {
-        std::str::from_utf8(octets).ok().map(str::to_owned)
-    } else if tag == Tag::TeletexString {
-        // Taken for Latin-1, as who still writes it means that.
-        Some(octets.iter().map(|&octet| char::from(octet)).collect())
-    } else if tag == Tag::BmpString {
-        BmpString::from_ucs2(octets).ok().map(|text| text.to_string())
-    } else {
-        None
-    }
-}
-
-/// Writes an attribute as RFC 4514 section 2.3 does.
-fn show(shown: &mut String, oid: ObjectIdentifier, any: &Any) {
-    match KEYWORDS.iter().find(|(known, _)| *known == oid) {
-        Some((_, keyword)) => shown.push_str(keyword),
-        None => write!(shown, "{oid}").expect("a String takes everything"),
-    }
-    shown.push('=');
-    let Some(text) = text(any) else {
-        shown.push('#');
-        hex(shown, &any.to_der().unwrap_or_default(), "");
-        return;
-    };
-    let last = text.chars().count().saturating_sub(1);
-    for (i, character) in text.chars().enumerate() {
-        match character {
-            ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=' => shown.extend(['\\', character]),
-            '#' if i == 0 => shown.push_str("\\#"),
-            ' ' if i == 0 || i == last => shown.push_str("\\ "),
-            ' '..='~' => shown.push(character),
-            _ => hex(shown, character.encode_utf8(&mut [0; 4]).as_bytes(), "\\"),
-        }
-    }
-}
-
-fn hex(shown: &mut String, octets: &[u8], before: &str) {
-    for octet in octets {
-        write!(shown, "{before}{octet:02x}").expect("a String takes everything");
-    }
-}
-
-/// How attributes are called (RFC 4514 section 3), and two more that certificates of hosts have.
-const KEYWORDS: [(ObjectIdentifier, &str); 11] = [
-    (C, "C"),
-    (CN, "CN"),
-    (DC, "DC"),
-    (EMAIL_ADDRESS, "emailAddress"),
-    (L, "L"),
-    (O, "O"),
-    (OU, "OU"),
-    (SERIAL_NUMBER, "serialNumber"),
-    (ST, "ST"),
-    (STREET, "STREET"),
-    (UID, "UID"),
-];
-
 #[cfg(test)]
 mod tests {
-    use std::str::FromStr;
-
-    use der::Decode;
+    use const_oid::db::rfc4519::CN;
+    use der::Tag;
     use x509_cert::attr::AttributeTypeAndValue;
 
     use super::*;
 
     fn name(text: &str) -> Name {
-        Name::new(&x509_cert::name::Name::from_str(text).unwrap())
+        Name::from_rfc4514(text).unwrap()
+    }
+
+    #[test]
+    fn a_name_survives_its_der_and_its_text() {
+        let one = name("CN=host-1,O=Example");
+        assert_eq!(Name::from_der(one.der()).unwrap().der(), one.der());
+        assert_eq!(name(&one.to_string()).der(), one.der());
+        assert_eq!(Name::from_der(&[0x30, 1]), Err(ReadError::Der));
+        assert!(Name::from_der(&[0x30, 0]).unwrap().is_empty());
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! A chain from a certificate to a root, found and validated (RFC 5280 section 6.1).
 
 use claviger_crypto::{CryptoError, CryptoProvider};
-use const_oid::ObjectIdentifier;
 
 use crate::{
-    authority::Revocation,
+    authority::{Purpose, Revocation},
     certificate::Certificate,
     error::{Error, Rule},
     limits::CHAIN_LEN_MAX,
@@ -16,8 +15,7 @@ pub(crate) struct Search<'a, 'b> {
     pub(crate) roots: &'a [Certificate],
     pub(crate) others: &'a [Certificate],
     pub(crate) revocation: &'a Revocation,
-    /// Extensions that may be critical in the last certificate, because the caller reads them.
-    pub(crate) known_extensions: &'b [ObjectIdentifier],
+    pub(crate) purpose: &'b Purpose,
     pub(crate) now: u64,
     pub(crate) signatures_left: usize,
 }
@@ -47,7 +45,11 @@ enum Progress {
 
 impl Failure {
     fn new(certificate: &Certificate, rule: Rule, progress: Progress) -> Self {
-        Self { error: Error::new(certificate, rule), progress }
+        let leads_to_root = match progress {
+            Progress::None | Progress::Namesake | Progress::TooLong | Progress::Stopped => false,
+            Progress::Certificates(_) | Progress::Lists(_) => true,
+        };
+        Self { error: Error { certificate: certificate.into(), rule, leads_to_root }, progress }
     }
 }
 
@@ -115,6 +117,10 @@ impl<'a> Search<'a, '_> {
             self.check_one(chain, at, &mut path_length)
                 .map_err(|rule| Failure::new(chain[at], rule, Progress::Certificates(root - at)))?;
         }
+        if crl_depth == 0 {
+            self.check_purpose(chain[0])
+                .map_err(|rule| Failure::new(chain[0], rule, Progress::Certificates(root)))?;
+        }
         for at in (0..root).rev() {
             self.check_revocation(chain, at, crl_depth).map_err(|rule| {
                 let is_stopped = rule == Rule::SignatureCount;
@@ -141,6 +147,18 @@ impl<'a> Search<'a, '_> {
         }
         if at > 0 {
             *path_length = check_authority(certificate, *path_length, is_root)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that what is judged may be used for what the caller has in mind.
+    fn check_purpose(&self, certificate: &Certificate) -> Result<(), Rule> {
+        let (extensions, wanted) = (certificate.extensions(), &self.purpose.extended_key_usage);
+        if !wanted.is_empty() && !extensions.allows_any_purpose(wanted) {
+            return Err(Rule::ExtendedKeyUsage);
+        }
+        if extensions.key_usage().is_some_and(|usage| !usage.digital_signature) {
+            return Err(Rule::KeyUsage);
         }
         Ok(())
     }
@@ -178,9 +196,9 @@ impl<'a> Search<'a, '_> {
     }
 
     fn has_unknown_critical_extension(&self, certificate: &Certificate, is_last: bool) -> bool {
-        certificate.extensions().others.iter().any(|extension| {
-            extension.critical && !(is_last && self.known_extensions.contains(&extension.id))
-        })
+        let known = if is_last { &self.purpose.extensions } else { &self.purpose.ca_extensions };
+        let mut others = certificate.extensions().others.iter();
+        others.any(|extension| extension.critical && !known.contains(&extension.id))
     }
 }
 

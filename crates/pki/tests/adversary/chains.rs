@@ -100,7 +100,7 @@ fn purposes_that_are_named_bind() {
     for (named, is_allowed) in [(ipsec, true), (ANY_EXTENDED_KEY_USAGE, true), (ID_KP_SERVER_AUTH, false)] {
         let id = named.as_bytes();
         let value = [&[0x30, id.len() as u8 + 2, 6, id.len() as u8], id].concat();
-        let extension = claviger_pki::Extension { id: ID_CE_EXT_KEY_USAGE, critical: true, value };
+        let extension = claviger_pki::Extension { id: ID_CE_EXT_KEY_USAGE.into(), critical: true, value };
         let host = root.certify("CN=Host", 2, |request| request.extensions = vec![extension]);
         let verdict = authority.judge(&host.certificate, &[], &purpose, NOW);
         assert_eq!(verdict.is_ok(), is_allowed, "{named}");

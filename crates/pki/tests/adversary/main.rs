@@ -8,3 +8,4 @@ mod support;
 mod chains;
 mod lists;
 mod octets;
+mod owner;

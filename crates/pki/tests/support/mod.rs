@@ -67,6 +67,18 @@ impl Holder {
         self.certify(subject, seed, |request| request.basic_constraints = ca(None))
     }
 
+    /// The same key with another certificate by itself, as `change` has it.
+    pub(crate) fn renewed(&self, change: impl FnOnce(&mut Request)) -> Self {
+        let mut request = request(&self.certificate.subject().to_string(), &self.key);
+        request.basic_constraints = ca(None);
+        change(&mut request);
+        let issuer = Issuer { certificate: None, ..self.issuer() };
+        let certificate = issuer.issue(&request, &mut SeededRandom::new(1)).unwrap();
+        let key =
+            SigningKey::from_pkcs8(provider(), KeyAlgorithm::EcdsaP256, self.key.pkcs8().clone()).unwrap();
+        Self { key, certificate }
+    }
+
     /// Its list of these revoked certificates, current for a day around now.
     pub(crate) fn list(&self, revoked: &[&Certificate]) -> Crl {
         self.list_at(revoked, NOW - DAY, NOW + DAY)
@@ -81,6 +93,6 @@ impl Holder {
 
 /// An extension that nobody knows.
 pub(crate) fn unknown_extension(critical: bool) -> Extension {
-    let id = const_oid::ObjectIdentifier::new_unwrap("2.25.1234");
+    let id = const_oid::ObjectIdentifier::new_unwrap("2.25.1234").into();
     Extension { id, critical, value: vec![5, 0] }
 }

@@ -1,11 +1,11 @@
 //! A HIP host whose services are key servers of groups.
 
-use claviger_group::RegistrationSa;
+use claviger_group::{CookiePair, RegistrationSa};
 use claviger_hip::{ApiMisuse, Registration, iana::RegType};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
-use crate::{McastChannel, Withdrawal, keys};
+use crate::{McastChannel, Renewal, Withdrawal, keys};
 
 /// A HIP host that registers to key servers of groups, or is one.
 pub type Host = claviger_hip::Host<McastChannel>;
@@ -59,6 +59,12 @@ pub trait GroupHost {
 
     /// Derives those that the registration has under the other set of keys, while an association's keys are renewed.
     fn other_registration_sa(&self, peer: &Hit, reg_type: RegType) -> Option<RegistrationSa>;
+
+    /// Compares both with those whose cookies were known; `None` if there is no registration.
+    fn renewal(&self, peer: &Hit, reg_type: RegType, known: &[CookiePair]) -> Option<Renewal> {
+        let in_force = self.registration_sa(peer, reg_type)?;
+        Some(Renewal::of(known, in_force, self.other_registration_sa(peer, reg_type)))
+    }
 }
 
 impl GroupHost for Host {

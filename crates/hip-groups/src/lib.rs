@@ -10,6 +10,7 @@
 //! | [`wire`] | MCAST_CHANNEL |
 //! | [`withdrawal`] | why a key server withdraws groups |
 //! | [`keys`] | which associations protect keys, and the keys of a registration |
+//! | [`renewal`] | how its SAs follow one another when the keys of its association are renewed |
 //! | [`host`] | what a [`Host`] does besides: it withdraws groups, and yields registration SAs |
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
@@ -17,11 +18,13 @@
 pub mod host;
 pub mod iana;
 pub mod keys;
+pub mod renewal;
 pub mod wire;
 pub mod withdrawal;
 
 mod item;
 
 pub use host::{Event, GroupHost, Host, RegistrationAnswer, RegistrationRequest};
+pub use renewal::Renewal;
 pub use wire::McastChannel;
 pub use withdrawal::Withdrawal;

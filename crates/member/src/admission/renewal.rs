@@ -12,17 +12,15 @@ use crate::Member;
 impl Member {
     /// Takes the registration SAs that HIP yields now into use, and has others end.
     pub(crate) fn follow_keys(&mut self, now: Time) {
-        let Some(in_force) = self.hip.registration_sa(&self.server, GCKS_GDOI) else { return };
-        let other = self.hip.other_registration_sa(&self.server, GCKS_GDOI);
-        let held: Vec<_> = [&in_force].into_iter().chain(&other).map(|sa| sa.cookies).collect();
         let known: Vec<_> = self.cookies.into_iter().chain(self.other_cookies).collect();
-        for ended in known.iter().filter(|cookies| !held.contains(cookies)) {
+        let Some(renewal) = self.hip.renewal(&self.server, GCKS_GDOI, &known) else { return };
+        for ended in &renewal.ended {
             debug!(cookies = %ended, "the registration SA was followed by another");
             self.retire_registration(now, ended);
         }
-        self.cookies = held.first().copied();
-        self.other_cookies = held.get(1).copied();
-        for new in [in_force].into_iter().chain(other).filter(|sa| !known.contains(&sa.cookies)) {
+        self.cookies = Some(renewal.in_force);
+        self.other_cookies = renewal.other;
+        for new in renewal.new {
             debug!("the registration SA is renewed");
             // If it cannot be used, PULLs fail, and after some of them a new association is made.
             let _ = self.gdoi.add_registration(now, new);

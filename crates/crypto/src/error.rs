@@ -15,6 +15,8 @@ pub enum CryptoError {
     PublicValue,
     /// The source of randomness failed its health check.
     Random,
+    /// What holds the key, such as a hardware module, does not sign now.
+    Signer,
     /// The algorithm is not among the provider's.
     Unsupported,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for CryptoError {
             Self::Length => "input has a wrong length",
             Self::PublicValue => "diffie-hellman public value is not in its group",
             Self::Random => "random source failed its health check",
+            Self::Signer => "what holds the key does not sign",
             Self::Unsupported => "algorithm is not supported",
         })
     }

@@ -106,6 +106,7 @@ impl From<CryptoError> for Error {
             | CryptoError::Length
             | CryptoError::PublicValue
             | CryptoError::Random
+            | CryptoError::Signer
             | CryptoError::Unsupported => Self::Crypto(error),
         }
     }

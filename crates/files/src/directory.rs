@@ -69,7 +69,7 @@ fn open(path: &Path) -> Result<Metadata, FileError> {
 }
 
 /// Looks at each directory above, as it is named and as it is found behind links.
-fn check_above(path: &Path) -> Result<(), FileError> {
+pub(crate) fn check_above(path: &Path) -> Result<(), FileError> {
     let named = std::path::absolute(path)?;
     let found = fs::canonicalize(path)?;
     let above: Vec<PathBuf> = [named, found]

@@ -1,7 +1,7 @@
 //! Regular files of this user's own.
 
 use std::{
-    fs::{File, Metadata, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
@@ -9,7 +9,8 @@ use std::{
 use nix::fcntl::OFlag;
 
 use crate::{
-    owner::us,
+    directory::check_above,
+    owner::{is_trusted, us},
     refusal::{Fault, FileError, Refused},
 };
 
@@ -45,6 +46,29 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File, FileError> {
 /// [`Refused`] names what is wrong.
 pub fn check(path: &Path, metadata: &Metadata) -> Result<(), Refused> {
     check_as(us(), path, metadata)
+}
+
+/// Looks at a file whose contents this process is going to obey, such as a library that it loads: behind whatever links
+/// there stands a regular file, this user or root owns it, and nobody else can write to it, or exchange it from above.
+///
+/// # Errors
+///
+/// [`FileError::Refused`] names the file, or a directory above it, and what is wrong; [`FileError::Io`] if the system
+/// refuses, also because nothing is there.
+pub fn check_obeyed(path: &Path) -> Result<(), FileError> {
+    let found = fs::canonicalize(path)?;
+    let metadata = fs::symlink_metadata(&found)?;
+    if !metadata.is_file() {
+        return Err(Refused::new(&found, metadata.uid(), Fault::NotRegular).into());
+    }
+    if !is_trusted(metadata.uid()) {
+        return Err(Refused::new(&found, metadata.uid(), Fault::Owner { us: us() }).into());
+    }
+    if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+        let fault = Fault::Writable { mode: metadata.mode() & PERMISSIONS };
+        return Err(Refused::new(&found, metadata.uid(), fault).into());
+    }
+    check_above(path)
 }
 
 fn check_as(us: u32, path: &Path, metadata: &Metadata) -> Result<(), Refused> {

@@ -5,7 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`file`](mod@file) | regular files: owner, mode, and no link |
+//! | [`file`](mod@file) | regular files: owner, mode, and no link; files that are obeyed, such as libraries |
 //! | [`directory`](mod@directory) | directories, and those above them |
 //! | [`refusal`] | what is wrong, with path and owner |
 //!
@@ -29,5 +29,5 @@ mod owner;
 pub mod refusal;
 
 pub use directory::{check_directory, check_shared_directory};
-pub use file::{check, open};
+pub use file::{check, check_obeyed, open};
 pub use refusal::{Fault, FileError, Refused};

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claviger_files::{Fault, FileError, Refused, check_directory, check_shared_directory, open};
+use claviger_files::{Fault, FileError, Refused, check_directory, check_obeyed, check_shared_directory, open};
 use nix::unistd::geteuid;
 
 /// Some user that this process does not act as.
@@ -141,4 +141,37 @@ fn what_is_no_file_is_not_opened_and_nothing_waits_for_a_pipe() {
         assert_eq!(refused(open(&path, OpenOptions::new().read(true))).fault, Fault::NotRegular);
     }
     assert_eq!(refused(check_directory(&file)).fault, Fault::NotDirectory);
+}
+
+#[test]
+fn a_library_is_obeyed_behind_links_where_it_is_ours_or_root_s() {
+    let (directory, file) = ours();
+    let link = directory.path().join("link");
+    symlink(&file, &link).unwrap();
+    check_obeyed(&file).unwrap();
+    check_obeyed(&link).unwrap();
+    check_obeyed(Path::new("/etc/passwd")).unwrap();
+    assert!(check_obeyed(&directory.path().join("none")).unwrap_err().is_missing());
+}
+
+#[test]
+fn a_library_that_others_can_write_to_or_exchange_is_not_obeyed() {
+    let (directory, file) = ours();
+    assert_eq!(refused(check_obeyed(directory.path())).fault, Fault::NotRegular);
+    set_mode(&file, 0o664);
+    assert_eq!(refused(check_obeyed(&file)).fault, Fault::Writable { mode: 0o664 });
+    set_mode(&file, 0o644);
+    set_mode(directory.path(), 0o777);
+    let refused_above = refused(check_obeyed(&file));
+    assert_eq!(
+        (refused_above.path.as_path(), refused_above.fault),
+        (directory.path(), Fault::Writable { mode: 0o777 })
+    );
+    set_mode(directory.path(), 0o700);
+    // Only root can give a file away.
+    if geteuid().is_root() {
+        chown(&file, Some(STRANGER), None).unwrap();
+        let refused = refused(check_obeyed(&file));
+        assert_eq!((refused.owner, refused.fault), (STRANGER, Fault::Owner { us: 0 }));
+    }
 }

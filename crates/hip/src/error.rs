@@ -278,6 +278,7 @@ impl From<CryptoError> for Error {
             | CryptoError::Key
             | CryptoError::Length
             | CryptoError::Random
+            | CryptoError::Signer
             | CryptoError::Unsupported => Self::Crypto(error),
         }
     }

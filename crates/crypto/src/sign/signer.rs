@@ -53,7 +53,8 @@ pub trait Signer: Sync + Send {
     ///
     /// # Errors
     ///
-    /// [`CryptoError::Unsupported`] if the key cannot sign in this way.
+    /// [`CryptoError::Unsupported`] if the key cannot sign in this way, [`CryptoError::Signer`] if it could and does not
+    /// now: its module is gone, or refuses.
     fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, CryptoError>;
 
     /// Shows the key as PKCS #8 octets, for a file of mode 0600 or an encrypted record; `None` if it stays where it

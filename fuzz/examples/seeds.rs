@@ -90,6 +90,7 @@ fn main() {
     hip_parameters();
     hip_endpoints();
     identities();
+    token_uris();
     routes();
     gdoi_payloads();
     gdoi_endpoints();
@@ -274,6 +275,21 @@ fn identities() {
                     .expect("keys can be made");
             seed("identity_pem", name, identity.to_pem().expect("the key is in memory").expose());
         }
+    }
+}
+
+fn token_uris() {
+    for (name, uri) in [
+        (
+            "whole",
+            "pkcs11:token=my%20hosts;manufacturer=A;serial=01;model=B;object=host-1;id=%01%FF;type=private\
+             ?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/claviger/pin",
+        ),
+        ("least", "pkcs11:?module-path=/x.so"),
+        ("escaped-twice", "pkcs11:object=%c3%a9?module-path=/x%3f.so&pin-source=file:///a%2520b"),
+        ("pin", "pkcs11:?module-path=/x.so&pin-value=4711"),
+    ] {
+        seed("token_uri", name, uri.as_bytes());
     }
 }
 

@@ -19,8 +19,7 @@ use claviger_crypto::{
 };
 use claviger_identity::{DomainIdentifier, HostIdentity};
 use claviger_pki::{
-    Certificate,
-    extensions::BasicConstraints,
+    BasicConstraints, Certificate,
     issue::{Issuer, Request},
 };
 use claviger_token::{PinFault, TokenError, TokenKey, TokenUri};
@@ -222,14 +221,12 @@ fn certify(token: &SoftHsm, key: &TokenKey) {
     let revoked = issuer.issue(&request("CN=Revoked", key.public(), false), &mut random).unwrap();
     let entry = (revoked.serial_number().to_vec(), now());
     let list = issuer.revoke(&[entry], 1, now() - 60, now() + 3600).unwrap();
-    let write = |name: &str, kind: &str, der: &[u8]| {
-        fs::write(token.path("der"), der).unwrap();
-        token.must("openssl", &[kind, "-inform", "DER", "-in", "der", "-out", name]);
-    };
-    for (name, certificate) in [("owner.pem", &owner), ("kept.pem", &kept), ("revoked.pem", &revoked)] {
-        write(name, "x509", certificate.der());
-    }
-    write("list.pem", "crl", &list);
+    let write = |name: &str, certificate: &Certificate| fs::write(token.path(name), certificate.to_pem()).unwrap();
+    write("owner.pem", &owner);
+    write("kept.pem", &kept);
+    write("revoked.pem", &revoked);
+    fs::write(token.path("list.der"), list).unwrap();
+    token.must("openssl", &["crl", "-inform", "DER", "-in", "list.der", "-out", "list.pem"]);
 }
 
 fn request(subject: &str, key: &PublicKey, ca: bool) -> Request {

@@ -49,6 +49,7 @@ targets! {
     pcap,
     pki_certificate,
     pki_crl,
+    token_uri,
 }
 
 /// Finds a target by its name.

@@ -8,7 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claviger_files::{Fault, FileError, Refused, check_directory, check_obeyed, check_shared_directory, open};
+use claviger_files::{
+    Fault, FileError, Refused, check_directory, check_obeyed, check_shared_directory, open,
+};
 use nix::unistd::geteuid;
 
 /// Some user that this process does not act as.

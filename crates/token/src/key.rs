@@ -120,9 +120,8 @@ impl Signer for TokenKey {
     }
 
     fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.try_sign(algorithm, message).map_err(|error| {
-            if let TokenError::Crypto(error) = error { error } else { CryptoError::Signer }
-        })
+        self.try_sign(algorithm, message)
+            .map_err(|error| if let TokenError::Crypto(error) = error { error } else { CryptoError::Signer })
     }
 }
 

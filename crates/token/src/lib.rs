@@ -17,8 +17,8 @@
 //! ```
 //! use claviger_token::{TokenKey, TokenUri};
 //!
-//! let uri: TokenUri =
-//!     "pkcs11:token=hosts;object=host-1?module-path=/usr/lib/none.so&pin-source=file:/etc/claviger/pin".parse()?;
+//! let uri: TokenUri = "pkcs11:token=hosts;object=host-1?module-path=/usr/lib/none.so".parse()?;
+//! assert_eq!(uri.object(), Some("host-1"));
 //! let error = TokenKey::open(claviger_crypto::provider(), &uri).unwrap_err();
 //! assert!(error.to_string().starts_with("the library /usr/lib/none.so cannot be used: "), "{error}");
 //! # Ok::<(), claviger_token::UriError>(())

@@ -76,29 +76,33 @@ impl Operation {
     }
 
     /// Makes of a message what the token is given.
-    pub(crate) fn input<'a>(self, provider: &CryptoProvider, message: &'a [u8]) -> Result<Cow<'a, [u8]>, CryptoError> {
+    pub(crate) fn input<'a>(
+        self,
+        provider: &CryptoProvider,
+        message: &'a [u8],
+    ) -> Result<Cow<'a, [u8]>, CryptoError> {
         let digest = |hash| Ok::<_, CryptoError>(provider.hash(hash)?.digest(&[message]).to_vec());
         Ok(match self {
             Self::Ecdsa(hash) => digest(hash)?.into(),
             Self::RsaPss => digest(HashAlgorithm::Sha256)?.into(),
             Self::RsaPkcs => [DIGEST_INFO_SHA256, &digest(HashAlgorithm::Sha256)?].concat().into(),
-            Self::EcdsaSha256 | Self::EcdsaSha384 | Self::Eddsa | Self::Sha256RsaPkcs | Self::Sha256RsaPss => {
-                message.into()
-            }
+            Self::EcdsaSha256
+            | Self::EcdsaSha384
+            | Self::Eddsa
+            | Self::Sha256RsaPkcs
+            | Self::Sha256RsaPss => message.into(),
         })
     }
 }
 
 /// PSS over SHA-256, the salt as long as the digest.
-const PSS_SHA256: PkcsPssParams = PkcsPssParams {
-    hash_alg: MechanismType::SHA256,
-    mgf: PkcsMgfType::MGF1_SHA256,
-    s_len: Ulong::new(32),
-};
+const PSS_SHA256: PkcsPssParams =
+    PkcsPssParams { hash_alg: MechanismType::SHA256, mgf: PkcsMgfType::MGF1_SHA256, s_len: Ulong::new(32) };
 
 /// What stands before a SHA-256 digest in a DigestInfo (RFC 8017 section 9.2).
 const DIGEST_INFO_SHA256: &[u8] = &[
-    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20,
+    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00,
+    0x04, 0x20,
 ];
 
 #[cfg(test)]

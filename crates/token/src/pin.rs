@@ -86,12 +86,20 @@ mod tests {
         for mode in [0o640, 0o604, 0o611] {
             let (_directory, path) = file(b"4711", mode);
             let fault = read(&path).unwrap_err();
-            assert!(matches!(&fault, PinFault::Open(named, found) if *named == path && *found == mode), "{fault:?}");
-            assert!(fault.to_string().ends_with(&format!("is open to other users (mode {mode:04o})")), "{fault}");
+            assert!(
+                matches!(&fault, PinFault::Open(named, found) if *named == path && *found == mode),
+                "{fault:?}"
+            );
+            assert!(
+                fault.to_string().ends_with(&format!("is open to other users (mode {mode:04o})")),
+                "{fault}"
+            );
         }
         for mode in [0o620, 0o602] {
             let (_directory, path) = file(b"4711", mode);
-            let PinFault::File(_, FileError::Refused(refused)) = read(&path).unwrap_err() else { panic!("{mode:o}") };
+            let PinFault::File(_, FileError::Refused(refused)) = read(&path).unwrap_err() else {
+                panic!("{mode:o}")
+            };
             assert_eq!(refused.fault, Fault::Writable { mode });
         }
     }
@@ -101,7 +109,9 @@ mod tests {
         let (directory, path) = file(b"4711", 0o600);
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        let PinFault::File(_, FileError::Refused(refused)) = read(&link).unwrap_err() else { panic!("a link") };
+        let PinFault::File(_, FileError::Refused(refused)) = read(&link).unwrap_err() else {
+            panic!("a link")
+        };
         assert_eq!(refused.fault, Fault::Link);
     }
 

@@ -369,7 +369,10 @@ mod tests {
     #[test]
     fn a_uri_names_token_object_library_and_file_of_the_pin() {
         let uri = parse(WHOLE).unwrap();
-        assert_eq!((uri.token(), uri.object(), uri.id()), (Some("my hosts"), Some("host-1"), Some(&[1, 255][..])));
+        assert_eq!(
+            (uri.token(), uri.object(), uri.id()),
+            (Some("my hosts"), Some("host-1"), Some(&[1, 255][..]))
+        );
         assert_eq!(uri.module_path(), Path::new("/usr/lib/softhsm/libsofthsm2.so"));
         assert_eq!(uri.pin_source(), Some(Path::new("/etc/claviger/pin")));
         assert_eq!((uri.manufacturer(), uri.serial(), uri.model()), (None, None, None));
@@ -392,7 +395,14 @@ mod tests {
     #[test]
     fn the_scheme_is_read_in_any_case() {
         assert!(parse("PKCS11:?module-path=/x.so").is_ok());
-        for text in ["", "pkcs11", "pkcs12:?module-path=/x.so", "host-1", "pkcs11\u{ff1a}", "\u{20ac}\u{20ac}\u{20ac}"] {
+        for text in [
+            "",
+            "pkcs11",
+            "pkcs12:?module-path=/x.so",
+            "host-1",
+            "pkcs11\u{ff1a}",
+            "\u{20ac}\u{20ac}\u{20ac}",
+        ] {
             assert_eq!(parse(text), Err(UriError::Scheme), "{text}");
             assert!(!TokenUri::is_meant(text), "{text}");
         }
@@ -407,7 +417,10 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error, UriError::PinInUri);
-            assert!(error.to_string().starts_with("pin-value is refused: what stands on a command line"), "{error}");
+            assert!(
+                error.to_string().starts_with("pin-value is refused: what stands on a command line"),
+                "{error}"
+            );
         }
         for text in [
             "pkcs11:token=x?module-path=/x.so&pin-source=471100",

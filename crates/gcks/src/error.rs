@@ -60,6 +60,8 @@ pub enum CommandError {
     Policy(PolicyError),
     /// The policy asks for more than this server's HIP offers, so that nobody could register.
     PolicyBeyondOffer,
+    /// The owner of a group has no roots, or more than 255.
+    Roots,
     /// Making or using a key failed.
     Crypto(claviger_crypto::CryptoError),
 }
@@ -77,6 +79,7 @@ impl fmt::Display for CommandError {
             Self::PolicyBeyondOffer => f.write_str(
                 "a group with 256-bit keys needs HIP_CIPHER AES-256-CBC and DH group 8 or 9 among the server's offers",
             ),
+            Self::Roots => f.write_str("the owner of a group has from 1 to 255 root certificates"),
             Self::Crypto(error) => error.fmt(f),
         }
     }

@@ -169,16 +169,50 @@ pub struct Refusal {
 /// Why a registration was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalReason {
+    /// The host's certificate is over.
+    CertificateExpired,
+    /// The host's certificate holds, and gives nothing in this group.
+    CertificateForOtherGroups,
+    /// The host's certificate holds, and gives less in this group than was asked for.
+    CertificateForOtherRoles,
+    /// The host's certificate names an issuer whose signature it does not bear.
+    CertificateForged,
+    /// The packet lacks certificates of a chain, or has one twice.
+    CertificateIncomplete,
+    /// What the host shows is no certificate.
+    CertificateMalformed,
+    /// The group wants a certificate, and the host shows none.
+    CertificateMissing,
+    /// The host's certificate is not valid yet.
+    CertificateNotYetValid,
+    /// The host's certificate was issued by somebody who is no CA.
+    CertificateOfNoCa,
+    /// The certificate is about another key than the host's, or names another HIT.
+    CertificateOfOtherKey,
+    /// The host's certificate breaks another rule of RFC 5280.
+    CertificateOther,
+    /// The host's certificate is revoked.
+    CertificateRevoked,
+    /// The host's certificates do not lead to the owner of the group.
+    CertificateUnknownCa,
+    /// The certificate is of a type, or needs something, that is not supported.
+    CertificateUnsupported,
     /// The group is known, but not at the address asked for.
     ChannelUnknown,
+    /// The host was put out of the group, and not allowed again since.
+    Denied,
     /// No such group.
     GroupUnknown,
     /// The group is full.
     GroupFull,
     /// The host is not on the group's list.
     NotAuthorised,
+    /// There is no current list of the issuer by which the host's certificate could be known to be revoked.
+    RevocationUnknown,
     /// The host is on the list, but not for this role.
     RoleNotAuthorised,
+    /// The request is for groups of more owners than a host's certificates are judged for at once.
+    TooManyOwners,
     /// The host joined too often in a short time.
     TooOften,
     /// The association's algorithms are weaker than the group's keys.
@@ -189,7 +223,24 @@ impl RefusalReason {
     /// Says whether allowing the host in the role asked for would admit it.
     pub const fn is_curable(self) -> bool {
         match self {
-            Self::NotAuthorised | Self::RoleNotAuthorised => true,
+            Self::Denied | Self::NotAuthorised | Self::RoleNotAuthorised => true,
+            // Another certificate is for the owner to make.
+            Self::CertificateExpired
+            | Self::CertificateForOtherGroups
+            | Self::CertificateForOtherRoles
+            | Self::CertificateForged
+            | Self::CertificateIncomplete
+            | Self::CertificateMalformed
+            | Self::CertificateMissing
+            | Self::CertificateNotYetValid
+            | Self::CertificateOfNoCa
+            | Self::CertificateOfOtherKey
+            | Self::CertificateOther
+            | Self::CertificateRevoked
+            | Self::CertificateUnknownCa
+            | Self::CertificateUnsupported
+            | Self::RevocationUnknown
+            | Self::TooManyOwners => false,
             Self::ChannelUnknown
             | Self::GroupUnknown
             | Self::GroupFull

@@ -11,6 +11,7 @@ use claviger_group::{GroupId, GroupPolicy, MemberId, RegistrationSa};
 use claviger_hip as hip;
 use claviger_identity::Hit;
 use claviger_isakmp::{self as isakmp, Unread};
+use claviger_pki::Crl;
 use claviger_sansio::{Datagram, Socket, Time, durable::Change};
 use tracing::{debug, debug_span};
 
@@ -19,6 +20,7 @@ use crate::{
         self, Admission,
         admittance::Admittance,
         departure::{Eviction, SilenceView},
+        owner::Owner,
         roster::Roster,
     },
     config::GcksConfig,
@@ -42,6 +44,7 @@ use crate::{
         lease::LeaseNeed,
     },
     groups::Groups,
+    record,
 };
 
 /// The key server of any number of groups.
@@ -186,15 +189,55 @@ impl Gcks {
             return Err(CommandError::NoSender);
         }
         self.changes.extend(self.roster.allow(id, host, admittance));
-        if self.admission().narrow(now, host, id, admittance.role) {
-            // The group was found a moment ago.
-            let _ = self.rekey_because(now, id, RekeyWhat::Tek, RekeyCause::NarrowedRole);
-        }
+        self.narrow_all(now, id, self.roster.meant_by(host, id));
         self.settle(now);
         Ok(())
     }
 
-    /// Takes a host off a group's list and puts it out of the group.
+    /// Leaves hosts no more than they are allowed.
+    fn narrow_all(&mut self, now: Time, id: &GroupId, hosts: Vec<MemberId>) {
+        let mut lost_senders = false;
+        for host in hosts {
+            let allowed = self.roster.allowed(&host, id);
+            lost_senders |= self.admission().narrow(now, &host, id, allowed);
+        }
+        if lost_senders {
+            // The group was found by who calls.
+            let _ = self.rekey_because(now, id, RekeyWhat::Tek, RekeyCause::NarrowedRole);
+        }
+    }
+
+    /// Has a group let hosts in by certificates of an owner, or by its list alone again.
+    ///
+    /// Who is in by a certificate is judged anew: that takes the verification of some signatures for each. Who is not
+    /// allowed any more is put out.
+    pub fn set_owner(&mut self, now: Time, id: &GroupId, owner: Option<Owner>) -> Result<(), CommandError> {
+        if !self.groups.contains_key(id) {
+            return Err(CommandError::GroupUnknown(id.clone()));
+        }
+        if owner.as_ref().is_some_and(|owner| !record::certificate::fits(owner.roots.len())) {
+            return Err(CommandError::Roots);
+        }
+        self.changes.extend(self.roster.set_owner(self.provider, id, owner));
+        self.admission().judge_anew(now, id);
+        let members = self.groups[id].members.keys().cloned();
+        let hosts: BTreeSet<MemberId> = self.roster.grants.hosts_of(id).into_iter().chain(members).collect();
+        self.narrow_all(now, id, hosts.into_iter().collect());
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Takes lists of revoked certificates in place of those so far: all that the operator has. Hosts whose certificates
+    /// they name are put out, where the owner's lists have to be there. They are not stored: a key server that was started
+    /// again is given them again.
+    pub fn set_revocation_lists(&mut self, now: Time, lists: Vec<Crl>) {
+        let provider = self.provider;
+        self.admission().set_revocation_lists(now, provider, lists);
+        self.settle(now);
+    }
+
+    /// Takes a host off a group's list and puts it out of the group. A group with an owner it is denied until it is allowed
+    /// again, for its certificate holds on; so is everybody with a certificate about the subject that is taken off.
     ///
     /// A host that was evicted before is answered by what is remembered of that, for an answer may be lost.
     pub fn evict(&mut self, now: Time, id: &GroupId, host: &MemberId) -> Result<Eviction, CommandError> {

@@ -53,6 +53,7 @@ mod record;
 pub use admission::{
     admittance::Admittance,
     departure::{Eviction, LaggardView, SilenceView},
+    owner::{Admits, Owner, RevocationPolicy},
 };
 pub use config::GcksConfig;
 pub use counter::{Counter, Counters};

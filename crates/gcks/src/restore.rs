@@ -44,11 +44,7 @@ impl Gcks {
         let mut gcks = Self::new(config, random, now).map_err(RestoreError::Hip)?;
         gcks.check_owner(records)?;
         gcks.restore_groups(now, records)?;
-        for (key, value) in table(records, record::GRANT) {
-            let (group, host) = host_of(record::GRANT, key)?;
-            let grant = decode(record::GRANT, record::member::decode_grant(value))?;
-            gcks.roster.grants.insert(&host, group, grant);
-        }
+        gcks.restore_grants(records)?;
         for (_, value) in table(records, record::ASSOCIATION) {
             let hit = decode(record::ASSOCIATION, gcks.hip.restore(now, value))?;
             gcks.admission().restore_keys(now, hit);
@@ -121,6 +117,18 @@ impl Gcks {
             self.roster.add_group(now, group.id.clone());
             self.groups.insert(group);
         }
+        for (key, value) in table(records, record::GROUP_OWNER) {
+            let id = decode(record::GROUP_OWNER, record::group_of(&key.scope))?;
+            let owner = decode(record::GROUP_OWNER, record::owner::decode(value))?;
+            // It is stored as it was.
+            let change = self.roster.set_owner(self.provider, &id, Some(owner));
+            change.ok_or(RestoreError::Inconsistent { table: record::GROUP_OWNER.name() })?;
+        }
+        for (key, value) in table(records, record::DENIED) {
+            let (group, host) = host_of(record::DENIED, key)?;
+            decode(record::DENIED, record::member::decode_denial(value))?;
+            self.restored_list(record::DENIED, &group)?.denied.insert(host, ());
+        }
         for (key, value) in table(records, record::ACCESS) {
             let (group, host) = host_of(record::ACCESS, key)?;
             let admittance = decode(record::ACCESS, record::member::decode_admittance(value))?;
@@ -145,6 +153,23 @@ impl Gcks {
             let Some(mut group) = self.groups.get_mut(&id) else { continue };
             group.assume_leases(now, |host| self.roster.sends_without_lease(&id, host));
             group.take_up_sender_ids();
+        }
+        Ok(())
+    }
+
+    /// Takes up what hosts were granted, and the certificates that it rests on.
+    fn restore_grants(&mut self, records: &[Record]) -> Result<(), RestoreError> {
+        let mut chains: BTreeMap<&RecordKey, &[u8]> = table(records, record::CERTIFICATE).collect();
+        for (key, value) in table(records, record::GRANT) {
+            let (group, host) = host_of(record::GRANT, key)?;
+            let (mut grant, given) = decode(record::GRANT, record::member::decode_grant(value))?;
+            if let Some(given) = given {
+                let missing = RestoreError::Inconsistent { table: record::CERTIFICATE.name() };
+                let chain = chains.remove(key).ok_or(missing)?;
+                let chain = decode(record::CERTIFICATE, record::certificate::decode(chain))?;
+                grant.certified = Some(self.roster.restore_certified(&host, given, &chain));
+            }
+            self.roster.grants.insert(&host, group, grant);
         }
         Ok(())
     }

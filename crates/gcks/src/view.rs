@@ -3,9 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use claviger_group::{CookiePair, GroupId, GroupPolicy, MemberId, Prefix, Role, Spi};
+use claviger_pki::Name;
 use claviger_sansio::{NotSent, Time};
 
-use crate::{Counters, Gcks, admission::hip::association, distribution::push_queue::Unsent, event::Refusal};
+use crate::{
+    Counters, Gcks, Owner, admission::hip::association, distribution::push_queue::Unsent, event::Refusal,
+};
 
 /// One group.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct GroupView {
     pub next_rekey: Option<Time>,
     /// How many hosts are on the list.
     pub allowed: usize,
+    /// Whose certificates let hosts in too.
+    pub owner: Option<Owner>,
     /// The rekey SA, in a group that has one.
     pub kek: Option<KekView>,
     /// How many levels the key tree has above its leaves.
@@ -78,8 +83,12 @@ pub struct HostView {
     pub allowed: Option<Role>,
     /// Whether the list lets it send without a lease.
     pub without_lease: bool,
+    /// Whether it was put out of a group with an owner, and not allowed again since.
+    pub denied: bool,
     /// Its role in the grant it holds, and how long that lasts.
     pub granted: Option<(Role, Duration)>,
+    /// The certificate on which the grant rests, if not on the list alone.
+    pub certificate: Option<CertificateView>,
     /// As what it is a member: a grant may give it more, which it has not fetched yet.
     pub role: Option<Role>,
     /// Since when it is a member, or has come back as one that registered anew.
@@ -92,6 +101,19 @@ pub struct HostView {
     pub place: Option<Prefix>,
     /// The sender ids of its last PULL.
     pub sender_ids: Vec<u32>,
+}
+
+/// A certificate on which a grant rests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateView {
+    /// Whom it is about.
+    pub subject: Name,
+    /// What it gives in the group; none where only the list says what this subject may do.
+    pub role: Option<Role>,
+    /// From this instant on it, or one of the CAs', is over; no grant lasts longer.
+    pub until: Time,
+    /// Whether the grant rests on the list as well.
+    pub with_list: bool,
 }
 
 impl Gcks {
@@ -115,6 +137,7 @@ impl Gcks {
             senders: group.members.values().filter(|member| member.role.sends()).count(),
             next_rekey: group.poll_timeout(),
             allowed: self.roster.list(id).map_or(0, |list| list.access.len()),
+            owner: self.roster.list(id).and_then(|list| Some(list.owned.as_ref()?.owner.clone())),
             kek: group.kek.map(|kek| KekView {
                 spi: kek.spi,
                 sequence: kek.sequence,
@@ -149,7 +172,8 @@ impl Gcks {
     pub fn hosts(&self, now: Time, id: &GroupId) -> Option<Vec<HostView>> {
         let group = self.groups.get(id)?;
         let list = self.roster.list(id)?;
-        let mut hosts: Vec<MemberId> = list.access.keys().chain(group.members.keys()).cloned().collect();
+        let named = list.access.keys().chain(list.denied.keys()).chain(group.members.keys());
+        let mut hosts: Vec<MemberId> = named.cloned().collect();
         hosts.extend(self.roster.grants.hosts_of(id));
         hosts.sort();
         hosts.dedup();
@@ -159,6 +183,12 @@ impl Gcks {
             HostView {
                 allowed: list.allowed(&host),
                 without_lease: self.roster.sends_without_lease(id, &host),
+                denied: list.is_denied(&host, None),
+                certificate: grant.and_then(|grant| grant.certified.as_ref()).map(|certified| {
+                    let subject = certified.chain.subject().clone();
+                    let with_list = list.names(&host, Some(&subject));
+                    CertificateView { subject, role: certified.role, until: certified.until, with_list }
+                }),
                 granted: grant.map(|grant| (grant.role, grant.expires.since(now))),
                 role: member.map(|member| member.role),
                 member_since: member.map(|member| member.since),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use claviger_identity::{Hit, hit::ParseHitError};
+use claviger_pki::Name;
 
 /// The longest key id in octets; the one-octet lengths of several protocols allow no more.
 pub const KEY_ID_LEN_MAX: usize = 255;
@@ -172,7 +173,8 @@ impl FromStr for MemberId {
     type Err = MemberIdError;
 
     /// Reads a HIT, or a prefix that names the kind and what it says: `addr:192.0.2.1`, `fqdn:host.example`,
-    /// `user:kim@example.org`, `key-id:cell-7` or in hexadecimal `key-id:0x00ff`, `dn:` and DER in hexadecimal.
+    /// `user:kim@example.org`, `key-id:cell-7` or in hexadecimal `key-id:0x00ff`, `dn:CN=host-1,O=Example` as RFC 4514 writes
+    /// names, or `dn:` and DER in hexadecimal.
     fn from_str(written: &str) -> Result<Self, MemberIdError> {
         // An IPv6 address has colons too, but nothing before its first one that is such a word.
         match written.split_once(':') {
@@ -181,7 +183,7 @@ impl FromStr for MemberId {
             }
             Some((prefix::DOMAIN_NAME, rest)) => Self::domain_name(rest),
             Some((prefix::KEY_ID, rest)) => Self::key_id(key_id_octets(rest).ok_or(MemberIdError::KeyId)?),
-            Some((prefix::SUBJECT, rest)) => Self::subject(from_hex(rest).ok_or(MemberIdError::Subject)?),
+            Some((prefix::SUBJECT, rest)) => Self::subject(subject_octets(rest).ok_or(MemberIdError::Subject)?),
             Some((prefix::USER_NAME, rest)) => Self::user_name(rest),
             Some(_) | None => written.parse().map(Self::Hit).map_err(MemberIdError::Hit),
         }
@@ -204,7 +206,10 @@ impl fmt::Display for MemberId {
             },
             Self::Subject(Subject(der)) => {
                 write!(f, "{}:", prefix::SUBJECT)?;
-                write_hex(f, der)
+                match subject_text(der) {
+                    Some(text) => f.write_str(&text),
+                    None => write_hex(f, der),
+                }
             }
             Self::UserName(UserName(name)) => write!(f, "{}:{name}", prefix::USER_NAME),
         }
@@ -226,7 +231,7 @@ impl fmt::Display for MemberIdError {
             ),
             Self::Kind(kind) => write!(f, "no member has an identity of type {kind}"),
             Self::Subject => f.write_str(
-                "dn: is followed by a distinguished name, not empty, of at most 1024 octets of DER, in hexadecimal",
+                "dn: is followed by a distinguished name as in CN=host-1,O=Example, or by its DER in hexadecimal; not empty, and of at most 1024 octets of DER",
             ),
             Self::UserName => f.write_str("a user name is written USER@DOMAIN, USER with at most 64 characters"),
         }
@@ -274,6 +279,24 @@ fn key_id_octets(written: &str) -> Option<Vec<u8>> {
         Some(digits) => from_hex(digits),
         None => is_plain_key_id(written).then(|| written.as_bytes().to_vec()),
     }
+}
+
+/// Reads a subject as people write it: a name, which has an equals sign, or hexadecimal digits.
+fn subject_octets(written: &str) -> Option<Vec<u8>> {
+    if written.contains('=') {
+        Name::from_rfc4514(written).ok().map(|name| name.der().to_vec())
+    } else {
+        from_hex(written)
+    }
+}
+
+/// Writes a subject as RFC 4514 does, if that names the same octets and no others. A space stands as its octet, so that
+/// the name is one word.
+fn subject_text(der: &[u8]) -> Option<String> {
+    let shown = Name::from_der(der).ok()?.to_string();
+    let text = shown.replace("\\ ", " ").replace(' ', "\\20");
+    let reads_back = subject_octets(&text).is_some_and(|octets| octets == der);
+    (reads_back && text.bytes().all(|octet| octet.is_ascii_graphic())).then_some(text)
 }
 
 fn write_hex(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
@@ -332,6 +355,7 @@ mod tests {
             ("user:Kim.Lee@example.org", 3, b"Kim.Lee@example.org"),
             ("dn:3003020101", 9, &[0x30, 3, 2, 1, 1]),
             ("key-id:cell:7", 11, b"cell:7"),
+            ("dn:CN=h,C=NL", 9, b"\x30\x19\x31\x0b\x30\x09\x06\x03U\x04\x06\x13\x02NL\x31\x0a\x30\x08\x06\x03U\x04\x03\x0c\x01h"),
             ("key-id:0x00ff", 11, &[0, 0xff]),
         ] {
             let member: MemberId = written.parse().unwrap();
@@ -350,6 +374,11 @@ mod tests {
             ("key-id:0x3078", "key-id:0x3078"),
             ("addr:2001:DB8:0::1", "addr:2001:db8::1"),
             ("dn:3003020A0B", "dn:3003020a0b"),
+            ("dn:CN=Host 1", "dn:CN=Host\\201"),
+            ("dn:CN=\\ h\\, x\\=y", "dn:CN=\\20h\\,\\20x\\=y"),
+            // A C of another type of string than certificates have now is another name, and stands as octets.
+            ("dn:300d310b3009060355040613024e4c", "dn:C=NL"),
+            ("dn:300d310b300906035504060c024e4c", "dn:300d310b300906035504060c024e4c"),
         ] {
             assert_eq!(written.parse::<MemberId>().unwrap().to_string(), name);
         }
@@ -381,6 +410,10 @@ mod tests {
             ("key-id:two words", MemberIdError::KeyId),
             (&long_key_id, MemberIdError::KeyId),
             ("dn:3000", MemberIdError::Subject),
+            ("dn:CN", MemberIdError::Subject),
+            ("dn:=x", MemberIdError::Subject),
+            ("dn:Name=x", MemberIdError::Subject),
+            ("dn:CN=\\x", MemberIdError::Subject),
             ("dn:300302010", MemberIdError::Subject),
             ("dn:3004020101", MemberIdError::Subject),
             ("dn:3103020101", MemberIdError::Subject),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use claviger_pki::Roles;
+
 /// The roles of a member; at least one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -48,6 +50,30 @@ impl Role {
         Self::from_bits(self.bits() & other.bits())
     }
 
+    /// Returns what either allows.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        match Self::from_bits(self.bits() | other.bits()) {
+            Some(both) => both,
+            None => self,
+        }
+    }
+
+    /// Reads what a certificate gives a member, if anything. That it may be a key server is no role of a member.
+    pub const fn of_rights(rights: Roles) -> Option<Self> {
+        match (rights.receiver, rights.sender) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Receiver),
+            (false, true) => Some(Self::Sender),
+            (false, false) => None,
+        }
+    }
+
+    /// Says what a certificate has to give, so that a member has the role.
+    pub const fn rights(self) -> Roles {
+        Roles { receiver: self.receives(), sender: self.sends(), key_server: false }
+    }
+
     /// Says whether `self` allows everything that `asked` wants.
     pub const fn covers(self, asked: Self) -> bool {
         self.bits() & asked.bits() == asked.bits()
@@ -73,6 +99,13 @@ mod tests {
         for bits in 0..=255u8 {
             assert_eq!(Role::from_bits(bits).map(Role::bits), (1..=3).contains(&bits).then_some(bits));
         }
+        for role in [Role::Receiver, Role::Sender, Role::Both] {
+            assert_eq!(Role::of_rights(role.rights()), Some(role));
+            assert_eq!(Role::of_rights(Roles { key_server: true, ..role.rights() }), Some(role));
+            assert_eq!(role.union(role), role);
+        }
+        assert_eq!(Role::of_rights(Roles { key_server: true, ..Roles::NONE }), None);
+        assert_eq!(Role::Sender.union(Role::Receiver), Role::Both);
         assert!(Role::Both.covers(Role::Sender));
         assert!(!Role::Receiver.covers(Role::Both));
         assert_eq!(Role::Both.intersection(Role::Receiver), Some(Role::Receiver));

@@ -34,6 +34,14 @@ fn subject() -> impl Strategy<Value = MemberId> {
     })
 }
 
+/// A name as people write it, with any characters in it.
+fn written_subject() -> impl Strategy<Value = MemberId> {
+    ("\\PC{1,12}", "[ -~]{1,12}").prop_filter_map("it is a name", |(common, organisation)| {
+        let escaped = |text: &str| text.bytes().map(|octet| format!("\\{octet:02x}")).collect::<String>();
+        format!("dn:CN={},O={}", escaped(&common), escaped(&organisation)).parse().ok()
+    })
+}
+
 fn member() -> impl Strategy<Value = MemberId> {
     prop_oneof![
         hit(),
@@ -46,6 +54,7 @@ fn member() -> impl Strategy<Value = MemberId> {
             .prop_map(|octets| MemberId::key_id(octets).unwrap()),
         "(0x)?[!-~]{1,9}".prop_map(|text| MemberId::key_id(text.into_bytes()).unwrap()),
         subject(),
+        written_subject(),
     ]
 }
 

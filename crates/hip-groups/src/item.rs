@@ -43,7 +43,7 @@ impl Item for McastChannel {
         match Withdrawal::from_status(self.status) {
             // A peer whose registration merely ended finds out when it renews, or uses it.
             Withdrawal::Ended => false,
-            Withdrawal::Narrowed | Withdrawal::Revoked => true,
+            Withdrawal::Narrowed | Withdrawal::Refused(_) | Withdrawal::Revoked => true,
         }
     }
 

@@ -11,6 +11,8 @@ pub enum Withdrawal {
     Ended,
     /// The peer's role is less than it was: each channel names what remains of it.
     Narrowed,
+    /// The peer's certificate does not hold any more, or something else that the status says refuses it from now on.
+    Refused(ChannelStatus),
     /// The peer is not authorised any more.
     Revoked,
 }
@@ -21,6 +23,8 @@ impl Withdrawal {
         match status {
             ChannelStatus::GRANTED => Self::Ended,
             ChannelStatus::ROLE_NOT_AUTHORISED => Self::Narrowed,
+            ChannelStatus::NOT_AUTHORISED => Self::Revoked,
+            ChannelStatus(4..=9 | 206..=210) => Self::Refused(status),
             _ => Self::Revoked,
         }
     }
@@ -30,6 +34,7 @@ impl Withdrawal {
         match self {
             Self::Ended => ChannelStatus::GRANTED,
             Self::Narrowed => ChannelStatus::ROLE_NOT_AUTHORISED,
+            Self::Refused(status) => status,
             Self::Revoked => ChannelStatus::NOT_AUTHORISED,
         }
     }

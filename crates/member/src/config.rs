@@ -6,6 +6,7 @@ use claviger_crypto::CryptoProvider;
 use claviger_gdoi::Extensions;
 use claviger_hip::HostConfig;
 use claviger_identity::Hit;
+use claviger_pki::GroupOwner;
 use claviger_sansio::{RetransmitPolicy, Socket};
 
 /// The configuration of a member of one key server's groups.
@@ -14,6 +15,9 @@ pub struct MemberConfig {
     pub hip: HostConfig,
     /// Where cryptography comes from.
     pub provider: &'static CryptoProvider,
+    /// The owner of the groups. Where there is one, the key server must show a certificate by it that lets it be one of a
+    /// group, or the group is refused.
+    pub owner: Option<GroupOwner>,
     /// The key server. The member's authorisation database (GPAD, RFC 5374) lists this HIT and no other.
     pub server: Hit,
     /// Where its HIP is reached.

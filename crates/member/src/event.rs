@@ -196,6 +196,28 @@ pub enum Refusal {
     NotAuthorised,
     /// The server: authorised, but not for the role.
     NotForRole,
+    /// The server: the certificate is over, or not valid yet.
+    CertificateExpired,
+    /// The server: the certificate gives nothing in this group.
+    CertificateForOtherGroups,
+    /// The server: the certificate gives less in this group than was asked for.
+    CertificateForOtherRoles,
+    /// The server: the certificate, or one of its chain, is malformed, forged, missing, or was issued by no CA.
+    CertificateMalformed,
+    /// The server: a certificate is needed, and none was shown.
+    CertificateMissing,
+    /// The server: the certificate is another host's.
+    CertificateOfOtherKey,
+    /// The server: the certificate breaks a rule that the answer does not name.
+    CertificateOther,
+    /// The server: the certificate is revoked.
+    CertificateRevoked,
+    /// The server: the certificates lead to no owner of the group, or there is no such group.
+    CertificateUnknownCa,
+    /// The server: the certificate is of a type, or needs something, that the server does not support.
+    CertificateUnsupported,
+    /// The server: it has no current list by which the certificate could be known to be revoked.
+    RevocationUnknown,
     /// The server: the group is full.
     GroupFull,
     /// The server: another key server serves the group.
@@ -206,6 +228,8 @@ pub enum Refusal {
     Status(ChannelStatus),
     /// The server does not offer GDOI registration.
     NoService,
+    /// This member: the key server may not be one of the group, by the word of the group's owner.
+    KeyServer(KeyServerFault),
     /// This member: the group's ESP is not what its data plane carries.
     Encapsulation(Encapsulation),
     /// This member: the group needs an extension that it was told to refuse, or something that it does not know.
@@ -219,13 +243,59 @@ impl From<ChannelStatus> for Refusal {
         match status {
             // So a key server answers a host whose association is too weak (binding section 4).
             ChannelStatus::ADDITIONAL_CREDENTIALS => Self::WeakAssociation,
+            ChannelStatus::BAD_CERTIFICATE => Self::CertificateMalformed,
+            ChannelStatus::CERTIFICATE_EXPIRED => Self::CertificateExpired,
+            ChannelStatus::CERTIFICATE_FOR_OTHER_GROUPS => Self::CertificateForOtherGroups,
+            ChannelStatus::CERTIFICATE_FOR_OTHER_ROLES => Self::CertificateForOtherRoles,
+            ChannelStatus::CERTIFICATE_OF_OTHER_KEY => Self::CertificateOfOtherKey,
+            ChannelStatus::CERTIFICATE_OTHER => Self::CertificateOther,
+            ChannelStatus::CERTIFICATE_REVOKED => Self::CertificateRevoked,
             ChannelStatus::GROUP_FULL => Self::GroupFull,
+            ChannelStatus::INVALID_CERTIFICATE => Self::CertificateMissing,
+            ChannelStatus::REVOCATION_UNKNOWN => Self::RevocationUnknown,
+            ChannelStatus::UNKNOWN_CA => Self::CertificateUnknownCa,
+            ChannelStatus::UNSUPPORTED_CERTIFICATE => Self::CertificateUnsupported,
             ChannelStatus::NOT_AUTHORISED | ChannelStatus::GROUP_UNKNOWN => Self::NotAuthorised,
             ChannelStatus::ROLE_NOT_AUTHORISED => Self::NotForRole,
             ChannelStatus::SERVED_ELSEWHERE => Self::Elsewhere,
             other => Self::Status(other),
         }
     }
+}
+
+/// Why a key server may not be one of a group, as a member of it judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyServerFault {
+    /// Its certificate is over.
+    Expired,
+    /// Its certificate gives nothing in this group.
+    ForOtherGroups,
+    /// Its certificate names an issuer whose signature it does not bear.
+    Forged,
+    /// The packet lacks certificates of a chain, or has one twice.
+    Incomplete,
+    /// What it shows is no certificate.
+    Malformed,
+    /// It shows no certificate.
+    Missing,
+    /// Its certificate is that of a member of the group, and not of a key server.
+    NotKeyServer,
+    /// Its certificate is not valid yet.
+    NotYetValid,
+    /// Its certificate was issued by somebody who is no CA.
+    OfNoCa,
+    /// The certificate is another host's.
+    OfOtherKey,
+    /// Its certificate breaks another rule of RFC 5280.
+    Other,
+    /// Its certificate is revoked.
+    Revoked,
+    /// There is no current list by which its certificate could be known to be revoked.
+    RevocationUnknown,
+    /// Its certificates do not lead to the owner.
+    UnknownCa,
+    /// Its certificate is of a type, or needs something, that is not supported.
+    Unsupported,
 }
 
 /// Why a member does not follow a policy.

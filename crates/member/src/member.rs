@@ -11,6 +11,7 @@ use claviger_gdoi::Extensions;
 use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip_groups::Host;
 use claviger_identity::Hit;
+use claviger_pki::GroupOwner;
 use claviger_isakmp::{Route, Unread, iana::ExchangeType, route};
 use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use tracing::{debug, trace};
@@ -26,6 +27,8 @@ pub struct Member {
     pub(crate) random: Box<dyn Random>,
     pub(crate) hip: Host,
     pub(crate) gdoi: claviger_gdoi::Member,
+    /// The owner of the groups, whose word the key server needs, if there is one.
+    pub(crate) owner: Option<GroupOwner>,
     pub(crate) server: Hit,
     pub(crate) server_address: SocketAddr,
     pub(crate) socket: Socket,
@@ -83,6 +86,7 @@ impl Member {
         };
         Ok(Self {
             provider: config.provider,
+            owner: config.owner,
             hip: Host::new(config.hip, fork(&mut random), now)?,
             gdoi: claviger_gdoi::Member::new(gdoi, fork(&mut random)),
             random,

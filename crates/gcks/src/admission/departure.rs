@@ -69,6 +69,7 @@ impl Admission<'_> {
     /// Takes a host off a group's list and puts it out of the group.
     pub(crate) fn evict(&mut self, now: Time, id: &GroupId, host: &MemberId) -> Result<(), CommandError> {
         let unknown = || CommandError::GroupUnknown(id.clone());
+        let meant = self.roster.meant_by(host, id);
         let granted = self.roster.grants.find(host, id).is_some();
         let list = self.roster.list_mut(id).ok_or_else(unknown)?;
         let member = self.groups.get(id).ok_or_else(unknown)?.members.contains_key(host);
@@ -76,11 +77,18 @@ impl Admission<'_> {
         if listed {
             self.changes.push(list.access_record(id, host));
         }
-        if listed || member || granted {
+        let is_owned = list.owned.is_some();
+        if is_owned {
+            // Its certificate holds on, or may come yet.
+            self.changes.extend(list.deny(id, host, true));
+        }
+        if listed || member || granted || is_owned {
             self.changes.extend(list.note_eviction(now, id, host, member));
         }
-        self.depart(now, id, host, Departure::Evicted);
-        self.withdraw_grant(now, host, id);
+        for host in meant {
+            self.depart(now, id, &host, Departure::Evicted);
+            self.withdraw_grant(now, &host, id);
+        }
         Ok(())
     }
 
@@ -171,6 +179,10 @@ impl Roster {
 
     fn evicted(&self, id: &GroupId, host: &MemberId) -> Option<&Departed> {
         let list = self.list(id).filter(|list| !list.access.contains_key(host))?;
+        // It may have come back by another certificate.
+        if self.grants.find(host, id).is_some() {
+            return None;
+        }
         list.departed.get(host).filter(|departed| departed.why == Departure::Evicted)
     }
 

@@ -8,12 +8,16 @@ use std::{
 use claviger_group::{GroupId, MemberId, Role};
 use claviger_sansio::Time;
 
-/// A grant: which role, until when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use super::certified::Certified;
+
+/// A grant: which role, until when, and by what.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grant {
     pub(crate) role: Role,
     pub(crate) lifetime: Duration,
     pub(crate) expires: Time,
+    /// What a certificate gave, if the list alone does not give the role.
+    pub(crate) certified: Option<Certified>,
 }
 
 /// The grants of all hosts.
@@ -53,6 +57,18 @@ impl Grants {
         self.by_host.contains_key(host)
     }
 
+    /// Goes through the grants of a host.
+    pub(crate) fn of(&self, host: &MemberId) -> impl Iterator<Item = (&GroupId, &Grant)> {
+        self.by_host.get(host).into_iter().flatten().map(|(group, grant)| (group, grant))
+    }
+
+    /// Goes through every grant.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&MemberId, &GroupId, &Grant)> {
+        self.by_host.iter().flat_map(|(host, groups)| {
+            groups.iter().map(move |(group, grant)| (host, group, grant))
+        })
+    }
+
     pub(crate) fn groups_of(&self, host: &MemberId) -> Vec<GroupId> {
         self.by_host.get(host).into_iter().flatten().map(|(group, _)| group.clone()).collect()
     }
@@ -65,7 +81,7 @@ impl Grants {
     /// Lists every grant.
     pub(crate) fn all(&self) -> Vec<(MemberId, GroupId, Grant)> {
         let of_host = |(host, groups): (&MemberId, &Vec<(GroupId, Grant)>)| {
-            let of_group = |(group, grant): &(GroupId, Grant)| (host.clone(), group.clone(), *grant);
+            let of_group = |(group, grant): &(GroupId, Grant)| (host.clone(), group.clone(), grant.clone());
             groups.iter().map(of_group).collect::<Vec<_>>()
         };
         self.by_host.iter().flat_map(of_host).collect()

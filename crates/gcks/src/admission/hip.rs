@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use claviger_group::{GroupId, MemberId, Role};
 use claviger_hip::{
-    AssociationInfo, HostConfig, Security, Ticket,
+    AssociationInfo, CertRefusal, CertificateChain, Certificates, HostConfig, Security, Ticket,
     iana::{RegFailure, RegType},
     wire::Lifetime,
 };
@@ -13,15 +13,17 @@ use claviger_hip_groups::{
     iana::{ChannelStatus, GCKS_GDOI},
     keys::carries_256_bit_keys,
 };
-use claviger_identity::Hit;
+use claviger_identity::{Hit, HostId};
 use claviger_sansio::Time;
 use tracing::{debug, debug_span};
 
 use super::{
     Admission,
+    certified::Certified,
+    credentials::{Credentials, Refused, Shown},
     grants::Grant,
     registration::{Registration, Strength},
-    roster::Asked,
+    roster::{Admitted, Asked},
 };
 use crate::{
     Counter,
@@ -41,8 +43,11 @@ pub(crate) fn offers_256_bits(hip: &HostConfig) -> bool {
 impl Admission<'_> {
     pub(crate) fn handle_hip_event(&mut self, now: Time, event: HipEvent) {
         match event {
-            HipEvent::RegistrationRequested { ticket, peer, request, security, fresh, .. } => {
-                self.register(now, ticket, peer, &request, &security, fresh);
+            HipEvent::RegistrationRequested {
+                ticket, peer, host_id, request, certificates, security, fresh, ..
+            } => {
+                let credentials = self.credentials(peer, &host_id, &certificates, fresh);
+                self.register(now, ticket, peer, &request, credentials, (&security, fresh));
             }
             HipEvent::Closed { peer, .. } => self.forget_association(now, peer),
             HipEvent::Moved { peer, from, to } => {
@@ -93,6 +98,31 @@ impl Admission<'_> {
         let _ = self.hip.withdraw(now, *hit, GCKS_GDOI, why, vec![channel]);
     }
 
+    /// Takes the certificates of a packet; of one over a live association that has none, those on which the host's grants
+    /// rest.
+    fn credentials(
+        &self,
+        hit: Hit,
+        host_id: &HostId,
+        certificates: &Certificates,
+        fresh: bool,
+    ) -> Credentials {
+        match certificates {
+            Certificates::Chains(chains) => {
+                let chains: Vec<_> = chains.iter().map(|CertificateChain(chain)| &chain[..]).collect();
+                Credentials::new(hit, host_id, &chains)
+            }
+            Certificates::Refused(CertRefusal::Incomplete) => {
+                Credentials::unusable(RefusalReason::CertificateIncomplete)
+            }
+            Certificates::Refused(CertRefusal::Unsupported(_)) => {
+                Credentials::unusable(RefusalReason::CertificateUnsupported)
+            }
+            Certificates::None if fresh => Credentials::none(),
+            Certificates::None => Credentials::kept(hit, &self.roster.kept_chains(&MemberId::Hit(hit))),
+        }
+    }
+
     /// Answers a registration, group by group.
     fn register(
         &mut self,
@@ -100,12 +130,13 @@ impl Admission<'_> {
         ticket: Ticket,
         hit: Hit,
         request: &RegistrationRequest,
-        security: &Security,
-        fresh: bool,
+        mut credentials: Credentials,
+        (security, fresh): (&Security, bool),
     ) {
         let host = MemberId::Hit(hit);
+        let mut revoked = Vec::new();
         let answer = if request.reg_type == GCKS_GDOI {
-            self.decide(now, &host, request, security, fresh)
+            self.decide(now, &host, request, &mut credentials, (security, fresh), &mut revoked)
         } else {
             let failure = Some(RegFailure::TYPE_UNAVAILABLE);
             RegistrationAnswer { reg_type: request.reg_type, granted: None, failure, items: Vec::new() }
@@ -116,6 +147,9 @@ impl Admission<'_> {
         if self.hip.answer(now, ticket, answer).is_ok() && granted {
             self.take_up_keys(now, hit);
         }
+        for group in revoked {
+            self.put_out_revoked(now, &host, &group);
+        }
     }
 
     fn decide(
@@ -123,12 +157,13 @@ impl Admission<'_> {
         now: Time,
         host: &MemberId,
         request: &RegistrationRequest,
-        security: &Security,
-        fresh: bool,
+        credentials: &mut Credentials,
+        (security, fresh): (&Security, bool),
+        revoked: &mut Vec<GroupId>,
     ) -> RegistrationAnswer {
         let mut lifetime = request.lifetime;
-        let channels: Vec<McastChannel> =
-            request.items.iter().map(|channel| self.decide_channel(now, host, channel, security)).collect();
+        let decide = |channel| self.decide_channel(now, host, channel, credentials, security);
+        let channels: Vec<McastChannel> = request.items.iter().map(decide).collect();
         if fresh {
             let named = |group: &GroupId| request.items.iter().any(|channel| channel.group == *group);
             for group in self.roster.grants.groups_of(host).into_iter().filter(|group| !named(group)) {
@@ -139,7 +174,7 @@ impl Admission<'_> {
                 self.leave(now, host, &group, Departure::Left);
             }
         } else if request.items.is_empty() {
-            lifetime = self.renew_all(now, host, request.lifetime);
+            lifetime = self.renew_all(now, host, request.lifetime, credentials, revoked);
         }
         let holds_any = self.roster.grants.has_any(host);
         answer(request, lifetime, channels, holds_any)
@@ -151,6 +186,7 @@ impl Admission<'_> {
         now: Time,
         host: &MemberId,
         channel: &McastChannel,
+        credentials: &mut Credentials,
         security: &Security,
     ) -> McastChannel {
         let _group = debug_span!("group", group = %channel.group).entered();
@@ -165,50 +201,82 @@ impl Admission<'_> {
             Strength::Bits128
         };
         let asked = Asked { role: channel.role, channel: channel.channel, strength };
-        match self.roster.ask(now, self.groups.get(&channel.group), host, asked) {
-            Ok(longest) => {
+        match self.roster.ask(now, self.groups.get(&channel.group), host, asked, credentials) {
+            Ok(Admitted { longest, certified }) => {
+                let longest = within_certificate(now, certified.as_ref(), longest);
                 let lifetime = Lifetime::at_most(channel.lifetime.duration().min(longest));
-                let duration = lifetime.duration();
-                let grant = Grant { role: channel.role, lifetime: duration, expires: now + duration };
-                debug!(peer = %host, role = %channel.role, lifetime = ?duration, "the host is admitted");
-                self.store_grant(host, channel.group.clone(), grant);
+                // The least lifetime that has a code may be longer than what remains.
+                let duration = within_certificate(now, certified.as_ref(), lifetime.duration());
+                debug!(
+                    peer = %host, role = %channel.role, lifetime = ?duration, by_certificate = certified.is_some(),
+                    "the host is admitted"
+                );
                 let group = channel.group.clone();
+                if certified.is_some()
+                    && let Some(list) = self.roster.list_mut(&group)
+                {
+                    self.changes.extend(list.forget_eviction(&group, host));
+                }
+                let (role, expires) = (channel.role, now + duration);
+                self.store_grant(host, group.clone(), Grant { role, lifetime: duration, expires, certified });
                 self.stay(host, &group);
                 // What it does not ask for any more it has given up, and its sender ids with it.
                 self.narrow_member(host, &group, channel.role);
                 self.events.push_back(Event::Registered { host: host.clone(), group, role: channel.role });
                 channel.answer(ChannelStatus::GRANTED, channel.role, lifetime)
             }
-            Err(reason) => {
-                debug!(peer = %host, role = %channel.role, reason = reason.as_str(), "the host is refused");
-                let address = association(self.hip, host).map(|association| association.address.ip());
-                let group = channel.group.clone();
-                self.refuse(Refusal {
-                    host: host.clone(),
-                    group,
-                    role: channel.role,
-                    address,
-                    reason,
-                    at: now,
-                });
-                channel.answer(status(reason), channel.role, Lifetime::CANCEL)
+            Err(refused) => {
+                self.note_refused(now, host, &channel.group, channel.role, refused.reason);
+                channel.answer(status(refused, credentials.shown()), channel.role, Lifetime::CANCEL)
             }
         }
     }
 
+    fn note_refused(
+        &mut self,
+        now: Time,
+        host: &MemberId,
+        group: &GroupId,
+        role: Role,
+        reason: RefusalReason,
+    ) {
+        debug!(peer = %host, %group, %role, reason = reason.as_str(), "the host is refused");
+        let address = association(self.hip, host).map(|association| association.address.ip());
+        let (host, group) = (host.clone(), group.clone());
+        self.refuse(Refusal { host, group, role, address, reason, at: now });
+    }
+
     /// Renews every group that a host may still have. Returns the shortest of their lifetimes, which is what the
     /// answer says: a group's own may be shorter than what was asked for.
-    fn renew_all(&mut self, now: Time, host: &MemberId, lifetime: Duration) -> Duration {
+    ///
+    /// Where its certificate does not hold any more the grant runs to its end, and the host is told then; where it is
+    /// revoked the host is put out, behind the answer.
+    fn renew_all(
+        &mut self,
+        now: Time,
+        host: &MemberId,
+        lifetime: Duration,
+        credentials: &mut Credentials,
+        revoked: &mut Vec<GroupId>,
+    ) -> Duration {
         let mut shortest = lifetime;
         for group in self.roster.grants.groups_of(host) {
-            let Some(grant) = self.roster.grants.find(host, &group).copied() else { continue };
+            let Some(grant) = self.roster.grants.find(host, &group).cloned() else { continue };
             let Some(longest) = self.groups.get(&group).map(|g| g.policy.access.registration_lifetime) else {
                 continue;
             };
-            if self.roster.authorised(now, host, &group).is_some() {
-                let lifetime = lifetime.min(longest);
-                shortest = shortest.min(lifetime);
-                self.store_grant(host, group, Grant { lifetime, expires: now + lifetime, ..grant });
+            if self.roster.authorised(now, host, &group).is_none() {
+                continue;
+            }
+            match self.roster.admit(now, &group, host, grant.role, credentials) {
+                Ok(certified) => {
+                    let lifetime = within_certificate(now, certified.as_ref(), lifetime.min(longest));
+                    shortest = shortest.min(lifetime);
+                    let expires = now + lifetime;
+                    self.store_grant(host, group, Grant { lifetime, expires, certified, ..grant });
+                }
+                Err(Refused { reason: RefusalReason::CertificateRevoked, .. }) => revoked.push(group),
+                Err(Refused { reason, .. }) => self.note_refused(now, host, &group, grant.role, reason),
             }
         }
         shortest
@@ -284,18 +352,49 @@ fn answer(
         (false, false) => any_granted.then_some(Duration::ZERO),
     };
     let failure = match first_refusal {
-        Some(ChannelStatus::GROUP_FULL | ChannelStatus::INSUFFICIENT_RESOURCES) => {
-            RegFailure::INSUFFICIENT_RESOURCES
-        }
-        _ => RegFailure::ADDITIONAL_CREDENTIALS,
+        Some(ChannelStatus::GROUP_FULL) => RegFailure::INSUFFICIENT_RESOURCES,
+        refusal => refusal.and_then(ChannelStatus::failure).unwrap_or(RegFailure::ADDITIONAL_CREDENTIALS),
     };
     let failure = Some(failure).filter(|_| granted.is_none());
     RegistrationAnswer { reg_type: request.reg_type, granted, failure, items: channels }
 }
 
-/// Tells a refusal so that a host that is not on the list learns nothing of the group (binding section 2).
-fn status(reason: RefusalReason) -> ChannelStatus {
+/// Shortens a lifetime to that of a certificate: no grant outlives one.
+fn within_certificate(now: Time, certified: Option<&Certified>, lifetime: Duration) -> Duration {
+    certified.map_or(lifetime, |certified| lifetime.min(certified.until.since(now)))
+}
+
+/// Tells a refusal so that a host that is not on the list, and has no certificate of the group's owner, learns nothing of
+/// the group (binding section 2): what it is told follows from its own packet.
+fn status(refused: Refused, shown: &Shown) -> ChannelStatus {
+    let Refused { reason, is_known } = refused;
+    if !is_known {
+        return match shown {
+            Shown::Nothing => ChannelStatus::NOT_AUTHORISED,
+            Shown::Chains(_) => ChannelStatus::UNKNOWN_CA,
+            Shown::Unusable(RefusalReason::CertificateUnsupported) => ChannelStatus::UNSUPPORTED_CERTIFICATE,
+            Shown::Unusable(_) => ChannelStatus::BAD_CERTIFICATE,
+        };
+    }
     match reason {
+        RefusalReason::CertificateExpired | RefusalReason::CertificateNotYetValid => {
+            ChannelStatus::CERTIFICATE_EXPIRED
+        }
+        RefusalReason::CertificateForOtherGroups => ChannelStatus::CERTIFICATE_FOR_OTHER_GROUPS,
+        RefusalReason::CertificateForOtherRoles => ChannelStatus::CERTIFICATE_FOR_OTHER_ROLES,
+        RefusalReason::CertificateForged
+        | RefusalReason::CertificateIncomplete
+        | RefusalReason::CertificateMalformed
+        | RefusalReason::CertificateOfNoCa => ChannelStatus::BAD_CERTIFICATE,
+        RefusalReason::CertificateMissing => ChannelStatus::INVALID_CERTIFICATE,
+        RefusalReason::CertificateOfOtherKey => ChannelStatus::CERTIFICATE_OF_OTHER_KEY,
+        RefusalReason::CertificateOther => ChannelStatus::CERTIFICATE_OTHER,
+        RefusalReason::CertificateRevoked => ChannelStatus::CERTIFICATE_REVOKED,
+        RefusalReason::CertificateUnknownCa => ChannelStatus::UNKNOWN_CA,
+        RefusalReason::CertificateUnsupported => ChannelStatus::UNSUPPORTED_CERTIFICATE,
+        RefusalReason::RevocationUnknown => ChannelStatus::REVOCATION_UNKNOWN,
+        RefusalReason::Denied => ChannelStatus::NOT_AUTHORISED,
+        RefusalReason::TooManyOwners => ChannelStatus::INSUFFICIENT_RESOURCES,
         RefusalReason::GroupUnknown | RefusalReason::NotAuthorised => ChannelStatus::NOT_AUTHORISED,
         RefusalReason::ChannelUnknown => ChannelStatus::GROUP_UNKNOWN,
         RefusalReason::RoleNotAuthorised => ChannelStatus::ROLE_NOT_AUTHORISED,

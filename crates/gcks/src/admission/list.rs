@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 
 use claviger_group::{GroupId, MemberId, Role};
+use claviger_pki::Name;
 use claviger_sansio::{Time, durable::Change};
 
-use super::{admittance::Admittance, departed::Departed};
+use super::{
+    admittance::Admittance,
+    certified::Certified,
+    departed::Departed,
+    entries::Entries,
+    owner::{Admits, Owned},
+};
 use crate::{event::Departure, group::Group, record};
 
 /// How many evictions a group remembers. A command is repeated within minutes, and hardly after thousands of others.
@@ -15,7 +22,11 @@ const EVICTIONS_MAX: usize = 4_096;
 #[derive(Default)]
 pub(crate) struct List {
     /// The hosts that may register, and as what.
-    pub(crate) access: BTreeMap<MemberId, Admittance>,
+    pub(crate) access: Entries<Admittance>,
+    /// The hosts that were put out of a group with an owner, whose certificates still hold.
+    pub(crate) denied: Entries<()>,
+    /// Whose certificates let hosts in too.
+    pub(crate) owned: Option<Owned>,
     /// Who departed, as far as it is remembered.
     pub(crate) departed: BTreeMap<MemberId, Departed>,
     /// From when on nothing that is sent is readable to all those whose rekeys have left.
@@ -28,6 +39,60 @@ impl List {
     /// Says which role the list allows a host.
     pub(crate) fn allowed(&self, host: &MemberId) -> Option<Role> {
         self.access.get(host).map(|admittance| admittance.role)
+    }
+
+    /// Says as what a host may be in the group, by the list and by what a certificate has given it.
+    pub(crate) fn authorised(&self, host: &MemberId, certified: Option<&Certified>) -> Option<Role> {
+        let certificate = certified.map(|certified| (certified.chain.subject(), certified.role));
+        self.role_of(host, certificate)
+    }
+
+    /// Says as what a host may be in the group that has a certificate about a subject, which gives it a role or none.
+    pub(crate) fn role_of(&self, host: &MemberId, certificate: Option<(&Name, Option<Role>)>) -> Option<Role> {
+        let listed = self.allowed(host);
+        let Some(Owned { owner, .. }) = &self.owned else { return listed };
+        let subject = certificate.map(|(subject, _)| subject);
+        if self.is_denied(host, subject) {
+            return None;
+        }
+        let named = subject.into_iter().flat_map(|subject| self.access.named(subject));
+        let listed = named.map(|admittance| admittance.role).chain(listed).reduce(Role::union);
+        let certified = certificate.and_then(|(_, role)| role);
+        match owner.admits {
+            Admits::ListAndCertificate => listed?.intersection(certified?),
+            Admits::ListOrCertificate => listed.into_iter().chain(certified).reduce(Role::union),
+        }
+    }
+
+    /// Says whether a host was put out, itself or whoever has a certificate about its subject.
+    pub(crate) fn is_denied(&self, host: &MemberId, subject: Option<&Name>) -> bool {
+        self.denied.contains_key(host)
+            || subject.is_some_and(|subject| self.denied.named(subject).next().is_some())
+    }
+
+    /// Says whether the list names a host, or the subject of its certificate.
+    pub(crate) fn names(&self, host: &MemberId, subject: Option<&Name>) -> bool {
+        self.access.contains_key(host)
+            || subject.is_some_and(|subject| self.access.named(subject).next().is_some())
+    }
+
+    /// Denies a host the group, or does so no more. Returns what is to be stored.
+    pub(crate) fn deny(&mut self, id: &GroupId, host: &MemberId, is_denied: bool) -> Option<Change> {
+        let key = record::host_key(id, host);
+        if is_denied {
+            self.denied.insert(host.clone(), ());
+            return Some(Change::put(record::DENIED, key, record::member::encode_denial()));
+        }
+        self.denied.remove(host).map(|()| Change::remove(record::DENIED, key))
+    }
+
+    /// Writes or removes the owner, as it is now.
+    pub(crate) fn owner_record(&self, id: &GroupId) -> Change {
+        let key = record::owner::key(id);
+        match &self.owned {
+            Some(owned) => Change::put(record::GROUP_OWNER, key, record::owner::encode(&owned.owner)),
+            None => Change::remove(record::GROUP_OWNER, key),
+        }
     }
 
     /// Writes or removes a host's place on the list, as it is now.

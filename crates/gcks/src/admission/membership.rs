@@ -17,24 +17,31 @@ impl Admission<'_> {
     pub(crate) fn expire_grants(&mut self, now: Time) {
         while let Some((host, group, grant)) = self.roster.grants.take_expired(now) {
             debug!(peer = %host, %group, role = %grant.role, "a grant has expired");
-            self.changes.push(Change::remove(record::GRANT, record::host_key(&group, &host)));
+            self.forget_stored(&host, &group, &grant);
             self.tell_withdrawn(now, &host, &group, grant.role, Withdrawal::Ended);
             self.depart(now, &group, &host, Departure::Expired);
         }
     }
 
-    /// Narrows what a host was granted, or is a member as, to what the list allows; a host with a grant is told. One that
+    /// Narrows what a host was granted, or is a member as, to what it is allowed; a host with a grant is told. One that
     /// loses the sender role loses its sender ids, and the TEK under which they were its own: says whether that is to be
     /// replaced. A host that gains a role registers again for it, or pulls where its registration grants nothing.
-    pub(crate) fn narrow(&mut self, now: Time, host: &MemberId, group: &GroupId, allowed: Role) -> bool {
-        let grant = self.roster.grants.find(host, group).copied();
-        let Some(held) = grant.map(|grant| grant.role).or_else(|| self.role_of_member(host, group)) else {
+    pub(crate) fn narrow(
+        &mut self,
+        now: Time,
+        host: &MemberId,
+        group: &GroupId,
+        allowed: Option<Role>,
+    ) -> bool {
+        let grant = self.roster.grants.find(host, group).cloned();
+        let held = grant.as_ref().map(|grant| grant.role);
+        let Some(held) = held.or_else(|| self.role_of_member(host, group)) else {
             return false;
         };
-        if allowed.covers(held) {
+        if allowed.is_some_and(|allowed| allowed.covers(held)) {
             return false;
         }
-        let Some(role) = held.intersection(allowed) else {
+        let Some(role) = allowed.and_then(|allowed| held.intersection(allowed)) else {
             self.withdraw_grant(now, host, group);
             self.depart(now, group, host, Departure::Evicted);
             return false;
@@ -123,14 +130,33 @@ impl Admission<'_> {
         self.depart(now, group, host, departure);
     }
 
-    fn drop_grant(&mut self, host: &MemberId, group: &GroupId) -> Option<Grant> {
+    pub(crate) fn drop_grant(&mut self, host: &MemberId, group: &GroupId) -> Option<Grant> {
         let grant = self.roster.grants.remove(host, group)?;
-        self.changes.push(Change::remove(record::GRANT, record::host_key(group, host)));
+        self.forget_stored(host, group, &grant);
         Some(grant)
+    }
+
+    /// Removes what is stored of a grant.
+    fn forget_stored(&mut self, host: &MemberId, group: &GroupId, grant: &Grant) {
+        let key = record::host_key(group, host);
+        if grant.certified.is_some() {
+            self.changes.push(Change::remove(record::CERTIFICATE, key.clone()));
+        }
+        self.changes.push(Change::remove(record::GRANT, key));
     }
 
     pub(crate) fn store_grant(&mut self, host: &MemberId, group: GroupId, grant: Grant) {
         let key = record::host_key(&group, host);
+        let earlier = self.roster.grants.find(host, &group).and_then(|grant| grant.certified.as_ref());
+        match (earlier, &grant.certified) {
+            (Some(earlier), Some(certified)) if earlier.chain == certified.chain => {}
+            (_, Some(certified)) => {
+                let chain = record::certificate::encode(certified.chain.octets());
+                self.changes.push(Change::put(record::CERTIFICATE, key.clone(), chain));
+            }
+            (Some(_), None) => self.changes.push(Change::remove(record::CERTIFICATE, key.clone())),
+            (None, None) => {}
+        }
         self.changes.push(Change::put(record::GRANT, key, record::member::encode_grant(&grant)));
         self.roster.grants.insert(host, group, grant);
     }

@@ -11,6 +11,11 @@
 //! | [`list`] | what is known of the hosts of one group |
 //! | [`refusals`] | who was refused lately |
 //! | [`admittance`] | what a list lets a host do |
+//! | [`entries`] | hosts by their identities, and subjects of certificates by their names |
+//! | [`owner`] | whose certificates let hosts in, and what is known of revocation |
+//! | [`credentials`] | what a host shows of certificates, and what that is worth |
+//! | [`certified`] | what a certificate gave, as it is kept |
+//! | [`revocation`] | hosts whose certificates are revoked while they are members |
 //! | [`grants`] | what hosts were granted, and when that ends |
 //! | [`limiter`] | how often a host may join |
 //! | [`membership`] | what becomes of a member whose standing changes |
@@ -21,17 +26,22 @@
 //! | [`renewal`] | registration SAs whose keys are renewed |
 
 pub(crate) mod admittance;
+pub(crate) mod certified;
+pub(crate) mod credentials;
 pub(crate) mod departed;
 pub(crate) mod departure;
+pub(crate) mod entries;
 pub(crate) mod grants;
 pub(crate) mod hip;
 pub(crate) mod limiter;
 pub(crate) mod list;
 pub(crate) mod membership;
+pub(crate) mod owner;
 pub(crate) mod phase_1;
 pub(crate) mod refusals;
 pub(crate) mod registration;
 pub(crate) mod renewal;
+pub(crate) mod revocation;
 pub(crate) mod roster;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -13,6 +13,7 @@ use tracing::debug;
 
 use super::{
     Admission,
+    credentials::{Credentials, Refused},
     registration::{Registration, Strength},
     roster::Asked,
 };
@@ -54,9 +55,11 @@ impl Admission<'_> {
             Some(Registration::Hip(_)) | None => return true,
         };
         let asked = Asked { role, channel: None, strength };
-        match self.roster.ask(now, self.groups.get(group), host, asked) {
+        // It showed its certificates to Phase 1, if it has any.
+        let credentials = &mut Credentials::none();
+        match self.roster.ask(now, self.groups.get(group), host, asked, credentials) {
             Ok(_) => true,
-            Err(reason) => {
+            Err(Refused { reason, is_known: _ }) => {
                 debug!(peer = %host, %group, reason = reason.as_str(), "the host is refused at its PULL");
                 let (group, address) = (group.clone(), Some(address));
                 self.refuse(Refusal { host: host.clone(), group, role, address, reason, at: now });

@@ -35,7 +35,7 @@ pub(crate) fn decode(octets: &[u8]) -> Result<Departed, DecodeError> {
         let unreadable_from = instant("unreadable from")?;
         let silent_from = match version {
             Version::Three | Version::Four => None,
-            Version::Five | Version::Six => instant("silent from")?,
+            Version::Five | Version::Six | Version::Seven => instant("silent from")?,
         };
         Ok(Departed { why, was_member, at, unreadable_from, silent_from })
     })

@@ -105,7 +105,7 @@ fn read_sender_ids(version: Version, r: &mut Reader<'_>) -> Result<Spent, Decode
     let issued = r.u32("sender ids issued")?;
     let first = match version {
         Version::Three | Version::Four | Version::Five => issued,
-        Version::Six => r.u32("first sender id")?,
+        Version::Six | Version::Seven => r.u32("first sender id")?,
     };
     Ok(Spent { issued, first })
 }

@@ -10,7 +10,7 @@ use claviger_wire::{DecodeError, Reader, Writer};
 
 use super::{Version, field::read_coded};
 use crate::{
-    admission::{admittance::Admittance, grants::Grant},
+    admission::{admittance::Admittance, certified::Certified, grants::Grant},
     group::{member::Membership, sender_ids::HeldIds},
 };
 
@@ -25,30 +25,63 @@ pub(crate) fn encode_admittance(admittance: Admittance) -> Vec<u8> {
 pub(crate) fn decode_admittance(octets: &[u8]) -> Result<Admittance, DecodeError> {
     super::decode_any(octets, |version, r| match version {
         Version::Three | Version::Four => Ok(read_role(r)?.into()),
-        Version::Five | Version::Six => Ok(Admittance {
+        Version::Five | Version::Six | Version::Seven => Ok(Admittance {
             role: read_role(r)?,
             without_lease: read_coded(r, "without lease", [false, true], u8::from)?,
         }),
     })
 }
 
+/// Notes that a host is denied a group: there is nothing else to say.
+pub(crate) fn encode_denial() -> Vec<u8> {
+    super::encode(|_| ())
+}
+
+pub(crate) fn decode_denial(octets: &[u8]) -> Result<(), DecodeError> {
+    super::decode(octets, |_| Ok(()))
+}
+
+/// Writes a grant; the chain of certificates has a record of its own, since it stays when the grant is renewed.
 pub(crate) fn encode_grant(grant: &Grant) -> Vec<u8> {
+    let Grant { role, lifetime, expires, certified } = grant;
     super::encode(|w| {
-        w.u8(grant.role.bits());
-        w.u64(grant.lifetime.as_secs());
-        w.u64(grant.expires.as_micros());
+        w.u8(role.bits());
+        w.u64(lifetime.as_secs());
+        write_time(w, *expires);
+        w.u8(u8::from(certified.is_some()));
+        if let Some(Certified { role, until, chain: _ }) = certified {
+            w.u8(role.map_or(0, Role::bits));
+            write_time(w, *until);
+        }
     })
 }
 
-pub(crate) fn decode_grant(octets: &[u8]) -> Result<Grant, DecodeError> {
-    super::decode(octets, |r| {
-        Ok(Grant {
+/// Reads a grant, and what a certificate gave of it and until when.
+pub(crate) fn decode_grant(octets: &[u8]) -> Result<(Grant, Option<GivenUntil>), DecodeError> {
+    super::decode_any(octets, |version, r| {
+        let grant = Grant {
             role: read_role(r)?,
             lifetime: Duration::from_secs(r.u64("grant lifetime")?),
             expires: read_time(r, "grant expiry")?,
-        })
+            certified: None,
+        };
+        let is_certified = match version {
+            Version::Three | Version::Four | Version::Five | Version::Six => false,
+            Version::Seven => read_coded(r, "is certified", [false, true], u8::from)?,
+        };
+        if !is_certified {
+            return Ok((grant, None));
+        }
+        let role = match r.u8("certified role")? {
+            0 => None,
+            bits => Some(role_of(bits)?),
+        };
+        Ok((grant, Some((role, read_time(r, "certified until")?))))
     })
 }
+
+/// The role that a certificate gave, if any, and when it is over.
+pub(crate) type GivenUntil = (Option<Role>, Time);
 
 pub(crate) fn encode_member(member: &Membership) -> Vec<u8> {
     super::encode(|w| {
@@ -72,7 +105,7 @@ pub(crate) fn decode_member(octets: &[u8]) -> Result<Membership, DecodeError> {
                 let count = r.u16("sender id count")?;
                 (false, count, count.into())
             }
-            Version::Six => (
+            Version::Six | Version::Seven => (
                 read_coded(r, "registered anew", [false, true], u8::from)?,
                 r.u16("sender ids of the last PULL")?,
                 r.u32("sender id count")?,
@@ -101,7 +134,10 @@ pub(crate) fn read_time(r: &mut Reader<'_>, field: &'static str) -> Result<Time,
 }
 
 fn read_role(r: &mut Reader<'_>) -> Result<Role, DecodeError> {
-    let bits = r.u8("role")?;
+    role_of(r.u8("role")?)
+}
+
+fn role_of(bits: u8) -> Result<Role, DecodeError> {
     Role::from_bits(bits).ok_or(DecodeError::Value { field: "role", value: bits.into() })
 }
 

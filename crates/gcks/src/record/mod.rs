@@ -5,12 +5,14 @@
 //! The scope of a record is what it dies with: a group, as ID Type and octets, or a registration SA, as cookies. What belongs
 //! to the server has an empty scope.
 
+pub(crate) mod certificate;
 pub(crate) mod departure;
 mod field;
 pub(crate) mod group;
 pub(crate) mod member;
 pub(crate) mod message_id;
 pub(crate) mod node;
+pub(crate) mod owner;
 pub(crate) mod place;
 mod policy;
 pub(crate) mod push;
@@ -26,8 +28,14 @@ pub(crate) const OWNER: Table = Table::new("owner");
 pub(crate) const ASSOCIATION: Table = Table::new("association");
 /// A group: policy, signing key, KEK, TEKs, counters.
 pub(crate) const GROUP: Table = Table::new("group");
+/// Whose certificates let hosts into a group.
+pub(crate) const GROUP_OWNER: Table = Table::new("group-owner");
 /// A host on a group's list, under its identity.
 pub(crate) const ACCESS: Table = Table::new("access");
+/// A host that was put out of a group with an owner, under its identity: until it is allowed again.
+pub(crate) const DENIED: Table = Table::new("denied");
+/// The certificates that a grant rests on, under the host's identity.
+pub(crate) const CERTIFICATE: Table = Table::new("certificate");
 /// A grant of a group to a host, under its identity.
 pub(crate) const GRANT: Table = Table::new("grant");
 /// A member's leaf, under its identity.
@@ -46,8 +54,23 @@ pub(crate) const MESSAGE_ID: Table = Table::new("message-id");
 pub(crate) const CLOCK: Table = Table::new("clock");
 
 /// Every table, in the order in which they are read at a restart.
-pub(crate) const TABLES: [Table; 12] =
-    [OWNER, GROUP, NODE, PLACE, ACCESS, MEMBER, GRANT, DEPARTURE, ASSOCIATION, MESSAGE_ID, PUSH, CLOCK];
+pub(crate) const TABLES: [Table; 15] = [
+    OWNER,
+    GROUP,
+    NODE,
+    PLACE,
+    GROUP_OWNER,
+    ACCESS,
+    DENIED,
+    MEMBER,
+    CERTIFICATE,
+    GRANT,
+    DEPARTURE,
+    ASSOCIATION,
+    MESSAGE_ID,
+    PUSH,
+    CLOCK,
+];
 
 /// How the octets of a record are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,13 +84,15 @@ pub(crate) enum Version {
     Five = 5,
     /// Each member's sender ids are noted, those of earlier PULLs too, and which M-IDs its registration has used.
     Six = 6,
+    /// A grant says what a certificate gave.
+    Seven = 7,
 }
 
 impl Version {
-    const ALL: [Self; 4] = [Self::Three, Self::Four, Self::Five, Self::Six];
+    const ALL: [Self; 5] = [Self::Three, Self::Four, Self::Five, Self::Six, Self::Seven];
 
     /// The version that is written.
-    const CURRENT: Self = Self::Six;
+    const CURRENT: Self = Self::Seven;
 }
 
 /// Writes a record.

@@ -39,7 +39,7 @@ pub(super) fn read(version: Version, r: &mut Reader<'_>) -> Result<GroupPolicy, 
         Version::Three => version_3::read(r),
         // A group keeps the policy that it was made with: there were no leases.
         Version::Four => read_parts(r, |_| Ok(LeasePolicy::OFF)),
-        Version::Five | Version::Six => read_parts(r, read_lease),
+        Version::Five | Version::Six | Version::Seven => read_parts(r, read_lease),
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `key_server` | whether the key server is one by the word of the groups' owner |
 //! | `registration` | by HIP: what is asked, and what the key server says |
 //! | `renewal` | the registration SA whose keys are renewed |
 //! | `strength` | how strong a registration is, whichever kind it is of |
 
+mod key_server;
 mod registration;
 mod renewal;
 mod strength;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claviger_group::{GroupId, Role};
-use claviger_hip::wire::Lifetime;
+use claviger_hip::{Certificates, wire::Lifetime};
 use claviger_hip_groups::{
     Event as HipEvent, GroupHost, McastChannel, RegistrationAnswer, RegistrationRequest, Withdrawal,
     iana::{ChannelStatus, GCKS_GDOI},
@@ -133,13 +133,14 @@ impl Member {
     pub(crate) fn handle_hip_event(&mut self, now: Time, event: HipEvent) {
         match event {
             HipEvent::Established { .. } => self.registration = Registration::Associated,
-            HipEvent::Registered { answer, .. } => self.registered(now, &answer),
+            HipEvent::Registered { answer, certificates, .. } => self.registered(now, &answer, &certificates),
             HipEvent::Revoked { items, .. } if items.is_empty() => self.evicted_from_all(),
             HipEvent::Revoked { items, .. } => {
                 for McastChannel { group, role, status, .. } in items {
                     match Withdrawal::from_status(status) {
                         Withdrawal::Ended => self.ended(now, group),
                         Withdrawal::Narrowed => self.narrowed(group, role),
+                        Withdrawal::Refused(status) => self.certificate_withdrawn(group, status),
                         Withdrawal::Revoked => self.evicted(group),
                     }
                 }
@@ -180,9 +181,19 @@ impl Member {
         self.events.push_back(Event::Moved);
     }
 
-    fn registered(&mut self, now: Time, answer: &RegistrationAnswer) {
+    fn registered(&mut self, now: Time, answer: &RegistrationAnswer, certificates: &Certificates) {
         self.registration = Registration::Associated;
         self.failed_attempts = 0;
+        if answer.granted.is_some() {
+            let proof = self.judge_key_server(now, certificates);
+            let granted = self.subscriptions.values().filter(|s| s.granted_until.is_some()).map(|s| &s.group);
+            let granted_now = answer.items.iter().filter(|channel| is_granted(channel)).map(|c| &c.group);
+            let mut impostor = Vec::new();
+            for group in granted.chain(granted_now) {
+                impostor.extend(proof.fault(group).map(|fault| (group.clone(), fault)));
+            }
+            self.leave_impostor(impostor);
+        }
         let sa = self.hip.registration_sa(&self.server, GCKS_GDOI);
         if let Some(sa) = sa {
             self.pull_under(now, sa);
@@ -223,7 +234,7 @@ impl Member {
         let Some(subscription) = self.subscriptions.get_mut(&channel.group) else { return };
         debug!(group = %channel.group, role = %channel.role, status = channel.status.0, "the key server has decided on a group");
         match channel.status {
-            ChannelStatus::GRANTED if channel.lifetime != Lifetime::CANCEL => {
+            ChannelStatus::GRANTED if is_granted(channel) => {
                 subscription.granted_until = Some(now + channel.lifetime.duration());
                 let (group, role) = (channel.group.clone(), channel.role);
                 self.events.push_back(Event::Registered { group: group.clone(), role });
@@ -240,6 +251,13 @@ impl Member {
         debug!(%group, ?refusal, "the group is given up");
         self.forget(&group);
         self.events.push_back(Event::Refused { group, refusal });
+    }
+
+    /// Gives a group up in the middle of a membership: the certificate that it was granted by does not hold any more.
+    fn certificate_withdrawn(&mut self, group: GroupId, status: ChannelStatus) {
+        if self.subscriptions.contains_key(&group) {
+            self.refused(group, status.into());
+        }
     }
 
     fn evicted(&mut self, group: GroupId) {
@@ -310,4 +328,9 @@ impl Member {
         self.registration = Registration::Pausing { until: now + pause };
         self.events.push_back(Event::Unreachable { attempts, cause });
     }
+}
+
+/// Says whether the key server grants the group that a channel names.
+fn is_granted(channel: &McastChannel) -> bool {
+    channel.status == ChannelStatus::GRANTED && channel.lifetime != Lifetime::CANCEL
 }

@@ -236,6 +236,7 @@ impl Server {
         let config = MemberConfig {
             hip: HostConfig::new(identity, provider()),
             provider: provider(),
+            owner: None,
             server: self.hit,
             server_address: SERVER.into(),
             socket: Socket::HipUdp,

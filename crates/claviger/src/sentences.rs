@@ -5,13 +5,39 @@
 use claviger_api::policy::{MemberNeed, PORT_UNPRIVILEGED};
 use claviger_gdoi::{Extension, error::PeerIncompatible};
 use claviger_group::Encapsulation;
-use claviger_member::event::{FailedAttempt, Missing, PolicyFault, Refusal};
+use claviger_member::event::{FailedAttempt, KeyServerFault, Missing, PolicyFault, Refusal};
 
 /// Says why a member was refused a group.
 pub(crate) fn refusal(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NotAuthorised => "the key server does not authorise this host for the group".into(),
         Refusal::NotForRole => "the key server authorises this host, but not for the role asked".into(),
+        Refusal::CertificateExpired => "this host's certificate is over, or not valid yet".into(),
+        Refusal::CertificateForOtherGroups => "this host's certificate gives nothing in the group".into(),
+        Refusal::CertificateForOtherRoles => {
+            "this host's certificate gives less in the group than the role asked".into()
+        }
+        Refusal::CertificateMalformed => {
+            "this host's certificate is malformed, or was not issued by the CA that it names".into()
+        }
+        Refusal::CertificateMissing => "the group needs a certificate of its owner besides".into(),
+        Refusal::CertificateOfOtherKey => "the certificate is another host's".into(),
+        Refusal::CertificateOther => "the key server does not accept this host's certificate".into(),
+        Refusal::CertificateRevoked => "this host's certificate is revoked".into(),
+        Refusal::CertificateUnknownCa => {
+            "this host's certificate is by no owner of the group, or there is no such group".into()
+        }
+        Refusal::CertificateUnsupported => {
+            "this host's certificate is of a kind that the key server does not support".into()
+        }
+        Refusal::RevocationUnknown => {
+            "the key server has no current list by which it could know whether this host's certificate is revoked"
+                .into()
+        }
+        Refusal::KeyServer(fault) => format!(
+            "the host that answers may not be a key server of the group: {}",
+            key_server_fault(*fault)
+        ),
         Refusal::GroupFull => "the group is full".into(),
         Refusal::Elsewhere => "another key server serves the group".into(),
         Refusal::WeakAssociation => {
@@ -27,6 +53,28 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
         ) => format!("the group's data is ESP in UDP ({encapsulation}): join without --tun"),
         Refusal::Incompatible(incompatible) => incompatibility(incompatible),
         Refusal::Policy(fault) => format!("the group's policy cannot be followed: {}", policy_fault(fault)),
+    }
+}
+
+fn key_server_fault(fault: KeyServerFault) -> &'static str {
+    match fault {
+        KeyServerFault::Expired => "its certificate is over",
+        KeyServerFault::ForOtherGroups => "its certificate gives nothing in the group",
+        KeyServerFault::Forged => "its certificate was not issued by the CA that it names",
+        KeyServerFault::Incomplete => "it shows an incomplete chain of certificates",
+        KeyServerFault::Malformed => "its certificate is malformed",
+        KeyServerFault::Missing => "it shows no certificate",
+        KeyServerFault::NotKeyServer => "its certificate is that of a member",
+        KeyServerFault::NotYetValid => "its certificate is not valid yet",
+        KeyServerFault::OfNoCa => "its certificate was issued by a host that is no CA",
+        KeyServerFault::OfOtherKey => "its certificate is another host's",
+        KeyServerFault::Other => "its certificate breaks a rule of RFC 5280",
+        KeyServerFault::Revoked => "its certificate is revoked",
+        KeyServerFault::RevocationUnknown => {
+            "there is no current list by which its certificate could be known to be revoked"
+        }
+        KeyServerFault::UnknownCa => "its certificate is not by the group's owner",
+        KeyServerFault::Unsupported => "its certificate is of a kind that is not supported",
     }
 }
 

@@ -227,6 +227,15 @@ impl Gcks {
         Ok(())
     }
 
+    /// Shows other certificates to members from now on: that this host may be a key server of their groups.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`](hip::ApiMisuse) if they are too many or too long; those so far stay.
+    pub fn set_certificates(&mut self, chains: Vec<hip::CertificateChain>) -> Result<(), hip::ApiMisuse> {
+        self.hip.set_certificates(chains)
+    }
+
     /// Takes lists of revoked certificates in place of those so far: all that the operator has. Hosts whose certificates
     /// they name are put out, where the owner's lists have to be there. They are not stored: a key server that was started
     /// again is given them again.

@@ -183,7 +183,9 @@ impl FromStr for MemberId {
             }
             Some((prefix::DOMAIN_NAME, rest)) => Self::domain_name(rest),
             Some((prefix::KEY_ID, rest)) => Self::key_id(key_id_octets(rest).ok_or(MemberIdError::KeyId)?),
-            Some((prefix::SUBJECT, rest)) => Self::subject(subject_octets(rest).ok_or(MemberIdError::Subject)?),
+            Some((prefix::SUBJECT, rest)) => {
+                Self::subject(subject_octets(rest).ok_or(MemberIdError::Subject)?)
+            }
             Some((prefix::USER_NAME, rest)) => Self::user_name(rest),
             Some(_) | None => written.parse().map(Self::Hit).map_err(MemberIdError::Hit),
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use claviger_crypto::{Random, SecretBytes};
-use claviger_identity::Hit;
+use claviger_identity::{Hit, HostId};
 use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use claviger_wire::{DecodeError, Reader};
 use tracing::{Span, debug, debug_span, trace};
@@ -414,6 +414,11 @@ impl<I: Item> Host<I> {
     /// Shows how things stand with a peer.
     pub fn association(&self, peer: &Hit) -> Option<AssociationInfo> {
         self.peers.get(peer)?.info(*peer)
+    }
+
+    /// Shows the public key of a peer that there is an association with.
+    pub fn host_id(&self, peer: &Hit) -> Option<&HostId> {
+        Some(&self.peers.get(peer)?.association.as_ref()?.host_id)
     }
 
     /// Shows every association and every base exchange that this host began.

@@ -11,8 +11,8 @@ use claviger_gdoi::Extensions;
 use claviger_group::{CookiePair, GroupId, Role};
 use claviger_hip_groups::Host;
 use claviger_identity::Hit;
-use claviger_pki::GroupOwner;
 use claviger_isakmp::{Route, Unread, iana::ExchangeType, route};
+use claviger_pki::GroupOwner;
 use claviger_sansio::{Datagram, Socket, Time, Transmit};
 use tracing::{debug, trace};
 
@@ -161,6 +161,23 @@ impl Member {
             self.events.push_back(Event::Closed);
         }
         self.settle(now);
+    }
+
+    /// Shows other certificates to the key server from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`](claviger_hip::ApiMisuse) if they are too many or too long; those so far stay.
+    pub fn set_certificates(
+        &mut self,
+        chains: Vec<claviger_hip::CertificateChain>,
+    ) -> Result<(), claviger_hip::ApiMisuse> {
+        self.hip.set_certificates(chains)
+    }
+
+    /// Takes other certificates, and lists of revoked ones, for those of the groups' owner from now on.
+    pub fn set_owner(&mut self, owner: Option<GroupOwner>) {
+        self.owner = owner;
     }
 
     /// Says that this host's address towards the key server was `from` and is `to`. The key server is told, and the keys

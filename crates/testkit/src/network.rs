@@ -326,6 +326,7 @@ impl Network {
         let mut config = MemberConfig {
             hip: hip_config(identity.clone()),
             provider: provider(),
+            owner: None,
             server: self.server_hit(),
             server_address: (SERVER, HIP_PORT).into(),
             socket: Socket::HipUdp,

@@ -106,6 +106,7 @@ impl Crowd {
         let config = MemberConfig {
             hip: HostConfig::new(identity, provider()),
             provider: provider(),
+            owner: None,
             server: self.server.hit,
             server_address: self.server.hip,
             socket: Socket::HipUdp,

@@ -33,7 +33,7 @@ pub(crate) struct AllowArgs {
     #[arg(long, value_name = "NAME")]
     group: GroupId,
     /// The host's HIT, as `claviger identity show` prints it there, or another identity with its kind before it:
-    /// addr:192.0.2.1, fqdn:host.example, user:kim@example.org, key-id:cell-7, dn: and DER in hexadecimal
+    /// addr:192.0.2.1, fqdn:host.example, user:kim@example.org, key-id:cell-7, dn:CN=host-1,O=Example
     #[arg(value_name = "HOST")]
     host: MemberId,
     /// What the host may do

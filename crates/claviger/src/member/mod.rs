@@ -510,6 +510,7 @@ fn config(identity: Arc<HostIdentity>, settings: &MemberSettings) -> Result<Memb
     Ok(MemberConfig {
         hip,
         provider: provider(),
+        owner: None,
         server: settings.server.hit,
         server_address: settings.server.address,
         socket: if settings.raw { Socket::HipRaw } else { Socket::HipUdp },
@@ -529,11 +530,23 @@ fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::ev
             Failure::new(Exit::Refused, claviger_api::command::refused(group, hit, role))
         }
         other @ (Refusal::GroupFull
+        | Refusal::CertificateExpired
+        | Refusal::CertificateForOtherGroups
+        | Refusal::CertificateForOtherRoles
+        | Refusal::CertificateMalformed
+        | Refusal::CertificateMissing
+        | Refusal::CertificateOfOtherKey
+        | Refusal::CertificateOther
+        | Refusal::CertificateRevoked
+        | Refusal::CertificateUnknownCa
+        | Refusal::CertificateUnsupported
+        | Refusal::RevocationUnknown
         | Refusal::Elsewhere
         | Refusal::Status(_)
         | Refusal::NoService
         | Refusal::Encapsulation(_)
         | Refusal::Incompatible(_)
+        | Refusal::KeyServer(_)
         | Refusal::Policy(_)
         | Refusal::WeakAssociation) => {
             Failure::new(Exit::Refused, format!("refused: {}", sentences::refusal(other)))

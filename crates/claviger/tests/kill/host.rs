@@ -127,6 +127,7 @@ impl Machine {
         let config = MemberConfig {
             hip: HostConfig::new(identity, provider()),
             provider: provider(),
+            owner: None,
             server: stage.server_hit(),
             server_address: (Ipv4Addr::LOCALHOST, stage.hip_port).into(),
             socket: Socket::HipUdp,

@@ -87,6 +87,7 @@ impl Listener {
         let config = MemberConfig {
             hip: HostConfig::new(identity, provider()),
             provider: provider(),
+            owner: None,
             server: server.0,
             server_address: (server.1, 10_500).into(),
             socket: Socket::HipUdp,

@@ -72,6 +72,7 @@ impl World {
         let config = MemberConfig {
             hip: HostConfig::new(identity, provider()),
             provider: provider(),
+            owner: None,
             server: self.server,
             server_address: SERVER.into(),
             socket: Socket::HipUdp,

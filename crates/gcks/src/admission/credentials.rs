@@ -157,7 +157,9 @@ fn reason(rule: Rule) -> RefusalReason {
         Rule::Signature => RefusalReason::CertificateForged,
         Rule::ValidityEnd => RefusalReason::CertificateExpired,
         Rule::ValidityStart => RefusalReason::CertificateNotYetValid,
-        Rule::CriticalExtension | Rule::Key | Rule::SignatureAlgorithm => RefusalReason::CertificateUnsupported,
+        Rule::CriticalExtension | Rule::Key | Rule::SignatureAlgorithm => {
+            RefusalReason::CertificateUnsupported
+        }
         Rule::ChainLength
         | Rule::ExtendedKeyUsage
         | Rule::KeyUsage

@@ -64,9 +64,9 @@ impl Grants {
 
     /// Goes through every grant.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&MemberId, &GroupId, &Grant)> {
-        self.by_host.iter().flat_map(|(host, groups)| {
-            groups.iter().map(move |(group, grant)| (host, group, grant))
-        })
+        self.by_host
+            .iter()
+            .flat_map(|(host, groups)| groups.iter().map(move |(group, grant)| (host, group, grant)))
     }
 
     pub(crate) fn groups_of(&self, host: &MemberId) -> Vec<GroupId> {

@@ -44,7 +44,14 @@ impl Admission<'_> {
     pub(crate) fn handle_hip_event(&mut self, now: Time, event: HipEvent) {
         match event {
             HipEvent::RegistrationRequested {
-                ticket, peer, host_id, request, certificates, security, fresh, ..
+                ticket,
+                peer,
+                host_id,
+                request,
+                certificates,
+                security,
+                fresh,
+                ..
             } => {
                 let credentials = self.credentials(peer, &host_id, &certificates, fresh);
                 self.register(now, ticket, peer, &request, credentials, (&security, fresh));

@@ -48,7 +48,11 @@ impl List {
     }
 
     /// Says as what a host may be in the group that has a certificate about a subject, which gives it a role or none.
-    pub(crate) fn role_of(&self, host: &MemberId, certificate: Option<(&Name, Option<Role>)>) -> Option<Role> {
+    pub(crate) fn role_of(
+        &self,
+        host: &MemberId,
+        certificate: Option<(&Name, Option<Role>)>,
+    ) -> Option<Role> {
         let listed = self.allowed(host);
         let Some(Owned { owner, .. }) = &self.owned else { return listed };
         let subject = certificate.map(|(subject, _)| subject);

@@ -15,9 +15,7 @@ use claviger_pki::{Certificate, Crl, Name};
 use claviger_sansio::Time;
 use tracing::debug;
 
-use super::{
-    Admission, certified::KeptChain, grants::Grant, hip::association, owner::Trust, roster::Roster,
-};
+use super::{Admission, certified::KeptChain, grants::Grant, hip::association, owner::Trust, roster::Roster};
 use crate::event::{Departure, Refusal, RefusalReason};
 
 impl Admission<'_> {
@@ -126,8 +124,7 @@ impl<'a> Search<'a> {
             let lists = self.lists.get(certificate.issuer()).cloned().unwrap_or_default();
             let roots = trust.judge().roots();
             let issuers = chain.get(at + 1..=at + 1).unwrap_or(roots).iter();
-            let issuers: Vec<_> =
-                issuers.filter(|issuer| issuer.subject() == certificate.issuer()).collect();
+            let issuers: Vec<_> = issuers.filter(|issuer| issuer.subject() == certificate.issuer()).collect();
             lists.into_iter().any(|(index, list)| {
                 list.revokes(certificate, self.now.as_secs())
                     && issuers.iter().any(|issuer| self.is_signed_by(index, list, issuer))

@@ -145,10 +145,8 @@ impl Roster {
             {
                 return by_list();
             }
-            verdicts => verdicts.map_err(|refused| Refused {
-                is_known: refused.is_known || listed.is_some(),
-                ..refused
-            })?,
+            verdicts => verdicts
+                .map_err(|refused| Refused { is_known: refused.is_known || listed.is_some(), ..refused })?,
         };
         let mut best: Option<&Warrant> = None;
         let mut refusal: Option<Refused> = None;

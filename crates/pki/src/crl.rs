@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use claviger_crypto::sign::CertificateSignature;
+use claviger_crypto::{CryptoProvider, sign::CertificateSignature};
 use const_oid::db::rfc5280::{
     ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_CRL_NUMBER, ID_CE_CRL_REASONS, ID_CE_INVALIDITY_DATE,
     ID_CE_ISSUING_DISTRIBUTION_POINT,
@@ -147,6 +147,24 @@ impl Crl {
     /// is looked at: this says which certificates are to be judged anew.
     pub fn names(&self, certificate: &Certificate) -> bool {
         self.issuer == *certificate.issuer() && self.has(certificate)
+    }
+
+    /// Says whether a certificate with this number stands here. As with [`Crl::names`], nothing else is looked at.
+    pub fn has_serial_number(&self, serial_number: &[u8]) -> bool {
+        self.revoked.contains_key(serial_number)
+    }
+
+    /// Says that a certificate stands here, which the list is about, and that the list holds at a time, in seconds since
+    /// 1970. The signature is not looked at.
+    pub fn revokes(&self, certificate: &Certificate, now: u64) -> bool {
+        self.is_about(certificate) && self.is_current(now) && self.has(certificate)
+    }
+
+    /// Says whether who a certificate is about has signed the list, and may.
+    pub fn is_signed_by(&self, provider: &CryptoProvider, issuer: &Certificate) -> bool {
+        let may_sign = issuer.extensions().key_usage().is_none_or(|usage| usage.crl_sign);
+        let (Some(algorithm), Some(key)) = (self.signature_algorithm, issuer.key()) else { return false };
+        may_sign && provider.certificates.verify(key, algorithm, &self.to_be_signed, &self.signature).is_ok()
     }
 
     /// Says that it holds at a time. A list without an end is none (RFC 5280 section 5.1.2.5 has one in each).

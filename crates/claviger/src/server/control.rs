@@ -263,9 +263,10 @@ fn refused(error: CommandError) -> ApiError {
         CommandError::HostUnknown(_) => ErrorCode::MemberUnknown,
         // It names the option to change.
         CommandError::Policy(error) => return (*error).into(),
-        CommandError::GroupWithoutKek(_) | CommandError::NoSender | CommandError::PolicyBeyondOffer => {
-            ErrorCode::PolicyInvalid
-        }
+        CommandError::GroupWithoutKek(_)
+        | CommandError::NoSender
+        | CommandError::PolicyBeyondOffer
+        | CommandError::Roots => ErrorCode::PolicyInvalid,
         CommandError::Crypto(_) => ErrorCode::Internal,
     };
     let refusal = ApiError::new(code, error.to_string());

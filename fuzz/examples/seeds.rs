@@ -41,6 +41,7 @@ use claviger_isakmp::{
     wire,
 };
 use claviger_keytree::{Degree, Joining, KeyLength, KeyTree, TreeConfig};
+use claviger_pki::{GroupRight, GroupRights, Name, Roles};
 use claviger_sansio::{
     Socket,
     durable::{Change, Receipt},
@@ -639,4 +640,18 @@ fn certificates() {
         seed("pki_certificate", name, certificate.der());
     }
     seed("pki_crl", "list", &owner::list_der());
+    for (name, text) in [
+        ("text", "CN=host-1,O=Example"),
+        ("escaped", "CN=\\#a\\,\\c3\\a9\\\\+UID=b\\ ,emailAddress=a@b.example,C=NL"),
+        ("hexadecimal", "1.3.6.1.4.1.1466.0=#04024869"),
+    ] {
+        seed("pki_name", name, text.as_bytes());
+        let der = Name::from_rfc4514(text).expect("the names are in order");
+        seed("pki_name", &format!("{name}-der"), der.der());
+    }
+    let all = GroupRight { id_type: 1, group_id: vec![7; 255], roles: Roles::ALL };
+    let one = GroupRights::new(vec![all]).expect("it is in order");
+    for (name, rights) in [("two", owner::rights()), ("long", one)] {
+        seed("pki_rights", name, &rights.to_der());
+    }
 }

@@ -10,7 +10,9 @@ use std::{
 };
 
 use claviger_crypto::provider;
-use claviger_pki::{Authority, Certificate, Crl, Purpose, Revocation, Rule, crl};
+use claviger_pki::{
+    Authority, Certificate, Crl, GroupOwner, GroupRight, GroupRights, Purpose, Revocation, Roles, Rule, crl,
+};
 use tempfile::TempDir;
 
 /// What OpenSSL certifies with.
@@ -51,6 +53,21 @@ extendedKeyUsage = 1.3.6.1.5.5.7.3.17
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 subjectAltName = IP:2001:20::1, DNS:host.grid.example
+[member]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+2.25.144724173534245987465751921158945573061 = critical, ASN1:SEQUENCE:rights
+[rights]
+one = SEQUENCE:one
+other = SEQUENCE:other
+[one]
+idType = INTEGER:11
+groupId = FORMAT:HEX, OCTETSTRING:00001234
+roles = FORMAT:BITLIST, BITSTRING:0,1
+[other]
+idType = INTEGER:2
+groupId = FORMAT:ASCII, OCTETSTRING:a.example
+roles = FORMAT:BITLIST, BITSTRING:2
 [other_host]
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
@@ -179,6 +196,27 @@ fn chains_and_lists_by_openssl_hold_with_every_kind_of_key() {
         assert_eq!(made.judge("host"), Ok(3), "{key:?} {digest:?} {options:?}");
         assert_eq!(made.judge("other"), Err(Rule::NameConstraints), "{key:?} {digest:?} {options:?}");
     }
+}
+
+#[test]
+fn rights_that_openssl_writes_are_read_and_are_those_that_are_written_here() {
+    let made =
+        OpenSsl::new(&["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"], Some("sha512"), &[]);
+    // A host has no key on P-521; its CAs can.
+    made.openssl(&["genpkey", "-out", "member.key", "-algorithm", "ED25519"]);
+    made.certify("member", "/CN=Member", "member", "root", &["-md", "sha512"]);
+    let folder = made.folder.path();
+    let shown = certificate(folder, "member.pem");
+    let roles = Roles { receiver: true, sender: true, key_server: false };
+    let one = GroupRight { id_type: 11, group_id: vec![0, 0, 0x12, 0x34], roles };
+    let roles = Roles { key_server: true, ..Roles::NONE };
+    let other = GroupRight { id_type: 2, group_id: b"a.example".to_vec(), roles };
+    let rights = GroupRights::new(vec![one, other]).unwrap();
+    assert_eq!(shown.extensions().other(&GroupRights::OID).unwrap().value, rights.to_der());
+    let owner = GroupOwner::new(provider(), vec![certificate(folder, "root.pem")], Revocation::NotChecked);
+    let key = shown.signing_key().unwrap().clone();
+    let warrant = owner.judge(&[shown], &key, None, now() + 1).unwrap();
+    assert_eq!(warrant.rights(), rights.rights());
 }
 
 #[test]

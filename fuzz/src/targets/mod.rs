@@ -49,6 +49,8 @@ targets! {
     pcap,
     pki_certificate,
     pki_crl,
+    pki_name,
+    pki_rights,
     token_uri,
 }
 

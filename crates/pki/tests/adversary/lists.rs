@@ -71,3 +71,28 @@ fn of_two_current_lists_each_can_revoke() {
     let lists = vec![root.list(&[]), root.list(&[&host.certificate])];
     assert_eq!(judge(&root, &host.certificate, &[], lists), Err(Rule::Revoked));
 }
+
+#[test]
+fn a_list_names_by_issuer_and_number_alone() {
+    let root = Holder::root("CN=Owner", 1);
+    let (namesake, other) = (Holder::root("CN=Owner", 2), Holder::root("CN=Other", 3));
+    let (gone, stays) = (root.certify("CN=Gone", 4, |_| ()), root.certify("CN=Stays", 5, |_| ()));
+    assert!(root.list(&[&gone.certificate]).names(&gone.certificate));
+    assert!(!root.list(&[&gone.certificate]).names(&stays.certificate));
+    // Old and forged ones too: the judge looks closer.
+    assert!(namesake.list_at(&[&gone.certificate], 1, 2).names(&gone.certificate));
+    assert!(!other.list(&[&gone.certificate]).names(&gone.certificate));
+}
+
+#[test]
+fn the_reason_why_a_certificate_is_revoked_makes_no_difference() {
+    // RFC 8002 section 4: certificateHold is no reason of its own, and neither is any other.
+    let root = Holder::root("CN=Owner", 1);
+    let host = root.certify("CN=Host", 2, |_| ());
+    for reason in [0, 1, 6, 8, 10] {
+        let octets = root.list_with_reason(&host.certificate, reason);
+        let list = Crl::from_der(&octets).unwrap();
+        assert!(list.names(&host.certificate));
+        assert_eq!(judge(&root, &host.certificate, &[], vec![list]), Err(Rule::Revoked), "reason {reason}");
+    }
+}

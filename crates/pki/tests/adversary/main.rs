@@ -7,5 +7,6 @@ mod support;
 
 mod chains;
 mod lists;
+mod names;
 mod octets;
 mod owner;

@@ -2,9 +2,15 @@
 
 use claviger_crypto::{
     SeededRandom, provider,
-    sign::{KeyAlgorithm, SigningKey},
+    sign::{KeyAlgorithm, SignatureAlgorithm, SigningKey},
 };
 use claviger_pki::{BasicConstraints, Certificate, Crl, Extension, Issuer, Request};
+use const_oid::db::rfc5280::ID_CE_CRL_REASONS;
+use der::{
+    Decode, Encode, Sequence,
+    asn1::{BitString, OctetString, UintRef},
+};
+use x509_cert::crl::CertificateList;
 
 /// A time at which everything here is valid, in seconds since 1970.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -88,6 +94,32 @@ impl Holder {
         let revoked: Vec<_> = revoked.iter().map(|one| (one.serial_number().to_vec(), this_update)).collect();
         let list = self.issuer().revoke(&revoked, 1, this_update, next_update).unwrap();
         Crl::from_der(&list).unwrap()
+    }
+}
+
+/// Ecdsa-Sig-Value (RFC 3279 section 2.2.3).
+#[derive(Sequence)]
+struct EcdsaSignature<'a> {
+    r: UintRef<'a>,
+    s: UintRef<'a>,
+}
+
+impl Holder {
+    /// Its list of one revoked certificate, in DER, with a reason (RFC 5280 section 5.3.1).
+    pub(crate) fn list_with_reason(&self, revoked: &Certificate, reason: u8) -> Vec<u8> {
+        let revoked = [(revoked.serial_number().to_vec(), NOW - DAY)];
+        let plain = self.issuer().revoke(&revoked, 1, NOW - DAY, NOW + DAY).unwrap();
+        let mut list: CertificateList = Decode::from_der(&plain).unwrap();
+        let extn_value = OctetString::new(&[10, 1, reason][..]).unwrap();
+        let extension = x509_cert::ext::Extension { extn_id: ID_CE_CRL_REASONS, critical: false, extn_value };
+        list.tbs_cert_list.revoked_certificates.as_mut().unwrap()[0].crl_entry_extensions =
+            Some(vec![extension]);
+        let to_be_signed = list.tbs_cert_list.to_der().unwrap();
+        let signature = self.key.sign(SignatureAlgorithm::EcdsaP256Sha256, &to_be_signed).unwrap();
+        let (r, s) = signature.split_at(signature.len() / 2);
+        let signature = EcdsaSignature { r: UintRef::new(r).unwrap(), s: UintRef::new(s).unwrap() };
+        list.signature = BitString::from_bytes(&signature.to_der().unwrap()).unwrap();
+        list.to_der().unwrap()
     }
 }
 

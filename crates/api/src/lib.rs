@@ -29,6 +29,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`call`] | what reaches a daemon, and how it answers |
+//! | [`certificate`] | owners of groups, and certificates by which hosts are let in |
 //! | [`client`] | the caller's end |
 //! | [`command`] | commands and sentences that both ends show to people |
 //! | [`error`] | why a call is refused |
@@ -43,6 +44,7 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod call;
+pub mod certificate;
 pub mod client;
 pub mod command;
 pub mod error;
@@ -58,6 +60,7 @@ pub mod text;
 pub mod view;
 
 pub use call::{Arriving, Call, ReceiveStream, Reply, SendStream};
+pub use certificate::{CertifiedView, GrantedByView, OwnerOptions, OwnerView};
 pub use client::{Client, ClientError};
 pub use error::{ApiError, ErrorCode};
 pub use place::{PlaceOptions, PlaceView};

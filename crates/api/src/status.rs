@@ -7,7 +7,7 @@ use claviger_identity::Hit;
 use claviger_sansio::{Counted, Time, counter::Figure};
 use serde::{Deserialize, Serialize};
 
-use crate::{micros, name, name::Name, text};
+use crate::{CertifiedView, micros, name, name::Name, text};
 
 /// The state of a daemon, of either kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,12 @@ pub struct ServerStatus {
     pub listens: Vec<ListenView>,
     /// How many HIP associations it holds.
     pub associations: u32,
+    /// The certificates that it shows to hosts.
+    #[serde(default)]
+    pub certificates: Vec<CertifiedView>,
+    /// The files of its directory of revocation lists.
+    #[serde(default)]
+    pub revocation_lists: Vec<RevocationListView>,
     /// Its groups.
     pub groups: Vec<GroupStatus>,
     /// What was dropped or refused since it started.
@@ -103,6 +109,34 @@ pub struct GroupStatus {
     pub next_rekey_at_us: Option<Time>,
     /// The rekey messages that do not leave the key server; null if all leave.
     pub unsent: Option<UnsentView>,
+}
+
+/// A file of a key server's directory of revocation lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationListView {
+    /// Its name.
+    pub file: String,
+    /// What was read of it last.
+    pub lists: Vec<ReadListView>,
+    /// Why it cannot be read now; what was read before holds on.
+    pub error: Option<String>,
+}
+
+/// A list of revoked certificates that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadListView {
+    /// Whose list it is, as RFC 4514 writes names. Whether they signed it, groups' owners decide.
+    pub issuer: String,
+    /// Its number, if it has one.
+    pub number: Option<u64>,
+    /// How many certificates stand on it.
+    pub revoked: u32,
+    /// When it was issued.
+    #[serde(with = "micros")]
+    pub since_us: Time,
+    /// Until when it holds; null if it never does.
+    #[serde(with = "micros::option")]
+    pub until_us: Option<Time>,
 }
 
 /// Rekey messages that the system does not send. They are tried again until they have left.

@@ -6,7 +6,10 @@ use claviger_group::{GroupId, MemberId, Prefix, Role};
 use claviger_sansio::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiError, GroupPolicyOptions, PolicyView, micros, name::Name, status::GroupKeys, text};
+use crate::{
+    ApiError, GrantedByView, GroupPolicyOptions, OwnerOptions, OwnerView, PolicyView, micros, name::Name,
+    status::GroupKeys, text,
+};
 
 /// Asks for a new group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +21,9 @@ pub struct GroupAdd {
     /// What is chosen about it.
     #[serde(default)]
     pub policy: GroupPolicyOptions,
+    /// Whose certificates let hosts in; nobody's otherwise. It is left out then, so that an earlier key server understands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerOptions>,
 }
 
 /// Answers with the new group, and how hosts come in.
@@ -47,6 +53,9 @@ pub struct GroupView {
     pub members: u32,
     /// How many of them hold them as senders.
     pub senders: u32,
+    /// Whose certificates let hosts in; null if nobody's.
+    #[serde(default)]
+    pub owner: Option<OwnerView>,
     /// The keys in force.
     pub keys: GroupKeys,
 }
@@ -86,6 +95,8 @@ impl From<Role> for MemberAllow {
 pub enum MemberState {
     /// May join and has not.
     Allowed,
+    /// May not join, though it may have a certificate: it was put out of a group with an owner.
+    Denied,
     /// Holds the group's keys.
     Member,
     /// Is registered and has not fetched keys.
@@ -94,11 +105,15 @@ pub enum MemberState {
 
 impl Name for MemberState {
     const WHAT: &'static str = "a member's state";
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("allowed", Self::Allowed), ("member", Self::Member), ("registered", Self::Registered)];
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("allowed", Self::Allowed),
+        ("denied", Self::Denied),
+        ("member", Self::Member),
+        ("registered", Self::Registered),
+    ];
 }
 
-/// One host on a group's list.
+/// One host that is in a group, or on its list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberView {
     /// The host. JSON has called it `hit` since all hosts were named by HITs.
@@ -109,9 +124,15 @@ pub struct MemberView {
     pub allowed: Option<Role>,
     /// Whether the list lets it send without a lease.
     pub without_lease: bool,
+    /// Whether it was put out of a group with an owner, and not allowed again since: its certificate does not let it in.
+    #[serde(default)]
+    pub denied: bool,
     /// What its present registration grants it; null if it has none.
     #[serde(with = "crate::name::option")]
     pub granted: Option<Role>,
+    /// The certificate that the grant rests on; null if that is the list alone.
+    #[serde(default)]
+    pub certificate: Option<GrantedByView>,
     /// What it holds the group's keys as; null if it does not.
     #[serde(with = "crate::name::option")]
     pub role: Option<Role>,
@@ -221,6 +242,9 @@ pub struct RefusedView {
     pub reason: String,
     /// The command that would let it in, if its group exists.
     pub allow_command: Option<String>,
+    /// What else would let it in, where a command of the key server does not.
+    #[serde(default)]
+    pub hint: Option<String>,
 }
 
 /// Which key an order replaces.

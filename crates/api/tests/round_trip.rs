@@ -10,10 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use claviger_api::{
-    ApiError, Call, Client, ClientError, ControlSocket, ErrorCode, GroupAdd, GroupAdded, GroupPolicyOptions,
-    GroupRemoved, GroupView, LeftView, MemberAllow, MemberStatus, MemberView, PolicyView, Record,
-    RefusedView, RekeyOrder, RekeyView, SendSummary, ServerStatus, StatusView, call,
-    status::{CountsView, EpochView, GroupKeys, MembershipState, SaState, SaView},
+    ApiError, Call, CertifiedView, Client, ClientError, ControlSocket, ErrorCode, GrantedByView, GroupAdd,
+    GroupAdded, GroupPolicyOptions, GroupRemoved, GroupView, LeftView, MemberAllow, MemberStatus, MemberView,
+    OwnerOptions, OwnerView, PolicyView, Record, RefusedView, RekeyOrder, RekeyView, SendSummary,
+    ServerStatus, StatusView, call,
+    status::{
+        CountsView, EpochView, GroupKeys, MembershipState, ReadListView, RevocationListView, SaState, SaView,
+    },
     view::{EvictWait, EvictedView, LaggardView, MemberState, RekeyKey},
 };
 use claviger_group::{GroupId, GroupPolicy, MemberId, Role};
@@ -73,7 +76,20 @@ fn keys() -> GroupKeys {
 
 fn view() -> GroupView {
     let policy = PolicyView::from(&policy());
-    GroupView { name: group(), policy, allowed: 3, members: 2, senders: 1, keys: keys() }
+    GroupView {
+        name: group(),
+        policy,
+        allowed: 3,
+        members: 2,
+        senders: 1,
+        owner: Some(owner()),
+        keys: keys(),
+    }
+}
+
+fn owner() -> OwnerView {
+    let root = CertifiedView { subject: "O=Example".into(), until_us: Time::from_secs(60) };
+    OwnerView { roots: vec![root], require_list: true, without_revocation: false }
 }
 
 fn member() -> MemberView {
@@ -81,7 +97,14 @@ fn member() -> MemberView {
         host: host(),
         allowed: Some(Role::Both),
         without_lease: true,
+        denied: false,
         granted: None,
+        certificate: Some(GrantedByView {
+            subject: "CN=studio".into(),
+            role: Some(Role::Receiver),
+            until_us: Time::from_secs(60),
+            with_list: true,
+        }),
         role: Some(Role::Receiver),
         state: MemberState::Member,
         address: Some("192.0.2.9:10500".parse().unwrap()),
@@ -132,6 +155,7 @@ fn refused() -> RefusedView {
         at_us: Time::from_secs(9),
         reason: "not authorised".into(),
         allow_command: None,
+        hint: Some("ask the owner".into()),
     }
 }
 
@@ -158,6 +182,18 @@ fn server_status() -> StatusView {
         started_at_us: Time::from_secs(1),
         listens: vec![],
         associations: 2,
+        certificates: owner().roots,
+        revocation_lists: vec![RevocationListView {
+            file: "owner.crl".into(),
+            lists: vec![ReadListView {
+                issuer: "O=Example".into(),
+                number: Some(7),
+                revoked: 2,
+                since_us: Time::from_secs(1),
+                until_us: None,
+            }],
+            error: Some("is not valid DER".into()),
+        }],
         groups: vec![],
         drops: serde_json::from_str(r#"{"hip":{"checksum":3}}"#).unwrap(),
         counters: CountsView::default(),
@@ -194,6 +230,7 @@ async fn answer_from_script(mut calls: mpsc::Receiver<Call>) {
         match call {
             Call::GroupAdd(request, reply) => {
                 assert_eq!((request.name, request.policy.degree), (group(), Some(3)));
+                assert!(request.owner.is_some_and(|owner| owner.require_list && !owner.without_revocation));
                 reply.send(Ok(added()));
             }
             Call::GroupList(reply) => reply.send(Ok(vec![view(), view()])),
@@ -236,7 +273,9 @@ async fn every_call_arrives_and_every_answer_returns() {
     tokio::spawn(answer_from_script(calls));
     let group = group();
     let policy = GroupPolicyOptions { degree: Some(3), ..Default::default() };
-    assert_eq!(client.group_add(&GroupAdd { name: group.clone(), policy }).await.unwrap(), added());
+    let roots = "-----BEGIN CERTIFICATE-----".to_owned();
+    let owner = Some(OwnerOptions { roots, require_list: true, without_revocation: false });
+    assert_eq!(client.group_add(&GroupAdd { name: group.clone(), policy, owner }).await.unwrap(), added());
     assert_eq!(client.group_list().await.unwrap(), [view(), view()]);
     assert_eq!(client.group_show(&group).await.unwrap(), view());
     let allow = MemberAllow::from(Role::Both);
@@ -335,6 +374,22 @@ fn programs_find_a_host_where_they_found_its_hit() {
     }
     let view = serde_json::to_value(MemberView { host: other_host(), ..member() }).unwrap();
     assert_eq!(view["hit"], "user:a/b%?#c@host.example");
+}
+
+#[test]
+fn what_an_earlier_key_server_does_not_say_is_not_there() {
+    let read = |mut view: serde_json::Value, names: &[&str]| {
+        names.iter().for_each(|name| drop(view.as_object_mut().unwrap().remove(*name)));
+        view
+    };
+    let shown = read(serde_json::to_value(view()).unwrap(), &["owner"]);
+    assert_eq!(serde_json::from_value::<GroupView>(shown).unwrap().owner, None);
+    let member = read(serde_json::to_value(member()).unwrap(), &["denied", "certificate"]);
+    assert_eq!(serde_json::from_value::<MemberView>(member).unwrap().certificate, None);
+    let status = read(serde_json::to_value(server_status()).unwrap(), &["certificates", "revocation_lists"]);
+    serde_json::from_value::<StatusView>(status).unwrap();
+    let add = GroupAdd { name: group(), policy: GroupPolicyOptions::default(), owner: None };
+    assert!(serde_json::to_value(add).unwrap().get("owner").is_none(), "an earlier one would refuse it");
 }
 
 #[test]

@@ -28,6 +28,7 @@ use crate::{
     exit::{Exit, Failure},
     settings::{
         difficulty::Puzzle,
+        files::Files,
         log::LogFilter,
         server::{HipOffers, Listen},
     },
@@ -43,6 +44,14 @@ pub(crate) struct Config {
     /// The control socket; relative to the file. Default: `server.sock` in the runtime directory. Change it where
     /// another user or a container must reach it.
     pub(crate) socket: Option<PathBuf>,
+    /// The certificates by which group owners say that this host is a key server, one file or several: each begins with the
+    /// host's own, and goes on with those of the CAs above it but for the root; relative to this file. Default: none. Name
+    /// them where hosts join with `--owner`.
+    pub(crate) certificate: Files,
+    /// The directory of lists of revoked certificates: its files *.crl and *.pem, read again within 2 seconds of a change;
+    /// relative to this file. Default: none. Name it where groups have owners, unless they are made with
+    /// `--without-revocation`.
+    pub(crate) revocation_lists: Option<PathBuf>,
     /// Where the server is reached.
     pub(crate) listen: Listen,
     /// What is logged.
@@ -120,7 +129,8 @@ impl Config {
             }
         })?;
         let base = file.parent().unwrap_or(Path::new(""));
-        for path in [&mut config.state_dir, &mut config.socket].into_iter().flatten() {
+        let named = [&mut config.state_dir, &mut config.socket, &mut config.revocation_lists];
+        for path in named.into_iter().flatten().chain(&mut config.certificate.0) {
             *path = base.join(&path);
         }
         Ok(config)
@@ -173,6 +183,7 @@ mod tests {
     fn every_field_is_read_and_paths_are_relative_to_the_file() {
         let config = parse(
             "state_dir = \"state\"\nsocket = \"/run/x.sock\"\n\
+             certificate = [\"a.pem\", \"/b.pem\"]\nrevocation_lists = \"lists\"\n\
              [listen]\naddress = \"::1\"\nhip_port = 1\ngdoi_port = 2\nraw = true\ninterface = \"eth1\"\n\
              [log]\nfilter = \"debug\"\n[puzzle]\ndifficulty = 26\ndifficulty_max = 25\n[hip]\ndh_groups = [9, 8]\n\
              association_rekey = 0\n",
@@ -187,6 +198,8 @@ mod tests {
         let expected = Config {
             state_dir: Some("/etc/claviger/state".into()),
             socket: Some("/run/x.sock".into()),
+            certificate: Files(vec!["/etc/claviger/a.pem".into(), "/b.pem".into()]),
+            revocation_lists: Some("/etc/claviger/lists".into()),
             listen,
             log: Log { filter: Some("debug".parse().unwrap()) },
             puzzle: Puzzle { difficulty: 26.try_into().unwrap(), difficulty_max: 25.try_into().unwrap() },
@@ -197,6 +210,8 @@ mod tests {
             },
         };
         assert_eq!(config, Ok(expected));
+        let one = parse("certificate = \"a.pem\"").unwrap().certificate;
+        assert_eq!(one, Files(vec!["/etc/claviger/a.pem".into()]));
     }
 
     #[test]
@@ -213,8 +228,8 @@ mod tests {
             ),
             (
                 "\n[listne]\n",
-                ":2:2: listne: unknown field `listne`, expected one of `state_dir`, `socket`, `listen`, `log`, \
-                 `puzzle`, `hip`",
+                ":2:2: listne: unknown field `listne`, expected one of `state_dir`, `socket`, `certificate`, \
+                 `revocation_lists`, `listen`, `log`, `puzzle`, `hip`",
             ),
             (
                 "[hip]\nassociation_rekey = 59\n",
@@ -240,12 +255,16 @@ mod tests {
                  error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \
                  \"debug\", \"trace\", or a number 0-5",
             ),
+            (
+                "certificate = 7\n",
+                ":1:15: certificate: invalid type: integer `7`, expected a file or a list of files",
+            ),
             ("listen = 7\n", ":1:10: listen: invalid type: integer `7`, expected a table"),
             ("[listen]\nhip_port 7\n", ":2:10: key with no value, expected `=`"),
             (
                 "raw = true\n[listen]\nraw = false",
                 ":1:1: raw: unknown field `raw`, expected one of `state_dir`, \
-              `socket`, `listen`, `log`, `puzzle`, `hip`",
+              `socket`, `certificate`, `revocation_lists`, `listen`, `log`, `puzzle`, `hip`",
             ),
         ] {
             assert_eq!(parse(text), Err(format!("/etc/claviger/server.toml{sentence}")), "{text}");

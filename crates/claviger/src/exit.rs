@@ -13,7 +13,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong, or asks for what contradicts itself.
     Usage = 2,
-    /// A configuration, identity or key file is missing, malformed or open to other users.
+    /// A configuration, identity, certificate or key file is missing, malformed or open to other users.
     Configuration = 3,
     /// The key server does not authorise this host.
     Refused = 4,
@@ -23,19 +23,25 @@ pub enum Exit {
     Unreachable = 6,
     /// The system asks for a privilege that this process does not have.
     Privilege = 7,
+    /// The key server shows no certificate by which it may be one of the group.
+    Untrusted = 8,
 }
 
 impl Exit {
     /// Every code with its meaning, as the help shows them.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::Done, "done"),
         (Self::Failed, "failed, or a claim that was checked does not hold"),
         (Self::Usage, "the command line is wrong, or a group's policy contradicts itself"),
-        (Self::Configuration, "a configuration, identity or key file is missing, malformed or too open"),
+        (
+            Self::Configuration,
+            "a configuration, identity, certificate or key file is missing, malformed or too open",
+        ),
         (Self::Refused, "the key server does not authorise this host"),
         (Self::InUse, "the identity, the store or the control socket is in use by another process"),
         (Self::Unreachable, "the daemon or the key server does not answer"),
         (Self::Privilege, "the system asks for a privilege that this process does not have"),
+        (Self::Untrusted, "the key server shows no certificate by which it may be one of the group"),
     ];
 }
 
@@ -155,7 +161,7 @@ mod tests {
     #[test]
     fn codes_are_stable_and_documented() {
         let numbers: Vec<u8> = Exit::ALL.iter().map(|(exit, _)| *exit as u8).collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert!(help().starts_with("Exit codes:\n  0  done\n  1  failed"));
     }
 

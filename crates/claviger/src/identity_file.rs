@@ -1,13 +1,9 @@
-//! The file that keeps a host identity: PKCS #8 in PEM, for its user alone.
+//! The files that keep host identities: PKCS #8 in PEM, for their user alone.
 //!
-//! A new file is written whole beside its place, synchronised, and then linked into it, which fails if something
-//! stands there: a process that is killed at any instant leaves either no identity or a whole one, and no identity is
-//! ever replaced.
+//! A process that is killed at any instant leaves either no identity or a whole one, and no identity is ever replaced.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -15,69 +11,73 @@ use claviger_crypto::{
     SecretBytes, SystemRandom, erase_stack, provider,
     sign::{KeyAlgorithm, SigningKey},
 };
-use claviger_files::{Fault, FileError, Refused};
 use claviger_identity::{DomainIdentifier, HostIdentity, IdentityError, pem};
 
 use crate::{
     exit::{Exit, Failure, Outcome},
+    key_file::KeyFile,
     lock::IdentityLock,
+    settings::identity::IdentityName,
 };
 
-/// The identity's file in a state directory.
-pub(crate) const FILE_NAME: &str = "identity.pem";
-
-/// Where a new identity is written before it is linked into its place.
-const NEW_FILE_NAME: &str = "identity.pem.new";
+/// How the names of identities' files end.
+const SUFFIX: &str = ".pem";
 
 /// The kind of identity that is made when nobody chose: the smallest signatures that every HIPv2 host must verify.
 pub(crate) const ALGORITHM_DEFAULT: KeyAlgorithm = KeyAlgorithm::EcdsaP256;
 
-/// The most octets of the file; the largest key that is accepted needs less than half.
-const FILE_LEN_MAX: u64 = 16 * 1024;
-
-const FILE_MODE: u32 = 0o600;
-const OPEN_TO_OTHERS: u32 = 0o077;
-
-/// Names the identity's file in a state directory.
-pub(crate) fn path(state_dir: &Path) -> PathBuf {
-    state_dir.join(FILE_NAME)
+/// Names the file of an identity in a state directory.
+pub(crate) fn path(state_dir: &Path, name: &IdentityName) -> PathBuf {
+    state_dir.join(name.file_stem() + SUFFIX)
 }
 
-/// Reads the identity of a state directory; `None` if there is no file. A file that is open to other users, or
-/// theirs, or a symbolic link, or that holds no private key, is an error and is left as it is.
-pub(crate) fn load(state_dir: &Path) -> Outcome<Option<HostIdentity>> {
-    let path = path(state_dir);
-    let file = match claviger_files::open(&path, OpenOptions::new().read(true)) {
-        Ok(file) => file,
-        Err(error) if error.is_missing() => return Ok(None),
-        Err(FileError::Refused(Refused { fault: Fault::Writable { mode }, .. })) => {
-            return Err(open_to_others(&path, mode));
-        }
-        Err(error) => return Err(unusable(&path, "cannot be read", &error)),
+/// Lists the identities of a state directory: the first, then the others by name.
+pub(crate) fn all(state_dir: &Path) -> Outcome<Vec<IdentityName>> {
+    let unreadable = |error: io::Error| {
+        Failure::new(Exit::Configuration, format!("cannot read {}: {error}", state_dir.display()))
     };
-    let metadata = file.metadata().map_err(|error| unusable(&path, "cannot be read", &error))?;
-    check(&path, &metadata)?;
-    let pem = read(file, metadata.len()).map_err(|error| unusable(&path, "cannot be read", &error))?;
+    let entries = match fs::read_dir(state_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(unreadable)?.file_name();
+        let stem = file.to_str().and_then(|file| file.strip_suffix(SUFFIX));
+        names.extend(stem.and_then(IdentityName::of_file_stem));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Reads an identity of a state directory; `None` if there is no file. A file that is open to other users, or theirs, or
+/// a symbolic link, or that holds no private key, is an error and is left as it is.
+pub(crate) fn load(state_dir: &Path, name: &IdentityName) -> Outcome<Option<HostIdentity>> {
+    let path = path(state_dir, name);
+    let file = key_file(&path);
+    let Some(pem) = file.read()? else { return Ok(None) };
     let identity = HostIdentity::from_pem(provider(), pem.expose());
-    let identity = identity.map_err(|error| unusable(&path, "holds no identity", &error))?;
+    let identity = identity.map_err(|error| file.unusable("holds no identity", &error))?;
     Ok(Some(identity))
 }
 
 /// Makes an identity and its file, unless a key server's store in the directory shows that there was one.
 pub(crate) fn create(lock: &IdentityLock, algorithm: KeyAlgorithm) -> Outcome<HostIdentity> {
-    let path = path(lock.state_dir());
+    let path = path(lock.state_dir(), lock.name());
     if path.symlink_metadata().is_ok() {
-        return Err(exists(&path));
+        return Err(exists(lock.name(), &path));
     }
-    // The identity is made before the store, so no kill leaves a store without one.
-    if claviger_store::is_begun(lock.state_dir()) {
+    // The first identity is made before the store, so no kill leaves a store without one.
+    if *lock.name() == IdentityName::FIRST && claviger_store::is_begun(lock.state_dir()) {
         return Err(lost(&path));
     }
     let (identity, pem) = make(algorithm)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot make an identity: {error}")))?;
-    write_new(lock.state_dir(), &pem).map_err(|error| {
+    let file = key_file(&path);
+    file.create(&pem).map_err(|error| {
         let is_there = error.kind() == io::ErrorKind::AlreadyExists;
-        if is_there { exists(&path) } else { unusable(&path, "cannot be written", &error) }
+        if is_there { exists(lock.name(), &path) } else { file.unusable("cannot be written", &error) }
     })?;
     Ok(identity)
 }
@@ -89,62 +89,38 @@ fn make(algorithm: KeyAlgorithm) -> Result<(HostIdentity, SecretBytes), Identity
     Ok((HostIdentity::new(provider(), Box::new(key), DomainIdentifier::None)?, pem))
 }
 
-/// Reads the identity of a state directory, or makes one where there is none. Says which it did: `true` for made.
+/// Reads the first identity of a state directory, or makes one where there is none. Says which it did: `true` for made.
+/// One with a name is only read: a slip of the pen is no wish for another identity.
 pub(crate) fn load_or_create(lock: &IdentityLock) -> Outcome<(HostIdentity, bool)> {
-    let identity = match load(lock.state_dir())? {
+    let identity = match load(lock.state_dir(), lock.name())? {
         Some(identity) => (identity, false),
-        None => (create(lock, ALGORITHM_DEFAULT)?, true),
+        None if *lock.name() == IdentityName::FIRST => (create(lock, ALGORITHM_DEFAULT)?, true),
+        None => return Err(missing(lock.state_dir(), lock.name())),
     };
     erase_stack();
     Ok(identity)
 }
 
-fn check(path: &Path, metadata: &fs::Metadata) -> Outcome {
-    let shown = path.display();
-    if metadata.mode() & OPEN_TO_OTHERS != 0 {
-        return Err(open_to_others(path, metadata.mode() & 0o7777));
-    }
-    if metadata.len() > FILE_LEN_MAX {
-        let message = format!("the identity file {shown} has more than {FILE_LEN_MAX} octets");
-        return Err(Failure::new(Exit::Configuration, message));
-    }
-    Ok(())
+/// Says that there is no such identity.
+pub(crate) fn missing(state_dir: &Path, name: &IdentityName) -> Failure {
+    let directory = state_dir.display();
+    let message = match name.name() {
+        None => format!("there is no identity in {directory}"),
+        Some(name) => format!("there is no identity {name} in {directory}"),
+    };
+    Failure::new(Exit::Configuration, message).hint(format!("claviger identity new{}", name.option()))
 }
 
-fn open_to_others(path: &Path, mode: u32) -> Failure {
-    let shown = path.display();
-    let message = format!("the identity file {shown} is open to other users (mode {mode:04o})");
-    Failure::new(Exit::Configuration, message)
-        .hint(format!("chmod 600 {shown}, and make a new identity if others may have read this one"))
+fn key_file(path: &Path) -> KeyFile<'_> {
+    KeyFile { what: "the identity file", path, if_read: "make a new identity" }
 }
 
-fn read(file: File, length: u64) -> io::Result<SecretBytes> {
-    let mut result = Ok(());
-    let length = usize::try_from(length).unwrap_or(0);
-    let mut file = file.take(FILE_LEN_MAX);
-    let pem = SecretBytes::with(length, |octets| result = file.read_exact(octets));
-    result.map(|()| pem)
-}
-
-fn write_new(state_dir: &Path, pem: &SecretBytes) -> io::Result<()> {
-    let new = state_dir.join(NEW_FILE_NAME);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&new)?;
-    file.write_all(pem.expose())?;
-    file.sync_all()?;
-    let linked = fs::hard_link(&new, path(state_dir));
-    fs::remove_file(&new)?;
-    linked?;
-    File::open(state_dir)?.sync_all()
-}
-
-fn exists(path: &Path) -> Failure {
+fn exists(name: &IdentityName, path: &Path) -> Failure {
     let message = format!("there is an identity already: {}", path.display());
-    Failure::new(Exit::Failed, message)
-        .hint("claviger identity show; an identity is replaced only by moving its file away")
+    Failure::new(Exit::Failed, message).hint(format!(
+        "claviger identity show{}; an identity is replaced only by moving its file away",
+        name.option()
+    ))
 }
 
 fn lost(path: &Path) -> Failure {
@@ -156,19 +132,25 @@ fn lost(path: &Path) -> Failure {
         .hint("restore the file, or move the store's files (store.*) away too to begin anew")
 }
 
-fn unusable(path: &Path, what: &str, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Exit::Configuration, format!("the identity file {} {what}: {error}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
+    const FIRST: IdentityName = IdentityName::FIRST;
+
+    fn load(state_dir: &Path) -> Outcome<Option<HostIdentity>> {
+        super::load(state_dir, &FIRST)
+    }
+
+    fn path(state_dir: &Path) -> PathBuf {
+        super::path(state_dir, &FIRST)
+    }
+
     fn locked() -> (tempfile::TempDir, IdentityLock) {
         let directory = tempfile::tempdir().unwrap();
-        let lock = IdentityLock::acquire(directory.path(), "test").unwrap();
+        let lock = IdentityLock::acquire(directory.path(), &FIRST, "test").unwrap();
         (directory, lock)
     }
 
@@ -181,19 +163,41 @@ mod tests {
         let (again, is_new) = load_or_create(&lock).unwrap();
         assert!(!is_new);
         assert_eq!(again.hit(), made.hit());
-        assert_eq!(fs::metadata(path(directory.path())).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(path(directory.path())).unwrap().permissions().mode() & 0o777, 0o600);
         let failure = create(&lock, KeyAlgorithm::Ed25519).unwrap_err();
         assert!(failure.message.starts_with("there is an identity already: "));
         assert_eq!(load(directory.path()).unwrap().unwrap().hit(), made.hit());
     }
 
     #[test]
+    fn a_host_has_several_identities() {
+        let (directory, lock) = locked();
+        let first = create(&lock, KeyAlgorithm::Ed25519).unwrap().hit();
+        let mut hits = vec![first];
+        for name in ["b", "a"] {
+            let name = name.parse().unwrap();
+            let lock = IdentityLock::acquire(directory.path(), &name, "test").unwrap();
+            let failure = load_or_create(&lock).unwrap_err();
+            assert!(failure.message.starts_with(&format!("there is no identity {name} in ")));
+            assert_eq!(failure.hint, Some(format!("claviger identity new --name {name}")));
+            hits.push(create(&lock, KeyAlgorithm::Ed25519).unwrap().hit());
+            assert_eq!(super::load(directory.path(), &name).unwrap().unwrap().hit(), hits[hits.len() - 1]);
+        }
+        let names: Vec<String> = all(directory.path()).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["-", "a", "b"]);
+        hits.sort();
+        hits.dedup();
+        assert_eq!(hits.len(), 3);
+        assert_eq!(all(&directory.path().join("none")), Ok(vec![]));
+    }
+
+    #[test]
     fn a_kill_while_the_file_was_written_leaves_no_identity() {
         let (directory, lock) = locked();
-        fs::write(directory.path().join(NEW_FILE_NAME), "-----BEGIN PRIV").unwrap();
+        fs::write(directory.path().join("identity.pem.new"), "-----BEGIN PRIV").unwrap();
         assert!(load(directory.path()).unwrap().is_none());
         create(&lock, KeyAlgorithm::Ed25519).unwrap();
-        assert!(!directory.path().join(NEW_FILE_NAME).exists());
+        assert!(!directory.path().join("identity.pem.new").exists());
         assert!(load(directory.path()).unwrap().is_some());
     }
 

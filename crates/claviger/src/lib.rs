@@ -5,6 +5,9 @@
 //! | `cli` | the arguments of every command, which fill settings; it alone knows `pipe` and `demo` |
 //! | [`settings`], `config_file` | what everything runs by, and the file that says it |
 //! | `start`, `lock`, `identity_file`, `private` | from settings to a running daemon |
+//! | `owner` | a group owner's certificate authority in a directory |
+//! | `certificates` | the files of certificates that hosts show, and go by |
+//! | `durable`, `key_file` | files that are whole or not there, and those that keep private keys |
 //! | `guard` | what keeps a group's packets from leaving in the clear, and the files that remember it |
 //! | [`server`] | the key server around its core |
 //! | `member` | the member daemon around its core |
@@ -16,17 +19,21 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 mod carrier;
+mod certificates;
 mod cli;
 mod config_file;
 mod counters;
 mod demo;
+mod durable;
 pub mod exit;
 mod guard;
 mod identity_file;
+mod key_file;
 mod lock;
 mod logging;
 mod member;
 mod output;
+mod owner;
 mod pipe;
 mod private;
 mod refusals;

@@ -48,6 +48,11 @@ pub(crate) fn print_text(text: &str) -> Outcome {
 
 /// Lays out rows below a header, columns two spaces apart. Without rows it says `nothing`.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, nothing: &str) -> String {
+    table_of(header.into(), rows.into_iter().map(Into::into).collect(), nothing)
+}
+
+/// Does what [`table`] does, with columns of which it is not known before how many there are.
+pub(crate) fn table_of(header: Vec<&str>, rows: Vec<Vec<String>>, nothing: &str) -> String {
     if rows.is_empty() {
         return nothing.to_owned();
     }

@@ -3,6 +3,7 @@
 //! The cores say it by types. What helps is an option of this program, so the sentences stand here.
 
 use claviger_api::policy::{MemberNeed, PORT_UNPRIVILEGED};
+use claviger_gcks::event::RefusalReason;
 use claviger_gdoi::{Extension, error::PeerIncompatible};
 use claviger_group::Encapsulation;
 use claviger_member::event::{FailedAttempt, KeyServerFault, Missing, PolicyFault, Refusal};
@@ -12,33 +13,39 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NotAuthorised => "the key server does not authorise this host for the group".into(),
         Refusal::NotForRole => "the key server authorises this host, but not for the role asked".into(),
-        Refusal::CertificateExpired => "this host's certificate is over, or not valid yet".into(),
-        Refusal::CertificateForOtherGroups => "this host's certificate gives nothing in the group".into(),
+        Refusal::GroupFull => "the group is full".into(),
+        Refusal::CertificateExpired => {
+            "this host's certificate has expired, or is not valid yet: have the group's owner certify it anew, and join with the new --certificate".into()
+        }
+        Refusal::CertificateForOtherGroups => {
+            "this host's certificate is not for this group: have the group's owner certify it for the group, and join with the new --certificate".into()
+        }
         Refusal::CertificateForOtherRoles => {
-            "this host's certificate gives less in the group than the role asked".into()
+            "this host's certificate does not give the role asked for: ask for another, or have the group's owner certify it for the role, and join with the new --certificate".into()
         }
         Refusal::CertificateMalformed => {
-            "this host's certificate is malformed, or was not issued by the CA that it names".into()
+            "this host's certificate cannot be verified: it is malformed or forged, or a certificate between it and the root is missing or not that of a CA; all of them belong in the file of --certificate".into()
         }
-        Refusal::CertificateMissing => "the group needs a certificate of its owner besides".into(),
-        Refusal::CertificateOfOtherKey => "the certificate is another host's".into(),
-        Refusal::CertificateOther => "the key server does not accept this host's certificate".into(),
-        Refusal::CertificateRevoked => "this host's certificate is revoked".into(),
+        Refusal::CertificateMissing => "the group needs a certificate by its owner: join with --certificate".into(),
+        Refusal::CertificateOfOtherKey => {
+            "this host's certificate is about another key or HIT: join with the right --identity".into()
+        }
+        Refusal::CertificateOther => {
+            "this host's certificate breaks a rule that the key server does not name; its log does".into()
+        }
+        Refusal::CertificateRevoked => {
+            "this host's certificate is revoked: only the group's owner can certify it anew".into()
+        }
         Refusal::CertificateUnknownCa => {
-            "this host's certificate is by no owner of the group, or there is no such group".into()
+            "this host's certificates do not lead to the group's owner, or there is no such group: join with a --certificate by the group's owner".into()
         }
         Refusal::CertificateUnsupported => {
-            "this host's certificate is of a kind that the key server does not support".into()
+            "this host's certificate is of a kind that the key server does not know: have the group's owner certify another key, and join with the new --certificate".into()
         }
         Refusal::RevocationUnknown => {
-            "the key server has no current list by which it could know whether this host's certificate is revoked"
-                .into()
+            "the key server has no current list of what the group's owner revoked: it must be given one (claviger owner lists, claviger server --revocation-lists)".into()
         }
-        Refusal::KeyServer(fault) => format!(
-            "the host that answers may not be a key server of the group: {}",
-            key_server_fault(*fault)
-        ),
-        Refusal::GroupFull => "the group is full".into(),
+        Refusal::KeyServer(fault) => key_server_fault(*fault),
         Refusal::Elsewhere => "another key server serves the group".into(),
         Refusal::WeakAssociation => {
             "the group has 256-bit keys, and the registration's algorithms are weaker: join with --dh-groups 8,9".into()
@@ -56,26 +63,71 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
     }
 }
 
-fn key_server_fault(fault: KeyServerFault) -> &'static str {
-    match fault {
-        KeyServerFault::Expired => "its certificate is over",
-        KeyServerFault::ForOtherGroups => "its certificate gives nothing in the group",
-        KeyServerFault::Forged => "its certificate was not issued by the CA that it names",
-        KeyServerFault::Incomplete => "it shows an incomplete chain of certificates",
-        KeyServerFault::Malformed => "its certificate is malformed",
-        KeyServerFault::Missing => "it shows no certificate",
-        KeyServerFault::NotKeyServer => "its certificate is that of a member",
-        KeyServerFault::NotYetValid => "its certificate is not valid yet",
-        KeyServerFault::OfNoCa => "its certificate was issued by a host that is no CA",
-        KeyServerFault::OfOtherKey => "its certificate is another host's",
-        KeyServerFault::Other => "its certificate breaks a rule of RFC 5280",
-        KeyServerFault::Revoked => "its certificate is revoked",
-        KeyServerFault::RevocationUnknown => {
-            "there is no current list by which its certificate could be known to be revoked"
+/// Says why a key server may not be one of a group.
+fn key_server_fault(fault: KeyServerFault) -> String {
+    let what = match fault {
+        KeyServerFault::Missing => {
+            return "the key server shows no certificate, and --owner asks for one: start it with --certificate".into();
         }
-        KeyServerFault::UnknownCa => "its certificate is not by the group's owner",
-        KeyServerFault::Unsupported => "its certificate is of a kind that is not supported",
-    }
+        KeyServerFault::Expired => "has expired",
+        KeyServerFault::ForOtherGroups => "is not for this group",
+        KeyServerFault::Forged => "does not bear the signature of its issuer",
+        KeyServerFault::Incomplete => "comes with a chain that is not whole",
+        KeyServerFault::Malformed => "is malformed",
+        KeyServerFault::NotKeyServer => "is that of a member, and not that of a key server",
+        KeyServerFault::NotYetValid => "is not valid yet",
+        KeyServerFault::OfNoCa => "was issued by somebody who is no CA",
+        KeyServerFault::OfOtherKey => "is another host's",
+        KeyServerFault::Other => "breaks a rule of RFC 5280",
+        KeyServerFault::Revoked => "is revoked",
+        KeyServerFault::RevocationUnknown => "may be revoked: there is no current list",
+        KeyServerFault::UnknownCa => "does not lead to the owner of --owner",
+        KeyServerFault::Unsupported => "is of a kind that is not known here",
+    };
+    format!("the key server is not trusted: its certificate {what}; no keys were taken")
+}
+
+/// Says what lets a host in that was refused, where no command of the key server does.
+pub(crate) fn cure(reason: RefusalReason) -> Option<&'static str> {
+    Some(match reason {
+        RefusalReason::CertificateExpired => "the owner certifies the host anew: claviger owner certify",
+        RefusalReason::CertificateForOtherGroups => {
+            "the owner certifies the host for the group: claviger owner certify --group"
+        }
+        RefusalReason::CertificateForOtherRoles => {
+            "the owner certifies the host for the role: claviger owner certify --role"
+        }
+        RefusalReason::CertificateForged
+        | RefusalReason::CertificateMalformed
+        | RefusalReason::CertificateOther => "the owner certifies the host anew, if it knows it",
+        RefusalReason::CertificateIncomplete | RefusalReason::CertificateOfNoCa => {
+            "the host shows its own certificate first, then those of all CAs below the root: join --certificate"
+        }
+        RefusalReason::CertificateMissing => {
+            "the host shows a certificate by the group's owner: join --certificate"
+        }
+        RefusalReason::CertificateNotYetValid => "the clocks of the owner and of this key server agree",
+        RefusalReason::CertificateOfOtherKey => {
+            "the host joins with the identity that is certified: join --identity"
+        }
+        RefusalReason::CertificateRevoked => "the owner certifies the host anew, if it may come back",
+        RefusalReason::CertificateUnknownCa => {
+            "the host shows a certificate by the group's owner: group show names it"
+        }
+        RefusalReason::CertificateUnsupported => "the owner certifies a key of another kind",
+        RefusalReason::RevocationUnknown => {
+            "this key server is given a current list: claviger owner lists, and server --revocation-lists"
+        }
+        RefusalReason::ChannelUnknown
+        | RefusalReason::Denied
+        | RefusalReason::GroupFull
+        | RefusalReason::GroupUnknown
+        | RefusalReason::NotAuthorised
+        | RefusalReason::RoleNotAuthorised
+        | RefusalReason::TooManyOwners
+        | RefusalReason::TooOften
+        | RefusalReason::WeakAssociation => return None,
+    })
 }
 
 fn incompatibility(incompatible: &PeerIncompatible) -> String {
@@ -180,6 +232,9 @@ mod tests {
             (places, "places", "join without --standard-only"),
             (Refusal::from(ChannelStatus(1)), "weaker", "join with --dh-groups 8,9"),
             (Refusal::Encapsulation(Encapsulation::Tunnel), "protocol 50", "join with --tun"),
+            (Refusal::CertificateMissing, "needs a certificate", "join with --certificate"),
+            (Refusal::CertificateExpired, "has expired", "join with the new --certificate"),
+            (Refusal::CertificateOfOtherKey, "another key", "join with the right --identity"),
             (
                 Refusal::Encapsulation(Encapsulation::UdpTunnel),
                 "ESP in UDP (udp-tunnel)",
@@ -191,7 +246,7 @@ mod tests {
         }
         let unknown = refusal(&Refusal::Incompatible(PeerIncompatible::KekManagement(129)));
         assert_eq!(unknown, "the group's policy needs KEK_MANAGEMENT_ALGORITHM 129, which is not known here");
-        assert_eq!(refusal(&ChannelStatus(9).into()), "the key server answered with status 9");
+        assert_eq!(refusal(&ChannelStatus(99).into()), "the key server answered with status 99");
     }
 
     #[test]

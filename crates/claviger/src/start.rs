@@ -4,9 +4,12 @@ use std::{net::IpAddr, sync::Arc};
 
 use claviger_api::{Call, ControlSocket};
 use claviger_identity::HostIdentity;
+use claviger_net::Clock;
+use claviger_sansio::Time;
 use tokio::sync::mpsc;
 
 use crate::{
+    certificates,
     exit::Outcome,
     identity_file,
     lock::IdentityLock,
@@ -15,6 +18,7 @@ use crate::{
     private,
     server::{self, ServerOptions},
     settings::{
+        identity::IdentityName,
         member::{JoinSettings, MemberSettings},
         paths::Paths,
         server::ServerSettings,
@@ -39,10 +43,12 @@ pub(crate) fn server(settings: &ServerSettings) -> Outcome {
     logging::init(&settings.log)?;
     private::report();
     Paths::find(Some(&settings.state_dir))?.make_state_dir()?;
-    let lock = IdentityLock::acquire(&settings.state_dir, "claviger server")?;
+    let lock = IdentityLock::acquire(&settings.state_dir, &IdentityName::FIRST, "claviger server")?;
     let (identity, is_new) = identity_file::load_or_create(&lock)?;
     let hit = identity.hit();
     eprintln!("{} host identity {hit}", if is_new { "made" } else { "took up" });
+    let certificates = certificates::chains(&settings.certificate.0, &identity)?;
+    certificates::warn_of_time(&settings.certificate.0, now())?;
     block_on(server::run(ServerOptions {
         identity: Arc::new(identity),
         state_dir: settings.state_dir.clone(),
@@ -56,6 +62,8 @@ pub(crate) fn server(settings: &ServerSettings) -> Outcome {
         dh_groups: settings.hip.dh_groups.clone(),
         ciphers: settings.hip.ciphers.clone(),
         association_rekey: settings.hip.association_rekey,
+        certificates,
+        revocation_lists: settings.revocation_lists.clone(),
     }))
 }
 
@@ -107,9 +115,14 @@ pub(crate) fn identity_of(
 ) -> Outcome<(IdentityLock, Arc<HostIdentity>)> {
     private::report();
     settings.paths.make_state_dir()?;
-    let lock = IdentityLock::acquire(&settings.paths.state_dir, what)?;
+    let lock = IdentityLock::acquire(&settings.paths.state_dir, &settings.identity, what)?;
     let (identity, _) = identity_file::load_or_create(&lock)?;
     Ok((lock, Arc::new(identity)))
+}
+
+/// Tells the time by the wall clock.
+fn now() -> Time {
+    Clock::starting_at(Time::EPOCH).now()
 }
 
 /// Listens on both address families where the address is any.

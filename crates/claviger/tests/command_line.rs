@@ -180,6 +180,7 @@ fn group_view() -> GroupView {
         allowed: 0,
         members: 0,
         senders: 0,
+        owner: None,
         keys: GroupKeys::default(),
     }
 }
@@ -206,7 +207,9 @@ fn server(call: Call) {
             host,
             allowed: Some(request.role),
             without_lease: request.without_lease,
+            denied: false,
             granted: None,
+            certificate: None,
             role: None,
             state: MemberState::Allowed,
             address: None,

@@ -5,10 +5,9 @@
 mod support;
 
 use std::{
-    io::Write,
     net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
-    process::{ChildStdin, Command},
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -16,11 +15,11 @@ use std::{
 
 use claviger_testkit::{
     lab::{self, INTERFACE, Lab, laboratory},
-    process::{Running, eventually},
+    process::eventually,
 };
 use support::{
-    KeyServer, Member, PATIENCE,
-    film::{members, screens},
+    KeyServer, PATIENCE,
+    film::{Speaker, members, screens},
     json, now,
 };
 
@@ -167,27 +166,3 @@ fn flood(target: SocketAddr, over: &AtomicBool) -> u64 {
     }
     sent
 }
-
-/// Says a word at a time, by one `send` that goes on.
-struct Speaker {
-    input: ChildStdin,
-    said: u32,
-    _sending: Running,
-}
-
-impl Speaker {
-    fn start(member: &Member<'_>) -> Self {
-        let mut command = member.command(&["send", "--group", "film", "--size", &WORD_LEN.to_string()]);
-        let (sending, input) = member.host.start_piped(&mut command);
-        Self { input, said: 0, _sending: sending }
-    }
-
-    fn say(&mut self) {
-        self.said += 1;
-        let word = format!("word {}.", self.said);
-        writeln!(self.input, "{word:<0$}", WORD_LEN - 1).unwrap();
-    }
-}
-
-/// The octets of a word: one fills a datagram.
-const WORD_LEN: usize = 16;

@@ -144,6 +144,8 @@ impl Server {
             dh_groups: Default::default(),
             ciphers: Default::default(),
             association_rekey: Default::default(),
+            certificates: Vec::new(),
+            revocation_lists: None,
         };
         let gate = Gate::new();
         let store = SlowStore { inner: MemoryStore::new(), gate: gate.clone() };
@@ -165,7 +167,7 @@ impl Server {
 
     async fn add_group(&self, group: &GroupId, address: Option<IpAddr>) {
         let policy = GroupPolicyOptions { address, ..GroupPolicyOptions::default() };
-        self.client.group_add(&GroupAdd { name: group.clone(), policy }).await.unwrap();
+        self.client.group_add(&GroupAdd { name: group.clone(), policy, owner: None }).await.unwrap();
     }
 
     /// Begins to let a host in.

@@ -29,5 +29,5 @@ mod owner;
 pub mod refusal;
 
 pub use directory::{check_directory, check_shared_directory};
-pub use file::{check, check_obeyed, open};
+pub use file::{check, check_obeyed, open, open_trusted};
 pub use refusal::{Fault, FileError, Refused};

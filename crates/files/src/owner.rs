@@ -9,8 +9,8 @@ pub(crate) fn us() -> u32 {
     geteuid().as_raw()
 }
 
-/// Says whether what a user owns above our own directories is as good as our own: the administrator could do anything
-/// with it in any case.
+/// Says whether what a user owns, above our own directories or for us to go by, is as good as our own: the administrator
+/// could do anything with it in any case.
 pub(crate) fn is_trusted(owner: u32) -> bool {
     owner == us() || owner == ROOT || *OUTSIDERS == Some(owner)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use claviger_files::{
-    Fault, FileError, Refused, check_directory, check_obeyed, check_shared_directory, open,
+    Fault, FileError, Refused, check_directory, check_obeyed, check_shared_directory, open, open_trusted,
 };
 use nix::unistd::geteuid;
 
@@ -175,5 +175,21 @@ fn a_library_that_others_can_write_to_or_exchange_is_not_obeyed() {
         chown(&file, Some(STRANGER), None).unwrap();
         let refused = refused(check_obeyed(&file));
         assert_eq!((refused.owner, refused.fault), (STRANGER, Fault::Owner { us: 0 }));
+    }
+}
+
+#[test]
+fn what_is_only_gone_by_may_be_the_administrators() {
+    open_trusted(Path::new("/etc/passwd")).expect("it is root's, and nobody else can write to it");
+    let (directory, file) = ours();
+    open_trusted(&file).unwrap();
+    symlink(&file, directory.path().join("link")).unwrap();
+    assert_eq!(refused(open_trusted(&directory.path().join("link"))).fault, Fault::Link);
+    set_mode(&file, 0o666);
+    assert_eq!(refused(open_trusted(&file)).fault, Fault::Writable { mode: 0o666 });
+    if geteuid().is_root() {
+        set_mode(&file, 0o644);
+        chown(&file, Some(STRANGER), None).unwrap();
+        assert_eq!(refused(open_trusted(&file)).fault, Fault::Owner { us: 0 });
     }
 }

@@ -12,7 +12,9 @@ use x509_cert::{
     crl::{CertificateList, TbsCertList},
     ext::{
         Extension,
-        pkix::{AuthorityKeyIdentifier, CrlDistributionPoints, crl::dp::IssuingDistributionPoint, name},
+        pkix::{
+            AuthorityKeyIdentifier, CrlDistributionPoints, CrlNumber, crl::dp::IssuingDistributionPoint, name,
+        },
     },
     name::RdnSequence,
 };
@@ -53,6 +55,7 @@ pub struct Crl {
     issuer: Name,
     this_update: u64,
     next_update: Option<u64>,
+    number: Option<u64>,
     pub(crate) authority_key_identifier: Option<Vec<u8>>,
     /// `None` if it is a list of a form that is not used here.
     scope: Option<Scope>,
@@ -87,11 +90,16 @@ impl Crl {
                 !e.critical || matches!(e.extn_id, ID_CE_CRL_REASONS | ID_CE_INVALIDITY_DATE)
             });
         let mut authority_key_identifier = None;
+        let mut number = None;
         for extension in &extensions {
             if extension.extn_id == ID_CE_AUTHORITY_KEY_IDENTIFIER {
                 let read = AuthorityKeyIdentifier::from_der(extension.extn_value.as_bytes());
                 let read = read.map_err(|_| ReadError::Extension)?.key_identifier;
                 authority_key_identifier = read.map(|octets| octets.as_bytes().to_vec());
+            }
+            if extension.extn_id == ID_CE_CRL_NUMBER {
+                let read = CrlNumber::from_der(extension.extn_value.as_bytes());
+                number = small(read.map_err(|_| ReadError::Extension)?.0.as_bytes());
             }
         }
         Ok(Self {
@@ -101,6 +109,7 @@ impl Crl {
             issuer: Name::new(&list.issuer),
             this_update: list.this_update.to_unix_duration().as_secs(),
             next_update: list.next_update.map(|time| time.to_unix_duration().as_secs()),
+            number,
             authority_key_identifier,
             scope: if entries_known { scope(&extensions, &list.issuer)? } else { None },
             revoked: revoked
@@ -167,6 +176,17 @@ impl Crl {
         may_sign && provider.certificates.verify(key, algorithm, &self.to_be_signed, &self.signature).is_ok()
     }
 
+    /// Shows its number among the lists of its issuer (RFC 5280 section 5.2.3); `None` if it has none, or one of more
+    /// than 64 bits.
+    pub fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// Lists the serial numbers that stand here, and when each was revoked, in seconds since 1970.
+    pub fn revoked(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.revoked.iter().map(|(serial_number, since)| (serial_number.as_slice(), *since))
+    }
+
     /// Says that it holds at a time. A list without an end is none (RFC 5280 section 5.1.2.5 has one in each).
     pub(crate) fn is_current(&self, now: u64) -> bool {
         self.this_update <= now && self.next_update.is_some_and(|next| now <= next)
@@ -191,6 +211,14 @@ impl Crl {
     pub(crate) fn has(&self, certificate: &Certificate) -> bool {
         self.revoked.contains_key(certificate.serial_number())
     }
+}
+
+/// Reads a number of at most 64 bits, big-endian.
+fn small(octets: &[u8]) -> Option<u64> {
+    let mut number = [0; 8];
+    let room = number.len().checked_sub(octets.len())?;
+    number[room..].copy_from_slice(octets);
+    Some(u64::from_be_bytes(number))
 }
 
 /// Writes the DER of a list as PEM (RFC 7468).

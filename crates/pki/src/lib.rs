@@ -13,6 +13,7 @@
 //! | [`authority`] | pinned roots and lists: the judge |
 //! | [`rights`] | the extension that says who may do what in which groups |
 //! | [`owner`] | a group owner: pinned roots, and what they say of a host |
+//! | [`public_key`] | public keys as files |
 //! | [`limits`] | how much of what is looked at |
 //!
 //! What it does not do: certificate policies (RFC 5280 section 6.1.1 c to f), indirect lists, lists for some reasons
@@ -40,6 +41,7 @@ pub mod issue;
 pub mod limits;
 pub mod name;
 pub mod owner;
+pub mod public_key;
 pub mod rights;
 
 mod algorithm;

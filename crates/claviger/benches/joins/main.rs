@@ -90,7 +90,7 @@ async fn measure(plan: &Plan) {
     let serving = host.serve();
     let client = Client::new(host.directory.join("server.sock"));
     let group: GroupId = "bench".parse().expect("a group's name");
-    let request = GroupAdd { name: group.clone(), policy: Default::default() };
+    let request = GroupAdd { name: group.clone(), policy: Default::default(), owner: None };
     client.group_add(&request).await.expect("the group is new");
     let server = place_of(&status(&client).await, &serving);
     let mut crowd = Crowd::new(server, group.clone());

@@ -1,22 +1,25 @@
 //! `claviger group`: groups of a running key server.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use claviger_api::{
-    GroupAdd, GroupAdded, GroupPolicyOptions, GroupView, PlaceOptions, PolicyView, name::Name,
-    status::GroupKeys,
+    GroupAdd, GroupAdded, GroupPolicyOptions, GroupView, OwnerOptions, OwnerView, PlaceOptions, PolicyView,
+    name::Name, status::GroupKeys,
 };
 use claviger_crypto::{cipher::CipherAlgorithm, sign::KeyAlgorithm};
 use claviger_group::{Encapsulation, EspTransform, GroupId, KekManagement, PushAuthentication};
+use claviger_pki::Certificate;
 
 use crate::{
+    certificates,
     cli::{
         globals::Globals,
         value::{lease, milliseconds, name, place, seconds as parse_seconds},
     },
     exit::Outcome,
     output::{self, or_dash, pairs, seconds},
+    owner,
 };
 
 /// Makes, shows and removes groups of a running key server.
@@ -40,9 +43,41 @@ pub(crate) struct AddArgs {
     /// Write JSON
     #[arg(long)]
     json: bool,
+    /// Whose certificates let hosts in.
+    #[command(flatten)]
+    owner: OwnerArgs,
     /// What is chosen about the group.
     #[command(flatten)]
     policy: PolicyArgs,
+}
+
+/// Whose certificates let hosts in.
+#[derive(Debug, Args)]
+struct OwnerArgs {
+    /// Let in whom this owner has certified for the group, beside those on the list: the file `owner.pem` of `claviger owner
+    /// new`, or the certificates of other CAs, as PEM
+    #[arg(long, value_name = "FILE")]
+    owner: Option<PathBuf>,
+    /// Let in only hosts that are on the list as well
+    #[arg(long, requires = "owner")]
+    require_list: bool,
+    /// Do without lists of revoked certificates: certificates hold until they expire. By default no certificate holds
+    /// without a current list in the server's --revocation-lists
+    #[arg(long, requires = "owner")]
+    without_revocation: bool,
+}
+
+impl OwnerArgs {
+    /// Reads the owner's file.
+    fn read(self) -> Outcome<Option<OwnerOptions>> {
+        let Some(file) = self.owner else { return Ok(None) };
+        let roots = certificates::roots(&file, owner::now())?;
+        Ok(Some(OwnerOptions {
+            roots: roots.iter().map(Certificate::to_pem).collect(),
+            require_list: self.require_list,
+            without_revocation: self.without_revocation,
+        }))
+    }
 }
 
 /// Lists the groups.
@@ -206,8 +241,9 @@ pub(crate) async fn run(globals: &Globals, command: GroupCommand) -> Outcome {
     let server = globals.server()?;
     match command {
         GroupCommand::Add(args) => {
-            let AddArgs { name, json, policy } = *args;
-            let added = server.group_add(&GroupAdd { name, policy: policy.into() }).await?;
+            let AddArgs { name, json, owner, policy } = *args;
+            let add = GroupAdd { name, policy: policy.into(), owner: owner.read()? };
+            let added = server.group_add(&add).await?;
             output::print(json, &added, added_text)
         }
         GroupCommand::List(args) => {
@@ -229,13 +265,27 @@ pub(crate) async fn run(globals: &Globals, command: GroupCommand) -> Outcome {
 
 fn added_text(added: &GroupAdded) -> String {
     let mut text = format!("made group {}\n\n{}\n", added.group.name, policy_text(&added.group.policy));
+    if let Some(owner) = &added.group.owner {
+        text.push_str(&format!("\n{}\n", owner_text(owner)));
+    }
     for need in &added.member_needs {
         text.push_str(&format!("\nneeded: {need}"));
     }
-    text.push_str(&format!(
-        "\nA host joins with:\n  {}\nand is let in with:\n  {}",
-        added.join_command, added.allow_command
-    ));
+    text.push_str(&format!("\nA host joins with:\n  {}", added.join_command));
+    let certify = format!("claviger owner certify HOST_KEY.pem --group {} --role receiver", added.group.name);
+    text.push_str(&match &added.group.owner {
+        None => format!("\nand is let in with:\n  {}", added.allow_command),
+        Some(owner) if owner.require_list => {
+            format!(
+                " --certificate FILE\nand is let in with both:\n  {}\n  {certify}, by the owner",
+                added.allow_command
+            )
+        }
+        Some(_) => format!(
+            " --certificate FILE\nand is let in with:\n  {certify}, by the owner\nor without a certificate:\n  {}",
+            added.allow_command
+        ),
+    });
     text
 }
 
@@ -256,8 +306,29 @@ fn list_text(groups: &[GroupView]) -> String {
 
 fn group_text(group: &GroupView) -> String {
     let members = format!("{} of {} allowed, {} may send", group.members, group.allowed, group.senders);
-    let head = pairs(vec![("group", group.name.to_string()), ("members", members)]);
+    let mut head = pairs(vec![("group", group.name.to_string()), ("members", members)]);
+    if let Some(owner) = &group.owner {
+        head.push_str(&format!("\n\n{}", owner_text(owner)));
+    }
     format!("{head}\n\n{}\n\n{}", policy_text(&group.policy), keys_text(&group.keys))
+}
+
+fn owner_text(owner: &OwnerView) -> String {
+    let roots = owner.roots.iter();
+    let roots = roots.map(|root| format!("{}, until {}", root.subject, output::instant(root.until_us)));
+    let admits = match owner.require_list {
+        true => "who is on the list and has a certificate",
+        false => "who is on the list, or has a certificate",
+    };
+    let revocation = match owner.without_revocation {
+        true => "not asked for: a certificate holds until it expires",
+        false => "a current list is needed",
+    };
+    pairs(vec![
+        ("owner", roots.collect::<Vec<_>>().join("; ")),
+        ("admits", admits.to_owned()),
+        ("revocation", revocation.to_owned()),
+    ])
 }
 
 fn policy_text(policy: &PolicyView) -> String {
@@ -353,6 +424,8 @@ pub(crate) fn keys_text(keys: &GroupKeys) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use claviger_api::CertifiedView;
+    use claviger_sansio::Time;
 
     use super::*;
 
@@ -448,6 +521,7 @@ mod tests {
             allowed: 3,
             members: 2,
             senders: 1,
+            owner: None,
             keys: GroupKeys::default(),
         }
     }
@@ -486,6 +560,52 @@ mod tests {
              A host joins with:\n  claviger join --server HIT@192.0.2.1 --group market\n\
              and is let in with:\n  claviger member allow --group market HIT"
         );
+    }
+
+    fn owner(require_list: bool, without_revocation: bool) -> OwnerView {
+        let root = CertifiedView { subject: "O=Example".into(), until_us: Time::from_secs(0) };
+        OwnerView { roots: vec![root], require_list, without_revocation }
+    }
+
+    #[test]
+    fn a_group_shows_its_owner_and_whom_that_lets_in() {
+        let group = GroupView { owner: Some(owner(false, false)), ..view() };
+        let text = group_text(&group);
+        let shown = "\n\nowner:       O=Example, until 1970-01-01T00:00:00.000000Z\n\
+                     admits:      who is on the list, or has a certificate\n\
+                     revocation:  a current list is needed\n\n";
+        assert!(text.contains(shown), "{text}");
+        let added = |owner| {
+            added_text(&GroupAdded {
+                group: GroupView { owner: Some(owner), ..view() },
+                join_command: "claviger join".into(),
+                allow_command: "claviger member allow".into(),
+                member_needs: vec![],
+            })
+        };
+        let text = added(owner(true, true));
+        assert!(
+            text.contains("revocation:  not asked for: a certificate holds until it expires\n"),
+            "{text}"
+        );
+        let certify = "claviger owner certify HOST_KEY.pem --group market --role receiver, by the owner";
+        let both = format!(
+            "claviger join --certificate FILE\nand is let in with both:\n  claviger member allow\n  {certify}"
+        );
+        assert!(text.ends_with(&both), "{text}");
+        let text = added(owner(false, false));
+        let either =
+            format!("is let in with:\n  {certify}\nor without a certificate:\n  claviger member allow");
+        assert!(text.ends_with(&either), "{text}");
+    }
+
+    #[test]
+    fn an_owners_options_need_an_owner() {
+        for option in ["--require-list", "--without-revocation"] {
+            let error = parse(&format!("add x {option}")).unwrap_err();
+            assert!(error.contains("--owner <FILE>"), "{error}");
+            assert!(parse(&format!("add x --owner o.pem {option}")).is_ok());
+        }
     }
 
     #[test]

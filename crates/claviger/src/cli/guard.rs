@@ -10,8 +10,10 @@ use crate::{
     cli::globals::Globals,
     exit::{Exit, Failure, Outcome},
     guard::{Guards, Release, listing},
+    identity_file,
     lock::{self, IdentityLock},
     output,
+    settings::identity::IdentityName,
 };
 
 /// Shows and restores guards: they keep what is for the address of a group with a TUN device from leaving this host in
@@ -106,14 +108,19 @@ pub(crate) fn release(globals: &Globals, args: &ReleaseArgs) -> Outcome {
     let paths = globals.paths()?;
     let guards = Guards::of(&paths.state_dir);
     // Where nobody ever ran, and nothing is remembered, no lock is left behind either.
-    let was_used = paths.state_dir.join(lock::FILE_NAME).exists() || guards.find(&args.group)?.is_some();
-    let _lock = if was_used {
-        let lock = IdentityLock::acquire(&paths.state_dir, "claviger release");
-        let hint = "stop it first: a guard is not taken from under its daemon";
-        Some(lock.map_err(|failure| if failure.exit == Exit::InUse { failure.hint(hint) } else { failure })?)
-    } else {
-        None
+    let first = IdentityName::FIRST;
+    let was_used = lock::path(&paths.state_dir, &first).exists() || guards.find(&args.group)?.is_some();
+    // A daemon under any of the identities may have made it.
+    let mut identities = identity_file::all(&paths.state_dir)?;
+    if was_used && !identities.contains(&first) {
+        identities.push(first);
+    }
+    let hint = "stop it first: a guard is not taken from under its daemon";
+    let lock = |name| {
+        let lock = IdentityLock::acquire(&paths.state_dir, name, "claviger release");
+        lock.map_err(|failure| if failure.exit == Exit::InUse { failure.hint(hint) } else { failure })
     };
+    let _locks = identities.iter().map(lock).collect::<Outcome<Vec<_>>>()?;
     let released = match guards.release(&args.group)? {
         Release::Nothing => ReleasedView { group: args.group.to_string(), address: None, others: vec![] },
         Release::Done { address, others } => {

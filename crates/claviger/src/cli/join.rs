@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let line = "join --server 2001:22::1@192.0.2.1 --group #7 --sender --tun grp0 --tun-address 10.9.0.1/24 --address 239.192.7.7 --fail-open --raw --gdoi-port 1848 \
-                    --interface lo --standard-only";
+                    --interface lo --identity guest --certificate a --certificate b --owner o --anonymous \
+                    --standard-only";
         let expected = JoinArgs {
             server: "2001:22::1@192.0.2.1:10500".parse().unwrap(),
             group: "0x7".parse().unwrap(),
@@ -111,6 +112,10 @@ mod tests {
                 raw: true,
                 gdoi_port: 1848,
                 interface: Some("lo".into()),
+                identity: Some("guest".parse().unwrap()),
+                certificate: vec!["a".into(), "b".into()],
+                owner: Some("o".into()),
+                anonymous: true,
                 dh_groups: None,
                 standard_only: true,
             },
@@ -133,6 +138,8 @@ mod tests {
         let error =
             parse("join --server 2001:22::1@192.0.2.1 --group x --tun grp0 --address 192.0.2.7").unwrap_err();
         assert!(error.contains("192.0.2.7 is no multicast address"), "{error}");
+        let error = parse("join --server 2001:22::1@192.0.2.1 --group x --identity a/b").unwrap_err();
+        assert!(error.contains("an identity's name has 1 to 32 ASCII letters"), "{error}");
         for option in ["--address 239.192.7.7", "--fail-open"] {
             let error = parse(&format!("join --server 2001:22::1@192.0.2.1 --group x {option}")).unwrap_err();
             assert!(error.contains("--tun <NAME>"), "{error}");

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use claviger_api::{Client, EvictWait, EvictedView, MemberAllow, MemberView, RefusedView, name::Name};
+use claviger_api::{
+    Client, EvictWait, EvictedView, GrantedByView, MemberAllow, MemberView, RefusedView, name::Name,
+};
 use claviger_group::{GroupId, MemberId, Role};
 
 use crate::{
@@ -33,7 +35,8 @@ pub(crate) struct AllowArgs {
     #[arg(long, value_name = "NAME")]
     group: GroupId,
     /// The host's HIT, as `claviger identity show` prints it there, or another identity with its kind before it:
-    /// addr:192.0.2.1, fqdn:host.example, user:kim@example.org, key-id:cell-7, dn:CN=host-1,O=Example
+    /// addr:192.0.2.1, fqdn:host.example, user:kim@example.org, key-id:cell-7, dn:CN=studio-1,O=Example (whoever has a
+    /// certificate about this subject by the group's owner)
     #[arg(value_name = "HOST")]
     host: MemberId,
     /// What the host may do
@@ -139,34 +142,52 @@ const EVICTION_POLL: Duration = Duration::from_millis(100);
 
 fn members_text(group: &GroupId, members: &[MemberView]) -> String {
     let nobody = format!("nobody; let a host in with: {}", claviger_api::command::allow_somebody(group));
-    let rows = members.iter().map(|member| {
-        [
-            member.host.to_string(),
-            listed_text(member),
-            member.granted.map_or("-", Name::name).to_owned(),
-            member.role.map_or("-", Name::name).to_owned(),
-            member.state.name().to_owned(),
-            or_dash(member.address),
-            or_dash(member.joined_at_us.map(instant)),
-            or_dash(member.registered_until_us.map(instant)),
-        ]
-    });
-    let header = ["HOST", "ALLOWED", "GRANTED", "ROLE", "STATE", "ADDRESS", "JOINED", "REGISTERED UNTIL"];
-    if members.iter().all(|member| member.place.is_none()) {
-        return output::table(header, rows.collect(), &nobody);
-    }
-    let rows =
-        rows.zip(members).map(|([host, allowed, granted, role, state, address, joined, until], member)| {
-            [host, allowed, granted, role, state, address, or_dash(member.place), joined, until]
-        });
-    let header =
-        ["HOST", "ALLOWED", "GRANTED", "ROLE", "STATE", "ADDRESS", "PLACE", "JOINED", "REGISTERED UNTIL"];
-    output::table(header, rows.collect(), &nobody)
+    // Columns that few groups have stand where they say something.
+    let has_certificates = members.iter().any(|member| member.certificate.is_some());
+    let has_places = members.iter().any(|member| member.place.is_some());
+    let columns: Vec<Column> = COLUMNS
+        .into_iter()
+        .filter(|(name, _)| match *name {
+            CERTIFICATE => has_certificates,
+            PLACE => has_places,
+            _ => true,
+        })
+        .collect();
+    let rows = members.iter().map(|member| columns.iter().map(|(_, text)| text(member)).collect());
+    output::table_of(columns.iter().map(|(name, _)| *name).collect(), rows.collect(), &nobody)
+}
+
+/// The name of a column, and what it says of a member.
+type Column = (&'static str, fn(&MemberView) -> String);
+
+const CERTIFICATE: &str = "CERTIFICATE";
+const PLACE: &str = "PLACE";
+
+const COLUMNS: [Column; 10] = [
+    ("HOST", |member| member.host.to_string()),
+    ("ALLOWED", listed_text),
+    (CERTIFICATE, certified_text),
+    ("GRANTED", |member| member.granted.map_or("-", Name::name).to_owned()),
+    ("ROLE", |member| member.role.map_or("-", Name::name).to_owned()),
+    ("STATE", |member| member.state.name().to_owned()),
+    ("ADDRESS", |member| or_dash(member.address)),
+    (PLACE, |member| or_dash(member.place)),
+    ("JOINED", |member| or_dash(member.joined_at_us.map(instant))),
+    ("REGISTERED UNTIL", |member| or_dash(member.registered_until_us.map(instant))),
+];
+
+fn certified_text(member: &MemberView) -> String {
+    let Some(GrantedByView { subject, role, until_us, .. }) = &member.certificate else {
+        return "-".to_owned();
+    };
+    let role = role.map_or("as listed", Name::name);
+    format!("{subject} ({role}), until {}", instant(*until_us))
 }
 
 fn listed_text(member: &MemberView) -> String {
     let lease = if member.without_lease { " without lease" } else { "" };
-    format!("{}{lease}", member.allowed.map_or("-", Name::name))
+    let nothing = if member.denied { "denied" } else { "-" };
+    format!("{}{lease}", member.allowed.map_or(nothing, Name::name))
 }
 
 fn refused_text(refused: &[RefusedView]) -> String {
@@ -187,6 +208,13 @@ fn refused_text(refused: &[RefusedView]) -> String {
     commands.dedup();
     if !commands.is_empty() {
         text.push_str(&format!("\n\nlet in with:\n  {}", commands.join("\n  ")));
+    }
+    let mut hints: Vec<String> =
+        refused.iter().filter_map(|host| Some(format!("{}: {}", host.reason, host.hint.as_ref()?))).collect();
+    hints.sort_unstable();
+    hints.dedup();
+    if !hints.is_empty() {
+        text.push_str(&format!("\n\nlet in when:\n  {}", hints.join("\n  ")));
     }
     text
 }
@@ -231,7 +259,9 @@ mod tests {
             host: host(),
             allowed: Some(Role::Both),
             without_lease: false,
+            denied: false,
             granted: None,
+            certificate: None,
             role: None,
             state: MemberState::Allowed,
             address: None,
@@ -270,6 +300,31 @@ mod tests {
     }
 
     #[test]
+    fn a_list_says_by_what_certificate_a_host_is_in_and_who_is_denied() {
+        let group: GroupId = "x".parse().unwrap();
+        let certificate = GrantedByView {
+            subject: "CN=studio".into(),
+            role: Some(Role::Receiver),
+            until_us: Time::from_secs(0),
+            with_list: false,
+        };
+        let certified = MemberView {
+            allowed: None,
+            certificate: Some(certificate),
+            granted: Some(Role::Receiver),
+            state: MemberState::Registered,
+            ..member()
+        };
+        let denied = MemberView { allowed: None, denied: true, state: MemberState::Denied, ..member() };
+        assert_eq!(
+            members_text(&group, &[certified, denied]),
+            "HOST             ALLOWED  CERTIFICATE                                              GRANTED   ROLE  STATE       ADDRESS  JOINED  REGISTERED UNTIL\n\
+             2001:22:1234::1  -        CN=studio (receiver), until 1970-01-01T00:00:00.000000Z  receiver  -     registered  -        -       -\n\
+             2001:22:1234::1  denied   -                                                        -         -     denied      -        -       -"
+        );
+    }
+
+    #[test]
     fn hosts_are_named_by_any_kind_of_identity() {
         for named in [
             "2001:22:1234::1",
@@ -279,7 +334,7 @@ mod tests {
             "user:kim@example.org",
             "key-id:cell-7",
             "key-id:0x00ff",
-            "dn:3003020101",
+            "dn:CN=studio-1,O=Example",
         ] {
             let Ok(MemberCommand::Allow(allow)) = parse(&format!("member allow --group x {named}")) else {
                 panic!("{named}")
@@ -323,13 +378,25 @@ mod tests {
             at_us: Time::from_secs(0),
             reason: "not authorised".into(),
             allow_command: Some("claviger member allow --group x 2001:22:1234::1".into()),
+            hint: None,
         };
         assert_eq!(
-            refused_text(&[host.clone(), host]),
+            refused_text(&[host.clone(), host.clone()]),
             "WHEN                         HOST             GROUP  ROLE  ADDRESS  REASON\n\
              1970-01-01T00:00:00.000000Z  2001:22:1234::1  x      -     -        not authorised\n\
              1970-01-01T00:00:00.000000Z  2001:22:1234::1  x      -     -        not authorised\n\n\
              let in with:\n  claviger member allow --group x 2001:22:1234::1"
+        );
+        let expired = RefusedView {
+            reason: "certificate_expired".into(),
+            allow_command: None,
+            hint: Some("the owner certifies the host anew".into()),
+            ..host
+        };
+        let text = refused_text(&[expired.clone(), expired]);
+        assert!(
+            text.ends_with("\n\nlet in when:\n  certificate_expired: the owner certifies the host anew"),
+            "{text}"
         );
         assert_eq!(refused_text(&[]), "nobody was refused");
     }

@@ -11,6 +11,7 @@ mod guard;
 mod identity;
 mod join;
 mod member;
+mod owner;
 mod recv;
 mod registration;
 mod rekey;
@@ -67,6 +68,9 @@ enum Command {
     /// Lets hosts into groups, shows them and puts them out.
     #[command(subcommand)]
     Member(member::MemberCommand),
+    /// Makes a group owner, who says by certificates which hosts may join which groups, and takes that back.
+    #[command(subcommand)]
+    Owner(owner::OwnerCommand),
     /// Replaces a group's keys now.
     Rekey(rekey::RekeyArgs),
     /// Shows what key server and member daemons hold and have seen.
@@ -96,6 +100,7 @@ pub(crate) fn run() -> Outcome {
         Command::Release(args) => begin_log(&globals).and_then(|()| guard::release(&globals, &args)),
         Command::Identity(command) => begin_log(&globals).and_then(|()| identity::run(&globals, command)),
         Command::Member(command) => call(&globals, member::run(&globals, command)),
+        Command::Owner(command) => begin_log(&globals).and_then(|()| owner::run(&globals, command)),
         Command::Rekey(args) => call(&globals, rekey::run(&globals, args)),
         Command::Status(args) => call(&globals, status::run(&globals, args)),
     }

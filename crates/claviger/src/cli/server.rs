@@ -12,6 +12,7 @@ use crate::{
     settings::{
         association_rekey::AssociationRekey,
         difficulty::{Difficulty, Puzzle},
+        files::Files,
         log::LogFilter,
         paths::Paths,
         server::{HipOffers, Listen, ServerSettings},
@@ -49,6 +50,14 @@ pub(crate) struct ServerArgs {
     /// Difficulty up to which it rises by itself under a flood, 0 to 26 bits [default: 16]
     #[arg(long, value_name = "BITS")]
     pub(crate) puzzle_difficulty_max: Option<Difficulty>,
+    /// Certificate by which a group owner says that this host is a key server, as PEM, with those of the CAs above it but for
+    /// the root; may be repeated, one file for each owner [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Vec<PathBuf>,
+    /// Directory of lists of revoked certificates, read again within 2 seconds of a change [default: none; no certificate
+    /// lets a host in then, but in groups made --without-revocation]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) revocation_lists: Option<PathBuf>,
     /// Time within which the keys of each registered host's association are renewed, 1 minute at least; `off` is never
     /// [default: 1d]
     #[arg(long, value_name = "TIME", value_parser = value::association_rekey)]
@@ -68,6 +77,10 @@ impl ServerArgs {
             raw: self.raw || config.listen.raw,
             interface: self.interface.clone().or(config.listen.interface),
         };
+        let certificate = match self.certificate.as_slice() {
+            [] => config.certificate,
+            named => Files(named.to_vec()),
+        };
         let association_rekey = self.association_rekey.unwrap_or(config.hip.association_rekey);
         Ok(ServerSettings {
             listen,
@@ -76,6 +89,8 @@ impl ServerArgs {
                 difficulty_max: self.puzzle_difficulty_max.unwrap_or(config.puzzle.difficulty_max),
             },
             hip: HipOffers { association_rekey, ..config.hip },
+            certificate,
+            revocation_lists: self.revocation_lists.clone().or(config.revocation_lists),
             log: globals.log.clone().or(config.log.filter).unwrap_or_else(LogFilter::of_daemons),
             socket: globals.socket.clone().or(config.socket).unwrap_or_else(|| paths.server_socket()),
             state_dir: paths.state_dir,
@@ -108,7 +123,8 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let line = "server --config c --check --address ::1 --hip-port 0 --gdoi-port 1848 --raw --interface lo \
-                    --puzzle-difficulty 0 --puzzle-difficulty-max 20 --association-rekey 2h";
+                    --puzzle-difficulty 0 --puzzle-difficulty-max 20 --association-rekey 2h \
+                    --certificate a --certificate b --revocation-lists l";
         let expected = ServerArgs {
             config: Some("c".into()),
             check: true,
@@ -120,6 +136,8 @@ mod tests {
             puzzle_difficulty: Some(0.try_into().unwrap()),
             puzzle_difficulty_max: Some(20.try_into().unwrap()),
             association_rekey: Some(7200.try_into().unwrap()),
+            certificate: vec!["a".into(), "b".into()],
+            revocation_lists: Some("l".into()),
         };
         assert_eq!(Server::try_parse_from(line.split(' ')).unwrap().args, expected);
         assert_eq!(Server::try_parse_from(["server"]).unwrap().args, ServerArgs::default());
@@ -131,7 +149,7 @@ mod tests {
         let file = directory.path().join("server.toml");
         fs::write(
             &file,
-            "state_dir = \"s\"\n[listen]\nhip_port = 1\ngdoi_port = 2\n[log]\nfilter=\"warn\"\n\
+            "state_dir = \"s\"\ncertificate = \"c\"\nrevocation_lists = \"l\"\n[listen]\nhip_port = 1\ngdoi_port = 2\n[log]\nfilter=\"warn\"\n\
              [puzzle]\ndifficulty = 4\ndifficulty_max = 5",
         )
         .unwrap();
@@ -148,6 +166,14 @@ mod tests {
         assert_eq!(settings.socket, directory.path().join("s/server.sock"));
         assert_eq!(settings.log.to_string(), "warn");
         assert_eq!(settings.puzzle.to_string(), "4 bits, up to 6 bits under load");
+        assert_eq!(settings.certificate, Files(vec![directory.path().join("c")]));
+        let (certificate, lists) = (directory.path().join("c"), directory.path().join("l"));
+        let shown =
+            format!("\ncertificate: {}\nrevocation lists: {}\n", certificate.display(), lists.display());
+        assert!(settings.to_string().contains(&shown), "{settings}");
+        args.certificate = vec!["/d".into()];
+        assert_eq!(args.settings(&Globals::default()).unwrap().certificate, Files(vec!["/d".into()]));
+        args.certificate.clear();
         args.config = None;
         let globals = Globals {
             state_dir: Some("/x".into()),

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use claviger_api::{
-    Client, ClientError, MemberStatus, ServerStatus, StatusView,
+    CertifiedView, Client, ClientError, MemberStatus, ServerStatus, StatusView,
     name::Name,
-    status::{CountsView, UnsentView},
+    status::{CountsView, ReadListView, RevocationListView, UnsentView},
 };
 use claviger_group::GroupId;
 use serde::Serialize;
@@ -94,6 +94,8 @@ fn server_text(server: &ServerStatus) -> String {
         ("associations", server.associations.to_string()),
     ]);
     let mut parts = vec![head];
+    parts.extend(certificates_text(&server.certificates));
+    parts.extend(lists_text(&server.revocation_lists));
     for group in &server.groups {
         let mut rows = vec![
             ("group", group.name.to_string()),
@@ -108,6 +110,33 @@ fn server_text(server: &ServerStatus) -> String {
     parts.extend(counts_text("DROPS BY REASON", &server.drops));
     parts.extend(counts_text("COUNTERS", &server.counters));
     parts.join("\n\n")
+}
+
+fn certificates_text(certificates: &[CertifiedView]) -> Option<String> {
+    let rows = certificates.iter().map(|own| [own.subject.clone(), instant(own.until_us)]);
+    let text = || output::table(["CERTIFICATE", "UNTIL"], rows.collect(), "no certificates");
+    (!certificates.is_empty()).then(text)
+}
+
+fn lists_text(files: &[RevocationListView]) -> Option<String> {
+    let rows = files.iter().flat_map(|file| {
+        let error = || or_dash(file.error.as_deref());
+        let row = |list: &ReadListView| {
+            [
+                file.file.clone(),
+                list.issuer.clone(),
+                or_dash(list.number),
+                list.revoked.to_string(),
+                or_dash(list.until_us.map(instant)),
+                error(),
+            ]
+        };
+        let nothing = || [file.file.clone(), "-".into(), "-".into(), "-".into(), "-".into(), error()];
+        let unread = file.lists.is_empty().then(nothing);
+        file.lists.iter().map(row).chain(unread).collect::<Vec<_>>()
+    });
+    let header = ["REVOCATION LIST", "OF", "NUMBER", "REVOKED", "UNTIL", "ERROR"];
+    (!files.is_empty()).then(|| output::table(header, rows.collect(), "no lists"))
 }
 
 fn unsent_text(unsent: &UnsentView) -> String {
@@ -180,6 +209,8 @@ mod tests {
                 address: "0.0.0.0:10500".parse().unwrap(),
             }],
             associations: 2,
+            certificates: vec![],
+            revocation_lists: vec![],
             groups: vec![GroupStatus {
                 name: "x".parse().unwrap(),
                 members: 2,
@@ -223,6 +254,30 @@ mod tests {
         let mut replayable = server.clone();
         replayable.groups[0].replayable = true;
         assert!(server_text(&replayable).contains("\nREPLAYABLE:  outsiders can repeat packets\n"));
+        let mut certified = server.clone();
+        certified.certificates =
+            vec![CertifiedView { subject: "CN=ks".into(), until_us: Time::from_secs(1) }];
+        let list = ReadListView {
+            issuer: "O=Example".into(),
+            number: Some(2),
+            revoked: 1,
+            since_us: Time::EPOCH,
+            until_us: None,
+        };
+        let file = |name: &str, lists, error: Option<&str>| RevocationListView {
+            file: name.into(),
+            lists,
+            error: error.map(str::to_owned),
+        };
+        certified.revocation_lists =
+            vec![file("a.crl", vec![list], None), file("b.crl", vec![], Some("is not valid DER"))];
+        assert!(server_text(&certified).contains(
+            "\n\nCERTIFICATE  UNTIL\n\
+             CN=ks        1970-01-01T00:00:01.000000Z\n\n\
+             REVOCATION LIST  OF         NUMBER  REVOKED  UNTIL  ERROR\n\
+             a.crl            O=Example  2       1        -      -\n\
+             b.crl            -          -       -        -      is not valid DER\n\n"
+        ));
         let daemon = Daemon { socket: "/r/server.sock".into(), status: StatusView::Server(server) };
         let json = serde_json::to_value(&daemon).unwrap();
         assert_eq!((&json["socket"], &json["daemon"]), (&"/r/server.sock".into(), &"server".into()));

@@ -1,10 +1,11 @@
-//! Values of options: durations, quantities, names, networks and places.
+//! Values of options: durations, quantities, names, roles, networks and places.
 
 use std::{fmt, net::IpAddr, time::Duration};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use claviger_api::{PlaceOptions, name::Name};
 use claviger_group::place::PrefixError;
+use claviger_pki::{Name as DistinguishedName, Roles};
 
 use crate::settings::association_rekey::AssociationRekey;
 
@@ -37,6 +38,46 @@ pub(crate) fn lease(text: &str) -> Result<u32, String> {
 pub(crate) fn association_rekey(text: &str) -> Result<AssociationRekey, String> {
     let after: u32 = if text == "off" { 0 } else { seconds(text)? };
     after.try_into()
+}
+
+/// Reads how long a certificate or a list holds: a duration, or a number of years of 365 days and `y`.
+pub(crate) fn lifetime(text: &str) -> Result<Duration, String> {
+    const YEAR: u64 = 365 * 86_400;
+    let years = text.strip_suffix('y').and_then(|years| years.parse::<u64>().ok());
+    let lifetime = match years {
+        Some(years) => Duration::from_secs(years.saturating_mul(YEAR)),
+        None => duration(text)?,
+    };
+    if lifetime < Duration::from_secs(1) {
+        return Err(format!("`{text}` holds for nobody: it must be longer than that"));
+    }
+    let years_max = Duration::from_secs(LIFETIME_YEARS_MAX * YEAR);
+    if lifetime > years_max {
+        return Err(format!("`{text}` is too long: more than {LIFETIME_YEARS_MAX} years"));
+    }
+    Ok(lifetime)
+}
+
+/// The most years that a certificate holds.
+const LIFETIME_YEARS_MAX: u64 = 100;
+
+/// Reads a distinguished name, as RFC 4514 writes names.
+pub(crate) fn subject(text: &str) -> Result<String, String> {
+    let read = DistinguishedName::from_rfc4514(text);
+    read.map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Reads what a host may be: one role, or several with commas between them.
+pub(crate) fn roles(text: &str) -> Result<Roles, String> {
+    let receiver = Roles { receiver: true, ..Roles::NONE };
+    let sender = Roles { sender: true, ..Roles::NONE };
+    text.split(',').try_fold(Roles::NONE, |roles, name| match name {
+        "receiver" => Ok(roles.union(receiver)),
+        "sender" => Ok(roles.union(sender)),
+        "both" => Ok(roles.union(receiver).union(sender)),
+        "key-server" => Ok(Roles { key_server: true, ..roles }),
+        _ => Err(format!("a role is receiver, sender, both or key-server, not {name}")),
+    })
 }
 
 /// Reads a duration of milliseconds that fits 32 bits.
@@ -134,6 +175,20 @@ mod tests {
         assert_eq!(seconds::<u32>("1500ms"), Err("`1500ms` is not a whole number of seconds".into()));
         assert_eq!(seconds::<u16>("1d"), Err("`1d` is too long".into()));
         assert_eq!(duration("18446744073709551615d"), Err("`18446744073709551615d` is too long".into()));
+    }
+
+    #[test]
+    fn lifetimes_may_be_years() {
+        assert_eq!(lifetime("10y"), Ok(Duration::from_secs(10 * 365 * 86_400)));
+        assert_eq!(lifetime("90d"), Ok(Duration::from_secs(90 * 86_400)));
+        for (text, sentence) in [
+            ("0", "`0` holds for nobody"),
+            ("500ms", "`500ms` holds for nobody"),
+            ("101y", "`101y` is too long: more than 100 years"),
+            ("99999999999999999999y", "`99999999999999999999y` is no duration"),
+        ] {
+            assert!(lifetime(text).unwrap_err().starts_with(sentence), "{text}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     exit::{Exit, Failure, Outcome},
     identity_file,
     lock::IdentityLock,
-    settings::paths::Paths,
+    settings::{identity::IdentityName, paths::Paths},
 };
 
 /// How long anything may take that takes milliseconds.
@@ -98,7 +98,7 @@ impl Actor {
         let directory = stage.directory.join(name);
         let paths = Paths::find(Some(&directory))?;
         paths.make_state_dir()?;
-        let lock = IdentityLock::acquire(&directory, "claviger demo")?;
+        let lock = IdentityLock::acquire(&directory, &IdentityName::FIRST, "claviger demo")?;
         let identity = identity_file::create(&lock, identity_file::ALGORITHM_DEFAULT)?;
         Ok(Self { name, hit: identity.hit(), sends, directory, group: stage.group.clone() })
     }

@@ -273,7 +273,7 @@ async fn add_group(control: &Client, stage: &Stage) -> Outcome {
         tek_lifetime_s: Some(60),
         ..GroupPolicyOptions::default()
     };
-    control.group_add(&GroupAdd { name: stage.group.clone(), policy }).await?;
+    control.group_add(&GroupAdd { name: stage.group.clone(), policy, owner: None }).await?;
     Ok(())
 }
 

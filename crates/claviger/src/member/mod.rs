@@ -29,13 +29,16 @@ use claviger_member::{Event, KeyWitness, Member, MemberConfig, PlaneKind, event:
 use claviger_net::{
     Clock, Interface, InterfaceError, Protocol, RawOptions, RawSocket, UdpOptions, UdpSocket, VmGeneration,
 };
+use claviger_pki::{GroupOwner, Revocation};
 use claviger_sansio::{Counts, RetransmitPolicy, Socket, Time, multicast::is_source_specific};
 use tokio::sync::mpsc;
 
 use crate::{
     carrier::{Carrier, Inlet, Listening, Packet, bind_udp},
+    certificates,
     counters::CarrierCounts,
     exit::{Exit, Failure},
+    owner,
     route::{address_towards, unspecified},
     sentences,
     settings::{
@@ -499,7 +502,13 @@ impl MemberDaemon {
 }
 
 fn config(identity: Arc<HostIdentity>, settings: &MemberSettings) -> Result<MemberConfig, Failure> {
+    let now = owner::now();
+    let chains = certificates::chains(&settings.certificate, &identity)?;
+    certificates::warn_of_time(&settings.certificate, Time::from_secs(now))?;
+    let roots = settings.owner.as_deref().map(|file| certificates::roots(file, now)).transpose()?;
     let mut hip = HostConfig::new(identity, provider());
+    hip.certificates = chains;
+    hip.anonymous = settings.anonymous;
     hip_offers::choose(&mut hip, &settings.dh_groups, &Ciphers::default());
     if settings.raw {
         hip.local_addresses = vec![address_towards(settings.server.address.ip()).map_err(|error| {
@@ -510,7 +519,8 @@ fn config(identity: Arc<HostIdentity>, settings: &MemberSettings) -> Result<Memb
     Ok(MemberConfig {
         hip,
         provider: provider(),
-        owner: None,
+        // A member has no lists: it goes by what the owner certified, until that expires.
+        owner: roots.map(|roots| GroupOwner::new(provider(), roots, Revocation::NotChecked)),
         server: settings.server.hit,
         server_address: settings.server.address,
         socket: if settings.raw { Socket::HipRaw } else { Socket::HipUdp },
@@ -529,8 +539,8 @@ fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::ev
         Refusal::NotAuthorised | Refusal::NotForRole => {
             Failure::new(Exit::Refused, claviger_api::command::refused(group, hit, role))
         }
-        other @ (Refusal::GroupFull
-        | Refusal::CertificateExpired
+        Refusal::KeyServer(_) => Failure::new(Exit::Untrusted, sentences::refusal(refusal)),
+        other @ (Refusal::CertificateExpired
         | Refusal::CertificateForOtherGroups
         | Refusal::CertificateForOtherRoles
         | Refusal::CertificateMalformed
@@ -540,14 +550,14 @@ fn refused(group: &GroupId, hit: &Hit, role: Role, refusal: &claviger_member::ev
         | Refusal::CertificateRevoked
         | Refusal::CertificateUnknownCa
         | Refusal::CertificateUnsupported
-        | Refusal::RevocationUnknown
         | Refusal::Elsewhere
-        | Refusal::Status(_)
-        | Refusal::NoService
         | Refusal::Encapsulation(_)
+        | Refusal::GroupFull
         | Refusal::Incompatible(_)
-        | Refusal::KeyServer(_)
+        | Refusal::NoService
         | Refusal::Policy(_)
+        | Refusal::RevocationUnknown
+        | Refusal::Status(_)
         | Refusal::WeakAssociation) => {
             Failure::new(Exit::Refused, format!("refused: {}", sentences::refusal(other)))
         }

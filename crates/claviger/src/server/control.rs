@@ -7,19 +7,22 @@ use std::{
 
 use claviger_api::{
     ApiError, Call, ErrorCode, EvictWait, EvictedView, GroupAdd, GroupAdded, GroupPolicyOptions,
-    GroupRemoved, GroupView, MemberAllow, MemberView, RekeyOrder, RekeyView, Reply, StatusView, command,
+    GroupRemoved, GroupView, MemberAllow, MemberView, OwnerOptions, RekeyOrder, RekeyView, Reply, StatusView,
+    command,
     policy::member_needs,
     view::{Answer, RekeyKey},
 };
-use claviger_gcks::{Admittance, CommandError, Eviction, RekeyWhat};
+use claviger_gcks::{Admits, Admittance, CommandError, Eviction, Owner, RekeyWhat, RevocationPolicy};
 use claviger_group::{GroupId, MemberId};
+use claviger_pki::Certificate;
+use claviger_sansio::Time;
 use claviger_store::Store;
 
 use super::{
     Server, log,
     view::{self, Evicted},
 };
-use crate::sentences;
+use crate::{certificates, sentences};
 
 /// The organisation's own IPv4 addresses, and the bits in which they differ.
 const V4_BASE: Ipv4Addr = Ipv4Addr::new(239, 192, 0, 0);
@@ -75,7 +78,8 @@ impl<S: Store> Server<S> {
             // At once: whoever asks may want to know why nothing else is answered.
             Call::Status(reply) => {
                 let last = |group: &GroupId| self.last_rekeys.get(group).map(|rekeyed| rekeyed.at);
-                let status = view::status(&self.core, &self.about, &self.counts, self.started, now, last);
+                let status =
+                    view::status(&self.core, &self.about, &self.lists, &self.counts, self.started, now, last);
                 reply.send(Ok(StatusView::Server(status)));
             }
             other @ (Call::Leave(..) | Call::Receive(_) | Call::Send(_)) => other.not_served("key server"),
@@ -89,6 +93,8 @@ impl<S: Store> Server<S> {
     }
 
     fn group_add(&mut self, add: GroupAdd) -> Result<GroupAdded, ApiError> {
+        let now = self.clock.now();
+        let owner = add.owner.map(|owner| owner_of(&owner, now)).transpose()?;
         let free = || self.free_addresses(&add.name, false).next().unwrap_or(V4_LAST_RESORT);
         let address = add.policy.address.unwrap_or_else(free);
         let mut options = add.policy;
@@ -97,8 +103,10 @@ impl<S: Store> Server<S> {
         options.kek_management.get_or_insert(claviger_gcks::kek_management_for(&wanted));
         let policy = options.resolve(address)?;
         let needs = member_needs(&policy).iter().map(sentences::need).collect();
-        let now = self.clock.now();
         self.core.add_group(now, add.name.clone(), policy).map_err(refused)?;
+        if owner.is_some() {
+            self.core.set_owner(now, &add.name, owner).map_err(refused)?;
+        }
         // The news of an earlier group of this name may have come after its removal.
         self.last_rekeys.remove(&add.name);
         self.core.group(now, &add.name).iter().for_each(|group| self.warn_without_way_out(group));
@@ -253,6 +261,25 @@ impl<S: Store> Server<S> {
             None => self.answer_when_durable(reply, Ok(rekeyed)),
         }
     }
+}
+
+/// Reads the owner that is to be a group's.
+fn owner_of(options: &OwnerOptions, now: Time) -> Result<Owner, ApiError> {
+    let wrong = |message: String| {
+        ApiError::new(ErrorCode::PolicyInvalid, format!("the file is not an owner's: {message}"))
+            .hint("--owner with the owner.pem that `claviger owner new` made")
+    };
+    let roots = Certificate::from_pem(options.roots.as_bytes());
+    let roots = roots.map_err(|error| wrong(format!("what it holds {error}")))?;
+    certificates::check_roots(&roots, now.as_secs()).map_err(wrong)?;
+    Ok(Owner {
+        roots,
+        admits: if options.require_list { Admits::ListAndCertificate } else { Admits::ListOrCertificate },
+        revocation: match options.without_revocation {
+            true => RevocationPolicy::NotChecked,
+            false => RevocationPolicy::Required,
+        },
+    })
 }
 
 fn refused(error: CommandError) -> ApiError {

@@ -5,6 +5,7 @@
 
 mod control;
 mod disk;
+mod lists;
 mod log;
 mod view;
 mod waiting;
@@ -22,7 +23,7 @@ use claviger_api::{Call, ControlSocket};
 use claviger_crypto::{SystemRandom, provider};
 use claviger_gcks::{Event, Gcks, GcksConfig, Record, event::Rekeyed};
 use claviger_group::GroupId;
-use claviger_hip::{HostConfig, TransportFormats, iana::EspSuite};
+use claviger_hip::{CertificateChain, HostConfig, TransportFormats, iana::EspSuite};
 use claviger_identity::HostIdentity;
 use claviger_net::{Clock, Interface, MulticastSocket, Protocol, RawOptions, RawSocket};
 use claviger_sansio::{Socket, Time};
@@ -44,6 +45,7 @@ use crate::{
 };
 
 use disk::{Answers, Disk, DurableStep, Step};
+use lists::{Lists, Watch};
 use waiting::Waiting;
 
 /// Packets that are taken in at a time: beyond them calls, timers and the disk would have to wait.
@@ -79,6 +81,10 @@ pub struct ServerOptions {
     pub ciphers: Ciphers,
     /// When the keys of HIP associations are renewed.
     pub association_rekey: AssociationRekey,
+    /// The certificates that it shows to hosts.
+    pub certificates: Vec<CertificateChain>,
+    /// Where lists of revoked certificates are.
+    pub revocation_lists: Option<PathBuf>,
 }
 
 /// Runs the key server until it is told to stop.
@@ -122,6 +128,10 @@ struct Server<S> {
     /// The interface that multicast leaves by, if one is chosen.
     interface: Option<Interface>,
     last_rekeys: BTreeMap<GroupId, Rekeyed>,
+    /// What is read of the directory of revocation lists.
+    lists: Lists,
+    /// Who looks at that directory, if there is one.
+    watch: Option<Watch>,
 }
 
 impl<S: Store + 'static> Server<S> {
@@ -136,9 +146,12 @@ impl<S: Store + 'static> Server<S> {
         let clock = start_clock(&records)?;
         let now = clock.now();
         let interface = push_interface(options)?;
+        let lists = options.revocation_lists.as_deref().map(Lists::read).transpose()?.unwrap_or_default();
         let config = core_config(options, interface.as_ref());
-        let core = Gcks::restore(config, Box::new(SystemRandom::new()?), now, &records)?;
+        let mut core = Gcks::restore(config, Box::new(SystemRandom::new()?), now, &records)?;
         drop(records);
+        // Before anybody is admitted.
+        core.set_revocation_lists(now, lists.all());
 
         let counts = CarrierCounts::default();
         let (mut carrier, packets) = Carrier::new(counts.clone());
@@ -174,11 +187,14 @@ impl<S: Store + 'static> Server<S> {
                 listens,
                 hip_port: options.hip_port,
                 gdoi_port: options.gdoi_port,
+                certificates: view::certified(&options.certificates),
             },
             answers: Answers::default(),
             waiting: Waiting::default(),
             interface,
             last_rekeys: BTreeMap::new(),
+            watch: options.revocation_lists.clone().map(|directory| Watch::start(directory, lists.clone())),
+            lists,
         };
         server.core.groups(now).iter().for_each(|group| server.warn_without_way_out(group));
         Ok(server)
@@ -200,6 +216,7 @@ impl<S: Store + 'static> Server<S> {
                 durable = self.disk.finished() => self.release(durable?).await,
                 Some(packet) = self.packets.recv(), if has_room => self.take_packets(packet),
                 Some(call) = calls.recv() => self.take_call(call),
+                lists = Watch::changed(&mut self.watch) => self.take_lists(lists),
                 () = sleep_until(&self.clock, timeout) => {}
             }
             self.core.handle_timeout(self.clock.now());
@@ -258,6 +275,12 @@ impl<S: Store + 'static> Server<S> {
             // Why one is dropped the machines have logged and counted.
             let _ = self.core.handle_datagram(self.clock.now(), datagram);
         }
+    }
+
+    /// Goes by other revocation lists from now on: whoever is revoked is put out.
+    fn take_lists(&mut self, lists: Lists) {
+        self.core.set_revocation_lists(self.clock.now(), lists.all());
+        self.lists = lists;
     }
 
     fn report(&mut self, event: Event) {
@@ -353,6 +376,7 @@ fn core_config(options: &ServerOptions, interface: Option<&Interface>) -> GcksCo
     let mut hip = HostConfig::new(options.identity.clone(), provider());
     hip.puzzle_difficulty = options.puzzle.difficulty.bits();
     hip.puzzle_difficulty_under_load = options.puzzle.difficulty_max.bits();
+    hip.certificates.clone_from(&options.certificates);
     // A generic HIP host wants a data transport (RFC 7401 section 5.2.11); members that only register name none.
     hip.transport =
         TransportFormats::Esp(vec![EspSuite::AES_128_CBC_HMAC_SHA_256, EspSuite::AES_256_CBC_HMAC_SHA_256]);

@@ -3,20 +3,27 @@
 use std::net::SocketAddr;
 
 use claviger_api::{
-    EvictedView, GroupView, LaggardView, MemberView, PolicyView, RefusedView, ServerStatus, command,
+    CertifiedView, EvictedView, GrantedByView, GroupView, LaggardView, MemberView, OwnerView, PolicyView,
+    RefusedView, ServerStatus, command,
     status::{EpochView, GroupKeys, GroupStatus, ListenView, SaState, SaView, UnsentView},
     view::MemberState,
 };
 use claviger_gcks::{
-    Gcks, LaggardView as CoreLaggard,
+    Admits, Gcks, LaggardView as CoreLaggard, Owner, RevocationPolicy,
     event::Refusal,
     view::{GroupView as CoreGroup, HostView},
 };
 use claviger_group::{GroupId, MemberId};
+use claviger_hip::CertificateChain;
 use claviger_identity::Hit;
+use claviger_pki::Certificate;
 use claviger_sansio::Time;
 
-use crate::counters::{self, CarrierCounts};
+use super::lists::Lists;
+use crate::{
+    counters::{self, CarrierCounts},
+    sentences,
+};
 
 /// What a server says of itself that its core does not know.
 pub(super) struct About {
@@ -24,6 +31,8 @@ pub(super) struct About {
     pub(super) listens: Vec<(&'static str, SocketAddr)>,
     pub(super) hip_port: u16,
     pub(super) gdoi_port: u16,
+    /// The certificates that it shows to hosts.
+    pub(super) certificates: Vec<CertifiedView>,
 }
 
 impl About {
@@ -84,9 +93,21 @@ pub(super) fn evicting(core: &Gcks, now: Time, group: &GroupId, host: MemberId) 
     }
 }
 
+/// Shows the certificates of chains that are about this host.
+pub(super) fn certified(chains: &[CertificateChain]) -> Vec<CertifiedView> {
+    let own = chains.iter().filter_map(|chain| Certificate::from_der(chain.0.first()?).ok());
+    own.map(|own| certified_by(&own)).collect()
+}
+
+fn certified_by(certificate: &Certificate) -> CertifiedView {
+    let subject = certificate.subject().to_string();
+    CertifiedView { subject, until_us: Time::from_secs(certificate.not_after()) }
+}
+
 pub(super) fn status(
     core: &Gcks,
     about: &About,
+    lists: &Lists,
     outside: &CarrierCounts,
     started: Time,
     now: Time,
@@ -104,6 +125,8 @@ pub(super) fn status(
             .map(|(protocol, address)| ListenView { protocol: (*protocol).to_owned(), address: *address })
             .collect(),
         associations: core.associations() as u32,
+        certificates: about.certificates.clone(),
+        revocation_lists: lists.view(),
         groups: groups
             .iter()
             .map(|group| GroupStatus {
@@ -133,7 +156,16 @@ pub(super) fn group(group: &CoreGroup) -> GroupView {
         allowed: group.allowed as u32,
         members: group.members as u32,
         senders: group.senders as u32,
+        owner: group.owner.as_ref().map(owner),
         keys: keys(group),
+    }
+}
+
+fn owner(owner: &Owner) -> OwnerView {
+    OwnerView {
+        roots: owner.roots.iter().map(certified_by).collect(),
+        require_list: owner.admits == Admits::ListAndCertificate,
+        without_revocation: owner.revocation == RevocationPolicy::NotChecked,
     }
 }
 
@@ -163,12 +195,20 @@ pub(super) fn member(host: &HostView, now: Time) -> MemberView {
     let state = match (host.member_since, host.granted) {
         (Some(_), _) => MemberState::Member,
         (None, Some(_)) => MemberState::Registered,
+        (None, None) if host.denied && host.allowed.is_none() => MemberState::Denied,
         (None, None) => MemberState::Allowed,
     };
     MemberView {
         host: host.host.clone(),
         allowed: host.allowed,
         without_lease: host.without_lease,
+        denied: host.denied,
+        certificate: host.certificate.as_ref().map(|certificate| GrantedByView {
+            subject: certificate.subject.to_string(),
+            role: certificate.role,
+            until_us: certificate.until,
+            with_list: certificate.with_list,
+        }),
         granted: host.granted.map(|(role, _)| role),
         role: host.role,
         state,
@@ -192,5 +232,6 @@ pub(super) fn refused(refusal: &Refusal) -> RefusedView {
             .reason
             .is_curable()
             .then(|| command::allow(&refusal.group, &refusal.host, refusal.role)),
+        hint: sentences::cure(refusal.reason).map(str::to_owned),
     }
 }

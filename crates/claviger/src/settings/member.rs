@@ -5,13 +5,17 @@ use std::{net::IpAddr, path::PathBuf};
 use claviger_gdoi::Extensions;
 use claviger_group::{GroupId, Role};
 
-use super::{hip::DhGroups, log::LogFilter, paths::Paths, server_address::ServerAddress};
+use super::{
+    hip::DhGroups, identity::IdentityName, log::LogFilter, paths::Paths, server_address::ServerAddress,
+};
 
 /// What a member runs by, in a daemon or inside `send` and `recv`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MemberSettings {
     /// Where its identity is.
     pub(crate) paths: Paths,
+    /// Which one it is.
+    pub(crate) identity: IdentityName,
     /// The key server, with the UDP port of HIP.
     pub(crate) server: ServerAddress,
     /// The UDP port of GDOI at the key server.
@@ -26,6 +30,12 @@ pub(crate) struct MemberSettings {
     pub(crate) interface: Option<String>,
     /// HIP's Diffie-Hellman groups.
     pub(crate) dh_groups: DhGroups,
+    /// The certificates that it shows the key server: files of chains.
+    pub(crate) certificate: Vec<PathBuf>,
+    /// The owner whose word the key server needs: a file of roots.
+    pub(crate) owner: Option<PathBuf>,
+    /// Whether its identity is anonymous.
+    pub(crate) anonymous: bool,
     /// The private extensions of GDOI that are accepted.
     pub(crate) extensions: Extensions,
     /// A TUN device for the group's packets; otherwise ESP in UDP.

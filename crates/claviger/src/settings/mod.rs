@@ -10,13 +10,17 @@
 //! | `stream` | `send` and `recv` |
 //! | `demo` | the demonstration and its processes |
 //! | [`difficulty`], [`hip`], [`association_rekey`] | the puzzle of HIP, the algorithms that HIP offers, and how long keys live |
+//! | `files` | one file or several |
+//! | `identity` | which of a host's identities is used |
 //! | `log` | what is logged |
 //! | `paths`, `ports`, `server_address` | where state and sockets are, and where a key server is reached |
 
 pub mod association_rekey;
 pub(crate) mod demo;
 pub mod difficulty;
+pub(crate) mod files;
 pub mod hip;
+pub(crate) mod identity;
 pub(crate) mod log;
 pub(crate) mod member;
 pub(crate) mod paths;

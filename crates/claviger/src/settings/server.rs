@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{
     association_rekey::AssociationRekey,
     difficulty::Puzzle,
+    files::Files,
     hip::{Ciphers, DhGroups},
     log::LogFilter,
     ports::{GDOI_PORT, HIP_PORT},
@@ -25,6 +26,10 @@ pub(crate) struct ServerSettings {
     pub(crate) puzzle: Puzzle,
     /// What HIP offers.
     pub(crate) hip: HipOffers,
+    /// The certificates that are shown to hosts: files of chains.
+    pub(crate) certificate: Files,
+    /// Where lists of revoked certificates are.
+    pub(crate) revocation_lists: Option<PathBuf>,
     /// What is logged.
     pub(crate) log: LogFilter,
     /// Where identity, store and key file are.
@@ -44,6 +49,12 @@ impl fmt::Display for ServerSettings {
         }
         writeln!(f, "puzzle difficulty: {}", self.puzzle)?;
         writeln!(f, "keys of associations are renewed: {}", self.hip.association_rekey)?;
+        for file in &self.certificate.0 {
+            writeln!(f, "certificate: {}", file.display())?;
+        }
+        if let Some(directory) = &self.revocation_lists {
+            writeln!(f, "revocation lists: {}", directory.display())?;
+        }
         writeln!(f, "log: {}", self.log)?;
         writeln!(f, "state: {}", self.state_dir.display())?;
         write!(f, "control socket: {}", self.socket.display())

@@ -231,7 +231,7 @@ impl Playing {
             deactivation_delay_s: Some(2),
             ..GroupPolicyOptions::default()
         };
-        self.client.group_add(&GroupAdd { name: Stage::group(), policy }).await.unwrap();
+        self.client.group_add(&GroupAdd { name: Stage::group(), policy, owner: None }).await.unwrap();
         for number in 0..STAYERS + COMERS {
             let host = self.host();
             self.client.member_allow(&Stage::group(), &host.hit.into(), &BOTH).await.unwrap();

@@ -176,6 +176,8 @@ fn serve_on(stage: &Stage, store: impl Store + 'static) {
         dh_groups: Default::default(),
         ciphers: Default::default(),
         association_rekey: Default::default(),
+        certificates: Vec::new(),
+        revocation_lists: None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     if let Err(failure) = runtime.block_on(run_on(options, store)) {

@@ -1,5 +1,7 @@
 //! A group of three, `film`: one that sends, one that stays and one that is to go.
 
+use std::{io::Write, process::ChildStdin};
+
 use claviger_testkit::{lab::Lab, process::Running};
 
 use super::{KeyServer, Member};
@@ -22,3 +24,29 @@ pub fn screens(members: &[Member<'_>]) -> Vec<Running> {
     let screen = |member: &Member<'_>| member.host.start(&mut member.command(&["recv", "--group", "film"]));
     members[1..].iter().map(screen).collect()
 }
+
+/// Says a word at a time, by one `send` that goes on.
+pub struct Speaker {
+    input: ChildStdin,
+    pub said: u32,
+    _sending: Running,
+}
+
+impl Speaker {
+    /// Begins, at a member.
+    pub fn start(member: &Member<'_>) -> Self {
+        let mut command = member.command(&["send", "--group", "film", "--size", &WORD_LEN.to_string()]);
+        let (sending, input) = member.host.start_piped(&mut command);
+        Self { input, said: 0, _sending: sending }
+    }
+
+    /// Says the next word.
+    pub fn say(&mut self) {
+        self.said += 1;
+        let word = format!("word {}.", self.said);
+        writeln!(self.input, "{word:<0$}", WORD_LEN - 1).expect("`send` goes on");
+    }
+}
+
+/// The octets of a word: one fills a datagram.
+const WORD_LEN: usize = 16;

@@ -5,8 +5,8 @@ use der::{Decode, Encode};
 use x509_cert::certificate::Version;
 
 use crate::{
-    algorithm, error::ReadError, extensions::Extensions, limits::CERTIFICATE_LEN_MAX, name::Name,
-    octets::Signed, tbs_certificate::TbsCertificate,
+    algorithm, error::Named, extensions::Extensions, limits::CERTIFICATE_LEN_MAX, name::Name, octets::Signed,
+    read_error::ReadError, tbs_certificate::TbsCertificate,
 };
 
 const PEM_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
@@ -152,6 +152,12 @@ impl Certificate {
     /// Says that two certificates are of the same subject and the same key.
     pub(crate) fn is_same_holder(&self, other: &Self) -> bool {
         self.subject == other.subject && self.key_info == other.key_info
+    }
+}
+
+impl From<&Certificate> for Named {
+    fn from(certificate: &Certificate) -> Self {
+        Self { subject: certificate.subject().clone(), serial_number: certificate.serial_number().to_vec() }
     }
 }
 

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use x509_cert::ext::pkix::{self, name::GeneralName as Base};
 
 use crate::{
-    certificate::Certificate,
-    extensions::{GeneralName, OtherForm},
+    general_name::{GeneralName, OtherForm},
     name::Name,
 };
 
@@ -50,17 +49,15 @@ impl NameConstraints {
         })
     }
 
-    /// Says whether all names of a certificate are permitted.
-    pub(crate) fn permits(&self, certificate: &Certificate) -> bool {
-        let subject = certificate.subject();
-        let alternatives = certificate.extensions().subject_alternative_names();
+    /// Says whether all names of a certificate are permitted: that of its subject, and the alternative ones.
+    pub(crate) fn permits(&self, subject: &Name, alternatives: &[GeneralName]) -> bool {
         let has_mail = alternatives.iter().any(|name| matches!(name, GeneralName::Mail(_)));
-        let subject = (!subject.is_empty()).then(|| GeneralName::Directory(subject.clone()));
+        let directory = (!subject.is_empty()).then(|| GeneralName::Directory(subject.clone()));
         // Where no alternative name is an address, those in the subject's name count (RFC 5280 section 4.2.1.10).
-        let addresses = certificate.subject().mail_addresses().filter(|_| !has_mail);
+        let addresses = subject.mail_addresses().filter(|_| !has_mail);
         let addresses = addresses.map(|address| GeneralName::Mail(address.to_owned()));
         let names: Vec<_> =
-            subject.into_iter().chain(addresses).chain(alternatives.iter().cloned()).collect();
+            directory.into_iter().chain(addresses).chain(alternatives.iter().cloned()).collect();
         names.iter().all(|name| self.permits_name(name))
     }
 

@@ -12,31 +12,20 @@ use x509_cert::{
     crl::{CertificateList, TbsCertList},
     ext::{
         Extension,
-        pkix::{
-            AuthorityKeyIdentifier, CrlDistributionPoints, CrlNumber, crl::dp::IssuingDistributionPoint, name,
-        },
+        pkix::{AuthorityKeyIdentifier, CrlNumber, crl::dp::IssuingDistributionPoint},
     },
-    name::RdnSequence,
 };
 
 use crate::{
     algorithm,
     certificate::{Certificate, pem},
-    error::ReadError,
-    extensions::GeneralName,
+    distribution_point,
+    general_name::GeneralName,
     limits::CRL_LEN_MAX,
     name::Name,
     octets::Signed,
+    read_error::ReadError,
 };
-
-/// Where a list is to be found, by the names that certificates and lists have for that.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DistributionPoint {
-    /// Empty if it has none.
-    names: Vec<GeneralName>,
-    /// Somebody else than the issuer makes the list, or it is for some reasons only.
-    is_partial: bool,
-}
 
 /// Which certificates of its issuer a list is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -202,9 +191,11 @@ impl Crl {
             && (!scope.only_users || !is_authority)
             && (!scope.only_authorities || is_authority)
             && (scope.point.is_empty()
-                || certificate.extensions().crl_distribution_points.iter().any(|point| {
-                    !point.is_partial && point.names.iter().any(|name| scope.point.contains(name))
-                }))
+                || certificate
+                    .extensions()
+                    .crl_distribution_points
+                    .iter()
+                    .any(|point| point.has_any_of(&scope.point)))
     }
 
     /// Says whether a certificate stands here.
@@ -244,43 +235,12 @@ fn scope(extensions: &[Extension], issuer: &x509_cert::name::Name) -> Result<Opt
                 }
                 scope.only_users = point.only_contains_user_certs;
                 scope.only_authorities = point.only_contains_ca_certs;
-                scope.point = names(point.distribution_point, issuer).map_err(|_| ReadError::Extension)?;
+                let names = distribution_point::names(point.distribution_point, issuer);
+                scope.point = names.map_err(|_| ReadError::Extension)?;
             }
             _ if extension.critical => return Ok(None),
             _ => {}
         }
     }
     Ok(Some(scope))
-}
-
-/// Reads the extension of a certificate that says where lists are.
-pub(crate) fn distribution_points(
-    octets: &[u8],
-    issuer: &x509_cert::name::Name,
-) -> der::Result<Vec<DistributionPoint>> {
-    let points = CrlDistributionPoints::from_der(octets)?.0;
-    let read = |point: x509_cert::ext::pkix::crl::dp::DistributionPoint| {
-        let is_partial = point.crl_issuer.is_some() || point.reasons.is_some();
-        Ok(DistributionPoint { names: names(point.distribution_point, issuer)?, is_partial })
-    };
-    points.into_iter().map(read).collect()
-}
-
-fn names(
-    point: Option<name::DistributionPointName>,
-    issuer: &x509_cert::name::Name,
-) -> der::Result<Vec<GeneralName>> {
-    match point {
-        None => Ok(Vec::new()),
-        Some(name::DistributionPointName::FullName(names)) => {
-            names.into_iter().map(GeneralName::new).collect()
-        }
-        // The part comes behind the issuer's name (RFC 5280 section 4.2.1.13).
-        Some(name::DistributionPointName::NameRelativeToCRLIssuer(part)) => {
-            let mut parts = RdnSequence::from(issuer.clone());
-            parts.push(part);
-            let name = x509_cert::name::Name::from_der(&parts.to_der()?)?;
-            Ok(vec![GeneralName::Directory(Name::new(&name))])
-        }
-    }
 }

@@ -1,7 +1,5 @@
 //! The extensions of a certificate, as types (RFC 5280 section 4.2).
 
-use std::net::IpAddr;
-
 use const_oid::{
     ObjectIdentifier,
     db::rfc5280::{
@@ -14,25 +12,15 @@ use der::Decode;
 use x509_cert::ext::pkix;
 
 use crate::{
-    ReadError,
     constraints::NameConstraints,
-    crl::{DistributionPoint, distribution_points},
-    name::Name,
+    distribution_point::{DistributionPoint, distribution_points},
+    extension::Extension,
+    general_name::GeneralName,
     oid::Oid,
+    read_error::ReadError,
     rights::{GroupRights, RightsError},
     tbs_certificate::RawExtension,
 };
-
-/// An extension that not everybody reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extension {
-    /// Which one it is.
-    pub id: Oid,
-    /// A certificate with a critical extension that its reader does not know is refused.
-    pub critical: bool,
-    /// Its DER.
-    pub value: Vec<u8>,
-}
 
 /// Whether a certificate is that of a CA, and how many CAs may stand below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,34 +41,6 @@ pub struct KeyUsage {
     pub key_cert_sign: bool,
     /// Signatures on lists of revoked certificates.
     pub crl_sign: bool,
-}
-
-/// A name of a subject in a form other than a distinguished name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GeneralName {
-    /// A distinguished name.
-    Directory(Name),
-    /// A domain name, in lower case.
-    Dns(String),
-    /// An address.
-    Ip(IpAddr),
-    /// An electronic mail address.
-    Mail(String),
-    /// One of a form that is not known here.
-    Other(OtherForm),
-    /// A uniform resource identifier.
-    Uri(String),
-}
-
-/// The forms of names that are told apart, and no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OtherForm {
-    /// ediPartyName.
-    EdiParty,
-    /// otherName, of this type.
-    OtherName(ObjectIdentifier),
-    /// registeredID.
-    RegisteredId,
 }
 
 /// What a certificate says beside whom it is about.
@@ -201,33 +161,9 @@ impl Extensions {
     }
 }
 
-impl GeneralName {
-    pub(crate) fn new(name: x509_cert::ext::pkix::name::GeneralName) -> der::Result<Self> {
-        use x509_cert::ext::pkix::name::GeneralName as G;
-        Ok(match name {
-            G::OtherName(name) => Self::Other(OtherForm::OtherName(name.type_id)),
-            G::Rfc822Name(name) => Self::Mail(name.as_str().to_owned()),
-            G::DnsName(name) => Self::Dns(name.as_str().to_ascii_lowercase()),
-            G::DirectoryName(name) => Self::Directory(Name::new(&name)),
-            G::EdiPartyName(_) => Self::Other(OtherForm::EdiParty),
-            G::UniformResourceIdentifier(name) => Self::Uri(name.as_str().to_owned()),
-            G::IpAddress(octets) => Self::Ip(address(octets.as_bytes())?),
-            G::RegisteredId(_) => Self::Other(OtherForm::RegisteredId),
-        })
-    }
-}
-
 fn group_rights(extension: &RawExtension) -> Result<GroupRights, RightsError> {
     if !extension.critical {
         return Err(RightsError::NotCritical);
     }
     GroupRights::from_der(extension.value.as_bytes())
-}
-
-fn address(octets: &[u8]) -> der::Result<IpAddr> {
-    if let Ok(octets) = <[u8; 4]>::try_from(octets) {
-        return Ok(octets.into());
-    }
-    let octets: [u8; 16] = octets.try_into().map_err(|_| der::Tag::OctetString.length_error())?;
-    Ok(octets.into())
 }

@@ -24,7 +24,8 @@ use x509_cert::{
 use crate::{
     algorithm,
     certificate::Certificate,
-    extensions::{BasicConstraints, Extension},
+    extension::Extension,
+    extensions::BasicConstraints,
     rfc4514,
     tbs_certificate::{RawExtension, TbsCertificate},
 };

@@ -9,7 +9,10 @@ use std::{
 use const_oid::{ObjectIdentifier, db::rfc3280::EMAIL_ADDRESS};
 use der::{Decode, Encode, asn1::Any};
 
-use crate::{ReadError, rfc4514};
+use crate::{
+    read_error::ReadError,
+    rfc4514::{self, NameError},
+};
 
 /// The name of a subject or an issuer: relative distinguished names, from the root of the directory down.
 ///
@@ -22,32 +25,6 @@ pub struct Name {
     shown: String,
     der: Vec<u8>,
 }
-
-/// Why text is no name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameError {
-    /// An attribute is not known: it has neither one of the usual keywords nor an object identifier.
-    Attribute,
-    /// A backslash stands before what cannot be escaped.
-    Escape,
-    /// There are no attributes with equals signs, parted by commas.
-    Syntax,
-    /// A value is empty, or has characters that its attribute does not allow.
-    Value,
-}
-
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Attribute => "the name has an unknown attribute",
-            Self::Escape => "the name has a backslash before what cannot be escaped",
-            Self::Syntax => "the name is not of the form CN=host,O=organisation",
-            Self::Value => "the name has an attribute with an invalid value",
-        })
-    }
-}
-
-impl std::error::Error for NameError {}
 
 /// The value of an attribute, as it is compared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

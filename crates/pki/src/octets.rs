@@ -6,7 +6,7 @@ use der::{
 };
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use crate::ReadError;
+use crate::read_error::ReadError;
 
 /// SEQUENCE { toBeSigned, signatureAlgorithm, signatureValue }, as certificates and lists of revoked ones have it.
 pub(crate) struct Signed<'a> {

@@ -8,7 +8,7 @@ use crate::{
     authority::{Authority, Purpose, Revocation},
     certificate::Certificate,
     error::Error,
-    extensions::GeneralName,
+    general_name::GeneralName,
     name::Name,
     rights::{self, GroupRight, GroupRights, Roles},
 };

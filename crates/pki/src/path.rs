@@ -136,9 +136,11 @@ impl<'a> Search<'a, '_> {
         self.check_validity(certificate)?;
         // Those that a CA issues to itself have the names it has anyway; the last one is looked at.
         if !is_root && (at == 0 || !certificate.is_self_issued()) {
+            let (subject, extensions) = (certificate.subject(), certificate.extensions());
+            let alternatives = extensions.subject_alternative_names();
             let above = chain[at + 1..].iter();
             let mut constraints = above.filter_map(|ca| ca.extensions().name_constraints.as_ref());
-            if !constraints.all(|constraints| constraints.permits(certificate)) {
+            if !constraints.all(|constraints| constraints.permits(subject, alternatives)) {
                 return Err(Rule::NameConstraints);
             }
         }

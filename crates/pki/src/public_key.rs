@@ -4,7 +4,9 @@ use claviger_crypto::sign::{CertificateKey, PublicKey};
 use der::{DecodePem, Encode};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
-use crate::{algorithm, certificate::pem, error::ReadError, issue::IssueError, limits::CERTIFICATE_LEN_MAX};
+use crate::{
+    algorithm, certificate::pem, issue::IssueError, limits::CERTIFICATE_LEN_MAX, read_error::ReadError,
+};
 
 /// Writes a public key as PEM.
 ///

@@ -1,6 +1,6 @@
 //! Distinguished names as text (RFC 4514), written and read.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use const_oid::{
     ObjectIdentifier,
@@ -18,7 +18,31 @@ use x509_cert::{
     name::{RdnSequence, RelativeDistinguishedName},
 };
 
-use crate::name::NameError;
+/// Why text is no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameError {
+    /// An attribute is not known: it has neither one of the usual keywords nor an object identifier.
+    Attribute,
+    /// A backslash stands before what cannot be escaped.
+    Escape,
+    /// There are no attributes with equals signs, parted by commas.
+    Syntax,
+    /// A value is empty, or has characters that its attribute does not allow.
+    Value,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attribute => "the name has an unknown attribute",
+            Self::Escape => "the name has a backslash before what cannot be escaped",
+            Self::Syntax => "the name is not of the form CN=host,O=organisation",
+            Self::Value => "the name has an attribute with an invalid value",
+        })
+    }
+}
+
+impl std::error::Error for NameError {}
 
 /// How attributes are called (RFC 4514 section 3), and two more that certificates of hosts have.
 const KEYWORDS: [(ObjectIdentifier, &str); 11] = [

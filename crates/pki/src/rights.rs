@@ -18,7 +18,7 @@ use der::{
     asn1::{BitStringRef, OctetStringRef},
 };
 
-use crate::{extensions::Extension, limits::GROUP_RIGHTS_MAX, oid::Oid};
+use crate::{extension::Extension, limits::GROUP_RIGHTS_MAX, oid::Oid};
 
 /// The octets of a group's id at most, as in ISAKMP's identification of a group.
 const GROUP_ID_LEN_MAX: usize = 255;

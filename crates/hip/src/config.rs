@@ -7,10 +7,9 @@ use claviger_identity::{HitSuite, HostIdentity};
 use claviger_sansio::RetransmitPolicy;
 
 use crate::{
-    certificates::{self, CertificateChain, ITEMS_ROOM_MIN},
+    certificates::CertificateChain,
     error::{ApiMisuse, Error},
     iana::{CipherId, DhGroup, EspSuite, RegType},
-    registration,
     share::WINDOWS_PER_SECOND,
     verification::Limits,
     wire::{Controls, Lifetime, RegInfo, packet::PACKET_LEN_MAX},
@@ -175,12 +174,6 @@ impl HostConfig {
         }
     }
 
-    /// Refuses chains of its own that the host could not show beside what services say.
-    pub(crate) fn check_certificates(&self, chains: &[CertificateChain]) -> Result<(), ApiMisuse> {
-        let fit = chains.is_empty() || registration::items_room(self, chains) >= ITEMS_ROOM_MIN;
-        if certificates::can_be_shown(chains) && fit { Ok(()) } else { Err(ApiMisuse::Certificates) }
-    }
-
     /// Refuses what the host could not work with.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let usable = !self.dh_groups.is_empty()
@@ -207,9 +200,6 @@ impl HostConfig {
                 TransportFormats::RegistrationOnly => true,
                 TransportFormats::Esp(suites) => (1..=6).contains(&suites.len()),
             };
-        if !usable {
-            return Err(ApiMisuse::Config.into());
-        }
-        Ok(self.check_certificates(&self.certificates)?)
+        if usable { Ok(()) } else { Err(ApiMisuse::Config.into()) }
     }
 }

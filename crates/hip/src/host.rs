@@ -23,7 +23,7 @@ use crate::{
     item::{Item, NoItem},
     path::{Outbox, Path},
     rate::RateLimit,
-    registration::{RegistrationAnswer, RegistrationRequest},
+    registration::{self, RegistrationAnswer, RegistrationRequest},
     responder::Responder,
     rules, snapshot,
     strangers::Strangers,
@@ -128,6 +128,7 @@ impl<I: Item> Host<I> {
     /// cannot, [`Error::Crypto`] if keys cannot be made.
     pub fn new(config: HostConfig, mut random: Box<dyn Random>, now: Time) -> Result<Self, Error> {
         config.check()?;
+        registration::check_certificates(&config, &config.certificates)?;
         let responder = Responder::new(&config, &mut *random, now)?;
         let notifies = RateLimit::new(config.notify_per_second_max, notify::NOTIFIES_PER_SECOND_MAX);
         let probes = RateLimit::new(config.probes_per_second_max, mobility::PROBES_PER_SECOND_MAX);
@@ -282,7 +283,7 @@ impl<I: Item> Host<I> {
     ///
     /// [`ApiMisuse::Certificates`] if they cannot be shown ([`HostConfig::certificates`]); nothing is replaced then.
     pub fn set_certificates(&mut self, chains: Vec<CertificateChain>) -> Result<(), ApiMisuse> {
-        self.shared.config.check_certificates(&chains)?;
+        registration::check_certificates(&self.shared.config, &chains)?;
         self.shared.config.certificates = chains;
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Speaks the Host Identity Protocol (RFC 7401), its registration extension (RFC 8003) and mobility (RFC 8046).
+//! Speaks the Host Identity Protocol (RFC 7401), its certificates (RFC 8002), its registration extension (RFC 8003) and
+//! mobility (RFC 8046).
 //!
 //! | module | what |
 //! |---|---|

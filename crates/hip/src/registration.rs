@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use claviger_wire::{DecodeError, Encode};
 
 use crate::{
-    certificates::{self, CertificateChain},
+    certificates::{self, CertificateChain, ITEMS_ROOM_MIN},
     config::HostConfig,
     error::{ApiMisuse, Error, PeerMisbehaved},
     iana::{RegFailure, RegType},
@@ -237,9 +237,15 @@ fn answer_len(config: &HostConfig, requests: usize, chains: &[CertificateChain])
     FIXED_LEN + 16 * requests + signature_len_max(config) + certificates::len(chains)
 }
 
+/// Refuses chains that a host could not show beside what services say.
+pub(crate) fn check_certificates(config: &HostConfig, chains: &[CertificateChain]) -> Result<(), ApiMisuse> {
+    let fit = chains.is_empty() || items_room(config, chains) >= ITEMS_ROOM_MIN;
+    if certificates::can_be_shown(chains) && fit { Ok(()) } else { Err(ApiMisuse::Certificates) }
+}
+
 /// Says how many octets of a packet are left to items when a host shows these chains of its own: in an answer, if it offers
 /// services, and otherwise in an I2, which is longer than a request in an UPDATE.
-pub(crate) fn items_room(config: &HostConfig, chains: &[CertificateChain]) -> usize {
+fn items_room(config: &HostConfig, chains: &[CertificateChain]) -> usize {
     let mut len = answer_len(config, config.services.len().max(1), chains);
     if config.services.is_empty() {
         let host_id_len = parameter::padded_len(config.identity.host_id().to_octets().len());

@@ -7,11 +7,12 @@ mod support;
 use std::time::Duration;
 
 use claviger_hip::{
-    Error, PeerMisbehaved,
+    CertificateChain, Certificates, Error, PeerMisbehaved,
     iana::{PacketType, ParameterType},
     verification::Limits,
     wire::Packet,
 };
+use claviger_hip_groups::Event;
 use claviger_identity::Hit;
 use claviger_sansio::{Datagram, Socket, Transmit};
 
@@ -71,8 +72,23 @@ fn patient_pair() -> Pair {
     Pair::new(member, server)
 }
 
-fn established_pair() -> Pair {
+/// One in which both sides show certificates.
+fn certified_pair() -> Pair {
     let mut pair = patient_pair();
+    pair.member.host.set_certificates(member_chains()).unwrap();
+    pair.server.host.set_certificates(server_chains()).unwrap();
+    pair
+}
+
+fn member_chains() -> Vec<CertificateChain> {
+    vec![chain(1, 2, 100), chain(2, 1, 90)]
+}
+
+fn server_chains() -> Vec<CertificateChain> {
+    vec![chain(3, 2, 95)]
+}
+
+fn established(mut pair: Pair) -> Pair {
     pair.establish(Some(join(&["one"])));
     pair.member.take_events();
     pair.server.take_events();
@@ -80,8 +96,7 @@ fn established_pair() -> Pair {
 }
 
 /// Runs a base exchange up to its message number `step`.
-fn base_exchange(step: usize) -> (Pair, Transmit, Towards) {
-    let mut pair = patient_pair();
+fn base_exchange(mut pair: Pair, step: usize) -> (Pair, Transmit, Towards) {
     pair.connect(Some(join(&["one"])));
     for number in 0..step {
         let (sender, towards) = if number % 2 == 0 {
@@ -104,7 +119,10 @@ fn base_exchange(step: usize) -> (Pair, Transmit, Towards) {
 
 /// Runs an UPDATE exchange begun by `begin` up to its message number `step`.
 fn later(step: usize, begins: Towards, begin: fn(&mut Pair)) -> (Pair, Transmit, Towards) {
-    let mut pair = established_pair();
+    later_of(established(patient_pair()), step, begins, begin)
+}
+
+fn later_of(mut pair: Pair, step: usize, begins: Towards, begin: fn(&mut Pair)) -> (Pair, Transmit, Towards) {
     begin(&mut pair);
     let mut towards = if begins == Towards::Member { Towards::Server } else { Towards::Member };
     for number in 1.. {
@@ -148,6 +166,18 @@ fn followed(pair: &mut Pair) -> bool {
     info.address == pair.member.address && pair.member.host.association(&server).is_some()
 }
 
+/// Whether a side was shown these certificates with a request or an answer.
+fn shows(side: &mut Side, chains: &[CertificateChain]) -> bool {
+    let shown = Certificates::Chains(chains.to_vec());
+    side.events.extend(std::iter::from_fn(|| side.host.poll_event()));
+    side.events.iter().any(|event| match event {
+        Event::RegistrationRequested { certificates, .. } | Event::Registered { certificates, .. } => {
+            *certificates == shown
+        }
+        _ => false,
+    })
+}
+
 fn renew(pair: &mut Pair) {
     pair.now = pair.now + Duration::from_secs(2);
     pair.server.host.rekey(pair.now, pair.member.hit()).unwrap();
@@ -164,11 +194,31 @@ fn renewed(pair: &mut Pair) -> bool {
         && pair.server.host.other_registration(&member, GDOI).is_none()
 }
 
-const SCENES: [Scene; 19] = [
-    Scene { name: "I1", prepare: || base_exchange(1), succeeded: |pair| pair.keys_agree() },
-    Scene { name: "R1", prepare: || base_exchange(2), succeeded: |pair| pair.keys_agree() },
-    Scene { name: "I2", prepare: || base_exchange(3), succeeded: |pair| pair.keys_agree() },
-    Scene { name: "R2", prepare: || base_exchange(4), succeeded: |pair| pair.keys_agree() },
+const SCENES: [Scene; 23] = [
+    Scene { name: "I1", prepare: || base_exchange(patient_pair(), 1), succeeded: |pair| pair.keys_agree() },
+    Scene { name: "R1", prepare: || base_exchange(patient_pair(), 2), succeeded: |pair| pair.keys_agree() },
+    Scene { name: "I2", prepare: || base_exchange(patient_pair(), 3), succeeded: |pair| pair.keys_agree() },
+    Scene { name: "R2", prepare: || base_exchange(patient_pair(), 4), succeeded: |pair| pair.keys_agree() },
+    Scene {
+        name: "I2 with certificates",
+        prepare: || base_exchange(certified_pair(), 3),
+        succeeded: |pair| pair.keys_agree() && shows(&mut pair.server, &member_chains()),
+    },
+    Scene {
+        name: "R2 with certificates",
+        prepare: || base_exchange(certified_pair(), 4),
+        succeeded: |pair| pair.keys_agree() && shows(&mut pair.member, &server_chains()),
+    },
+    Scene {
+        name: "UPDATE request with certificates",
+        prepare: || later_of(established(certified_pair()), 1, Towards::Member, request_two),
+        succeeded: |pair| shows(&mut pair.server, &member_chains()),
+    },
+    Scene {
+        name: "UPDATE answer with certificates",
+        prepare: || later_of(established(certified_pair()), 2, Towards::Member, request_two),
+        succeeded: |pair| shows(&mut pair.member, &server_chains()),
+    },
     Scene {
         name: "UPDATE request",
         prepare: || later(1, Towards::Member, request_two),
@@ -311,6 +361,10 @@ const UNCOVERED: &[Uncovered] = &[
     },
     signature_padding_of("I2"),
     signature_padding_of("R2"),
+    signature_padding_of("I2 with certificates"),
+    signature_padding_of("R2 with certificates"),
+    signature_padding_of("UPDATE request with certificates"),
+    signature_padding_of("UPDATE answer with certificates"),
     signature_padding_of("UPDATE request"),
     signature_padding_of("UPDATE answer"),
     signature_padding_of("UPDATE acknowledgement"),

@@ -6,8 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use claviger_hip::HostConfig;
-use claviger_hip_groups::RegistrationRequest;
+use claviger_hip::{Certificates, HostConfig, iana::PacketType};
+use claviger_hip_groups::{Event, RegistrationRequest};
 use claviger_identity::Hit;
 use claviger_sansio::Time;
 
@@ -116,6 +116,33 @@ fn a_snapshot_is_refused_by_others_and_when_it_is_cut() {
     later[0] = 5;
     assert!(pair.server.host.restore(START, &later).is_err(), "another version");
     assert!(pair.server.host.snapshot(&Hit::NULL).is_none());
+}
+
+/// What was sent is sent again, whatever certificates the host shows now; and a peer that is anonymous stays so.
+#[test]
+fn a_request_with_certificates_and_an_anonymous_peer_survive_restarts() {
+    let (mut member_config, server_config) = (member_config(), server_config());
+    member_config.anonymous = true;
+    member_config.certificates = vec![chain(1, 2, 300)];
+    let mut pair = Pair::new(member_config.clone(), server_config.clone());
+    pair.establish(Some(join(&["one"])));
+    let (member, server) = (pair.member.hit(), pair.server.hit());
+    pair.member.host.request(pair.now, server, join(&["two"])).unwrap();
+    let request = pair.member.transmits().remove(0).payload;
+    member_config.certificates = vec![];
+    restart(&mut pair.member, &member_config, &server, pair.now, 12);
+    restart(&mut pair.server, &server_config, &member, pair.now, 13);
+    pair.take_all_events();
+    pair.pass(Duration::from_secs(10), |_, _| true);
+    assert_eq!(pair.sent(member, PacketType::UPDATE)[0], request);
+    let events = pair.server.take_events();
+    let shown = events.iter().find_map(|event| match event {
+        Event::RegistrationRequested { certificates, anonymous, .. } => Some((certificates, anonymous)),
+        _ => None,
+    });
+    assert_eq!(shown, Some((&Certificates::Chains(vec![chain(1, 2, 300)]), &true)));
+    assert!(pair.server.host.association(&member).unwrap().anonymous);
+    assert!(!pair.member.host.association(&server).unwrap().anonymous);
 }
 
 /// The server, or the member, is killed after each packet of a move.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod certificates;
 mod edges;
 mod life;
 mod mobility;
@@ -19,7 +20,7 @@ use claviger_crypto::{
 use claviger_hip::{
     ApiMisuse, AssociationState, FailReason, HostConfig, LimitError, PeerIncompatible, PeerMisbehaved,
     TransportFormats,
-    iana::{CipherId, DhGroup, EspSuite, PacketType, RegFailure, RegType},
+    iana::{CipherId, DhGroup, EspSuite, PacketType, ParameterType, RegFailure, RegType},
     wire::{Lifetime, Packet},
 };
 use claviger_hip_groups::{

@@ -8,7 +8,7 @@ use claviger_hip::{
     keys::{Hosts, Keymat, Prk},
     puzzle,
     wire::{
-        DhGroupList, DiffieHellman, Encrypted, EspInfo, EspTransform, HipCipher, HitSuiteList, Packet,
+        Cert, DhGroupList, DiffieHellman, Encrypted, EspInfo, EspTransform, HipCipher, HitSuiteList, Packet,
         PacketBuilder, ParameterBlock, Puzzle, R1Counter, RegInfo, RegRequest, Solution, TransportFormatList,
     },
 };
@@ -37,6 +37,8 @@ pub(crate) struct I2 {
     pub(crate) requests: Vec<RegRequest>,
     pub(crate) channels: Vec<McastChannel>,
     pub(crate) open_channels: bool,
+    pub(crate) certs: Vec<Cert>,
+    pub(crate) open_certs: Vec<Cert>,
     pub(crate) open_host_id: bool,
     pub(crate) formats: Vec<ParameterType>,
     pub(crate) suites: Vec<EspSuite>,
@@ -73,6 +75,8 @@ impl I2 {
             requests: vec![RegRequest { lifetime: group("one", HOUR).lifetime, types: vec![GDOI] }],
             channels: vec![group("one", HOUR)],
             open_channels: false,
+            certs: vec![],
+            open_certs: vec![],
             open_host_id: false,
             formats: vec![],
             suites: vec![],
@@ -92,11 +96,19 @@ impl I2 {
     }
 
     pub(crate) fn build(&self) -> Vec<u8> {
+        self.try_build().unwrap()
+    }
+
+    /// Builds the I2, unless it would be longer than any packet.
+    pub(crate) fn try_build(&self) -> Option<Vec<u8>> {
         let keymat = self.keymat();
         let mut random = SeededRandom::new(78);
         let mut block = ParameterBlock::new();
         if !self.open_host_id {
             block.add(&self.host_id);
+        }
+        for cert in &self.certs {
+            block.add(cert);
         }
         if !self.open_channels {
             for channel in &self.channels {
@@ -107,7 +119,7 @@ impl I2 {
             provider(),
             keymat.cipher(),
             &keymat.outgoing().encryption,
-            block.octets().unwrap(),
+            block.octets().ok()?,
             &mut random,
         );
         let public_value = self.public_value.clone().unwrap_or_else(|| self.private.public().to_vec());
@@ -127,6 +139,9 @@ impl I2 {
         if self.open_host_id {
             builder.add(&self.host_id);
         }
+        for cert in &self.open_certs {
+            builder.add(cert);
+        }
         for request in &self.requests {
             builder.add(request);
         }
@@ -142,7 +157,7 @@ impl I2 {
         let prf = provider().prf(self.rhash).unwrap();
         let mac_keymat = self.mac_keymat.as_ref().unwrap_or(&keymat);
         builder.mac(prf, &mac_keymat.outgoing().integrity).sign(&self.identity).unwrap();
-        builder.finish().unwrap()
+        builder.finish().ok()
     }
 
     /// Sends the I2 and speaks on as its sender.
@@ -182,8 +197,11 @@ impl Session {
     }
 
     pub(crate) fn seal(&self, block: &ParameterBlock) -> Encrypted {
+        self.seal_octets(block.octets().unwrap())
+    }
+
+    pub(crate) fn seal_octets(&self, octets: &[u8]) -> Encrypted {
         let key = &self.keymat.outgoing().encryption;
-        let octets = block.octets().unwrap();
         Encrypted::seal(provider(), self.keymat.cipher(), key, octets, &mut SeededRandom::new(79)).unwrap()
     }
 }

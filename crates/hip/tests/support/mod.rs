@@ -16,7 +16,7 @@ use std::{
 use claviger_crypto::{SeededRandom, SystemRandom, provider, sign::KeyAlgorithm};
 use claviger_group::{GroupId, Role};
 use claviger_hip::{
-    Error, HostConfig,
+    CertificateChain, Error, HostConfig,
     iana::{PacketType, ParameterType, RegFailure, RegType},
     wire::{Lifetime, Packet},
 };
@@ -124,6 +124,12 @@ impl Pair {
                 return pair;
             }
         }
+    }
+
+    /// Forgets what both sides told so far.
+    pub(crate) fn take_all_events(&mut self) {
+        self.member.take_events();
+        self.server.take_events();
     }
 
     /// The member calls the server.
@@ -277,6 +283,16 @@ pub(crate) fn group(name: &str, lifetime: Duration) -> McastChannel {
         lifetime: if lifetime.is_zero() { Lifetime::CANCEL } else { Lifetime::at_most(lifetime) },
         status: ChannelStatus::GRANTED,
     }
+}
+
+/// A chain of certificates of a length, which nobody need understand; each begins with the same octets.
+pub(crate) fn chain(seed: u8, count: u8, len: usize) -> CertificateChain {
+    let certificate = |id: u8| {
+        let octet =
+            |position: usize| seed.wrapping_mul(31) ^ id.wrapping_mul(7) ^ (position as u8).wrapping_mul(13);
+        (0..len).map(octet).collect()
+    };
+    CertificateChain((1..=count).map(certificate).collect())
 }
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);

@@ -1,18 +1,19 @@
 //! The vectors of `docs/vectors/hip.txt`: keys of a registration, and a base exchange, registrations, an eviction
-//! and a CLOSE with every key; those of `rekey.txt` are in `rekey.rs`.
+//! and a CLOSE with every key; those of `rekey.txt` and `cert.txt` are in `rekey.rs` and `cert.rs`.
 //!
 //! `CLAVIGER_RECORD_VECTORS=1` makes them anew. Curves and ECDSA draw from the library's own generator, so a new
 //! recording differs from the last; what is published is verified as it stands.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cert;
 mod rekey;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::{
     path::Path,
-    sync::{Mutex, MutexGuard, Once},
+    sync::{Arc, Mutex, MutexGuard, Once},
 };
 
 use claviger_crypto::{
@@ -25,6 +26,7 @@ use claviger_crypto::{
 };
 use claviger_group::RegistrationSa;
 use claviger_hip::{
+    CertificateChain,
     iana::{CipherId, PacketType, ParameterType},
     keys::{DirectionKeys, Hosts, Keymat, Prk},
     puzzle,
@@ -267,34 +269,101 @@ fn telling_provider() -> &'static CryptoProvider {
     Box::leak(Box::new(CryptoProvider { kx_groups: Box::leak(Box::new([group])), ..*provider() }))
 }
 
-/// Waits until no other recording runs, and forgets what it told.
-fn turn_to_record() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap();
-    SECRETS.lock().unwrap().clear();
-    turn
+/// A member that joined a group, and its key server. No other recording runs meanwhile.
+struct Recording {
+    member: Arc<HostIdentity>,
+    server: Arc<HostIdentity>,
+    pair: Pair,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Recording {
+    /// Waits for its turn, forgets what others told, and has a member join; `certify` makes what the member and the key
+    /// server show.
+    fn join(certify: impl FnOnce(&HostIdentity, &HostIdentity) -> [Vec<CertificateChain>; 2]) -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap();
+        SECRETS.lock().unwrap().clear();
+        let (member, server) = (identity(KeyAlgorithm::EcdsaP256), identity(KeyAlgorithm::EcdsaP256));
+        let telling = telling_provider();
+        let mut member_config = config(member.clone(), [192, 0, 2, 1].into());
+        let mut server_config = config(server.clone(), [192, 0, 2, 2].into());
+        server_config.services = vec![GDOI];
+        [member_config.certificates, server_config.certificates] = certify(&member, &server);
+        member_config.provider = telling;
+        server_config.provider = telling;
+        let mut pair = Pair::new(member_config, server_config);
+        pair.establish(Some(join(&["market"])));
+        Self { member, server, pair, _turn: turn }
+    }
+
+    /// Has the member join another group.
+    fn join_another(&mut self) {
+        let request =
+            RegistrationRequest { reg_type: GDOI, lifetime: HOUR, items: vec![group("#1234", HOUR)] };
+        self.pair.member.host.request(self.pair.now, self.server.hit(), request).unwrap();
+        self.pair.run();
+    }
+
+    fn write_identities(&self, w: &mut VectorWriter) {
+        w.section("identities");
+        for (who, identity) in [("member", &self.member), ("key server", &self.server)] {
+            let pkcs8 = pem::decode(identity.to_pem().unwrap().expose()).unwrap();
+            w.octets(&format!("{who}'s HIT"), identity.hit().octets());
+            w.octets(&format!("{who}'s private key"), pkcs8.expose());
+        }
+    }
+
+    /// Writes the packets that travelled, what stands inside ENCRYPTED, and the keys behind R2.
+    fn write_packets(&self, w: &mut VectorWriter, packets: &[(&str, &str, PacketType, bool)]) {
+        let log = &self.pair.log;
+        assert_eq!(log.len(), packets.len());
+        let i2 = Packet::parse(&log[2].1).unwrap();
+        let solution: Solution = i2.one().unwrap();
+        let (member, server) = (self.member.hit(), self.server.hit());
+        let rhash = HitSuite::of_hit(server).unwrap().rhash();
+        let cipher = i2.one::<HipCipher>().unwrap().chosen().unwrap();
+        let secrets = SECRETS.lock().unwrap();
+        assert!(secrets.iter().all(|secret| *secret == secrets[0]), "both hosts agree");
+        let kij = SharedSecret::new(secrets[0].clone());
+        let prk = Prk::extract(provider(), rhash, &solution.i, &solution.j, &kij).unwrap();
+        let hosts = Hosts { local: member, peer: server };
+        let keymat = Keymat::derive(provider(), rhash, cipher, prk.clone(), hosts).unwrap();
+        let mut section_before = "";
+        for ((_, octets), &(section, name, packet_type, by_member)) in log.iter().zip(packets) {
+            if section != section_before {
+                w.section(section);
+                section_before = section;
+            }
+            let packet = Packet::parse(octets).unwrap();
+            assert_eq!(packet.packet_type(), packet_type);
+            w.octets(name, octets);
+            if packet.parameters().raw(ParameterType::ENCRYPTED).is_some() {
+                let keys = if by_member { keymat.outgoing() } else { keymat.incoming() };
+                w.octets(&format!("{name}: inside ENCRYPTED"), &opened(&packet, &keymat, keys));
+            }
+            if name == "R2" {
+                w.octets("Kij", &secrets[0]);
+                write_keys(w, prk.clone(), member, server, rhash, cipher.algorithm().unwrap());
+            }
+        }
+    }
+}
+
+/// What hosts without certificates show.
+fn no_certificates(_: &HostIdentity, _: &HostIdentity) -> [Vec<CertificateChain>; 2] {
+    [vec![], vec![]]
 }
 
 fn record() {
-    let _turn = turn_to_record();
-    let (member, server) = (identity(KeyAlgorithm::EcdsaP256), identity(KeyAlgorithm::EcdsaP256));
-    let telling = telling_provider();
-    let mut member_config = config(member.clone(), [192, 0, 2, 1].into());
-    let mut server_config = config(server.clone(), [192, 0, 2, 2].into());
-    server_config.services = vec![GDOI];
-    member_config.provider = telling;
-    server_config.provider = telling;
-
-    let mut pair = Pair::new(member_config, server_config);
-    pair.establish(Some(join(&["market"])));
-    let more = RegistrationRequest { reg_type: GDOI, lifetime: HOUR, items: vec![group("#1234", HOUR)] };
-    pair.member.host.request(pair.now, server.hit(), more).unwrap();
+    let mut recording = Recording::join(no_certificates);
+    recording.join_another();
+    let (member, server) = (recording.member.hit(), recording.server.hit());
+    let pair = &mut recording.pair;
+    pair.server.host.revoke(pair.now, member, GDOI, vec![group("#1234", HOUR)]).unwrap();
     pair.run();
-    pair.server.host.revoke(pair.now, member.hit(), GDOI, vec![group("#1234", HOUR)]).unwrap();
+    pair.member.host.close(pair.now, server).unwrap();
     pair.run();
-    pair.member.host.close(pair.now, server.hit()).unwrap();
-    pair.run();
-    assert_eq!(pair.log.len(), PACKETS.len());
 
     let mut w = VectorWriter::default();
     w.comment("Test vectors of HIP registration to a key server. Explained in docs/vectors.md.");
@@ -310,49 +379,8 @@ fn record() {
         write_keys(&mut w, prk, member, server, rhash, cipher);
     }
 
-    w.section("identities");
-    for (who, identity) in [("member", &member), ("key server", &server)] {
-        let pkcs8 = pem::decode(identity.to_pem().unwrap().expose()).unwrap();
-        w.octets(&format!("{who}'s HIT"), identity.hit().octets());
-        w.octets(&format!("{who}'s private key"), pkcs8.expose());
-    }
-
-    let i2 = Packet::parse(&pair.log[2].1).unwrap();
-    let solution: Solution = i2.one().unwrap();
-    let rhash = HitSuite::of_hit(server.hit()).unwrap().rhash();
-    let cipher = i2.one::<HipCipher>().unwrap().chosen().unwrap();
-    let secrets = SECRETS.lock().unwrap();
-    assert!(secrets.iter().all(|secret| *secret == secrets[0]), "both hosts agree");
-    let prk =
-        Prk::extract(provider(), rhash, &solution.i, &solution.j, &SharedSecret::new(secrets[0].clone()))
-            .unwrap();
-    let keymat = Keymat::derive(
-        provider(),
-        rhash,
-        cipher,
-        prk.clone(),
-        Hosts { local: member.hit(), peer: server.hit() },
-    )
-    .unwrap();
-    let mut section_before = "";
-    for ((_, octets), (section, name, packet_type, by_member)) in pair.log.iter().zip(PACKETS) {
-        if section != section_before {
-            w.section(section);
-            section_before = section;
-        }
-        let packet = Packet::parse(octets).unwrap();
-        assert_eq!(packet.packet_type(), packet_type);
-        w.octets(name, octets);
-        if packet.parameters().raw(ParameterType::ENCRYPTED).is_some() {
-            let keys = if by_member { keymat.outgoing() } else { keymat.incoming() };
-            w.octets(&format!("{name}: inside ENCRYPTED"), &opened(&packet, &keymat, keys));
-        }
-        if name == "R2" {
-            w.octets("Kij", &secrets[0]);
-            let cipher = cipher.algorithm().unwrap();
-            write_keys(&mut w, prk.clone(), member.hit(), server.hit(), rhash, cipher);
-        }
-    }
+    recording.write_identities(&mut w);
+    recording.write_packets(&mut w, &PACKETS);
     w.write(Path::new(FILE));
 }
 

@@ -2,9 +2,7 @@
 
 use std::{path::Path, sync::Once, time::Duration};
 
-use claviger_crypto::{
-    cipher::CipherAlgorithm, hash::HashAlgorithm, kx::SharedSecret, provider, sign::KeyAlgorithm,
-};
+use claviger_crypto::{cipher::CipherAlgorithm, hash::HashAlgorithm, kx::SharedSecret, provider};
 use claviger_hip::{
     iana::{CipherId, PacketType, ParameterType},
     keys::{Hosts, Keymat, Prk},
@@ -12,13 +10,12 @@ use claviger_hip::{
     wire::{Ack, DiffieHellman, HipCipher, Packet, Seq, Solution},
 };
 use claviger_hip_groups::McastChannel;
-use claviger_identity::{HitSuite, pem};
+use claviger_identity::HitSuite;
 use claviger_testkit::vector::{VectorWriter, Vectors};
 
 use super::{
-    SECRETS, check_direction, check_registration, derived, identity_of, permit,
-    support::{GDOI, Pair, config, identity, join},
-    telling_provider, turn_to_record, write_keys,
+    Recording, SECRETS, check_direction, check_registration, derived, identity_of, no_certificates, permit,
+    write_keys,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/rekey.txt");
@@ -90,21 +87,13 @@ fn a_renewal_is_what_its_keys_say() {
 }
 
 fn record() {
-    let _turn = turn_to_record();
-    let (member, server) = (identity(KeyAlgorithm::EcdsaP256), identity(KeyAlgorithm::EcdsaP256));
-    let telling = telling_provider();
-    let mut member_config = config(member.clone(), [192, 0, 2, 1].into());
-    let mut server_config = config(server.clone(), [192, 0, 2, 2].into());
-    server_config.services = vec![GDOI];
-    member_config.provider = telling;
-    server_config.provider = telling;
-
-    let mut pair = Pair::new(member_config, server_config);
-    pair.establish(Some(join(&["market"])));
+    let mut recording = Recording::join(no_certificates);
+    let (member, server) = (recording.member.hit(), recording.server.hit());
+    let pair = &mut recording.pair;
     let i2 = pair.log[2].1.clone();
     pair.log.clear();
     pair.now = pair.now + Duration::from_secs(2);
-    pair.server.host.rekey(pair.now, member.hit()).unwrap();
+    pair.server.host.rekey(pair.now, member).unwrap();
     pair.run();
     assert_eq!(pair.log.len(), PACKETS.len());
     let secrets = SECRETS.lock().unwrap();
@@ -115,19 +104,14 @@ fn record() {
     let i2 = Packet::parse(&i2).unwrap();
     let Solution { i, j, .. } = i2.one().unwrap();
     assert_eq!(i2.one::<HipCipher>().unwrap().chosen(), Some(CIPHER.0));
-    let rhash = HitSuite::of_hit(server.hit()).unwrap().rhash();
+    let rhash = HitSuite::of_hit(server).unwrap().rhash();
     let mut w = VectorWriter::default();
     w.comment("Test vectors of the renewal of an association's keys. Explained in docs/vectors.md.");
-    w.section("identities");
-    for (who, identity) in [("member", &member), ("key server", &server)] {
-        let pkcs8 = pem::decode(identity.to_pem().unwrap().expose()).unwrap();
-        w.octets(&format!("{who}'s HIT"), identity.hit().octets());
-        w.octets(&format!("{who}'s private key"), pkcs8.expose());
-    }
+    recording.write_identities(&mut w);
     for (section, kij) in [(BEFORE, before), (AFTER, after)] {
         if section == AFTER {
             w.section(RENEWAL);
-            for ((name, ..), (_, octets)) in PACKETS.iter().zip(&pair.log) {
+            for ((name, ..), (_, octets)) in PACKETS.iter().zip(&recording.pair.log) {
                 w.octets(name, octets);
             }
             w.octets("Kij", kij);
@@ -137,7 +121,7 @@ fn record() {
             w.octets("I", &i).octets("J", &j);
         }
         let prk = Prk::extract(provider(), rhash, &i, &j, &SharedSecret::new(kij.clone())).unwrap();
-        write_keys(&mut w, prk, member.hit(), server.hit(), rhash, CIPHER.1);
+        write_keys(&mut w, prk, member, server, rhash, CIPHER.1);
     }
     w.write(Path::new(FILE));
 }

@@ -154,8 +154,6 @@ fn hip_parameters() {
     let lifetime = Lifetime(100);
     let types = vec![hip::SERVICE];
     let info = RegInfo { lifetime_min: Lifetime(80), lifetime_max: lifetime, types: types.clone() };
-    let certificate = vec![0x30, 0];
-    let cert = Cert { group: 1, count: 1, id: 1, cert_type: CertType::X509_V3, certificate };
     for (kind, contents) in [
         (ParameterType::REG_INFO, info.to_octets()),
         (ParameterType::REG_REQUEST, RegRequest { lifetime, types: types.clone() }.to_octets()),
@@ -165,7 +163,7 @@ fn hip_parameters() {
             RegFailed { failure: RegFailure::ADDITIONAL_CREDENTIALS, types }.to_octets(),
         ),
         (MCAST_CHANNEL, channel().to_octets()),
-        (ParameterType::CERT, cert.to_octets()),
+        (ParameterType::CERT, cert(1, 1).to_octets()),
         (ParameterType::LOCATOR_SET, locators().to_octets()),
         (ParameterType::R1_COUNTER, R1Counter::new(7).to_octets()),
         (ParameterType::COOKIE, Cookie::asking([7; 8]).to_octets()),
@@ -186,6 +184,17 @@ fn made_up(parameters: &[Written]) -> Vec<u8> {
 /// ENCRYPTED around the channel.
 fn encrypted() -> Written {
     (ParameterType::ENCRYPTED, hip::block(&[(MCAST_CHANNEL, channel().to_octets())]))
+}
+
+/// ENCRYPTED around certificates and the channel.
+fn encrypted_with(certs: &[Cert]) -> Written {
+    let certs = certs.iter().map(|cert| (ParameterType::CERT, cert.to_octets()));
+    let inner: Vec<_> = certs.chain([(MCAST_CHANNEL, channel().to_octets())]).collect();
+    (ParameterType::ENCRYPTED, hip::block(&inner))
+}
+
+fn cert(count: u8, id: u8) -> Cert {
+    Cert { group: 1, count, id, cert_type: CertType::X509_V3, certificate: vec![0x30, 0] }
 }
 
 fn request() -> Written {
@@ -223,6 +232,15 @@ fn hip_endpoints() {
     seed("hip_responder", "i2-registers", &piece(1, &made_up(&[encrypted(), request()])));
     seed("hip_responder", "i2-with-esp", &piece(1, &made_up(&esp)));
 
+    let chain = || encrypted_with(&[cert(2, 1), cert(2, 2)]);
+    seed("hip_responder", "i2-with-certificates", &piece(1, &made_up(&[chain(), request()])));
+    let half = encrypted_with(&[cert(2, 1)]);
+    let url = Cert { group: 2, cert_type: CertType::X509_HASH_AND_URL, ..cert(1, 1) };
+    let open = (ParameterType::CERT, url.to_octets());
+    seed("hip_responder", "i2-with-a-url", &piece(1, &made_up(&[half, open, request()])));
+
+    let r2 = made_up(&[chain(), response()]);
+    seed("hip_initiator", "r1-r2-with-certificates", &[piece(1, &[]), piece(1, &r2)].concat());
     let r2 = made_up(&[encrypted(), response()]);
     seed("hip_initiator", "r1-r2", &[piece(1, &[]), piece(1, &[])].concat());
     seed("hip_initiator", "r1-r2-grants", &[piece(1, &[]), piece(1, &r2)].concat());
@@ -240,6 +258,8 @@ fn hip_endpoints() {
     let acknowledges = made_up(&[number(ParameterType::ACK)]);
     let echo = made_up(&[(ParameterType::ECHO_REQUEST_SIGNED, vec![7; 8])]);
     seed("hip_associated", "update-registers", &piece(1, &update));
+    let shown = made_up(&[number(ParameterType::SEQ), chain(), request()]);
+    seed("hip_associated", "update-with-certificates", &piece(1, &shown));
     seed("hip_associated", "update-revokes", &[piece(1, &revoked), piece(1, &acknowledges)].concat());
     let away = LocatorSet(vec![Locator::only(LocatorValue::Address([192, 0, 2, 77].into()))]);
     let moves = made_up(&[(ParameterType::LOCATOR_SET, away.to_octets()), number(ParameterType::SEQ)]);

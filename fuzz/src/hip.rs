@@ -8,10 +8,11 @@ use claviger_crypto::{
 };
 use claviger_group::RegistrationSa;
 use claviger_hip::{
-    HostConfig,
-    iana::{CipherId, DhGroup, PacketType, ParameterType, RegType},
+    CertRefusal, CertificateChain, Certificates, HostConfig,
+    iana::{CertType, CipherId, DhGroup, PacketType, ParameterType, RegType},
     keys::{Hosts, Keymat, Prk},
     registration::Side,
+    rules::CERTS_MAX,
     verification::Limits,
     wire::{
         DhGroupList, DiffieHellman, Encrypted, HipCipher, HipMac, HipMac2, HipSignature, HipSignature2,
@@ -20,7 +21,7 @@ use claviger_hip::{
     },
 };
 use claviger_hip_groups::{
-    Host,
+    Event, Host,
     iana::{GCKS_GDOI, MCAST_CHANNEL},
     keys::registration_keys,
 };
@@ -89,7 +90,33 @@ pub fn config() -> HostConfig {
     config.public_key_limits = Limits::UNLIMITED;
     config.puzzle_difficulty_max = 4;
     config.services = vec![SERVICE];
+    config.certificates = vec![CertificateChain(vec![vec![0x30, 0]])];
     config
+}
+
+/// Checks what a host tells of the certificates that it was shown.
+///
+/// # Panics
+///
+/// If they are none that it takes.
+pub fn check_certificates(event: &Event) {
+    let certificates = match event {
+        Event::RegistrationRequested { certificates, .. } | Event::Registered { certificates, .. } => {
+            certificates
+        }
+        _ => return,
+    };
+    match certificates {
+        Certificates::Chains(chains) => {
+            let count: usize = chains.iter().map(|chain| chain.0.len()).sum();
+            assert!((1..=CERTS_MAX).contains(&count), "{count} certificates");
+            assert!(chains.iter().all(|chain| !chain.0.is_empty()), "no chain is empty");
+        }
+        Certificates::Refused(CertRefusal::Unsupported(cert_type)) => {
+            assert_ne!(*cert_type, CertType::X509_V3, "these are taken");
+        }
+        Certificates::Refused(CertRefusal::Incomplete) | Certificates::None => {}
+    }
 }
 
 /// Makes the host under test.

@@ -55,6 +55,7 @@ pub(super) fn feed(input: &[u8]) {
         while let Some(event) = host.poll_event() {
             let early = keymat.is_none() && matches!(event, claviger_hip::Event::Established { .. });
             assert!(!early, "nobody is associated before I2");
+            hip::check_certificates(&event);
         }
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn feed(input: &[u8]) {
         let _ = host.handle_datagram(NOW, hip::datagram(packet.as_deref().unwrap_or(piece)));
         while let Some(event) = host.poll_event() {
             assert!(is_protected, "nothing comes of what nothing protects: {event:?}");
+            hip::check_certificates(&event);
             if let Event::RegistrationRequested { ticket, request, .. } = event {
                 let (reg_type, items) = (request.reg_type, request.items);
                 let answer =

@@ -23,6 +23,7 @@ fn config() -> MemberConfig {
     MemberConfig {
         hip: hip::config(),
         provider: provider(),
+        owner: None,
         server: hip::peer_hit(),
         server_address: hip::datagram(&[]).source,
         socket: Socket::HipUdp,

@@ -97,13 +97,15 @@ fn purposes_that_are_named_bind() {
     let ipsec = const_oid::ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.17");
     let purpose = Purpose { extended_key_usage: vec![ipsec], ..Purpose::default() };
     let authority = Authority::new(provider(), vec![root.certificate.clone()], Revocation::NotChecked);
-    for (named, is_allowed) in [(ipsec, true), (ANY_EXTENDED_KEY_USAGE, true), (ID_KP_SERVER_AUTH, false)] {
+    let refused = Err(Rule::ExtendedKeyUsage);
+    for (named, expected) in [(ipsec, Ok(2)), (ANY_EXTENDED_KEY_USAGE, Ok(2)), (ID_KP_SERVER_AUTH, refused)] {
         let id = named.as_bytes();
         let value = [&[0x30, id.len() as u8 + 2, 6, id.len() as u8], id].concat();
         let extension = claviger_pki::Extension { id: ID_CE_EXT_KEY_USAGE.into(), critical: true, value };
         let host = root.certify("CN=Host", 2, |request| request.extensions = vec![extension]);
         let verdict = authority.judge(&host.certificate, &[], &purpose, NOW);
-        assert_eq!(verdict.is_ok(), is_allowed, "{named}");
+        let verdict = verdict.map(|chain| chain.len()).map_err(|error| error.rule);
+        assert_eq!(verdict, expected, "{named}");
     }
     let host = root.certify("CN=Host", 2, |_| ());
     assert!(authority.judge(&host.certificate, &[], &purpose, NOW).is_ok());
@@ -141,4 +143,41 @@ fn certificates_of_one_name_do_not_make_a_judgement_endless() {
     let others: Vec<_> = namesakes.iter().take(limits::OTHERS_MAX - 1).chain([&real]).collect();
     let verdict = judge(&root, &host.certificate, &others);
     assert!(matches!(verdict, Err(Rule::Signature | Rule::SignatureCount)), "{verdict:?}");
+}
+
+#[test]
+fn so_many_signatures_are_verified_and_no_more() {
+    let root = Holder::root("CN=Owner", 1);
+    // Four CAs of one name, each certified by each other: all orders of them are chains, and none leads to the root.
+    let cas: Vec<_> = (10..14).map(|seed| Holder::root("CN=Same", seed)).collect();
+    let mut crossed = Vec::new();
+    for (seed, _) in (10..14).zip(&cas) {
+        let above =
+            cas.iter().filter(|above| above.certificate.key() != cas[seed as usize - 10].certificate.key());
+        crossed.extend(above.map(|above| above.certify_ca("CN=Same", seed)));
+    }
+    assert!(crossed.len() <= limits::OTHERS_MAX);
+    let host = cas[0].certify("CN=Host", 20, |_| ());
+    assert_eq!(
+        judge(&root, &host.certificate, &crossed.iter().collect::<Vec<_>>()),
+        Err(Rule::SignatureCount)
+    );
+}
+
+#[test]
+fn the_certificate_of_a_ca_is_none_of_a_host() {
+    let root = Holder::root("CN=Owner", 1);
+    let ca = root.certify_ca("CN=CA", 2);
+    assert_eq!(judge(&root, &ca.certificate, &[]), Err(Rule::KeyUsage));
+}
+
+#[test]
+fn no_more_cas_stand_below_one_than_it_permits() {
+    let root = Holder::root("CN=Owner", 1);
+    let upper = root.certify("CN=Upper", 2, |request| request.basic_constraints = ca(Some(0)));
+    let host = upper.certify("CN=Host", 3, |_| ());
+    assert_eq!(judge(&root, &host.certificate, &[&upper]), Ok(3));
+    let lower = upper.certify_ca("CN=Lower", 4);
+    let host = lower.certify("CN=Host", 5, |_| ());
+    assert_eq!(judge(&root, &host.certificate, &[&upper, &lower]), Err(Rule::PathLength));
 }

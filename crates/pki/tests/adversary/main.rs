@@ -5,7 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod algorithms;
 mod chains;
+mod issuing;
 mod lists;
 mod names;
 mod octets;

@@ -50,8 +50,7 @@ impl Stage {
     /// Has the host write its public key to a file.
     fn key(&self, options: &[&str]) -> String {
         self.host.ask(&[&["identity", "new"], options].concat());
-        let key =
-            self.host.print(&[&["identity", "show", "--public"], &options[..options.len().min(2)]].concat());
+        let key = self.host.print(&["identity", "show", "--public"]);
         let file = self.file("key.pem");
         fs::write(&file, key).unwrap();
         file.display().to_string()
@@ -358,6 +357,91 @@ fn openssl(arguments: &[&str]) -> (bool, String) {
     let output = Command::new("openssl").args(arguments).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn daemons_and_groups_are_not_made_with_files_that_do_not_serve() {
+    let stage = Stage::new();
+    let key = stage.key(&[]);
+    let own = stage.certify(&key, &[])["file"].as_str().unwrap().to_owned();
+    let root = stage.owner_file("owner.pem").display().to_string();
+    let open = stage.file("open");
+    fs::create_dir(&open).unwrap();
+    set_mode(&open, 0o777);
+    let open = open.to_str().unwrap();
+    let join = ["join", "--server", "2001:22:1234::1@127.0.0.1", "--group", "radio"];
+    let server = ["server", "--hip-port", "0", "--gdoi-port", "0"];
+    for (host, arguments, sentence) in [
+        (&stage.owner, [&server[..], &["--certificate", &own]].concat(), "is not about the key of this host"),
+        (
+            &stage.host,
+            [&server[..], &["--certificate", &key]].concat(),
+            "key.pem holds no certificates in PEM",
+        ),
+        (
+            &stage.host,
+            [&server[..], &["--check", "--certificate", "none.pem"]].concat(),
+            "there is no file none.pem",
+        ),
+        (
+            &stage.host,
+            [&server[..], &["--revocation-lists", "none"]].concat(),
+            "none cannot be used as the directory",
+        ),
+        (&stage.host, [&server[..], &["--revocation-lists", open]].concat(), "other users can write to it"),
+        (&stage.owner, [&join[..], &["--certificate", &own]].concat(), "is not about the key of this host"),
+        (&stage.host, [&join[..], &["--certificate", "none.pem"]].concat(), "there is no file none.pem"),
+        (&stage.host, [&join[..], &["--owner", &own]].concat(), "is not that of a CA"),
+        (&stage.host, [&join[..], &["--owner", &key]].concat(), "key.pem holds no certificates in PEM"),
+        (&stage.host, [&join[..], &["--identity", "guest"]].concat(), "there is no identity guest in "),
+        (&stage.host, vec!["group", "add", "radio", "--owner", &own], "is not that of a CA"),
+        (&stage.host, vec!["group", "add", "radio", "--owner", "none"], "there is no file none"),
+    ] {
+        let (code, errors) = failure(&host.run(&arguments));
+        assert_eq!(code, 3, "{arguments:?}: {errors}");
+        assert!(errors.contains(sentence), "{arguments:?}: {errors}");
+    }
+    // The key server looks for itself, whoever asks it.
+    let serving = stage.host.serve();
+    let add = |text: String| {
+        let roots =
+            claviger_api::OwnerOptions { roots: text, require_list: false, without_revocation: false };
+        let name = "radio".parse().unwrap();
+        let add = claviger_api::GroupAdd { name, policy: Default::default(), owner: Some(roots) };
+        let client = claviger_api::Client::new(stage.host.directory.join("server.sock"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(client.group_add(&add)).map_err(|error| error.to_string())
+    };
+    let refused = add(fs::read_to_string(&own).unwrap()).unwrap_err();
+    assert!(refused.contains("is not that of a CA"), "{refused}");
+    assert!(add("no certificate".into()).unwrap_err().contains("the file is not an owner's"));
+    let added = add(fs::read_to_string(root).unwrap()).unwrap();
+    assert_eq!(added.group.owner.unwrap().roots[0].subject, "O=Example");
+    drop(serving);
+}
+
+#[test]
+fn a_host_shows_its_identities_and_their_public_keys() {
+    let stage = Stage::empty();
+    let first = stage.host.ask(&["identity", "new"]);
+    let guest = stage.host.ask(&["identity", "new", "--name", "guest", "--algorithm", "eddsa"]);
+    assert_eq!((&first["name"], &guest["name"]), (&Value::Null, &"guest".into()));
+    let listed = stage.host.ask(&["identity", "list"]);
+    assert_eq!(listed, Value::Array(vec![first.clone(), guest.clone()]));
+    let table = stage.host.print(&["identity", "list"]);
+    assert!(table.contains(&format!("guest  {}  eddsa", guest["hit"].as_str().unwrap())), "{table}");
+    let keys = [&[][..], &["--name", "guest"]]
+        .map(|name| stage.host.print(&[&["identity", "show", "--public"], name].concat()));
+    assert!(keys.iter().all(|key| key.starts_with("-----BEGIN PUBLIC KEY-----\n")) && keys[0] != keys[1]);
+    for (arguments, code, sentence) in [
+        (&["identity", "new", "--name", "guest"][..], 1, "there is an identity already: "),
+        (&["identity", "show", "--name", "x"], 3, "try: claviger identity new --name x"),
+        (&["identity", "new", "--name", "../x"], 2, "an identity's name has 1 to 32 ASCII letters"),
+        (&["identity", "show", "--public", "--json"], 2, "cannot be used with '--json'"),
+    ] {
+        let (ended, errors) = failure(&stage.host.run(arguments));
+        assert!(ended == code && errors.contains(sentence), "{arguments:?}: {ended}: {errors}");
+    }
 }
 
 /// Runs the README's commands about owners, those that need no daemon, in a directory of their own.

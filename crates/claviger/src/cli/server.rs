@@ -3,12 +3,14 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::Args;
+use claviger_sansio::Time;
 
 use crate::{
+    certificates,
     cli::{globals::Globals, value},
     config_file::Config,
     exit::Outcome,
-    output,
+    output, owner,
     settings::{
         association_rekey::AssociationRekey,
         difficulty::{Difficulty, Puzzle},
@@ -101,6 +103,7 @@ impl ServerArgs {
 /// Does what `--check` asks for: settles all settings and shows them.
 pub(crate) fn check(globals: &Globals, args: &ServerArgs) -> Outcome {
     let settings = args.settings(globals)?;
+    certificates::warn_of_time(&settings.certificate.0, Time::from_secs(owner::now()))?;
     let what =
         args.config.as_ref().map_or("the default configuration".to_owned(), |f| f.display().to_string());
     output::print_text(&format!("{what} is valid\n{settings}"))

@@ -111,7 +111,10 @@ mod tests {
     use claviger_pki::{GroupRight, GroupRights, Roles};
 
     use super::*;
-    use crate::owner::{NewCertificate, NewOwner, Owner, OwnerDirectory};
+    use crate::{
+        owner::{NewCertificate, NewOwner, Owner, OwnerDirectory},
+        settings::new_key::NewKey,
+    };
 
     const NOW: u64 = 1_800_000_000;
     const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
@@ -120,7 +123,7 @@ mod tests {
         let owner_directory = OwnerDirectory::new(directory.join("owner"));
         let new = NewOwner {
             subject: "O=Example".into(),
-            algorithm: KeyAlgorithm::Ed25519,
+            key: NewKey::Made(KeyAlgorithm::Ed25519),
             lifetime: DAY,
             list_lifetime: DAY,
         };

@@ -1,4 +1,4 @@
-//! The files that keep host identities: PKCS #8 in PEM, for their user alone.
+//! The files that keep host identities: PKCS #8 in PEM, or the URI of a key in a token, for their user alone.
 //!
 //! A process that is killed at any instant leaves either no identity or a whole one, and no identity is ever replaced.
 
@@ -7,17 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claviger_crypto::{
-    SecretBytes, SystemRandom, erase_stack, provider,
-    sign::{KeyAlgorithm, SigningKey},
-};
-use claviger_identity::{DomainIdentifier, HostIdentity, IdentityError, pem};
+use claviger_crypto::{erase_stack, provider, sign::KeyAlgorithm};
+use claviger_identity::{DomainIdentifier, HostIdentity};
 
 use crate::{
     exit::{Exit, Failure, Outcome},
-    key_file::KeyFile,
+    key_file::{self, KeyFile},
     lock::IdentityLock,
-    settings::identity::IdentityName,
+    settings::{identity::IdentityName, new_key::NewKey},
 };
 
 /// How the names of identities' files end.
@@ -56,14 +53,14 @@ pub(crate) fn all(state_dir: &Path) -> Outcome<Vec<IdentityName>> {
 pub(crate) fn load(state_dir: &Path, name: &IdentityName) -> Outcome<Option<HostIdentity>> {
     let path = path(state_dir, name);
     let file = key_file(&path);
-    let Some(pem) = file.read()? else { return Ok(None) };
-    let identity = HostIdentity::from_pem(provider(), pem.expose());
+    let Some(key) = file.load()? else { return Ok(None) };
+    let identity = HostIdentity::new(provider(), key, DomainIdentifier::None);
     let identity = identity.map_err(|error| file.unusable("holds no identity", &error))?;
     Ok(Some(identity))
 }
 
 /// Makes an identity and its file, unless a key server's store in the directory shows that there was one.
-pub(crate) fn create(lock: &IdentityLock, algorithm: KeyAlgorithm) -> Outcome<HostIdentity> {
+pub(crate) fn create(lock: &IdentityLock, new: &NewKey) -> Outcome<HostIdentity> {
     let path = path(lock.state_dir(), lock.name());
     if path.symlink_metadata().is_ok() {
         return Err(exists(lock.name(), &path));
@@ -72,21 +69,15 @@ pub(crate) fn create(lock: &IdentityLock, algorithm: KeyAlgorithm) -> Outcome<Ho
     if *lock.name() == IdentityName::FIRST && claviger_store::is_begun(lock.state_dir()) {
         return Err(lost(&path));
     }
-    let (identity, pem) = make(algorithm)
+    let (key, text) = key_file::make(new)?;
+    let identity = HostIdentity::new(provider(), key, DomainIdentifier::None)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot make an identity: {error}")))?;
     let file = key_file(&path);
-    file.create(&pem).map_err(|error| {
+    file.create(&text).map_err(|error| {
         let is_there = error.kind() == io::ErrorKind::AlreadyExists;
         if is_there { exists(lock.name(), &path) } else { file.unusable("cannot be written", &error) }
     })?;
     Ok(identity)
-}
-
-/// Makes an identity and the text of its file.
-fn make(algorithm: KeyAlgorithm) -> Result<(HostIdentity, SecretBytes), IdentityError> {
-    let key = SigningKey::generate(provider(), algorithm, &mut SystemRandom::new()?)?;
-    let pem = pem::encode(key.pkcs8());
-    Ok((HostIdentity::new(provider(), Box::new(key), DomainIdentifier::None)?, pem))
 }
 
 /// Reads the first identity of a state directory, or makes one where there is none. Says which it did: `true` for made.
@@ -94,7 +85,9 @@ fn make(algorithm: KeyAlgorithm) -> Result<(HostIdentity, SecretBytes), Identity
 pub(crate) fn load_or_create(lock: &IdentityLock) -> Outcome<(HostIdentity, bool)> {
     let identity = match load(lock.state_dir(), lock.name())? {
         Some(identity) => (identity, false),
-        None if *lock.name() == IdentityName::FIRST => (create(lock, ALGORITHM_DEFAULT)?, true),
+        None if *lock.name() == IdentityName::FIRST => {
+            (create(lock, &NewKey::Made(ALGORITHM_DEFAULT))?, true)
+        }
         None => return Err(missing(lock.state_dir(), lock.name())),
     };
     erase_stack();
@@ -139,6 +132,7 @@ mod tests {
     use super::*;
 
     const FIRST: IdentityName = IdentityName::FIRST;
+    const ED25519: NewKey = NewKey::Made(KeyAlgorithm::Ed25519);
 
     fn load(state_dir: &Path) -> Outcome<Option<HostIdentity>> {
         super::load(state_dir, &FIRST)
@@ -164,7 +158,7 @@ mod tests {
         assert!(!is_new);
         assert_eq!(again.hit(), made.hit());
         assert_eq!(fs::metadata(path(directory.path())).unwrap().permissions().mode() & 0o777, 0o600);
-        let failure = create(&lock, KeyAlgorithm::Ed25519).unwrap_err();
+        let failure = create(&lock, &ED25519).unwrap_err();
         assert!(failure.message.starts_with("there is an identity already: "));
         assert_eq!(load(directory.path()).unwrap().unwrap().hit(), made.hit());
     }
@@ -172,7 +166,7 @@ mod tests {
     #[test]
     fn a_host_has_several_identities() {
         let (directory, lock) = locked();
-        let first = create(&lock, KeyAlgorithm::Ed25519).unwrap().hit();
+        let first = create(&lock, &ED25519).unwrap().hit();
         let mut hits = vec![first];
         for name in ["b", "a"] {
             let name = name.parse().unwrap();
@@ -180,7 +174,7 @@ mod tests {
             let failure = load_or_create(&lock).unwrap_err();
             assert!(failure.message.starts_with(&format!("there is no identity {name} in ")));
             assert_eq!(failure.hint, Some(format!("claviger identity new --name {name}")));
-            hits.push(create(&lock, KeyAlgorithm::Ed25519).unwrap().hit());
+            hits.push(create(&lock, &ED25519).unwrap().hit());
             assert_eq!(super::load(directory.path(), &name).unwrap().unwrap().hit(), hits[hits.len() - 1]);
         }
         let names: Vec<String> = all(directory.path()).unwrap().iter().map(ToString::to_string).collect();
@@ -196,7 +190,7 @@ mod tests {
         let (directory, lock) = locked();
         fs::write(directory.path().join("identity.pem.new"), "-----BEGIN PRIV").unwrap();
         assert!(load(directory.path()).unwrap().is_none());
-        create(&lock, KeyAlgorithm::Ed25519).unwrap();
+        create(&lock, &ED25519).unwrap();
         assert!(!directory.path().join("identity.pem.new").exists());
         assert!(load(directory.path()).unwrap().is_some());
     }
@@ -206,9 +200,7 @@ mod tests {
         for name in ["store.redb", "store.key", "store.mark"] {
             let (directory, lock) = locked();
             fs::write(directory.path().join(name), "").unwrap();
-            for failure in
-                [load_or_create(&lock).unwrap_err(), create(&lock, KeyAlgorithm::Ed25519).unwrap_err()]
-            {
+            for failure in [load_or_create(&lock).unwrap_err(), create(&lock, &ED25519).unwrap_err()] {
                 assert_eq!(failure.exit, Exit::Configuration);
                 assert!(
                     failure.message.contains("is missing, and the key server's store"),
@@ -227,8 +219,8 @@ mod tests {
     #[test]
     fn bad_files_are_errors_and_never_replaced() {
         for (text, mode, sentence) in [
-            ("", 0o600, "holds no identity: text is no PKCS #8"),
-            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", 0o600, "holds no identity: "),
+            ("", 0o600, "holds no key: text is no PKCS #8"),
+            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", 0o600, "holds no key: "),
             ("anything", 0o640, "is open to other users (mode 0640)"),
             ("anything", 0o604, "is open to other users (mode 0604)"),
             (&"x".repeat(20_000), 0o600, "has more than 16384 octets"),
@@ -251,7 +243,7 @@ mod tests {
     fn an_identity_that_another_user_planted_is_not_taken_up() {
         let (directory, lock) = locked();
         let (elsewhere, other) = locked();
-        create(&other, KeyAlgorithm::Ed25519).unwrap();
+        create(&other, &ED25519).unwrap();
         std::os::unix::fs::symlink(path(elsewhere.path()), path(directory.path())).unwrap();
         let failure = load_or_create(&lock).unwrap_err();
         assert!(failure.message.ends_with("it is a symbolic link"), "{}", failure.message);

@@ -1,4 +1,4 @@
-//! Files that keep a private key: PKCS #8 in PEM, for their user alone.
+//! Files that keep a private key for their user alone: PKCS #8 in PEM, or the URI of a key in a PKCS #11 token.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -7,12 +7,18 @@ use std::{
     path::Path,
 };
 
-use claviger_crypto::SecretBytes;
+use claviger_crypto::{
+    SecretBytes, SystemRandom, erase_stack, provider,
+    sign::{Signer, SigningKey},
+};
 use claviger_files::{Fault, FileError, Refused};
+use claviger_identity::{IdentityError, pem};
 
 use crate::{
     durable,
     exit::{Exit, Failure, Outcome},
+    settings::new_key::{NewKey, is_in_token},
+    token,
 };
 
 /// The most octets of a file; the largest key that is accepted needs less than half.
@@ -50,6 +56,18 @@ impl KeyFile<'_> {
         Ok(Some(text))
     }
 
+    /// Reads the key; `None` if there is no file. One in a token is opened.
+    pub(crate) fn load(&self) -> Outcome<Option<Box<dyn Signer>>> {
+        let Some(text) = self.read()? else { return Ok(None) };
+        let uri = str::from_utf8(text.expose()).ok().filter(|text| is_in_token(text));
+        if let Some(uri) = uri {
+            return token::open(uri.trim_ascii_end()).map(Some);
+        }
+        let key = signing_key(&text).map_err(|error| self.unusable("holds no key", &error))?;
+        erase_stack();
+        Ok(Some(Box::new(key)))
+    }
+
     /// Writes the file, where nothing stands.
     pub(crate) fn create(&self, text: &SecretBytes) -> io::Result<()> {
         durable::create(self.path, text.expose(), FILE_MODE)
@@ -79,6 +97,27 @@ impl KeyFile<'_> {
         Failure::new(Exit::Configuration, message)
             .hint(format!("chmod 600 {shown}, and {} if others may have read this one", self.if_read))
     }
+}
+
+/// Makes a key, or opens the one in a token, and writes the text of its file.
+pub(crate) fn make(new: &NewKey) -> Outcome<(Box<dyn Signer>, SecretBytes)> {
+    match new {
+        NewKey::Made(algorithm) => {
+            let key = SigningKey::generate(provider(), *algorithm, &mut SystemRandom::new()?)?;
+            let text = pem::encode(key.pkcs8());
+            Ok((Box::new(key), text))
+        }
+        NewKey::Token(uri) => {
+            let key = token::open(uri)?;
+            Ok((key, SecretBytes::new(format!("{uri}\n").into_bytes())))
+        }
+    }
+}
+
+fn signing_key(text: &SecretBytes) -> Result<SigningKey, IdentityError> {
+    let pkcs8 = pem::decode(text.expose())?;
+    let algorithm = pem::key_algorithm(pkcs8.expose())?;
+    Ok(SigningKey::from_pkcs8(provider(), algorithm, pkcs8)?)
 }
 
 fn text(file: File, length: u64) -> io::Result<SecretBytes> {

@@ -7,7 +7,7 @@
 //! | `start`, `lock`, `identity_file`, `private` | from settings to a running daemon |
 //! | `owner` | a group owner's certificate authority in a directory |
 //! | `certificates` | the files of certificates that hosts show, and go by |
-//! | `durable`, `key_file` | files that are whole or not there, and those that keep private keys |
+//! | `durable`, `key_file`, `token` | files that are whole or not there, and those that keep private keys, or name one in a token |
 //! | `guard` | what keeps a group's packets from leaving in the clear, and the files that remember it |
 //! | [`server`] | the key server around its core |
 //! | `member` | the member daemon around its core |
@@ -43,6 +43,7 @@ pub mod server;
 pub mod settings;
 mod signal;
 mod start;
+mod token;
 
 use std::process::ExitCode;
 

@@ -130,7 +130,7 @@ fn bad_identity_files_are_configuration_errors() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let malformed = claviger(directory.path(), &["identity", "show"]);
     assert_eq!(malformed.code, 3);
-    assert!(malformed.err.contains("holds no identity"), "{}", malformed.err);
+    assert!(malformed.err.contains("holds no key"), "{}", malformed.err);
 }
 
 #[test]

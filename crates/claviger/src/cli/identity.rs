@@ -13,7 +13,7 @@ use crate::{
     identity_file,
     lock::IdentityLock,
     output,
-    settings::{identity::IdentityName, paths::Paths},
+    settings::{identity::IdentityName, new_key::NewKey, paths::Paths},
 };
 
 /// Makes and shows host identities. A host may have several: nobody who sees two of them can tell that they are of one
@@ -46,6 +46,9 @@ pub(crate) struct NewArgs {
     /// Kind of key
     #[arg(long, default_value = identity_file::ALGORITHM_DEFAULT.name(), value_parser = value::name::<KeyAlgorithm>())]
     algorithm: KeyAlgorithm,
+    /// Key in a PKCS #11 token that the identity is to be, by its URI (docs/tokens.md), in place of a new one
+    #[arg(long, value_name = "URI", conflicts_with = "algorithm")]
+    key: Option<String>,
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -81,7 +84,7 @@ pub(crate) fn run(globals: &Globals, command: IdentityCommand) -> Outcome {
             paths.make_state_dir()?;
             let name = args.name.unwrap_or_default();
             let lock = IdentityLock::acquire(&paths.state_dir, &name, "claviger identity new")?;
-            let identity = identity_file::create(&lock, args.algorithm)?;
+            let identity = identity_file::create(&lock, &NewKey::of(args.key, args.algorithm))?;
             show(&view(&paths, &name, &identity), args.json)
         }
         IdentityCommand::Show(args) => {

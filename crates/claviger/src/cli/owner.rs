@@ -24,6 +24,7 @@ use crate::{
         self, Issued, NewCertificate, NewOwner, OwnerDirectory, RevocationList, Revoked, Shown, files,
         hexadecimal,
     },
+    settings::new_key::NewKey,
 };
 
 /// Makes a group owner, who says by certificates which hosts may join which groups, and takes that back.
@@ -61,6 +62,9 @@ pub(crate) struct NewArgs {
     /// Kind of key
     #[arg(long, value_name = "NAME", default_value = ALGORITHM_DEFAULT.name(), value_parser = value::name::<KeyAlgorithm>())]
     algorithm: KeyAlgorithm,
+    /// Key in a PKCS #11 token that the owner is to sign with, by its URI (docs/tokens.md), in place of a new one
+    #[arg(long, value_name = "URI", conflicts_with = "algorithm")]
+    key: Option<String>,
     /// How long the owner's certificate holds, and no certificate of a host longer
     #[arg(long, value_name = "DURATION", default_value = "10y", value_parser = value::lifetime)]
     lifetime: Duration,
@@ -204,8 +208,9 @@ pub(crate) fn run(globals: &Globals, command: OwnerCommand) -> Outcome {
     match command {
         OwnerCommand::New(args) => {
             let directory = args.directory.find(globals)?;
-            let NewArgs { subject, algorithm, lifetime, list_lifetime, .. } = args;
-            drop(directory.create(&NewOwner { subject, algorithm, lifetime, list_lifetime }, now)?);
+            let NewArgs { subject, algorithm, key, lifetime, list_lifetime, .. } = args;
+            let key = NewKey::of(key, algorithm);
+            drop(directory.create(&NewOwner { subject, key, lifetime, list_lifetime }, now)?);
             let view = OwnerView::new(&directory, &directory.show()?, now);
             output::print(args.directory.json, &view, made_text)
         }
@@ -530,6 +535,7 @@ mod tests {
         let expected = NewArgs {
             subject: "O=Example".into(),
             algorithm: KeyAlgorithm::EcdsaP256,
+            key: None,
             lifetime: Duration::from_secs(315_360_000),
             list_lifetime: Duration::from_secs(2_592_000),
             directory: DirectoryArgs { directory: None, json: false },

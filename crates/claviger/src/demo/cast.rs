@@ -20,7 +20,7 @@ use crate::{
     exit::{Exit, Failure, Outcome},
     identity_file,
     lock::IdentityLock,
-    settings::{identity::IdentityName, paths::Paths},
+    settings::{identity::IdentityName, new_key::NewKey, paths::Paths},
 };
 
 /// How long anything may take that takes milliseconds.
@@ -99,7 +99,7 @@ impl Actor {
         let paths = Paths::find(Some(&directory))?;
         paths.make_state_dir()?;
         let lock = IdentityLock::acquire(&directory, &IdentityName::FIRST, "claviger demo")?;
-        let identity = identity_file::create(&lock, identity_file::ALGORITHM_DEFAULT)?;
+        let identity = identity_file::create(&lock, &NewKey::Made(identity_file::ALGORITHM_DEFAULT))?;
         Ok(Self { name, hit: identity.hit(), sends, directory, group: stage.group.clone() })
     }
 

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `owner.pem` | its certificate, which key servers and hosts pin |
-//! | `owner.key` | its private key |
+//! | `owner.key` | its private key, or the URI of one in a token |
 //! | `owner.crl` | the list of revoked certificates, and the record of what was revoked |
 //! | `issued/SERIAL.pem` | each certificate that it issued |
 //! | `owner.lock` | locked by the one process that changes something |
@@ -24,10 +24,10 @@ use std::{
 };
 
 use claviger_crypto::{
-    SystemRandom, erase_stack, provider,
-    sign::{KeyAlgorithm, PublicKey, Signer, SigningKey},
+    SecretBytes, SystemRandom, erase_stack, provider,
+    sign::{PublicKey, Signer},
 };
-use claviger_identity::{DomainIdentifier, Hit, HostId, pem};
+use claviger_identity::{DomainIdentifier, Hit, HostId};
 use claviger_net::Clock;
 use claviger_pki::{BasicConstraints, Certificate, GroupRights, Issuer, Request};
 use claviger_sansio::Time;
@@ -38,8 +38,9 @@ pub(crate) use revocation_list::RevocationList;
 use crate::{
     durable,
     exit::{Exit, Failure, Outcome},
-    key_file::KeyFile,
+    key_file::{self, KeyFile},
     lock::{Holder, Lock},
+    settings::new_key::NewKey,
 };
 use files::{FILE_MODE, unusable};
 
@@ -51,8 +52,8 @@ const BEGIN_EARLIER: u64 = 300;
 pub(crate) struct NewOwner {
     /// Its name, as RFC 4514 writes names.
     pub(crate) subject: String,
-    /// Its kind of key.
-    pub(crate) algorithm: KeyAlgorithm,
+    /// Its key.
+    pub(crate) key: NewKey,
     /// How long its certificate holds.
     pub(crate) lifetime: Duration,
     /// How long its first list holds.
@@ -93,7 +94,7 @@ pub(crate) struct Shown {
 pub(crate) struct Owner {
     directory: OwnerDirectory,
     certificate: Certificate,
-    signer: SigningKey,
+    signer: Box<dyn Signer>,
     _lock: Lock,
 }
 
@@ -170,7 +171,7 @@ impl OwnerDirectory {
             }
         }
         let mut random = SystemRandom::new()?;
-        let signer = SigningKey::generate(provider(), new.algorithm, &mut random)?;
+        let (signer, text) = key_file::make(&new.key)?;
         let request = Request {
             subject: new.subject.clone(),
             key: signer.public().clone(),
@@ -180,10 +181,11 @@ impl OwnerDirectory {
             addresses: Vec::new(),
             extensions: Vec::new(),
         };
-        let issuer = Issuer { provider: provider(), signer: &signer, certificate: None };
+        let issuer = Issuer { provider: provider(), signer: &*signer, certificate: None };
         let certificate = issuer.issue(&request, &mut random).map_err(not_made)?;
         let owner = Owner { directory: self.clone(), certificate, signer, _lock: lock };
-        owner.keep_key()?;
+        owner.keep_key(&text)?;
+        drop(text);
         erase_stack();
         owner.publish(&mut RevocationList::default(), now, Some(new.list_lifetime))?;
         durable::create(&certificate_file, owner.certificate.to_pem().as_bytes(), FILE_MODE)
@@ -197,16 +199,10 @@ impl OwnerDirectory {
         let lock = self.lock(what)?;
         let key_path = self.key_file();
         let file = key_file(&key_path);
-        let Some(text) = file.read()? else {
+        let Some(signer) = file.load()? else {
             let message = format!("the owner's key {} is missing", key_path.display());
             return Err(Failure::new(Exit::Configuration, message).hint("restore the file"));
         };
-        let signer = pem::decode(text.expose()).and_then(|pkcs8| {
-            let algorithm = pem::key_algorithm(pkcs8.expose())?;
-            Ok(SigningKey::from_pkcs8(provider(), algorithm, pkcs8)?)
-        });
-        let signer = signer.map_err(|error| file.unusable("holds no key", &error))?;
-        erase_stack();
         let certified = certificate.key().and_then(|key| key.signing());
         if certified != Some(signer.public()) {
             let message = format!(
@@ -320,14 +316,13 @@ impl Owner {
     }
 
     fn issuer(&self) -> Issuer<'_> {
-        Issuer { provider: provider(), signer: &self.signer, certificate: Some(&self.certificate) }
+        Issuer { provider: provider(), signer: &*self.signer, certificate: Some(&self.certificate) }
     }
 
-    fn keep_key(&self) -> Outcome {
+    fn keep_key(&self, text: &SecretBytes) -> Outcome {
         let path = self.directory.key_file();
         let file = key_file(&path);
-        let pkcs8 = Signer::pkcs8(&self.signer).expect("a key in memory has octets");
-        file.create(&pem::encode(pkcs8)).map_err(|error| file.unusable("cannot be written", &error))
+        file.create(text).map_err(|error| file.unusable("cannot be written", &error))
     }
 
     /// Signs the next list and puts it in the place of the last. Without a lifetime it holds as long as that did.

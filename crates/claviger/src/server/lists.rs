@@ -325,7 +325,10 @@ mod tests {
     use claviger_crypto::sign::KeyAlgorithm;
 
     use super::*;
-    use crate::owner::{NewOwner, OwnerDirectory};
+    use crate::{
+        owner::{NewOwner, OwnerDirectory},
+        settings::new_key::NewKey,
+    };
 
     const NOW: u64 = 1_800_000_000;
 
@@ -334,7 +337,7 @@ mod tests {
         let owner_directory = OwnerDirectory::new(directory.join(subject));
         let new = NewOwner {
             subject: format!("O={subject}"),
-            algorithm: KeyAlgorithm::Ed25519,
+            key: NewKey::Made(KeyAlgorithm::Ed25519),
             lifetime: Duration::from_secs(86_400),
             list_lifetime: Duration::from_secs(3600),
         };

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use super::new_key::is_in_token;
+
 /// The longest name of an identity: it stands in names of files.
 const NAME_LEN_MAX: usize = 32;
 
@@ -52,6 +54,11 @@ impl FromStr for IdentityName {
         if !text.is_empty() && text.len() <= NAME_LEN_MAX && text.chars().all(is_plain) {
             return Ok(Self(Some(text.to_owned())));
         }
+        if is_in_token(text) {
+            return Err(
+                "a key in a token is first given a name: claviger identity new --name NAME --key URI".into(),
+            );
+        }
         Err(format!("an identity's name has 1 to {NAME_LEN_MAX} ASCII letters, digits, - and _"))
     }
 }
@@ -84,6 +91,8 @@ mod tests {
         for name in ["", "a b", "../a", "a/b", "caf\u{e9}", "a.b", &"x".repeat(33)] {
             assert!(name.parse::<IdentityName>().is_err(), "{name}");
         }
+        let error = "pkcs11:object=host".parse::<IdentityName>().unwrap_err();
+        assert!(error.ends_with("claviger identity new --name NAME --key URI"), "{error}");
         assert!("x".repeat(32).parse::<IdentityName>().is_ok());
     }
 }

@@ -12,6 +12,7 @@
 //! | [`difficulty`], [`hip`], [`association_rekey`] | the puzzle of HIP, the algorithms that HIP offers, and how long keys live |
 //! | `files` | one file or several |
 //! | `identity` | which of a host's identities is used |
+//! | `new_key` | the key that an identity or an owner is made with |
 //! | `log` | what is logged |
 //! | `paths`, `ports`, `server_address` | where state and sockets are, and where a key server is reached |
 
@@ -23,6 +24,7 @@ pub mod hip;
 pub(crate) mod identity;
 pub(crate) mod log;
 pub(crate) mod member;
+pub(crate) mod new_key;
 pub(crate) mod paths;
 pub(crate) mod ports;
 pub(crate) mod server;

@@ -669,6 +669,9 @@ fn certificates() {
         let der = Name::from_rfc4514(text).expect("the names are in order");
         seed("pki_name", &format!("{name}-der"), der.der());
     }
+    // A zero stands in front of the attribute's last number, which DER does not allow.
+    let odd = [0x30, 14, 0x31, 12, 0x30, 10, 6, 4, 0x55, 4, 0x80, 3, 0x0c, 2, b'a', b'b'];
+    seed("pki_name", "identifier-with-zeros", &odd);
     let all = GroupRight { id_type: 1, group_id: vec![7; 255], roles: Roles::ALL };
     let one = GroupRights::new(vec![all]).expect("it is in order");
     for (name, rights) in [("two", owner::rights()), ("long", one)] {

@@ -95,7 +95,7 @@ impl Crl {
             to_be_signed: signed.to_be_signed.to_vec(),
             signature_algorithm: algorithm::signature(&signed.algorithm),
             signature: signed.signature,
-            issuer: Name::new(&list.issuer),
+            issuer: Name::new(&list.issuer).map_err(|_| ReadError::Der)?,
             this_update: list.this_update.to_unix_duration().as_secs(),
             next_update: list.next_update.map(|time| time.to_unix_duration().as_secs()),
             number,

@@ -51,7 +51,7 @@ pub(crate) fn names(
             let mut parts = RdnSequence::from(issuer.clone());
             parts.push(part);
             let name = x509_cert::name::Name::from_der(&parts.to_der()?)?;
-            Ok(vec![GeneralName::Directory(Name::new(&name))])
+            Ok(vec![GeneralName::Directory(Name::new(&name)?)])
         }
     }
 }

@@ -41,7 +41,7 @@ impl GeneralName {
             G::OtherName(name) => Self::Other(OtherForm::OtherName(name.type_id)),
             G::Rfc822Name(name) => Self::Mail(name.as_str().to_owned()),
             G::DnsName(name) => Self::Dns(name.as_str().to_ascii_lowercase()),
-            G::DirectoryName(name) => Self::Directory(Name::new(&name)),
+            G::DirectoryName(name) => Self::Directory(Name::new(&name)?),
             G::EdiPartyName(_) => Self::Other(OtherForm::EdiParty),
             G::UniformResourceIdentifier(name) => Self::Uri(name.as_str().to_owned()),
             G::IpAddress(octets) => Self::Ip(address(octets.as_bytes())?),

@@ -7,9 +7,10 @@ use std::{
 };
 
 use const_oid::{ObjectIdentifier, db::rfc3280::EMAIL_ADDRESS};
-use der::{Decode, Encode, asn1::Any};
+use der::{Decode, Encode, Tag, asn1::Any};
 
 use crate::{
+    oid,
     read_error::ReadError,
     rfc4514::{self, NameError},
 };
@@ -36,15 +37,18 @@ enum Value {
 }
 
 impl Name {
-    pub(crate) fn new(name: &x509_cert::name::Name) -> Self {
+    /// Takes a name. One with an object identifier that is not DER is none: it would be shown as another is.
+    pub(crate) fn new(name: &x509_cert::name::Name) -> der::Result<Self> {
+        if !name.iter().all(|attribute| oid::is_in_order(attribute.oid.as_bytes())) {
+            return Err(Tag::ObjectIdentifier.value_error().into());
+        }
         let parts = name.iter_rdn().map(|part| {
             let mut attributes: Vec<_> =
                 part.iter().map(|attribute| (attribute.oid, value(&attribute.value))).collect();
             attributes.sort();
             attributes
         });
-        let der = name.to_der().expect("a name that was read can be written");
-        Self { parts: parts.collect(), shown: rfc4514::write(name), der }
+        Ok(Self { parts: parts.collect(), shown: rfc4514::write(name), der: name.to_der()? })
     }
 
     /// Reads a name as RFC 4514 writes it, with at least one attribute. Spaces around commas and values are left out.
@@ -53,7 +57,7 @@ impl Name {
     ///
     /// [`NameError`], by what is wrong with the text.
     pub fn from_rfc4514(text: &str) -> Result<Self, NameError> {
-        rfc4514::read(text).map(|name| Self::new(&name))
+        rfc4514::read(text).and_then(|name| Self::new(&name).map_err(|_| NameError::Value))
     }
 
     /// Reads a name from its DER; the empty one too.
@@ -63,7 +67,7 @@ impl Name {
     /// [`ReadError::Der`], if it is none.
     pub fn from_der(octets: &[u8]) -> Result<Self, ReadError> {
         let name = x509_cert::name::Name::from_der(octets).map_err(|_| ReadError::Der)?;
-        Ok(Self::new(&name))
+        Self::new(&name).map_err(|_| ReadError::Der)
     }
 
     /// Shows the DER. That of two equal names can differ.
@@ -138,7 +142,6 @@ fn value(any: &Any) -> Value {
 #[cfg(test)]
 mod tests {
     use const_oid::db::rfc4519::CN;
-    use der::Tag;
     use x509_cert::attr::AttributeTypeAndValue;
 
     use super::*;
@@ -179,7 +182,19 @@ mod tests {
         let mut parts = x509_cert::name::RdnSequence::default();
         parts.push(vec![attribute].try_into().unwrap());
         let odd = x509_cert::name::Name::from_der(&parts.to_der().unwrap()).unwrap();
-        assert_eq!(Name::new(&odd).to_string(), "CN=a\\e2\\80\\aeb\\,c\\\"d\\ ");
-        assert_eq!(Name::new(&x509_cert::name::Name::default()).to_string(), "nobody");
+        assert_eq!(Name::new(&odd).unwrap().to_string(), "CN=a\\e2\\80\\aeb\\,c\\\"d\\ ");
+        assert_eq!(Name::new(&x509_cert::name::Name::default()).unwrap().to_string(), "nobody");
+    }
+    #[test]
+    fn a_name_with_an_object_identifier_that_is_not_der_is_none() {
+        let with = |oid: &[u8]| {
+            let attribute = [&[6, oid.len() as u8], oid, &[0x0c, 1, b'a']].concat();
+            let set =
+                [&[0x31, attribute.len() as u8 + 2, 0x30, attribute.len() as u8], &attribute[..]].concat();
+            Name::from_der(&[&[0x30, set.len() as u8], &set[..]].concat())
+        };
+        assert_eq!(with(&[0x55, 4, 3]).unwrap(), name("CN=a"));
+        // A zero in front of the last number.
+        assert_eq!(with(&[0x55, 4, 0x80, 3]), Err(ReadError::Der));
     }
 }

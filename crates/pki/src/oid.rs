@@ -37,7 +37,7 @@ impl Oid {
 }
 
 /// Says that octets are numbers of 7 bits an octet, each as short as it can be.
-fn is_in_order(octets: &[u8]) -> bool {
+pub(crate) fn is_in_order(octets: &[u8]) -> bool {
     let begins = |i: usize| i == 0 || octets[i - 1] & 0x80 == 0;
     octets.last().is_some_and(|last| last & 0x80 == 0)
         && octets.iter().enumerate().all(|(i, octet)| *octet != 0x80 || !begins(i))

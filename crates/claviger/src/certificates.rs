@@ -4,14 +4,20 @@ use std::path::Path;
 
 use claviger_hip::CertificateChain;
 use claviger_identity::HostIdentity;
+use claviger_net::Clock;
 use claviger_pki::{Certificate, ReadError};
 use claviger_sansio::Time;
 
 use crate::{
     exit::{Exit, Failure, Outcome},
     output::instant,
-    owner::files::{read_trusted, unusable},
+    public_file::{read_trusted, unusable},
 };
+
+/// Tells the time by the wall clock as certificates do, in seconds since 1970.
+pub(crate) fn now() -> u64 {
+    Clock::starting_at(Time::EPOCH).now().as_secs()
+}
 
 /// Reads the chains that a host shows. What is certified must be the host's own key. Roots are left out: who judges has
 /// them.
@@ -42,15 +48,15 @@ fn chain(file: &Path, identity: &HostIdentity) -> Outcome<CertificateChain> {
 
 /// Says of each chain until when it holds, and warns of one that does not hold now. That is no error: the host may have
 /// others, and clocks err.
-pub(crate) fn warn_of_time(files: &[impl AsRef<Path>], now: Time) -> Outcome {
+pub(crate) fn warn_of_time(files: &[impl AsRef<Path>], now: u64) -> Outcome {
     for file in files {
         for certificate in read(file.as_ref())? {
             let (file, subject) = (file.as_ref().display(), certificate.subject());
             let [begins, ends] = [certificate.not_before(), certificate.not_after()]
                 .map(|second| instant(Time::from_secs(second)));
-            if certificate.not_after() < now.as_secs() {
+            if certificate.not_after() < now {
                 tracing::warn!(%file, %subject, ends, "the certificate has expired");
-            } else if certificate.not_before() > now.as_secs() {
+            } else if certificate.not_before() > now {
                 tracing::warn!(%file, %subject, begins, "the certificate is not valid yet");
             }
         }

@@ -7,7 +7,7 @@
 //! | `start`, `lock`, `identity_file`, `private` | from settings to a running daemon |
 //! | `owner` | a group owner's certificate authority in a directory |
 //! | `certificates` | the files of certificates that hosts show, and go by |
-//! | `durable`, `key_file`, `token` | files that are whole or not there, and those that keep private keys, or name one in a token |
+//! | `durable`, `key_file`, `token`, `public_file` | files that are whole or not there, those that keep private keys or name one in a token, and those that everybody may read |
 //! | `guard` | what keeps a group's packets from leaving in the clear, and the files that remember it |
 //! | [`server`] | the key server around its core |
 //! | `member` | the member daemon around its core |
@@ -36,6 +36,7 @@ mod output;
 mod owner;
 mod pipe;
 mod private;
+mod public_file;
 mod refusals;
 mod route;
 mod sentences;

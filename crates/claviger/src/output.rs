@@ -118,6 +118,16 @@ pub(crate) fn instant(time: Time) -> String {
     )
 }
 
+/// Writes an instant that is counted in microseconds since 1970.
+pub(crate) fn instant_at(micros: u64) -> String {
+    instant(Time::from_micros(micros))
+}
+
+/// Writes an instant that is counted in microseconds since 1970, and how far it is from another.
+pub(crate) fn instant_at_seen_from(now_micros: u64, micros: u64) -> String {
+    instant_seen_from(Time::from_micros(now_micros), Time::from_micros(micros))
+}
+
 /// Writes an instant, and how far it is from another.
 pub(crate) fn instant_seen_from(now: Time, time: Time) -> String {
     if time > now {

@@ -4,8 +4,6 @@ use std::{net::IpAddr, sync::Arc};
 
 use claviger_api::{Call, ControlSocket};
 use claviger_identity::HostIdentity;
-use claviger_net::Clock;
-use claviger_sansio::Time;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -48,7 +46,7 @@ pub(crate) fn server(settings: &ServerSettings) -> Outcome {
     let hit = identity.hit();
     eprintln!("{} host identity {hit}", if is_new { "made" } else { "took up" });
     let certificates = certificates::chains(&settings.certificate.0, &identity)?;
-    certificates::warn_of_time(&settings.certificate.0, now())?;
+    certificates::warn_of_time(&settings.certificate.0, certificates::now())?;
     block_on(server::run(ServerOptions {
         identity: Arc::new(identity),
         state_dir: settings.state_dir.clone(),
@@ -118,11 +116,6 @@ pub(crate) fn identity_of(
     let lock = IdentityLock::acquire(&settings.paths.state_dir, &settings.identity, what)?;
     let (identity, _) = identity_file::load_or_create(&lock)?;
     Ok((lock, Arc::new(identity)))
-}
-
-/// Tells the time by the wall clock.
-fn now() -> Time {
-    Clock::starting_at(Time::EPOCH).now()
 }
 
 /// Listens on both address families where the address is any.

@@ -19,7 +19,6 @@ use crate::{
     },
     exit::Outcome,
     output::{self, or_dash, pairs, seconds},
-    owner,
 };
 
 /// Makes, shows and removes groups of a running key server.
@@ -71,7 +70,7 @@ impl OwnerArgs {
     /// Reads the owner's file.
     fn read(self) -> Outcome<Option<OwnerOptions>> {
         let Some(file) = self.owner else { return Ok(None) };
-        let roots = certificates::roots(&file, owner::now())?;
+        let roots = certificates::roots(&file, certificates::now())?;
         Ok(Some(OwnerOptions {
             roots: roots.iter().map(Certificate::to_pem).collect(),
             require_list: self.require_list,

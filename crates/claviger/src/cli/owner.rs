@@ -7,23 +7,22 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use claviger_api::{micros, name::Name};
+use claviger_api::name::Name;
 use claviger_crypto::sign::{CertificateKey, KeyAlgorithm, PublicKey};
 use claviger_group::{GroupId, id::IdType};
 use claviger_pki::{Certificate, GeneralName, GroupRight, GroupRights, Roles, public_key};
-use claviger_sansio::Time;
 use serde::Serialize;
 
 use crate::{
+    certificates,
     cli::{globals::Globals, value},
-    durable,
     exit::{Exit, Failure, Outcome},
     identity_file::ALGORITHM_DEFAULT,
-    output::{self, instant, pairs},
+    output::{self, instant_at, pairs},
     owner::{
-        self, Issued, NewCertificate, NewOwner, OwnerDirectory, RevocationList, Revoked, Shown, files,
-        hexadecimal,
+        Issued, NewCertificate, NewOwner, Owner, OwnerDirectory, RevocationList, Revoked, Shown, hexadecimal,
     },
+    public_file,
     settings::new_key::NewKey,
 };
 
@@ -160,10 +159,8 @@ struct CertificateView {
     hit: Option<String>,
     rights: Vec<RightView>,
     standing: Standing,
-    #[serde(with = "micros::option")]
-    until_us: Option<Time>,
-    #[serde(with = "micros::option")]
-    revoked_at_us: Option<Time>,
+    until_us: Option<u64>,
+    revoked_at_us: Option<u64>,
     file: Option<String>,
 }
 
@@ -172,8 +169,7 @@ struct CertificateView {
 struct ListView {
     number: u64,
     revoked: usize,
-    #[serde(with = "micros")]
-    until_us: Time,
+    until_us: u64,
     file: String,
 }
 
@@ -181,8 +177,7 @@ struct ListView {
 #[derive(Debug, Clone, Serialize)]
 struct OwnerView {
     subject: String,
-    #[serde(with = "micros")]
-    until_us: Time,
+    until_us: u64,
     file: String,
     list: ListView,
     issued: Vec<CertificateView>,
@@ -198,13 +193,12 @@ struct RevokedView {
 #[derive(Debug, Clone, Serialize)]
 struct RevokedCertificateView {
     serial: String,
-    #[serde(with = "micros")]
-    revoked_at_us: Time,
+    revoked_at_us: u64,
     was_revoked: bool,
 }
 
 pub(crate) fn run(globals: &Globals, command: OwnerCommand) -> Outcome {
-    let now = owner::now();
+    let now = certificates::now();
     match command {
         OwnerCommand::New(args) => {
             let directory = args.directory.find(globals)?;
@@ -233,7 +227,7 @@ pub(crate) fn run(globals: &Globals, command: OwnerCommand) -> Outcome {
         OwnerCommand::Show(args) => {
             let directory = args.directory.find(globals)?;
             let view = OwnerView::new(&directory, &directory.show()?, now);
-            output::print(args.directory.json, &view, |view| owner_text(view, Time::from_secs(now)))
+            output::print(args.directory.json, &view, |view| owner_text(view, micros(now)))
         }
     }
 }
@@ -246,9 +240,7 @@ fn certify(globals: &Globals, args: CertifyArgs, now: u64) -> Outcome {
     let new = NewCertificate { key, subject: args.subject, rights, lifetime: args.lifetime };
     let issued = owner.certify(&new, now)?;
     if let Some(out) = &args.out {
-        let text = issued.certificate.to_pem();
-        durable::replace(out, text.as_bytes(), files::FILE_MODE)
-            .map_err(|error| files::unusable(out, "cannot be written", &error))?;
+        Owner::hand_out(&issued, out)?;
     }
     let view = CertificateView::new(&issued, &RevocationList::default(), now);
     output::print(args.directory.json, &view, certificate_text)
@@ -261,6 +253,11 @@ impl DirectoryArgs {
             None => globals.paths()?.state_dir.join("owner"),
         }))
     }
+}
+
+/// Counts seconds as microseconds, as all instants of answers are.
+fn micros(seconds: u64) -> u64 {
+    seconds.saturating_mul(1_000_000)
 }
 
 /// Gives each group its roles.
@@ -290,13 +287,13 @@ fn read_key(path: &Path) -> Outcome<PublicKey> {
         io::stdin().lock().take(STANDARD_INPUT_MAX).read_to_end(&mut octets)?;
         octets
     } else {
-        files::read_trusted(path)?.ok_or_else(|| {
+        public_file::read_trusted(path)?.ok_or_else(|| {
             Failure::new(Exit::Configuration, format!("there is no file {}", path.display()))
         })?
     };
     let hint = "claviger identity show --public, on the host";
     let key = public_key::from_pem(&octets)
-        .map_err(|error| files::unusable(path, "holds no public key", &error).hint(hint))?;
+        .map_err(|error| public_file::unusable(path, "holds no public key", &error).hint(hint))?;
     match key {
         Some(CertificateKey::Signing(key)) => Ok(key),
         Some(CertificateKey::EcdsaP521(_)) | None => {
@@ -320,7 +317,7 @@ impl OwnerView {
         views.extend(lost.map(|(number, since)| CertificateView::of_lost(number, *since)));
         Self {
             subject: certificate.subject().to_string(),
-            until_us: Time::from_secs(certificate.not_after()),
+            until_us: micros(certificate.not_after()),
             file: directory.certificate_file().display().to_string(),
             list: ListView::new(directory, list),
             issued: views,
@@ -342,8 +339,8 @@ impl CertificateView {
                 None if certificate.not_after() < now => Standing::Expired,
                 None => Standing::Valid,
             },
-            until_us: Some(Time::from_secs(certificate.not_after())),
-            revoked_at_us: revoked_at.map(|since| Time::from_secs(*since)),
+            until_us: Some(micros(certificate.not_after())),
+            revoked_at_us: revoked_at.map(|since| micros(*since)),
             file: Some(file.display().to_string()),
         }
     }
@@ -357,7 +354,7 @@ impl CertificateView {
             rights: Vec::new(),
             standing: Standing::Revoked,
             until_us: None,
-            revoked_at_us: Some(Time::from_secs(since)),
+            revoked_at_us: Some(micros(since)),
             file: None,
         }
     }
@@ -368,7 +365,7 @@ impl ListView {
         Self {
             number: list.number,
             revoked: list.revoked.len(),
-            until_us: Time::from_secs(list.next_update),
+            until_us: micros(list.next_update),
             file: directory.list_file().display().to_string(),
         }
     }
@@ -378,7 +375,7 @@ impl From<&Revoked> for RevokedCertificateView {
     fn from(revoked: &Revoked) -> Self {
         Self {
             serial: hexadecimal(&revoked.serial_number),
-            revoked_at_us: Time::from_secs(revoked.since),
+            revoked_at_us: micros(revoked.since),
             was_revoked: !revoked.is_new,
         }
     }
@@ -423,16 +420,16 @@ fn made_text(view: &OwnerView) -> String {
         view.subject,
         pairs(vec![
             ("certificate", view.file.clone()),
-            ("holds until", instant(view.until_us)),
+            ("holds until", instant_at(view.until_us)),
             ("revocation list", view.list.file.clone()),
-            ("it holds until", instant(view.list.until_us)),
+            ("it holds until", instant_at(view.list.until_us)),
         ]),
         claviger_api::command::quoted(&view.file)
     )
 }
 
 fn certificate_text(view: &CertificateView) -> String {
-    let until = view.until_us.map(instant);
+    let until = view.until_us.map(instant_at);
     pairs(vec![
         ("serial", view.serial.clone()),
         ("subject", output::or_dash(view.subject.as_deref())),
@@ -454,7 +451,7 @@ fn rights_text(rights: &[RightView]) -> String {
 fn revoked_text(view: &RevokedView) -> String {
     let line = |revoked: &RevokedCertificateView| match revoked.was_revoked {
         false => format!("revoked {}", revoked.serial),
-        true => format!("{} was revoked already, at {}", revoked.serial, instant(revoked.revoked_at_us)),
+        true => format!("{} was revoked already, at {}", revoked.serial, instant_at(revoked.revoked_at_us)),
     };
     let lines: Vec<String> = view.revoked.iter().map(line).collect();
     format!("{}\n{}", lines.join("\n"), list_text(&view.list))
@@ -465,21 +462,21 @@ fn list_text(list: &ListView) -> String {
         "revocation list {}, of {} certificates, holds until {}; give it to the key servers: {}",
         list.number,
         list.revoked,
-        instant(list.until_us),
+        instant_at(list.until_us),
         list.file
     )
 }
 
-fn owner_text(view: &OwnerView, now: Time) -> String {
+fn owner_text(view: &OwnerView, now: u64) -> String {
     let head = pairs(vec![
         ("owner", view.subject.clone()),
         ("certificate", view.file.clone()),
-        ("holds until", instant(view.until_us)),
+        ("holds until", instant_at(view.until_us)),
         (
             "revocation list",
             format!("{}, number {}, {} revoked", view.list.file, view.list.number, view.list.revoked),
         ),
-        ("it holds until", output::instant_seen_from(now, view.list.until_us)),
+        ("it holds until", output::instant_at_seen_from(now, view.list.until_us)),
     ]);
     let rows = view.issued.iter().map(|issued| {
         [
@@ -487,7 +484,7 @@ fn owner_text(view: &OwnerView, now: Time) -> String {
             output::or_dash(issued.subject.as_deref()),
             output::or_dash(issued.hit.as_deref()),
             rights_text(&issued.rights),
-            output::or_dash(issued.until_us.map(instant)),
+            output::or_dash(issued.until_us.map(instant_at)),
             standing_text(issued),
         ]
     });
@@ -499,7 +496,7 @@ fn owner_text(view: &OwnerView, now: Time) -> String {
 fn standing_text(view: &CertificateView) -> String {
     match (view.standing, view.revoked_at_us) {
         (Standing::Expired, _) => "expired".to_owned(),
-        (Standing::Revoked, Some(at)) => format!("revoked {}", instant(at)),
+        (Standing::Revoked, Some(at)) => format!("revoked {}", instant_at(at)),
         (Standing::Revoked, None) => "revoked".to_owned(),
         (Standing::Valid, _) => "valid".to_owned(),
     }
@@ -595,7 +592,7 @@ mod tests {
     }
 
     fn list() -> ListView {
-        ListView { number: 2, revoked: 1, until_us: Time::from_secs(86_400), file: "owner.crl".into() }
+        ListView { number: 2, revoked: 1, until_us: micros(86_400), file: "owner.crl".into() }
     }
 
     #[test]
@@ -606,19 +603,19 @@ mod tests {
             hit: Some("2001:22::1".into()),
             rights: vec![RightView { group: "radio".into(), roles: vec!["both", "key-server"] }],
             standing: Standing::Valid,
-            until_us: Some(Time::from_secs(86_400)),
+            until_us: Some(micros(86_400)),
             revoked_at_us: None,
             file: Some("f".into()),
         };
         let view = OwnerView {
             subject: "O=Example".into(),
-            until_us: Time::from_secs(172_800),
+            until_us: micros(172_800),
             file: "owner.pem".into(),
             list: list(),
             issued: vec![valid, CertificateView::of_lost(&[0x4a, 2], 60)],
         };
         assert_eq!(
-            owner_text(&view, Time::from_secs(82_800)),
+            owner_text(&view, micros(82_800)),
             "owner:            O=Example\n\
              certificate:      owner.pem\n\
              holds until:      1970-01-03T00:00:00.000000Z\n\
@@ -634,7 +631,7 @@ mod tests {
     fn a_revocation_says_what_is_to_be_done_with_the_list() {
         let revoked = |serial: &str, was_revoked| RevokedCertificateView {
             serial: serial.into(),
-            revoked_at_us: Time::from_secs(60),
+            revoked_at_us: micros(60),
             was_revoked,
         };
         let view = RevokedView { revoked: vec![revoked("4a01", false), revoked("4a02", true)], list: list() };

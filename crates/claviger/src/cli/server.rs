@@ -3,14 +3,13 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::Args;
-use claviger_sansio::Time;
 
 use crate::{
     certificates,
     cli::{globals::Globals, value},
     config_file::Config,
     exit::Outcome,
-    output, owner,
+    output,
     settings::{
         association_rekey::AssociationRekey,
         difficulty::{Difficulty, Puzzle},
@@ -103,7 +102,7 @@ impl ServerArgs {
 /// Does what `--check` asks for: settles all settings and shows them.
 pub(crate) fn check(globals: &Globals, args: &ServerArgs) -> Outcome {
     let settings = args.settings(globals)?;
-    certificates::warn_of_time(&settings.certificate.0, Time::from_secs(owner::now()))?;
+    certificates::warn_of_time(&settings.certificate.0, certificates::now())?;
     let what =
         args.config.as_ref().map_or("the default configuration".to_owned(), |f| f.display().to_string());
     output::print_text(&format!("{what} is valid\n{settings}"))

@@ -38,7 +38,6 @@ use crate::{
     certificates,
     counters::CarrierCounts,
     exit::{Exit, Failure},
-    owner,
     route::{address_towards, unspecified},
     sentences,
     settings::{
@@ -502,9 +501,9 @@ impl MemberDaemon {
 }
 
 fn config(identity: Arc<HostIdentity>, settings: &MemberSettings) -> Result<MemberConfig, Failure> {
-    let now = owner::now();
+    let now = certificates::now();
     let chains = certificates::chains(&settings.certificate, &identity)?;
-    certificates::warn_of_time(&settings.certificate, Time::from_secs(now))?;
+    certificates::warn_of_time(&settings.certificate, now)?;
     let roots = settings.owner.as_deref().map(|file| certificates::roots(file, now)).transpose()?;
     let mut hip = HostConfig::new(identity, provider());
     hip.certificates = chains;

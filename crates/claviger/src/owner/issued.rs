@@ -8,10 +8,11 @@ use std::{
 use claviger_crypto::provider;
 use claviger_pki::{Certificate, GroupOwner, Revocation};
 
-use super::files::{self, FILE_MODE, first_certificate, unusable};
+use super::first_certificate;
 use crate::{
     durable,
     exit::{Exit, Failure, Outcome},
+    public_file::{self, FILE_MODE, unusable},
 };
 
 /// How the names of the files end; before it stands the serial number.
@@ -47,7 +48,7 @@ pub(super) fn all(directory: &Path) -> Outcome<Vec<Issued>> {
         if file.extension().is_none_or(|extension| extension != "pem") {
             continue;
         }
-        let Some(octets) = files::read(&file)? else { continue };
+        let Some(octets) = public_file::read(&file)? else { continue };
         issued.push(Issued { certificate: first_certificate(&file, &octets)?, file });
     }
     issued
@@ -58,7 +59,7 @@ pub(super) fn all(directory: &Path) -> Outcome<Vec<Issued>> {
 /// Finds the serial number that a word of the command line means: it is one, or the name of a file with a certificate.
 pub(super) fn serial_number(word: &str, issued: &[Issued], owner: &Certificate) -> Outcome<Vec<u8>> {
     let path = Path::new(word);
-    if let Some(octets) = files::read_trusted(path)? {
+    if let Some(octets) = public_file::read_trusted(path)? {
         let certificate = first_certificate(path, &octets)?;
         if !is_by(owner, &certificate) {
             let message = format!(

@@ -11,7 +11,6 @@
 //! Whatever is said to be done stands on the disk: certificates are kept before they are handed out, and a revocation
 //! is in the list before it is confirmed.
 
-pub(crate) mod files;
 mod issued;
 mod revocation_list;
 
@@ -28,9 +27,7 @@ use claviger_crypto::{
     sign::{PublicKey, Signer},
 };
 use claviger_identity::{DomainIdentifier, Hit, HostId};
-use claviger_net::Clock;
 use claviger_pki::{BasicConstraints, Certificate, GroupRights, Issuer, Request};
-use claviger_sansio::Time;
 
 pub(crate) use issued::{Issued, hexadecimal};
 pub(crate) use revocation_list::RevocationList;
@@ -40,9 +37,9 @@ use crate::{
     exit::{Exit, Failure, Outcome},
     key_file::{self, KeyFile},
     lock::{Holder, Lock},
+    public_file::{self, FILE_MODE, unusable},
     settings::new_key::NewKey,
 };
-use files::{FILE_MODE, unusable};
 
 /// How long before it is made a certificate or list is valid already: clocks of hosts differ.
 const BEGIN_EARLIER: u64 = 300;
@@ -107,11 +104,6 @@ pub(crate) struct Revoked {
     pub(crate) since: u64,
     /// Whether that is so from now on only.
     pub(crate) is_new: bool,
-}
-
-/// Tells the time, in seconds since 1970.
-pub(crate) fn now() -> u64 {
-    Clock::starting_at(Time::EPOCH).now().as_secs()
 }
 
 /// Computes the HIT of a host's key.
@@ -225,12 +217,12 @@ impl OwnerDirectory {
 
     fn certificate(&self) -> Outcome<Certificate> {
         let path = self.certificate_file();
-        let Some(octets) = files::read(&path)? else {
+        let Some(octets) = public_file::read(&path)? else {
             let message = format!("there is no owner in {}", self.path.display());
             return Err(Failure::new(Exit::Configuration, message)
                 .hint("claviger owner new --subject NAME, or name its directory with --directory DIR"));
         };
-        files::first_certificate(&path, &octets)
+        first_certificate(&path, &octets)
     }
 
     fn make_directory(&self, path: &Path) -> Outcome {
@@ -279,6 +271,12 @@ impl Owner {
         let directory = self.directory.issued_directory();
         self.directory.make_directory(&directory)?;
         issued::keep(&directory, certificate)
+    }
+
+    /// Writes a certificate to a file that is handed out, in place of what is there.
+    pub(crate) fn hand_out(issued: &Issued, file: &Path) -> Outcome {
+        durable::replace(file, issued.certificate.to_pem().as_bytes(), FILE_MODE)
+            .map_err(|error| unusable(file, "cannot be written", &error))
     }
 
     /// Revokes certificates, each by its serial number, or by a file that has it. All are, or none.
@@ -338,6 +336,13 @@ impl Owner {
         durable::replace(&path, text.as_bytes(), FILE_MODE)
             .map_err(|error| unusable(&path, "cannot be written", &error))
     }
+}
+
+/// Takes the first certificate of a PEM file.
+fn first_certificate(path: &Path, octets: &[u8]) -> Outcome<Certificate> {
+    let certificates = Certificate::from_pem(octets);
+    let certificates = certificates.map_err(|error| unusable(path, "holds no certificate", &error))?;
+    Ok(certificates.into_iter().next().expect("without certificates it is an error"))
 }
 
 fn key_file(path: &Path) -> KeyFile<'_> {

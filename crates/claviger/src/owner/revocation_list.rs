@@ -4,11 +4,11 @@ use std::path::Path;
 
 use claviger_pki::{Certificate, Crl};
 
-use super::{
-    Serials,
-    files::{self, unusable},
+use super::Serials;
+use crate::{
+    exit::{Exit, Failure, Outcome},
+    public_file::{self, unusable},
 };
-use crate::exit::{Exit, Failure, Outcome};
 
 /// The list of what an owner revoked; once it is on the disk, its number is at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,7 +26,7 @@ pub(crate) struct RevocationList {
 impl RevocationList {
     /// Reads the list of an owner. Without it nobody knew what was revoked, so a missing one is an error.
     pub(super) fn read(path: &Path, owner: &Certificate) -> Outcome<Self> {
-        let Some(octets) = files::read(path)? else {
+        let Some(octets) = public_file::read(path)? else {
             let message = format!("{} is missing: what was revoked would be forgotten", path.display());
             return Err(Failure::new(Exit::Configuration, message)
                 .hint("restore it, if need be from a key server's directory of lists"));

@@ -24,7 +24,7 @@ use tokio::{
     task::{AbortHandle, spawn_blocking},
 };
 
-use crate::{exit::Failure, owner::files::unusable};
+use crate::{exit::Failure, public_file::unusable};
 
 /// How often the directory is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

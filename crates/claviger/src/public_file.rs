@@ -1,4 +1,4 @@
-//! The public files of an owner, and those that are shown to it.
+//! Files that everybody may read, and that decide whom this process trusts: certificates, and lists of revoked ones.
 
 use std::{
     fmt,
@@ -8,7 +8,6 @@ use std::{
 };
 
 use claviger_files::FileError;
-use claviger_pki::Certificate;
 
 use crate::exit::{Exit, Failure, Outcome};
 
@@ -41,13 +40,6 @@ fn read_opened(path: &Path, opened: Result<File, FileError>) -> Outcome<Option<V
         return Err(unusable(path, "cannot be read", &format!("it has more than {FILE_LEN_MAX} octets")));
     }
     Ok(Some(octets))
-}
-
-/// Takes the first certificate of a PEM file.
-pub(super) fn first_certificate(path: &Path, octets: &[u8]) -> Outcome<Certificate> {
-    let certificates = Certificate::from_pem(octets);
-    let certificates = certificates.map_err(|error| unusable(path, "holds no certificate", &error))?;
-    Ok(certificates.into_iter().next().expect("without certificates it is an error"))
 }
 
 /// Says that a file or directory does not serve.

@@ -11,6 +11,7 @@
 //! | [`judge`] | whether a history of that network kept what a key server promises |
 //! | [`extent`] | how much of a long test this run does |
 //! | [`network`] | a key server and its members in memory |
+//! | [`owner`] | CAs of group owners, and hosts that they certify |
 //! | [`pcap`] | capture files of other implementations |
 //! | [`vector`] | files of test vectors |
 
@@ -23,6 +24,7 @@ pub mod judge;
 pub mod lab;
 pub mod netns;
 pub mod network;
+pub mod owner;
 pub mod pcap;
 pub mod process;
 pub mod tshark;

@@ -19,12 +19,12 @@ use std::{
 };
 
 use claviger_crypto::{
-    Random, SecretBytes, SeededRandom, SystemRandom, provider, random, sign::KeyAlgorithm,
+    CryptoProvider, Random, SecretBytes, SeededRandom, SystemRandom, provider, random, sign::KeyAlgorithm,
 };
 use claviger_dataplane::DataPlane;
 use claviger_gcks::{Event as ServerEvent, Gcks, GcksConfig, Record};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
-use claviger_hip::HostConfig;
+use claviger_hip::{CertificateChain, HostConfig};
 use claviger_identity::{Hit, HostIdentity};
 use claviger_member::{MemberConfig, PlaneKind, event::Places, member::Member};
 use claviger_proof::Ledgers;
@@ -166,6 +166,10 @@ pub struct Network {
     pub running: bool,
     /// How far the key server's clock is ahead of the members'.
     pub server_ahead: Duration,
+    /// Where the key server has its cryptography from.
+    provider: &'static CryptoProvider,
+    /// What the key server shows of certificates when it is started again; a running one is told.
+    pub server_certificates: Vec<CertificateChain>,
     /// Within which time the key server renews the keys of associations.
     rekey_after: Option<Duration>,
     signature: KeyAlgorithm,
@@ -234,21 +238,31 @@ impl Network {
 
     /// Begins with a key server that renews the keys of associations.
     pub fn renewing(rekey_after: Duration, seed: u64) -> Self {
-        Self::begin(KeyAlgorithm::EcdsaP256, Some(rekey_after), seed)
+        Self::begin(KeyAlgorithm::EcdsaP256, Some(rekey_after), seed, provider())
+    }
+
+    /// Begins with a key server that has its cryptography from this provider.
+    pub fn provided(provider: &'static CryptoProvider, seed: u64) -> Self {
+        Self::begin(KeyAlgorithm::EcdsaP256, None, seed, provider)
     }
 
     /// Does what [`Network::new`] does, with host identities of one kind. Under Ed25519, whose signatures need no
     /// randomness, everything on the wire follows from the seed, if the groups sign by such keys too.
     pub fn signing_by(signature: KeyAlgorithm, seed: u64) -> Self {
-        Self::begin(signature, None, seed)
+        Self::begin(signature, None, seed, provider())
     }
 
-    fn begin(signature: KeyAlgorithm, rekey_after: Option<Duration>, seed: u64) -> Self {
+    fn begin(
+        signature: KeyAlgorithm,
+        rekey_after: Option<Duration>,
+        seed: u64,
+        provider: &'static CryptoProvider,
+    ) -> Self {
         let mut random = SeededRandom::new(seed);
         // A source apart: what the network does to datagrams does not depend on the kind of key.
         let mut identities = SeededRandom::new(!seed);
         let identity = identity(signature, &mut identities);
-        let config = server_config(&identity, rekey_after);
+        let config = server_config(&identity, rekey_after, provider);
         let server =
             Gcks::new(config, random::fork(&mut random), START).expect("the configuration is usable");
         Self {
@@ -272,6 +286,8 @@ impl Network {
             keeps_keys: true,
             running: true,
             server_ahead: Duration::ZERO,
+            provider,
+            server_certificates: Vec::new(),
             rekey_after,
             signature,
             identities,
@@ -368,6 +384,16 @@ impl Network {
         self.settle();
     }
 
+    /// Has the key server show certificates, now and when it is started again.
+    ///
+    /// # Panics
+    ///
+    /// If they are too many or too long.
+    pub fn show_certificates(&mut self, chains: Vec<CertificateChain>) {
+        self.server.set_certificates(chains.clone()).expect("they fit into a packet");
+        self.server_certificates = chains;
+    }
+
     /// Allows a host in a group and has it join.
     pub fn join(&mut self, place: usize, group: &GroupId, role: Role) {
         let host = self.members[place].id();
@@ -438,7 +464,8 @@ impl Network {
         let wall = self.now + ahead;
         let start = Gcks::start_at(provider(), &records, wall).expect("the stored times are whole");
         self.server_ahead = start.since(self.now);
-        let config = server_config(&self.identity, self.rekey_after);
+        let mut config = server_config(&self.identity, self.rekey_after, self.provider);
+        config.hip.certificates = self.server_certificates.clone();
         self.server = Gcks::restore(config, random, start, &records).expect("the stored state is whole");
         self.settle();
     }
@@ -779,10 +806,14 @@ pub const HIP_PORT: u16 = 10_500;
 /// The port of GDOI.
 pub const GDOI_PORT: u16 = 848;
 
-fn server_config(identity: &Arc<HostIdentity>, rekey_after: Option<Duration>) -> GcksConfig {
+fn server_config(
+    identity: &Arc<HostIdentity>,
+    rekey_after: Option<Duration>,
+    provider: &'static CryptoProvider,
+) -> GcksConfig {
     GcksConfig {
         hip: HostConfig { rekey_after, ..hip_config(identity.clone()) },
-        provider: provider(),
+        provider,
         gdoi_port: GDOI_PORT,
         push_source_v4: Some(SERVER),
         push_source_v6: None,

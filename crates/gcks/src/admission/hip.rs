@@ -422,3 +422,46 @@ const fn hit_of(host: &MemberId) -> Option<&Hit> {
         | MemberId::UserName(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host that may know nothing is told what its own packet shows, whatever it is refused for.
+    #[test]
+    fn what_a_stranger_is_told_follows_from_its_packet_alone() {
+        let shown = [
+            (Shown::Nothing, ChannelStatus::NOT_AUTHORISED),
+            (Shown::Chains(Vec::new()), ChannelStatus::UNKNOWN_CA),
+            (Shown::Unusable(RefusalReason::CertificateUnsupported), ChannelStatus::UNSUPPORTED_CERTIFICATE),
+            (Shown::Unusable(RefusalReason::CertificateIncomplete), ChannelStatus::BAD_CERTIFICATE),
+            (Shown::Unusable(RefusalReason::CertificateMalformed), ChannelStatus::BAD_CERTIFICATE),
+        ];
+        for (shown, expected) in shown {
+            for reason in [
+                RefusalReason::GroupUnknown,
+                RefusalReason::NotAuthorised,
+                RefusalReason::CertificateForged,
+                RefusalReason::CertificateIncomplete,
+                RefusalReason::CertificateMissing,
+                RefusalReason::CertificateUnknownCa,
+                RefusalReason::CertificateUnsupported,
+                RefusalReason::TooManyOwners,
+            ] {
+                assert_eq!(status(Refused::unknown(reason), &shown), expected, "{reason:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_may_know_is_told_of_each_packet_what_is_wrong_with_it() {
+        for (reason, expected) in [
+            (RefusalReason::CertificateIncomplete, ChannelStatus::BAD_CERTIFICATE),
+            (RefusalReason::CertificateUnsupported, ChannelStatus::UNSUPPORTED_CERTIFICATE),
+            (RefusalReason::CertificateMissing, ChannelStatus::INVALID_CERTIFICATE),
+            (RefusalReason::RevocationUnknown, ChannelStatus::REVOCATION_UNKNOWN),
+        ] {
+            assert_eq!(status(Refused::known(reason), &Shown::Nothing), expected);
+        }
+    }
+}

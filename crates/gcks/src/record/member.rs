@@ -160,6 +160,30 @@ mod tests {
             assert!(decode_admittance(wrong).is_err(), "{wrong:?}");
         }
     }
+
+    #[test]
+    fn what_a_certificate_gave_is_stored_and_before_there_was_none() {
+        let (role, lifetime, expires) = (Role::Receiver, Duration::from_secs(60), Time::from_secs(90));
+        let grant = Grant { role, lifetime, expires, certified: None };
+        let octets = encode_grant(&grant);
+        assert_eq!(decode_grant(&octets), Ok((grant.clone(), None)));
+        let before = [&[6], &octets[1..octets.len() - 1]].concat();
+        for version in [3, 4, 5, 6] {
+            let before = [&[version], &before[1..]].concat();
+            assert_eq!(decode_grant(&before), Ok((grant.clone(), None)));
+        }
+        let with = |tail: &[u8]| [&octets[..octets.len() - 1], tail].concat();
+        let until = [&[0; 7][..], &[9]].concat();
+        for (bits, given) in [(0, None), (3, Some(Role::Both))] {
+            let read = decode_grant(&with(&[&[1, bits][..], &until].concat()));
+            assert_eq!(read, Ok((grant.clone(), Some((given, Time::from_micros(9))))));
+        }
+        for wrong in [&[][..], &[2], &[1], &[1, 4], &[1, 3, 0], &[0, 0]] {
+            assert!(decode_grant(&with(wrong)).is_err(), "{wrong:?}");
+        }
+        assert_eq!(decode_denial(&encode_denial()), Ok(()));
+    }
+
     #[test]
     fn all_sender_ids_of_a_member_are_stored_and_before_only_the_latest_were() {
         let mut member = Membership {

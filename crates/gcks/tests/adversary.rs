@@ -8,7 +8,7 @@ use claviger_crypto::{
     SeededRandom, SystemRandom, provider,
     sign::{KeyAlgorithm, SigningKey},
 };
-use claviger_gcks::{Counter, RekeyWhat};
+use claviger_gcks::{Admits, Counter, Owner, RekeyWhat, RevocationPolicy};
 use claviger_gdoi::{
     Member as Puller, MemberConfig as PullerConfig, MemberEvent as PullEvent, PullFailure,
     push::{self, Push},
@@ -30,10 +30,12 @@ use claviger_isakmp::{
     wire::header,
 };
 use claviger_member::{Event, event::Refusal};
+use claviger_pki::Revocation;
 use claviger_sansio::{Datagram, Socket, Transmit};
 use claviger_testkit::{
     judge::{judge, laggards},
     network::{GDOI_PORT, HIP_PORT, Kind, Network, Origin, SERVER, group_id, new_identity, policy},
+    owner::{Ca, KEY_SERVER, chain},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -77,6 +79,41 @@ fn damaged(turn: usize, socket: Socket, octets: &[u8]) -> Vec<Vec<u8>> {
         copies.push(copy);
     }
     copies
+}
+
+// I2, R2 and the UPDATEs of a renewal, with CERT in each, preceded by their damaged copies
+#[test]
+fn damaged_messages_with_certificates_change_nothing_and_genuine_ones_succeed_behind_them() {
+    let mut network = Network::new(41);
+    let group = market();
+    let mut short = policy(1);
+    short.access.registration_lifetime = 120 * SECOND;
+    network.add_group(&group, short);
+    let ca = Ca::new("CN=Owner,O=Example");
+    let owner = Owner { revocation: RevocationPolicy::Required, ..ca.owner(Admits::ListOrCertificate) };
+    network.server.set_owner(network.now, &group, Some(owner)).unwrap();
+    network.server.set_revocation_lists(network.now, vec![ca.list(&[], network.now)]);
+    let server = ca.certify(network.server_identity(), &group, KEY_SERVER, |_| ());
+    network.show_certificates(vec![chain(&[&server])]);
+    network.settle();
+    let made = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&made);
+    network.damage = Some(Box::new(move |socket, octets| {
+        *count.borrow_mut() += 1;
+        damaged(*count.borrow(), socket, octets)
+    }));
+    let identity = new_identity();
+    let certificate = ca.certify_member(&identity, &group, Role::Both);
+    let place = network.add_member_with(identity, |config| {
+        config.hip.certificates = vec![chain(&[&certificate])];
+        config.owner = Some(ca.judge(Revocation::NotChecked));
+    });
+    network.ask(place, &group, Role::Both);
+    network.until(10 * SECOND, |network| network.is_keyed(place, &group));
+    network.pass(200 * SECOND);
+    assert!(network.is_current(place, &group), "its registration was renewed twice");
+    assert!(*made.borrow() > 10);
+    assert_eq!(network.server.refused().count(), 0);
 }
 
 // every datagram between key server and members, each preceded by its damaged copies:

@@ -22,7 +22,7 @@ use claviger_crypto::{
     CryptoProvider, Random, SecretBytes, SeededRandom, SystemRandom, provider, random, sign::KeyAlgorithm,
 };
 use claviger_dataplane::DataPlane;
-use claviger_gcks::{Event as ServerEvent, Gcks, GcksConfig, Record};
+use claviger_gcks::{Event as ServerEvent, Gcks, Record};
 use claviger_group::{Channel, GroupId, GroupPolicy, Role};
 use claviger_hip::{CertificateChain, HostConfig};
 use claviger_identity::{Hit, HostIdentity};
@@ -262,7 +262,7 @@ impl Network {
         // A source apart: what the network does to datagrams does not depend on the kind of key.
         let mut identities = SeededRandom::new(!seed);
         let identity = identity(signature, &mut identities);
-        let config = server_config(&identity, rekey_after, provider);
+        let config = serving::config(&identity, rekey_after, provider);
         let server =
             Gcks::new(config, random::fork(&mut random), START).expect("the configuration is usable");
         Self {
@@ -384,16 +384,6 @@ impl Network {
         self.settle();
     }
 
-    /// Has the key server show certificates, now and when it is started again.
-    ///
-    /// # Panics
-    ///
-    /// If they are too many or too long.
-    pub fn show_certificates(&mut self, chains: Vec<CertificateChain>) {
-        self.server.set_certificates(chains.clone()).expect("they fit into a packet");
-        self.server_certificates = chains;
-    }
-
     /// Allows a host in a group and has it join.
     pub fn join(&mut self, place: usize, group: &GroupId, role: Role) {
         let host = self.members[place].id();
@@ -464,7 +454,7 @@ impl Network {
         let wall = self.now + ahead;
         let start = Gcks::start_at(provider(), &records, wall).expect("the stored times are whole");
         self.server_ahead = start.since(self.now);
-        let mut config = server_config(&self.identity, self.rekey_after, self.provider);
+        let mut config = serving::config(&self.identity, self.rekey_after, self.provider);
         config.hip.certificates = self.server_certificates.clone();
         self.server = Gcks::restore(config, random, start, &records).expect("the stored state is whole");
         self.settle();
@@ -805,17 +795,3 @@ pub const HIP_PORT: u16 = 10_500;
 
 /// The port of GDOI.
 pub const GDOI_PORT: u16 = 848;
-
-fn server_config(
-    identity: &Arc<HostIdentity>,
-    rekey_after: Option<Duration>,
-    provider: &'static CryptoProvider,
-) -> GcksConfig {
-    GcksConfig {
-        hip: HostConfig { rekey_after, ..hip_config(identity.clone()) },
-        provider,
-        gdoi_port: GDOI_PORT,
-        push_source_v4: Some(SERVER),
-        push_source_v6: None,
-    }
-}

@@ -49,10 +49,13 @@ impl Admission<'_> {
                 host_id,
                 request,
                 certificates,
+                anonymous,
                 security,
                 fresh,
-                ..
             } => {
+                if anonymous {
+                    debug!(%peer, "the host's identity is anonymous");
+                }
                 let credentials = self.credentials(peer, &host_id, &certificates, fresh);
                 self.register(now, ticket, peer, &request, credentials, (&security, fresh));
             }

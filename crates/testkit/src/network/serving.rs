@@ -1,14 +1,27 @@
 //! The key server's side, as its program runs it: a store that takes its time, a system that may refuse to send.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use claviger_gcks::{Event as ServerEvent, Staged};
+use claviger_crypto::CryptoProvider;
+use claviger_gcks::{Event as ServerEvent, GcksConfig, Staged};
+use claviger_hip::{CertificateChain, HostConfig};
+use claviger_identity::HostIdentity;
 use claviger_sansio::{Transmit, durable::Receipt};
 use claviger_store::{Store as _, StoreError};
 
-use super::{Kind, Network, Origin, SERVER, listening};
+use super::{GDOI_PORT, Kind, Network, Origin, SERVER, hip_config, listening};
 
 impl Network {
+    /// Has the key server show certificates, now and when it is started again.
+    ///
+    /// # Panics
+    ///
+    /// If they are too many or too long.
+    pub fn show_certificates(&mut self, chains: Vec<CertificateChain>) {
+        self.server.set_certificates(chains.clone()).expect("they fit into a packet");
+        self.server_certificates = chains;
+    }
+
     pub(super) fn settle_server(&mut self) {
         while let Some(staged) = self.server.stage(self.server_now()) {
             self.commit(staged);
@@ -82,5 +95,20 @@ impl Network {
         let end = self.now + self.disk;
         while !self.disk.is_zero() && self.step_before(end) {}
         self.now = self.now.max(end);
+    }
+}
+
+/// Configures the key server of a network.
+pub(super) fn config(
+    identity: &Arc<HostIdentity>,
+    rekey_after: Option<Duration>,
+    provider: &'static CryptoProvider,
+) -> GcksConfig {
+    GcksConfig {
+        hip: HostConfig { rekey_after, ..hip_config(identity.clone()) },
+        provider,
+        gdoi_port: GDOI_PORT,
+        push_source_v4: Some(SERVER),
+        push_source_v6: None,
     }
 }

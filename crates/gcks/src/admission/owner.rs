@@ -82,16 +82,30 @@ impl Trusts {
         &self.lists
     }
 
-    /// Finds who trusts the same as an owner, or begins to trust it.
-    pub(crate) fn of(&mut self, provider: &'static CryptoProvider, owner: &Owner) -> TrustId {
+    /// Finds who trusts the same as an owner, or begins to trust it, in place of one that no group has any more.
+    pub(crate) fn of(
+        &mut self,
+        provider: &'static CryptoProvider,
+        owner: &Owner,
+        is_used: impl Fn(TrustId) -> bool,
+    ) -> TrustId {
         let is_same = |trust: &Trust| trust.revocation == owner.revocation && trust.roots == owner.roots;
         if let Some(known) = self.all.iter().position(is_same) {
             return TrustId(known);
         }
         let roots = owner.roots.clone();
         let judge = GroupOwner::new(provider, roots.clone(), self.revocation(owner.revocation));
-        self.all.push(Trust { roots, revocation: owner.revocation, judge });
-        TrustId(self.all.len() - 1)
+        let trust = Trust { roots, revocation: owner.revocation, judge };
+        match (0..self.all.len()).find(|index| !is_used(TrustId(*index))) {
+            Some(unused) => {
+                self.all[unused] = trust;
+                TrustId(unused)
+            }
+            None => {
+                self.all.push(trust);
+                TrustId(self.all.len() - 1)
+            }
+        }
     }
 
     /// Takes other lists in place of those so far. Says whether they are others.

@@ -16,7 +16,7 @@ use super::{
     grants::{Grant, Grants},
     limiter::JoinLimiter,
     list::List,
-    owner::{Admits, Owned, Owner, Trusts},
+    owner::{Admits, Owned, Owner, TrustId, Trusts},
     refusals::Refusals,
     registration::{Registration, Strength},
 };
@@ -93,7 +93,12 @@ impl Roster {
         id: &GroupId,
         owner: Option<Owner>,
     ) -> Option<Change> {
-        let owned = owner.map(|owner| Owned { trust: self.trusts.of(provider, &owner), owner });
+        let used: Vec<TrustId> =
+            self.lists.values().filter_map(|list| Some(list.owned.as_ref()?.trust)).collect();
+        let owned = owner.map(|owner| {
+            let trust = self.trusts.of(provider, &owner, |id| used.contains(&id));
+            Owned { owner, trust }
+        });
         let list = self.lists.get_mut(id)?;
         list.owned = owned;
         Some(list.owner_record(id))

@@ -1,6 +1,6 @@
 //! Lists of revoked certificates (RFC 5280 section 5).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use claviger_crypto::{CryptoProvider, sign::CertificateSignature};
 use const_oid::db::rfc5280::{
@@ -35,10 +35,10 @@ struct Scope {
     only_authorities: bool,
 }
 
-/// A list of revoked certificates.
+/// A list of revoked certificates. Its clones share what is long in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crl {
-    to_be_signed: Vec<u8>,
+    to_be_signed: Arc<[u8]>,
     pub(crate) signature_algorithm: Option<CertificateSignature>,
     pub(crate) signature: Vec<u8>,
     issuer: Name,
@@ -49,7 +49,7 @@ pub struct Crl {
     /// `None` if it is a list of a form that is not used here.
     scope: Option<Scope>,
     /// The serial numbers and when each was revoked, in seconds since 1970.
-    revoked: BTreeMap<Vec<u8>, u64>,
+    revoked: Arc<BTreeMap<Vec<u8>, u64>>,
 }
 
 impl Crl {
@@ -92,7 +92,7 @@ impl Crl {
             }
         }
         Ok(Self {
-            to_be_signed: signed.to_be_signed.to_vec(),
+            to_be_signed: signed.to_be_signed.into(),
             signature_algorithm: algorithm::signature(&signed.algorithm),
             signature: signed.signature,
             issuer: Name::new(&list.issuer).map_err(|_| ReadError::Der)?,
@@ -101,13 +101,15 @@ impl Crl {
             number,
             authority_key_identifier,
             scope: if entries_known { scope(&extensions, &list.issuer)? } else { None },
-            revoked: revoked
-                .into_iter()
-                .map(|entry| {
-                    let since = entry.revocation_date.to_unix_duration().as_secs();
-                    (entry.serial_number.as_bytes().to_vec(), since)
-                })
-                .collect(),
+            revoked: Arc::new(
+                revoked
+                    .into_iter()
+                    .map(|entry| {
+                        let since = entry.revocation_date.to_unix_duration().as_secs();
+                        (entry.serial_number.as_bytes().to_vec(), since)
+                    })
+                    .collect(),
+            ),
         })
     }
 

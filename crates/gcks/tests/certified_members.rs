@@ -137,6 +137,8 @@ fn a_certificate_that_is_revoked_in_the_middle_of_a_membership_ends_it() {
         judge(&network, &market(), &[]).acquit();
         // With another certificate it comes in again.
         network.members[revoked].connected = true;
+        // What the key server has told meanwhile comes late.
+        network.pass(60 * SECOND);
         let identity = network.members[revoked].identity.clone();
         let renewed = ca.certify_member(&identity, &market(), Role::Both);
         network.members[revoked].member.set_certificates(one(&renewed)).unwrap();
@@ -470,7 +472,7 @@ fn lists_are_looked_through_without_a_signature_for_each_host() {
     let members: Vec<_> = (0..12).map(|_| joined(&mut network, &ca, true)).collect();
     let all: Vec<&Certificate> = members.iter().map(|(_, certificate)| certificate).collect();
     let now = network.now;
-    let mut counted = |network: &mut Network, list| {
+    let counted = |network: &mut Network, list| {
         let before = signatures.load(Ordering::Relaxed);
         network.server.set_revocation_lists(now, vec![list]);
         network.settle();

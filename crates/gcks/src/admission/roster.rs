@@ -344,7 +344,9 @@ fn check_warrant(
     let is_named = !warrant.roles_for(id.id_type().0, id.octets()).is_empty();
     Err(match (admits, given) {
         (Admits::ListAndCertificate, _) if !list.names(host, Some(subject)) => RefusalReason::NotAuthorised,
-        (_, None) if list.names(host, Some(subject)) => RefusalReason::RoleNotAuthorised,
+        (Admits::ListOrCertificate, None) if list.names(host, Some(subject)) => {
+            RefusalReason::RoleNotAuthorised
+        }
         (_, None) if !is_named => RefusalReason::CertificateForOtherGroups,
         (Admits::ListAndCertificate, Some(given)) if given.covers(role) => RefusalReason::RoleNotAuthorised,
         (_, None | Some(_)) => RefusalReason::CertificateForOtherRoles,

@@ -46,10 +46,10 @@ impl Member {
     }
 
     /// Tells the key server which groups were left. One request is outstanding at a time: if one is, this one follows
-    /// its answer. Without an association a new one names the other groups, which says the same.
-    pub(crate) fn tell_left(&mut self, now: Time) {
+    /// its answer. Without an association a new one names the other groups, which says the same. Says whether it was told.
+    pub(crate) fn tell_left(&mut self, now: Time) -> bool {
         if self.leaving.is_empty() || self.registration != Registration::Associated {
-            return;
+            return false;
         }
         let channels = self.leaving.iter().map(|(group, role)| McastChannel {
             reg_type: GCKS_GDOI,
@@ -64,10 +64,12 @@ impl Member {
             lifetime: self.registration_lifetime,
             items: channels.collect(),
         };
-        if self.hip.request(now, self.server, request).is_ok() {
+        let is_told = self.hip.request(now, self.server, request).is_ok();
+        if is_told {
             debug!(groups = self.leaving.len(), "the key server is told of groups that were left");
             self.leaving.clear();
         }
+        is_told
     }
 
     /// Asks for every group that is not granted: over the association, if anything is granted on it, or by a base
@@ -214,14 +216,17 @@ impl Member {
             // A renewal came too late. Who asks for each group by name gets it back, or a reason.
             self.subscriptions.values_mut().for_each(|subscription| subscription.granted_until = None);
             self.asks_more = true;
-        } else if refused {
+        } else if refused && self.ask_again_at.is_none() {
             for group in self.subscriptions.keys().cloned().collect::<Vec<_>>() {
                 self.refused(group, Refusal::NoService);
             }
         }
         let first_end = self.subscriptions.values().filter_map(|s| s.granted_until).min();
         self.renew_at = first_end.map(|end| now + (end.since(now) * 2 / 3).max(RENEW_PAUSE_MIN));
-        self.tell_left(now);
+        if self.tell_left(now) {
+            // What else is to be asked follows the answer.
+            return;
+        }
         if std::mem::take(&mut self.asks_more)
             && self.subscriptions.values().any(|s| s.granted_until.is_none())
         {
@@ -283,6 +288,10 @@ impl Member {
         let Some(subscription) = self.subscriptions.get_mut(&group) else { return };
         subscription.granted_until = None;
         self.events.push_back(Event::RegistrationEnded { group });
+        if self.subscriptions.values().all(|subscription| subscription.granted_until.is_none()) {
+            // There is nothing to renew: what has ended is asked for by name.
+            self.renew_at = None;
+        }
         let delay = ASK_AGAIN_DELAY + random_part(ASK_AGAIN_SPREAD, &mut self.random);
         debug!(?delay, "a registration has ended at the key server; it is asked for again");
         self.ask_again_at.get_or_insert(now + delay);

@@ -660,6 +660,12 @@ fn certificates() {
         seed("pki_certificate", name, certificate.der());
     }
     seed("pki_crl", "list", &owner::list_der());
+    seed("pki_pem", "list", claviger_pki::crl::to_pem(&owner::list_der()).as_bytes());
+    seed("pki_pem", "chain", (owner::host().to_pem() + &owner::ca().to_pem()).as_bytes());
+    let key = owner::host();
+    let key =
+        claviger_pki::public_key::to_pem(key.signing_key().expect("hosts sign")).expect("it has an encoding");
+    seed("pki_pem", "key", key.as_bytes());
     for (name, text) in [
         ("text", "CN=host-1,O=Example"),
         ("escaped", "CN=\\#a\\,\\c3\\a9\\\\+UID=b\\ ,emailAddress=a@b.example,C=NL"),

@@ -123,6 +123,27 @@ impl Crl {
         Self::from_der(&list.to_der().map_err(|_| ReadError::Der)?)
     }
 
+    /// Reads the lists of a file: one in DER, or any number in PEM, whatever else stands between them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Crl::from_der`], also if there is none.
+    pub fn all_of_file(octets: &[u8]) -> Result<Vec<Self>, ReadError> {
+        let unread = match Self::from_der(octets) {
+            Ok(list) => return Ok(vec![list]),
+            Err(error) => error,
+        };
+        let text = std::str::from_utf8(octets).unwrap_or_default();
+        if !text.contains(PEM_BEGIN) {
+            return Err(unread);
+        }
+        let one = |after: &str| {
+            let (inside, _) = after.split_once(PEM_END).ok_or(ReadError::Der)?;
+            Self::from_pem([PEM_BEGIN, inside, PEM_END, "\n"].concat().as_bytes())
+        };
+        text.split(PEM_BEGIN).skip(1).map(one).collect()
+    }
+
     /// Shows the octets that its signature is over.
     pub fn to_be_signed(&self) -> &[u8] {
         &self.to_be_signed

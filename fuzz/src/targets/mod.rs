@@ -50,6 +50,7 @@ targets! {
     pki_certificate,
     pki_crl,
     pki_name,
+    pki_pem,
     pki_rights,
     token_uri,
 }

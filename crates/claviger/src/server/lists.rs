@@ -38,9 +38,6 @@ const FILES_MAX: usize = 256;
 /// The most octets of all files together, so that a directory of the longest lists does not fill the memory.
 const OCTETS_MAX: u64 = 128 * 1024 * 1024;
 
-const PEM_BEGIN: &str = "-----BEGIN X509 CRL-----";
-const PEM_END: &str = "-----END X509 CRL-----";
-
 /// What is read of the directory by now.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lists {
@@ -295,19 +292,7 @@ fn read(path: &Path) -> Result<Vec<Crl>, Fault> {
     if octets.len() as u64 > FILE_LEN_MAX {
         return Err(Fault::Read(ReadError::Length));
     }
-    let is_pem = octets.starts_with(b"-----")
-        || octets.windows(PEM_BEGIN.len()).any(|part| part == PEM_BEGIN.as_bytes());
-    if !is_pem {
-        return Ok(vec![Crl::from_der(&octets).map_err(Fault::Read)?]);
-    }
-    let text = std::str::from_utf8(&octets).map_err(|_| Fault::Read(ReadError::Der))?;
-    let mut lists = Vec::new();
-    for after in text.split(PEM_BEGIN).skip(1) {
-        let (inside, _) = after.split_once(PEM_END).ok_or(Fault::Read(ReadError::Der))?;
-        let one = [PEM_BEGIN, inside, PEM_END, "\n"].concat();
-        lists.push(Crl::from_pem(one.as_bytes()).map_err(Fault::Read)?);
-    }
-    if lists.is_empty() { Err(Fault::Read(ReadError::Der)) } else { Ok(lists) }
+    Crl::all_of_file(&octets).map_err(Fault::Read)
 }
 
 fn list_view(list: &Crl) -> ReadListView {

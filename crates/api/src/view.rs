@@ -189,6 +189,10 @@ pub struct EvictedView {
     /// What time it is at the key server.
     #[serde(with = "micros")]
     pub now_us: Time,
+    /// Where a subject of certificates was evicted, the hosts that were in by it. The key server leaves this empty; who
+    /// evicts fills it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Self>,
 }
 
 impl EvictedView {

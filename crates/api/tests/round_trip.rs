@@ -130,6 +130,7 @@ fn evicted() -> EvictedView {
         laggards: vec![laggard],
         stated_at_us: Some(Time::from_secs(1)),
         now_us: Time::from_secs(2),
+        hosts: vec![],
     }
 }
 

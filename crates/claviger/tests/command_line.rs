@@ -241,6 +241,7 @@ fn evicted(host: MemberId, missing: u32) -> EvictedView {
         laggards: vec![laggard; missing as usize],
         stated_at_us: at(1),
         now_us: at(2).unwrap(),
+        hosts: vec![],
     }
 }
 

@@ -319,6 +319,17 @@ fn anonymous(lab: &Lab) {
         !list.to_string().contains(&known) && !server.log().contains(&known),
         "the other identity is unknown"
     );
+
+    // The list may name subjects, too.
+    let evicted = server.ask(&["member", "evict", "--group", "film", "dn:CN=guest"]);
+    assert_eq!(evicted["hosts"][0]["hit"], hit, "{evicted}");
+    assert_eq!(evicted["hosts"][0]["was_member"], true, "{evicted}");
+    assert_eq!(guest.daemon.wait(PATIENCE).code(), Some(4), "{}", guest.daemon.errors());
+    let again = Identity { host, state: guest.state.clone(), hit: guest.hit.clone() };
+    let mut refused = server.join(again.again(), host.ipv4().into(), "film", &options);
+    assert_eq!(refused.daemon.wait(PATIENCE).code(), Some(4), "{}", refused.daemon.errors());
+    server.ask(&["member", "allow", "--group", "film", "dn:CN=guest"]);
+    server.join(again, host.ipv4().into(), "film", &options).wait_until_keyed();
 }
 
 fn killed(lab: &Lab) {

@@ -1,7 +1,7 @@
 //! What `claviger member evict` says of a host that was put out.
 
 use claviger_api::{EvictedView, LaggardView};
-use claviger_group::GroupId;
+use claviger_group::{GroupId, MemberId};
 
 use crate::output::{instant, instant_seen_from};
 
@@ -9,6 +9,9 @@ use crate::output::{instant, instant_seen_from};
 pub(super) fn text(group: &GroupId, evicted: &EvictedView) -> String {
     let EvictedView { host, was_member, deaf_at_us, silent_from_us, unheard_from_us, now_us, .. } = evicted;
     let at = |time| instant_seen_from(*now_us, time);
+    if let MemberId::Subject(_) = host {
+        return subject_text(group, evicted);
+    }
     if !was_member {
         let since = deaf_at_us.map_or_else(|| "now".to_owned(), instant);
         return format!("{host} may join {group} no more; it held no keys at {since}");
@@ -58,6 +61,16 @@ pub(super) fn text(group: &GroupId, evicted: &EvictedView) -> String {
     lines.join("\n")
 }
 
+/// Says of a subject that no certificate about it lets a host in any more, and of each host that was in what became of it.
+fn subject_text(group: &GroupId, evicted: &EvictedView) -> String {
+    let mut parts = vec![format!("{} lets nobody into {group} any more", evicted.host)];
+    parts.extend(evicted.hosts.iter().map(|host| text(group, host)));
+    if evicted.hosts.is_empty() {
+        parts.push("nobody was in by a certificate about it".to_owned());
+    }
+    parts.join("\n")
+}
+
 /// Names those who have not said that they use no older keys any more.
 pub(super) fn missing(evicted: &EvictedView) -> String {
     let named = |laggard: &LaggardView| {
@@ -81,7 +94,6 @@ const NAMED_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use claviger_group::MemberId;
     use claviger_sansio::Time;
 
     use super::*;
@@ -103,6 +115,7 @@ mod tests {
             laggards: Vec::new(),
             stated_at_us: Some(Time::from_secs(11)),
             now_us: Time::from_secs(12),
+            hosts: Vec::new(),
         }
     }
 
@@ -162,6 +175,16 @@ mod tests {
     fn where_receivers_need_leases_nothing_of_the_host_is_accepted_either() {
         let evicted = EvictedView { unheard_from_us: Some(Time::from_secs(610)), ..evicted() };
         assert!(said(&evicted).contains("nothing that it sends is accepted after 1970-01-01T00:10:10"));
+    }
+
+    #[test]
+    fn of_a_subject_it_is_said_what_became_of_each_host() {
+        let host: MemberId = "dn:CN=studio".parse().unwrap();
+        let nobody = EvictedView { host, was_member: false, ..evicted() };
+        let head = "dn:CN=studio lets nobody into x any more\n";
+        assert_eq!(said(&nobody), format!("{head}nobody was in by a certificate about it"));
+        let subject = EvictedView { hosts: vec![evicted()], ..nobody };
+        assert_eq!(said(&subject), format!("{head}{}", said(&evicted())));
     }
 
     #[test]

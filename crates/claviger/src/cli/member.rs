@@ -7,6 +7,7 @@ use claviger_api::{
     Client, EvictWait, EvictedView, GrantedByView, MemberAllow, MemberView, RefusedView, name::Name,
 };
 use claviger_group::{GroupId, MemberId, Role};
+use claviger_pki::Name as Subject;
 
 use crate::{
     cli::{eviction, globals::Globals, value::name},
@@ -95,8 +96,14 @@ pub(crate) async fn run(globals: &Globals, command: MemberCommand) -> Outcome {
         }
         MemberCommand::Evict(EvictArgs { group, host, no_wait, json }) => {
             let wait = if no_wait { EvictWait::No } else { EvictWait::Deaf };
+            let meant = hosts_by(&server, &group, &host).await?;
             let evicted = or_not_sent(json, server.member_evict(&group, &host, wait).await)?;
-            let evicted = if no_wait { evicted } else { await_silence(&server, &group, evicted).await? };
+            let mut evicted = if no_wait { evicted } else { await_silence(&server, &group, evicted).await? };
+            for host in meant {
+                let view = server.eviction(&group, &host).await?;
+                let view = if no_wait { view } else { await_silence(&server, &group, view).await? };
+                evicted.hosts.push(view);
+            }
             output::print(json, &evicted, |evicted| eviction::text(&group, evicted))
         }
         MemberCommand::List(ListArgs { group: Some(group), refused: false, json }) => {
@@ -119,6 +126,19 @@ fn allowed_text(group: &GroupId, member: &MemberView, has_leases: bool) -> Strin
         (true, true) => ", without a lease",
     };
     format!("{host} may join {group} as {role}{lease}")
+}
+
+/// Finds the hosts that are in a group by certificates about a subject; of other hosts there is none.
+async fn hosts_by(server: &Client, group: &GroupId, host: &MemberId) -> Outcome<Vec<MemberId>> {
+    let MemberId::Subject(_) = host else { return Ok(Vec::new()) };
+    let subject = Subject::from_der(&host.octets()).ok();
+    let is_in = |member: &MemberView| {
+        let certificate = member.certificate.as_ref();
+        let named = certificate.and_then(|certificate| Subject::from_rfc4514(&certificate.subject).ok());
+        named.is_some() && named == subject
+    };
+    let members = server.member_list(group).await?;
+    Ok(members.into_iter().filter(is_in).map(|member| member.host).collect())
 }
 
 /// Asks how far an eviction has come until nobody is left whose lease is running, and tells who is missing.

@@ -90,6 +90,7 @@ pub(super) fn evicting(core: &Gcks, now: Time, group: &GroupId, host: MemberId) 
         laggards: silence.iter().flat_map(|silence| &silence.laggards).map(laggard).collect(),
         stated_at_us: silence.as_ref().and_then(|silence| silence.stated_at),
         now_us: now,
+        hosts: Vec::new(),
     }
 }
 

@@ -27,6 +27,9 @@ use crate::{
     read_error::ReadError,
 };
 
+const PEM_BEGIN: &str = "-----BEGIN X509 CRL-----";
+const PEM_END: &str = "-----END X509 CRL-----";
+
 /// Which certificates of its issuer a list is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Scope {

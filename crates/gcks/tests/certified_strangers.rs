@@ -131,7 +131,8 @@ fn a_stranger_cannot_tell_groups_apart_by_any_certificate() {
     for (what, chains, status) in many {
         let mut answers = Vec::new();
         for group in &names {
-            let (mut answer, length) = ask(&mut network, &identity, chains.clone(), &[group.clone()]);
+            let (mut answer, length) =
+                ask(&mut network, &identity, chains.clone(), std::slice::from_ref(group));
             assert_eq!(answer.items.len(), 1);
             assert_eq!((answer.items[0].status, &answer.items[0].group), (status, group), "{what}");
             // It repeats this.

@@ -415,7 +415,7 @@ fn status(refused: Refused, shown: &Shown) -> ChannelStatus {
 }
 
 /// Says under which HIT a host has its HIP association, if that is how it registers.
-const fn hit_of(host: &MemberId) -> Option<&Hit> {
+pub(crate) const fn hit_of(host: &MemberId) -> Option<&Hit> {
     match host {
         MemberId::Hit(hit) => Some(hit),
         MemberId::Address(_)

@@ -15,7 +15,14 @@ use claviger_pki::{Certificate, Crl, Name};
 use claviger_sansio::Time;
 use tracing::debug;
 
-use super::{Admission, certified::KeptChain, grants::Grant, hip::association, owner::Trust, roster::Roster};
+use super::{
+    Admission,
+    certified::KeptChain,
+    grants::Grant,
+    hip::{association, hit_of},
+    owner::Trust,
+    roster::Roster,
+};
 use crate::event::{Departure, Refusal, RefusalReason};
 
 impl Admission<'_> {
@@ -39,9 +46,9 @@ impl Admission<'_> {
 
     /// Judges anew every chain that a grant of a group rests on: its owner is another.
     pub(crate) fn judge_anew(&mut self, now: Time, id: &GroupId) {
-        let of_group = |(host, granted, grant): (&MemberId, &GroupId, &Grant)| match host {
-            MemberId::Hit(hit) if granted == id && grant.certified.is_some() => Some((*hit, grant.clone())),
-            _ => None,
+        let of_group = |(host, granted, grant): (&MemberId, &GroupId, &Grant)| {
+            let is_meant = granted == id && grant.certified.is_some();
+            Some((*hit_of(host)?, grant.clone())).filter(|_| is_meant)
         };
         let certified: Vec<(Hit, Grant)> = self.roster.grants.iter().filter_map(of_group).collect();
         for (hit, grant) in certified {

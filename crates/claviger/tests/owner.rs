@@ -230,7 +230,9 @@ fn a_certificate_of_another_owner_is_not_revoked() {
 
 #[test]
 fn files_of_others_and_broken_ones_are_refused() {
-    let spoil: [(&str, fn(&Path), &str); 6] = [
+    /// A file, what is done to it, and what is said of that.
+    type Spoiled = (&'static str, fn(&Path), &'static str);
+    let spoil: [Spoiled; 6] = [
         ("owner.key", |file| set_mode(file, 0o644), "is open to other users (mode 0644)"),
         ("owner.pem", |file| set_mode(file, 0o666), "other users can write to it (mode 0666)"),
         ("owner.crl", |file| fs::write(file, "no list").unwrap(), "owner.crl holds no list"),

@@ -262,7 +262,7 @@ impl Network {
         // A source apart: what the network does to datagrams does not depend on the kind of key.
         let mut identities = SeededRandom::new(!seed);
         let identity = identity(signature, &mut identities);
-        let config = serving::config(&identity, rekey_after, provider);
+        let config = Self::server_config(&identity, rekey_after, provider);
         let server =
             Gcks::new(config, random::fork(&mut random), START).expect("the configuration is usable");
         Self {
@@ -454,7 +454,7 @@ impl Network {
         let wall = self.now + ahead;
         let start = Gcks::start_at(provider(), &records, wall).expect("the stored times are whole");
         self.server_ahead = start.since(self.now);
-        let mut config = serving::config(&self.identity, self.rekey_after, self.provider);
+        let mut config = Self::server_config(&self.identity, self.rekey_after, self.provider);
         config.hip.certificates = self.server_certificates.clone();
         self.server = Gcks::restore(config, random, start, &records).expect("the stored state is whole");
         self.settle();

@@ -12,6 +12,21 @@ use claviger_store::{Store as _, StoreError};
 use super::{GDOI_PORT, Kind, Network, Origin, SERVER, hip_config, listening};
 
 impl Network {
+    /// Configures the key server of a network.
+    pub(super) fn server_config(
+        identity: &Arc<HostIdentity>,
+        rekey_after: Option<Duration>,
+        provider: &'static CryptoProvider,
+    ) -> GcksConfig {
+        GcksConfig {
+            hip: HostConfig { rekey_after, ..hip_config(identity.clone()) },
+            provider,
+            gdoi_port: GDOI_PORT,
+            push_source_v4: Some(SERVER),
+            push_source_v6: None,
+        }
+    }
+
     /// Has the key server show certificates, now and when it is started again.
     ///
     /// # Panics
@@ -95,20 +110,5 @@ impl Network {
         let end = self.now + self.disk;
         while !self.disk.is_zero() && self.step_before(end) {}
         self.now = self.now.max(end);
-    }
-}
-
-/// Configures the key server of a network.
-pub(super) fn config(
-    identity: &Arc<HostIdentity>,
-    rekey_after: Option<Duration>,
-    provider: &'static CryptoProvider,
-) -> GcksConfig {
-    GcksConfig {
-        hip: HostConfig { rekey_after, ..hip_config(identity.clone()) },
-        provider,
-        gdoi_port: GDOI_PORT,
-        push_source_v4: Some(SERVER),
-        push_source_v6: None,
     }
 }

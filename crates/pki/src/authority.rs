@@ -62,7 +62,7 @@ impl Authority {
     /// Finds a chain from a certificate to a root by RFC 5280 section 6, from among others that a peer sent along.
     ///
     /// `others` may stand in any order, and have some that do not belong; more than
-    /// [`OTHERS_MAX`](crate::limits::OTHERS_MAX) are not looked at. `now` is in seconds since 1970. What is yielded
+    /// [`OTHERS_MAX`] are not looked at. `now` is in seconds since 1970. What is yielded
     /// begins with the certificate and ends with the root.
     ///
     /// # Errors

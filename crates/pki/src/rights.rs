@@ -131,7 +131,7 @@ pub enum RightsError {
     NotCritical,
     /// A group stands twice.
     Repeated,
-    /// There are more than [`GROUP_RIGHTS_MAX`](crate::limits::GROUP_RIGHTS_MAX) groups.
+    /// There are more than [`GROUP_RIGHTS_MAX`] groups.
     TooMany,
     /// A role is not known.
     UnknownRole,

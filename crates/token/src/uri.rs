@@ -168,8 +168,11 @@ impl fmt::Display for TokenUri {
         write!(f, "?module-path={}", escaped(self.module_path.as_os_str().as_bytes()))?;
         if let Some(path) = &self.pin_source {
             // The file's URI escapes its path, and this one escapes that URI.
-            let file = escaped(path.as_os_str().as_bytes()).to_string();
-            write!(f, "&pin-source=file:{}", escaped(file.as_bytes()))?;
+            let path = path.as_os_str().as_bytes();
+            let file = escaped(path).to_string();
+            // Two slashes in front would be read as those of a host's name, which then stands there empty.
+            let host = if path.starts_with(b"//") { "//" } else { "" };
+            write!(f, "&pin-source=file:{host}{}", escaped(file.as_bytes()))?;
         }
         Ok(())
     }
@@ -364,6 +367,12 @@ mod tests {
 
     fn parse(text: &str) -> Result<TokenUri, UriError> {
         text.parse()
+    }
+
+    #[test]
+    fn a_file_of_the_pin_with_two_slashes_in_front_is_read_back() {
+        let uri = parse("pkcs11:object=9?module-path=/x.so&pin-source=file:////a/pin").unwrap();
+        assert_eq!(uri.to_string().parse(), Ok(uri));
     }
 
     #[test]

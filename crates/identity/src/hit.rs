@@ -40,9 +40,16 @@ impl Hit {
     }
 }
 
+impl From<Hit> for Ipv6Addr {
+    /// Yields the address that the HIT looks like, which is how certificates name it (RFC 8002 section 3).
+    fn from(hit: Hit) -> Self {
+        hit.0.into()
+    }
+}
+
 impl fmt::Display for Hit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ipv6Addr::from(self.0).fmt(f)
+        Ipv6Addr::from(*self).fmt(f)
     }
 }
 

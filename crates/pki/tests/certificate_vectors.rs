@@ -82,7 +82,7 @@ fn key(algorithm: KeyAlgorithm, seed: u64) -> SigningKey {
 
 fn hit(key: &SigningKey) -> Ipv6Addr {
     let host_id = HostId::new(key.public(), DomainIdentifier::None).unwrap();
-    Ipv6Addr::from(*host_id.hit(provider()).unwrap().octets())
+    host_id.hit(provider()).unwrap().into()
 }
 
 fn record() {

@@ -123,7 +123,7 @@ impl Credentials {
         if self.verdicts.len() == OWNERS_JUDGED_MAX {
             return Err(Refused::unknown(RefusalReason::TooManyOwners));
         }
-        let address = Some(Ipv6Addr::from(*hit.octets()));
+        let address = Some(Ipv6Addr::from(*hit));
         let judge = |chain: &Vec<Certificate>| {
             trust.judge().judge(chain, key, address, now.as_secs()).map_err(|error| {
                 debug!(peer = %hit, %error, "a chain of certificates does not hold");

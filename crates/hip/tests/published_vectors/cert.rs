@@ -96,7 +96,7 @@ fn the_certificates_are_a_group_owner_s_for_the_hosts_of_these_packets() {
     for (who, chain) in CHAINS {
         let chain: Vec<_> = chain.iter().map(|name| certificate(name)).collect();
         let host = identity_of(&vectors, who);
-        let hit = Ipv6Addr::from(*host.hit().octets());
+        let hit = Ipv6Addr::from(host.hit());
         let warrant = owner.judge(&chain, &public_key(&host), Some(hit), now()).unwrap();
         let roles = group_rights(who);
         let id = group_id();
@@ -152,7 +152,7 @@ fn host_request(who: &str, host: &HostIdentity) -> Request {
     let right =
         GroupRight { id_type: id.id_type().0, group_id: id.octets().to_vec(), roles: group_rights(who) };
     Request {
-        addresses: vec![Ipv6Addr::from(*host.hit().octets()).into()],
+        addresses: vec![Ipv6Addr::from(host.hit()).into()],
         extensions: vec![GroupRights::new(vec![right]).unwrap().extension()],
         ..request(&format!("CN={who}"), public_key(host), false)
     }

@@ -56,7 +56,7 @@ impl Member {
         let Some(Ok(key)) = self.hip.host_id(&self.server).map(|host_id| host_id.public_key()) else {
             return Proof::Nothing(KeyServerFault::OfOtherKey);
         };
-        let address = Some(std::net::Ipv6Addr::from(*self.server.octets()));
+        let address = Some(self.server.into());
         let judge = |CertificateChain(chain): &CertificateChain| {
             let chain: Result<Vec<_>, _> = chain.iter().map(|octets| Certificate::from_der(octets)).collect();
             let chain = chain.map_err(|_| (false, KeyServerFault::Malformed))?;

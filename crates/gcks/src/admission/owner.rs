@@ -36,9 +36,8 @@ pub enum RevocationPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TrustId(usize);
 
-/// Roots that are trusted, and the judge of what leads to them. Groups that trust the same share one.
+/// The judge of what leads to the roots that are trusted. Groups that trust the same share one.
 pub(crate) struct Trust {
-    roots: Vec<Certificate>,
     revocation: RevocationPolicy,
     judge: GroupOwner,
 }
@@ -69,7 +68,7 @@ impl Trust {
     /// no signature has to be verified to know that.
     pub(crate) fn is_named_by(&self, certificates: &[Certificate]) -> bool {
         let mut issuers = certificates.iter().map(Certificate::issuer);
-        issuers.any(|issuer| self.roots.iter().any(|root| root.subject() == issuer))
+        issuers.any(|issuer| self.judge.roots().iter().any(|root| root.subject() == issuer))
     }
 }
 
@@ -89,13 +88,13 @@ impl Trusts {
         owner: &Owner,
         is_used: impl Fn(TrustId) -> bool,
     ) -> TrustId {
-        let is_same = |trust: &Trust| trust.revocation == owner.revocation && trust.roots == owner.roots;
+        let is_same =
+            |trust: &Trust| trust.revocation == owner.revocation && trust.judge.roots() == owner.roots;
         if let Some(known) = self.all.iter().position(is_same) {
             return TrustId(known);
         }
-        let roots = owner.roots.clone();
-        let judge = GroupOwner::new(provider, roots.clone(), self.revocation(owner.revocation));
-        let trust = Trust { roots, revocation: owner.revocation, judge };
+        let judge = GroupOwner::new(provider, owner.roots.clone(), self.revocation(owner.revocation));
+        let trust = Trust { revocation: owner.revocation, judge };
         match (0..self.all.len()).find(|index| !is_used(TrustId(*index))) {
             Some(unused) => {
                 self.all[unused] = trust;

@@ -19,14 +19,21 @@ pub(crate) fn now() -> u64 {
     Clock::starting_at(Time::EPOCH).now().as_secs()
 }
 
-/// Reads the chains that a host shows. What is certified must be the host's own key. Roots are left out: who judges has
-/// them.
-pub(crate) fn chains(files: &[impl AsRef<Path>], identity: &HostIdentity) -> Outcome<Vec<CertificateChain>> {
-    files.iter().map(|file| chain(file.as_ref(), identity)).collect()
+/// Reads the chains that a host shows, and warns as [`warn_of_time`] does. What is certified must be the host's own key. Roots
+/// are left out: who judges has them.
+pub(crate) fn chains(
+    files: &[impl AsRef<Path>],
+    identity: &HostIdentity,
+    now: u64,
+) -> Outcome<Vec<CertificateChain>> {
+    let files = read_all(files)?;
+    let chains = files.iter().map(|(file, certificates)| chain(file, certificates, identity));
+    let chains = chains.collect::<Outcome<_>>()?;
+    warn(&files, now);
+    Ok(chains)
 }
 
-fn chain(file: &Path, identity: &HostIdentity) -> Outcome<CertificateChain> {
-    let certificates = read(file)?;
+fn chain(file: &Path, certificates: &[Certificate], identity: &HostIdentity) -> Outcome<CertificateChain> {
     let (own, others) = certificates.split_first().expect("a file without certificates is an error");
     let key = identity.host_id().public_key();
     let key = key.map_err(|error| unusable(file, "cannot be compared with the identity", &error))?;
@@ -49,9 +56,14 @@ fn chain(file: &Path, identity: &HostIdentity) -> Outcome<CertificateChain> {
 /// Says of each chain until when it holds, and warns of one that does not hold now. That is no error: the host may have
 /// others, and clocks err.
 pub(crate) fn warn_of_time(files: &[impl AsRef<Path>], now: u64) -> Outcome {
-    for file in files {
-        for certificate in read(file.as_ref())? {
-            let (file, subject) = (file.as_ref().display(), certificate.subject());
+    warn(&read_all(files)?, now);
+    Ok(())
+}
+
+fn warn(files: &[(&Path, Vec<Certificate>)], now: u64) {
+    for (file, certificates) in files {
+        for certificate in certificates {
+            let (file, subject) = (file.display(), certificate.subject());
             let [begins, ends] = [certificate.not_before(), certificate.not_after()]
                 .map(|second| instant(Time::from_secs(second)));
             if certificate.not_after() < now {
@@ -61,7 +73,6 @@ pub(crate) fn warn_of_time(files: &[impl AsRef<Path>], now: u64) -> Outcome {
             }
         }
     }
-    Ok(())
 }
 
 /// Reads the roots of an owner.
@@ -92,6 +103,10 @@ pub(crate) fn check_roots(roots: &[Certificate], now: u64) -> Result<(), String>
         }
     }
     Ok(())
+}
+
+fn read_all(files: &[impl AsRef<Path>]) -> Outcome<Vec<(&Path, Vec<Certificate>)>> {
+    files.iter().map(AsRef::as_ref).map(|file| Ok((file, read(file)?))).collect()
 }
 
 /// Reads the certificates of a PEM file.
@@ -163,16 +178,19 @@ mod tests {
         let whole = directory.path().join("chain.pem");
         std::fs::write(&whole, [std::fs::read(&own).unwrap(), root.clone()].concat()).unwrap();
         for file in [&own, &whole] {
-            let chains = chains(&[file], &host).unwrap();
+            let chains = chains(&[file], &host, NOW).unwrap();
             assert_eq!(chains.len(), 1);
             assert_eq!(chains[0].0.len(), 1, "{}", file.display());
         }
-        let failure = chains(&[&own], &other).unwrap_err();
+        let failure = chains(&[&own], &other, NOW).unwrap_err();
         assert!(failure.message.contains("is not about the key of this host"), "{}", failure.message);
         assert_eq!(failure.exit, Exit::Configuration);
         std::fs::write(&whole, [root, std::fs::read(&own).unwrap()].concat()).unwrap();
         assert!(
-            chains(&[&whole], &host).unwrap_err().message.contains("begins with a certificate of O=Example")
+            chains(&[&whole], &host, NOW)
+                .unwrap_err()
+                .message
+                .contains("begins with a certificate of O=Example")
         );
     }
 

@@ -45,8 +45,7 @@ pub(crate) fn server(settings: &ServerSettings) -> Outcome {
     let (identity, is_new) = identity_file::load_or_create(&lock)?;
     let hit = identity.hit();
     eprintln!("{} host identity {hit}", if is_new { "made" } else { "took up" });
-    let certificates = certificates::chains(&settings.certificate.0, &identity)?;
-    certificates::warn_of_time(&settings.certificate.0, certificates::now())?;
+    let certificates = certificates::chains(&settings.certificate.0, &identity, certificates::now())?;
     block_on(server::run(ServerOptions {
         identity: Arc::new(identity),
         state_dir: settings.state_dir.clone(),

@@ -502,8 +502,7 @@ impl MemberDaemon {
 
 fn config(identity: Arc<HostIdentity>, settings: &MemberSettings) -> Result<MemberConfig, Failure> {
     let now = certificates::now();
-    let chains = certificates::chains(&settings.certificate, &identity)?;
-    certificates::warn_of_time(&settings.certificate, now)?;
+    let chains = certificates::chains(&settings.certificate, &identity, now)?;
     let roots = settings.owner.as_deref().map(|file| certificates::roots(file, now)).transpose()?;
     let mut hip = HostConfig::new(identity, provider());
     hip.certificates = chains;

@@ -11,11 +11,10 @@ use claviger_crypto::{
     SecretBytes, SystemRandom, erase_stack, provider,
     sign::{Signer, SigningKey},
 };
-use claviger_files::{Fault, FileError, Refused};
+use claviger_files::{Fault, FileError, Refused, durable};
 use claviger_identity::{IdentityError, pem};
 
 use crate::{
-    durable,
     exit::{Exit, Failure, Outcome},
     settings::new_key::{NewKey, is_in_token},
     token,

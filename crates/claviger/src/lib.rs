@@ -7,7 +7,7 @@
 //! | `start`, `lock`, `identity_file`, `private` | from settings to a running daemon |
 //! | `owner` | a group owner's certificate authority in a directory |
 //! | `certificates` | the files of certificates that hosts show, and go by |
-//! | `durable`, `key_file`, `token`, `public_file` | files that are whole or not there, those that keep private keys or name one in a token, and those that everybody may read |
+//! | `key_file`, `token`, `public_file` | files that keep private keys or name one in a token, and those that everybody may read |
 //! | `guard` | what keeps a group's packets from leaving in the clear, and the files that remember it |
 //! | [`server`] | the key server around its core |
 //! | `member` | the member daemon around its core |
@@ -24,7 +24,6 @@ mod cli;
 mod config_file;
 mod counters;
 mod demo;
-mod durable;
 pub mod exit;
 mod guard;
 mod identity_file;

@@ -1,10 +1,11 @@
-//! Opens files and directories that no other user can have put there.
+//! Opens files and directories that no other user can have put there, and writes files that are whole or not there.
 //!
 //! What a program reads as its own, and writes to as its own, must be its own: a file that another user planted, or a
 //! symbolic link to somewhere else, is refused before anything is read or written.
 //!
 //! | module | what |
 //! |---|---|
+//! | [`durable`] | files that are written whole |
 //! | [`file`](mod@file) | regular files: owner, mode, and no link; files that are obeyed, such as libraries |
 //! | [`directory`](mod@directory) | directories, and those above them |
 //! | [`refusal`] | what is wrong, with path and owner |
@@ -24,6 +25,7 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub mod directory;
+pub mod durable;
 pub mod file;
 mod owner;
 pub mod refusal;

@@ -4,14 +4,14 @@
 //! guard is gone: a process that is killed at any instant leaves no guard that nobody remembers.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    fs::{self, OpenOptions},
+    io::{self, Read},
     net::IpAddr,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
+use claviger_files::durable;
 use claviger_group::GroupId;
 use serde::{Deserialize, Serialize};
 
@@ -89,20 +89,8 @@ pub(super) fn write(state_dir: &Path, remembered: &Remembered) -> Outcome {
     let record = Record { group: remembered.group.to_string(), address: remembered.address };
     let mut text = serde_json::to_string(&record).map_err(|error| unusable(&path, &error))?;
     text.push('\n');
-    write_whole(state_dir, &path, &text).map_err(|error| unusable(&path, &error))
-}
-
-fn write_whole(state_dir: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let new = state_dir.join(NEW_FILE_NAME);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(state_dir)?.sync_all()
+    durable::replace_by(&state_dir.join(NEW_FILE_NAME), &path, text.as_bytes(), FILE_MODE)
+        .map_err(|error| unusable(&path, &error))
 }
 
 /// Removes the file of a group, if there is one.
@@ -112,7 +100,7 @@ pub(super) fn remove(state_dir: &Path, group: &GroupId) -> Outcome {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         removed => removed,
     }
-    .and_then(|()| File::open(state_dir)?.sync_all())
+    .and_then(|()| durable::synchronise(&path))
     .map_err(|error| unusable(&path, &error))
 }
 

@@ -6,11 +6,11 @@ use std::{
 };
 
 use claviger_crypto::provider;
+use claviger_files::durable;
 use claviger_pki::{Certificate, GroupOwner, Revocation};
 
 use super::first_certificate;
 use crate::{
-    durable,
     exit::{Exit, Failure, Outcome},
     public_file::{self, FILE_MODE, unusable},
 };

@@ -26,6 +26,7 @@ use claviger_crypto::{
     SecretBytes, SystemRandom, erase_stack, provider,
     sign::{PublicKey, Signer},
 };
+use claviger_files::durable;
 use claviger_identity::{DomainIdentifier, Hit, HostId};
 use claviger_pki::{BasicConstraints, Certificate, GroupRights, Issuer, Request};
 
@@ -33,7 +34,6 @@ pub(crate) use issued::{Issued, hexadecimal};
 pub(crate) use revocation_list::RevocationList;
 
 use crate::{
-    durable,
     exit::{Exit, Failure, Outcome},
     key_file::{self, KeyFile},
     lock::{Holder, Lock},
@@ -263,7 +263,7 @@ impl Owner {
             not_after: now.saturating_add(new.lifetime.as_secs()).min(self.certificate.not_after()),
             basic_constraints: BasicConstraints { ca: false, path_length: None },
             //= rfc8002#section-3
-            addresses: vec![std::net::Ipv6Addr::from(*hit.octets()).into()],
+            addresses: vec![std::net::Ipv6Addr::from(hit).into()],
             extensions: vec![new.rights.extension()],
         };
         let mut random = SystemRandom::new()?;

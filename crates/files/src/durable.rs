@@ -16,8 +16,9 @@ use std::{
 /// # Errors
 ///
 /// [`io::ErrorKind::AlreadyExists`] if something stands there, which is left as it is, and what the system says.
-pub(crate) fn create(path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
-    let new = write_beside(path, octets, mode)?;
+pub fn create(path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
+    let new = beside(path);
+    write_new(&new, octets, mode)?;
     let linked = fs::hard_link(&new, path);
     fs::remove_file(&new)?;
     linked?;
@@ -29,35 +30,51 @@ pub(crate) fn create(path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 ///
 /// What the system says.
-pub(crate) fn replace(path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
-    let new = write_beside(path, octets, mode)?;
-    fs::rename(&new, path)?;
+pub fn replace(path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
+    replace_by(&beside(path), path, octets, mode)
+}
+
+/// Does what [`replace`] does, with a name of the caller's choice in the same directory for the file until it is whole.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn replace_by(new: &Path, path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
+    write_new(new, octets, mode)?;
+    fs::rename(new, path)?;
     synchronise(path)
 }
 
-/// Writes what is to stand at a path, durably, under the name that it has until it is whole.
-fn write_beside(path: &Path, octets: &[u8], mode: u32) -> io::Result<PathBuf> {
+/// Makes durable that a name stands in its directory, or stands there no more.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn synchronise(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Names a file until it is whole.
+fn beside(path: &Path) -> PathBuf {
     let mut name: OsString = path.into();
     name.push(NEW);
-    let new = PathBuf::from(name);
-    match fs::remove_file(&new) {
+    name.into()
+}
+
+/// Writes a file durably, in the place of one that a killed process left.
+fn write_new(new: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
+    match fs::remove_file(new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(new)?;
     file.write_all(octets)?;
-    file.sync_all()?;
-    Ok(new)
+    file.sync_all()
 }
 
 /// What stands behind the name of a file until it is whole.
 const NEW: &str = ".new";
-
-/// Makes durable that a name stands in its directory.
-fn synchronise(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-}
 
 #[cfg(test)]
 mod tests {
